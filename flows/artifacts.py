@@ -1,0 +1,78 @@
+"""What a run leaves behind to look at in Prefect's UI: tables, and a small contact sheet."""
+
+from __future__ import annotations
+
+import base64
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from storage.datasets import DatasetVersion
+from storage.lake import Lake
+from storage.shards import read_member
+
+_COLUMNS, _ROWS, _TILE_PX = 8, 3, 56
+
+
+def table(key: str, rows: list[dict[str, Any]], description: str) -> None:
+    """Show rows as a table."""
+    create_table_artifact(table=rows, key=key, description=description, _sync=True)  # type: ignore[call-arg]
+
+
+def markdown(key: str, text: str) -> None:
+    """Show a page of Markdown."""
+    create_markdown_artifact(markdown=text, key=key, _sync=True)  # type: ignore[call-arg]
+
+
+def contact_sheet(pictures: list[bytes]) -> str:
+    """A Markdown image that shows up to 24 pictures; in 64 colours, since it is stored in the server's database."""
+    sheet = Image.new("RGB", (_COLUMNS * _TILE_PX, _ROWS * _TILE_PX), "white")
+    for place, data in enumerate(pictures[: _COLUMNS * _ROWS]):
+        with Image.open(BytesIO(data)) as image:
+            tile = image.convert("RGB").resize((_TILE_PX, _TILE_PX), Image.Resampling.BILINEAR)
+        sheet.paste(tile, (place % _COLUMNS * _TILE_PX, place // _COLUMNS * _TILE_PX))
+    return _markdown_image(sheet.quantize(64), "contact sheet")
+
+
+def dataset_page(dataset: DatasetVersion) -> str:
+    """A version in words and pictures."""
+    manifest = dataset.manifest
+    index = dataset.index(["shard", "offset", "length"])
+    rows = np.linspace(0, len(index) - 1, min(len(index), _COLUMNS * _ROWS)).astype(int)
+    pictures = [dataset.read(**row) for row in index.take(rows).to_pylist()]
+    parts = ", ".join(f"{name} {part['samples']}" for name, part in manifest["splits"].items())
+    return (
+        f"## {dataset}\n\n{manifest['num_samples']} faces of {manifest['num_identities']} people ({parts}), "
+        f"method {manifest['method']}, source {manifest['source']}.\n\n{contact_sheet(pictures)}\n\n{manifest['terms']}\n"
+    )
+
+
+def member_sheet(lake: Lake, members: list[tuple[str, int, int]]) -> str:
+    """A contact sheet of shard members given as (path, offset, length)."""
+    return contact_sheet([read_member(lake, *member) for member in members])
+
+
+def curve(values: list[float], width: int = 480, height: int = 160) -> str:
+    """A Markdown image of a line through `values`, from left to right, with its lowest and highest value."""
+    image = Image.new("RGB", (width, height), "white")
+    pen = ImageDraw.Draw(image)
+    low, high = min(values), max(values)
+    spread = (high - low) or 1.0
+    points = [
+        (40 + (width - 50) * place / max(len(values) - 1, 1), height - 20 - (height - 40) * (value - low) / spread)
+        for place, value in enumerate(values)
+    ]
+    pen.line([(40, 10), (40, height - 20), (width - 10, height - 20)], fill="gray")
+    pen.line(points, fill="royalblue", width=2)
+    pen.text((4, 14), f"{high:.3g}", fill="black")
+    pen.text((4, height - 30), f"{low:.3g}", fill="black")
+    return _markdown_image(image.quantize(16), "curve")
+
+
+def _markdown_image(image: Image.Image, name: str) -> str:
+    out = BytesIO()
+    image.save(out, "PNG", optimize=True)
+    return f"![{name}](data:image/png;base64,{base64.b64encode(out.getvalue()).decode()})"

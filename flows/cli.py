@@ -1,0 +1,385 @@
+"""`facemill ...`: reads what was asked for, calls the flows, prints what came of it.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+
+from flows import show
+from flows.settings import load_settings, tame_prefect
+from storage.errors import FacemillError, UsageError
+from storage.lake import Lake
+from tasks.http import ConnectTo
+
+# The flows import Prefect, which takes two seconds: only the commands that run one import them.
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+world_app = typer.Typer(
+    no_args_is_help=True, help="Make a world of invented people and links, and serve it on loopback."
+)
+models_app = typer.Typer(no_args_is_help=True, help="Look at the model versions of a lake.")
+app.add_typer(world_app, name="world")
+app.add_typer(models_app, name="models")
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+class SourceChoice(StrEnum):
+    """Where the links come from."""
+
+    VGGFACE1 = "vggface1"
+    VGGFACE2 = "vggface2"
+    SYNTHETIC = "synthetic"
+
+
+class MethodChoice(StrEnum):
+    """How faces are cropped."""
+
+    BBOX = "bbox"
+    MTCNN = "mtcnn"
+    BOTH = "both"
+
+
+class DeviceChoice(StrEnum):
+    """Where a model is trained."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+LakeOption = Annotated[
+    str,
+    typer.Option(
+        "--lake",
+        metavar="URL",
+        help="Folder, or URL such as s3://bucket/lake.",
+        default_factory=lambda: load_settings().lake,
+        show_default="./lake",
+    ),
+]
+SourceOption = Annotated[SourceChoice, typer.Option("--source", help="Where the links come from.")]
+LinksOption = Annotated[
+    str | None,
+    typer.Option(
+        "--links",
+        metavar="PATH|URL",
+        help="Folder of link files, .tar.gz or .tar.xz of them, URL of such an archive, or base URL of single files; for "
+        "vggface2 the folder with a folder per person. Default: where the source is published.",
+    ),
+]
+IdentitiesOption = Annotated[
+    str | None,
+    typer.Option("--identities", metavar="N|NAME,...", help="The first N people, or these. Default: all."),
+]
+PerIdentityOption = Annotated[
+    int | None,
+    typer.Option("--per-identity", metavar="M", min=1, help="The first M links of each. Default: all."),
+]
+ConnectToOption = Annotated[
+    str | None,
+    typer.Option("--connect-to", metavar="HOST:PORT", help="Send every request there, whatever host its link names."),
+]
+MethodOption = Annotated[MethodChoice, typer.Option("--method", help="The listed box, MTCNN, or one dataset for each.")]
+DatasetOption = Annotated[str, typer.Option("--dataset", metavar="NAME", help="Datasets are called NAME-METHOD.")]
+MinFaceOption = Annotated[
+    int,
+    typer.Option("--min-face", metavar="PX", min=1, help="Shorter side of a face in its picture, at least."),
+]
+MarginOption = Annotated[float, typer.Option("--margin", help="Margin of the triplet loss; the author tried 1 and 2.")]
+DeviceOption = Annotated[DeviceChoice, typer.Option("--device", help="Where to train.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show Prefect's own log.")]
+
+
+def reporting(command: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Turn facemill's errors into one line on the error stream and the right exit code."""
+
+    @wraps(command)
+    def wrapped(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+        try:
+            return command(*args, **kwargs)
+        except FacemillError as error:
+            typer.echo(f"facemill: {error}", err=True)
+            raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error
+        except KeyboardInterrupt as error:
+            typer.echo("facemill: stopped; the same command goes on where it was", err=True)
+            raise typer.Exit(1) from error
+
+    return wrapped
+
+
+@app.command()
+@reporting
+def pipeline(
+    lake: LakeOption,
+    source: SourceOption = SourceChoice.VGGFACE1,
+    links: LinksOption = None,
+    identities: IdentitiesOption = None,
+    per_identity: PerIdentityOption = None,
+    connect_to: ConnectToOption = None,
+    method: MethodOption = MethodChoice.BOTH,
+    dataset: DatasetOption = "faces",
+    min_face: MinFaceOption = 100,
+    margin: MarginOption = 1.0,
+    device: DeviceOption = DeviceChoice.AUTO,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Do everything: fetch, crop, publish, train. What is done already is not done again."""
+    _check(lake, links, connect_to)
+    tame_prefect(verbose=verbose)
+    from flows.pipeline import pipeline as flow  # noqa: PLC0415
+
+    people = _people(identities)
+    result = asyncio.run(
+        flow(
+            lake,
+            source.value,
+            links,
+            people,
+            per_identity,
+            connect_to,
+            method.value,
+            dataset,
+            min_face,
+            margin,
+            device.value,
+        )
+    )
+    _print(result, as_json, show.pipeline)
+
+
+@app.command()
+@reporting
+def ingest(
+    lake: LakeOption,
+    source: SourceOption = SourceChoice.VGGFACE1,
+    links: LinksOption = None,
+    identities: IdentitiesOption = None,
+    per_identity: PerIdentityOption = None,
+    connect_to: ConnectToOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Read the link files and fetch the pictures that have not been asked for yet."""
+    _check(lake, links, connect_to)
+    tame_prefect(verbose=verbose)
+    from flows.ingest import ingest as flow  # noqa: PLC0415
+
+    result = asyncio.run(flow(lake, source.value, links, _people(identities), per_identity, connect_to))
+    _print(result, as_json, show.ingest)
+
+
+@app.command()
+@reporting
+def retry(
+    lake: LakeOption,
+    source: SourceOption = SourceChoice.VGGFACE1,
+    links: LinksOption = None,
+    connect_to: ConnectToOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Ask once more for the failed links that are due."""
+    _check(lake, links, connect_to)
+    tame_prefect(verbose=verbose)
+    from flows.retry import retry as flow  # noqa: PLC0415
+
+    result = asyncio.run(flow(lake, source.value, links, connect_to))
+    _print(result, as_json, show.fetched)
+
+
+@app.command()
+@reporting
+def crop(
+    lake: LakeOption,
+    source: SourceOption = SourceChoice.VGGFACE1,
+    method: MethodOption = MethodChoice.BOTH,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Find the faces in the accepted pictures and cut them out."""
+    _check(lake)
+    tame_prefect(verbose=verbose)
+    from flows.crop import crop as flow  # noqa: PLC0415
+
+    _print(flow(lake, source.value, method.value), as_json, show.cropped)
+
+
+@app.command()
+@reporting
+def publish(
+    lake: LakeOption,
+    source: SourceOption = SourceChoice.VGGFACE1,
+    dataset: DatasetOption = "faces",
+    method: MethodOption = MethodChoice.BOTH,
+    min_face: MinFaceOption = 100,
+    check_boxes: Annotated[
+        bool, typer.Option(help="Hold listed boxes against the faces detected in today's pictures.")
+    ] = True,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Publish an immutable dataset version per method."""
+    _check(lake)
+    tame_prefect(verbose=verbose)
+    from flows.publish import publish as flow  # noqa: PLC0415
+
+    _print(flow(lake, source.value, dataset, method.value, min_face, check_boxes), as_json, show.published)
+
+
+@app.command()
+@reporting
+def train(
+    lake: LakeOption,
+    dataset: Annotated[
+        str, typer.Option("--dataset", metavar="NAME[@VERSION]", help="What to train on.")
+    ] = "faces-mtcnn",
+    model: Annotated[str, typer.Option("--model", metavar="NAME", help="What the model is called.")] = "embedder",
+    margin: MarginOption = 1.0,
+    preset: Annotated[str, typer.Option("--preset", help="smoke, full, or auto: by the device.")] = "auto",
+    seed: Annotated[int, typer.Option("--seed", help="Of the weights, the batches and the augmentation.")] = 0,
+    device: DeviceOption = DeviceChoice.AUTO,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Train an embedding model on a dataset version and register it as a model version."""
+    _check(lake)
+    tame_prefect(verbose=verbose)
+    from flows.train import train as flow  # noqa: PLC0415
+
+    _print(flow(lake, dataset, model, margin, preset, seed, device.value), as_json, show.trained)
+
+
+@app.command()
+@reporting
+def status(lake: LakeOption, as_json: JsonOption = False) -> None:
+    """Count what the lake holds."""
+    from flows.status import lake_status  # noqa: PLC0415
+
+    _print(lake_status(_existing(lake)), as_json, show.status)
+
+
+@models_app.command("list")
+@reporting
+def models_list(lake: LakeOption, as_json: JsonOption = False) -> None:
+    """List the model versions, oldest first."""
+    from flows.status import lake_status  # noqa: PLC0415
+
+    _print(lake_status(_existing(lake))["models"], as_json, show.models)
+
+
+@models_app.command("show")
+@reporting
+def models_show(
+    version: Annotated[str, typer.Argument(metavar="NAME[@VERSION]")],
+    lake: LakeOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the figures and the lineage of a model version."""
+    from storage.models import open_model  # noqa: PLC0415
+
+    found = open_model(_existing(lake), version)
+    facts = {
+        "model": str(found),
+        "manifest": found.manifest,
+        "metrics": found.read_json("metrics.json"),
+        "lineage": found.read_json("lineage.json"),
+        "config": found.read_json("config.json"),
+    }
+    _print(facts, as_json, show.model)
+
+
+@world_app.command("make")
+@reporting
+def world_make(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the world.")],
+    identities: Annotated[int, typer.Option(min=1, help="How many people.")] = 40,
+    per_identity: Annotated[int, typer.Option(min=1, help="How many links each.")] = 30,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same world, byte for byte.")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw invented people and write a world: link files, pictures, faults, and the truth about them."""
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from tasks.sources.synthetic.world import make_world  # noqa: PLC0415
+
+    with show.bar("make world", identities * per_identity) as reach:
+        summary = make_world(
+            folder,
+            num_identities=identities,
+            per_identity=per_identity,
+            seed=seed,
+            on_progress=lambda done, total: reach(done),
+        )
+    _print(asdict(summary), as_json, show.world)
+
+
+@world_app.command("serve")
+@reporting
+def world_serve(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A world.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
+) -> None:
+    """Play a world's web on a loopback port until Ctrl-C."""
+    from tasks.sources.synthetic.origin import serve_forever  # noqa: PLC0415
+
+    serve_forever(
+        folder,
+        port,
+        lambda bound: typer.echo(f"{folder} is served on 127.0.0.1:{bound}; stop with Ctrl-C", err=True),
+    )
+
+
+def main() -> None:
+    """The entry point of the `facemill` command."""
+    app()
+
+
+def _check(lake: str, links: str | None = None, connect_to: str | None = None) -> None:
+    """Find wrong usage before anything is started or written."""
+    Lake(lake)
+    if connect_to is not None:
+        ConnectTo.parse(connect_to)
+    if links is not None and "://" not in links and not Path(links).exists():
+        raise UsageError(f"--links {links}: there is no such file or folder")
+
+
+def _existing(url: str) -> Lake:
+    lake = Lake(url)
+    if not lake.exists(lake.format_file):
+        raise UsageError(f"there is no lake at {url} yet: `facemill pipeline --lake {url}` makes one")
+    return lake
+
+
+def _people(text: str | None) -> int | list[str] | None:
+    """A number of people or their names."""
+    if text is None:
+        return None
+    if text.isdecimal():
+        if int(text) == 0:
+            raise UsageError("--identities 0 leaves nobody: ask for at least 1, or for names")
+        return int(text)
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _print(result: Any, as_json: bool, shown: Callable[[Console, Any], None]) -> None:
+    if as_json:
+        json.dump(result, sys.stdout, indent=2, default=str)
+        sys.stdout.write("\n")
+    else:
+        shown(Console(), result)

@@ -1,0 +1,131 @@
+"""Ingest: bring the link files up to date, plan what to ask for, and fetch what has never been asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from prefect import flow
+
+from flows import artifacts
+from flows.made_world import web_for
+from flows.progress import track
+from flows.settings import Settings, load_settings
+from storage.errors import UsageError
+from storage.lake import Lake
+from storage.records import Attempt
+from storage.tables import read_table, stamp, write_table
+from tasks.fetch import Transport
+from tasks.folder import FolderTransport
+from tasks.http import ConnectTo, open_web
+from tasks.ledger import accepted, pending_new, read_ledger
+from tasks.plan import plan
+from tasks.prefect_tasks import fetch_task, links_task
+from tasks.sources import source_named
+
+SourceName = Literal["vggface1", "vggface2", "synthetic"]
+
+
+@flow(name="ingest", flow_run_name="ingest {source}", persist_result=False)
+async def ingest(
+    lake: str,
+    source: SourceName = "vggface1",
+    links: str | None = None,
+    identities: int | list[str] | None = None,
+    per_identity: int | None = None,
+    connect_to: str | None = None,
+) -> dict[str, Any]:
+    """Fetch the pictures of a selection of people that have not been asked for yet.
+
+    Args:
+        lake: the folder or URL everything is kept in.
+        links: a folder or archive of link files, the URL of such an archive, or a base URL of single files; for a source
+            that is a folder of pictures, that folder. None: where the source is published.
+        identities: the first so many people, or their names; None for all.
+        per_identity: the first so many links of each; None for all.
+        connect_to: HOST:PORT that every request goes to instead of its own host.
+
+    Returns:
+        Counts: lines, rejected lines, candidates, and of this run asked, accepted and rejected by reason.
+    """
+    store = Lake(lake)
+    names = identities if isinstance(identities, list) else None
+    with web_for(store, source, links, connect_to, identities, per_identity) as web:
+        address = ConnectTo.parse(web.connect_to) if web.connect_to else None
+        summary = await links_task(store, source, web.links, address, names)
+        lines = read_table(store, store.links(source, "lines.parquet"))
+        candidates = plan(lines, identities, per_identity)
+        write_table(store, store.plan(source), candidates, stamp=stamp(summary.digest, identities, per_identity))
+        pending = pending_new(candidates, read_ledger(store, source, ["key"]))
+        counts = await fetch_pending(store, source, web.links, address, pending, "fetch")
+    return {
+        "lines": summary.num_accepted,
+        "rejected_lines": summary.num_rejected,
+        "candidates": len(candidates),
+        **counts,
+    }
+
+
+async def fetch_pending(
+    lake: Lake, source: str, links: str | None, connect_to: ConnectTo | None, pending: pa.Table, name: str
+) -> dict[str, Any]:
+    """Ask for the pending candidates, a task a unit, and show what came of it."""
+    settings = load_settings()
+    outcomes: Counter[str] = Counter()
+    units = pc.unique(pending["unit"]).to_pylist()
+    if units:
+        in_flight = max(settings.concurrency // min(len(units), settings.units_at_once), 1)
+        turns = asyncio.Semaphore(settings.units_at_once)
+        async with open_transport(source, links, connect_to, settings) as transport:
+            with track(name, len(pending)) as progress:
+
+                def on_attempt(attempt: Attempt) -> None:
+                    outcomes[attempt.reason or "accepted"] += 1
+                    progress.advance(1, f"{outcomes['accepted']} accepted")
+
+                async def fetch_one(unit: int) -> None:
+                    mine = pending.filter(pc.equal(pending["unit"], unit))
+                    async with turns:
+                        await fetch_task(lake, source, unit, mine, transport, in_flight, on_attempt)
+
+                async with asyncio.TaskGroup() as group:
+                    for unit in units:
+                        group.create_task(fetch_one(unit))
+    rejected = {str(reason): num for reason, num in outcomes.most_common() if reason != "accepted"}
+    rows = [{"outcome": str(word), "links": num} for word, num in outcomes.most_common()]
+    artifacts.table(f"{name}-outcomes", rows or [{"outcome": "nothing to ask for", "links": 0}], f"{name} {source}")
+    if units:
+        artifacts.markdown(f"{name}-pictures", f"## {name} {source}\n\n{_newest_pictures(lake, source)}\n")
+    return {"asked": outcomes.total(), "accepted": outcomes["accepted"], "rejected": rejected}
+
+
+@asynccontextmanager
+async def open_transport(
+    source: str, links: str | None, connect_to: ConnectTo | None, settings: Settings
+) -> AsyncIterator[Transport]:
+    """What brings the bytes of this source's pictures.
+
+    Raises:
+        UsageError: the source is a folder, and none was named.
+    """
+    limits = settings.fetch_limits()
+    if source_named(source).transport == "folder":
+        if links is None:
+            raise UsageError(f"{source} is a folder of pictures: name it with --links")
+        yield FolderTransport(Path(links), limits.max_bytes)
+        return
+    async with open_web(limits, connect_to=connect_to, allowed=settings.networks(), contact=settings.contact) as web:
+        yield web
+
+
+def _newest_pictures(lake: Lake, source: str) -> str:
+    found = accepted(read_ledger(lake, source, ["outcome", "shard", "offset", "length", "fetched_at", "key"]))
+    newest = found.sort_by([("fetched_at", "descending"), ("key", "ascending")]).slice(0, 24).to_pylist()
+    members = [(f"{lake.images(source, row['shard'])}.tar", row["offset"], row["length"]) for row in newest]
+    return artifacts.member_sheet(lake, members)

@@ -1,0 +1,88 @@
+"""The whole road: ingest, retry what is due at once, crop, publish, and start training on what was published."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL
+
+from flows.crop import Method, crop
+from flows.ingest import SourceName, ingest
+from flows.made_world import web_for
+from flows.publish import publish
+from flows.retry import retry
+from flows.settings import Device
+from flows.train import train
+from storage.lake import Lake
+
+_TRAIN_DEPLOYMENT = "train/train"
+
+
+@flow(name="pipeline", flow_run_name="pipeline {source}", persist_result=False)
+async def pipeline(
+    lake: str,
+    source: SourceName = "vggface1",
+    links: str | None = None,
+    identities: int | list[str] | None = None,
+    per_identity: int | None = None,
+    connect_to: str | None = None,
+    method: Method = "both",
+    dataset: str = "faces",
+    min_face: int = 100,
+    margin: float = 1.0,
+    device: Device = "auto",
+) -> dict[str, Any]:
+    """From link files to dataset versions and a model version. What is done already is not done again.
+
+    The parameters are those of the flows it is made of.
+
+    Returns:
+        What each of the flows returned, under its name. `train` bears only a `flow_run` where a server's deployment
+        was asked to train.
+    """
+    store = Lake(lake)
+    with web_for(store, source, links, connect_to, identities, per_identity) as web:
+        ingested = await ingest(lake, source, web.links, identities, per_identity, web.connect_to)
+        retried = await retry(lake, source, web.links, web.connect_to)
+    cropped = crop(lake, source, method)
+    published = publish(lake, source, dataset, method, min_face)
+    return {
+        "ingest": ingested,
+        "retry": retried,
+        "crop": cropped,
+        "publish": published,
+        "train": _start_training(lake, published, margin, device),
+    }
+
+
+def _start_training(lake: str, published: list[dict[str, Any]], margin: float, device: Device) -> dict[str, Any]:
+    """Train on the last method's version (the aligned crops, where both were asked for)."""
+    chosen = published[-1]
+    parameters: dict[str, Any] = {
+        "lake": lake,
+        "dataset": f"{chosen['dataset']}@{chosen['version']}",
+        "margin": margin,
+        "device": device,
+    }
+    if PREFECT_API_URL.value() and _has_deployment():
+        run = cast(
+            FlowRun,
+            run_deployment(_TRAIN_DEPLOYMENT, parameters=parameters, timeout=0, as_subflow=False, _sync=True),  # type: ignore[call-arg]
+        )
+        return {"flow_run": run.name, "id": str(run.id)}
+    result: dict[str, Any] = train(**parameters)
+    return result
+
+
+def _has_deployment() -> bool:
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_deployment_by_name(_TRAIN_DEPLOYMENT)
+        except ObjectNotFound:
+            return False
+    return True

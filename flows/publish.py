@@ -1,0 +1,72 @@
+"""Publish: one immutable dataset version per method, with the funnel that led to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+from prefect.events import emit_event
+
+from flows import artifacts
+from flows.crop import Method, methods_of
+from flows.ingest import SourceName
+from flows.progress import track
+from storage.lake import Lake
+from tasks.catalog import read_plan
+from tasks.prefect_tasks import publish_task
+from tasks.publish import Published
+from tasks.select import SelectRules
+from tasks.split import SplitRules
+
+
+@flow(name="publish", flow_run_name="publish {dataset} {method}", persist_result=False)
+def publish(
+    lake: str,
+    source: SourceName = "vggface1",
+    dataset: str = "faces",
+    method: Method = "both",
+    min_face: int = 100,
+    check_boxes: bool = True,
+) -> list[dict[str, Any]]:
+    """Publish the faces of a source as `<dataset>-<method>`.
+
+    Args:
+        min_face: the shorter side a face must have in its picture, in pixels. The author tried 100 and 150.
+        check_boxes: hold a listed box against the faces detected in today's picture.
+
+    Returns:
+        For each method: dataset, version, whether it is new, samples, identities, and the funnel.
+    """
+    store = Lake(lake)
+    rules = SelectRules(min_face_px=min_face, min_agreement=SelectRules().min_agreement if check_boxes else 0.0)
+    return [_publish_one(store, source, f"{dataset}-{one}", one, rules) for one in methods_of(method, source)]
+
+
+def _publish_one(lake: Lake, source: str, name: str, method: str, rules: SelectRules) -> dict[str, Any]:
+    with track(f"publish {method}", len(read_plan(lake, source))) as progress:
+        published = publish_task(lake, source, name, method, rules, SplitRules(), progress.reach)
+        progress.total = max(progress.done, 1)
+        progress.reach(progress.total)
+    version = published.dataset
+    artifacts.table(f"funnel-{method}", published.funnel.rows(), f"From link lines to samples of {version}")
+    artifacts.markdown(f"dataset-{method}", artifacts.dataset_page(version))
+    if published.is_new:
+        _announce(lake, published)
+    return {
+        "dataset": version.name,
+        "version": version.version,
+        "is_new": published.is_new,
+        "samples": version.manifest["num_samples"],
+        "identities": version.manifest["num_identities"],
+        "funnel": published.funnel.to_json(),
+    }
+
+
+def _announce(lake: Lake, published: Published) -> None:
+    """Tell Prefect, where an automation may start a training run on it."""
+    version = published.dataset
+    resource = {
+        "prefect.resource.id": f"facemill.dataset.{version.name}",
+        "prefect.resource.name": str(version),
+    }
+    emit_event("dataset.published", resource, payload={"lake": lake.url, "dataset": str(version)})

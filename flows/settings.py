@@ -1,0 +1,84 @@
+"""One object for everything the environment may set; nothing else reads the environment."""
+
+from __future__ import annotations
+
+import os
+from ipaddress import ip_network
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from storage.errors import UsageError
+from tasks.addresses import Network
+from tasks.detect import DetectorSettings
+from tasks.http import FetchLimits
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class Settings(BaseSettings):
+    """Read from variables named FACEMILL_<NAME>, for instance FACEMILL_PER_HOST=2."""
+
+    model_config = SettingsConfigDict(env_prefix="FACEMILL_", frozen=True)
+
+    lake: str = Field("./lake", description="the lake used when --lake is not given")
+    contact: str = Field("", description="a URL or mail address shown to the hosts asked, in the User-Agent")
+    concurrency: int = Field(128, ge=1, description="requests at a time")
+    per_host: int = Field(4, ge=1, description="requests at a time to one host")
+    connect_s: float = Field(10.0, gt=0, description="seconds a host may take to accept a connection")
+    silence_s: float = Field(
+        15.0, gt=0, description="seconds a host may be silent, before its first byte or between two"
+    )
+    total_s: float = Field(60.0, gt=0, description="seconds one picture may take in all")
+    allow_private: list[str] = Field(
+        [], description="networks that may be asked though they are not public (JSON list)"
+    )
+    units_at_once: int = Field(4, ge=1, description="units fetched side by side")
+    workers: int = Field(0, ge=0, description="processes that detect and crop; 0: one a core")
+    min_face_px: int = Field(
+        40, ge=20, description="the smallest face the detector looks for, in pixels of the picture"
+    )
+
+    def fetch_limits(self) -> FetchLimits:
+        """The limits of one process's requests."""
+        return FetchLimits(
+            connect_s=self.connect_s,
+            silence_s=self.silence_s,
+            total_s=self.total_s,
+            concurrency=self.concurrency,
+            per_host=self.per_host,
+        )
+
+    def networks(self) -> tuple[Network, ...]:
+        """The networks of `allow_private`."""
+        return tuple(ip_network(text, strict=False) for text in self.allow_private)
+
+    def detector(self) -> DetectorSettings:
+        """How faces are looked for."""
+        return DetectorSettings(min_face_px=self.min_face_px)
+
+    def num_workers(self) -> int:
+        """How many processes detect and crop."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+
+def load_settings() -> Settings:
+    """The settings of this environment.
+
+    Raises:
+        UsageError: a variable holds what it may not.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"FACEMILL_{'_'.join(str(part) for part in first['loc'][:1]).upper()}"
+        raise UsageError(f"the environment variable {name}={first['input']!r} will not do: {first['msg']}") from error
+
+
+def tame_prefect(*, verbose: bool) -> None:
+    """Set what Prefect should not do unasked: phone home, and log every task. To be called before it is imported."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if verbose else "CRITICAL")

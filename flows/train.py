@@ -1,0 +1,83 @@
+"""Train: one model version per dataset version and configuration."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from flows import artifacts
+from flows.progress import Track, track
+from flows.settings import Device
+from model.config import PRESETS, TrainConfig, default_preset
+from model.train import Progress
+from model.train import train as train_model
+from storage.datasets import DatasetVersion, open_dataset
+from storage.lake import Lake
+from storage.models import ModelVersion, model_versions
+
+Preset = Literal["auto", "smoke", "full"]
+
+
+@flow(name="train", flow_run_name="train on {dataset} margin {margin}", persist_result=False)
+def train(
+    lake: str,
+    dataset: str = "faces-mtcnn",
+    model: str = "embedder",
+    margin: float = 1.0,
+    preset: Preset = "auto",
+    seed: int = 0,
+    device: Device = "auto",
+) -> dict[str, Any]:
+    """Train an embedding model on a dataset version and publish it as a model version.
+
+    Args:
+        dataset: `name@version`, or a name for its newest version.
+        margin: of the triplet loss, in squared distance of unit vectors. The author tried 1 and 2.
+        preset: smoke (minutes on a CPU), full (a GPU), or auto: by the device.
+
+    Returns:
+        The model, its version, whether it is new, the dataset, and the verification AUC before and after training.
+    """
+    store = Lake(lake)
+    chosen = open_dataset(store, dataset)
+    recipe = PRESETS[default_preset(device) if preset == "auto" else preset]
+    config = replace(recipe, name=model, margin=margin, seed=seed, device=device)
+    known = {str(one) for one in model_versions(store, model)}
+    with track("train", config.steps) as progress:
+        version = train_task(store, chosen, config, progress)
+        progress.reach(config.steps)
+    metrics = version.read_json("metrics.json")
+    _show(version, metrics)
+    return {
+        "model": version.name,
+        "version": version.version,
+        "is_new": str(version) not in known,
+        "dataset": str(chosen),
+        "auc": metrics["trained"]["auc"],
+        "untrained_auc": metrics["untrained"]["auc"],
+    }
+
+
+# Here and not among the other tasks, since `tasks` knows nothing of `model`.
+@task(name="train", task_run_name="train {config.name}", tags=["gpu"], cache_policy=NO_CACHE, persist_result=False)
+def train_task(lake: Lake, dataset: DatasetVersion, config: TrainConfig, progress: Track) -> ModelVersion:
+    """Train, or find the model trained already; a killed run goes on from its last checkpoint."""
+
+    def on_progress(now: Progress) -> None:
+        progress.reach(now.step, f"loss {now.loss:.3f}, {now.images_per_s:.0f} faces/s")
+
+    return train_model(lake, dataset, config, on_progress=on_progress, work_folder=lake.work_folder)
+
+
+def _show(version: ModelVersion, metrics: dict[str, Any]) -> None:
+    rows = [
+        {"figure": name, "untrained": metrics["untrained"][name], "trained": value}
+        for name, value in metrics["trained"].items()
+        if isinstance(value, float)
+    ]
+    artifacts.table("model-figures", rows, f"{version} on people it has not seen")
+    losses = [row["loss"] for row in version.read_json("history.json")["intervals"]]
+    artifacts.markdown("model", f"## {version}\n\nTraining loss over the run:\n\n{artifacts.curve(losses)}\n")

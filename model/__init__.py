@@ -1,0 +1,1 @@
+"""Learning: knows dataset versions, not how they came to be; writes model versions."""

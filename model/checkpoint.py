@@ -1,0 +1,103 @@
+"""The state of an unfinished training run, in one file that is written in one step and holds no pickle.
+
+The file is a safetensors file: tensors under "backbone.", "loss." and "optimizer.<parameter>.", and the step
+and the history as JSON in its header. One file cannot be half new and half old.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from storage.errors import TrainingError
+
+
+@dataclass
+class TrainState:
+    """What a training step changes: `step` steps have been taken."""
+
+    backbone: nn.Module
+    loss: nn.Module
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def save_checkpoint(path: Path, state: TrainState) -> None:
+    """Write `state` to `path` in one step."""
+    temporary = path.parent / f".tmp-{uuid.uuid4().hex}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = {"state": json.dumps({"step": state.step, "history": state.history})}
+    tensors = {name: tensor.contiguous() for name, tensor in _tensors(state).items()}
+    try:
+        save_file(tensors, temporary, metadata=header)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def restore_checkpoint(path: Path, state: TrainState) -> bool:
+    """Bring `state`, freshly built from the same configuration, to where the checkpoint left off.
+
+    Returns:
+        False, with `state` untouched, if there is no checkpoint.
+
+    Raises:
+        TrainingError: the file cannot be read, or is of another network.
+    """
+    if not path.exists():
+        return False
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads(file.metadata()["state"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        _load(state, tensors)
+    except (SafetensorError, RuntimeError, KeyError) as error:
+        raise TrainingError(f"checkpoint {path} cannot be resumed ({error}); remove it to start again") from error
+    state.step, state.history = header["step"], header["history"]
+    return True
+
+
+def _tensors(state: TrainState) -> dict[str, Tensor]:
+    moments = {
+        f"optimizer.{number}.{name}": tensor
+        for number, values in state.optimizer.state_dict()["state"].items()
+        for name, tensor in values.items()
+    }
+    backbone = {f"backbone.{name}": tensor for name, tensor in state.backbone.state_dict().items()}
+    loss = {f"loss.{name}": tensor for name, tensor in state.loss.state_dict().items()}
+    return moments | backbone | loss
+
+
+def _load(state: TrainState, tensors: dict[str, Tensor]) -> None:
+    state.backbone.load_state_dict(_below("backbone.", tensors))
+    state.loss.load_state_dict(_below("loss.", tensors))
+    parameters = [one for group in state.optimizer.param_groups for one in group["params"]]
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in _below("optimizer.", tensors).items():
+        number, _, name = key.partition(".")
+        moments.setdefault(int(number), {})[name] = _laid_out_as(parameters[int(number)], tensor)
+    optimizer = state.optimizer.state_dict()
+    state.optimizer.load_state_dict({**optimizer, "state": moments})
+
+
+def _laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """A moment with the strides of its parameter: fused AdamW walks both along memory and takes that for granted."""
+    if tensor.shape != parameter.shape:
+        return tensor
+    return torch.empty_like(parameter, requires_grad=False).copy_(tensor)
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

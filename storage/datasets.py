@@ -1,0 +1,73 @@
+"""Dataset versions: immutable folders of tar shards with an index, readable by WebDataset, pandas, DuckDB.
+
+    datasets/<name>/<version>/<split>-<n>.tar    members <sample>.jpg and <sample>.json
+    datasets/<name>/<version>/index.parquet      one row a sample (`records.SAMPLES`)
+    datasets/<name>/<version>/manifest.json      written last: without it there is no version
+
+The id of a version is a digest of its content and of the settings that made it, so the same data published twice
+is the same version.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from storage.errors import UsageError
+from storage.lake import Lake
+from storage.shards import read_member
+from storage.tables import read_table
+
+
+class DatasetVersion:
+    """One published version, opened for reading."""
+
+    def __init__(self, lake: Lake, name: str, version: str) -> None:
+        self.lake = lake
+        self.name = name
+        self.version = version
+        self.folder = lake.dataset(name, version)
+        self.manifest: dict[str, Any] = lake.read_json(f"{self.folder}/manifest.json")
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+    def index(self, columns: list[str] | None = None) -> pa.Table:
+        """The samples (`records.SAMPLES`), in the order of the shards."""
+        return read_table(self.lake, f"{self.folder}/index.parquet", columns)
+
+    def read(self, shard: str, offset: int, length: int) -> bytes:
+        """The JPEG bytes of one sample, by the columns of its row."""
+        return read_member(self.lake, f"{self.folder}/{shard}", offset, length)
+
+
+def versions(lake: Lake, name: str) -> list[DatasetVersion]:
+    """The complete versions of a dataset, oldest first."""
+    folder = lake.dataset(name)
+    found = [
+        DatasetVersion(lake, name, version)
+        for version in lake.names(folder)
+        if lake.exists(f"{folder}/{version}/manifest.json")
+    ]
+    return sorted(found, key=lambda version: (version.manifest["published_at"], version.version))
+
+
+def all_versions(lake: Lake) -> list[DatasetVersion]:
+    """The complete versions of every dataset in the lake."""
+    return [version for name in lake.names("datasets") for version in versions(lake, name)]
+
+
+def open_dataset(lake: Lake, reference: str) -> DatasetVersion:
+    """Open `name@version`, or the newest version of `name`.
+
+    Raises:
+        UsageError: there is no such version; the message names those that there are.
+    """
+    name, _, version = reference.partition("@")
+    found = versions(lake, name)
+    matching = [one for one in found if one.version == version] if version else found
+    if not matching:
+        known = ", ".join(str(one) for one in all_versions(lake)) or "none yet; `facemill publish` makes one"
+        raise UsageError(f"there is no dataset version {reference} in {lake.url}; there are: {known}")
+    return matching[-1]

@@ -1,0 +1,36 @@
+"""Every error facemill raises on purpose.
+
+FacemillError
+├── UsageError        what was asked for cannot be done: a wrong path, name or option (exit code 2)
+│   └── SourceError   a list of links or a folder is missing, empty, or not in the format it should have
+├── LakeError         the lake is not what its index says, or is of a newer format
+├── LinksUnavailable  the link files could not be fetched
+└── TrainingError     a training run cannot go on, for instance because it collapsed
+
+A message gives the limit, the value found, the cause, and what to do about it, on one line.
+A picture or a link line that fails is no error: it is a row with a `Reason` (see `records`).
+"""
+
+
+class FacemillError(Exception):
+    """The base of all errors that facemill raises on purpose; its message is fit to be shown to a user."""
+
+
+class UsageError(FacemillError):
+    """What was asked for cannot be done as asked."""
+
+
+class SourceError(UsageError):
+    """A list of links or a folder of pictures is missing, empty or malformed."""
+
+
+class LakeError(FacemillError):
+    """The lake does not hold what it should, or was written by a newer facemill."""
+
+
+class LinksUnavailable(FacemillError):
+    """The link files could not be fetched from where they were said to be."""
+
+
+class TrainingError(FacemillError):
+    """A training run cannot go on."""

@@ -1,0 +1,228 @@
+"""Every path in the system is made here, and every write to it is atomic.
+
+    lake.json                                   the format; written first
+    links/<source>/lines.parquet                + rejected.parquet, origin.json (last)
+    plan/<source>.parquet
+    images/<source>/<stem>.tar + .parquet       the bytes as they came, and every attempt
+    unique/<source>/<stamp>.parquet
+    detections/<source>/<stem>.parquet
+    faces/<method>/<source>/<stem>.tar + .parquet
+    datasets/<name>/<version>/                  shards, index.parquet, manifest.json (last)
+    models/<name>/<version>/                    weights, metrics, lineage, manifest.json (last)
+    work/, world/                               what may be thrown away: checkpoints, a made world
+
+A stem is `<unit>-<n>`: the n-th shard of images of one unit. What is computed from that shard bears its stem.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from storage.errors import LakeError, UsageError
+
+FORMAT = 1
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+
+class Lake:
+    """A folder, local or in an object store, that holds everything facemill knows.
+
+    Args:
+        url: a path, or a URL that fsspec understands (`s3://bucket/lake`).
+
+    Raises:
+        LakeError: the folder was written by a newer facemill, or holds something that is not a lake.
+    """
+
+    def __init__(self, url: str | os.PathLike[str]) -> None:
+        self.url = os.fspath(url)
+        self.fs, root = fsspec.core.url_to_fs(self.url)
+        self.root = root.rstrip("/")
+        self.is_local = isinstance(self.fs, LocalFileSystem)
+        self._check_format()
+
+    def __reduce__(self) -> tuple[type[Lake], tuple[str]]:
+        return Lake, (self.url,)
+
+    # -- paths, relative to the root --
+
+    format_file = "lake.json"
+
+    def links(self, source: str, name: str) -> str:
+        """`lines.parquet`, `rejected.parquet` or `origin.json` of a source."""
+        return f"links/{source}/{name}"
+
+    def plan(self, source: str) -> str:
+        """The candidates of a source."""
+        return f"plan/{source}.parquet"
+
+    def images(self, source: str, stem: str = "") -> str:
+        """The folder of a source's images, or one shard of it without its ending."""
+        return f"images/{source}/{stem}".rstrip("/")
+
+    def unique(self, source: str, stamp: str = "") -> str:
+        """The folder of a source's dedupe verdicts, or those of one state of its images."""
+        return f"unique/{source}/{stamp}.parquet" if stamp else f"unique/{source}"
+
+    def detections(self, source: str, stem: str) -> str:
+        """The faces found in one shard of images."""
+        return f"detections/{source}/{stem}.parquet"
+
+    def faces(self, method: str, source: str, stem: str) -> str:
+        """The crops of one shard of images by one method, without ending."""
+        return f"faces/{method}/{source}/{stem}"
+
+    def dataset(self, name: str, version: str = "") -> str:
+        """The folder of a dataset, or of one version of it."""
+        return f"datasets/{checked_name(name)}/{version}".rstrip("/")
+
+    def model(self, name: str, version: str = "") -> str:
+        """The folder of a model, or of one version of it."""
+        return f"models/{checked_name(name)}/{version}".rstrip("/")
+
+    @property
+    def work_folder(self) -> Path:
+        """A local folder for what may be thrown away: decoded pictures, checkpoints of unfinished trainings."""
+        if self.is_local:
+            return Path(self.full("work"))
+        return Path(tempfile.gettempdir()) / "facemill" / hashlib.sha256(self.url.encode()).hexdigest()[:16]
+
+    # -- reading --
+
+    def full(self, path: str) -> str:
+        """The path as the file system below knows it."""
+        return f"{self.root}/{path}"
+
+    def exists(self, path: str) -> bool:
+        """Whether a file or folder is there."""
+        return bool(self.fs.exists(self.full(path)))
+
+    def names(self, folder: str) -> list[str]:
+        """The names in a folder, sorted; none if it is not there. Unfinished writes are left out."""
+        try:
+            found = self.fs.ls(self.full(folder), detail=False)
+        except FileNotFoundError:
+            return []
+        names = (entry.rstrip("/").rsplit("/", 1)[-1] for entry in found)
+        return sorted(name for name in names if not name.startswith(".tmp-"))
+
+    def open(self, path: str) -> IO[bytes]:
+        """Open a file for reading."""
+        return self.fs.open(self.full(path), "rb")  # type: ignore[no-any-return]
+
+    def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Read a file, or `length` bytes of it from `offset`."""
+        end = None if length is None else offset + length
+        return self.fs.cat_file(self.full(path), start=offset, end=end)  # type: ignore[no-any-return]
+
+    def read_json(self, path: str) -> dict[str, Any]:
+        """Read a JSON object.
+
+        Raises:
+            LakeError: the file is not JSON.
+        """
+        try:
+            value: dict[str, Any] = json.loads(self.read(path))
+        except ValueError as error:
+            raise LakeError(f"{self.url}/{path} is not JSON ({error}); restore it from a backup") from error
+        return value
+
+    # -- writing --
+
+    def begin(self) -> None:
+        """Make the folder a lake, if it is none yet. The first write does this by itself."""
+        path = Path(self.full(self.format_file))
+        if self.is_local:
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
+                temporary.write_text(json.dumps({"format": FORMAT}) + "\n")
+                temporary.replace(path)
+        elif not self.exists(self.format_file):
+            self.fs.pipe_file(self.full(self.format_file), json.dumps({"format": FORMAT}).encode())
+
+    @contextmanager
+    def create(self, path: str) -> Iterator[Path]:
+        """Give a temporary local file to fill; when the block ends well, it becomes `path` in one step.
+
+        On a local lake the file is synced and renamed; on an object store it is uploaded, which is atomic there.
+        """
+        self.begin()
+        if not self.is_local:
+            with tempfile.TemporaryDirectory(prefix="facemill-") as folder:
+                local = Path(folder) / "file"
+                yield local
+                self.fs.put_file(str(local), self.full(path))
+            return
+        target = Path(self.full(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.parent / f".tmp-{uuid.uuid4().hex}"
+        try:
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a file in one step."""
+        with self.create(path) as temporary:
+            temporary.write_bytes(data)
+
+    def write_json(self, path: str, value: dict[str, Any]) -> None:
+        """Write a JSON object in one step, readable by people."""
+        self.write(path, (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
+
+    def remove(self, path: str) -> None:
+        """Remove a file or a folder with all it holds; nothing happens if it is not there."""
+        if not self.exists(path):
+            return
+        if self.is_local and Path(self.full(path)).is_dir():
+            shutil.rmtree(self.full(path))
+        else:
+            self.fs.rm(self.full(path), recursive=True)
+
+    # -- format --
+
+    def _check_format(self) -> None:
+        if self.is_local and Path(self.root).is_file():
+            raise UsageError(f"--lake {self.url} is a file; name a folder, or one that does not exist yet")
+        if not self.exists(self.format_file):
+            if self.names(""):
+                raise UsageError(
+                    f"--lake {self.url} holds files but no lake.json: it is not a lake; name another folder"
+                )
+            return
+        found = self.read_json(self.format_file).get("format")
+        if not isinstance(found, int) or found > FORMAT:
+            raise LakeError(
+                f"the lake {self.url} is of format {found}, this facemill reads up to {FORMAT}: install a newer facemill"
+            )
+
+
+
+def checked_name(name: str) -> str:
+    """`name` itself, if it can be a folder's name.
+
+    Raises:
+        UsageError: it holds anything but letters, digits, `_`, `.` and `-`, or starts with a sign.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"the name {name!r} may hold only letters, digits, '_', '.' and '-', and starts with a letter or digit"
+        )
+    return name

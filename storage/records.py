@@ -1,0 +1,364 @@
+"""Every shape a record takes, in order of travel, each with the Arrow schema of the table it is kept in.
+
+A record only moves forward: a stage turns it into its next shape or gives it a `Reason` to stop.
+Boxes are `(left, top, right, bottom)` in pixels, right and bottom exclusive. Landmarks are five points
+`(x, y)` flattened to ten numbers: left eye, right eye, nose, left mouth corner, right mouth corner, as seen in
+the picture. Digests of bytes are SHA-256 (32 bytes); keys of URLs are BLAKE2b (16 bytes). Times are UTC.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+import pyarrow as pa
+
+Box = tuple[float, float, float, float]
+
+
+class Outcome(StrEnum):
+    """Whether a record went on."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+
+class Retry(StrEnum):
+    """When a failed attempt is worth another: never, once more in the same run and then later, or only later."""
+
+    NEVER = "never"
+    SOON = "soon"
+    LATER = "later"
+
+
+class Reason(StrEnum):
+    """Why a record stopped. The closed list: every rejected row in the lake bears one of these."""
+
+    retry: Retry
+
+    def __new__(cls, value: str, retry: Retry = Retry.NEVER) -> Reason:
+        """Bind the retry verdict to the word."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.retry = retry
+        return member
+
+    # links: the line itself
+    MALFORMED_LINE = "malformed_line"
+    BAD_URL = "bad_url"
+    # fetch: policy
+    NOT_PUBLIC = "not_public"
+    OPTED_OUT = "opted_out"
+    # fetch: the network
+    DNS = "dns", Retry.LATER
+    CONNECT = "connect", Retry.LATER
+    TLS = "tls", Retry.LATER
+    TIMEOUT = "timeout", Retry.LATER
+    TOO_SLOW = "too_slow", Retry.LATER
+    RESET = "reset", Retry.SOON
+    CUT_SHORT = "cut_short", Retry.SOON
+    # fetch: the answer
+    GONE = "gone"
+    FORBIDDEN = "forbidden", Retry.LATER
+    RATE_LIMITED = "rate_limited", Retry.SOON
+    SERVER_ERROR = "server_error", Retry.SOON
+    HTTP_ERROR = "http_error"
+    REDIRECT_LOOP = "redirect_loop"
+    BAD_RESPONSE = "bad_response", Retry.LATER
+    TOO_LARGE = "too_large"
+    # validate: the bytes
+    EMPTY = "empty"
+    NOT_AN_IMAGE = "not_an_image"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_SMALL = "too_small"
+    BROKEN_IMAGE = "broken_image"
+    # dedupe: the image among all others
+    PLACEHOLDER = "placeholder"
+    EXACT_DUPLICATE = "exact_duplicate"
+    NEAR_DUPLICATE = "near_duplicate"
+    CONFLICT = "conflict"
+    # crops: the face in the image
+    NO_BOX = "no_box"
+    NO_FACE = "no_face"
+    SEVERAL_PEOPLE = "several_people"
+    BOX_OUT_OF_IMAGE = "box_out_of_image"
+    # select: the face among the samples of a dataset version
+    BOX_DISAGREES = "box_disagrees"
+    FACE_TOO_SMALL = "face_too_small"
+    REPEATED_FACE = "repeated_face"
+    FEW_FACES = "few_faces"
+
+
+class Split(StrEnum):
+    """The part of a dataset version an identity belongs to."""
+
+    TRAIN = "train"
+    VAL = "val"
+    TEST = "test"
+
+
+def url_key(url: str) -> bytes:
+    """The 16 bytes that stand for a URL, exactly as it is written: percent escapes are part of its meaning."""
+    return hashlib.blake2b(url.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def bytes_digest(data: bytes | memoryview) -> bytes:
+    """SHA-256 of `data`, 32 bytes."""
+    return hashlib.sha256(data).digest()
+
+
+_KEY = pa.binary(16)
+_DIGEST = pa.binary(32)
+_BOX = pa.list_(pa.float32(), 4)
+_POINTS = pa.list_(pa.float32(), 10)
+_WORD = pa.dictionary(pa.int32(), pa.string())
+_TIME = pa.timestamp("ms", tz="UTC")
+
+
+class LinkLine(NamedTuple):
+    """One line of a link file: a person, a URL, and where the face is said to be (None where a source has no boxes)."""
+
+    identity: str
+    line: int
+    url: str
+    key: bytes
+    box_xyxy: Box | None
+    pose: float | None
+    score: float | None
+    curated: bool | None
+
+
+LINK_LINES = pa.schema(
+    [
+        pa.field("identity", _WORD, nullable=False),
+        pa.field("line", pa.int32(), nullable=False),
+        pa.field("url", pa.string(), nullable=False),
+        pa.field("key", _KEY, nullable=False),
+        pa.field("box_xyxy", _BOX),
+        pa.field("pose", pa.float32()),
+        pa.field("score", pa.float32()),
+        pa.field("curated", pa.bool_()),
+    ]
+)
+
+REJECTED_LINES = pa.schema(
+    [
+        pa.field("identity", _WORD, nullable=False),
+        pa.field("line", pa.int32(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("reason", _WORD, nullable=False),
+        pa.field("detail", pa.string()),
+    ]
+)
+
+
+class Candidate(NamedTuple):
+    """One distinct URL to fetch, and the unit that owns it."""
+
+    key: bytes
+    url: str
+    unit: int
+
+
+CANDIDATES = pa.schema(
+    [
+        pa.field("key", _KEY, nullable=False),
+        pa.field("url", pa.string(), nullable=False),
+        pa.field("unit", pa.int32(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What validation learned of the bytes of one picture; width and height as stored, before EXIF rotation."""
+
+    digest: bytes
+    num_bytes: int
+    format: str
+    width: int
+    height: int
+    dhash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of asking for one candidate, over all tries so far; where the bytes lie if they were accepted."""
+
+    key: bytes
+    url: str
+    outcome: Outcome
+    reason: Reason | None
+    detail: str
+    http_status: int | None
+    tries: int
+    round: int
+    next_try: datetime | None
+    final_url: str
+    fetched_at: datetime
+    latency_s: float
+    image: ImageFacts | None = None
+    shard: str | None = None
+    offset: int | None = None
+    length: int | None = None
+
+
+ATTEMPTS = pa.schema(
+    [
+        pa.field("key", _KEY, nullable=False),
+        pa.field("url", pa.string(), nullable=False),
+        pa.field("outcome", _WORD, nullable=False),
+        pa.field("reason", _WORD),
+        pa.field("detail", pa.string()),
+        pa.field("http_status", pa.int16()),
+        pa.field("tries", pa.int16(), nullable=False),
+        pa.field("round", pa.int16(), nullable=False),
+        pa.field("next_try", _TIME),
+        pa.field("final_url", pa.string()),
+        pa.field("fetched_at", _TIME, nullable=False),
+        pa.field("latency_s", pa.float32()),
+        pa.field("digest", _DIGEST),
+        pa.field("num_bytes", pa.int64()),
+        pa.field("format", _WORD),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("dhash", _KEY),
+        pa.field("shard", pa.string()),
+        pa.field("offset", pa.int64()),
+        pa.field("length", pa.int64()),
+    ]
+)
+
+# One row a link line whose picture was accepted: did it survive the comparison with all other pictures?
+VERDICTS = pa.schema(
+    [
+        pa.field("identity", _WORD, nullable=False),
+        pa.field("line", pa.int32(), nullable=False),
+        pa.field("key", _KEY, nullable=False),
+        pa.field("outcome", _WORD, nullable=False),
+        pa.field("reason", _WORD),
+        # The smallest digest among all exact and near copies of this picture: a split never cuts through it.
+        pa.field("cluster", _DIGEST, nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFace:
+    """One face a detector found, in pixels of the picture as it is meant to be seen (EXIF rotation applied)."""
+
+    box_xyxy: Box
+    score: float
+    landmarks: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """All faces found in one picture, best score first; width and height as seen. `reason` is set if it failed."""
+
+    key: bytes
+    digest: bytes
+    width: int
+    height: int
+    faces: tuple[FoundFace, ...]
+    reason: Reason | None = None
+
+
+DETECTIONS = pa.schema(
+    [
+        pa.field("key", _KEY, nullable=False),
+        pa.field("digest", _DIGEST, nullable=False),
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("boxes", pa.list_(_BOX), nullable=False),
+        pa.field("scores", pa.list_(pa.float32()), nullable=False),
+        pa.field("landmarks", pa.list_(_POINTS), nullable=False),
+        pa.field("reason", _WORD),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """The face one method gives one link line, cropped loosely out of its picture; or the reason it gives none.
+
+    `source_box_xyxy` lies in the picture as seen, `face_box_xyxy` and `landmarks` lie in the crop. `agreement`
+    is the IoU of the listed box with the detected face that overlaps it most (None: no box listed).
+    `face_px` is the shorter side of `source_box_xyxy`.
+    """
+
+    identity: str
+    line: int
+    key: bytes
+    image_digest: bytes
+    outcome: Outcome
+    reason: Reason | None
+    num_faces: int
+    agreement: float | None = None
+    score: float | None = None
+    face_px: float | None = None
+    source_box_xyxy: Box | None = None
+    face_box_xyxy: Box | None = None
+    landmarks: tuple[float, ...] | None = None
+    image_width: int | None = None
+    image_height: int | None = None
+    crop_digest: bytes | None = None
+    width: int | None = None
+    height: int | None = None
+    offset: int | None = None
+    length: int | None = None
+
+
+FACES = pa.schema(
+    [
+        pa.field("identity", _WORD, nullable=False),
+        pa.field("line", pa.int32(), nullable=False),
+        pa.field("key", _KEY, nullable=False),
+        pa.field("image_digest", _DIGEST, nullable=False),
+        pa.field("outcome", _WORD, nullable=False),
+        pa.field("reason", _WORD),
+        pa.field("num_faces", pa.int32(), nullable=False),
+        pa.field("agreement", pa.float32()),
+        pa.field("score", pa.float32()),
+        pa.field("face_px", pa.float32()),
+        pa.field("source_box_xyxy", _BOX),
+        pa.field("face_box_xyxy", _BOX),
+        pa.field("landmarks", _POINTS),
+        pa.field("image_width", pa.int32()),
+        pa.field("image_height", pa.int32()),
+        pa.field("crop_digest", _DIGEST),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("offset", pa.int64()),
+        pa.field("length", pa.int64()),
+    ]
+)
+
+# One row a face of a dataset version. `sample` names the tar members `<sample>.jpg` and `<sample>.json`.
+SAMPLES = pa.schema(
+    [
+        pa.field("sample", pa.string(), nullable=False),
+        pa.field("identity", _WORD, nullable=False),
+        pa.field("split", _WORD, nullable=False),
+        pa.field("source", _WORD, nullable=False),
+        pa.field("method", _WORD, nullable=False),
+        pa.field("line", pa.int32(), nullable=False),
+        pa.field("url", pa.string(), nullable=False),
+        pa.field("image_digest", _DIGEST, nullable=False),
+        pa.field("cluster", _DIGEST, nullable=False),
+        pa.field("crop_digest", _DIGEST, nullable=False),
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("face_box_xyxy", _BOX, nullable=False),
+        pa.field("landmarks", _POINTS),
+        pa.field("score", pa.float32()),
+        pa.field("agreement", pa.float32()),
+        pa.field("face_px", pa.float32(), nullable=False),
+        pa.field("shard", pa.string(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("length", pa.int64(), nullable=False),
+    ]
+)

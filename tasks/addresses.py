@@ -1,0 +1,83 @@
+"""Which addresses may be asked: public ones, and those the operator allows. Pure decisions, no look-ups.
+
+A link list is other people's text. A URL in it, or a redirect, may name this machine or its neighbours, so the host is
+judged as written here, and every resolved address once more when the connection is made (`http.GuardedResolver`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+from yarl import URL
+
+from storage.records import Reason
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# RFC 6761: `localhost` is this machine whatever a resolver says. The others never leave a local network.
+_LOCAL_NAMES = ("localhost", "local", "internal", "home.arpa", "lan")
+
+
+class Refusal(Exception):
+    """Why a URL must not be asked."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+def literal_address(host: str) -> Address | None:
+    """The address that `host` is itself, in any form a C library takes (`127.1`, `0x7f000001`, `2130706433`, IPv6).
+
+    None if it is a name.
+    """
+    bare = host.strip("[]").partition("%")[0].rstrip(".")
+    try:
+        return ipaddress.ip_address(bare)
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(bare))
+    except (OSError, ValueError, UnicodeError):
+        return None
+
+
+def is_public(address: Address, allowed: tuple[Network, ...] = ()) -> bool:
+    """Whether an address may be asked: global unicast, or in one of the `allowed` networks.
+
+    IPv6 forms that carry an IPv4 address (mapped, NAT64, 6to4, Teredo) are judged by both.
+    """
+    if any(address in network for network in allowed):
+        return True
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+        if address in _NAT64:
+            inner.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        embedded = [one for one in inner if one is not None]
+        if embedded:
+            return all(is_public(one, allowed) for one in embedded)
+    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+
+
+def check_url(url: URL, allowed: tuple[Network, ...] = ()) -> Refusal | None:  # noqa: PLR0911 - a list of questions
+    """Why `url` must not be asked as it is written; None if nothing speaks against it."""
+    if url.scheme not in ("http", "https"):
+        return Refusal(Reason.NOT_PUBLIC, f"scheme {url.scheme or 'none'!r}; only http and https are asked")
+    if url.user is not None or url.password is not None:
+        return Refusal(Reason.NOT_PUBLIC, "the URL carries a user name")
+    host = url.host
+    if not host:
+        return Refusal(Reason.BAD_URL, "no host")
+    address = literal_address(host)
+    if address is not None:
+        return None if is_public(address, allowed) else Refusal(Reason.NOT_PUBLIC, f"{host} is not a public address")
+    name = host.rstrip(".").lower()
+    if name == "invalid" or name.endswith(".invalid"):
+        return Refusal(Reason.DNS, f"{host}: RFC 6761 keeps .invalid from ever resolving")
+    if any(name == local or name.endswith(f".{local}") for local in _LOCAL_NAMES) and not allowed:
+        return Refusal(Reason.NOT_PUBLIC, f"{host} is a name of the local network")
+    return None

@@ -1,0 +1,16 @@
+"""Arithmetic on boxes: (left, top, right, bottom), right and bottom exclusive."""
+
+from __future__ import annotations
+
+from storage.records import Box
+
+
+def iou(one: Box, other: Box) -> float:
+    """Intersection over union of two boxes."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    inner = width * height
+    areas = (one[2] - one[0]) * (one[3] - one[1]) + (other[2] - other[0]) * (other[3] - other[1])
+    return inner / (areas - inner)

@@ -1,0 +1,15 @@
+"""The methods that say whom to crop, one a file. A new one is a file, a line here and a test."""
+
+from __future__ import annotations
+
+from tasks.crops.bbox import by_listed_box
+from tasks.crops.mtcnn import by_detected_face
+from tasks.crops.settings import CropSettings
+from tasks.crops.subject import CropMethod, Subject
+
+METHODS: dict[str, CropMethod] = {
+    "bbox": by_listed_box,
+    "mtcnn": by_detected_face,
+}
+
+__all__ = ["METHODS", "CropMethod", "CropSettings", "Subject"]

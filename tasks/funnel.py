@@ -1,0 +1,72 @@
+"""How many lines went in, came out and were rejected at each stage, by reason: the story of a dataset in a table."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.select import Stage
+
+_PENDING = "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelStage:
+    """One stage's count of link lines. `num_in` is `num_out` and the rejected, always."""
+
+    stage: str
+    num_in: int
+    num_out: int
+    rejected: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Funnel:
+    """All stages of one method in order, each taking in what the one before let out."""
+
+    method: str
+    stages: tuple[FunnelStage, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The funnel as JSON can hold it."""
+        return asdict(self)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The funnel as rows of a table for people."""
+        return [
+            {
+                "stage": one.stage,
+                "in": one.num_in,
+                "out": one.num_out,
+                "rejected": one.num_in - one.num_out,
+                "why": ", ".join(f"{reason} {num}" for reason, num in one.rejected.items()),
+            }
+            for one in self.stages
+        ]
+
+
+def count_fates(fates: pa.Table, method: str, malformed: dict[str, int] | None = None) -> Funnel:
+    """Count the fates of the lines that `select.select` found.
+
+    Args:
+        fates: stage and reason of every planned line.
+        malformed: lines by reason that never became link lines, counted before the first stage.
+    """
+    stages: list[FunnelStage] = []
+    left = len(fates)
+    if malformed is not None:
+        lost = dict(sorted(malformed.items()))
+        stages.append(FunnelStage("links", left + sum(lost.values()), left, lost))
+    for stage in Stage:
+        if stage is Stage.SAMPLE:
+            break
+        stopped = fates["reason"].filter(pc.equal(fates["stage"], stage.value))
+        counts = {item["values"]: item["counts"] for item in pc.value_counts(stopped).to_pylist()}
+        by_number = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
+        rejected = {reason or _PENDING: num for reason, num in by_number}
+        stages.append(FunnelStage(stage.value, left, left - len(stopped), rejected))
+        left -= len(stopped)
+    return Funnel(method, tuple(stages))

@@ -1,0 +1,153 @@
+"""The stages as Prefect tasks: every name, retry, tag and cache policy on one page.
+
+Only paths, small tables of candidates and summaries are passed between them. Results are never cached: what is done
+is known from the lake, so a task that is run again finds its work finished and returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any
+
+import pyarrow as pa
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.runtime import task_run
+
+from storage.errors import UsageError
+from storage.lake import Lake
+from storage.records import Attempt
+from tasks.catalog import malformed_lines, planned_lines, read_faces, read_verdicts
+from tasks.crop import crop_shard, is_cropped
+from tasks.crops import CropSettings
+from tasks.detect import DetectorSettings, detect_shard, is_detected
+from tasks.fetch import Transport, fetch_unit, to_pending
+from tasks.funnel import count_fates
+from tasks.http import ConnectTo
+from tasks.ledger import read_ledger, still_pending
+from tasks.links import LinksSummary, collect_links
+from tasks.publish import Publication, Published, collect_samples, publish
+from tasks.select import SelectRules, select
+from tasks.sources import source_named
+from tasks.split import SplitRules
+
+
+
+def worth_retrying(task: Any, run: Any, state: State[Any]) -> bool:
+    """Whether a failed task may do better a second time: not if what was asked for cannot be done.
+
+    Looks at `state.data`: asking an async task's state for its result makes Prefect give up retrying (3.8.8).
+    """
+    return not isinstance(state.data, UsageError)
+
+
+_OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False, "retry_condition_fn": worth_retrying}
+Progress = Callable[[int], None]
+
+
+@task(
+    name="links",
+    task_run_name="links of {source}",
+    retries=2,
+    retry_delay_seconds=30,
+    tags=["network"],
+    **_OPTIONS,
+)
+async def links_task(
+    lake: Lake, source: str, location: str | None, connect_to: ConnectTo | None, identities: list[str] | None
+) -> LinksSummary:
+    """Bring the link lines of a source up to date."""
+    return await collect_links(lake, source_named(source), location, connect_to=connect_to, identities=identities)
+
+
+@task(
+    name="fetch",
+    task_run_name="fetch {source} unit {unit:03d}",
+    retries=2,
+    retry_delay_seconds=10,
+    tags=["network"],
+    **_OPTIONS,
+)
+async def fetch_task(
+    lake: Lake,
+    source: str,
+    unit: int,
+    pending: pa.Table,
+    transport: Transport,
+    in_flight: int,
+    on_attempt: Callable[[Attempt], None],
+) -> int:
+    """Ask for the pending candidates of one unit; run again after a fault, only for those still pending."""
+    if (task_run.run_count or 1) > 1:
+        pending = still_pending(pending, read_ledger(lake, source, ["key", "round"]))
+    return await fetch_unit(
+        lake, source, unit, to_pending(pending), transport, in_flight=in_flight, on_attempt=on_attempt
+    )
+
+
+@task(
+    name="crop",
+    task_run_name="crop {source} unit {unit:03d}",
+    retries=1,
+    retry_delay_seconds=10,
+    tags=["cpu"],
+    **_OPTIONS,
+)
+def crop_task(
+    lake: Lake,
+    source: str,
+    unit: int,
+    stems: list[str],
+    lines: pa.Table,
+    methods: list[str],
+    detector: DetectorSettings,
+    crops: CropSettings,
+    pool: Executor | None,
+    on_image: Progress,
+) -> dict[str, int]:
+    """Find the faces in the unit's pictures and crop them by each method; what is up to date is left as it is."""
+    done = {"detected": 0, "cropped": 0}
+    for stem in stems:
+        if not is_detected(lake, source, stem, detector):
+            summary = detect_shard(lake, source, stem, detector, pool=pool, on_progress=on_image)
+            done["detected"] += summary.num_in
+        missing = [
+            method for method in methods if not is_cropped(lake, source, stem, lines, method=method, settings=crops)
+        ]
+        if missing:
+            summaries = crop_shard(lake, source, stem, lines, missing, settings=crops, pool=pool)
+            done["cropped"] += sum(summary.num_out for summary in summaries.values())
+    return done
+
+
+@task(name="publish", task_run_name="publish {name} by {method}", tags=["cpu"], **_OPTIONS)
+def publish_task(
+    lake: Lake,
+    source: str,
+    name: str,
+    method: str,
+    rules: SelectRules,
+    split: SplitRules,
+    on_sample: Progress,
+) -> Published:
+    """Compare all pictures, decide the fate of every line, and publish what is left as a dataset version."""
+    lines = planned_lines(lake, source)
+    attempts = read_ledger(lake, source, ["key", "outcome", "reason"])
+    verdicts = read_verdicts(lake, source, lines)
+    faces = read_faces(lake, source, method)
+    fates = select(lines, attempts, verdicts, faces, method=method, rules=rules)
+    funnel = count_fates(fates, method, malformed_lines(lake, source))
+    publication = Publication(
+        name=name,
+        source=source,
+        method=method,
+        select=rules,
+        split=split,
+        funnel=funnel,
+        links_digest=lake.read_json(lake.links(source, "origin.json"))["digest"],
+        terms=source_named(source).terms,
+    )
+    samples = collect_samples(publication, lines, verdicts, faces, fates)
+    return publish(lake, publication, samples, on_progress=on_sample)

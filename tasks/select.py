@@ -1,0 +1,182 @@
+"""The fate of every link line: a sample of the dataset, or the stage and the reason that stopped it.
+
+Everything known of a line comes together here, so the counts of a version add up from the link files to the samples.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.records import Box, Outcome, Reason
+from tasks.boxes import iou
+
+Ints = npt.NDArray[np.int64]
+
+_SAME_FACE_IOU = 0.5
+
+
+class Stage(StrEnum):
+    """Where on the road a line is, in order."""
+
+    FETCH = "fetch"
+    DEDUPE = "dedupe"
+    CROP = "crop"
+    SELECT = "select"
+    SAMPLE = "sample"
+
+
+@dataclass(frozen=True, slots=True)
+class SelectRules:
+    """What a face must be to become a sample."""
+
+    min_face_px: int = 100
+    # The listed box must overlap a detected face by this IoU; 0 takes every box at its word. Only bbox is held to it.
+    min_agreement: float = 0.3
+    # A person with one face makes no pair.
+    min_faces: int = 2
+
+
+def select(
+    lines: pa.Table,
+    attempts: pa.Table,
+    verdicts: pa.Table,
+    faces: pa.Table,
+    *,
+    method: str,
+    rules: SelectRules,
+) -> pa.Table:
+    """The fate of every line.
+
+    Args:
+        lines: the planned `records.LINK_LINES`.
+        attempts: the ledger: key, outcome, reason.
+        verdicts: `records.VERDICTS` of those lines whose picture was accepted.
+        faces: `records.FACES` of one method, of the same lines.
+
+    Returns:
+        One row a line, in the order of `lines`: `stage`, `reason` (null: not yet fetched, or a sample), and `face`, the
+        row of `faces` (null before the crop), and `verdict`, the row of `verdicts` likewise.
+    """
+    num = len(lines)
+    stage = np.full(num, Stage.FETCH.value, dtype=object)
+    reason = np.full(num, None, dtype=object)
+    attempt = _find(lines["key"], attempts["key"])
+    open_rows = _pass(np.arange(num), attempt, attempts, Stage.DEDUPE, stage, reason)
+    verdict = _find(line_ids(lines), line_ids(verdicts))
+    open_rows = _pass(open_rows, verdict, verdicts, Stage.CROP, stage, reason)
+    face = _find(line_ids(lines), line_ids(faces))
+    open_rows = _pass(open_rows, face, faces, Stage.SELECT, stage, reason)
+    table = faces.take(pa.array(face[open_rows]))
+    for rows, why in _unfit(table, method, rules):
+        reason[open_rows[rows]] = why.value
+    stage[[row for row in open_rows if reason[row] is None]] = Stage.SAMPLE.value
+    _drop_people_with_few_faces(lines, stage, reason, rules.min_faces)
+    return pa.table(
+        {
+            "stage": pa.array(stage, pa.string()),
+            "reason": pa.array(reason, pa.string()),
+            "verdict": pa.array(verdict, pa.int64(), mask=verdict < 0),
+            "face": pa.array(face, pa.int64(), mask=face < 0),
+        }
+    )
+
+
+def _pass(
+    rows: Ints,
+    at: Ints,
+    table: pa.Table,
+    onward: Stage,
+    stage: npt.NDArray[np.object_],
+    reason: npt.NDArray[np.object_],
+) -> Ints:
+    """Send those `rows` on to the stage `onward` whose row in `table` was accepted; note why the others stop."""
+    known: Ints = rows[at[rows] >= 0]
+    found = table.select(["outcome", "reason"]).take(pa.array(at[known]))
+    accepted = pc.equal(found["outcome"].cast(pa.string()), Outcome.ACCEPTED.value)
+    onward_rows: Ints = known[accepted.to_numpy(zero_copy_only=False).astype(bool)]
+    reason[known] = found["reason"].cast(pa.string()).to_pylist()
+    stage[onward_rows] = onward.value
+    return onward_rows
+
+
+def _unfit(faces: pa.Table, method: str, rules: SelectRules) -> list[tuple[Ints, Reason]]:
+    """Rows of `faces` that must not become samples, the weightier reason last."""
+    size = faces["face_px"].to_numpy()
+    small = np.flatnonzero(size < rules.min_face_px)
+    agreement = faces["agreement"].to_numpy()
+    astray = np.flatnonzero(agreement < rules.min_agreement) if method == "bbox" else np.empty(0, np.int64)
+    repeated, contested = _shared_faces(faces)
+    return [
+        (repeated, Reason.REPEATED_FACE),
+        (contested, Reason.CONFLICT),
+        (astray, Reason.BOX_DISAGREES),
+        (small, Reason.FACE_TOO_SMALL),
+    ]
+
+
+def _shared_faces(faces: pa.Table) -> tuple[Ints, Ints]:
+    """Rows whose face another line has too: of the same person (all but the best-fitting line), or of another person.
+
+    A method that looks at the whole picture gives each line of it the same face.
+    """
+    digests = faces["image_digest"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    _, inverse, counts = np.unique(digests, return_inverse=True, return_counts=True)
+    rows = np.flatnonzero(counts[inverse] > 1)
+    columns = faces.select(["identity", "line", "agreement", "source_box_xyxy"]).take(pa.array(rows)).to_pylist()
+    by_picture: dict[int, list[_Claim]] = defaultdict(list)
+    for row, face in zip(rows.tolist(), columns, strict=True):
+        fit = face["agreement"] or 0.0
+        by_picture[int(digests[row])].append(_Claim(-fit, face["line"], row, face["identity"], face["source_box_xyxy"]))
+    repeated, contested = set[int](), set[int]()
+    for claims in by_picture.values():
+        for better, worse in combinations(sorted(claims), 2):
+            if iou(better.box, worse.box) < _SAME_FACE_IOU:
+                continue
+            if better.identity == worse.identity:
+                repeated.add(worse.row)
+            else:
+                contested |= {better.row, worse.row}
+    return np.array(sorted(repeated), np.int64), np.array(sorted(contested), np.int64)
+
+
+class _Claim(NamedTuple):
+    """One line's face in a picture that several lines name; the better fit sorts first."""
+
+    unfit: float
+    line: int
+    row: int
+    identity: str
+    box: Box
+
+
+def _drop_people_with_few_faces(
+    lines: pa.Table, stage: npt.NDArray[np.object_], reason: npt.NDArray[np.object_], least: int
+) -> None:
+    rows = np.flatnonzero(stage == Stage.SAMPLE.value)
+    people = lines["identity"].cast(pa.string()).take(pa.array(rows)).to_numpy()
+    _, inverse, counts = np.unique(people, return_inverse=True, return_counts=True)
+    lone = rows[counts[inverse] < least] if len(rows) else rows
+    stage[lone] = Stage.SELECT.value
+    reason[lone] = Reason.FEW_FACES.value
+
+
+def line_ids(table: pa.Table) -> pa.Array:
+    """What names a link line in every table: `<identity>/<line>`."""
+    lines = table["line"].cast(pa.string())
+    return pc.binary_join_element_wise(table["identity"].cast(pa.string()), lines, "/").combine_chunks()
+
+
+def _find(wanted: pa.ChunkedArray | pa.Array, among: pa.ChunkedArray | pa.Array) -> Ints:
+    """The row in `among` that holds each of `wanted`; -1 where none does."""
+    found = pc.index_in(wanted, value_set=among.combine_chunks() if isinstance(among, pa.ChunkedArray) else among)
+    rows: Ints = pc.fill_null(found, -1).to_numpy().astype(np.int64)
+    return rows

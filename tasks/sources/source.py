@@ -1,0 +1,123 @@
+"""What a source is, and the two tables that reading one gives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.records import LINK_LINES, REJECTED_LINES, Reason
+
+# What a file name may not hold: control characters, and bytes that are no UTF-8 as Python spells them.
+_NOT_TEXT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLines:
+    """All that a source lists: `records.LINK_LINES` and `REJECTED_LINES`, each by identity, then line."""
+
+    lines: pa.Table
+    rejected: pa.Table
+    num_files: int
+
+    @property
+    def num_lines(self) -> int:
+        """Lines read, good and bad."""
+        return len(self.lines) + len(self.rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityLines:
+    """The lines of one identity: `records.LINK_LINES` and `REJECTED_LINES` without `identity`, by line."""
+
+    lines: pa.Table
+    rejected: pa.Table
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A list of pictures of named people.
+
+    Attributes:
+        has_boxes: its lines say where in the picture the face is.
+        transport: how a line's `url` becomes bytes: asked over HTTP, or a path below a folder.
+        location: where it is read from if nothing else is said; None if there is no such place.
+        terms: what may be done with it, in a sentence or two.
+        fingerprint: a digest of all in a folder or archive that `read` would look at, cheaper than `read`.
+        read: (folder or archive, wanted identities or None for all, how errors call the place) -> its lines.
+        parse_file: the bytes of one link file -> its lines; None where the source has no link files.
+    """
+
+    name: str
+    has_boxes: bool
+    transport: Literal["http", "folder"]
+    location: str | None
+    terms: str
+    fingerprint: Callable[[Path], str]
+    read: Callable[[Path, Collection[str] | None, str], SourceLines]
+    parse_file: Callable[[bytes], IdentityLines] | None
+
+
+def is_text(name: str) -> bool:
+    """Whether a file's name can be kept as an identity or in a URL."""
+    return not _NOT_TEXT.search(name)
+
+
+def identity_lines(lines: dict[str, Any], rejected: list[tuple[int, str, Reason, str]]) -> IdentityLines:
+    """Tables from columns of `LINK_LINES` and rejected rows (line, text, reason, detail)."""
+    columns = zip(*rejected, strict=True) if rejected else [()] * 4
+    bad = dict(zip(["line", "text", "reason", "detail"], columns, strict=True))
+    return IdentityLines(_table(lines, _without_identity(LINK_LINES)), _table(bad, _without_identity(REJECTED_LINES)))
+
+
+def joined(first: IdentityLines, second: IdentityLines) -> IdentityLines:
+    """The lines of one identity that stood in two places."""
+    lines = pa.concat_tables([first.lines, second.lines]).sort_by("line")
+    rejected = pa.concat_tables([first.rejected, second.rejected]).unify_dictionaries().sort_by("line")
+    return IdentityLines(lines, rejected)
+
+
+def assembled(parts: dict[str, IdentityLines]) -> SourceLines:
+    """The lines of many identities as one."""
+    names = sorted(parts)
+    lines = _stacked(names, [parts[name].lines for name in names], LINK_LINES)
+    rejected = _stacked(names, [parts[name].rejected for name in names], REJECTED_LINES)
+    return SourceLines(lines, rejected, len(names))
+
+
+def renewed(old: SourceLines, kept: Collection[str], new: SourceLines) -> SourceLines:
+    """`new`, together with what `old` has of the identities in `kept` (none of which is in `new`)."""
+    return SourceLines(
+        _with_kept(old.lines, kept, new.lines),
+        _with_kept(old.rejected, kept, new.rejected),
+        len(kept) + new.num_files,
+    )
+
+
+def _with_kept(old: pa.Table, kept: Collection[str], new: pa.Table) -> pa.Table:
+    chosen = pa.array(sorted(kept), pa.string())
+    old = old.filter(pc.is_in(old["identity"].cast(pa.string()), chosen))
+    both = pa.concat_tables([old.cast(new.schema), new]).unify_dictionaries().combine_chunks()
+    plain = both.set_column(0, "identity", both["identity"].cast(pa.string()))
+    return both.take(pc.sort_indices(plain, sort_keys=[("identity", "ascending"), ("line", "ascending")]))
+
+
+def _stacked(names: list[str], tables: list[pa.Table], schema: pa.Schema) -> pa.Table:
+    codes = np.repeat(np.arange(len(names), dtype=np.int32), [len(table) for table in tables])
+    identity = pa.DictionaryArray.from_arrays(codes, pa.array(names, pa.string()))
+    rest = pa.concat_tables(tables) if tables else _without_identity(schema).empty_table()
+    return rest.unify_dictionaries().combine_chunks().add_column(0, schema.field("identity"), identity)
+
+
+def _table(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:
+    return pa.table({name: pa.array(columns[name], schema.field(name).type) for name in schema.names}, schema=schema)
+
+
+def _without_identity(schema: pa.Schema) -> pa.Schema:
+    return schema.remove(schema.get_field_index("identity"))

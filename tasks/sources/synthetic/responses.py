@@ -1,0 +1,81 @@
+"""The files of a world: what the origin answers to each URL, and which listed boxes fit.
+
+A world is a folder with `links/`, `responses.csv`, `bodies/` and `boxes.csv`; made ones hold a `world.json` too.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from storage.errors import UsageError
+
+
+class Response(NamedTuple):
+    """One row of `responses.csv`.
+
+    kind: `image`, `status`, `html`, `redirect`, `nxdomain`, `reset`, `hang`, `slow`, `drip`, `truncated`, `endless`
+        or `gzipbomb`.
+    fail_first, fail_status: so many requests get this status (and the headers) before the real answer is given.
+    expect: `accepted`, `rejected`, `policy` (could be fetched and must not be) or `target` (of a redirect).
+    truth_identity: who really is in the picture. same_as: the URL whose picture this one repeats.
+    """
+
+    url: str
+    kind: str
+    body: str = ""
+    status: int = 200
+    fail_first: int = 0
+    fail_status: int = 0
+    location: str = ""
+    headers: str = ""
+    expect: str = "rejected"
+    truth_identity: str = ""
+    same_as: str = ""
+    faces: str = ""
+    size: str = ""
+
+
+class BoxRow(NamedTuple):
+    """One row of `boxes.csv`: whether the box of a link line frames a face in the picture served today."""
+
+    identity: str
+    line: int
+    url: str
+    box_ok: int
+
+
+def read_responses(world: Path) -> Iterator[Response]:
+    """The answers of a world.
+
+    Raises:
+        UsageError: the folder holds no world, or one of another format.
+    """
+    path = world / "responses.csv"
+    if not path.is_file():
+        raise UsageError(f"{world} is not a world: it holds no responses.csv; make one with `facemill world make`")
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        missing = set(Response._fields) - set(rows.fieldnames or ())
+        if missing:
+            raise UsageError(f"{path} lacks the columns {', '.join(sorted(missing))}: make the world again")
+        for row in rows:
+            numbers = {name: int(row[name] or 0) for name in ("status", "fail_first", "fail_status")}
+            values: dict[str, Any] = {name: numbers.get(name, row[name]) for name in Response._fields}
+            yield Response(**values)
+
+
+def read_boxes(world: Path) -> Iterator[BoxRow]:
+    """Which listed boxes fit, a row a link line.
+
+    Raises:
+        UsageError: the folder holds no `boxes.csv`.
+    """
+    path = world / "boxes.csv"
+    if not path.is_file():
+        raise UsageError(f"{world} is not a world: it holds no boxes.csv; make one with `facemill world make`")
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            yield BoxRow(row["identity"], int(row["line"]), row["url"], int(row["box_ok"]))

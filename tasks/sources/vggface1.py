@@ -1,0 +1,267 @@
+"""VGGFace1: a link file a person, a line a picture, in a folder or a tar archive.
+
+    id url left top right bottom pose score curation
+    id 0123456789abcdef0123456789abcdef url left top right bottom pose score curation
+
+The identity is the file's name without `.txt`. An accepted line is known by its `id`, which in the official
+files is its number; where an id repeats within an identity, the first line has it and others are rejected.
+A rejected line is known by its number in the file, since its id may be what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import io
+import lzma
+import re
+import tarfile
+import zlib
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePosixPath
+
+import pyarrow as pa
+
+from storage.errors import SourceError
+from storage.records import LINK_LINES, Reason, url_key
+from tasks.sources.source import IdentityLines, SourceLines, assembled, identity_lines, is_text, joined
+
+# The largest official file is 0.2 MB, all 2622 are 350 MB; more than this is not a list of links.
+MAX_FILE_BYTES = 64_000_000
+MAX_UNPACKED_BYTES = 4_000_000_000
+
+_MAX_URL = 8000
+# On the sum of the six numbers of a line: also what keeps 1e300 from becoming infinite as a float32.
+_MAX_NUMBER = 1e6
+_KEPT_TEXT = 1000
+_NOT_LINKS = {"readme", "license", "licence", "copying"}
+_HEX = re.compile(rb"[0-9A-Fa-f]{32}")
+_ID = re.compile(rb"[0-9]{1,9}")
+_CURATED = {b"0": False, b"1": True}
+# No userinfo, and no backslash before the path: programs disagree on the host of such a URL.
+_URL = re.compile(
+    r"https?://(?:\[[0-9A-Fa-f:.]+\]|[^\s\x00-\x20\x7f/?#@:\[\]\\]+)(?::(\d{0,5}))?(?:[/?#][^\x00-\x20\x7f]*)?",
+    re.IGNORECASE,
+)
+_Row = tuple[int, str, bytes, float, float, float, float, float, float, bool]
+
+
+class _BadLineError(Exception):
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def parse_file(data: bytes, taken: Collection[int] = ()) -> IdentityLines:
+    """Read one link file: every line becomes a row of `LINK_LINES` or of `REJECTED_LINES`, whatever it holds.
+
+    Lines end in LF or CRLF, the last one in neither if it likes; blank lines at the end count as nothing.
+
+    Args:
+        data: the file.
+        taken: ids that the identity has already, from another file of the same name.
+    """
+    seen = set(taken)
+    rows: list[_Row] = []
+    rejected: list[tuple[int, str, Reason, str]] = []
+    data = data.removeprefix(b"\xef\xbb\xbf").rstrip()
+    for number, raw in enumerate(data.split(b"\n") if data else [], start=1):
+        try:
+            row = _parse_line(raw)
+            if row[0] in seen:
+                raise _BadLineError(Reason.MALFORMED_LINE, f"id {row[0]} stands on an earlier line")
+        except _BadLineError as bad:
+            text = raw.rstrip()[: 4 * _KEPT_TEXT].decode(errors="replace")[:_KEPT_TEXT]
+            rejected.append((number, text, bad.reason, bad.detail))
+        else:
+            seen.add(row[0])
+            rows.append(row)
+    rows.sort()
+    return identity_lines(_columns(rows), rejected)
+
+
+def read(path: Path, wanted: Collection[str] | None, shown: str) -> SourceLines:
+    """Read the link files of a folder or of a tar archive; nothing is unpacked to disk.
+
+    Args:
+        path: the folder, or an archive: .tar, plain or packed by gzip, xz or bzip2.
+        wanted: the identities to read; None for all.
+        shown: how errors call the place, for instance the URL that `path` was fetched from.
+
+    Raises:
+        SourceError: there is no such place, it is no archive, is cut off or too large, or holds no link file,
+            or none of a wanted identity.
+        OSError: a file of the folder cannot be read.
+    """
+    parts: dict[str, IdentityLines] = {}
+    for identity, data in _link_files(path, shown):
+        if wanted is not None and identity not in wanted:
+            continue
+        earlier = parts.get(identity)
+        if earlier is None:
+            parts[identity] = parse_file(data)
+        else:
+            taken = earlier.lines["line"].to_numpy().tolist()
+            parts[identity] = joined(earlier, parse_file(data, taken))
+    missing = sorted(set(wanted or ()) - set(parts))
+    if missing:
+        raise SourceError(
+            f"{shown} has no link file {missing[0]}.txt ({len(missing)} of those asked for): check the names"
+        )
+    if not parts:
+        raise SourceError(
+            f"{shown} holds no link file: expected <Identity>.txt, or files/<Identity>.txt as in VGGFace1"
+        )
+    return assembled(parts)
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of an archive, or of names and contents of a folder's link files; empty if there is neither."""
+    if path.is_dir():
+        sha = hashlib.sha256()
+        for file in _folder_paths(path):
+            sha.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode("utf-8", "surrogateescape"))
+            sha.update(file.read_bytes())
+        return sha.hexdigest()
+    if not path.is_file():
+        return ""
+    with path.open("rb") as archive:
+        return hashlib.file_digest(archive, "sha256").hexdigest()
+
+
+def is_link_file(path: PurePosixPath) -> bool:
+    """Whether a path is that of a link file: relative, up to one folder deep, or in `<any>/files/`."""
+    deep = len(path.parts) > 2 and not (len(path.parts) == 3 and path.parts[1] == "files")
+    outside = path.is_absolute() or ".." in path.parts
+    hidden = path.name.startswith(".")
+    return path.suffix == ".txt" and path.stem.lower() not in _NOT_LINKS and not (deep or outside or hidden)
+
+
+def _parse_line(raw: bytes) -> _Row:
+    fields = raw.split()
+    if len(fields) == 10 and _HEX.fullmatch(fields[1]):
+        del fields[1]
+    if len(fields) != 9:
+        raise _BadLineError(Reason.MALFORMED_LINE, f"{len(fields)} fields, expected 9, or 10 with 32 hex digits second")
+    if not _ID.fullmatch(fields[0]):
+        raise _BadLineError(Reason.MALFORMED_LINE, "the id is not 1 to 9 digits")
+    try:
+        numbers = [float(field) for field in fields[2:8]]
+    except ValueError:
+        raise _BadLineError(Reason.MALFORMED_LINE, "the box, pose or score is no number") from None
+    if not sum(map(abs, numbers)) <= _MAX_NUMBER:
+        raise _BadLineError(Reason.MALFORMED_LINE, "the box, pose or score is not finite, or beyond 1,000,000")
+    left, top, right, bottom, pose, score = numbers
+    # A side below one pixel holds nothing, and could become zero as a float32.
+    if right - left < 1 or bottom - top < 1:
+        raise _BadLineError(Reason.MALFORMED_LINE, f"empty box: {right - left:.2f} x {bottom - top:.2f} px")
+    curated = _CURATED.get(fields[8])
+    if curated is None:
+        raise _BadLineError(Reason.MALFORMED_LINE, "curation is neither 0 nor 1")
+    url = _checked_url(fields[1])
+    return int(fields[0]), url, url_key(url), left, top, right, bottom, pose, score, curated
+
+
+def _checked_url(raw: bytes) -> str:
+    try:
+        url = raw.decode()
+    except UnicodeDecodeError:
+        raise _BadLineError(Reason.MALFORMED_LINE, "the URL is not UTF-8") from None
+    if len(url) > _MAX_URL:
+        raise _BadLineError(Reason.BAD_URL, f"{len(url)} characters, at most {_MAX_URL}")
+    match = _URL.fullmatch(url)
+    if match is None:
+        raise _BadLineError(Reason.BAD_URL, "not http(s)://host/..., without user name, password or control characters")
+    if int(match[1] or 0) > 65535:
+        raise _BadLineError(Reason.BAD_URL, f"port {match[1]} is beyond 65535")
+    return url
+
+
+def _columns(rows: list[_Row]) -> dict[str, object]:
+    names = ["line", "url", "key", "left", "top", "right", "bottom", "pose", "score", "curated"]
+    columns: dict[str, object] = dict(zip(names, zip(*rows, strict=True) if rows else [()] * 10, strict=True))
+    corners = pa.array([corner for row in rows for corner in row[3:7]], pa.float32())
+    columns["box_xyxy"] = pa.FixedSizeListArray.from_arrays(corners, type=LINK_LINES.field("box_xyxy").type)
+    return columns
+
+
+def _link_files(path: Path, shown: str) -> Iterator[tuple[str, bytes]]:
+    """The (identity, content) pairs of a folder or archive."""
+    if not path.exists():
+        raise SourceError(f"{shown} is not there: give a folder of link files, a tar archive of them, or their URL")
+    pairs = _folder_files(path, shown) if path.is_dir() else _archive_files(path, shown)
+    for name, data in pairs:
+        if not is_text(name):
+            raise SourceError(f"{shown} holds a link file named {name!r}, which is not UTF-8 text: rename it")
+        yield name, data
+
+
+def _folder_paths(folder: Path) -> list[Path]:
+    """The link files of a folder. Symbolic links are left out, as in an archive."""
+    found = (path for pattern in ("*.txt", "*/*.txt", "*/files/*.txt") for path in folder.glob(pattern))
+    regular = (path for path in found if path.is_file() and not path.is_symlink())
+    return sorted(path for path in regular if is_link_file(PurePosixPath(path.relative_to(folder))))
+
+
+def _folder_files(folder: Path, shown: str) -> Iterator[tuple[str, bytes]]:
+    for path in _folder_paths(folder):
+        _check_size(f"{shown}: {path.name}", path.stat().st_size)
+        yield path.stem, path.read_bytes()
+
+
+def _archive_files(path: Path, shown: str) -> Iterator[tuple[str, bytes]]:
+    try:
+        with _unpacked(path) as stream:
+            whole = _Capped(stream, shown)
+            with tarfile.open(fileobj=whole, mode="r|") as tar:
+                for member in tar:
+                    name = PurePosixPath(member.name)
+                    if not member.isreg() or member.issparse() or not is_link_file(name):
+                        continue
+                    _check_size(f"{shown}: {member.name}", member.size)
+                    content = tar.extractfile(member)
+                    yield name.stem, content.read() if content else b""
+            # Where a packed archive was cut off between two members, tarfile ends quietly; reading on raises.
+            while whole.read(1 << 20):
+                pass
+    except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, OSError) as error:
+        raise SourceError(
+            f"{shown} is no tar archive, or a broken one ({error}): give .tar, .tar.gz, .tar.xz or .tar.bz2"
+        ) from error
+
+
+def _unpacked(path: Path) -> io.BufferedIOBase:
+    with path.open("rb") as file:
+        start = file.read(6)
+    if start.startswith(b"\x1f\x8b"):
+        return gzip.open(path)
+    if start == b"\xfd7zXZ\x00":
+        return lzma.open(path)
+    return bz2.open(path) if start.startswith(b"BZh") else path.open("rb")
+
+
+class _Capped(io.RawIOBase):
+    """Reads a stream up to `MAX_UNPACKED_BYTES`: a small archive must not keep a machine busy for hours."""
+
+    def __init__(self, stream: io.BufferedIOBase, shown: str) -> None:
+        super().__init__()
+        self._stream = stream
+        self._shown = shown
+        self._num_bytes = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Read up to `size` bytes."""
+        data = self._stream.read(size)
+        self._num_bytes += len(data)
+        if self._num_bytes > MAX_UNPACKED_BYTES:
+            raise SourceError(
+                f"{self._shown} unpacks to over {MAX_UNPACKED_BYTES:,} bytes: leave out what is no link file"
+            )
+        return data
+
+
+def _check_size(shown: str, num_bytes: int) -> None:
+    if num_bytes > MAX_FILE_BYTES:
+        raise SourceError(f"{shown} has {num_bytes:,} bytes, a link file at most {MAX_FILE_BYTES:,}: leave it out")

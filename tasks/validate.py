@@ -1,0 +1,134 @@
+"""Is it a picture, whole, of a size worth having? Decided from the bytes alone, cheapest question first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+import simplejpeg
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from storage.records import ImageFacts, Reason, bytes_digest
+
+# AVIF, HEIC and SVG are left out: browsers of 2014 could not show them, and SVG is a program.
+_SIGNATURES = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    b"BM": "BMP",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+}
+
+
+_GRAY_PX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLimits:
+    """What a picture may measure, in pixels as stored."""
+
+    min_side_px: int = 64
+    max_pixels: int = 64_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """Why bytes are not a picture worth having."""
+
+    reason: Reason
+    detail: str
+
+
+def validate(data: bytes, limits: ImageLimits = ImageLimits()) -> ImageFacts | Invalid:
+    """Check one picture and describe it. Never raises for what the bytes hold.
+
+    The pixel cap is applied to the header's word, before anything is decoded.
+    """
+    if not data:
+        return Invalid(Reason.EMPTY, "0 bytes")
+    kind = sniff(data)
+    if kind is None:
+        return Invalid(Reason.NOT_AN_IMAGE, f"starts with {data[:12]!r}")
+    try:
+        with Image.open(BytesIO(data), formats=[kind]) as image:
+            width, height = image.size
+            refused = _check_size(width, height, limits)
+            if refused is not None:
+                return refused
+            gray = _gray_of_jpeg(data, width, height) if kind == "JPEG" else _gray_of(image)
+    except (
+        UnidentifiedImageError,
+        OSError,
+        ValueError,
+        SyntaxError,
+        EOFError,
+        Image.DecompressionBombError,
+    ) as error:
+        return Invalid(Reason.BROKEN_IMAGE, f"{kind}: {error}"[:200])
+    return ImageFacts(
+        digest=bytes_digest(data),
+        num_bytes=len(data),
+        format=kind,
+        width=width,
+        height=height,
+        dhash=difference_hash(gray),
+    )
+
+
+def sniff(data: bytes) -> str | None:
+    """The format that the first bytes say, as Pillow names it; None if it is none that is taken."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    return next((kind for start, kind in _SIGNATURES.items() if data.startswith(start)), None)
+
+
+def difference_hash(gray: Image.Image) -> bytes:
+    """16 bytes: is each cell of an 8x8 grid brighter than its left neighbour, and than its upper one?
+
+    Both directions of dHash (Krawetz, "Kind of Like That", 2013). Copies that were resized or compressed again
+    differ in a few bits.
+    """
+    cells = np.asarray(gray.resize((9, 9), Image.Resampling.BILINEAR), dtype=np.int16)
+    across = cells[:8, 1:] > cells[:8, :-1]
+    down = cells[1:, :8] > cells[:-1, :8]
+    return np.packbits(np.concatenate([across.ravel(), down.ravel()])).tobytes()
+
+
+def _check_size(width: int, height: int, limits: ImageLimits) -> Invalid | None:
+    if width * height > limits.max_pixels:
+        return Invalid(Reason.TOO_MANY_PIXELS, f"{width}x{height} is over {limits.max_pixels} pixels")
+    if min(width, height) < limits.min_side_px:
+        return Invalid(Reason.TOO_SMALL, f"{width}x{height} is under {limits.min_side_px} px")
+    return None
+
+
+def _gray_of_jpeg(data: bytes, width: int, height: int) -> Image.Image:
+    """The picture at the smallest scale of at least 64 px a side, strictly decoded: truncation and zeroed blocks raise
+    ValueError.
+
+    Costs 0.46 CPU-ms where Pillow's full decode, which lets zeroed blocks through, costs 1.27. Always an eighth costs
+    no less and finds 74% of the copies that this finds (measured).
+    """
+    pixels = simplejpeg.decode_jpeg(
+        data,
+        colorspace="GRAY",
+        fastdct=True,
+        fastupsample=True,
+        min_height=min(height, _GRAY_PX),
+        min_width=min(width, _GRAY_PX),
+        strict=True,
+    )
+    return Image.fromarray(pixels[:, :, 0])
+
+
+def _gray_of(image: ImageFile.ImageFile) -> Image.Image:
+    image.load()
+    # 16-bit and float pictures clip to white when converted directly: their own range counts here.
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image, dtype=np.float64)
+        spread = max(float(np.ptp(values)), 1.0)
+        return Image.fromarray(((values - values.min()) * (255 / spread)).astype(np.uint8))
+    return image.convert("L")

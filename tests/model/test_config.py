@@ -1,0 +1,46 @@
+import dataclasses
+
+import pytest
+import torch
+
+from model.config import PRESETS, TrainConfig, default_preset, resolve_device
+from storage.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": "quadruplet"}, "loss must be one of triplet, cosface, .*, not 'quadruplet'"),
+        ({"backbone": "vgg"}, "backbone must be one of mobilefacenet, not 'vgg'"),
+        ({"mining": "easy"}, "mining must be one of batch_all, semi_hard, batch_hard, not 'easy'"),
+        ({"device": "tpu"}, "device must be one of auto, cpu, cuda, not 'tpu'"),
+        ({"image_px": 100}, "image_px must be a multiple of 16, not 100"),
+        ({"margin": 0.0}, "margin must lie between 0.001 and 4.0, not 0.0"),
+        ({"faces_per_identity": 1}, "faces_per_identity must lie between 2 and 1000, not 1"),
+        ({"learning_rate": float("nan")}, "learning_rate must lie between .* not nan"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_limit(changes, message):
+    with pytest.raises(UsageError, match=message):
+        TrainConfig(**changes)
+
+
+def test_the_presets_train_a_plain_triplet_loss_at_margin_one():
+    assert {(preset.loss, preset.margin) for preset in PRESETS.values()} == {("triplet", 1.0)}
+
+
+def test_where_a_model_trains_does_not_make_it_another():
+    config = PRESETS["smoke"]
+    assert config.recipe() == dataclasses.replace(config, device="cpu").recipe()
+    assert config.recipe() != dataclasses.replace(config, margin=2.0).recipe()
+
+
+def test_a_cpu_gets_the_smoke_preset():
+    assert default_preset("cpu") == "smoke"
+    assert resolve_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_is_refused_where_there_is_none():
+    with pytest.raises(UsageError, match="cuda was asked for"):
+        resolve_device("cuda")

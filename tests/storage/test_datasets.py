@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from storage.datasets import all_versions, open_dataset, versions
+from storage.errors import UsageError
+from storage.lake import Lake
+from storage.records import SAMPLES
+from storage.shards import create_shard
+from storage.tables import rows_to_table, write_table
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path)
+
+
+def write(lake: Lake, name: str, version: str, published_at: str | None) -> None:
+    """A version of one sample; without a date it is torn: all there but the manifest."""
+    folder = lake.dataset(name, version)
+    with create_shard(lake, f"{folder}/train-00000.tar") as shard:
+        offset, length = shard.add("one.jpg", version.encode())
+    row = dict.fromkeys(SAMPLES.names, "x") | dict.fromkeys(("line", "width", "height", "face_px"), 1)
+    row |= dict.fromkeys(("image_digest", "cluster", "crop_digest"), bytes(32)) | {"face_box_xyxy": (0, 0, 1, 1)}
+    row |= dict.fromkeys(("landmarks", "score", "agreement"))
+    row |= {"shard": "train-00000.tar", "offset": offset, "length": length}
+    write_table(lake, f"{folder}/index.parquet", rows_to_table([row], SAMPLES))
+    if published_at:
+        lake.write_json(f"{folder}/manifest.json", {"published_at": published_at})
+
+
+def test_a_version_gives_its_samples_by_the_columns_of_its_index(lake):
+    write(lake, "faces", "v1", "2026-01-01")
+    dataset = open_dataset(lake, "faces@v1")
+    row = dataset.index(["shard", "offset", "length"]).to_pylist()[0]
+
+    assert str(dataset) == "faces@v1"
+    assert dataset.index().schema == SAMPLES
+    assert dataset.read(**row) == b"v1"
+
+
+def test_the_newest_version_is_the_one_published_last(lake):
+    write(lake, "faces", "aaa", "2026-03-01T00:00:00.001+00:00")
+    write(lake, "faces", "zzz", "2026-03-01T00:00:00.000+00:00")
+
+    assert [one.version for one in versions(lake, "faces")] == ["zzz", "aaa"]
+    assert open_dataset(lake, "faces").version == "aaa"
+    assert open_dataset(lake, "faces@zzz").version == "zzz"
+
+
+def test_a_version_without_a_manifest_is_not_there(lake):
+    write(lake, "faces", "v1", "2026-01-01")
+    write(lake, "faces", "torn", None)
+
+    assert [str(one) for one in versions(lake, "faces")] == ["faces@v1"]
+    with pytest.raises(UsageError):
+        open_dataset(lake, "faces@torn")
+
+
+@pytest.mark.parametrize("asked", ["people", "faces@v9"])
+def test_asking_for_a_version_that_is_not_there_names_those_that_are(lake, asked):
+    write(lake, "faces", "v1", "2026-01-01")
+    write(lake, "other", "v2", "2026-01-01")
+    with pytest.raises(UsageError) as error:
+        open_dataset(lake, asked)
+
+    assert [str(one) for one in all_versions(lake)] == ["faces@v1", "other@v2"]
+    for word in (asked, "faces@v1", "other@v2", lake.url):
+        assert word in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_asking_an_empty_lake_says_what_makes_a_dataset(lake):
+    with pytest.raises(UsageError, match="none yet; `facemill publish` makes one"):
+        open_dataset(lake, "faces")
