@@ -46,7 +46,8 @@ def dataset_page(dataset: DatasetVersion) -> str:
     parts = ", ".join(f"{name} {part['samples']}" for name, part in manifest["splits"].items())
     return (
         f"## {dataset}\n\n{manifest['num_samples']} faces of {manifest['num_identities']} people ({parts}), "
-        f"method {manifest['method']}, source {manifest['source']}.\n\n{contact_sheet(pictures)}\n\n{manifest['terms']}\n"
+        f"method {manifest['method']}, source {manifest['source']}.\n\n{contact_sheet(pictures)}\n\n"
+        f"{manifest['terms']}\n"
     )
 
 

@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 
 from flows import show
-from flows.settings import load_settings, tame_prefect
+from flows.settings import load_settings, tame_libraries
 from storage.errors import FacemillError, UsageError
 from storage.lake import Lake
 from tasks.http import ConnectTo
@@ -53,6 +53,14 @@ class MethodChoice(StrEnum):
     BOTH = "both"
 
 
+class PresetChoice(StrEnum):
+    """How large a network is trained, and for how long."""
+
+    AUTO = "auto"
+    SMOKE = "smoke"
+    FULL = "full"
+
+
 class DeviceChoice(StrEnum):
     """Where a model is trained."""
 
@@ -67,7 +75,7 @@ LakeOption = Annotated[
         "--lake",
         metavar="URL",
         help="Folder, or URL such as s3://bucket/lake.",
-        default_factory=lambda: load_settings().lake,
+        default_factory=lambda: _lake_of_settings(),
         show_default="./lake",
     ),
 ]
@@ -77,8 +85,8 @@ LinksOption = Annotated[
     typer.Option(
         "--links",
         metavar="PATH|URL",
-        help="Folder of link files, .tar.gz or .tar.xz of them, URL of such an archive, or base URL of single files; for "
-        "vggface2 the folder with a folder per person. Default: where the source is published.",
+        help="Folder of link files, .tar.gz or .tar.xz of them, URL of such an archive, or base URL of single files; "
+        "for vggface2 the folder with a folder per person. Default: where the source is published.",
     ),
 ]
 IdentitiesOption = Annotated[
@@ -101,6 +109,10 @@ MinFaceOption = Annotated[
 ]
 MarginOption = Annotated[float, typer.Option("--margin", help="Margin of the triplet loss; the author tried 1 and 2.")]
 DeviceOption = Annotated[DeviceChoice, typer.Option("--device", help="Where to train.")]
+StepsOption = Annotated[
+    int | None, typer.Option("--steps", min=1, help="Batches to train on. Default: as the preset says.")
+]
+PresetOption = Annotated[PresetChoice, typer.Option("--preset", help="Auto chooses by the device.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show Prefect's own log.")]
 
@@ -135,13 +147,14 @@ def pipeline(
     dataset: DatasetOption = "faces",
     min_face: MinFaceOption = 100,
     margin: MarginOption = 1.0,
+    steps: StepsOption = None,
     device: DeviceOption = DeviceChoice.AUTO,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Do everything: fetch, crop, publish, train. What is done already is not done again."""
     _check(lake, links, connect_to)
-    tame_prefect(verbose=verbose)
+    tame_libraries(verbose=verbose)
     from flows.pipeline import pipeline as flow  # noqa: PLC0415
 
     people = _people(identities)
@@ -157,6 +170,7 @@ def pipeline(
             dataset,
             min_face,
             margin,
+            steps,
             device.value,
         )
     )
@@ -177,7 +191,7 @@ def ingest(
 ) -> None:
     """Read the link files and fetch the pictures that have not been asked for yet."""
     _check(lake, links, connect_to)
-    tame_prefect(verbose=verbose)
+    tame_libraries(verbose=verbose)
     from flows.ingest import ingest as flow  # noqa: PLC0415
 
     result = asyncio.run(flow(lake, source.value, links, _people(identities), per_identity, connect_to))
@@ -196,7 +210,7 @@ def retry(
 ) -> None:
     """Ask once more for the failed links that are due."""
     _check(lake, links, connect_to)
-    tame_prefect(verbose=verbose)
+    tame_libraries(verbose=verbose)
     from flows.retry import retry as flow  # noqa: PLC0415
 
     result = asyncio.run(flow(lake, source.value, links, connect_to))
@@ -214,7 +228,7 @@ def crop(
 ) -> None:
     """Find the faces in the accepted pictures and cut them out."""
     _check(lake)
-    tame_prefect(verbose=verbose)
+    tame_libraries(verbose=verbose)
     from flows.crop import crop as flow  # noqa: PLC0415
 
     _print(flow(lake, source.value, method.value), as_json, show.cropped)
@@ -236,7 +250,7 @@ def publish(
 ) -> None:
     """Publish an immutable dataset version per method."""
     _check(lake)
-    tame_prefect(verbose=verbose)
+    tame_libraries(verbose=verbose)
     from flows.publish import publish as flow  # noqa: PLC0415
 
     _print(flow(lake, source.value, dataset, method.value, min_face, check_boxes), as_json, show.published)
@@ -251,7 +265,8 @@ def train(
     ] = "faces-mtcnn",
     model: Annotated[str, typer.Option("--model", metavar="NAME", help="What the model is called.")] = "embedder",
     margin: MarginOption = 1.0,
-    preset: Annotated[str, typer.Option("--preset", help="smoke, full, or auto: by the device.")] = "auto",
+    preset: PresetOption = PresetChoice.AUTO,
+    steps: StepsOption = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the weights, the batches and the augmentation.")] = 0,
     device: DeviceOption = DeviceChoice.AUTO,
     as_json: JsonOption = False,
@@ -259,10 +274,10 @@ def train(
 ) -> None:
     """Train an embedding model on a dataset version and register it as a model version."""
     _check(lake)
-    tame_prefect(verbose=verbose)
+    tame_libraries(verbose=verbose)
     from flows.train import train as flow  # noqa: PLC0415
 
-    _print(flow(lake, dataset, model, margin, preset, seed, device.value), as_json, show.trained)
+    _print(flow(lake, dataset, model, margin, preset.value, steps, seed, device.value), as_json, show.trained)
 
 
 @app.command()
@@ -357,6 +372,14 @@ def _check(lake: str, links: str | None = None, connect_to: str | None = None) -
         ConnectTo.parse(connect_to)
     if links is not None and "://" not in links and not Path(links).exists():
         raise UsageError(f"--links {links}: there is no such file or folder")
+
+
+def _lake_of_settings() -> str:
+    try:
+        return load_settings().lake
+    except UsageError as error:
+        typer.echo(f"facemill: {error}", err=True)
+        raise typer.Exit(2) from error
 
 
 def _existing(url: str) -> Lake:

@@ -45,8 +45,8 @@ async def ingest(
 
     Args:
         lake: the folder or URL everything is kept in.
-        links: a folder or archive of link files, the URL of such an archive, or a base URL of single files; for a source
-            that is a folder of pictures, that folder. None: where the source is published.
+        links: a folder or archive of link files, the URL of such an archive, or a base URL of single files; for a
+            source that is a folder of pictures, that folder. None: where the source is published.
         identities: the first so many people, or their names; None for all.
         per_identity: the first so many links of each; None for all.
         connect_to: HOST:PORT that every request goes to instead of its own host.

@@ -50,8 +50,8 @@ def web_for(
 def _world_folder(lake: Lake, identities: int | list[str] | None, per_identity: int | None) -> Path:
     if not lake.is_local:
         raise UsageError(
-            f"a made world needs a local lake, and {lake.url} is none: `facemill world make` and `serve` one, then name "
-            "its links with --links and its address with --connect-to"
+            f"a made world needs a local lake, and {lake.url} is none: `facemill world make` and `serve` one, then "
+            "name its links with --links and its address with --connect-to"
         )
     origin = lake.links("synthetic", "origin.json")
     if identities is None and per_identity is None and lake.exists(origin):

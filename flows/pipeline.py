@@ -35,6 +35,7 @@ async def pipeline(
     dataset: str = "faces",
     min_face: int = 100,
     margin: float = 1.0,
+    steps: int | None = None,
     device: Device = "auto",
 ) -> dict[str, Any]:
     """From link files to dataset versions and a model version. What is done already is not done again.
@@ -56,19 +57,14 @@ async def pipeline(
         "retry": retried,
         "crop": cropped,
         "publish": published,
-        "train": _start_training(lake, published, margin, device),
+        "train": _start_training(published, {"lake": lake, "margin": margin, "steps": steps, "device": device}),
     }
 
 
-def _start_training(lake: str, published: list[dict[str, Any]], margin: float, device: Device) -> dict[str, Any]:
+def _start_training(published: list[dict[str, Any]], parameters: dict[str, Any]) -> dict[str, Any]:
     """Train on the last method's version (the aligned crops, where both were asked for)."""
     chosen = published[-1]
-    parameters: dict[str, Any] = {
-        "lake": lake,
-        "dataset": f"{chosen['dataset']}@{chosen['version']}",
-        "margin": margin,
-        "device": device,
-    }
+    parameters["dataset"] = f"{chosen['dataset']}@{chosen['version']}"
     if PREFECT_API_URL.value() and _has_deployment():
         run = cast(
             FlowRun,

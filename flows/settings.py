@@ -77,8 +77,12 @@ def load_settings() -> Settings:
         raise UsageError(f"the environment variable {name}={first['input']!r} will not do: {first['msg']}") from error
 
 
-def tame_prefect(*, verbose: bool) -> None:
-    """Set what Prefect should not do unasked: phone home, and log every task. To be called before it is imported."""
+def tame_libraries(*, verbose: bool) -> None:
+    """Set what libraries should not do unasked; to be called before they are imported.
+
+    Prefect: phone home, and log every task. Torch: let idle threads spin, which on busy cores costs as much again.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if verbose else "CRITICAL")

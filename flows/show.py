@@ -41,7 +41,8 @@ def cropped(console: Console, result: dict[str, Any]) -> None:
     """What was detected and cropped, now and in all."""
     faces = ", ".join(f"{num:,} by {method}" for method, num in result["faces"].items())
     console.print(
-        f"[bold]crop[/]     {result['detected']:,} pictures searched, {result['cropped']:,} faces cut out now; in all {faces}"
+        f"[bold]crop[/]     {result['detected']:,} pictures searched, {result['cropped']:,} faces cut out now; "
+        f"in all {faces}"
     )
 
 
@@ -68,9 +69,10 @@ def trained(console: Console, result: dict[str, Any]) -> None:
     if "flow_run" in result:
         console.print(f"[bold]train[/]    scheduled on the server as {result['flow_run']}")
         return
+    known = "" if result["is_new"] else " (was there)"
     console.print(
-        f"[bold]train[/]    {result['model']}@{result['version']}{'' if result['is_new'] else ' (was there)'}: verification "
-        f"AUC on unseen people {result['auc']:.3f}, untrained {result['untrained_auc']:.3f}"
+        f"[bold]train[/]    {result['model']}@{result['version']}{known}: verification AUC on unseen people "
+        f"{result['auc']:.3f}, untrained {result['untrained_auc']:.3f}"
     )
 
 

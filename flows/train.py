@@ -28,6 +28,7 @@ def train(
     model: str = "embedder",
     margin: float = 1.0,
     preset: Preset = "auto",
+    steps: int | None = None,
     seed: int = 0,
     device: Device = "auto",
 ) -> dict[str, Any]:
@@ -37,6 +38,7 @@ def train(
         dataset: `name@version`, or a name for its newest version.
         margin: of the triplet loss, in squared distance of unit vectors. The author tried 1 and 2.
         preset: smoke (minutes on a CPU), full (a GPU), or auto: by the device.
+        steps: batches to train on; None for as many as the preset says.
 
     Returns:
         The model, its version, whether it is new, the dataset, and the verification AUC before and after training.
@@ -44,7 +46,7 @@ def train(
     store = Lake(lake)
     chosen = open_dataset(store, dataset)
     recipe = PRESETS[default_preset(device) if preset == "auto" else preset]
-    config = replace(recipe, name=model, margin=margin, seed=seed, device=device)
+    config = replace(recipe, name=model, margin=margin, seed=seed, device=device, steps=steps or recipe.steps)
     known = {str(one) for one in model_versions(store, model)}
     with track("train", config.steps) as progress:
         version = train_task(store, chosen, config, progress)

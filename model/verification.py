@@ -101,7 +101,13 @@ def balanced_accuracy(scores: Scores, same: Bools, threshold: float) -> float:
 
 
 def folded_accuracy(scores: Scores, same: Bools, *, folds: int = 10, seed: int = 0) -> float:
-    """Mean balanced accuracy over folds of the pairs, each with the best threshold of the other folds."""
+    """Mean balanced accuracy over folds of the pairs, each with the best threshold of the other folds.
+
+    There are as many folds as have both kinds of pairs; a lone pair of a kind is judged by its own best threshold.
+    """
+    folds = min(folds, int(same.sum()), int((~same).sum()))
+    if folds < 2:
+        return balanced_accuracy(scores, same, best_threshold(scores, same))
     rng = np.random.default_rng(seed)
     fold = np.empty(len(scores), np.int64)
     for kind in (same, ~same):
@@ -109,9 +115,8 @@ def folded_accuracy(scores: Scores, same: Bools, *, folds: int = 10, seed: int =
     figures = [
         balanced_accuracy(scores[inside], same[inside], best_threshold(scores[~inside], same[~inside]))
         for inside in (fold == number for number in range(folds))
-        if same[inside].any() and (~same)[inside].any() and same[~inside].any() and (~same)[~inside].any()
     ]
-    return float(np.mean(figures)) if figures else balanced_accuracy(scores, same, best_threshold(scores, same))
+    return float(np.mean(figures))
 
 
 def rank_1(unit: NDArray[np.float32], labels: Labels) -> float:

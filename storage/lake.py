@@ -21,6 +21,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ from fsspec.implementations.local import LocalFileSystem
 from storage.errors import LakeError, UsageError
 
 FORMAT = 1
+_HOST = re.sub("[^A-Za-z0-9]", "_", socket.gethostname())
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -52,6 +54,7 @@ class Lake:
         self.fs, root = fsspec.core.url_to_fs(self.url)
         self.root = root.rstrip("/")
         self.is_local = isinstance(self.fs, LocalFileSystem)
+        self._swept: set[Path] = set()
         self._check_format()
 
     def __reduce__(self) -> tuple[type[Lake], tuple[str]]:
@@ -132,12 +135,14 @@ class Lake:
         """Read a JSON object.
 
         Raises:
-            LakeError: the file is not JSON.
+            LakeError: the file is not JSON, or no object.
         """
         try:
-            value: dict[str, Any] = json.loads(self.read(path))
+            value = json.loads(self.read(path))
         except ValueError as error:
             raise LakeError(f"{self.url}/{path} is not JSON ({error}); restore it from a backup") from error
+        if not isinstance(value, dict):
+            raise LakeError(f"{self.url}/{path} holds a JSON {type(value).__name__}, no object; restore it")
         return value
 
     # -- writing --
@@ -169,7 +174,8 @@ class Lake:
             return
         target = Path(self.full(path))
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.parent / f".tmp-{uuid.uuid4().hex}"
+        self._sweep(target.parent)
+        temporary = target.parent / f".tmp-{_HOST}-{os.getpid()}-{uuid.uuid4().hex}"
         try:
             yield temporary
             with temporary.open("rb") as file:
@@ -196,6 +202,15 @@ class Lake:
         else:
             self.fs.rm(self.full(path), recursive=True)
 
+    def _sweep(self, folder: Path) -> None:
+        """Once a folder: remove what writers of this machine left unfinished there when they were killed."""
+        if folder in self._swept:
+            return
+        self._swept.add(folder)
+        for leftover in folder.glob(f".tmp-{_HOST}-*"):
+            if not _is_running(int(leftover.name.split("-")[-2])):
+                leftover.unlink(missing_ok=True)
+
     # -- format --
 
     def _check_format(self) -> None:
@@ -210,9 +225,18 @@ class Lake:
         found = self.read_json(self.format_file).get("format")
         if not isinstance(found, int) or found > FORMAT:
             raise LakeError(
-                f"the lake {self.url} is of format {found}, this facemill reads up to {FORMAT}: install a newer facemill"
+                f"the lake {self.url} is of format {found}, this facemill reads up to {FORMAT}: install a newer one"
             )
 
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def checked_name(name: str) -> str:

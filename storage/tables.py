@@ -10,6 +10,7 @@ import hashlib
 import json
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -32,10 +33,11 @@ def stamp(*inputs: Any) -> str:
 
 
 def table_digest(table: pa.Table) -> str:
-    """A digest of 16 hex digits over a table's rows in their order, whatever its chunks and dictionaries."""
+    """A digest of 16 hex digits over a table's rows in their order, however they are laid out in memory."""
     sha = hashlib.sha256()
-    plain = pa.schema([field.with_type(_without_dictionary(field.type)) for field in table.schema])
-    table = table.cast(plain).combine_chunks()
+    plain = pa.schema([field.with_type(_plain(field.type)) for field in table.schema])
+    # Taking all rows writes zeros below the nulls, where any bytes may have stood.
+    table = table.cast(plain).combine_chunks().take(pa.array(np.arange(len(table))))
     with pa.ipc.new_stream(_Hasher(sha), plain.remove_metadata()) as stream:
         stream.write_table(table.replace_schema_metadata(None))
     return sha.hexdigest()[:16]
@@ -57,16 +59,23 @@ def read_table(lake: Lake, path: str, columns: list[str] | None = None) -> pa.Ta
     try:
         with lake.open(path) as file:
             return pq.read_table(file, columns=columns)
-    except (FileNotFoundError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowInvalid) as error:
         raise LakeError(f"{lake.url}/{path} cannot be read: {error}") from error
 
 
 def read_stamp(lake: Lake, path: str) -> str | None:
-    """The stamp of the table at `path`; None if there is no such table or it bears none."""
+    """The stamp of the table at `path`; None if there is no such table or it bears none.
+
+    Raises:
+        LakeError: the table cannot be read.
+    """
     if not lake.exists(path):
         return None
-    with lake.open(path) as file:
-        metadata = pq.read_schema(file).metadata or {}
+    try:
+        with lake.open(path) as file:
+            metadata = pq.read_schema(file).metadata or {}
+    except (OSError, pa.ArrowInvalid) as error:
+        raise LakeError(f"{lake.url}/{path} cannot be read: {error}") from error
     found = metadata.get(_STAMP, b"").decode()
     return found or None
 
@@ -77,8 +86,13 @@ def rows_to_table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
     return pa.table({name: pa.array(columns[name], schema.field(name).type) for name in schema.names}, schema=schema)
 
 
-def _without_dictionary(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """`kind` without dictionaries, and its lists with Arrow's name for their elements, which Parquet changes."""
+    if pa.types.is_dictionary(kind):
+        return kind.value_type
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_plain(kind.value_type), kind.list_size)
+    return pa.list_(_plain(kind.value_type)) if pa.types.is_list(kind) else kind
 
 
 class _Hasher:

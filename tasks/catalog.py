@@ -40,7 +40,7 @@ def malformed_lines(lake: Lake, source: str) -> dict[str, int]:
 
 
 def read_verdicts(lake: Lake, source: str, lines: pa.Table, rules: DedupeRules = DedupeRules()) -> pa.Table:
-    """The verdicts on the planned lines whose picture was accepted; computed if these pictures were not compared yet."""
+    """The verdicts on the planned lines whose picture was accepted; computed if not known yet."""
     columns = ["key", "url", "outcome", "digest", "dhash", "width", "height", "round"]
     images = accepted(read_ledger(lake, source, columns)).sort_by("key")
     lines = lines.filter(pc.is_in(lines["key"], value_set=images["key"].combine_chunks()))

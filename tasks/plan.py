@@ -30,8 +30,8 @@ def plan(lines: pa.Table, identities: int | Sequence[str] | None = None, per_ide
         per_identity: the first so many lines of each; None for all.
 
     Returns:
-        `records.CANDIDATES` ordered by unit, and within a unit so that no host's links stand together. A URL's unit
-        is that of the first person who has it in the whole source, so it does not change as the selection grows.
+        `records.CANDIDATES` ordered by unit, and within a unit so that each host's links lie evenly over it. A URL's
+        unit is that of the first person who has it in the whole source: it does not change as the selection grows.
 
     Raises:
         UsageError: a named person is not in the source, or the selection is empty.

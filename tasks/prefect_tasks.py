@@ -34,7 +34,6 @@ from tasks.sources import source_named
 from tasks.split import SplitRules
 
 
-
 def worth_retrying(task: Any, run: Any, state: State[Any]) -> bool:
     """Whether a failed task may do better a second time: not if what was asked for cannot be done.
 

@@ -6,6 +6,7 @@ People who share a cluster of copied pictures go together, so no picture stands 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from storage.records import Split
 
 @dataclass(frozen=True, slots=True)
 class SplitRules:
-    """Shares of the people, and how many of them validation and test hold at least."""
+    """Shares of the people, and how many of them each split holds at least where there are enough."""
 
     test_share: float = 0.15
     val_share: float = 0.10
@@ -28,20 +29,24 @@ def split_identities(claims: Iterable[tuple[str, bytes]], rules: SplitRules = Sp
     Args:
         claims: (identity, cluster of copies) of every sample.
     """
-    groups = _groups(claims)
-    splits = {name: _by_share(place, rules) for name, place in groups.items()}
-    by_place = sorted(groups, key=lambda name: (groups[name], name))
-    for wanted in (Split.TEST, Split.VAL):
-        for name in by_place:
-            if sum(split is wanted for split in splits.values()) >= rules.least_identities:
-                break
-            # A group moves as a whole, and only if it leaves enough people to train on.
-            group = [other for other in groups if groups[other] == groups[name]]
-            left = sum(split is Split.TRAIN for split in splits.values()) - len(group)
-            enough = len(splits) >= 3 * rules.least_identities and left >= rules.least_identities
-            if splits[name] is Split.TRAIN and enough:
-                splits.update(dict.fromkeys(group, wanted))
+    places = _places(claims)
+    splits = {name: _by_share(place, rules) for name, place in places.items()}
+    if len(splits) >= 3 * rules.least_identities:
+        for wanted in (Split.TEST, Split.VAL, Split.TRAIN):
+            _fill(splits, places, wanted, rules.least_identities)
     return splits
+
+
+def _fill(splits: dict[str, Split], places: dict[str, float], wanted: Split, least: int) -> None:
+    """Move people to `wanted` until it holds enough: first those who train, in the order of their places."""
+    for name in sorted(places, key=lambda name: (splits[name] is not Split.TRAIN, places[name], name)):
+        sizes = Counter(splits.values())
+        if sizes[wanted] >= least:
+            return
+        # A group moves as a whole, and only if the split it leaves keeps enough.
+        group = [other for other in places if places[other] == places[name]]
+        if splits[name] is not wanted and sizes[splits[name]] - len(group) >= least:
+            splits.update(dict.fromkeys(group, wanted))
 
 
 def _by_share(place: float, rules: SplitRules) -> Split:
@@ -50,7 +55,7 @@ def _by_share(place: float, rules: SplitRules) -> Split:
     return Split.VAL if place < rules.test_share + rules.val_share else Split.TRAIN
 
 
-def _groups(claims: Iterable[tuple[str, bytes]]) -> dict[str, float]:
+def _places(claims: Iterable[tuple[str, bytes]]) -> dict[str, float]:
     """Each person's place in [0, 1): that of the lowest-placed person they are tied to by shared pictures."""
     leader: dict[str, str] = {}
     holder: dict[bytes, str] = {}

@@ -7,9 +7,10 @@ from io import BytesIO
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile
 
 from storage.records import ImageFacts, Reason, bytes_digest
+from tasks.decode import _PARSER_ERRORS as PARSER_ERRORS
 
 # AVIF, HEIC and SVG are left out: browsers of 2014 could not show them, and SVG is a program.
 _SIGNATURES = {
@@ -59,14 +60,10 @@ def validate(data: bytes, limits: ImageLimits = ImageLimits()) -> ImageFacts | I
             if refused is not None:
                 return refused
             gray = _gray_of_jpeg(data, width, height) if kind == "JPEG" else _gray_of(image)
-    except (
-        UnidentifiedImageError,
-        OSError,
-        ValueError,
-        SyntaxError,
-        EOFError,
-        Image.DecompressionBombError,
-    ) as error:
+    except Image.DecompressionBombError as error:
+        # Pillow's own cap on the header's word, 179 million pixels, comes before ours.
+        return Invalid(Reason.TOO_MANY_PIXELS, f"{kind}: {error}"[:200])
+    except PARSER_ERRORS as error:
         return Invalid(Reason.BROKEN_IMAGE, f"{kind}: {error}"[:200])
     return ImageFacts(
         digest=bytes_digest(data),

@@ -7,6 +7,7 @@ from safetensors.torch import load
 from model.export import load_backbone, model_version_id
 from model.train import train
 from storage.errors import LakeError
+from storage.lake import Lake
 from storage.models import open_model
 from storage.records import bytes_digest
 
@@ -15,8 +16,6 @@ FILES = {"weights.safetensors", "config.json", "metrics.json", "history.json", "
 
 @pytest.fixture(scope="module")
 def model(drawn, tiny, tmp_path_factory):
-    from storage.lake import Lake
-
     folder = tmp_path_factory.mktemp("export")
     return train(Lake(folder / "lake"), drawn, tiny(), work_folder=folder / "work")
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from model.data import load_faces
+from model.evaluate import evaluate
 from model.export import load_backbone
 from model.train import Progress, check_health, initial_state, learning_rate, put_on, run_interval, train
 from storage.errors import TrainingError, UsageError
@@ -104,8 +105,6 @@ def test_the_published_weights_are_those_of_the_metrics(drawn, lake, tiny, tmp_p
     model = train(lake, drawn, tiny(), work_folder=tmp_path / "work")
     faces = load_faces(drawn, "test", 32)
     assert load_backbone(model)(torch.zeros(2, 3, 32, 32)).shape == (2, 32)
-    from model.evaluate import evaluate
-
     report = evaluate(load_backbone(model), faces, load_faces(drawn, "val", 32), device=CPU)
     assert report.auc == pytest.approx(model.manifest["auc"], abs=1e-6)
 

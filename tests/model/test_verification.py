@@ -74,6 +74,12 @@ def test_folded_accuracy_never_tunes_on_what_it_judges():
     assert verification.folded_accuracy(rng.normal(size=300) + 10 * same, same) == pytest.approx(1, abs=0.01)
 
 
+def test_folds_come_down_to_the_pairs_there_are():
+    scores = np.array([0.9, 0.8, 0.3, 0.2, 0.1])
+    assert verification.folded_accuracy(scores, scores > 0.7) == 1
+    assert verification.folded_accuracy(scores, scores > 0.85) == 1
+
+
 def test_rank_1_agrees_with_a_slow_loop():
     rng = np.random.default_rng(0)
     labels = np.array([0, 0, 0, 1, 1, 2, 2, 3])

@@ -66,7 +66,7 @@ def test_a_write_that_fails_midway_leaves_nothing(lake):
         raise KeyboardInterrupt
 
     assert not lake.exists("plan/made.parquet")
-    assert lake.names("plan") == []
+    assert [path for path in lake.fs.find(lake.root) if "plan" in path] == []
 
 
 def test_a_write_that_fails_midway_leaves_what_was_there_before(lake):
@@ -79,7 +79,8 @@ def test_a_write_that_fails_midway_leaves_what_was_there_before(lake):
     assert lake.names("plan") == ["made.parquet"]
 
 
-def test_what_a_killed_writer_leaves_behind_is_hidden(tmp_path):
+def kill_a_writer(folder: Path) -> None:
+    """Kill a process in the middle of writing `plan/made.parquet`."""
     program = """
 import os, sys
 from storage.lake import Lake
@@ -87,13 +88,28 @@ with Lake(sys.argv[1]).create("plan/made.parquet") as temporary:
     temporary.write_bytes(b"half of")
     os.kill(os.getpid(), 9)
 """
-    done = subprocess.run([sys.executable, "-c", program, tmp_path], check=False)
-    lake = Lake(tmp_path)
-
+    done = subprocess.run([sys.executable, "-c", program, folder], check=False)
     assert done.returncode == -signal.SIGKILL
-    assert len(list((tmp_path / "plan").iterdir())) == 1
+    assert len(list((folder / "plan").iterdir())) == 1
+
+
+def test_what_a_killed_writer_leaves_behind_is_hidden_and_swept_by_the_next(tmp_path):
+    kill_a_writer(tmp_path)
+    lake = Lake(tmp_path)
     assert lake.names("plan") == []
     assert not lake.exists("plan/made.parquet")
+
+    lake.write("plan/other.parquet", b"")
+    assert [path.name for path in (tmp_path / "plan").iterdir()] == ["other.parquet"]
+
+
+def test_what_a_living_writer_has_in_hand_is_not_swept(tmp_path):
+    lake = Lake(tmp_path)
+    with lake.create("plan/made.parquet") as temporary:
+        temporary.write_bytes(b"whole")
+        Lake(tmp_path).write("plan/other.parquet", b"")
+
+    assert lake.read("plan/made.parquet") == b"whole"
 
 
 def test_the_first_write_stamps_the_format_and_reading_writes_nothing(lake):
@@ -140,15 +156,16 @@ def test_a_file_is_refused_as_a_lake(tmp_path):
 
 def test_a_pickled_lake_is_the_same_lake(lake):
     lake.write("plan/made.parquet", b"here")
-    copy = pickle.loads(pickle.dumps(lake))
+    copy = pickle.loads(pickle.dumps(lake))  # noqa: S301
 
     assert copy.url == lake.url
     assert copy.read("plan/made.parquet") == b"here"
 
 
-def test_broken_json_is_an_error_that_names_the_file(lake):
-    lake.write("links/made/origin.json", b"{")
-    with pytest.raises(LakeError, match=r"links/made/origin\.json is not JSON"):
+@pytest.mark.parametrize("data", [b"{", b"", b"[1]", b"null", b"\xff"])
+def test_broken_json_is_an_error_that_names_the_file(lake, data):
+    lake.write("links/made/origin.json", data)
+    with pytest.raises(LakeError, match=r"links/made/origin\.json (is not JSON|holds a JSON)"):
         lake.read_json("links/made/origin.json")
 
 

@@ -54,7 +54,7 @@ def through_parquet(lake: Lake, rows: list[dict], schema: pa.Schema) -> list[dic
 def test_every_reason_says_whether_it_is_worth_another_try(reason):
     assert reason.retry in Retry
     assert Reason(reason.value) is reason
-    assert pickle.loads(pickle.dumps(reason)) is reason
+    assert pickle.loads(pickle.dumps(reason)) is reason  # noqa: S301
     assert str(reason) == reason.value == reason.name.lower()
 
 
@@ -105,9 +105,7 @@ def test_faces_come_back_from_parquet_as_they_went(lake):
 
 def test_attempts_come_back_from_parquet_as_they_went(lake):
     key, image = url_key(URL), ImageFacts(bytes_digest(b"picture"), 2**33, "jpeg", 640, 480, bytes(range(16)))
-    whole = Attempt(
-        key, URL, Outcome.ACCEPTED, None, "", 200, 2, 1, None, URL, THEN, 0.5, image, "0000-0", 512, 2**33
-    )
+    whole = Attempt(key, URL, Outcome.ACCEPTED, None, "", 200, 2, 1, None, URL, THEN, 0.5, image, "0000-0", 512, 2**33)
     failed = Attempt(key, URL, Outcome.REJECTED, Reason.DNS, "no such host", None, 1, 1, THEN, URL, THEN, 0.25)
     flat = [{**asdict(one), **(asdict(one.image) if one.image else {})} for one in (whole, failed)]
     back = through_parquet(lake, flat, ATTEMPTS)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from storage.errors import LakeError
 from storage.lake import Lake
-from storage.records import LINK_LINES, Reason, url_key
+from storage.records import DETECTIONS, LINK_LINES, Reason
 from storage.tables import read_stamp, read_table, rows_to_table, stamp, table_digest, write_table
 
 PATH = "plan/made.parquet"
@@ -54,6 +55,16 @@ def test_a_table_bears_the_stamp_it_was_written_with(lake):
 def test_a_table_that_is_missing_or_broken_is_an_error_that_names_it(lake, data):
     if data is not None:
         lake.write(PATH, data)
+        with pytest.raises(LakeError, match=PATH):
+            read_stamp(lake, PATH)
+    with pytest.raises(LakeError, match=PATH):
+        read_table(lake, PATH)
+
+
+def test_a_table_with_broken_pages_is_an_error_that_names_it(lake):
+    write_table(lake, PATH, people("Ada", "Bo"))
+    data = lake.read(PATH)
+    lake.write(PATH, data[:4] + b"\xff" * 60 + data[64:])
     with pytest.raises(LakeError, match=PATH):
         read_table(lake, PATH)
 
@@ -79,25 +90,42 @@ def test_stamps_are_the_same_in_every_process():
 def test_the_digest_of_a_table_hangs_on_neither_chunks_nor_dictionaries(names, cuts):
     table = people(*names)
     edges = [0, *sorted(min(cut, len(names)) for cut in cuts), len(names)]
-    pieces = [table.slice(start, end - start) for start, end in zip(edges, edges[1:], strict=False)]
+    pieces = [table.slice(start, end - start) for start, end in pairwise(edges)]
 
     assert table_digest(pa.concat_tables(pieces)) == table_digest(table)
     assert table_digest(pa.concat_tables([encoded(piece) for piece in pieces])) == table_digest(table)
 
 
-def test_the_digest_of_a_table_outlives_a_detour_over_other_orders():
-    table = rows_to_table(
-        [
-            {"identity": "Ada", "line": row, "url": f"http://a.example/{row}", "key": url_key(str(row)), "box_xyxy": box}
-            for row, box in enumerate([(1.0, 2.0, 3.0, 4.0), None, (0.0, 0.0, 9.0, 9.0), None, None])
-        ],
-        LINK_LINES,
-    )
-    there = [3, 1, 4, 0, 2]
-    back = np.argsort(there).tolist()
+def link_lines_with_and_without_boxes() -> pa.Table:
+    boxes = [(1.0, 2.0, 3.0, 4.0), None, (0.0, 0.0, 9.0, 9.0), None, None]
+    rows = [
+        {"identity": "Ada", "line": row, "url": "", "key": bytes(16), "box_xyxy": box} for row, box in enumerate(boxes)
+    ]
+    return rows_to_table(rows, LINK_LINES)
 
-    assert table_digest(table.take(there).take(back)) == table_digest(table)
+
+def test_the_digest_of_a_table_outlives_a_detour_over_other_orders():
+    table, there = link_lines_with_and_without_boxes(), [3, 1, 4, 0, 2]
+
+    assert table_digest(table.take(there).take(np.argsort(there))) == table_digest(table)
     assert table_digest(table.take(there)) != table_digest(table)
+
+
+def test_the_digest_of_a_table_outlives_a_stay_in_the_lake(lake):
+    for table in (link_lines_with_and_without_boxes(), LINK_LINES.empty_table(), DETECTIONS.empty_table()):
+        write_table(lake, PATH, table)
+        assert table_digest(read_table(lake, PATH)) == table_digest(table)
+
+
+def test_the_digest_of_a_table_hangs_on_nothing_below_a_null():
+    seen, zeros = pa.array([1.0, 2.0]), pa.array([1.0, 0.0])
+    first_only = pa.py_buffer(bytes([0b01]))
+    tables = [
+        pa.table({"x": pa.Array.from_buffers(pa.float64(), 2, [first_only, values.buffers()[1]])})
+        for values in (seen, zeros)
+    ]
+
+    assert table_digest(tables[0]) == table_digest(tables[1])
 
 
 def test_the_digest_of_a_table_hangs_on_values_nulls_and_order():
@@ -111,5 +139,9 @@ def test_rows_become_a_table_with_nulls_for_what_they_lack():
     table = rows_to_table([{"reason": Reason.GONE, "num": 1}, {"num": 2}, {}], schema)
 
     assert table.schema == schema
-    assert table.to_pylist() == [{"reason": "gone", "num": 1}, {"reason": None, "num": 2}, {"reason": None, "num": None}]
+    assert table.to_pylist() == [
+        {"reason": "gone", "num": 1},
+        {"reason": None, "num": 2},
+        {"reason": None, "num": None},
+    ]
     assert rows_to_table([], schema).schema == schema

@@ -15,7 +15,8 @@ from storage.errors import LinksUnavailable, SourceError
 from storage.lake import Lake
 from storage.tables import read_table
 from tasks.http import ConnectTo
-from tasks.links import LinkLimits, collect_links
+from tasks.link_server import LinkLimits
+from tasks.links import collect_links
 from tasks.sources import SOURCES
 
 VGG = SOURCES["vggface1"]

@@ -43,7 +43,7 @@ def test_every_miner_agrees_with_a_slow_loop(mining, margin, seed):
     ]
     active = [cost for cost in costs if cost > 0]
     value = TripletLoss(margin, mining)(unit, LABELS)
-    assert float(value.total) == pytest.approx(sum(active) / len(active), abs=1e-5)
+    assert value.total.item() == pytest.approx(sum(active) / len(active), abs=1e-5)
     assert float(value.active_share) == pytest.approx(len(active) / len(costs))
 
 
@@ -57,7 +57,7 @@ def test_people_far_apart_cost_nothing_and_give_no_gradient(mining):
     unit = functional.one_hot(torch.tensor([0, 0, 1, 1])).float().requires_grad_()
     value = TripletLoss(1.0, mining)(unit, torch.tensor([0, 0, 1, 1]))
     value.total.backward()
-    assert float(value.total) == float(value.active_share) == 0
+    assert value.total.item() == float(value.active_share) == 0
     assert float(unit.grad.abs().max()) == 0
 
 
@@ -65,7 +65,7 @@ def test_people_far_apart_cost_nothing_and_give_no_gradient(mining):
 def test_faces_all_in_one_point_cost_exactly_the_margin(mining):
     unit = functional.normalize(torch.ones(6, 4))
     value = TripletLoss(1.5, mining)(unit, torch.tensor([0, 0, 1, 1, 2, 2]))
-    assert float(value.total) == pytest.approx(1.5, abs=1e-5)
+    assert value.total.item() == pytest.approx(1.5, abs=1e-5)
 
 
 @pytest.mark.parametrize("mining", MINERS)

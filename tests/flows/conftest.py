@@ -1,0 +1,43 @@
+"""A real Prefect server for the session, and made worlds served on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL
+from prefect.testing.utilities import prefect_test_harness
+
+from tasks.sources.synthetic.origin import Origin, serving
+from tasks.sources.synthetic.world import make_world
+
+
+@pytest.fixture(scope="session", autouse=True)
+def prefect_server() -> Iterator[str]:
+    """One server with a database of its own for all flow tests; yields its address."""
+    with prefect_test_harness(server_startup_timeout=120):
+        yield str(PREFECT_API_URL.value())
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight people with twelve links each, every fault of the field among them."""
+    folder = tmp_path_factory.mktemp("worlds") / "world"
+    make_world(folder, num_identities=8, per_identity=12, seed=3)
+    return folder
+
+
+@pytest.fixture
+def origin(world: Path) -> Iterator[Origin]:
+    """The world served anew, so that its temporary failures are all still to come."""
+    with serving(world) as origin:
+        yield origin
+
+
+@pytest.fixture(autouse=True)
+def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slow answers of a world take two seconds; what takes longer hangs."""
+    monkeypatch.setenv("FACEMILL_SILENCE_S", "4")
+    monkeypatch.setenv("FACEMILL_TOTAL_S", "15")
+    monkeypatch.setenv("FACEMILL_WORKERS", "1")

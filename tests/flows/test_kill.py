@@ -1,0 +1,72 @@
+"""SIGKILL at five points of a run; started again, it ends with the same dataset versions as an undisturbed run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from storage.lake import Lake
+from tasks.sources.synthetic.origin import Origin, serving
+from tests.flows.grading import version_ids
+
+pytestmark = pytest.mark.slow
+
+_DEADLINE_S = 120.0
+
+
+def start(lake: Path, world: Path, port: int, server: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", "from flows.cli import main; main()", "pipeline", "--lake", str(lake)]
+    command += ["--links", str(world / "links"), "--connect-to", f"127.0.0.1:{port}", "--steps", "40", "--json"]
+    # A session of its own, so that the processes of its pool die with it.
+    return subprocess.Popen(
+        command,
+        env={**os.environ, "PREFECT_API_URL": server, "FACEMILL_WORKERS": "2"},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def kill_when(process: subprocess.Popen[bytes], reached: Callable[[], bool]) -> None:
+    until = time.monotonic() + _DEADLINE_S
+    while not reached():
+        assert process.poll() is None, f"it ended before the kill: {process.stderr and process.stderr.read().decode()}"
+        assert time.monotonic() < until, "it never came to the point of the kill"
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def finish(process: subprocess.Popen[bytes]) -> None:
+    _, errors = process.communicate(timeout=_DEADLINE_S)
+    assert process.returncode == 0, errors.decode()
+
+
+def test_a_run_killed_at_five_points_ends_like_an_undisturbed_one(
+    tmp_path: Path, world: Path, origin: Origin, prefect_server: str
+) -> None:
+    with serving(world) as undisturbed:
+        finish(start(tmp_path / "calm", world, undisturbed.port, prefect_server))
+
+    lake = tmp_path / "killed"
+    points: dict[str, Callable[[], bool]] = {
+        "while pictures are fetched": lambda: origin.num_requests > 40,
+        "when the images are in, before any face is looked for": lambda: any(lake.glob("images/*/*.parquet")),
+        "when faces were found, before they are cut out": lambda: any(lake.glob("detections/*/*.parquet")),
+        "while a dataset version is written": lambda: any(lake.glob("datasets/*/*/*.tar")),
+        "while the model is trained": lambda: any(lake.glob("work/**/*.safetensors")),
+    }
+    for reached in points.values():
+        kill_when(start(lake, world, origin.port, prefect_server), reached)
+    finish(start(lake, world, origin.port, prefect_server))
+
+    assert version_ids(Lake(lake)) == version_ids(Lake(tmp_path / "calm"))
+    assert not list(lake.rglob(".tmp-*"))
+    assert Lake(lake).names("models/embedder") == Lake(tmp_path / "calm").names("models/embedder")

@@ -1,0 +1,83 @@
+"""The whole road on a small made world: what comes out is right, and nothing is done twice."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.pipeline import pipeline
+from flows.status import lake_status
+from storage.datasets import all_versions
+from storage.lake import Lake
+from tasks.sources.synthetic.origin import Origin
+from tests.flows.grading import accepted_urls, dataset_urls, expected, linked_urls, read_truth
+
+pytestmark = pytest.mark.slow
+
+
+def run(lake: Path, world: Path, origin: Origin, **options: Any) -> dict[str, Any]:
+    return asyncio.run(
+        pipeline(str(lake), links=str(world / "links"), connect_to=f"127.0.0.1:{origin.port}", steps=4, **options)
+    )
+
+
+def files_of(lake: Path) -> dict[str, int]:
+    return {str(path.relative_to(lake)): path.stat().st_mtime_ns for path in lake.rglob("*") if path.is_file()}
+
+
+def test_a_run_gives_datasets_by_both_methods_and_a_model_and_a_second_one_does_nothing(
+    tmp_path: Path, world: Path, origin: Origin
+) -> None:
+    folder = tmp_path / "lake"
+    first = run(folder, world, origin)
+    lake = Lake(folder)
+
+    truth = read_truth(world)
+    assert expected(world, "accepted") <= accepted_urls(lake)
+    assert {one.name for one in all_versions(lake)} == {"faces-bbox", "faces-mtcnn"}
+    for urls in dataset_urls(lake).values():
+        assert {truth[url]["expect"] for url in urls} == {"accepted"}
+    assert set(first["train"]) >= {"model", "version", "auc", "untrained_auc"}
+    for one in first["publish"]:
+        stages = one["funnel"]["stages"]
+        assert stages[0]["num_in"] == sum(len(path.read_text().splitlines()) for path in (world / "links").iterdir())
+        assert stages[-1]["num_out"] == one["samples"]
+        for before, after in zip(stages, stages[1:], strict=False):
+            assert before["num_out"] == after["num_in"]
+        for stage in stages:
+            assert stage["num_in"] == stage["num_out"] + sum(stage["rejected"].values())
+
+    status = lake_status(lake)["sources"]["vggface1"]
+    assert status["candidates"] == len(linked_urls(world))
+    assert status["accepted"] + sum(status["rejected"].values()) == status["candidates"]
+    assert status["due"] == 0
+
+    asked, files = origin.num_requests, files_of(folder)
+    second = run(folder, world, origin)
+    assert origin.num_requests == asked
+    assert second["crop"]["detected"] == second["crop"]["cropped"] == 0
+    assert not any(one["is_new"] for one in second["publish"])
+    assert not second["train"]["is_new"]
+    changed = {name for name, when in files_of(folder).items() if files.get(name) != when}
+    assert changed <= {"plan/vggface1.parquet"}
+
+
+def test_a_folder_per_person_goes_the_same_road_by_mtcnn_alone(tmp_path: Path, world: Path) -> None:
+    album = tmp_path / "album"
+    truth = read_truth(world)
+    for number, (url, row) in enumerate(sorted(truth.items())):
+        if row["expect"] == "accepted" and row["body"]:
+            person = album / row["truth_identity"]
+            person.mkdir(parents=True, exist_ok=True)
+            (person / f"{number:04d}.jpg").write_bytes((world / "bodies" / row["body"]).read_bytes())
+    (album / "broken").mkdir()
+    (album / "broken" / "a.jpg").write_bytes(b"\xff\xd8\xff no picture")
+
+    result = asyncio.run(pipeline(str(tmp_path / "lake"), source="vggface2", links=str(album), steps=4))
+
+    assert [one["dataset"] for one in result["publish"]] == ["faces-mtcnn"]
+    assert result["ingest"]["rejected"] == {"broken_image": 1}
+    assert result["publish"][0]["samples"] > 0

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+from tasks.addresses import literal_address
+
+
+@pytest.fixture(autouse=True)
+def no_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests stay on this machine: asking the system's resolver for a name fails the test."""
+    real = socket.getaddrinfo
+
+    def addresses_only(host: Any, *args: Any, **options: Any) -> Any:
+        text = host.decode() if isinstance(host, bytes) else host
+        if text not in (None, "", "localhost") and literal_address(text) is None:
+            raise AssertionError(f"a test asked the system's resolver for {text!r}")
+        return real(host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", addresses_only)

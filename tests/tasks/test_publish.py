@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from PIL import Image
+
+from storage.datasets import open_dataset, versions
+from storage.errors import UsageError
+from storage.lake import Lake
+from storage.records import SAMPLES, bytes_digest
+from storage.shards import create_shard
+from tasks import publish as publishing
+from tasks.funnel import count_fates
+from tasks.publish import Publication, Published, collect_samples, publish, version_id
+from tasks.select import SelectRules, select
+from tasks.split import SplitRules
+from tests.tasks.builders import attempt, attempts, face, faces, jpeg, shuffled, verdicts
+from tests.tasks.image_shards import link_lines
+
+NUM_PEOPLE, FACES_EACH = 12, 3
+ROWS = [
+    (f"Person_{who:02d}", line, f"http://h{who}.example/{line}.jpg", None)
+    for who in range(NUM_PEOPLE)
+    for line in range(FACES_EACH)
+]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A lake with crops, and what is to be published of them."""
+
+    lake: Lake
+    publication: Publication
+    samples: pa.Table
+
+    def publish(self) -> Published:
+        return publish(self.lake, self.publication, self.samples)
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.lake.full(self.lake.dataset("faces", version_id(self.publication, self.samples))))
+
+
+def make(
+    folder: Path, *, num_stems: int = 2, order: int = 0, crops: int = 0, rules: SelectRules = SelectRules()
+) -> Made:
+    """Crops of all ROWS spread over so many shards in some order; `crops` chooses how they look."""
+    lake, rows, table = Lake(folder), shuffled(ROWS, order), []
+    for number in range(num_stems):
+        stem = f"{number:04d}-0"
+        with create_shard(lake, f"{lake.faces('mtcnn', 'made', stem)}.tar") as tar:
+            for identity, line, url, _ in rows[number::num_stems]:
+                data = jpeg(crops + ROWS.index((identity, line, url, None)))
+                offset, length = tar.add(f"{line}.jpg", data)
+                row = face(identity, line, url, crop_digest=bytes_digest(data), offset=offset, length=length)
+                table.append({**row, "stem": stem})
+    lines = link_lines(*ROWS)
+    found = faces(*table).append_column("stem", pa.array([row["stem"] for row in table]))
+    judged = verdicts(lines, [None] * len(lines))
+    fates = select(
+        lines, attempts(*[attempt(url) for _, _, url, _ in ROWS]), judged, found, method="mtcnn", rules=rules
+    )
+    publication = Publication(
+        "faces", "made", "mtcnn", rules, SplitRules(), count_fates(fates, "mtcnn"), "0123", "Drawn; free of terms."
+    )
+    return Made(lake, publication, collect_samples(publication, lines, judged, found, fates))
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    return make(tmp_path / "lake")
+
+
+def test_a_version_holds_every_sample_with_its_picture(made):
+    dataset = made.publish().dataset
+    index = dataset.index()
+
+    assert index.schema == SAMPLES
+    assert len(index) == len(ROWS)
+    for row in index.to_pylist():
+        assert bytes_digest(dataset.read(row["shard"], row["offset"], row["length"])) == row["crop_digest"]
+        assert row["shard"].startswith(f"{row['split']}-")
+
+
+def test_a_person_is_in_one_split_and_every_split_has_people(made):
+    rows = made.publish().dataset.index(["identity", "split"]).to_pylist()
+    splits = {row["identity"]: row["split"] for row in rows}
+
+    assert {(row["identity"], row["split"]) for row in rows} == set(splits.items())
+    assert set(splits.values()) == {"train", "val", "test"}
+
+
+def test_the_manifest_counts_what_is_there_and_says_where_it_came_from(made):
+    manifest = made.publish().dataset.manifest
+
+    assert manifest["num_samples"] == len(ROWS) == sum(one["samples"] for one in manifest["splits"].values())
+    assert manifest["num_identities"] == NUM_PEOPLE == sum(one["identities"] for one in manifest["splits"].values())
+    assert manifest["version"] == made.folder.name
+    assert (manifest["links_digest"], manifest["terms"]) == ("0123", "Drawn; free of terms.")
+    assert manifest["select"]["min_face_px"] == 100
+    assert manifest["funnel"]["stages"][-1]["num_out"] == len(ROWS)
+
+
+def files(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
+
+
+def test_the_same_content_published_again_is_the_same_version_and_nothing_is_written(made):
+    first = made.publish()
+    before = files(made.folder)
+    again = made.publish()
+
+    assert (first.is_new, again.is_new) == (True, False)
+    assert str(again.dataset) == str(first.dataset)
+    assert files(made.folder) == before
+    assert len(versions(made.lake, "faces")) == 1
+
+
+def test_a_version_does_not_hang_on_the_shards_and_the_order_its_crops_lay_in(made, tmp_path):
+    other = make(tmp_path / "other", num_stems=5, order=1)
+    made.publish(), other.publish()
+
+    assert other.folder.name == made.folder.name
+    for name in ("index.parquet", "train-00000.tar", "val-00000.tar", "test-00000.tar"):
+        assert (other.folder / name).read_bytes() == (made.folder / name).read_bytes()
+
+
+def test_other_crops_and_other_rules_make_another_version(made, tmp_path):
+    publications = [
+        made.publication,
+        replace(made.publication, select=SelectRules(min_face_px=99)),
+        replace(made.publication, split=SplitRules(test_share=0.5)),
+        replace(made.publication, source="other"),
+    ]
+    ids = {version_id(publication, made.samples) for publication in publications}
+    ids.add(version_id(made.publication, make(tmp_path / "other", crops=100).samples))
+    ids.add(version_id(made.publication, made.samples.slice(1)))
+
+    assert len(ids) == 6
+
+
+def test_a_version_published_just_after_another_is_the_newest(made):
+    for publication in (made.publication, replace(made.publication, split=SplitRules(test_share=0.5))):
+        last = publish(made.lake, publication, made.samples)
+
+    assert len(versions(made.lake, "faces")) == 2
+    assert open_dataset(made.lake, "faces").version == last.dataset.version
+
+
+def test_large_splits_are_cut_into_several_shards(made, monkeypatch):
+    monkeypatch.setattr(publishing, "_SAMPLES_PER_SHARD", 5)
+    dataset = made.publish().dataset
+    counts = pc.value_counts(dataset.index(["shard"])["shard"]).to_pylist()
+
+    assert max(item["counts"] for item in counts) == 5
+    assert {"train-00000.tar", "train-00001.tar"} <= {item["values"] for item in counts}
+    for row in dataset.index().to_pylist():
+        assert bytes_digest(dataset.read(row["shard"], row["offset"], row["length"])) == row["crop_digest"]
+
+
+def test_progress_is_told_sample_by_sample(made):
+    done: list[int] = []
+    publish(made.lake, made.publication, made.samples, on_progress=done.append)
+
+    assert done == list(range(1, len(ROWS) + 1))
+
+
+def killed_in_a_shard(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(done: int) -> None:
+        if done == 20:
+            raise KeyboardInterrupt
+
+    publish(made.lake, made.publication, made.samples, on_progress=die)
+
+
+def killed_before_the_manifest(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(made.lake, "write_json", die)
+    made.publish()
+
+
+@pytest.mark.parametrize("killed", [killed_in_a_shard, killed_before_the_manifest])
+def test_a_version_killed_before_its_manifest_is_not_there_and_is_completed_later(made, tmp_path, monkeypatch, killed):
+    with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
+        killed(made, patch)
+    assert list(made.folder.iterdir())
+    assert versions(made.lake, "faces") == []
+
+    done, whole = made.publish(), make(tmp_path / "whole")
+    whole.publish()
+    assert done.is_new
+    assert open_dataset(made.lake, "faces").version == whole.folder.name
+    assert {path.name: path.read_bytes() for path in made.folder.iterdir() if path.suffix != ".json"} == {
+        path.name: path.read_bytes() for path in whole.folder.iterdir() if path.suffix != ".json"
+    }
+
+
+def test_without_samples_there_is_no_version_but_a_word_on_where_they_went(tmp_path):
+    made = make(tmp_path, rules=SelectRules(min_face_px=500))
+    with pytest.raises(UsageError) as error:
+        made.publish()
+
+    assert str(error.value) == (
+        "no mtcnn face of made is fit to be published: fetch 36 of 36; dedupe 36 of 36; crop 36 of 36; select 0 of 36"
+    )
+    assert made.lake.names("datasets") == []
+
+
+# What users are promised: a version is read without facemill.
+
+
+def one_picture(folder: Path, shard: str, offset: int, length: int) -> Image.Image:
+    with (folder / shard).open("rb") as file:
+        file.seek(offset)
+        return Image.open(io.BytesIO(file.read(length)))
+
+
+def test_pandas_reads_a_version(made):
+    import pandas as pd
+
+    made.publish()
+    index = pd.read_parquet(made.folder / "index.parquet")
+    row = index[index["split"] == "test"].iloc[0]
+
+    assert index["identity"].nunique() == NUM_PEOPLE
+    assert one_picture(made.folder, row["shard"], row["offset"], row["length"]).size == (row["width"], row["height"])
+
+
+def test_arrow_datasets_read_a_version(made):
+    from pyarrow import dataset
+
+    made.publish()
+    index = dataset.dataset(made.folder / "index.parquet")
+    rows = index.to_table(filter=pc.field("split") == "val", columns=["shard", "offset", "length"]).to_pylist()
+
+    assert index.count_rows() == len(ROWS)
+    assert one_picture(made.folder, **rows[0]).size == (64, 64)
+
+
+def test_duckdb_reads_a_version(made):
+    import duckdb
+
+    made.publish()
+    index = str(made.folder / "index.parquet")
+    with duckdb.connect() as database:
+        people = database.execute("select count(distinct identity), count(*) from read_parquet(?)", [index]).fetchone()
+        shard, offset, length = database.execute(
+            "select shard, \"offset\", length from read_parquet(?) where split = 'train' limit 1", [index]
+        ).fetchone()
+
+    assert people == (NUM_PEOPLE, len(ROWS))
+    assert one_picture(made.folder, shard, offset, length).size == (64, 64)
+
+
+def test_webdataset_reads_a_version(made):
+    import webdataset
+
+    made.publish()
+    shards = sorted(str(path) for path in made.folder.glob("train-*.tar"))
+    samples = list(webdataset.WebDataset(shards, shardshuffle=False).decode("pil"))
+    index = {row["sample"]: row for row in versions(made.lake, "faces")[0].index().to_pylist()}
+
+    assert {one["__key__"] for one in samples} == {name for name, row in index.items() if row["split"] == "train"}
+    assert samples[0]["jpg"].size == (64, 64)
+    assert samples[0]["json"]["identity"] == index[samples[0]["__key__"]]["identity"]
+
+
+def test_torch_reads_a_version(made):
+    import numpy as np
+    import torch
+    from torch.utils.data import DataLoader, Dataset
+
+    made.publish()
+    index = versions(made.lake, "faces")[0].index(["shard", "offset", "length"]).to_pylist()
+
+    class Faces(Dataset):
+        def __len__(self) -> int:
+            return len(index)
+
+        def __getitem__(self, at: int) -> torch.Tensor:
+            return torch.from_numpy(np.array(one_picture(made.folder, **index[at])))
+
+    batches = list(DataLoader(Faces(), batch_size=9))
+
+    assert [tuple(batch.shape) for batch in batches] == [(9, 64, 64, 3)] * 4
+
+
+def test_plain_tar_and_json_read_a_version(made):
+    import tarfile
+
+    made.publish()
+    with tarfile.open(made.folder / "test-00000.tar") as tar:
+        names = tar.getnames()
+        facts = json.load(tar.extractfile(names[1]))
+
+    assert [name.removesuffix(".jpg") for name in names[::2]] == [name.removesuffix(".json") for name in names[1::2]]
+    assert facts["split"] == "test"
+    assert facts["url"].startswith("http://h")
+    assert len(facts["face_box_xyxy"]) == 4

@@ -1,0 +1,87 @@
+"""Who may import whom; read from the syntax trees, so an import inside a function counts too."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = {"flows", "tasks", "model", "storage"}
+FILES = {path.relative_to(ROOT): path for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
+TREES = {name: ast.parse(path.read_text(), str(path)) for name, path in FILES.items()}
+
+MAY_IMPORT = {
+    "flows": {"flows", "tasks", "model", "storage"},
+    "tasks": {"tasks", "storage"},
+    "model": {"model", "storage"},
+    "storage": {"storage"},
+}
+# What is heavy, or ties code to one way of running it, has few homes.
+HOMES = {
+    "torch": ["model/**/*.py", "tasks/detect.py"],
+    "torchvision": ["model/**/*.py", "tasks/detect.py"],
+    "facenet_pytorch": ["tasks/detect.py"],
+    "aiohttp": ["tasks/http.py", "tasks/link*.py", "tasks/sources/synthetic/*.py"],
+    "prefect": ["flows/**/*.py", "tasks/prefect_tasks.py"],
+}
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """The top-level packages a file imports, also by `import_module("...")`; a relative import counts as "."."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name.split(".")[0] for alias in names)
+            case ast.ImportFrom(level=0, module=str(module)):
+                yield module.split(".")[0]
+            case ast.ImportFrom():
+                yield "."
+            case ast.Call(
+                func=ast.Name(id=name) | ast.Attribute(attr=name), args=[ast.Constant(value=str(module)), *_]
+            ):
+                if name in {"import_module", "__import__"}:
+                    yield module.split(".")[0]
+
+
+def test_the_reader_of_imports_sees_them_all():
+    tree = ast.parse(
+        "import a.b, c\ndef f():\n    from d.e import g\nfrom . import h\nload.import_module('i.j')\n__import__('k')"
+    )
+    assert sorted(imported(tree)) == [".", "a", "c", "d", "i", "k"]
+
+
+@pytest.mark.parametrize("package", sorted(PACKAGES))
+def test_a_package_imports_only_those_below_it(package):
+    wrong = [
+        f"{name} imports {other}"
+        for name, tree in TREES.items()
+        if name.parts[0] == package
+        for other in imported(tree)
+        if other in (PACKAGES | {"tests", "bench"}) - MAY_IMPORT[package]
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("library", sorted(HOMES))
+def test_a_library_is_imported_only_where_it_is_at_home(library):
+    homes = {path for pattern in HOMES[library] for path in ROOT.glob(pattern)}
+    users = {FILES[name] for name, tree in TREES.items() if library in imported(tree)}
+
+    assert users - homes == set()
+
+
+def test_imports_are_absolute():
+    assert [str(name) for name, tree in TREES.items() if "." in imported(tree)] == []
+
+
+def test_only_the_command_line_prints():
+    printing = {
+        name.as_posix()
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and node.id == "print"
+    }
+    assert printing - {"flows/cli.py"} == set()
