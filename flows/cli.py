@@ -69,13 +69,21 @@ class DeviceChoice(StrEnum):
     CUDA = "cuda"
 
 
+def _lake_of_settings() -> str:
+    try:
+        return load_settings().lake
+    except UsageError as error:
+        typer.echo(f"facemill: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
 LakeOption = Annotated[
     str,
     typer.Option(
         "--lake",
         metavar="URL",
         help="Folder, or URL such as s3://bucket/lake.",
-        default_factory=lambda: _lake_of_settings(),
+        default_factory=_lake_of_settings,
         show_default="./lake",
     ),
 ]
@@ -372,14 +380,6 @@ def _check(lake: str, links: str | None = None, connect_to: str | None = None) -
         ConnectTo.parse(connect_to)
     if links is not None and "://" not in links and not Path(links).exists():
         raise UsageError(f"--links {links}: there is no such file or folder")
-
-
-def _lake_of_settings() -> str:
-    try:
-        return load_settings().lake
-    except UsageError as error:
-        typer.echo(f"facemill: {error}", err=True)
-        raise typer.Exit(2) from error
 
 
 def _existing(url: str) -> Lake:

@@ -9,8 +9,9 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
-from prefect import flow
+from prefect import flow, get_run_logger
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import artifacts
@@ -76,6 +77,8 @@ def crop(lake: str, source: SourceName = "vggface1", method: Method = "both") ->
     artifacts.table(
         "crop-outcomes", rows or [{"method": "", "outcome": "no pictures yet", "lines": 0}], f"crop {source}"
     )
+    artifacts.markdown("crop-faces", f"## crop {source}\n\n{_some_faces(store, source, methods[-1])}\n")
+    get_run_logger().info("crop %s: %s", source, faces)
     return {
         "detected": sum(one["detected"] for one in done),
         "cropped": sum(one["cropped"] for one in done),
@@ -97,3 +100,11 @@ def _count_faces(lake: Lake, source: str, method: str) -> dict[str, int]:
     faces = read_faces(lake, source, method)
     words = faces["reason"].cast(pa.string()).fill_null(Outcome.ACCEPTED.value)
     return {item["values"]: item["counts"] for item in words.value_counts().to_pylist()}
+
+
+def _some_faces(lake: Lake, source: str, method: str) -> str:
+    """A contact sheet of crops taken evenly from all of them."""
+    faces = read_faces(lake, source, method).select(["stem", "offset", "length"]).drop_null()
+    chosen = faces.take(np.linspace(0, len(faces) - 1, min(len(faces), 24)).astype(int)).to_pylist()
+    members = [(f"{lake.faces(method, source, row['stem'])}.tar", row["offset"], row["length"]) for row in chosen]
+    return artifacts.member_sheet(lake, members)

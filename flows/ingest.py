@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from prefect import flow
+from prefect import flow, get_run_logger
 
 from flows import artifacts
 from flows.made_world import web_for
@@ -100,8 +100,8 @@ async def fetch_pending(
     rejected = {str(reason): num for reason, num in outcomes.most_common() if reason != "accepted"}
     rows = [{"outcome": str(word), "links": num} for word, num in outcomes.most_common()]
     artifacts.table(f"{name}-outcomes", rows or [{"outcome": "nothing to ask for", "links": 0}], f"{name} {source}")
-    if units:
-        artifacts.markdown(f"{name}-pictures", f"## {name} {source}\n\n{_newest_pictures(lake, source)}\n")
+    artifacts.markdown(f"{name}-pictures", f"## {name} {source}\n\n{_newest_pictures(lake, source)}\n")
+    get_run_logger().info("%s %s: %d asked, %d accepted", name, source, outcomes.total(), outcomes["accepted"])
     return {"asked": outcomes.total(), "accepted": outcomes["accepted"], "rejected": rejected}
 
 

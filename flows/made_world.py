@@ -71,5 +71,4 @@ def _world_folder(lake: Lake, identities: int | list[str] | None, per_identity: 
             seed=_SEED,
             on_progress=lambda done, total: progress.reach(done),
         )
-        progress.reach(progress.total)
     return folder

@@ -11,6 +11,7 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 
+from flows import artifacts
 from flows.crop import Method, crop
 from flows.ingest import SourceName, ingest
 from flows.made_world import web_for
@@ -18,7 +19,9 @@ from flows.publish import publish
 from flows.retry import retry
 from flows.settings import Device
 from flows.train import train
+from storage.datasets import open_dataset
 from storage.lake import Lake
+from tasks.funnel import Funnel
 
 _TRAIN_DEPLOYMENT = "train/train"
 
@@ -52,12 +55,14 @@ async def pipeline(
         retried = await retry(lake, source, web.links, web.connect_to)
     cropped = crop(lake, source, method)
     published = publish(lake, source, dataset, method, min_face)
+    trained = _start_training(published, {"lake": lake, "margin": margin, "steps": steps, "device": device})
+    _show(store, published, trained)
     return {
         "ingest": ingested,
         "retry": retried,
         "crop": cropped,
         "publish": published,
-        "train": _start_training(published, {"lake": lake, "margin": margin, "steps": steps, "device": device}),
+        "train": trained,
     }
 
 
@@ -73,6 +78,20 @@ def _start_training(published: list[dict[str, Any]], parameters: dict[str, Any])
         return {"flow_run": run.name, "id": str(run.id)}
     result: dict[str, Any] = train(**parameters)
     return result
+
+
+def _show(lake: Lake, published: list[dict[str, Any]], trained: dict[str, Any]) -> None:
+    """The funnel and a page with pictures for the run as a whole."""
+    versions = [open_dataset(lake, f"{one['dataset']}@{one['version']}") for one in published]
+    last = versions[-1]
+    funnel = Funnel.from_json(last.manifest["funnel"])
+    artifacts.table("pipeline-funnel", funnel.rows(), f"From link lines to samples of {last}")
+    if "auc" in trained:
+        model = f"{trained['model']}@{trained['version']}: AUC on unseen people {trained['auc']:.3f}"
+    else:
+        model = f"training is scheduled as {trained['flow_run']}"
+    pages = "\n".join(artifacts.dataset_page(one) for one in versions)
+    artifacts.markdown("pipeline", f"{pages}\n## Model\n\n{model}, on {last}\n")
 
 
 def _has_deployment() -> bool:

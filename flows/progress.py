@@ -65,6 +65,7 @@ def track(name: str, total: int) -> Iterator[Track]:
     watcher.start()
     try:
         yield state
+        state.reach(state.total)  # what was found done already was never counted
     finally:
         stop.set()
         watcher.join()

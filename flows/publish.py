@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow
+from prefect import flow, get_run_logger
 from prefect.events import emit_event
 
 from flows import artifacts
@@ -45,11 +45,10 @@ def publish(
 def _publish_one(lake: Lake, source: str, name: str, method: str, rules: SelectRules) -> dict[str, Any]:
     with track(f"publish {method}", len(read_plan(lake, source))) as progress:
         published = publish_task(lake, source, name, method, rules, SplitRules(), progress.reach)
-        progress.total = max(progress.done, 1)
-        progress.reach(progress.total)
     version = published.dataset
     artifacts.table(f"funnel-{method}", published.funnel.rows(), f"From link lines to samples of {version}")
     artifacts.markdown(f"dataset-{method}", artifacts.dataset_page(version))
+    get_run_logger().info("%s: %d samples", version, version.manifest["num_samples"])
     if published.is_new:
         _announce(lake, published)
     return {

@@ -80,9 +80,10 @@ def load_settings() -> Settings:
 def tame_libraries(*, verbose: bool) -> None:
     """Set what libraries should not do unasked; to be called before they are imported.
 
-    Prefect: phone home, and log every task. Torch: let idle threads spin, which on busy cores costs as much again.
+    Prefect: phone home, and show its log on the terminal (the server gets it all the same). Torch: let idle threads
+    spin, which on busy cores costs as much again.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if verbose else "CRITICAL")
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if verbose else "CRITICAL")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal
 
-from prefect import flow, task
+from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts
@@ -50,9 +50,10 @@ def train(
     known = {str(one) for one in model_versions(store, model)}
     with track("train", config.steps) as progress:
         version = train_task(store, chosen, config, progress)
-        progress.reach(config.steps)
     metrics = version.read_json("metrics.json")
     _show(version, metrics)
+    auc = metrics["trained"]["auc"], metrics["untrained"]["auc"]
+    get_run_logger().info("%s: AUC on unseen people %.3f, untrained %.3f", version, *auc)
     return {
         "model": version.name,
         "version": version.version,

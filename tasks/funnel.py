@@ -34,18 +34,20 @@ class Funnel:
         """The funnel as JSON can hold it."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Funnel:
+        """The funnel that `to_json` gave, for instance out of a manifest."""
+        return cls(value["method"], tuple(FunnelStage(**stage) for stage in value["stages"]))
+
     def rows(self) -> list[dict[str, Any]]:
-        """The funnel as rows of a table for people."""
-        return [
-            {
-                "stage": one.stage,
-                "in": one.num_in,
-                "out": one.num_out,
-                "rejected": one.num_in - one.num_out,
-                "why": ", ".join(f"{reason} {num}" for reason, num in one.rejected.items()),
-            }
-            for one in self.stages
-        ]
+        """The funnel as rows of a table for people: each stage, and below it each reason."""
+        rows: list[dict[str, Any]] = []
+        for one in self.stages:
+            lost = one.num_in - one.num_out
+            rows.append({"stage": one.stage, "in": one.num_in, "out": one.num_out, "rejected": lost, "reason": ""})
+            for reason, num in one.rejected.items():
+                rows.append({"stage": "", "in": "", "out": "", "rejected": num, "reason": reason})
+        return rows
 
 
 def count_fates(fates: pa.Table, method: str, malformed: dict[str, int] | None = None) -> Funnel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def test_a_run_gives_datasets_by_both_methods_and_a_model_and_a_second_one_does_
         stages = one["funnel"]["stages"]
         assert stages[0]["num_in"] == sum(len(path.read_text().splitlines()) for path in (world / "links").iterdir())
         assert stages[-1]["num_out"] == one["samples"]
-        for before, after in zip(stages, stages[1:], strict=False):
+        for before, after in itertools.pairwise(stages):
             assert before["num_out"] == after["num_in"]
         for stage in stages:
             assert stage["num_in"] == stage["num_out"] + sum(stage["rejected"].values())
@@ -68,7 +69,7 @@ def test_a_run_gives_datasets_by_both_methods_and_a_model_and_a_second_one_does_
 def test_a_folder_per_person_goes_the_same_road_by_mtcnn_alone(tmp_path: Path, world: Path) -> None:
     album = tmp_path / "album"
     truth = read_truth(world)
-    for number, (url, row) in enumerate(sorted(truth.items())):
+    for number, (_url, row) in enumerate(sorted(truth.items())):
         if row["expect"] == "accepted" and row["body"]:
             person = album / row["truth_identity"]
             person.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ import json
 
 import pyarrow as pa
 
-from tasks.funnel import count_fates
+from tasks.funnel import Funnel, count_fates
 
 FATES = pa.table(
     {
@@ -42,21 +42,18 @@ def test_lines_that_were_malformed_come_first():
     assert funnel.stages[1:] == count_fates(FATES, "mtcnn").stages
 
 
-def test_the_rows_for_people_say_how_many_and_why():
-    assert count_fates(FATES, "mtcnn").rows()[1] == {
-        "stage": "dedupe",
-        "in": 6,
-        "out": 5,
-        "rejected": 1,
-        "why": "conflict 1",
-    }
+def test_the_rows_for_people_give_each_stage_and_below_it_each_reason():
+    rows = count_fates(FATES, "mtcnn").rows()
+
+    stage = rows.index({"stage": "dedupe", "in": 6, "out": 5, "rejected": 1, "reason": ""})
+    assert rows[stage + 1] == {"stage": "", "in": "", "out": "", "rejected": 1, "reason": "conflict"}
 
 
 def test_a_funnel_goes_into_json():
     funnel = count_fates(FATES, "mtcnn", {"bad_url": 1})
     value = json.loads(json.dumps(funnel.to_json()))
 
-    assert value["method"] == "mtcnn"
+    assert Funnel.from_json(value) == funnel
     assert value["stages"][0] == {"stage": "links", "num_in": 11, "num_out": 10, "rejected": {"bad_url": 1}}
 
 
