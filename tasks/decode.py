@@ -15,7 +15,7 @@ _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
 
 # What Pillow's parsers raise on damaged files: of 157,000 all but 1900 gave OSError, most of those a
 # DecompressionBombError, then SyntaxError, ValueError, TypeError. The others are read out of their code.
-_PARSER_ERRORS = (
+PARSER_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -72,7 +72,7 @@ def decode(data: bytes, max_pixels: int = 100_000_000) -> Image.Image:
             return _as_seen(image)
     except UndecodableImage:
         raise
-    except _PARSER_ERRORS as error:
+    except PARSER_ERRORS as error:
         raise UndecodableImage(f"{type(error).__name__}: {error}"[:200]) from error
 
 
@@ -90,7 +90,7 @@ def _as_seen(image: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image) -> object:
     try:
         return image.getexif().get(_ORIENTATION)
-    except _PARSER_ERRORS:
+    except PARSER_ERRORS:
         return None
 
 
@@ -121,6 +121,6 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             if not ImageCms.getProfileDescription(theirs).startswith("sRGB"):
                 converted = ImageCms.profileToProfile(image, theirs, ImageCms.createProfile("sRGB"), outputMode="RGB")
                 return converted if converted is not None else image.convert("RGB")
-        except (ImageCms.PyCMSError, *_PARSER_ERRORS):
+        except (ImageCms.PyCMSError, *PARSER_ERRORS):
             pass
     return image.convert("RGB")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import ExitStack, aclosing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
@@ -76,13 +76,14 @@ async def fetch_unit(
     Returns:
         The number of attempts committed.
     """
-    shards = _Shards(lake, source, unit)
-    with shards:
-        async for attempt, data in _in_window(lambda one: attempt_one(one, transport, limits), pending, in_flight):
-            if shards.add(attempt, data):
-                await asyncio.to_thread(shards.commit)
-            on_attempt(attempt)
-        await asyncio.to_thread(shards.commit)
+    attempts = _in_window(lambda one: attempt_one(one, transport, limits), pending, in_flight)
+    with _Shards(lake, source, unit) as shards:
+        async with aclosing(attempts):
+            async for attempt, data in attempts:
+                if shards.add(attempt, data):
+                    await _to_the_end(shards.commit)
+                on_attempt(attempt)
+        await _to_the_end(shards.commit)
     return shards.num_committed
 
 
@@ -130,7 +131,17 @@ async def _ask_and_check(
     return answer, await asyncio.to_thread(validate, answer.data, limits)
 
 
-async def _in_window(work: Callable[[In], Awaitable[Out]], items: Iterable[In], width: int) -> AsyncIterator[Out]:
+async def _to_the_end(work: Callable[[], None]) -> None:
+    """Run `work` in a thread. A cancellation waits for it: whoever goes on next must find a whole shard or none."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
+
+
+async def _in_window(work: Callable[[In], Awaitable[Out]], items: Iterable[In], width: int) -> AsyncGenerator[Out]:
     """Run `work` over the items, at most `width` at a time, and yield results as they finish."""
     waiting = iter(items)
     running: set[asyncio.Future[Out]] = set()
@@ -146,6 +157,7 @@ async def _in_window(work: Callable[[In], Awaitable[Out]], items: Iterable[In], 
     finally:
         for future in running:
             future.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 class _Shards:

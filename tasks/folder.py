@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from storage.errors import SourceError
 from storage.records import Reason
 from tasks.http import Answer
 from tasks.sources.vggface2 import read_picture
@@ -24,6 +25,8 @@ class FolderTransport:
     def _get(self, url: str) -> Answer:
         try:
             data = read_picture(self._root, url)
+        except SourceError as error:
+            return Answer(url, reason=Reason.NOT_PUBLIC, detail=f"{error}"[:200])
         except FileNotFoundError:
             return Answer(url, reason=Reason.GONE, detail="no such file")
         except (OSError, ValueError) as error:

@@ -280,6 +280,7 @@ async def test_a_packed_body_is_unpacked(encoding: str) -> None:
         (b"not gzip at all", "gzip", Reason.BAD_RESPONSE),
         (gzip.compress(b"picture" * 99)[:-12], "gzip", Reason.CUT_SHORT),
     ],
+    ids=["unknown", "twice", "not a word", "not packed", "cut short"],
 )
 async def test_a_body_that_cannot_be_unpacked_is_a_reason(body: bytes, encoding: str, reason: Reason) -> None:
     async with playing(response(body, f"Content-Encoding: {encoding}")) as origin:
@@ -573,6 +574,7 @@ def test_without_connect_to_nothing_is_readdressed() -> None:
     [
         b"<html>hello</html>\r\n\r\n",
         b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01" * 9,
         b"HTTP/1.1 banana OK\r\n\r\n",
         b"HTTP/1.1 99999 OK\r\n\r\n",
         b"HTTP/9.9 200 OK\r\n\r\n",
@@ -580,11 +582,10 @@ def test_without_connect_to_nothing_is_readdressed() -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nx",
         b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nx",
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nxxxxx",
-        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20_000 + b"\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01" * 9,
+        pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", id="long header"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20_000 + b"\r\n", id="many headers"),
     ],
-)  # fmt: skip
+)
 async def test_what_is_no_http_is_a_bad_response(reply: bytes) -> None:
     async with playing(reply) as origin:
         answer = await asked(origin)

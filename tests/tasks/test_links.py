@@ -1,116 +1,21 @@
-import gzip
-import io
-import tarfile
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
 from storage.errors import LinksUnavailable, SourceError
 from storage.lake import Lake
 from storage.tables import read_table
-from tasks.http import ConnectTo
-from tasks.link_server import LinkLimits
 from tasks.links import collect_links
 from tasks.sources import SOURCES
+from tests.tasks.link_host import FAST, archive, below_links, index, links, rows, serving, written
 
 VGG = SOURCES["vggface1"]
-FAST = LinkLimits(backoff_s=0.01, file_timeout_s=0.5, archive_timeout_s=0.5)
-
-
-def links(*ids: int) -> bytes:
-    return b"".join(b"%08d http://a.example/%d.jpg 1 2 101 102 4.00 3.59 1\n" % (n, n) for n in ids)
-
-
-def archive(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, data in files.items():
-            info = tarfile.TarInfo(f"vgg_face_dataset/files/{name}.txt")
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return gzip.compress(buffer.getvalue(), mtime=0)
-
-
-@dataclass
-class Server:
-    """Serves `bodies` by path, with ETags unless told otherwise; `faults` are given out first, one a request."""
-
-    bodies: dict[str, bytes]
-    url: str = ""
-    port: int = 0
-    has_etags: bool = True
-    faults: dict[str, list[int]] = field(default_factory=dict)
-    redirects: dict[str, str] = field(default_factory=dict)
-    asked: list[web.Request] = field(default_factory=list)
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        path = request.path
-        self.asked.append(request)
-        if path in self.redirects:
-            return web.Response(status=302, headers={"Location": self.redirects[path]})
-        if self.faults.get(path):
-            status = self.faults[path].pop(0)
-            if status:
-                return web.Response(status=status)
-            assert request.transport is not None
-            request.transport.abort()
-            return web.Response()
-        if path not in self.bodies:
-            return web.Response(status=404)
-        etag = f'"{sha256(self.bodies[path]).hexdigest()[:8]}"'
-        if request.headers.get("If-None-Match") == etag:
-            return web.Response(status=304)
-        return web.Response(body=self.bodies[path], headers={"ETag": etag} if self.has_etags else {})
-
-    @property
-    def paths(self) -> list[str]:
-        return [request.path for request in self.asked]
-
-
-@asynccontextmanager
-async def serving(bodies: dict[str, bytes]) -> AsyncIterator[Server]:
-    server = Server(bodies)
-    runner = web.ServerRunner(web.Server(server.answer))
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    server.port = runner.addresses[0][1]
-    server.url = f"http://127.0.0.1:{server.port}"
-    try:
-        yield server
-    finally:
-        await runner.cleanup()
-
-
-def index(*hrefs: str) -> bytes:
-    return "".join(f'<a href="{href}">x</a>' for href in hrefs).encode()
-
-
-def below_links(files: dict[str, bytes]) -> dict[str, bytes]:
-    return {"/links/": index(*[f"{name}.txt" for name in files])} | {
-        f"/links/{name}.txt": files[name] for name in files
-    }
 
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "lake")
-
-
-def rows(lake: Lake) -> list[tuple[str, int]]:
-    table = read_table(lake, lake.links("vggface1", "lines.parquet"))
-    return list(zip(table["identity"].to_pylist(), table["line"].to_pylist(), strict=True))
-
-
-def written(lake: Lake) -> dict[str, int]:
-    folder = Path(lake.root) / "links" / "vggface1"
-    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} if folder.exists() else {}
 
 
 async def test_a_folder_becomes_two_tables_and_an_origin(lake, tmp_path):
@@ -182,26 +87,6 @@ async def test_a_server_without_etags_costs_a_download_but_no_write(lake):
             assert written(lake) == before
 
 
-async def test_a_base_url_is_read_through_its_index_and_nothing_outside_its_folder(lake):
-    page = index(
-        "A.txt", "./J._O%27B.txt", "/links/C.txt", "README.txt", "notes.md", "../D.txt", "sub/E.txt", "http://h.example/links/F.txt",
-        "http://[bad", "mailto:x", "?C=M", "%2e%2e%2fG.txt",
-    )  # fmt: skip
-    bodies = {
-        "/links/": page,
-        "/links/A.txt": links(1),
-        "/links/J._O'B.txt": links(2),
-        "/links/C.txt": links(3),
-    }
-    async with serving(bodies) as server:
-        seen: list[int] = []
-        for location in ["/links/", "/links"]:
-            await collect_links(lake, VGG, server.url + location, on_progress=seen.append)
-    assert rows(lake) == [("A", 1), ("C", 3), ("J._O'B", 2)]
-    assert set(server.paths) == set(bodies)
-    assert seen == [1, 2, 3, 3] * 2
-
-
 async def test_a_base_url_whose_files_are_as_before_writes_nothing(lake):
     async with serving(below_links({"A": links(1), "B": links(1)})) as server:
         await collect_links(lake, VGG, server.url + "/links/")
@@ -235,32 +120,6 @@ async def test_rows_kept_and_rows_fetched_make_the_table_that_fetching_all_makes
     assert kept.digest == whole.digest
 
 
-async def test_named_identities_are_asked_for_without_an_index(lake):
-    async with serving({"/x/A.txt": links(1), "/x/B.txt": links(1)}) as server:
-        await collect_links(lake, VGG, server.url + "/x", identities=["B", "A"])
-        assert sorted(server.paths) == ["/x/A.txt", "/x/B.txt"]
-        assert (await collect_links(lake, VGG, server.url + "/x", identities=["B"])).changed
-        with pytest.raises(SourceError, match="cannot be the name of a link file"):
-            await collect_links(lake, VGG, server.url + "/x", identities=["../B"])
-    assert rows(lake) == [("B", 1)]
-
-
-async def test_connect_to_sends_every_host_to_one_address_and_keeps_its_name(lake):
-    async with serving({"/l.tar.gz": archive({"A": links(1)})}) as server:
-        server.redirects["/old.tar.gz"] = "https://other.example/l.tar.gz"
-        to = ConnectTo("127.0.0.1", server.port)
-        await collect_links(lake, VGG, "http://links.example:81/old.tar.gz", connect_to=to)
-    assert [request.headers["Host"] for request in server.asked] == ["links.example:81", "other.example"]
-
-
-async def test_passing_failures_are_tried_again(lake):
-    async with serving(below_links({"A": links(1), "B": links(1)})) as server:
-        server.faults = {"/links/A.txt": [503, 0], "/links/": [429]}
-        await collect_links(lake, VGG, server.url + "/links/", limits=FAST)
-    assert rows(lake) == [("A", 1), ("B", 1)]
-    assert Counter(server.paths) == {"/links/": 2, "/links/A.txt": 3, "/links/B.txt": 1}
-
-
 @pytest.mark.parametrize("path", ["/none.tar.gz", "/none/", "/links/"])
 async def test_a_404_is_one_line_and_leaves_what_was_there(lake, path):
     async with serving({"/links.tar.gz": archive({"A": links(1)}), "/links/": index("A.txt")}) as server:
@@ -271,38 +130,6 @@ async def test_a_404_is_one_line_and_leaves_what_was_there(lake, path):
         assert "\n" not in str(raised.value) and server.url in str(raised.value)
     assert written(lake) == before
     assert Counter(server.paths)[path] == 1
-
-
-async def test_a_server_that_stays_broken_is_given_up_after_three_tries(lake):
-    async with serving({}) as server:
-        server.faults = {"/a.tar": [500] * 9, "/b.tar": [0] * 9}
-        with pytest.raises(LinksUnavailable, match=r"the server answered 500 \(3 tries\)"):
-            await collect_links(lake, VGG, server.url + "/a.tar", limits=FAST)
-        with pytest.raises(LinksUnavailable, match=r"\(3 tries\): try later"):
-            await collect_links(lake, VGG, server.url + "/b.tar", limits=FAST)
-    with pytest.raises(LinksUnavailable, match=r"Cannot connect.*\(3 tries\)"):
-        await collect_links(lake, VGG, server.url + "/c.tar", limits=FAST)
-    assert Counter(server.paths)["/a.tar"] == 3
-    assert written(lake) == {}
-
-
-@pytest.mark.parametrize(
-    ("target", "message"),
-    [("/a.tar", "more than 5 redirects"), ("file:///etc/passwd", "not http"), ("gopher://a.example/", "not http")],
-)
-async def test_redirects_are_few_and_of_http_only(lake, target, message):
-    async with serving({}) as server:
-        server.redirects["/a.tar"] = target
-        with pytest.raises(LinksUnavailable, match=message):
-            await collect_links(lake, VGG, server.url + "/a.tar", limits=FAST)
-
-
-async def test_a_body_beyond_the_cap_is_not_taken(lake):
-    small = LinkLimits(max_file_bytes=100, max_archive_bytes=100)
-    async with serving({"/a.tar": bytes(5000), **below_links({"A": links(*range(1, 20))})}) as server:
-        for path in ["/a.tar", "/links/"]:
-            with pytest.raises(LinksUnavailable, match="more than 100 bytes"):
-                await collect_links(lake, VGG, server.url + path, limits=small)
 
 
 @pytest.mark.parametrize(
@@ -330,7 +157,7 @@ async def test_what_holds_no_usable_line_is_an_error_that_names_the_url(lake, bo
 @pytest.mark.parametrize(
     ("source", "location", "message"),
     [
-        ("synthetic", None, "has no location of its own"),
+        ("synthetic", None, "is published nowhere"),
         ("vggface1", "/nowhere/at/all", "is not there"),
         ("vggface1", "ftp://a.example/l.tar", "neither http"),
         ("vggface1", "http://", "must have a host"),
