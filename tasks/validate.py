@@ -10,7 +10,7 @@ import simplejpeg
 from PIL import Image, ImageFile
 
 from storage.records import ImageFacts, Reason, bytes_digest
-from tasks.decode import PARSER_ERRORS as PARSER_ERRORS
+from tasks.decode import PARSER_ERRORS
 
 # AVIF, HEIC and SVG are left out: browsers of 2014 could not show them, and SVG is a program.
 _SIGNATURES = {
