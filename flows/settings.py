@@ -60,7 +60,7 @@ class Settings(BaseSettings):
 
     def num_workers(self) -> int:
         """How many processes detect and crop."""
-        return self.workers or len(os.sched_getaffinity(0))
+        return self.workers or os.cpu_count() or 1
 
 
 def load_settings() -> Settings:

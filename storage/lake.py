@@ -9,9 +9,11 @@
     faces/<method>/<source>/<stem>.tar + .parquet
     datasets/<name>/<version>/                  shards, index.parquet, manifest.json (last)
     models/<name>/<version>/                    weights, metrics, lineage, manifest.json (last)
-    work/, world/                               what may be thrown away: checkpoints, a made world
+    work/                                       what may be thrown away: decoded pictures, checkpoints
+    world/                                      made worlds, the web of the synthetic source
 
-A stem is `<unit>-<n>`: the n-th shard of images of one unit. What is computed from that shard bears its stem.
+A stem is `<unit>-<n>-<writer>`: the n-th shard of images of one unit, and six random digits so that two runs at a time
+never write the same one. What is computed from that shard bears its stem.
 """
 
 from __future__ import annotations
@@ -46,12 +48,16 @@ class Lake:
         url: a path, or a URL that fsspec understands (`s3://bucket/lake`).
 
     Raises:
-        LakeError: the folder was written by a newer facemill, or holds something that is not a lake.
+        LakeError: the folder was written by a newer facemill.
+        UsageError: it holds something that is not a lake, or no installed package knows URLs of this kind.
     """
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
         self.url = os.fspath(url)
-        self.fs, root = fsspec.core.url_to_fs(self.url)
+        try:
+            self.fs, root = fsspec.core.url_to_fs(self.url)
+        except (ImportError, ValueError) as error:
+            raise UsageError(f"--lake {self.url} cannot be opened: {error}") from error
         self.root = root.rstrip("/")
         self.is_local = isinstance(self.fs, LocalFileSystem)
         self._swept: set[Path] = set()

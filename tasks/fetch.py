@@ -7,6 +7,7 @@ every few hundred attempts, so a kill loses at most the one in hand.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import ExitStack, aclosing
@@ -168,6 +169,8 @@ class _Shards:
         self._source = source
         self._unit = f"{unit:04d}"
         taken = [stem for stem in image_stems(lake, source) if stem.startswith(f"{self._unit}-")]
+        # Two runs at a time on one source fetch some pictures twice, but never write the same shard.
+        self._token = secrets.token_hex(3)
         self._next = 1 + max((int(stem.split("-")[1]) for stem in taken), default=-1)
         self._stack = ExitStack()
         self._tar: ShardWriter | None = None
@@ -183,7 +186,7 @@ class _Shards:
 
     @property
     def _stem(self) -> str:
-        return f"{self._unit}-{self._next:04d}"
+        return f"{self._unit}-{self._next:04d}-{self._token}"
 
     def add(self, attempt: Attempt, data: bytes) -> bool:
         """Append one attempt; whether the shard is full."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -24,14 +23,16 @@ _DEADLINE_S = 120.0
 def start(lake: Path, world: Path, port: int, server: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", "from flows.cli import main; main()", "pipeline", "--lake", str(lake)]
     command += ["--links", str(world / "links"), "--connect-to", f"127.0.0.1:{port}", "--steps", "40", "--json"]
-    # A session of its own, so that the processes of its pool die with it.
     return subprocess.Popen(
         command,
         env={**os.environ, "PREFECT_API_URL": server, "FACEMILL_WORKERS": "2"},
-        start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def kill_when(process: subprocess.Popen[bytes], reached: Callable[[], bool]) -> None:
@@ -40,8 +41,12 @@ def kill_when(process: subprocess.Popen[bytes], reached: Callable[[], bool]) -> 
         assert process.poll() is None, f"it ended before the kill: {process.stderr and process.stderr.read().decode()}"
         assert time.monotonic() < until, "it never came to the point of the kill"
         time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)
+    workers = children_of(process.pid)
+    process.kill()
     process.communicate()
+    while alive := [worker for worker in workers if Path(f"/proc/{worker}").exists()]:
+        assert time.monotonic() < until, f"the processes {alive} outlived the run that started them"
+        time.sleep(0.05)
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:

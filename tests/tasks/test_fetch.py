@@ -54,9 +54,10 @@ def lake(tmp_path: Path) -> Lake:
 
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small shards, and hardly a pause before the second try."""
+    """Small shards with foreseeable names, and hardly a pause before the second try."""
     monkeypatch.setattr(fetch, "ATTEMPTS_PER_SHARD", 5)
     monkeypatch.setattr(fetch, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(fetch.secrets, "token_hex", lambda _: "one")
 
 
 async def fetched(lake: Lake, origin: Origin, pending: pa.Table, **options: Any) -> int:
@@ -103,17 +104,21 @@ async def test_every_candidate_becomes_one_row_and_every_picture_is_kept_as_it_c
 async def test_a_unit_is_written_in_shards_of_a_few_hundred_attempts(lake: Lake) -> None:
     async with serving(Origin(pictures(12))) as origin:
         await first_round(lake, origin, range(12))
-    assert image_stems(lake, SOURCE) == ["0003-0000", "0003-0001", "0003-0002"]
+    assert image_stems(lake, SOURCE) == ["0003-0000-one", "0003-0001-one", "0003-0002-one"]
     assert list(files(lake)) == [f"0003-000{n}.{kind}" for n in range(3) for kind in ["parquet", "tar"]]
-    assert Counter(row["shard"] for row in rows(lake).values()) == {"0003-0000": 5, "0003-0001": 5, "0003-0002": 2}
+    assert Counter(row["shard"] for row in rows(lake).values()) == {
+        "0003-0000-one": 5,
+        "0003-0001-one": 5,
+        "0003-0002-one": 2,
+    }
 
 
 async def test_a_shard_without_pictures_is_an_index_alone(lake: Lake) -> None:
     async with serving(Origin()) as origin:
         assert await first_round(lake, origin, range(3)) == 3
-        assert list(files(lake)) == ["0003-0000.parquet"]
+        assert list(files(lake)) == ["0003-0000-one.parquet"]
         assert await first_round(lake, origin, []) == 0
-    assert list(files(lake)) == ["0003-0000.parquet"]
+    assert list(files(lake)) == ["0003-0000-one.parquet"]
 
 
 async def test_what_a_host_says_is_stored_whatever_its_bytes(lake: Lake) -> None:
@@ -207,7 +212,7 @@ async def test_a_further_round_asks_for_what_is_due_and_numbers_its_shards_on(la
         assert origin.targets == ["/403"]
         assert len(pending_due(wanted, read_ledger(lake, SOURCE), tomorrow)) == 0
     row = rows(lake)["403"]
-    assert (row["outcome"], row["tries"], row["round"], row["shard"]) == ("accepted", 2, 2, "0003-0002")
+    assert (row["outcome"], row["tries"], row["round"], row["shard"]) == ("accepted", 2, 2, "0003-0002-one")
     assert len(rows(lake)) == 8
     assert {name: data for name, data in files(lake).items() if name in before} == before
 
@@ -217,7 +222,7 @@ async def test_units_do_not_disturb_each_others_numbers(lake: Lake) -> None:
         pending = to_pending(pending_new(candidates(range(2)), read_ledger(lake, SOURCE)))
         await fetch_unit(lake, SOURCE, 12, pending[:1], web)
         await fetch_unit(lake, SOURCE, 2, pending[1:], web)
-    assert image_stems(lake, SOURCE) == ["0002-0000", "0012-0000"]
+    assert image_stems(lake, SOURCE) == ["0002-0000-one", "0012-0000-one"]
 
 
 # -- broken off --
@@ -271,7 +276,7 @@ async def test_a_run_cancelled_while_it_commits_ends_the_commit_first(
         go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert list(files(lake)) == ["0003-0000.parquet", "0003-0000.tar"]
+        assert list(files(lake)) == ["0003-0000-one.parquet", "0003-0000-one.tar"]
         assert await first_round(lake, origin, range(12)) == 7
 
 
@@ -308,3 +313,18 @@ async def test_every_reason_of_the_web_can_be_a_row(lake: Lake) -> None:
     pending = to_pending(pending_new(candidates(reasons), read_ledger(lake, SOURCE)))
     assert await fetch_unit(lake, SOURCE, UNIT, pending, Saying()) == len(reasons)
     assert {path: row["reason"] for path, row in rows(lake).items()} == {reason: reason for reason in reasons}
+
+
+async def test_two_runs_at_a_time_on_one_unit_never_write_the_same_shard(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = iter("ab")
+    monkeypatch.setattr(fetch.secrets, "token_hex", lambda _: next(tokens))
+    async with playing(pictures(4)) as origin, open_web(QUICK, connect_to=origin.address) as web:
+        pending = to_pending(pending_new(candidates(range(4)), read_ledger(lake, SOURCE)))
+        await asyncio.gather(*(fetch_unit(lake, SOURCE, UNIT, pending, web) for _ in range(2)))
+
+    assert image_stems(lake, SOURCE) == ["0003-0000-a", "0003-0000-b"]
+    for row in read_ledger(lake, SOURCE).to_pylist():
+        tar = f"{lake.images(SOURCE, row['shard'])}.tar"
+        assert bytes_digest(read_member(lake, tar, row["offset"], row["length"])) == row["digest"]

@@ -90,7 +90,10 @@ class Origin:
             if self.requests[response.url] <= response.fail_first:
                 return web.Response(status=response.fail_status, headers=headers, text="not now\n")
             headers = {}
-        return await PLAYS[response.kind](Asked(request, response, headers, self.world / "bodies"))
+        try:
+            return await PLAYS[response.kind](Asked(request, response, headers, self.world / "bodies"))
+        except ConnectionResetError:
+            return web.Response()  # the client hung up on an endless answer, as it should; nobody reads this one
 
     def _own_names(self) -> tuple[str, ...]:
         named = f"[{self.host}]" if ":" in self.host else self.host

@@ -1,0 +1,104 @@
+"""The documents against the code: what a user may meet is named in them, with the meaning it has."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import typer
+
+from flows.cli import app
+from flows.settings import Settings
+from storage import records
+from storage.lake import FORMAT
+from storage.records import Reason
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+LAKE = (ROOT / "docs" / "lake.md").read_text()
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+SECTIONS = {
+    "LINK_LINES": "links",
+    "REJECTED_LINES": "links",
+    "CANDIDATES": "plan",
+    "ATTEMPTS": "images",
+    "VERDICTS": "unique",
+    "DETECTIONS": "detections",
+    "FACES": "faces",
+    "SAMPLES": "datasets",
+}
+
+
+def table_rows(text: str) -> list[list[str]]:
+    """The cells of every table row."""
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def section(title: str) -> str:
+    """The text below the heading `## <title>`, with or without a colon and more words."""
+    return re.split(rf"^## {title}\b.*$", LAKE, flags=re.MULTILINE)[1].split("\n## ")[0]
+
+
+def command_names(group: typer.Typer, before: str = "facemill") -> list[str]:
+    """`facemill <name>` for every command, also those of groups."""
+    own = [f"{before} {info.name or info.callback.__name__}" for info in group.registered_commands if info.callback]
+    groups = [(one.typer_instance, f"{before} {one.name}") for one in group.registered_groups]
+    return own + [name for inner, path in groups if inner for name in command_names(inner, path)]
+
+
+def test_every_schema_has_a_section() -> None:
+    schemas = {name for name, value in vars(records).items() if isinstance(value, pa.Schema)}
+    assert schemas == set(SECTIONS)
+
+
+@pytest.mark.parametrize("schema", SECTIONS)
+def test_every_column_stands_in_the_section_of_its_table(schema: str) -> None:
+    described = {name for row in table_rows(section(SECTIONS[schema])) for name in re.findall(r"`(\w+)`", row[0])}
+    assert set(getattr(records, schema).names) <= described
+
+
+def test_every_reason_is_listed_with_its_retry_verdict_and_no_other() -> None:
+    listed = {row[0].strip("`"): row[-1] for row in table_rows(section("Reasons"))}
+    assert listed == {reason.value: reason.retry.value for reason in Reason}
+
+
+def test_the_lake_document_describes_the_format_that_is_written() -> None:
+    assert f"describes format {FORMAT}," in LAKE
+
+
+@pytest.mark.parametrize("command", command_names(app))
+def test_every_command_stands_in_the_readme(command: str) -> None:
+    assert f"`{command}`" in README
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_environment_variable_stands_in_the_readme_with_its_default(name: str) -> None:
+    rows = {row[0].strip("`"): row[1].strip("`") for row in table_rows(README)}
+    default = Settings.model_fields[name].default
+    told = rows[f"FACEMILL_{name.upper()}"]
+    assert float(told) == default if isinstance(default, int | float) else told == str(default)
+
+
+@pytest.mark.parametrize("room", ["flows", "tasks", "model", "storage"])
+def test_every_file_stands_in_the_tree_of_the_readme(room: str) -> None:
+    tree = re.search(rf"^{room}/.*?(?=^\S)", README.split("## Where things are")[1], re.DOTALL | re.MULTILINE)
+    assert tree is not None
+    told = set(re.findall(r"[\w/]+\.py\b", tree[0]))
+    files = [
+        path for path in (ROOT / room).rglob("*.py") if path.name != "__init__.py" and "synthetic" not in path.parts
+    ]
+    assert told == {path.name for path in files}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_no_link_between_documents_is_broken(document: Path) -> None:
+    text = document.read_text()
+    for target in re.findall(r"\]\((?!https?://)([^)]+)\)", text):
+        name, _, heading = target.partition("#")
+        linked = (document.parent / name) if name else document
+        assert linked.exists(), target
+        headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE) if heading else []
+        assert not heading or heading in {one.lower().replace(" ", "-") for one in headings}, target
