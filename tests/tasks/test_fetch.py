@@ -105,7 +105,7 @@ async def test_a_unit_is_written_in_shards_of_a_few_hundred_attempts(lake: Lake)
     async with serving(Origin(pictures(12))) as origin:
         await first_round(lake, origin, range(12))
     assert image_stems(lake, SOURCE) == ["0003-0000-one", "0003-0001-one", "0003-0002-one"]
-    assert list(files(lake)) == [f"0003-000{n}.{kind}" for n in range(3) for kind in ["parquet", "tar"]]
+    assert list(files(lake)) == [f"0003-000{n}-one.{kind}" for n in range(3) for kind in ["parquet", "tar"]]
     assert Counter(row["shard"] for row in rows(lake).values()) == {
         "0003-0000-one": 5,
         "0003-0001-one": 5,
@@ -320,7 +320,7 @@ async def test_two_runs_at_a_time_on_one_unit_never_write_the_same_shard(
 ) -> None:
     tokens = iter("ab")
     monkeypatch.setattr(fetch.secrets, "token_hex", lambda _: next(tokens))
-    async with playing(pictures(4)) as origin, open_web(QUICK, connect_to=origin.address) as web:
+    async with serving(Origin(pictures(4))) as origin, open_web(QUICK, connect_to=origin.address) as web:
         pending = to_pending(pending_new(candidates(range(4)), read_ledger(lake, SOURCE)))
         await asyncio.gather(*(fetch_unit(lake, SOURCE, UNIT, pending, web) for _ in range(2)))
 
