@@ -21,6 +21,7 @@ from flows import show
 from flows.settings import load_settings, tame_libraries
 from storage.errors import FacemillError, UsageError
 from storage.lake import Lake
+from tasks.crops import METHOD_CHOICES
 from tasks.http import ConnectTo
 
 # The flows import Prefect, which takes two seconds: only the commands that run one import them.
@@ -45,14 +46,6 @@ class SourceChoice(StrEnum):
     SYNTHETIC = "synthetic"
 
 
-class MethodChoice(StrEnum):
-    """How faces are cropped."""
-
-    BBOX = "bbox"
-    MTCNN = "mtcnn"
-    BOTH = "both"
-
-
 class PresetChoice(StrEnum):
     """How large a network is trained, and for how long."""
 
@@ -67,6 +60,12 @@ class DeviceChoice(StrEnum):
     AUTO = "auto"
     CPU = "cpu"
     CUDA = "cuda"
+
+
+def _method(text: str) -> str:
+    if text not in METHOD_CHOICES:
+        raise typer.BadParameter(f"{text!r} is none of {', '.join(METHOD_CHOICES)}")
+    return text
 
 
 def _lake_of_settings() -> str:
@@ -109,7 +108,15 @@ ConnectToOption = Annotated[
     str | None,
     typer.Option("--connect-to", metavar="HOST:PORT", help="Send every request there, whatever host its link names."),
 ]
-MethodOption = Annotated[MethodChoice, typer.Option("--method", help="The listed box, MTCNN, or one dataset for each.")]
+MethodOption = Annotated[
+    str,
+    typer.Option(
+        "--method",
+        metavar="|".join(METHOD_CHOICES),
+        parser=_method,
+        help="The listed box, MTCNN, one dataset for each of these two, or another detector's choice.",
+    ),
+]
 DatasetOption = Annotated[str, typer.Option("--dataset", metavar="NAME", help="Datasets are called NAME-METHOD.")]
 MinFaceOption = Annotated[
     int,
@@ -151,7 +158,7 @@ def pipeline(
     identities: IdentitiesOption = None,
     per_identity: PerIdentityOption = None,
     connect_to: ConnectToOption = None,
-    method: MethodOption = MethodChoice.BOTH,
+    method: MethodOption = "both",
     dataset: DatasetOption = "faces",
     min_face: MinFaceOption = 100,
     margin: MarginOption = 1.0,
@@ -174,7 +181,7 @@ def pipeline(
             people,
             per_identity,
             connect_to,
-            method.value,
+            method,
             dataset,
             min_face,
             margin,
@@ -230,7 +237,13 @@ def retry(
 def crop(
     lake: LakeOption,
     source: SourceOption = SourceChoice.VGGFACE1,
-    method: MethodOption = MethodChoice.BOTH,
+    method: MethodOption = "both",
+    check_boxes: Annotated[
+        bool, typer.Option(help="Correct listed boxes that fit today's picture only rescaled or turned.")
+    ] = True,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write a page with contact sheets: how the methods compare.")
+    ] = False,
     as_json: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
@@ -239,7 +252,7 @@ def crop(
     tame_libraries(verbose=verbose)
     from flows.crop import crop as flow  # noqa: PLC0415
 
-    _print(flow(lake, source.value, method.value), as_json, show.cropped)
+    _print(flow(lake, source.value, method, check_boxes, report), as_json, show.cropped)
 
 
 @app.command()
@@ -248,7 +261,7 @@ def publish(
     lake: LakeOption,
     source: SourceOption = SourceChoice.VGGFACE1,
     dataset: DatasetOption = "faces",
-    method: MethodOption = MethodChoice.BOTH,
+    method: MethodOption = "both",
     min_face: MinFaceOption = 100,
     check_boxes: Annotated[
         bool, typer.Option(help="Hold listed boxes against the faces detected in today's pictures.")
@@ -261,7 +274,7 @@ def publish(
     tame_libraries(verbose=verbose)
     from flows.publish import publish as flow  # noqa: PLC0415
 
-    _print(flow(lake, source.value, dataset, method.value, min_face, check_boxes), as_json, show.published)
+    _print(flow(lake, source.value, dataset, method, min_face, check_boxes), as_json, show.published)
 
 
 @app.command()

@@ -9,32 +9,44 @@ from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
+from itertools import combinations
 from multiprocessing.connection import wait
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 from prefect import flow, get_run_logger
 from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
 
 from flows import artifacts
 from flows.ingest import SourceName
 from flows.progress import track
 from flows.settings import load_settings
+from storage.errors import UsageError
 from storage.lake import Lake
 from storage.records import Outcome
+from tasks.agreement import compare, count_agreement
 from tasks.catalog import planned_lines, read_faces
-from tasks.crops import CropSettings
+from tasks.crops import METHOD_CHOICES, CropSettings
 from tasks.ledger import accepted, image_stems, read_ledger
 from tasks.prefect_tasks import crop_task
+from tasks.report import cropped_methods, write_report
 from tasks.sources import source_named
 
-Method = Literal["bbox", "mtcnn", "both"]
+# A word of METHOD_CHOICES; forms in Prefect's UI show them all.
+Method = Annotated[str, Field(json_schema_extra={"enum": list(METHOD_CHOICES)})]
 
 
-def methods_of(method: Method, source: str) -> list[str]:
-    """The crop methods asked for, of those that make sense for the source: without listed boxes only mtcnn does."""
-    asked: list[str] = ["bbox", "mtcnn"] if method == "both" else [method]
+def methods_of(method: str, source: str) -> list[str]:
+    """The crop methods asked for ("both": bbox and mtcnn), of those that make sense: no bbox without listed boxes.
+
+    Raises:
+        UsageError: there is no such method.
+    """
+    if method not in METHOD_CHOICES:
+        raise UsageError(f"there is no crop method {method!r}; there are: {', '.join(METHOD_CHOICES)}")
+    asked = ["bbox", "mtcnn"] if method == "both" else [method]
     return asked if source_named(source).has_boxes else [one for one in asked if one != "bbox"] or ["mtcnn"]
 
 
@@ -45,11 +57,21 @@ def methods_of(method: Method, source: str) -> list[str]:
     persist_result=False,
     task_runner=ThreadPoolTaskRunner(max_workers=2),  # type: ignore[arg-type]
 )
-def crop(lake: str, source: SourceName = "vggface1", method: Method = "both") -> dict[str, Any]:
+def crop(
+    lake: str,
+    source: SourceName = "vggface1",
+    method: Method = "both",
+    check_boxes: bool = True,
+    report: bool = False,
+) -> dict[str, Any]:
     """Detect and crop whatever is not up to date.
 
+    Args:
+        check_boxes: hold listed boxes against the faces detected, and correct those that fit after one correction.
+        report: write a page that says how all methods ever asked for compare.
+
     Returns:
-        Counts of this run: pictures detected, faces cropped; and of the lake: faces by method.
+        Counts of this run: pictures detected, faces cropped; and of the lake: faces by method; with `report` its path.
     """
     store, settings = Lake(lake), load_settings()
     methods = methods_of(method, source)
@@ -68,7 +90,7 @@ def crop(lake: str, source: SourceName = "vggface1", method: Method = "both") ->
                 lines,
                 methods,
                 settings.detector(),
-                CropSettings(),
+                CropSettings(check_boxes=check_boxes),
                 pool,
                 progress.advance,
             )
@@ -82,11 +104,25 @@ def crop(lake: str, source: SourceName = "vggface1", method: Method = "both") ->
     )
     artifacts.markdown("crop-faces", f"## crop {source}\n\n{_some_faces(store, source, methods[-1])}\n")
     get_run_logger().info("crop %s: %s", source, faces)
-    return {
+    written = {"report": _report(store, source)} if report else {}
+    return written | {
         "detected": sum(one["detected"] for one in done),
         "cropped": sum(one["cropped"] for one in done),
         "faces": {one: faces[one].get(Outcome.ACCEPTED.value, 0) for one in methods},
     }
+
+
+def _report(lake: Lake, source: str) -> str:
+    """Write the page, show its counts in Prefect's UI, and say where it lies."""
+    path, faces = str(write_report(lake, source)), cropped_methods(lake, source)
+    rows = [
+        {"first": one, "second": two, **count_agreement(compare(faces, one, two))}
+        for one, two in combinations(faces, 2)
+    ]
+    artifacts.table(
+        "crop-agreement", rows or [{"methods": ", ".join(faces)}], f"How crop methods agree; more in {path}"
+    )
+    return path
 
 
 @contextmanager

@@ -44,6 +44,8 @@ def cropped(console: Console, result: dict[str, Any]) -> None:
         f"[bold]crop[/]     {result['detected']:,} pictures searched, {result['cropped']:,} faces cut out now; "
         f"in all {faces}"
     )
+    if "report" in result:
+        console.print(f"[bold]report[/]   {result['report']}", soft_wrap=True)
 
 
 def published(console: Console, result: list[dict[str, Any]]) -> None:

@@ -88,8 +88,22 @@ class Reason(StrEnum):
     # select: the face among the samples of a dataset version
     BOX_DISAGREES = "box_disagrees"
     FACE_TOO_SMALL = "face_too_small"
+    UNSURE = "unsure"
+    TRUNCATED = "truncated"
+    BLURRED = "blurred"
+    TURNED = "turned"
     REPEATED_FACE = "repeated_face"
     FEW_FACES = "few_faces"
+
+
+class Fit(StrEnum):
+    """How a listed box of 2014 fits a face in the picture of today."""
+
+    AS_LISTED = "as_listed"
+    # The server shows the same picture at another size now.
+    RESCALED = "rescaled"
+    # The box was drawn on the pixels as stored, before the rotation that EXIF asks for.
+    UNROTATED = "unrotated"
 
 
 class Split(StrEnum):
@@ -286,8 +300,10 @@ class Face:
     """The face one method gives one link line, cropped loosely out of its picture; or the reason it gives none.
 
     `source_box_xyxy` lies in the picture as seen, `face_box_xyxy` and `landmarks` lie in the crop. `agreement`
-    is the IoU of the listed box with the detected face that overlaps it most (None: no box listed).
-    `face_px` is the shorter side of `source_box_xyxy`.
+    is the IoU of the listed box with the detected face that overlaps it most (None: no box listed), after the
+    correction that `fit` names; `fit` is None where no face confirms the box, or the method asked for none.
+    `face_px` is the shorter side of `source_box_xyxy`, `border` the share of that box outside of the picture;
+    `sharpness`, `yaw_deg` and `roll_deg` are as `tasks.crops.quality` measures them.
     """
 
     identity: str
@@ -298,8 +314,13 @@ class Face:
     reason: Reason | None
     num_faces: int
     agreement: float | None = None
+    fit: Fit | None = None
     score: float | None = None
     face_px: float | None = None
+    border: float | None = None
+    sharpness: float | None = None
+    yaw_deg: float | None = None
+    roll_deg: float | None = None
     source_box_xyxy: Box | None = None
     face_box_xyxy: Box | None = None
     landmarks: tuple[float, ...] | None = None
@@ -322,8 +343,13 @@ FACES = pa.schema(
         pa.field("reason", _WORD),
         pa.field("num_faces", pa.int32(), nullable=False),
         pa.field("agreement", pa.float32()),
+        pa.field("fit", _WORD),
         pa.field("score", pa.float32()),
         pa.field("face_px", pa.float32()),
+        pa.field("border", pa.float32()),
+        pa.field("sharpness", pa.float32()),
+        pa.field("yaw_deg", pa.float32()),
+        pa.field("roll_deg", pa.float32()),
         pa.field("source_box_xyxy", _BOX),
         pa.field("face_box_xyxy", _BOX),
         pa.field("landmarks", _POINTS),
@@ -356,7 +382,12 @@ SAMPLES = pa.schema(
         pa.field("landmarks", _POINTS),
         pa.field("score", pa.float32()),
         pa.field("agreement", pa.float32()),
+        pa.field("fit", _WORD),
         pa.field("face_px", pa.float32(), nullable=False),
+        pa.field("border", pa.float32()),
+        pa.field("sharpness", pa.float32()),
+        pa.field("yaw_deg", pa.float32()),
+        pa.field("roll_deg", pa.float32()),
         pa.field("shard", pa.string(), nullable=False),
         pa.field("offset", pa.int64(), nullable=False),
         pa.field("length", pa.int64(), nullable=False),

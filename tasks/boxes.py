@@ -14,3 +14,11 @@ def iou(one: Box, other: Box) -> float:
     inner = width * height
     areas = (one[2] - one[0]) * (one[3] - one[1]) + (other[2] - other[0]) * (other[3] - other[1])
     return inner / (areas - inner)
+
+
+def share_inside(box: Box, width: int, height: int) -> float:
+    """The share of the box's area that lies in a picture of this size; 0 for an empty box."""
+    left, top, right, bottom = box
+    area = (right - left) * (bottom - top)
+    inside = max(0.0, min(right, width) - max(left, 0)) * max(0.0, min(bottom, height) - max(top, 0))
+    return inside / area if area > 0 else 0.0

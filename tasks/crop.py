@@ -19,11 +19,16 @@ from storage.lake import Lake
 from storage.records import FACES, Box, Detection, Face, Outcome, Reason, bytes_digest
 from storage.shards import create_shard, read_member
 from storage.tables import read_stamp, rows_to_table, stamp, table_digest, write_table
-from tasks.crops import METHODS, CropSettings, Subject
+from tasks.boxes import share_inside
+from tasks.crops import METHODS, CropSettings, Picture, Subject
 from tasks.crops.cut import cut, square_around
+from tasks.crops.quality import roll_deg, sharpness, yaw_deg
 from tasks.crops.subject import shorter_side, sure_faces
-from tasks.decode import UndecodableImage, decode
+from tasks.decode import UndecodableImage
 from tasks.detect import ShardSummary, StoredImage, accepted_images, map_chunks, read_detections
+
+# Counted up when the same picture, lines and settings give other faces than before: crops are then made anew.
+_RULES = 2
 
 
 class Listed(NamedTuple):
@@ -111,38 +116,26 @@ def is_cropped(lake: Lake, source: str, stem: str, lines: pa.Table, *, method: s
 
 
 def crop_picture(job: Job, read: Callable[[], bytes], methods: list[str], settings: CropSettings) -> list[Cropped]:
-    """Every line of one picture by every method; read and decoded once, and only if some face is taken."""
-    verdicts = [
-        (method, listed, judge(listed.box_xyxy, job.detection, method, settings))
-        for listed in job.lines
-        for method in methods
-    ]
-    image = None
-    if any(isinstance(verdict, Subject) for *_, verdict in verdicts):
-        with suppress(UndecodableImage):
-            image = decode(read())
-    return [
-        Cropped(method, *_face(job.detection, listed, verdict, image, settings)) for method, listed, verdict in verdicts
-    ]
+    """Every line of one picture by every method; read and decoded once, and only if some method asks for it."""
+    picture = Picture(job.detection, read)
+    return [Cropped(method, *_face(picture, listed, method, settings)) for listed in job.lines for method in methods]
 
 
-def judge(box: Box | None, detection: Detection, method: str, settings: CropSettings) -> Subject | Reason:
+def judge(box: Box | None, picture: Picture, method: str, settings: CropSettings) -> Subject | Reason:
     """Whom to crop, by one method; refused where the picture failed or the face is too small to be of use."""
-    if detection.reason is not None:
-        return detection.reason
-    verdict = METHODS[method](box, detection, settings)
+    if picture.detection.reason is not None:
+        return picture.detection.reason
+    try:
+        verdict = METHODS[method](box, picture, settings)
+    except UndecodableImage:
+        return Reason.BROKEN_IMAGE
     if isinstance(verdict, Subject) and shorter_side(verdict.box_xyxy) < settings.min_face_px:
         return Reason.FACE_TOO_SMALL
     return verdict
 
 
-def _face(
-    detection: Detection,
-    listed: Listed,
-    verdict: Subject | Reason,
-    image: Image.Image | None,
-    settings: CropSettings,
-) -> tuple[Face, bytes]:
+def _face(picture: Picture, listed: Listed, method: str, settings: CropSettings) -> tuple[Face, bytes]:
+    detection, verdict = picture.detection, judge(listed.box_xyxy, picture, method, settings)
     face = Face(
         identity=listed.identity,
         line=listed.line,
@@ -154,9 +147,10 @@ def _face(
         image_width=detection.width or None,
         image_height=detection.height or None,
     )
-    if isinstance(verdict, Reason) or image is None:
-        return face, b""
-    return _accepted(face, verdict, image, settings)
+    if isinstance(verdict, Subject):
+        with suppress(UndecodableImage):
+            return _accepted(face, verdict, picture.image, settings)
+    return face, b""
 
 
 def _accepted(face: Face, subject: Subject, image: Image.Image, settings: CropSettings) -> tuple[Face, bytes]:
@@ -168,8 +162,13 @@ def _accepted(face: Face, subject: Subject, image: Image.Image, settings: CropSe
         outcome=Outcome.ACCEPTED,
         reason=None,
         agreement=subject.agreement,
+        fit=subject.fit,
         score=found.score if found else None,
         face_px=shorter_side(subject.box_xyxy),
+        border=1 - share_inside(subject.box_xyxy, *image.size),
+        sharpness=sharpness(image, subject.box_xyxy),
+        yaw_deg=yaw_deg(found.landmarks) if found else None,
+        roll_deg=roll_deg(found.landmarks) if found else None,
         source_box_xyxy=subject.box_xyxy,
         face_box_xyxy=square.box(subject.box_xyxy),
         landmarks=square.points(found.landmarks) if found else None,
@@ -239,4 +238,4 @@ def _write_tars(
 
 
 def _stamp(lake: Lake, detections: str, joined: pa.Table, method: str, settings: CropSettings) -> str:
-    return stamp("crop", method, asdict(settings), read_stamp(lake, detections), table_digest(joined))
+    return stamp("crop", _RULES, method, asdict(settings), read_stamp(lake, detections), table_digest(joined))

@@ -76,12 +76,22 @@ def decode(data: bytes, max_pixels: int = 100_000_000) -> Image.Image:
         raise UndecodableImage(f"{type(error).__name__}: {error}"[:200]) from error
 
 
+def orientation(data: bytes) -> int:
+    """The EXIF orientation of a picture's file: 2 to 8 where its pixels are to be turned or mirrored, else 1."""
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(data), formats=_FORMATS) as image:
+            found = _orientation(image)
+    except PARSER_ERRORS:
+        return 1
+    return found if isinstance(found, int) and found in _UPRIGHT else 1
+
+
 def _as_seen(image: Image.Image) -> Image.Image:
     # Read before the conversions below, which may drop them.
-    orientation, profile = _orientation(image), image.info.get("icc_profile")
+    turned, profile = _orientation(image), image.info.get("icc_profile")
     seen = _in_srgb(_opaque(_in_8_bits(image)), profile)
-    if orientation in _UPRIGHT:
-        seen = seen.transpose(_UPRIGHT[orientation])
+    if turned in _UPRIGHT:
+        seen = seen.transpose(_UPRIGHT[turned])
     # A profile or a comment left here would be written into every crop.
     seen.info.clear()
     return seen

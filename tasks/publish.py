@@ -92,7 +92,12 @@ def collect_samples(
         "landmarks",
         "score",
         "agreement",
+        "fit",
         "face_px",
+        "border",
+        "sharpness",
+        "yaw_deg",
+        "roll_deg",
     )
     columns |= {name: face[name] for name in same}
     columns |= {"stem": face["stem"], "from_offset": face["offset"], "from_length": face["length"]}

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.records import Box, Outcome, Reason
+from storage.records import Box, Fit, Outcome, Reason
 from tasks.boxes import iou
 
 Ints = npt.NDArray[np.int64]
@@ -40,7 +40,18 @@ class SelectRules:
 
     min_face_px: int = 100
     # The listed box must overlap a detected face by this IoU; 0 takes every box at its word. Only bbox is held to it.
-    min_agreement: float = 0.3
+    min_agreement: float = 0.4
+    # Boxes that fit only after a rescale are believed too.
+    rescaled_boxes: bool = True
+    # The detector's score of the face, at least; a listed box is confirmed from 0.7 on, MTCNN's own faces have 0.9.
+    min_score: float = 0.0
+    # The share of the face's box that may lie outside of the picture; 1 takes all.
+    max_border: float = 0.3
+    # Variance of the Laplacian (`crops.quality.sharpness`), at least; 0 takes all.
+    min_sharpness: float = 0.0
+    # How far a head may be turned or tilted; faces without landmarks pass.
+    max_yaw_deg: float = 90.0
+    max_roll_deg: float = 180.0
     # A person with one face makes no pair.
     min_faces: int = 2
 
@@ -110,16 +121,22 @@ def _pass(
 
 def _unfit(faces: pa.Table, method: str, rules: SelectRules) -> list[tuple[Ints, Reason]]:
     """Rows of `faces` that must not become samples, the weightier reason last."""
-    size = faces["face_px"].to_numpy()
-    small = np.flatnonzero(size < rules.min_face_px)
-    agreement = faces["agreement"].to_numpy()
-    astray = np.flatnonzero(agreement < rules.min_agreement) if method == "bbox" else np.empty(0, np.int64)
+    names = ("face_px", "score", "border", "sharpness", "yaw_deg", "roll_deg", "agreement")
+    size, score, border, sharp, yaw, roll, agreement = (faces[name].to_numpy() for name in names)
+    astray = agreement < rules.min_agreement
+    if not rules.rescaled_boxes:
+        astray |= np.array(faces["fit"].to_pylist()) == Fit.RESCALED
     repeated, contested = _shared_faces(faces)
+    # What was not measured is NaN here, which is never beyond a limit.
     return [
         (repeated, Reason.REPEATED_FACE),
         (contested, Reason.CONFLICT),
-        (astray, Reason.BOX_DISAGREES),
-        (small, Reason.FACE_TOO_SMALL),
+        (np.flatnonzero((np.abs(yaw) > rules.max_yaw_deg) | (np.abs(roll) > rules.max_roll_deg)), Reason.TURNED),
+        (np.flatnonzero(sharp < rules.min_sharpness), Reason.BLURRED),
+        (np.flatnonzero(score < rules.min_score), Reason.UNSURE),
+        (np.flatnonzero(border > rules.max_border), Reason.TRUNCATED),
+        (np.flatnonzero(astray) if method == "bbox" else np.empty(0, np.int64), Reason.BOX_DISAGREES),
+        (np.flatnonzero(size < rules.min_face_px), Reason.FACE_TOO_SMALL),
     ]
 
 

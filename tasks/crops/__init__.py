@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from tasks.crops.bbox import by_listed_box
+from tasks.crops.centerface import by_centerface
 from tasks.crops.mtcnn import by_detected_face
 from tasks.crops.settings import CropSettings
-from tasks.crops.subject import CropMethod, Subject
+from tasks.crops.subject import CropMethod, Picture, Subject
 
 METHODS: dict[str, CropMethod] = {
     "bbox": by_listed_box,
     "mtcnn": by_detected_face,
+    "centerface": by_centerface,
 }
 
-__all__ = ["METHODS", "CropMethod", "CropSettings", "Subject"]
+# What may be asked for; "both" is bbox and mtcnn, a dataset each.
+METHOD_CHOICES = (*METHODS, "both")
+
+__all__ = ["METHODS", "METHOD_CHOICES", "CropMethod", "CropSettings", "Picture", "Subject"]

@@ -1,35 +1,32 @@
-"""The listed box, taken at its word: one face a line, also in a picture of several people."""
+"""The listed box, held against the faces detected: one face a line, also in a picture of several people."""
 
 from __future__ import annotations
 
-from storage.records import Box, Detection, Reason
-from tasks.boxes import iou
+from storage.records import Box, Reason
+from tasks.boxes import iou, share_inside
+from tasks.crops.fit import as_listed, listed_faces, rescaled, unrotated
 from tasks.crops.settings import CropSettings
-from tasks.crops.subject import Subject, sure_faces
+from tasks.crops.subject import Picture, Subject
 
 
-def by_listed_box(box_xyxy: Box | None, detection: Detection, settings: CropSettings) -> Subject | Reason:
-    """The listed box, with the landmarks of the detected face that overlaps it enough to be the same face.
+def by_listed_box(box_xyxy: Box | None, picture: Picture, settings: CropSettings) -> Subject | Reason:
+    """The listed box where a face confirms it: as it stands, else in the un-rotated picture, else rescaled.
 
-    Nothing is refused for disagreeing with the detector: `select` does that, by `agreement`, the best
-    IoU with any detected face.
+    A box that nothing confirms is cropped as it stands, with `fit` None; `select` refuses it with
+    `Reason.BOX_DISAGREES`, so that its crop can still be looked at.
 
     Returns:
-        `Reason.NO_BOX` where none is listed; `Reason.BOX_OUT_OF_IMAGE` where less than half of its area lies
-        in the picture: the server shows another picture now, or the same at another size.
+        `Reason.NO_BOX` where none is listed; `Reason.BOX_OUT_OF_IMAGE` where nothing confirms the box and less than
+        half of its area lies in the picture: the server shows another picture now.
     """
     if box_xyxy is None:
         return Reason.NO_BOX
-    if share_inside(box_xyxy, detection.width, detection.height) < settings.min_share_inside:
+    for confirm in (as_listed, unrotated, rescaled) if settings.check_boxes else (as_listed,):
+        subject = confirm(box_xyxy, picture, settings)
+        if subject:
+            return subject
+    seen = picture.detection
+    if share_inside(box_xyxy, seen.width, seen.height) < settings.min_share_inside:
         return Reason.BOX_OUT_OF_IMAGE
-    overlaps = [(iou(box_xyxy, face.box_xyxy), face) for face in sure_faces(detection, settings)]
-    agreement, face = max(overlaps, key=lambda overlap: overlap[0], default=(0.0, None))
-    return Subject(box_xyxy, face if agreement >= settings.same_face_iou else None, agreement)
-
-
-def share_inside(box: Box, width: int, height: int) -> float:
-    """The share of the box's area that lies in a picture of this size; 0 for an empty box."""
-    left, top, right, bottom = box
-    area = (right - left) * (bottom - top)
-    inside = max(0.0, min(right, width) - max(left, 0)) * max(0.0, min(bottom, height) - max(top, 0))
-    return inside / area if area > 0 else 0.0
+    overlaps = (iou(box_xyxy, face.box_xyxy) for face in listed_faces(picture, settings))
+    return Subject(box_xyxy, None, max(overlaps, default=0.0))

@@ -19,7 +19,16 @@ class CropSettings:
     min_score: float = 0.9
     # A second person counts from this size on, against the main face: fur and jewellery are smaller.
     second_face_ratio: float = 0.3
-    # A detected face is the one in the listed box from this IoU on.
+    # False takes every listed box as it stands and corrects none: the plain form of the original experiment.
+    check_boxes: bool = True
+    # A detected face is the one in the listed box from this IoU on. Of 1019 good boxes of the replay world 1017 have
+    # 0.5 and more, of 105 bad ones none has 0.2.
     same_face_iou: float = 0.4
-    # The share of the listed box's area that must lie in the picture.
+    # There it counts from a lower score on: two detectors that never met point at it. 0.9 loses 5 more good boxes.
+    min_listed_score: float = 0.7
+    # A rescaled box must fit better, since one number was chosen to make it fit (see `fit.rescaled`).
+    rescaled_iou: float = 0.6
+    # Pixels of today's picture per pixel of 2014's.
+    scale_range: tuple[float, float] = (0.2, 5.0)
+    # The share of an unconfirmed box's area that must lie in the picture.
     min_share_inside: float = 0.5

@@ -19,6 +19,7 @@ from storage.records import (
     Attempt,
     Candidate,
     Face,
+    Fit,
     ImageFacts,
     LinkLine,
     Outcome,
@@ -95,8 +96,8 @@ def test_link_lines_and_candidates_come_back_from_parquet_as_they_went(lake):
 def test_faces_come_back_from_parquet_as_they_went(lake):
     key, digest = url_key(URL), bytes_digest(b"picture")
     whole = Face(
-        "Ada_Aal", 1, key, digest, Outcome.ACCEPTED, None, 1, 0.5, 0.75, 28.5, BOX, BOX, POINTS, 640, 480, digest,
-        64, 64, 512, 2**40,
+        "Ada_Aal", 1, key, digest, Outcome.ACCEPTED, None, 1, 0.5, Fit.RESCALED, 0.75, 28.5,
+        0.25, 312.5, -30.0, 4.5, BOX, BOX, POINTS, 640, 480, digest, 64, 64, 512, 2**40,
     )  # fmt: skip
     rejected = Face("Ada_Aal", 2, key, digest, Outcome.REJECTED, Reason.NO_FACE, 0)
 

@@ -54,7 +54,8 @@ def face(identity: str, line: int, url: str, reason: Reason | None = None, **cha
     row = {"identity": identity, "line": line, "key": url_key(url), "image_digest": bytes_digest(url.encode())}
     row |= {**outcome(reason), "num_faces": 1}
     if reason is None:
-        row |= {"agreement": 0.8, "score": 0.99, "face_px": 120.0, "source_box_xyxy": BOX}
+        row |= {"agreement": 0.8, "fit": "as_listed", "score": 0.99, "face_px": 120.0}
+        row |= {"source_box_xyxy": BOX, "border": 0.0, "sharpness": 300.0, "yaw_deg": 5.0, "roll_deg": -3.0}
         row |= {"face_box_xyxy": (8.0, 8.0, 56.0, 56.0), "width": 64, "height": 64}
     return {**row, **changes}
 

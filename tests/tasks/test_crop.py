@@ -18,12 +18,12 @@ from storage.records import DETECTIONS, FACES, FoundFace, Reason, bytes_digest, 
 from storage.shards import read_member
 from storage.tables import read_table, rows_to_table, write_table
 from tasks.crop import crop_shard, is_cropped, sample_name
-from tasks.crops import METHODS, CropSettings
+from tasks.crops import CropSettings
 from tasks.detect import ShardSummary
 from tests.tasks.image_shards import SOURCE, STEM, link_lines, png, write_images
 
 SETTINGS = CropSettings()
-BOTH = list(METHODS)
+BOTH = ["bbox", "mtcnn"]
 BOX = (100.0, 60.0, 200.0, 180.0)
 FACE = FoundFace(BOX, 0.99, (125, 100, 175, 100, 150, 125, 130, 150, 170, 150))
 SECOND = FoundFace((300, 60, 380, 160), 0.95, (320, 90, 360, 90, 340, 110, 325, 135, 355, 135))
@@ -238,7 +238,7 @@ def test_nothing_to_crop_makes_empty_files(lake: Lake) -> None:
 
 
 def test_what_cannot_be_done_is_said_in_a_line(lake: Lake) -> None:
-    with pytest.raises(UsageError, match="the crop methods are bbox, mtcnn; asked for: magic"):
+    with pytest.raises(UsageError, match="the crop methods are bbox, mtcnn, centerface; asked for: magic"):
         crop_shard(lake, SOURCE, STEM, LINES, ["magic"], settings=SETTINGS)
     write_detections(lake, {ONE: (FACE,)})
     with pytest.raises(LakeError, match="detect again"):
@@ -256,3 +256,77 @@ def test_processes_make_the_very_same_as_one(lake: Lake) -> None:
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
         assert crop_shard(lake, SOURCE, STEM, LINES, BOTH, settings=SETTINGS, pool=pool) == alone
     assert lake.read(path) == first
+
+
+def test_new_rules_make_crops_anew(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    crop_shard(lake, SOURCE, STEM, LINES, ["bbox"], settings=SETTINGS)
+    monkeypatch.setattr("tasks.crop._RULES", 1)
+    assert not is_cropped(lake, SOURCE, STEM, LINES, method="bbox", settings=SETTINGS)
+
+
+def test_quality_and_fit_are_kept_with_the_face(lake: Lake) -> None:
+    crop_shard(lake, SOURCE, STEM, LINES, BOTH, settings=SETTINGS)
+    confirmed, off = (rows_of(lake, "bbox")["Ada_Aal", line] for line in (1, 5))
+    assert (confirmed["fit"], confirmed["border"], confirmed["roll_deg"], confirmed["yaw_deg"]) == (
+        "as_listed",
+        0,
+        0,
+        0,
+    )
+    assert confirmed["sharpness"] > 0
+    assert (off["fit"], off["roll_deg"], off["yaw_deg"]) == (None, None, None)
+    assert rows_of(lake, "mtcnn")["Ada_Aal", 2]["fit"] is None
+
+
+def test_a_crop_is_made_from_the_corrected_box(lake: Lake) -> None:
+    square = (90.0, 55.0, 210.0, 185.0)
+    twice = link_lines(("Ada_Aal", 1, ONE, tuple(2 * value for value in square)))
+    crop_shard(lake, SOURCE, STEM, twice, ["bbox"], settings=SETTINGS)
+    row = rows_of(lake, "bbox")["Ada_Aal", 1]
+    assert row["fit"] == "rescaled"
+    assert row["source_box_xyxy"] == pytest.approx(square, abs=6)
+    crop_shard(lake, SOURCE, STEM, twice, ["bbox"], settings=CropSettings(check_boxes=False))
+    assert rows_of(lake, "bbox")["Ada_Aal", 1]["fit"] is None
+
+
+def odd_pictures() -> dict[str, bytes]:
+    """Files that decode, of every mode and of sizes nobody cares for."""
+    colours = Image.effect_noise((60, 40), 90)
+    wide = Image.fromarray(np.arange(2400, dtype=np.uint16).reshape(40, 60) * 27)
+    frames = [Image.new("P", (60, 40), shade) for shade in (0, 9)]
+    files = {
+        "dot.png": (Image.new("RGB", (1, 1)), {}),
+        "row.png": (Image.new("L", (3000, 1)), {}),
+        "column.bmp": (Image.new("RGB", (1, 3000)), {}),
+        "eight.png": (Image.new("1", (8, 8)), {}),
+        "deep.png": (wide, {}),
+        "clear.png": (Image.new("RGBA", (60, 40), (9, 9, 9, 0)), {}),
+        "ink.jpg": (colours.convert("CMYK"), {}),
+        "few.gif": (frames[0], {"save_all": True, "append_images": frames[1:]}),
+        "grey.webp": (colours.convert("LA"), {}),
+        "float.tiff": (colours.convert("F"), {}),
+    }
+    made = {}
+    for name, (image, options) in files.items():
+        file = BytesIO()
+        image.save(file, name.split(".")[1].replace("jpg", "jpeg"), **options)
+        made[f"http://odd.example/{name}"] = file.getvalue()
+    return made
+
+
+def test_nothing_that_decodes_however_odd_raises(tmp_path: Path) -> None:
+    pictures, lake = odd_pictures(), Lake(tmp_path)
+    write_images(lake, pictures)
+    point = FoundFace((5, 5, 45, 45), 0.95, (20, 20) * 5)
+    outside = FoundFace((-90, -90, -50, -50), 0.99, (-70, -70) * 5)
+    boxes = [(-5, -5, 30, 30), (0, 0, 1, 1), (-1e5, -1e5, 1e5, 1e5), (55, 35, 95, 75), (9e4, 9e4, 1e5, 1e5), None]
+    for faces in ((point,), (outside,), (point, outside)):
+        write_detections(lake, dict.fromkeys(pictures, faces))
+        lines = link_lines(*[("Ada", at, url, box) for url in pictures for at, box in enumerate(boxes)])
+        for settings in (
+            CropSettings(min_face_px=0),
+            CropSettings(check_boxes=False, min_face_px=0, min_share_inside=0),
+        ):
+            for summary in crop_shard(lake, SOURCE, STEM, lines, BOTH, settings=settings).values():
+                assert summary.num_in == len(pictures) * len(boxes) == summary.num_out + sum(summary.rejected.values())
+                assert "broken_image" not in summary.rejected

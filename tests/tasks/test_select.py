@@ -78,12 +78,40 @@ def test_a_face_must_be_large_enough():
 
 
 def test_a_listed_box_must_agree_with_a_face_found_but_only_bbox_takes_it_at_its_word():
-    rows = [face("Ada", 1, A, agreement=0.29), face("Ada", 2, B, agreement=0.3), face("Ada", 3, C, agreement=None)]
+    rows = [face("Ada", 1, A, agreement=0.39), face("Ada", 2, B, agreement=0.4), face("Ada", 3, C, agreement=None)]
     disagrees = {("Ada", 1): stopped(Reason.BOX_DISAGREES), ("Ada", 2): SAMPLE, ("Ada", 3): SAMPLE}
 
     assert fates(rows, method="bbox") == disagrees
     assert set(fates(rows, method="mtcnn").values()) == {SAMPLE}
     assert set(fates(rows, method="bbox", rules=SelectRules(min_agreement=0, min_faces=1)).values()) == {SAMPLE}
+
+
+@pytest.mark.parametrize(
+    ("rules", "limit", "beyond", "reason"),
+    [
+        ({"min_score": 0.8}, {"score": 0.8}, {"score": 0.79}, Reason.UNSURE),
+        ({}, {"border": 0.3}, {"border": 0.31}, Reason.TRUNCATED),
+        ({"min_sharpness": 75}, {"sharpness": 75.0}, {"sharpness": 74.0}, Reason.BLURRED),
+        ({"max_yaw_deg": 30}, {"yaw_deg": -30.0}, {"yaw_deg": -31.0}, Reason.TURNED),
+        ({"max_roll_deg": 20}, {"roll_deg": 20.0}, {"roll_deg": 21.0}, Reason.TURNED),
+        ({"rescaled_boxes": False}, {"fit": "unrotated"}, {"fit": "rescaled"}, Reason.BOX_DISAGREES),
+    ],
+)
+def test_quality_is_judged_by_limits_that_pass_what_was_not_measured(rules, limit, beyond, reason):
+    unknown = dict.fromkeys(limit)
+    found = [face("Ada", 1, A, **limit), face("Ada", 2, B, **beyond), face("Ada", 3, C, **unknown)]
+
+    assert fates(found, method="bbox", rules=SelectRules(min_faces=1, **rules)) == {
+        ("Ada", 1): SAMPLE,
+        ("Ada", 2): stopped(reason),
+        ("Ada", 3): SAMPLE,
+    }
+
+
+def test_unless_asked_for_nothing_is_refused_for_its_sharpness_score_or_pose():
+    odd = {"score": 0.01, "sharpness": 0.0, "yaw_deg": -90.0, "roll_deg": 180.0, "fit": "rescaled"}
+
+    assert fates([face("Ada", 1, A, **odd)], method="bbox") == {("Ada", 1): SAMPLE}
 
 
 def test_of_lines_of_one_person_with_one_face_the_best_fit_stays():

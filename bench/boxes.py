@@ -1,0 +1,119 @@
+"""Are listed boxes believed where they frame a face, and only there? Judged on a world whose truth is known.
+
+    python -m bench.boxes ../shared/data/replay
+
+Every line whose picture a right pipeline accepts is judged by the method `bbox`, before any minimum of size. Two
+further tables say what a correction costs: boxes of other pictures, and boxes listed at another size.
+
+A world's `box_ok` speaks of the box as it is listed. So "kept" is a box that fits as listed, and a box that fits only
+after a correction counts with the refused: where it is listed there is no face, and the crop is made elsewhere.
+"""
+
+from __future__ import annotations
+
+import csv
+import random
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+from storage.records import Box, Fit, Reason
+from tasks.crop import judge
+from tasks.crops import CropSettings, Picture
+from tasks.detect import DetectorSettings, detect, load_detector
+
+SETTINGS = CropSettings(min_face_px=0)
+
+
+class Case(NamedTuple):
+    """One link line: its box, the picture served for it, and whether the box frames a face there."""
+
+    box: Box
+    picture: Picture
+    is_good: bool
+
+
+def read_cases(world: Path, detector: DetectorSettings = DetectorSettings()) -> list[Case]:
+    """The lines of a world whose picture is to be accepted; each distinct body is searched once."""
+    responses = {row["url"]: row for row in _rows(world / "responses.csv")}
+    boxes = {
+        (path.stem, int(fields[0])): tuple(map(float, fields[-7:-3]))
+        for path in (world / "links").glob("*.txt")
+        for fields in map(str.split, path.read_text().splitlines())
+    }
+    pictures: dict[str, Picture] = {}
+    cases = []
+    for row in _rows(world / "boxes.csv"):
+        answer = responses[row["url"]]
+        if answer["expect"] != "accepted":
+            continue
+        while answer["kind"] == "redirect":
+            answer = responses[answer["location"]]
+        name = answer["body"]
+        if name not in pictures:
+            pictures[name] = _picture(world / "bodies" / name, detector)
+        cases.append(Case(boxes[row["identity"], int(row["line"])], pictures[name], row["box_ok"] == "1"))
+    return cases
+
+
+def verdict(box: Box, picture: Picture, settings: CropSettings = SETTINGS) -> str:
+    """How the box fits, or why it is refused."""
+    subject = judge(box, picture, "bbox", settings)
+    if isinstance(subject, Reason):
+        return subject.value
+    return subject.fit.value if subject.fit else Reason.BOX_DISAGREES.value
+
+
+def scores(cases: list[Case]) -> dict[str, tuple[float, float]]:
+    """Precision and recall of keeping good boxes as they are listed, and of not keeping bad ones."""
+    counts = Counter((case.is_good, verdict(case.box, case.picture) == Fit.AS_LISTED) for case in cases)
+    kept, lost, let_in, refused = (counts[key] for key in ((True, True), (True, False), (False, True), (False, False)))
+    return {
+        "kept as listed": (kept / (kept + let_in), kept / (kept + lost)),
+        "not kept": (refused / (refused + lost), refused / (refused + let_in)),
+    }
+
+
+def other_pictures(cases: list[Case], num: int, seed: int = 0) -> Counter[str]:
+    """Verdicts on boxes drawn for another picture: what fits here fits by chance."""
+    rng = random.Random(seed)  # noqa: S311  (no secret)
+    pairs = [(rng.choice(cases), rng.choice(cases)) for _ in range(num)]
+    return Counter(verdict(one.box, other.picture) for one, other in pairs if one.picture is not other.picture)
+
+
+def other_size(cases: list[Case], scale: float) -> Counter[str]:
+    """Verdicts on good boxes listed for a picture `scale` times as large as today's."""
+    listed = ((tuple(value * scale for value in case.box), case.picture) for case in cases if case.is_good)
+    return Counter(verdict(box, picture) for box, picture in listed)
+
+
+def _picture(path: Path, settings: DetectorSettings) -> Picture:
+    data = path.read_bytes()
+    return Picture(detect(data, b"", b"", load_detector(settings)), lambda: data)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _shares(counts: Counter[str]) -> str:
+    return ", ".join(f"{word} {num / counts.total():.3f}" for word, num in counts.most_common())
+
+
+def main() -> None:
+    cases = read_cases(Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data/replay"))
+    print(f"{len(cases)} boxes, {sum(case.is_good for case in cases)} of them frame a face")
+    for word, wanted in (("good", True), ("bad", False)):
+        words = Counter(verdict(case.box, case.picture) for case in cases if case.is_good is wanted)
+        print(f"{word:<24}", ", ".join(f"{one} {num}" for one, num in words.most_common()))
+    for name, (precision, recall) in scores(cases).items():
+        print(f"{name:<24} precision {precision:.4f}  recall {recall:.4f}")
+    print(f"{'of another picture':<24}", _shares(other_pictures(cases, 4000)))
+    for scale in (0.5, 0.75, 1.5, 2.0, 4.0):
+        print(f"{f'listed {scale} times as large':<24}", _shares(other_size(cases, scale)))
+
+
+if __name__ == "__main__":
+    main()

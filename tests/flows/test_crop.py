@@ -1,0 +1,49 @@
+"""The crop flow: which methods it knows, and the page it writes when asked."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.crop import crop, methods_of
+from flows.ingest import ingest
+from storage.errors import UsageError
+from tasks.crops import METHOD_CHOICES, METHODS
+from tasks.sources.synthetic.origin import Origin
+
+
+def test_every_method_can_be_asked_for_by_its_name_and_no_other() -> None:
+    for method in METHODS:
+        assert methods_of(method, "vggface1") == [method]
+    assert methods_of("both", "vggface1") == ["bbox", "mtcnn"]
+    with pytest.raises(UsageError, match=r"no crop method 'magic'; there are: .*both"):
+        methods_of("magic", "vggface1")
+
+
+def test_a_source_without_listed_boxes_is_cropped_by_what_needs_none() -> None:
+    assert [methods_of(method, "vggface2") for method in ("both", "bbox")] == [["mtcnn"], ["mtcnn"]]
+
+
+def test_the_command_line_names_every_method() -> None:
+    shown = CliRunner().invoke(app, ["crop", "--help"]).output
+    assert "|".join(METHOD_CHOICES) in shown
+    refused = CliRunner().invoke(app, ["crop", "--method", "magic"])
+    assert refused.exit_code == 2
+    assert "'magic' is none of" in refused.output
+
+
+@pytest.mark.slow
+def test_a_report_is_written_when_asked_for(tmp_path: Path, world: Path, origin: Origin) -> None:
+    lake = str(tmp_path / "lake")
+    address = f"127.0.0.1:{origin.port}"
+    asyncio.run(ingest(lake, links=str(world / "links"), connect_to=address, identities=3))
+    assert "report" not in crop(lake)
+    result = crop(lake, report=True)
+    assert result["cropped"] == 0
+    assert "bbox against mtcnn" in Path(result["report"]).read_text()
+    plain = crop(lake, method="bbox", check_boxes=False)
+    assert plain["cropped"] == plain["faces"]["bbox"] > 0

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from storage.lake import Lake
+from storage.records import FoundFace
+from tasks.crop import crop_shard
+from tasks.crops import CropSettings
+from tasks.page import histogram, table
+from tasks.report import cropped_methods, write_report
+from tests.tasks.image_shards import SOURCE, STEM, link_lines, png, write_images
+from tests.tasks.test_crop import BOX, FACE, SECOND, write_detections
+
+ONE, TWO, NOBODY = (f"http://a.example/{name}.png" for name in "120")
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    lake = Lake(tmp_path)
+    data = png(Image.effect_noise((400, 300), 80).convert("RGB"))
+    write_images(lake, {ONE: data, TWO: data, NOBODY: data})
+    small = FoundFace((10, 10, 35, 42), 0.95, (20, 30) * 5)
+    write_detections(lake, {ONE: (FACE, small), TWO: (FACE, SECOND), NOBODY: ()})
+    return lake
+
+
+LINES = link_lines(
+    ("<b>Ada & Co</b>", 1, ONE, BOX),
+    ("Bo", 1, ONE, small_box := (7.0, 11.0, 37.0, 41.0)),
+    ("Bo", 2, TWO, BOX),
+    ("Bo", 3, NOBODY, small_box),
+)
+
+
+class Reader(HTMLParser):
+    """Collects what a page refers to, and checks that what is opened is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.sources += [value or "" for name, value in attrs if name in {"src", "href"}]
+        if tag not in {"meta", "img"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_tells_how_the_methods_compare_and_loads_nothing(lake: Lake) -> None:
+    crop_shard(lake, SOURCE, STEM, LINES, ["bbox", "mtcnn"], settings=CropSettings())
+    path = write_report(lake, SOURCE)
+    assert path.is_relative_to(lake.work_folder)
+    html = path.read_text()
+    reader = Reader()
+    reader.feed(html)
+    assert reader.open == []
+    assert reader.sources
+    assert all(source.startswith("data:image/jpeg;base64,") for source in reader.sources)
+    assert not re.search(r"https?:|url\(|<script|@import", html)
+    for told in (
+        "bbox against mtcnn",
+        "Different faces, bbox left and mtcnn right: 1",
+        "Only bbox gives a face: 1",
+        "No face confirms the box: 1",
+        "same face <b>1</b> (25.0%)",
+        "neither <b>1</b>",
+    ):
+        assert told in html, told
+    assert "&lt;b&gt;Ada &amp; Co&lt;/b&gt;" in html
+    assert write_report(lake, SOURCE).read_text() == html
+
+
+def test_one_method_and_none_make_a_page_too(lake: Lake) -> None:
+    assert "no method" in write_report(lake, SOURCE).read_text()
+    crop_shard(lake, SOURCE, STEM, LINES, ["mtcnn"], settings=CropSettings())
+    assert list(cropped_methods(lake, SOURCE)) == ["mtcnn"]
+    assert "several_people 1" in write_report(lake, SOURCE).read_text()
+
+
+def test_a_histogram_counts_every_value_once_also_at_its_ends() -> None:
+    drawing = histogram([0.0, 0.049, 0.5, 1.0], "shares")
+    assert re.findall(r"<title>([0-9. to]+: \d+)</title>", drawing) == [
+        "0.00 to 0.05: 2",
+        "0.50 to 0.55: 1",
+        "0.95 to 1.00: 1",
+    ]
+    assert "<rect" not in histogram([], "nothing")
+
+
+def test_cells_are_text_not_markup() -> None:
+    assert "&lt;script&gt;" in table(("a",), [("<script>",)])
