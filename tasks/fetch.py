@@ -20,7 +20,7 @@ from storage.lake import Lake
 from storage.records import ATTEMPTS, Attempt, Candidate, ImageFacts, Outcome, Retry
 from storage.shards import ShardWriter, create_shard
 from storage.tables import rows_to_table, write_table
-from tasks.http import Answer
+from tasks.answers import Answer
 from tasks.ledger import image_stems, next_try
 from tasks.validate import ImageLimits, Invalid, validate
 
@@ -113,10 +113,15 @@ async def attempt_one(pending: Pending, transport: Transport, limits: ImageLimit
         final_url=answer.final_url,
         fetched_at=now,
         latency_s=time.monotonic() - started,
+        first_byte_s=answer.first_byte_s,
+        received_bytes=answer.received_bytes,
+        address=answer.address,
+        via=answer.via,
     )
     if isinstance(result, ImageFacts):
         return replace(attempt, image=result), answer.data
-    again = next_try(result.reason, rounds, now, answer.retry_after_s)
+    # An archive is asked again when someone asks for it, not by and by.
+    again = None if answer.via else next_try(result.reason, rounds, now, answer.retry_after_s)
     rejected = replace(attempt, outcome=Outcome.REJECTED, reason=result.reason, detail=result.detail, next_try=again)
     return rejected, b""
 

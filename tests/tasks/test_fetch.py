@@ -20,7 +20,8 @@ from storage.shards import read_member
 from storage.tables import rows_to_table, write_table
 from tasks import fetch
 from tasks.fetch import fetch_unit, to_pending
-from tasks.http import Answer, open_web
+from tasks.answers import Answer
+from tasks.http import open_web
 from tasks.ledger import image_stems, pending_due, pending_new, read_ledger
 from tasks.validate import ImageLimits
 from tests.tasks.origin import QUICK, Origin, Play, playing, response, serving

@@ -6,7 +6,7 @@ import pytest
 
 from storage.records import Reason
 from tasks.folder import FolderTransport
-from tasks.http import Answer
+from tasks.answers import Answer
 
 
 @pytest.fixture
