@@ -27,7 +27,7 @@ from tasks.validate import ImageLimits, Invalid, validate
 ATTEMPTS_PER_SHARD = 500
 # The one retry in the same run waits this long, or as long as Retry-After says, up to the second number.
 _PAUSE_S = 1.0
-_LONGEST_PAUSE_S = 20.0
+LONGEST_PAUSE_S = 20.0
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -88,13 +88,16 @@ async def fetch_unit(
 
 
 async def attempt_one(pending: Pending, transport: Transport, limits: ImageLimits) -> tuple[Attempt, bytes]:
-    """One round for one candidate: asked, once more if that is worth it, checked. Returns the row and the bytes."""
+    """One round for one candidate: asked, once more if that is worth it, checked. Returns the row and the bytes.
+
+    Ends within two `FetchLimits.longest_get_s` and `LONGEST_PAUSE_S`, 380 s by default, and the time of two decodings.
+    """
     started = time.monotonic()
     answer, result = await _ask_and_check(pending, transport, limits)
     tries = pending.tries + 1
     if isinstance(result, Invalid) and result.reason.retry is Retry.SOON:
         pause_s = max(_PAUSE_S, answer.retry_after_s or 0)
-        if pause_s <= _LONGEST_PAUSE_S:
+        if pause_s <= LONGEST_PAUSE_S:
             await asyncio.sleep(pause_s)
             answer, result = await _ask_and_check(pending, transport, limits)
             tries += 1

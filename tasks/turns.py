@@ -18,6 +18,7 @@ from tasks.hosts import Host, HostRules, NotNow
 LONGEST_TURN_S = 120.0
 # About 0.6 KB each, so 12 MB; 124,402 hosts of VGGFace1 would take 75.
 _MAX_HOSTS = 20_000
+_LOOKS = 8
 
 
 class HostCounts(NamedTuple):
@@ -105,8 +106,10 @@ class Turns:
         return line
 
     def _forget(self) -> None:
-        """Drop the host idle for longest, once there are too many; one in use becomes the newest instead."""
-        for _ in range(len(self._lines) - self._max_hosts):
+        """Drop the host idle for longest, once there are too many; those in use become the newest instead."""
+        for _ in range(_LOOKS):
+            if len(self._lines) <= self._max_hosts:
+                return
             name, line = next(iter(self._lines.items()))
             if line.host.num_active or line.num_waiting:
                 self._lines.move_to_end(name)

@@ -19,8 +19,8 @@ from storage.records import CANDIDATES, Attempt, Outcome, Reason, bytes_digest, 
 from storage.shards import read_member
 from storage.tables import rows_to_table, write_table
 from tasks import fetch
-from tasks.fetch import fetch_unit, to_pending
 from tasks.answers import Answer
+from tasks.fetch import fetch_unit, to_pending
 from tasks.http import open_web
 from tasks.ledger import image_stems, pending_due, pending_new, read_ledger
 from tasks.validate import ImageLimits
