@@ -10,8 +10,8 @@ from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
 
-# Names and robots.txt rules: 20,000 of them are some 20 MB.
-_MAX_SIZE = 20_000
+# Names, or the rules of robots.txt: about 1 KB each.
+_MAX_SIZE = 10_000
 
 
 class Memo(Generic[Value]):
