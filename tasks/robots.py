@@ -10,12 +10,14 @@ from yarl import URL
 
 from storage.records import Reason
 from tasks.addresses import Refusal
-from tasks.answers import Answer
+from tasks.answers import Answer, storable
 from tasks.memo import Memo
 
 # RFC 9309, 2.5: at least 500 KiB are read, and rules are kept for a day at most.
 MAX_BYTES = 512_000
 _HOLDS_S = 86_400.0
+# A host that wants more would get its few links asked in months.
+_LONGEST_DELAY_S = 30
 # A host whose rules could not be had is asked for them again, once it may have recovered.
 _UNKNOWN_S = 300.0
 # These keep a link waiting as if they came for the picture itself; any other answer means that there are no rules.
@@ -57,7 +59,7 @@ class Robots:
             raise Refusal(reason, f"robots.txt: {rules.unknown.detail}")
         if not rules.parser.can_fetch(self._agent, str(url)):
             raise Refusal(Reason.ROBOTS, f"{url.host}/robots.txt forbids it")
-        return float(rules.parser.crawl_delay(self._agent) or 0)
+        return float(min(rules.parser.crawl_delay(self._agent) or 0, _LONGEST_DELAY_S))
 
     async def close(self) -> None:
         """Stop asking."""
@@ -70,5 +72,9 @@ class Robots:
             return _Rules(parser, answer), answer.retry_after_s or _UNKNOWN_S
         # Whoever says 404, 403 or something that is no answer has no rules.
         lines = answer.data.decode("utf-8", "replace").splitlines() if answer.reason is None else []
-        parser.parse(lines)
+        try:
+            parser.parse(lines)
+        except ValueError as error:  # robotparser takes "²" for a number and then cannot read it
+            unreadable = Answer(origin, reason=Reason.BAD_RESPONSE, detail=storable(f"cannot be read: {error}"))
+            return _Rules(parser, unreadable), _UNKNOWN_S
         return _Rules(parser, None), _HOLDS_S

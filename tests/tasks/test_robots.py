@@ -1,15 +1,24 @@
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from yarl import URL
 
 from storage.records import Reason
+from tasks.addresses import Refusal
+from tasks.answers import Answer
 from tasks.http import open_web
+from tasks.robots import Robots
+from tests.fuzzing import examples
 from tests.tasks.origin import QUICK, Origin, hang, redirect, response, serving
 
 OBEDIENT = replace(QUICK, robots=True)
-RULES = b"User-agent: *\nDisallow: /private/\nAllow: /\n\nUser-agent: facemill\nDisallow: /not-you/\nCrawl-delay: 0.1\n"
+RULES = b"User-agent: *\nDisallow: /private/\nAllow: /\n\nUser-agent: facemill\nDisallow: /not-you/\n"
 PICTURE = response(b"picture")
 
 
@@ -57,6 +66,38 @@ async def test_a_host_whose_rules_cannot_be_had_is_not_asked_for_pictures_yet(re
     async with serving(Origin({"/robots.txt": reply}, default=PICTURE)) as origin:
         assert await asked(origin, "http://a.example/1.jpg", "http://a.example/2.jpg") == [reason] * 2
     assert origin.targets == ["/robots.txt"]
+
+
+async def test_the_pause_that_rules_ask_for_is_kept_up_to_a_bound() -> None:
+    async with serving(
+        Origin({"/robots.txt": response(b"User-agent: *\nCrawl-delay: 1\nAllow: /")}, default=PICTURE)
+    ) as origin:
+        started = time.monotonic()
+        assert await asked(origin, *[f"http://a.example/{n}" for n in range(3)]) == [None] * 3
+        assert time.monotonic() - started >= 1
+        origin.replies["/robots.txt"] = response(b"User-agent: *\nCrawl-delay: " + b"9" * 400 + b"\nAllow: /")
+        assert await asked(origin, "http://a.example/1") == [None]
+
+
+RULE_PIECES = st.sampled_from(
+    ["User-agent: ", "*", "facemill", "\n", "Disallow: ", "Allow: ", "/", "Crawl-delay: ", "Request-rate: ", "²", "1/2",
+     "99999999999999999999", "%zz", "#", "\ufeff", "Sitemap: ", "\0"]
+)  # fmt: skip
+
+
+@given(st.lists(RULE_PIECES | st.text(max_size=5), max_size=20).map("".join))
+@settings(max_examples=examples(100), deadline=None)
+def test_any_rules_allow_or_forbid(text: str) -> None:
+    async def check() -> None:
+        async def rules(url: str) -> Answer:
+            return Answer(url, text.encode("utf-8", "surrogatepass"))
+
+        try:
+            assert 0 <= await Robots(rules, "facemill").check(URL("http://a.example/b.jpg")) <= 30
+        except Refusal as refused:
+            assert refused.reason in (Reason.ROBOTS, Reason.BAD_RESPONSE)
+
+    asyncio.run(check())
 
 
 async def test_redirected_rules_are_followed() -> None:
