@@ -7,7 +7,7 @@ LAKE ?= lake
 # 5.7 GB of wheels, nearly all of it torch with the CUDA libraries.
 DISK_MB := 9000
 
-.PHONY: setup run test lint format lock clean
+.PHONY: setup run test fuzz lint format lock clean
 
 setup: $(STAMP)
 
@@ -44,3 +44,7 @@ lock:
 
 clean:
 	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache
+
+# 16,000 made-up lines, URLs, headers and bodies; `make test` tries a few hundred.
+fuzz: setup
+	$(BIN)/python -m pytest --hypothesis-profile=fuzz tests/tasks -k test_any_

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import json
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 import numpy as np
 from PIL import Image, ImageDraw
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactUpdate
 
 from storage.datasets import DatasetVersion
 from storage.lake import Lake
@@ -20,6 +24,20 @@ _COLUMNS, _ROWS, _TILE_PX = 8, 3, 56
 def table(key: str, rows: list[dict[str, Any]], description: str) -> None:
     """Show rows as a table."""
     create_table_artifact(table=rows, key=key, description=description, _sync=True)  # type: ignore[call-arg]
+
+
+class LiveTable:
+    """A table that changes while a run goes on: one artifact, where each new one would be a row of the database."""
+
+    def __init__(self, key: str, description: str) -> None:
+        made = create_table_artifact(table=[{"": ""}], key=key, description=description, _sync=True)  # type: ignore[call-arg]
+        self._id = cast(UUID, made)
+
+    def show(self, rows: list[dict[str, Any]], description: str) -> None:
+        """Show other rows."""
+        update = ArtifactUpdate(data=json.dumps(rows), description=description)
+        with get_client(sync_client=True) as client:
+            client.update_artifact(self._id, update)
 
 
 def markdown(key: str, text: str) -> None:

@@ -18,9 +18,10 @@ import typer
 from rich.console import Console
 
 from flows import show
-from flows.settings import load_settings, tame_libraries
+from flows.settings import choose_log, load_settings, tame_libraries
 from storage.errors import FacemillError, UsageError
 from storage.lake import Lake
+from tasks.archive import checked_template
 from tasks.crops import METHOD_CHOICES
 from tasks.http import ConnectTo
 
@@ -52,6 +53,13 @@ class PresetChoice(StrEnum):
     AUTO = "auto"
     SMOKE = "smoke"
     FULL = "full"
+
+
+class LogChoice(StrEnum):
+    """How progress is shown."""
+
+    BAR = "bar"
+    JSON = "json"
 
 
 class DeviceChoice(StrEnum):
@@ -129,6 +137,12 @@ StepsOption = Annotated[
 ]
 PresetOption = Annotated[PresetChoice, typer.Option("--preset", help="Auto chooses by the device.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+LogOption = Annotated[
+    LogChoice | None,
+    typer.Option(
+        "--log", help="Progress as a bar, or as JSON lines on the error stream. Default: FACEMILL_LOG, or bar."
+    ),
+]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show Prefect's own log.")]
 
 
@@ -165,11 +179,12 @@ def pipeline(
     steps: StepsOption = None,
     device: DeviceOption = DeviceChoice.AUTO,
     as_json: JsonOption = False,
+    log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Do everything: fetch, crop, publish, train. What is done already is not done again."""
     _check(lake, links, connect_to)
-    tame_libraries(verbose=verbose)
+    _set_up(verbose, log)
     from flows.pipeline import pipeline as flow  # noqa: PLC0415
 
     people = _people(identities)
@@ -202,11 +217,12 @@ def ingest(
     per_identity: PerIdentityOption = None,
     connect_to: ConnectToOption = None,
     as_json: JsonOption = False,
+    log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Read the link files and fetch the pictures that have not been asked for yet."""
     _check(lake, links, connect_to)
-    tame_libraries(verbose=verbose)
+    _set_up(verbose, log)
     from flows.ingest import ingest as flow  # noqa: PLC0415
 
     result = asyncio.run(flow(lake, source.value, links, _people(identities), per_identity, connect_to))
@@ -220,16 +236,39 @@ def retry(
     source: SourceOption = SourceChoice.VGGFACE1,
     links: LinksOption = None,
     connect_to: ConnectToOption = None,
+    reason: Annotated[
+        list[str] | None,
+        typer.Option("--reason", metavar="WORD,...", help="Only links that failed for this. May be repeated."),
+    ] = None,
+    host: Annotated[
+        list[str] | None,
+        typer.Option("--host", metavar="NAME,...", help="Only links on this host. May be repeated."),
+    ] = None,
+    now: Annotated[bool, typer.Option("--now", help="Do not wait until a link's next try has come.")] = False,
+    archive_fallback: Annotated[
+        bool,
+        typer.Option(
+            "--archive-fallback", help="Ask the web archive of FACEMILL_ARCHIVE_URL for what is gone for good, instead."
+        ),
+    ] = False,
     as_json: JsonOption = False,
+    log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Ask once more for the failed links that are due."""
+    """Ask once more for the failed links that are due. Says first how many they are."""
     _check(lake, links, connect_to)
-    tame_libraries(verbose=verbose)
+    if archive_fallback:
+        checked_template(load_settings().archive_url)
+    _set_up(verbose, log)
+    from flows.status import due_for, retry_choice  # noqa: PLC0415
+
+    reasons, hosts = _words(reason), _words(host)
+    _, due = due_for(Lake(lake), source.value, retry_choice(reasons, hosts, now=now, archive=archive_fallback))
+    typer.echo(show.forecast(due, is_archive=archive_fallback), err=True)
     from flows.retry import retry as flow  # noqa: PLC0415
 
-    result = asyncio.run(flow(lake, source.value, links, connect_to))
-    _print(result, as_json, show.fetched)
+    result = asyncio.run(flow(lake, source.value, links, connect_to, reasons, hosts, now, archive_fallback))
+    _print(result, as_json, show.retried)
 
 
 @app.command()
@@ -245,11 +284,12 @@ def crop(
         bool, typer.Option("--report", help="Write a page with contact sheets: how the methods compare.")
     ] = False,
     as_json: JsonOption = False,
+    log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Find the faces in the accepted pictures and cut them out."""
     _check(lake)
-    tame_libraries(verbose=verbose)
+    _set_up(verbose, log)
     from flows.crop import crop as flow  # noqa: PLC0415
 
     _print(flow(lake, source.value, method, check_boxes, report), as_json, show.cropped)
@@ -267,11 +307,12 @@ def publish(
         bool, typer.Option(help="Hold listed boxes against the faces detected in today's pictures.")
     ] = True,
     as_json: JsonOption = False,
+    log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Publish an immutable dataset version per method."""
     _check(lake)
-    tame_libraries(verbose=verbose)
+    _set_up(verbose, log)
     from flows.publish import publish as flow  # noqa: PLC0415
 
     _print(flow(lake, source.value, dataset, method, min_face, check_boxes), as_json, show.published)
@@ -291,11 +332,12 @@ def train(
     seed: Annotated[int, typer.Option("--seed", help="Of the weights, the batches and the augmentation.")] = 0,
     device: DeviceOption = DeviceChoice.AUTO,
     as_json: JsonOption = False,
+    log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Train an embedding model on a dataset version and register it as a model version."""
     _check(lake)
-    tame_libraries(verbose=verbose)
+    _set_up(verbose, log)
     from flows.train import train as flow  # noqa: PLC0415
 
     _print(flow(lake, dataset, model, margin, preset.value, steps, seed, device.value), as_json, show.trained)
@@ -303,11 +345,21 @@ def train(
 
 @app.command()
 @reporting
-def status(lake: LakeOption, as_json: JsonOption = False) -> None:
+def status(
+    lake: LakeOption,
+    hosts: Annotated[
+        bool, typer.Option("--hosts", help="Show the hosts instead: the worst, latencies, bytes.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Count what the lake holds."""
-    from flows.status import lake_status  # noqa: PLC0415
+    from flows.status import hosts_status, lake_status  # noqa: PLC0415
 
-    _print(lake_status(_existing(lake)), as_json, show.status)
+    found = _existing(lake)
+    if hosts:
+        _print({source: hosts_status(found, source) for source in found.names("images")}, as_json, show.hosts)
+    else:
+        _print(lake_status(found), as_json, show.status)
 
 
 @models_app.command("list")
@@ -393,6 +445,18 @@ def _check(lake: str, links: str | None = None, connect_to: str | None = None) -
         ConnectTo.parse(connect_to)
     if links is not None and "://" not in links and not Path(links).exists():
         raise UsageError(f"--links {links}: there is no such file or folder")
+
+
+def _set_up(verbose: bool, log: LogChoice | None) -> None:
+    tame_libraries(verbose=verbose)
+    if log is not None:
+        choose_log(log.value)
+
+
+def _words(given: list[str] | None) -> list[str] | None:
+    """The words of options that may be repeated or hold several with commas between."""
+    words = [word.strip() for text in given or [] for word in text.split(",") if word.strip()]
+    return words or None
 
 
 def _existing(url: str) -> Lake:

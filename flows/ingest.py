@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,12 +15,14 @@ from prefect import flow, get_run_logger
 
 from flows import artifacts
 from flows.made_world import web_for
-from flows.progress import track
+from flows.progress import Track, track
 from flows.settings import Settings, load_settings
+from flows.tally import Tally
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.records import Attempt
 from storage.tables import read_table, stamp, write_table
+from tasks.archive import ArchiveTransport
 from tasks.fetch import Transport
 from tasks.folder import FolderTransport
 from tasks.http import ConnectTo, open_web
@@ -73,55 +75,78 @@ async def ingest(
 
 
 async def fetch_pending(
-    lake: Lake, source: str, links: str | None, connect_to: ConnectTo | None, pending: pa.Table, name: str
+    lake: Lake,
+    source: str,
+    links: str | None,
+    connect_to: ConnectTo | None,
+    pending: pa.Table,
+    name: str,
+    *,
+    archive: bool = False,
 ) -> dict[str, Any]:
-    """Ask for the pending candidates, a task a unit, and show what came of it."""
+    """Ask for the pending candidates, or a web archive for copies of them, a task a unit, and show what came of it."""
     settings = load_settings()
-    outcomes: Counter[str] = Counter()
-    units = pc.unique(pending["unit"]).to_pylist()
-    if units:
-        in_flight = max(settings.concurrency // min(len(units), settings.units_at_once), 1)
-        turns = asyncio.Semaphore(settings.units_at_once)
-        async with open_transport(source, links, connect_to, settings) as transport:
-            with track(name, len(pending)) as progress:
-
-                def on_attempt(attempt: Attempt) -> None:
-                    outcomes[attempt.reason or "accepted"] += 1
-                    progress.advance(1, f"{outcomes['accepted']} accepted")
-
-                async def fetch_one(unit: int) -> None:
-                    mine = pending.filter(pc.equal(pending["unit"], unit))
-                    async with turns:
-                        await fetch_task(lake, source, unit, mine, transport, in_flight, on_attempt)
-
-                async with asyncio.TaskGroup() as group:
-                    for unit in units:
-                        group.create_task(fetch_one(unit))
-    rejected = {str(reason): num for reason, num in outcomes.most_common() if reason != "accepted"}
-    rows = [{"outcome": str(word), "links": num} for word, num in outcomes.most_common()]
+    tally = Tally()
+    if len(pending):
+        async with open_transport(source, links, connect_to, settings, archive=archive) as (transport, tally):
+            with track(name, len(pending), tally) as progress:
+                await _fetch_units(lake, source, pending, transport, tally, progress, settings)
+    outcomes = tally.outcomes
+    rows = [{"outcome": word, "links": num} for word, num in outcomes.items()]
     artifacts.table(f"{name}-outcomes", rows or [{"outcome": "nothing to ask for", "links": 0}], f"{name} {source}")
     artifacts.markdown(f"{name}-pictures", f"## {name} {source}\n\n{_newest_pictures(lake, source)}\n")
-    get_run_logger().info("%s %s: %d asked, %d accepted", name, source, outcomes.total(), outcomes["accepted"])
-    return {"asked": outcomes.total(), "accepted": outcomes["accepted"], "rejected": rejected}
+    asked = sum(outcomes.values())
+    get_run_logger().info("%s %s: %d asked, %d accepted", name, source, asked, tally.accepted)
+    return {"asked": asked, "accepted": tally.accepted, "rejected": tally.rejected}
+
+
+async def _fetch_units(
+    lake: Lake,
+    source: str,
+    pending: pa.Table,
+    transport: Transport,
+    tally: Tally,
+    progress: Track,
+    settings: Settings,
+) -> None:
+    units = pc.unique(pending["unit"]).to_pylist()
+    in_flight = max(settings.concurrency // min(len(units), settings.units_at_once), 1)
+    turns = asyncio.Semaphore(settings.units_at_once)
+
+    def on_attempt(attempt: Attempt) -> None:
+        tally.add(attempt)
+        progress.advance()
+
+    async def fetch_one(unit: int) -> None:
+        mine = pending.filter(pc.equal(pending["unit"], unit))
+        async with turns:
+            started = time.monotonic()
+            await fetch_task(lake, source, unit, mine, transport, in_flight, on_attempt)
+            progress.log("unit", unit=unit, links=len(mine), seconds=round(time.monotonic() - started, 1))
+
+    async with asyncio.TaskGroup() as group:
+        for unit in units:
+            group.create_task(fetch_one(unit))
 
 
 @asynccontextmanager
 async def open_transport(
-    source: str, links: str | None, connect_to: ConnectTo | None, settings: Settings
-) -> AsyncIterator[Transport]:
-    """What brings the bytes of this source's pictures.
+    source: str, links: str | None, connect_to: ConnectTo | None, settings: Settings, *, archive: bool = False
+) -> AsyncIterator[tuple[Transport, Tally]]:
+    """What brings the bytes of this source's pictures, and what will count them.
 
     Raises:
-        UsageError: the source is a folder, and none was named.
+        UsageError: the source is a folder, and none was named, or an archive is to be asked for its pictures; or no
+            archive is set.
     """
     limits = settings.fetch_limits()
     if source_named(source).transport == "folder":
-        if links is None:
-            raise UsageError(f"{source} is a folder of pictures: name it with --links")
-        yield FolderTransport(Path(links), limits.max_bytes)
+        if links is None or archive:
+            raise UsageError(f"{source} is a folder of pictures: name it with --links, and leave archives out")
+        yield FolderTransport(Path(links), limits.max_bytes), Tally()
         return
     async with open_web(limits, connect_to=connect_to, allowed=settings.networks(), contact=settings.contact) as web:
-        yield web
+        yield ArchiveTransport(web, settings.archive_url) if archive else web, Tally(web.host_counts)
 
 
 def _newest_pictures(lake: Lake, source: str) -> str:

@@ -2,33 +2,54 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
-from prefect import flow
+from prefect import flow, get_run_logger
 
 from flows.ingest import SourceName, fetch_pending
 from flows.made_world import web_for
+from flows.status import due_for, retry_choice
 from storage.lake import Lake
-from tasks.catalog import read_plan
 from tasks.http import ConnectTo
-from tasks.ledger import pending_due, read_ledger
 
 
 @flow(name="retry", flow_run_name="retry {source}", persist_result=False)
 async def retry(
-    lake: str, source: SourceName = "vggface1", links: str | None = None, connect_to: str | None = None
+    lake: str,
+    source: SourceName = "vggface1",
+    links: str | None = None,
+    connect_to: str | None = None,
+    reasons: list[str] | None = None,
+    hosts: list[str] | None = None,
+    now: bool = False,
+    archive_fallback: bool = False,
 ) -> dict[str, Any]:
     """Ask for the failed links whose waiting time is over.
 
     How long each waits is written beside its reason in `storage/records.py`, and the gaps in `tasks/ledger.py`.
 
+    Args:
+        reasons: only links that failed for one of these.
+        hosts: only links on one of these hosts.
+        now: also those that are not due yet; never those that no try is due for any more.
+        archive_fallback: instead, ask the web archive of FACEMILL_ARCHIVE_URL for what is gone for good.
+
     Returns:
-        Counts of this round: asked, accepted, rejected by reason.
+        Counts of this round: due by reason before it, asked, accepted, rejected by reason.
     """
     store = Lake(lake)
-    ledger = read_ledger(store, source, ["key", "tries", "round", "next_try"])
-    pending = pending_due(read_plan(store, source), ledger, datetime.now(UTC))
+    choice = retry_choice(reasons, hosts, now=now, archive=archive_fallback)
+    pending, due = due_for(store, source, choice)
+    get_run_logger().info("retry %s: %d links are due: %s", source, len(pending), due)
     with web_for(store, source, links, connect_to) as web:
         address = ConnectTo.parse(web.connect_to) if web.connect_to else None
-        return await fetch_pending(store, source, web.links, address, pending, "retry")
+        counts = await fetch_pending(
+            store,
+            source,
+            web.links,
+            address,
+            pending,
+            "archive" if archive_fallback else "retry",
+            archive=choice.archive,
+        )
+    return {"due": due, **counts}

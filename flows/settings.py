@@ -15,6 +15,7 @@ from tasks.detect import DetectorSettings
 from tasks.http import FetchLimits
 
 Device = Literal["auto", "cpu", "cuda"]
+LogStyle = Literal["bar", "json"]
 
 
 class Settings(BaseSettings):
@@ -26,6 +27,7 @@ class Settings(BaseSettings):
     contact: str = Field("", description="a URL or mail address shown to the hosts asked, in the User-Agent")
     concurrency: int = Field(128, ge=1, description="requests at a time")
     per_host: int = Field(4, ge=1, description="requests at a time to one host")
+    per_host_per_s: float = Field(20.0, gt=0, description="requests a second to one host")
     connect_s: float = Field(10.0, gt=0, description="seconds a host may take to accept a connection")
     silence_s: float = Field(
         15.0, gt=0, description="seconds a host may be silent, before its first byte or between two"
@@ -34,6 +36,13 @@ class Settings(BaseSettings):
     allow_private: list[str] = Field(
         [], description="networks that may be asked though they are not public (JSON list)"
     )
+    robots: bool = Field(False, description="whether each host's robots.txt is asked for and obeyed")
+    archive_url: str = Field(
+        "",
+        description="for `facemill retry --archive-fallback`: a web archive's URL of a raw copy, {url} for the link: "
+        "https://web.archive.org/web/2014id_/{url}",
+    )
+    log: LogStyle = Field("bar", description="progress on the terminal: a bar, or JSON lines on the error stream")
     units_at_once: int = Field(4, ge=1, description="units fetched side by side")
     workers: int = Field(0, ge=0, description="processes that detect and crop; 0: one a core")
     min_face_px: int = Field(
@@ -48,6 +57,8 @@ class Settings(BaseSettings):
             total_s=self.total_s,
             concurrency=self.concurrency,
             per_host=self.per_host,
+            per_host_per_s=self.per_host_per_s,
+            robots=self.robots,
         )
 
     def networks(self) -> tuple[Network, ...]:
@@ -75,6 +86,11 @@ def load_settings() -> Settings:
         first = error.errors()[0]
         name = f"FACEMILL_{'_'.join(str(part) for part in first['loc'][:1]).upper()}"
         raise UsageError(f"the environment variable {name}={first['input']!r} will not do: {first['msg']}") from error
+
+
+def choose_log(style: LogStyle) -> None:
+    """Make this the setting of the process and of those it starts."""
+    os.environ["FACEMILL_LOG"] = style
 
 
 def tame_libraries(*, verbose: bool) -> None:

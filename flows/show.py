@@ -15,7 +15,7 @@ def pipeline(console: Console, result: dict[str, Any]) -> None:
     """All that a pipeline run did."""
     ingest(console, result["ingest"])
     if result["retry"]["asked"]:
-        fetched(console, result["retry"], "retry")
+        retried(console, result["retry"])
     cropped(console, result["crop"])
     published(console, result["publish"])
     trained(console, result["train"])
@@ -35,6 +35,18 @@ def fetched(console: Console, result: dict[str, Any], name: str = "fetch") -> No
     why = ", ".join(f"{reason} {num:,}" for reason, num in result["rejected"].items())
     asked = f"{result['asked']:,} asked, {result['accepted']:,} accepted" if result["asked"] else "nothing to ask for"
     console.print(f"[bold]{name:<8}[/] {asked}" + (f"; {why}" if why else ""))
+
+
+def retried(console: Console, result: dict[str, Any]) -> None:
+    """What came of a further round."""
+    fetched(console, result, "retry")
+
+
+def forecast(due: dict[str, int], *, is_archive: bool) -> str:
+    """How much a retry will ask for."""
+    what = "gone for good, to be asked of the archive" if is_archive else "due"
+    why = ", ".join(f"{reason} {num:,}" for reason, num in due.items())
+    return f"{sum(due.values()):,} links are {what}" + (f": {why}" if why else "")
 
 
 def cropped(console: Console, result: dict[str, Any]) -> None:
@@ -100,6 +112,24 @@ def status(console: Console, result: dict[str, Any]) -> None:
     models(console, result["models"])
     if not result["sources"]:
         console.print("the lake is empty")
+
+
+def hosts(console: Console, result: dict[str, Any]) -> None:
+    """The hosts of each source with the most failures, and all of them together."""
+    for source, found in result.items():
+        failing = f"{found['hosts']:,} hosts, {found['hosts_with_failures']:,} with failures"
+        table = Table(title=f"{source}: {failing}", title_justify="left")
+        for column in ("host", "links", "failures", "MB", "p50 s", "p90 s", "p99 s"):
+            table.add_column(column, justify="left" if column == "host" else "right", overflow="fold")
+        table.add_column("why, above all")
+        for row in [*found["worst"], {"host": "all", **found}]:
+            why = ", ".join(f"{reason} {num:,}" for reason, num in list(row["rejected"].items())[:3])
+            latencies = ["" if value is None else f"{value:.2f}" for value in row["first_byte_s"].values()]
+            counts = [f"{row['links']:,}", f"{row['failures']:,}", f"{row['received_bytes'] / 1e6:,.1f}"]
+            table.add_row(row["host"], *counts, *latencies, why)
+        console.print(table)
+    if not result:
+        console.print("nothing has been asked for yet")
 
 
 def models(console: Console, result: list[dict[str, Any]]) -> None:

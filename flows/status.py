@@ -5,16 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.datasets import all_versions
+from storage.errors import UsageError
 from storage.lake import Lake
 from storage.models import model_versions
-from storage.records import Outcome
+from storage.records import Outcome, Reason
 from storage.tables import read_table
-from tasks.catalog import read_faces
-from tasks.ledger import accepted, due, read_ledger
+from tasks.catalog import read_faces, read_plan
+from tasks.ledger import Choice, accepted, chosen, due, host_of, pending_again, read_ledger
 
 
 def lake_status(lake: Lake) -> dict[str, Any]:
@@ -58,6 +60,77 @@ def source_status(lake: Lake, source: str) -> dict[str, Any]:
         "rejected": _counts(ledger["reason"]),
         "due": len(due(ledger, datetime.now(UTC))),
         "faces": {method: _num_faces(read_faces(lake, source, method)) for method in methods},
+    }
+
+
+def retry_choice(reasons: list[str] | None, hosts: list[str] | None, *, now: bool, archive: bool) -> Choice:
+    """What a retry is to take, from words.
+
+    Raises:
+        UsageError: a word is no reason.
+    """
+    known = {reason.value: reason for reason in Reason}
+    unknown = [word for word in reasons or [] if word not in known]
+    if unknown:
+        raise UsageError(f"--reason {unknown[0]!r} is none; `facemill status` shows those of the lake, such as timeout")
+    return Choice(
+        reasons=tuple(known[word] for word in reasons or []),
+        hosts=tuple(host.lower() for host in hosts or []),
+        ignore_gaps=now,
+        archive=archive,
+    )
+
+
+def due_for(lake: Lake, source: str, choice: Choice) -> tuple[pa.Table, dict[str, int]]:
+    """What a retry would ask for now (`ledger.pending_again`), and how much that is by the reason of its last failure.
+
+    Raises:
+        UsageError: nothing has been planned yet.
+    """
+    candidates = read_plan(lake, source)
+    rows = chosen(read_ledger(lake, source, list(Choice.columns)), choice, datetime.now(UTC))
+    rows = rows.filter(pc.is_in(rows["key"], value_set=candidates["key"].combine_chunks()))
+    return pending_again(candidates, rows), _counts(rows["reason"])
+
+
+_HOST_COLUMNS = ["key", "url", "outcome", "reason", "first_byte_s", "received_bytes", "via"]
+_PERCENTILES = (50, 90, 99)
+
+
+def hosts_status(lake: Lake, source: str, num_hosts: int = 20) -> dict[str, Any]:
+    """What came of asking each host of a source: in all, and for the hosts with the most failures.
+
+    Latency is the wait for the head of the last answer, in seconds; None where nothing was heard.
+    """
+    ledger = read_ledger(lake, source, _HOST_COLUMNS)
+    # What an archive was asked for says nothing of the link's own host.
+    ledger = ledger.filter(pc.is_null(ledger["via"]))
+    failed = pc.is_valid(ledger["reason"]).cast(pa.int64())
+    ledger = ledger.append_column("host", host_of(ledger["url"])).append_column("failed", failed)
+    totals = ledger.group_by("host").aggregate([("failed", "sum"), ("failed", "count")])
+    worst = totals.filter(pc.greater(totals["failed_sum"], 0)).sort_by(
+        [("failed_sum", "descending"), ("failed_count", "ascending"), ("host", "ascending")]
+    )
+    names = worst["host"].slice(0, num_hosts).to_pylist()
+    of_worst = ledger.filter(pc.is_in(ledger["host"], value_set=pa.array(names, pa.string())))
+    return {
+        "hosts": len(totals),
+        "hosts_with_failures": len(worst),
+        **_figures(ledger),
+        "worst": [{"host": name, **_figures(of_worst.filter(pc.equal(of_worst["host"], name)))} for name in names],
+    }
+
+
+def _figures(rows: pa.Table) -> dict[str, Any]:
+    latency_s = rows["first_byte_s"].drop_null().to_numpy()
+    found = np.percentile(latency_s, _PERCENTILES).tolist() if len(latency_s) else [None] * len(_PERCENTILES)
+    rejected = _counts(rows["reason"])
+    return {
+        "links": len(rows),
+        "failures": sum(rejected.values()),
+        "rejected": rejected,
+        "received_bytes": pc.sum(rows["received_bytes"]).as_py() or 0,
+        "first_byte_s": dict(zip([f"p{percent}" for percent in _PERCENTILES], found, strict=True)),
     }
 
 

@@ -52,6 +52,10 @@ class Reason(StrEnum):
     # fetch: policy
     NOT_PUBLIC = "not_public"
     OPTED_OUT = "opted_out"
+    ROBOTS = "robots"
+    # fetch: the host, not asked this time
+    HOST_DOWN = "host_down", Retry.LATER
+    HOST_BUSY = "host_busy", Retry.SOON
     # fetch: the network
     DNS = "dns", Retry.LATER
     CONNECT = "connect", Retry.LATER
@@ -200,7 +204,12 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of asking for one candidate, over all tries so far; where the bytes lie if they were accepted."""
+    """What came of asking for one candidate, over all tries so far; where the bytes lie if they were accepted.
+
+    `latency_s` is the whole round with its pauses, `first_byte_s` the wait of the last request for the head of its
+    answer. `received_bytes` came over the wire, for a picture or not, from the host's `address`. `via` is None for the
+    link's own host and `archive` for a web archive; `final_url` tells which page of it.
+    """
 
     key: bytes
     url: str
@@ -218,8 +227,13 @@ class Attempt:
     shard: str | None = None
     offset: int | None = None
     length: int | None = None
+    first_byte_s: float | None = None
+    received_bytes: int | None = None
+    address: str | None = None
+    via: str | None = None
 
 
+# Columns are only ever added, at the end: `ledger` reads indexes that were written without the newer ones.
 ATTEMPTS = pa.schema(
     [
         pa.field("key", _KEY, nullable=False),
@@ -243,6 +257,10 @@ ATTEMPTS = pa.schema(
         pa.field("shard", pa.string()),
         pa.field("offset", pa.int64()),
         pa.field("length", pa.int64()),
+        pa.field("first_byte_s", pa.float32()),
+        pa.field("received_bytes", pa.int64()),
+        pa.field("address", pa.string()),
+        pa.field("via", _WORD),
     ]
 )
 

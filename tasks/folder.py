@@ -7,7 +7,7 @@ from pathlib import Path
 
 from storage.errors import SourceError
 from storage.records import Reason
-from tasks.http import Answer
+from tasks.answers import Answer
 from tasks.sources.vggface2 import read_picture
 
 

@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from ipaddress import ip_address
-from socket import AddressFamily
+from typing import Any
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from storage.errors import UsageError
 from storage.records import Reason
-from tasks.addresses import Network, Refusal, check_url, is_public, parse_url
+from tasks.addresses import Network, Refusal, check_url, parse_url
+from tasks.answers import Answer, inflate, is_opted_out, reason_of_status, retry_after_s, storable
+from tasks.hosts import Host, HostRules, NotNow
+from tasks.names import GuardedResolver, SystemResolver
+from tasks.robots import MAX_BYTES as ROBOTS_MAX_BYTES
+from tasks.robots import Robots
+from tasks.turns import LONGEST_TURN_S, HostCounts, Turns
 
-USER_AGENT = f"facemill/{version('facemill')}"
+AGENT = "facemill"
+USER_AGENT = f"{AGENT}/{version('facemill')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +64,26 @@ class FetchLimits:
     max_redirects: int = 5
     concurrency: int = 128
     per_host: int = 4
+    per_host_per_s: float = 20.0
+    # Whether robots.txt is asked for and obeyed.
+    robots: bool = False
 
+    @property
+    def longest_get_s(self) -> float:
+        """The most seconds that `WebTransport.get` takes: a turn, then all hops with their own turns; with robots.txt,
+        the same once more before.
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a request brought: bytes, or the reason why there are none."""
+        Waiting for one of the `concurrency` slots comes on top of it, when more than so many are asked at a time.
+        """
+        return (LONGEST_TURN_S + self.total_s) * (2 if self.robots else 1)
 
-    final_url: str
-    data: bytes = b""
-    reason: Reason | None = None
-    detail: str = ""
-    http_status: int | None = None
-    retry_after_s: float | None = None
+    def host_rules(self) -> HostRules:
+        """What any one host may be asked."""
+        return HostRules(most_at_once=self.per_host, most_per_s=self.per_host_per_s)
 
 
 class WebTransport:
-    """Gets pictures over HTTP. Make one per process with `open_web`; all units share its limits per host."""
+    """Gets pictures over HTTP. Make one per process with `open_web`; all units share what it knows of each host."""
 
     def __init__(
         self,
@@ -89,77 +98,159 @@ class WebTransport:
         self._connect_to = connect_to
         self._allowed = allowed
         self._slots = asyncio.Semaphore(limits.concurrency)
-        self._hosts: dict[str, asyncio.Semaphore] = {}
+        self._turns = Turns(limits.host_rules())
+        self._robots = Robots(self._get_robots, AGENT) if limits.robots else None
         self.num_requests = 0
 
     async def get(self, url: str) -> Answer:
-        """Ask once, following redirects. Never raises for what the web does."""
+        """Ask once, following redirects. Never raises for what the web does, and ends within
+        `FetchLimits.longest_get_s`.
+        """
+        return await self._get(url, self._robots, self._limits.max_bytes)
+
+    def host_counts(self) -> HostCounts:
+        """How many hosts are known, slowed and down. Safe to call from any thread."""
+        return self._turns.counts()
+
+    async def close(self) -> None:
+        """Stop asking for robots.txt; the session belongs to whoever made it."""
+        if self._robots:
+            await self._robots.close()
+
+    async def _get_robots(self, url: str) -> Answer:
+        return await self._get(url, None, ROBOTS_MAX_BYTES)
+
+    async def _get(self, url: str, robots: Robots | None, max_bytes: int) -> Answer:
         started = time.monotonic()
-        where = url
+        seen = _Seen(url, max_bytes)
         try:
             async with asyncio.timeout(None) as deadline:
-                parsed = parse_url(url)
-                seen: set[str] = set()
-                while True:
-                    where = str(parsed)
-                    refused = check_url(parsed, self._allowed)
-                    if refused is not None:
-                        raise refused
-                    if where in seen or len(seen) > self._limits.max_redirects:
-                        raise Refusal(Reason.REDIRECT_LOOP, f"after {len(seen)} redirects")
-                    seen.add(where)
-                    async with self._host(parsed.host or ""), self._slots:
-                        if len(seen) == 1:  # the clock starts when a slot is free, not while others are being asked
-                            deadline.reschedule(asyncio.get_running_loop().time() + self._limits.total_s)
-                        answer = await self._ask(parsed)
-                    if isinstance(answer, Answer):
-                        return answer
-                    parsed = answer
+                return await self._follow(parse_url(url), seen, robots, deadline)
         except Refusal as refusal:
-            return Answer(where, reason=refusal.reason, detail=_storable(refusal.detail))
+            return seen.failed(refusal.reason, refusal.detail)
+        except NotNow as later:
+            return seen.failed(later.reason, later.detail, later.after_s)
         except TimeoutError:
-            return Answer(where, reason=Reason.TIMEOUT, detail=f"after {time.monotonic() - started:.1f} s")
+            return seen.failed(Reason.TIMEOUT, f"after {time.monotonic() - started:.1f} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Answer(where, reason=_reason_of(error), detail=_storable(f"{type(error).__name__}: {error}"))
+            return seen.failed(_reason_of(error), f"{type(error).__name__}: {error}")
 
-    async def _ask(self, url: URL) -> Answer | URL:
-        """One request: the answer, or where it is redirected to."""
+    async def _follow(self, url: URL, seen: _Seen, robots: Robots | None, deadline: asyncio.Timeout) -> Answer:
+        """Ask hop by hop until something is no redirect."""
+        hops: set[str] = set()
+        while True:
+            seen.url = str(url)
+            refused = check_url(url, self._allowed)
+            if refused is not None:
+                raise refused
+            if seen.url in hops or len(hops) > self._limits.max_redirects:
+                raise Refusal(Reason.REDIRECT_LOOP, f"after {len(hops)} redirects")
+            hops.add(seen.url)
+            delay_s = await robots.check(url) if robots else 0.0
+            async with self._turns.at((url.host or "").lower()) as host, self._slots:
+                host.crawl_delay_s = delay_s
+                if len(hops) == 1:  # the clock starts when a slot is free, not while others are being asked
+                    deadline.reschedule(asyncio.get_running_loop().time() + self._limits.total_s)
+                answer = await self._ask(url, host, seen)
+            if isinstance(answer, Answer):
+                return answer
+            url = answer
+
+    async def _ask(self, url: URL, host: Host, seen: _Seen) -> Answer | URL:
+        """One request: the answer, or where it is redirected to. The host is told what came of it."""
         target, headers = addressed(url, self._connect_to)
         self.num_requests += 1
-        async with self._session.get(target, headers=headers, allow_redirects=False) as response:
-            return await self._read(url, response)
+        asked_at = time.monotonic()
+        try:
+            response = await self._session.get(target, headers=headers, allow_redirects=False)
+        except (aiohttp.ClientConnectorError, TimeoutError) as error:
+            # A name that does not resolve and a certificate that is not valid say nothing of the host behind.
+            if not isinstance(error, aiohttp.ClientConnectorDNSError | aiohttp.ClientSSLError):
+                host.failed(asked_at, time.monotonic())
+            raise
+        async with response:
+            now = time.monotonic()
+            seen.head(response, now - asked_at)
+            host.answered(asked_at, now, refused=response.status in (429, 503), retry_after_s=seen.retry_after_s)
+            return await self._read(url, response, seen)
 
-    async def _read(self, url: URL, response: aiohttp.ClientResponse) -> Answer | URL:
-        status = response.status
-        if status in (301, 302, 303, 307, 308):
-            location = response.headers.get("Location", "")
-            return url.join(parse_url(location)) if location else _failed(url, Reason.HTTP_ERROR, response)
-        reason = _reason_of_status(status)
+    async def _read(self, url: URL, response: aiohttp.ClientResponse, seen: _Seen) -> Answer | URL:
+        location = response.headers.get("Location", "")
+        if response.status in (301, 302, 303, 307, 308) and location:
+            return url.join(parse_url(location))
+        reason = reason_of_status(response.status)
+        if reason is None and is_opted_out(response.headers.getall("X-Robots-Tag", [])):
+            reason = Reason.OPTED_OUT
         if reason is not None:
-            return _failed(url, reason, response)
-        if _opted_out(response):
-            return _failed(url, Reason.OPTED_OUT, response)
-        data = await self._body(response)
-        return Answer(str(url), data, http_status=status)
+            return seen.failed(reason, f"{response.status} {response.reason or ''}".strip(), seen.retry_after_s)
+        return seen.brought(await self._body(response, seen))
 
-    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
-        cap = self._limits.max_bytes
+    async def _body(self, response: aiohttp.ClientResponse, seen: _Seen) -> bytes:
+        cap = seen.max_bytes
         if (response.content_length or 0) > cap:
             raise Refusal(Reason.TOO_LARGE, f"{response.content_length} bytes, over {cap}")
         started = time.monotonic()
         body = bytearray()
         async for chunk in response.content.iter_any():
             body += chunk
+            seen.received_bytes = len(body)
             if len(body) > cap:
                 raise Refusal(Reason.TOO_LARGE, f"over {cap} bytes")
             elapsed = time.monotonic() - started
             if elapsed > self._limits.grace_s and len(body) < elapsed * self._limits.min_bytes_per_s:
                 raise Refusal(Reason.TOO_SLOW, f"{len(body)} bytes in {elapsed:.1f} s")
         encoding = response.headers.get("Content-Encoding", "identity").lower()
-        return bytes(body) if encoding in ("identity", "") else _inflate(bytes(body), encoding, cap)
+        return bytes(body) if encoding in ("identity", "") else inflate(bytes(body), encoding, cap)
 
-    def _host(self, host: str) -> asyncio.Semaphore:
-        return self._hosts.setdefault(host.lower(), asyncio.Semaphore(self._limits.per_host))
+
+class _Seen:
+    """What was seen so far while one URL is asked for, whatever comes of it."""
+
+    def __init__(self, url: str, max_bytes: int) -> None:
+        self.url = url
+        self.max_bytes = max_bytes
+        self.http_status: int | None = None
+        self.retry_after_s: float | None = None
+        self.first_byte_s: float | None = None
+        self.received_bytes = 0
+        self.address: str | None = None
+
+    def head(self, response: aiohttp.ClientResponse, first_byte_s: float) -> None:
+        """The head of an answer came."""
+        self.http_status = response.status
+        self.retry_after_s = retry_after_s(response.headers.get("Retry-After", ""))
+        self.first_byte_s = first_byte_s
+        self.address = response.peer if isinstance(response, _Response) else None
+
+    def brought(self, data: bytes) -> Answer:
+        """The answer that holds the bytes."""
+        return self._answer(data=data)
+
+    def failed(self, reason: Reason, detail: str, retry_after_s: float | None = None) -> Answer:
+        """The answer that says why there are none."""
+        return self._answer(reason=reason, detail=storable(detail), retry_after_s=retry_after_s)
+
+    def _answer(self, **what: Any) -> Answer:
+        return Answer(
+            self.url,
+            http_status=self.http_status,
+            first_byte_s=self.first_byte_s,
+            received_bytes=self.received_bytes,
+            address=self.address,
+            **what,
+        )
+
+
+class _Response(aiohttp.ClientResponse):
+    """A response that remembers who sent it; a connection is back in the pool once a short body has come."""
+
+    peer: str | None = None
+
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        """Read the head of the answer."""
+        name = connection.transport.get_extra_info("peername") if connection.transport else None
+        self.peer = name[0] if isinstance(name, tuple) else None
+        return await super().start(connection)
 
 
 @asynccontextmanager
@@ -177,57 +268,37 @@ async def open_web(
         contact: a URL or mail address that the User-Agent shows to the hosts asked.
         resolver: looks names up; the system's own if not given. Its answers are judged before anything connects.
     """
-    resolver = resolver or aiohttp.ThreadedResolver()
+    resolver = resolver or SystemResolver()
+    if not connect_to:  # else the only name looked up is the operator's own
+        resolver = GuardedResolver(resolver, allowed, timeout_s=limits.connect_s)
     connector = aiohttp.TCPConnector(
         limit=limits.concurrency,
-        # Under connect_to the only name looked up is the operator's own.
-        resolver=resolver if connect_to else GuardedResolver(resolver, allowed),
+        resolver=resolver,
         ssl=ssl.create_default_context(),
-        ttl_dns_cache=300,
+        use_dns_cache=connect_to is not None,  # the guard remembers, the dead names too
     )
     headers = {
         "User-Agent": f"{USER_AGENT} ({contact})" if contact else USER_AGENT,
         "Accept": "image/*",
         "Accept-Encoding": "identity",
     }
-    async with aiohttp.ClientSession(
-        connector=connector,
-        headers=headers,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_s, sock_read=limits.silence_s),
-        auto_decompress=False,
-        trust_env=False,
-    ) as session:
-        yield WebTransport(session, limits, connect_to=connect_to, allowed=allowed)
-
-
-class GuardedResolver(AbstractResolver):
-    """Hands on only those addresses of a name that may be asked; the connection is made to just these."""
-
-    def __init__(self, inner: AbstractResolver, allowed: tuple[Network, ...]) -> None:
-        self._inner = inner
-        self._allowed = allowed
-
-    async def resolve(
-        self, host: str, port: int = 0, family: AddressFamily = AddressFamily.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """The public addresses of `host`.
-
-        Raises:
-            Refusal: it has addresses, and none of them is public.
-            OSError: it has none.
-        """
-        found = await self._inner.resolve(host, port, family)
-        public = [one for one in found if is_public(ip_address(one["host"].partition("%")[0]), self._allowed)]
-        if not found:
-            raise OSError(None, f"{host} has no address")
-        if not public:
-            raise Refusal(Reason.NOT_PUBLIC, f"{host} resolves to {found[0]['host']}")
-        return public
-
-    async def close(self) -> None:
-        """Close the resolver behind."""
-        await self._inner.close()
+    try:
+        async with aiohttp.ClientSession(
+            connector=connector,
+            headers=headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_s, sock_read=limits.silence_s),
+            auto_decompress=False,
+            trust_env=False,
+            response_class=_Response,
+        ) as session:
+            web = WebTransport(session, limits, connect_to=connect_to, allowed=allowed)
+            try:
+                yield web
+            finally:
+                await web.close()
+    finally:
+        await resolver.close()
 
 
 def addressed(url: URL, connect_to: ConnectTo | None) -> tuple[URL, dict[str, str]]:
@@ -242,31 +313,6 @@ def addressed(url: URL, connect_to: ConnectTo | None) -> tuple[URL, dict[str, st
     port = url.explicit_port
     mapped = url.with_scheme("http").with_host(connect_to.host).with_port(connect_to.port)
     return mapped, {"Host": f"{named}:{port}" if port else named}
-
-
-def _failed(url: URL, reason: Reason, response: aiohttp.ClientResponse) -> Answer:
-    seconds = response.headers.get("Retry-After", "")
-    return Answer(
-        str(url),
-        reason=reason,
-        detail=_storable(f"{response.status} {response.reason or ''}".strip()),
-        http_status=response.status,
-        # The other form of Retry-After, a date, is rare; such a host waits for the ledger's own gap.
-        retry_after_s=float(seconds) if seconds.isdecimal() and len(seconds) < 8 else None,
-    )
-
-
-def _reason_of_status(status: int) -> Reason | None:
-    if status == 200:
-        return None
-    named = {
-        401: Reason.FORBIDDEN,
-        403: Reason.FORBIDDEN,
-        404: Reason.GONE,
-        410: Reason.GONE,
-        429: Reason.RATE_LIMITED,
-    }
-    return named.get(status, Reason.SERVER_ERROR if status >= 500 else Reason.HTTP_ERROR)
 
 
 # From the special to the general: the first that fits gives the reason.
@@ -287,30 +333,3 @@ _REASONS: tuple[tuple[type[BaseException], Reason], ...] = (
 
 def _reason_of(error: BaseException) -> Reason:
     return next((reason for kind, reason in _REASONS if isinstance(error, kind)), Reason.BAD_RESPONSE)
-
-
-def _storable(text: str) -> str:
-    """At most 200 letters that a table can hold: bytes of a host that are not UTF-8 arrive as lone surrogates."""
-    return text[:200].encode("utf-8", "backslashreplace").decode()
-
-
-def _opted_out(response: aiohttp.ClientResponse) -> bool:
-    """Whether the host asks that its pictures not be used for machine learning (X-Robots-Tag: noai, noimageai)."""
-    words = ",".join(response.headers.getall("X-Robots-Tag", [])).replace(":", ",").lower().split(",")
-    return any(word.strip() in ("noai", "noimageai") for word in words)
-
-
-def _inflate(data: bytes, encoding: str, cap: int) -> bytes:
-    """Undo a Content-Encoding that was not asked for, never beyond `cap` bytes."""
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise Refusal(Reason.BAD_RESPONSE, f"Content-Encoding {encoding[:20]!r}")
-    inflater = zlib.decompressobj(wbits=47)
-    try:
-        plain = inflater.decompress(data, cap + 1)
-    except zlib.error as error:
-        raise Refusal(Reason.BAD_RESPONSE, f"{encoding}: {error}") from error
-    if len(plain) > cap:
-        raise Refusal(Reason.TOO_LARGE, f"over {cap} bytes once unpacked")
-    if data and not inflater.eof:
-        raise Refusal(Reason.CUT_SHORT, f"{encoding}: the end is missing")
-    return plain

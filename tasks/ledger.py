@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from storage.errors import LakeError
 from storage.lake import Lake
 from storage.records import ATTEMPTS, Outcome, Reason, Retry
 from storage.tables import read_table
@@ -17,6 +21,33 @@ from storage.tables import read_table
 _SOON = (timedelta(0), timedelta(hours=1), timedelta(days=1), timedelta(days=7))
 _LATER = (timedelta(hours=1), timedelta(days=1), timedelta(days=7))
 
+# Where the picture itself is not there any more. Not: a host that forbids or opts out, a picture that is no good.
+_GONE = (
+    Reason.GONE, Reason.DNS, Reason.CONNECT, Reason.TLS, Reason.TIMEOUT, Reason.TOO_SLOW, Reason.RESET,
+    Reason.CUT_SHORT, Reason.HOST_DOWN, Reason.HOST_BUSY, Reason.RATE_LIMITED, Reason.SERVER_ERROR, Reason.HTTP_ERROR,
+    Reason.REDIRECT_LOOP, Reason.BAD_RESPONSE, Reason.EMPTY, Reason.NOT_AN_IMAGE,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which failed links a retry takes.
+
+    Attributes:
+        reasons: only those that failed for one of these; empty for all.
+        hosts: only those on one of these hosts, in lower case; empty for all.
+        ignore_gaps: also those whose next try is still to come. What has none stays as it is.
+        archive: instead, those that are gone for good and may lie in a web archive.
+    """
+
+    reasons: tuple[Reason, ...] = ()
+    hosts: tuple[str, ...] = ()
+    ignore_gaps: bool = False
+    archive: bool = False
+
+    # What `chosen` looks at, and what a further round needs.
+    columns = ("key", "url", "outcome", "reason", "tries", "round", "next_try", "via")
+
 
 def image_stems(lake: Lake, source: str) -> list[str]:
     """The committed shards of images of a source, in order."""
@@ -25,14 +56,27 @@ def image_stems(lake: Lake, source: str) -> list[str]:
 
 
 def read_ledger(lake: Lake, source: str, columns: list[str] | None = None) -> pa.Table:
-    """The newest attempt per key (`records.ATTEMPTS`, or some columns of it)."""
+    """The newest attempt per key (`records.ATTEMPTS`, or some columns of it); what an older index lacks is null."""
     wanted = columns or ATTEMPTS.names
     needed = list(dict.fromkeys([*wanted, "key", "round"]))
-    tables = [read_table(lake, f"{lake.images(source, stem)}.parquet", needed) for stem in image_stems(lake, source)]
+    tables = [_read_index(lake, f"{lake.images(source, stem)}.parquet", needed) for stem in image_stems(lake, source)]
     if not tables:
         return pa.schema([ATTEMPTS.field(name) for name in wanted]).empty_table()
     attempts = pa.concat_tables(tables).unify_dictionaries()
     return newest(attempts).select(wanted)
+
+
+def _read_index(lake: Lake, path: str, columns: list[str]) -> pa.Table:
+    try:
+        with lake.open(path) as file:
+            names = pq.read_schema(file).names
+    except (OSError, pa.ArrowInvalid) as error:
+        raise LakeError(f"{lake.url}/{path} cannot be read: {error}") from error
+    table = read_table(lake, path, [name for name in columns if name in names])
+    for name in columns:
+        if name not in names:
+            table = table.append_column(ATTEMPTS.field(name), pa.nulls(len(table), ATTEMPTS.field(name).type))
+    return table.select(columns)
 
 
 def newest(attempts: pa.Table) -> pa.Table:
@@ -55,6 +99,44 @@ def due(ledger: pa.Table, now: datetime) -> pa.Table:
     )
 
 
+def chosen(ledger: pa.Table, choice: Choice, now: datetime) -> pa.Table:
+    """The rows of a retry.
+
+    Args:
+        ledger: with at least the columns `Choice.columns`.
+    """
+    if choice.archive:
+        rows = _gone_for_good(ledger)
+    elif choice.ignore_gaps:
+        rows = ledger.filter(pc.is_valid(ledger["next_try"]))
+    else:
+        rows = due(ledger, now)
+    if choice.reasons:
+        rows = rows.filter(_is_one_of(rows["reason"], choice.reasons))
+    if choice.hosts:
+        rows = rows.filter(_is_one_of(host_of(rows["url"]), choice.hosts))
+    return rows
+
+
+def _gone_for_good(ledger: pa.Table) -> pa.Table:
+    """The rows that no further round asks for, whose picture is not there any more. What an archive did not have
+    either is not asked of it again, what it failed to give is.
+    """
+    gone = ledger.filter(pc.and_(pc.is_null(ledger["next_try"]), _is_one_of(ledger["reason"], _GONE)))
+    passing = [reason for reason in _GONE if reason.retry is not Retry.NEVER]
+    return gone.filter(pc.or_(pc.is_null(gone["via"]), _is_one_of(gone["reason"], passing)))
+
+
+def _is_one_of(column: pa.ChunkedArray, words: Iterable[str]) -> pa.ChunkedArray:
+    return pc.is_in(column.cast(pa.string()), value_set=pa.array([str(word) for word in words]))
+
+
+def host_of(urls: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The host of each URL in lower case, without user and port; empty where it has none."""
+    found = pc.extract_regex(urls, r"^[^/]*//(?:[^/?#@]*@)?(?P<host>\[[^\]/]*\]|[^/?#:]*)")
+    return pc.utf8_lower(pc.fill_null(pc.struct_field(found, "host"), ""))
+
+
 def pending_new(candidates: pa.Table, ledger: pa.Table) -> pa.Table:
     """What a first round asks for: key, url, unit, tries and round of the candidates nobody has asked for yet."""
     new = unknown(candidates, ledger)
@@ -63,8 +145,12 @@ def pending_new(candidates: pa.Table, ledger: pa.Table) -> pa.Table:
 
 
 def pending_due(candidates: pa.Table, ledger: pa.Table, now: datetime) -> pa.Table:
-    """What a further round asks for: key, url, unit, tries and round of the candidates whose next try has come."""
-    ready = due(ledger, now)
+    """What a further round asks for: `pending_again` of the candidates whose next try has come."""
+    return pending_again(candidates, due(ledger, now))
+
+
+def pending_again(candidates: pa.Table, ready: pa.Table) -> pa.Table:
+    """Key, url, unit, tries and round of the candidates that have a row in `ready`."""
     rows = pc.index_in(candidates["key"], value_set=ready["key"].combine_chunks())
     again = candidates.filter(pc.is_valid(rows))
     rows = rows.drop_null()

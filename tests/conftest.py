@@ -2,6 +2,8 @@
 
 import os
 
+from tests import fuzzing  # noqa: F401 - registers its profile
+
 # Before torch is imported: idle threads that spin make two busy cores twice as slow.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Nothing outside this machine is told that tests are run.

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import tarfile
 import time
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,22 @@ def test_members_are_read_by_any_tar_reader(lake):
         found = {info.name: tar.extractfile(info).read() for info in tar}
 
     assert found == MEMBERS
+
+
+@pytest.mark.parametrize("num", [0, 1, 19, 20, 50])
+def test_a_shard_is_the_tar_that_tarfile_writes(lake, num):
+    members = {f"{n:032x}.jpeg": os.urandom([0, 1, 511, 512, 513][n % 5]) for n in range(num)}
+    file = BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, BytesIO(data))
+    with create_shard(lake, "a.tar") as shard:
+        for name, data in members.items():
+            shard.add(name, data)
+
+    assert lake.read("a.tar") == file.getvalue()
 
 
 def test_members_are_read_by_webdataset(lake):

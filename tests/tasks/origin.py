@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from tasks.http import Answer, ConnectTo, FetchLimits, open_web
+from tasks.answers import Answer
+from tasks.http import ConnectTo, FetchLimits, open_web
 
 Play = Callable[[asyncio.StreamWriter], Awaitable[None]]
-QUICK = FetchLimits(connect_s=0.5, silence_s=0.3, total_s=2, grace_s=0.3, max_bytes=100_000)
+QUICK = FetchLimits(connect_s=0.5, silence_s=0.3, total_s=2, grace_s=0.3, max_bytes=100_000, per_host_per_s=1000)
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
 

@@ -19,8 +19,9 @@ from storage.records import CANDIDATES, Attempt, Outcome, Reason, bytes_digest, 
 from storage.shards import read_member
 from storage.tables import rows_to_table, write_table
 from tasks import fetch
+from tasks.answers import Answer
 from tasks.fetch import fetch_unit, to_pending
-from tasks.http import Answer, open_web
+from tasks.http import open_web
 from tasks.ledger import image_stems, pending_due, pending_new, read_ledger
 from tasks.validate import ImageLimits
 from tests.tasks.origin import QUICK, Origin, Play, playing, response, serving
@@ -191,6 +192,27 @@ async def test_a_short_retry_after_is_waited_for(lake: Lake) -> None:
     assert rows(lake)["x"]["latency_s"] >= 1
 
 
+async def test_a_link_that_waits_for_its_second_try_lends_its_place_to_others(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "_PAUSE_S", 1.0)
+    replies = pictures(4) | {"/later": response(status="500 No")}
+    async with serving(Origin(replies)) as origin:
+        await first_round(lake, origin, ["later", *range(4)], in_flight=1)
+    assert origin.targets == ["/later", "/0", "/1", "/2", "/3", "/later"]
+    assert origin.most_open == 1
+
+
+async def test_only_so_many_lend_their_place_at_a_time(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "_MOST_PAUSED", 1)
+    monkeypatch.setattr(fetch, "_PAUSE_S", 0.3)
+    async with serving(Origin({f"/{n}": response(status="500 No") for n in range(3)})) as origin:
+        await first_round(lake, origin, range(3), in_flight=1)
+    assert origin.targets[:3] == ["/0", "/1", "/1"] or origin.targets[:4] == ["/0", "/1", "/0", "/1"]
+    assert len(origin.targets) == 6
+    assert {row["tries"] for row in rows(lake).values()} == {2}
+
+
 async def test_a_long_retry_after_is_left_to_a_later_round(lake: Lake) -> None:
     async with playing(response(b"", "Retry-After: 7200", status="503 Later")) as origin:
         await first_round(lake, origin, ["x"])
@@ -219,7 +241,7 @@ async def test_a_further_round_asks_for_what_is_due_and_numbers_its_shards_on(la
 
 async def test_units_do_not_disturb_each_others_numbers(lake: Lake) -> None:
     async with serving(Origin(pictures(2))) as origin, open_web(QUICK, connect_to=origin.address) as web:
-        pending = to_pending(pending_new(candidates(range(2)), read_ledger(lake, SOURCE)))
+        pending = list(to_pending(pending_new(candidates(range(2)), read_ledger(lake, SOURCE))))
         await fetch_unit(lake, SOURCE, 12, pending[:1], web)
         await fetch_unit(lake, SOURCE, 2, pending[1:], web)
     assert image_stems(lake, SOURCE) == ["0002-0000-one", "0012-0000-one"]
@@ -321,8 +343,8 @@ async def test_two_runs_at_a_time_on_one_unit_never_write_the_same_shard(
     tokens = iter("ab")
     monkeypatch.setattr(fetch.secrets, "token_hex", lambda _: next(tokens))
     async with serving(Origin(pictures(4))) as origin, open_web(QUICK, connect_to=origin.address) as web:
-        pending = to_pending(pending_new(candidates(range(4)), read_ledger(lake, SOURCE)))
-        await asyncio.gather(*(fetch_unit(lake, SOURCE, UNIT, pending, web) for _ in range(2)))
+        pending = pending_new(candidates(range(4)), read_ledger(lake, SOURCE))
+        await asyncio.gather(*(fetch_unit(lake, SOURCE, UNIT, to_pending(pending), web) for _ in range(2)))
 
     assert image_stems(lake, SOURCE) == ["0003-0000-a", "0003-0000-b"]
     for row in read_ledger(lake, SOURCE).to_pylist():

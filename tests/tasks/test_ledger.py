@@ -5,12 +5,16 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
+from storage.errors import LakeError
 from storage.lake import Lake
 from storage.records import ATTEMPTS, CANDIDATES, Reason, Retry, url_key
 from storage.tables import rows_to_table, write_table
 from tasks.ledger import (
+    Choice,
     accepted,
+    chosen,
     due,
+    host_of,
     image_stems,
     newest,
     next_try,
@@ -159,6 +163,88 @@ def test_a_server_that_asks_for_more_time_gets_it():
     assert next_try(Reason.RATE_LIMITED, 2, NOW, retry_after_s=120) == NOW + HOUR
     assert next_try(Reason.RATE_LIMITED, 5, NOW, retry_after_s=120) is None
     assert next_try(Reason.GONE, 1, NOW, retry_after_s=120) is None
+
+
+def test_an_index_written_before_a_column_was_thought_of_has_nulls_there(tmp_path):
+    lake = Lake(tmp_path)
+    old = attempts(attempt(A, Reason.GONE)).drop_columns(["first_byte_s", "received_bytes", "address", "via"])
+    write_table(lake, "images/made/0000-0.parquet", old)
+    write_table(lake, "images/made/0000-1.parquet", attempts(attempt(B, via="archive", received_bytes=7)))
+    ledger = read_ledger(lake, "made")
+
+    assert ledger.schema.names == ATTEMPTS.names
+    assert [(row["url"], row["received_bytes"], row["via"]) for row in ledger.to_pylist()] == [
+        (A, None, None),
+        (B, 7, "archive"),
+    ]
+    assert read_ledger(lake, "made", ["via"])["via"].to_pylist() == [None, "archive"]
+
+
+def test_an_index_that_is_none_is_told(tmp_path):
+    lake = Lake(tmp_path)
+    lake.write("images/made/0000-0.parquet", b"no parquet")
+
+    with pytest.raises(LakeError, match="cannot be read"):
+        read_ledger(lake, "made")
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://A.Example/1", "a.example"),
+        ("https://a.example:8080", "a.example"),
+        ("http://me:pw@a.example:80/x@y", "a.example"),
+        ("http://a.example?x=//b/", "a.example"),
+        ("http://[2606::1]:81/x", "[2606::1]"),
+        ("Ada/1.jpg", ""),
+        ("//a.example/1", "a.example"),
+    ],
+)
+def test_the_host_of_a_url_is_its_name_alone(url, host):
+    assert host_of(pa.chunked_array([[url]])).to_pylist() == [host]
+
+
+FAILED = [
+    attempt(A, Reason.DNS, next_try=NOW - HOUR),
+    attempt(B, Reason.TIMEOUT, next_try=NOW),
+    attempt(C, Reason.TIMEOUT, next_try=NOW + DAY),
+    attempt(D, Reason.GONE),
+    attempt("http://e.example/1", Reason.TIMEOUT, round=4),
+    attempt("http://f.example/1", Reason.OPTED_OUT),
+    attempt("http://g.example/1", Reason.BROKEN_IMAGE),
+    attempt("http://h.example/1"),
+]
+
+
+@pytest.mark.parametrize(
+    ("choice", "taken"),
+    [
+        (Choice(), "ab"),
+        (Choice(ignore_gaps=True), "abc"),
+        (Choice(reasons=(Reason.TIMEOUT,)), "b"),
+        (Choice(reasons=(Reason.TIMEOUT, Reason.GONE), ignore_gaps=True), "bc"),
+        (Choice(hosts=("a.example", "c.example")), "a"),
+        (Choice(hosts=("a.example", "c.example"), ignore_gaps=True), "ac"),
+        (Choice(reasons=(Reason.GONE,), ignore_gaps=True), ""),
+        (Choice(archive=True), "de"),
+        (Choice(archive=True, reasons=(Reason.GONE,)), "d"),
+    ],
+)
+def test_a_retry_takes_what_is_due_narrowed_or_hurried_and_never_what_no_try_is_due_for(choice, taken):
+    rows = chosen(attempts(*FAILED).select(list(Choice.columns)), choice, NOW)
+
+    assert urls(rows) == [f"http://{name}.example/1" for name in taken]
+
+
+def test_what_an_archive_does_not_have_is_not_asked_of_it_again_but_what_it_failed_to_give_is():
+    ledger = attempts(
+        attempt(A, Reason.GONE, round=2, via="archive"),
+        attempt(B, Reason.SERVER_ERROR, round=2, via="archive"),
+        attempt(C, round=2, via="archive"),
+    )
+
+    assert urls(chosen(ledger, Choice(archive=True), NOW)) == [B]
+    assert len(chosen(ledger, Choice(ignore_gaps=True), NOW)) == 0
 
 
 def test_accepted_are_the_rows_with_a_picture():

@@ -14,6 +14,7 @@ from PIL import Image
 
 from storage.records import ImageFacts, Reason, bytes_digest
 from tasks.validate import ImageLimits, Invalid, difference_hash, sniff, validate
+from tests.fuzzing import examples
 
 
 def picture(seed: int = 0, width: int = 320, height: int = 240) -> Image.Image:
@@ -246,8 +247,8 @@ def test_any_bytes_are_facts_or_a_reason(data: bytes) -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
 @given(st.sampled_from(sorted(FORMATS)), st.data())
-@settings(max_examples=300, deadline=None)
-def test_a_damaged_picture_is_facts_or_a_reason(name: str, data: st.DataObject) -> None:
+@settings(max_examples=examples(300), deadline=None)
+def test_any_damaged_picture_is_facts_or_a_reason(name: str, data: st.DataObject) -> None:
     damaged = bytearray(FORMATS[name][1])
     # Headers are short and decide most, so they are hit more often than the pixels.
     for _ in range(data.draw(st.integers(1, 6))):

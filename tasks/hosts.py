@@ -1,0 +1,174 @@
+"""How much may be asked of one host now: decided from what it answered before. No clock, no sockets; times are passed.
+
+A host is trusted with a *window* of requests at a time. Good answers widen it step by step, a refusal (429, 503,
+Retry-After) or rising latency halves it: additive increase, multiplicative decrease, as TCP shares a line (Chiu and
+Jain, 1989). Below 1 the window is a rate: one request at a time, and 1/window - 1 seconds between two of them.
+A host that does not answer at all, several times in a row, is *down*: its links are turned away without a request,
+but for one probe after a while.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from storage.records import Reason
+
+# One request every 31 s: the slowest a host is asked without its naming a time itself.
+_LEAST_WINDOW = 1 / 32
+# Ten good answers widen the window by one; twenty, where it was two; and so on.
+_STEP = 0.1
+# Latency rises if its average is so many times the host's own best and worse than that by so much: a new connection
+# alone costs three round trips where a kept one costs one.
+_SLOW_RATIO, _SLOW_S = 3.0, 0.5
+_NEWEST_SHARE = 0.2
+# The best latency is forgotten by 1% an answer, so that a host that has become slower for good is not held to it.
+_FORGET = 1.01
+
+
+@dataclass(frozen=True, slots=True)
+class HostRules:
+    """What any one host may be asked at most, and when it is left alone."""
+
+    most_at_once: int = 4
+    most_per_s: float = 20.0
+    # A link that would wait longer for its turn at a slowed host is left to a later round.
+    longest_wait_s: float = 60.0
+    failures_to_break: int = 5
+    # Until the first probe; doubled by each probe that fails, up to the second number.
+    broken_s: float = 60.0
+    longest_broken_s: float = 3600.0
+
+
+class NotNow(Exception):
+    """A host must not be asked now; `after_s` seconds from now it may be."""
+
+    def __init__(self, reason: Reason, detail: str, after_s: float) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+        self.after_s = after_s
+
+
+class Host:
+    """What is known of one host. Times are seconds of one monotonic clock.
+
+    Attributes:
+        window: how many requests at a time it is trusted with.
+        num_active: how many are under way.
+        crawl_delay_s: the least time between two requests that its robots.txt asks for.
+    """
+
+    __slots__ = (
+        "_best_s", "_broken_at", "_broken_s", "_free_at", "_latency_s", "_num_failures", "_rules", "_slowed_at",
+        "crawl_delay_s", "num_active", "window",
+    )  # fmt: skip
+
+    def __init__(self, rules: HostRules = HostRules()) -> None:
+        self._rules = rules
+        self.window = float(rules.most_at_once)
+        self.num_active = 0
+        self.crawl_delay_s = 0.0
+        self._free_at = -math.inf
+        self._slowed_at = -math.inf
+        self._num_failures = 0
+        self._broken_at = -math.inf
+        self._broken_s = 0.0
+        self._latency_s = self._best_s = math.nan
+
+    @property
+    def gap_s(self) -> float:
+        """The least time between the starts of two requests."""
+        slowed_s = 1 / self.window - 1 if self.window < 1 else 0.0
+        return max(1 / self._rules.most_per_s, self.crawl_delay_s, slowed_s)
+
+    @property
+    def is_slowed(self) -> bool:
+        """Whether it gets less than any host at its best."""
+        return self.window < self._rules.most_at_once
+
+    @property
+    def is_down(self) -> bool:
+        """Whether it is held for down: nothing has been heard of it since it broke."""
+        return self._broken_s > 0
+
+    # -- before a request --
+
+    def check(self, now: float, num_waiting: int = 0) -> None:
+        """Turn a link away at once, rather than let it wait in vain.
+
+        Args:
+            num_waiting: how many links stand in line before this one.
+
+        Raises:
+            NotNow: the host is down (and no probe is due), or a turn would come after more than `longest_wait_s`.
+        """
+        down_s = self._broken_at + self._broken_s - now
+        if self.is_down and down_s > 0:
+            failures = f"{self._num_failures} failures in a row"
+            raise NotNow(Reason.HOST_DOWN, f"{failures}; not asked again for {down_s:.0f} s", down_s)
+        wait_s = max(self._free_at - now, 0.0) + num_waiting * self.gap_s
+        if wait_s > self._rules.longest_wait_s:
+            raise NotNow(Reason.HOST_BUSY, f"the host wants a pause: a turn would come in {wait_s:.0f} s", wait_s)
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until a request may start: 0 for now, infinity if one under way has to end first."""
+        if self.num_active >= max(int(self.window), 1):
+            return math.inf
+        return max(self._free_at - now, 0.0)
+
+    def start(self, now: float) -> None:
+        """A request starts. At a host that is down it is the probe: until it is answered, the others stay away."""
+        self.num_active += 1
+        self._free_at = max(self._free_at, now) + self.gap_s
+        if self.is_down:
+            self._broken_at = now
+
+    # -- after it --
+
+    def end(self) -> None:
+        """A request ended, however it did."""
+        self.num_active -= 1
+
+    def answered(
+        self, asked_at: float, now: float, *, refused: bool = False, retry_after_s: float | None = None
+    ) -> None:
+        """The head of an answer came.
+
+        Args:
+            asked_at: when the request was sent.
+            refused: the host said that it is asked too much (429, 503).
+            retry_after_s: how long it wants to be left alone.
+        """
+        if self.is_down:
+            self.window = 1.0
+        self._num_failures, self._broken_s = 0, 0.0
+        if refused:
+            self._slow_down(asked_at, now, _LEAST_WINDOW)
+            self._free_at = max(self._free_at, now + max(retry_after_s or 0.0, self.gap_s))
+        elif self._is_latency_rising(now - asked_at):
+            self._slow_down(asked_at, now, 1.0)
+        else:
+            self.window = min(self.window + _STEP / max(self.window, 1.0), float(self._rules.most_at_once))
+
+    def failed(self, asked_at: float, now: float) -> None:
+        """No connection, or no first byte in time."""
+        if asked_at < self._broken_at:
+            return  # asked before it was known to be down: tells nothing new
+        self._num_failures += 1
+        if self._num_failures >= self._rules.failures_to_break:
+            self._broken_s = min(max(2 * self._broken_s, self._rules.broken_s), self._rules.longest_broken_s)
+            self._broken_at = now
+
+    def _slow_down(self, asked_at: float, now: float, least: float) -> None:
+        """Halve the window; once only for all requests that were under way together."""
+        if asked_at >= self._slowed_at and self.window > least:
+            self._slowed_at = now
+            self.window = max(self.window / 2, least)
+
+    def _is_latency_rising(self, latency_s: float) -> bool:
+        if math.isnan(self._best_s):
+            self._best_s = self._latency_s = latency_s
+        self._best_s = min(latency_s, self._best_s * _FORGET)
+        self._latency_s += _NEWEST_SHARE * (latency_s - self._latency_s)
+        return self._latency_s > max(_SLOW_RATIO * self._best_s, self._best_s + _SLOW_S)

@@ -1,0 +1,68 @@
+"""What a look-up found is remembered for a while, and asked for once however many want it at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
+
+# Names, or the rules of robots.txt: about 1 KB each.
+_MAX_SIZE = 10_000
+
+
+class Memo(Generic[Value]):
+    """The answers of `find`, which gives a value and the seconds it holds for, and never raises.
+
+    Args:
+        max_size: of the values remembered, those unused for longest are dropped.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[str], Awaitable[tuple[Value, float]]],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        max_size: int = _MAX_SIZE,
+    ) -> None:
+        self._find = find
+        self._clock = clock
+        self._max_size = max_size
+        self._known: OrderedDict[str, tuple[Value, float]] = OrderedDict()
+        self._running: dict[str, asyncio.Task[Value]] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    async def get(self, key: str) -> Value:
+        """The value of `key`, remembered or looked up."""
+        value, until = self._known.get(key, (None, 0.0))
+        if value is not None and until > self._clock():
+            self._known.move_to_end(key)
+            return value
+        task = self._running.get(key)
+        if task is None:
+            task = self._running[key] = asyncio.create_task(self._look_up(key))
+        # Who gives up leaves the look-up to the others.
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """Stop what is still being looked up."""
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _look_up(self, key: str) -> Value:
+        try:
+            value, holds_s = await self._find(key)
+        finally:
+            del self._running[key]
+        self._known[key] = value, self._clock() + holds_s
+        self._known.move_to_end(key)
+        if len(self._known) > self._max_size:
+            self._known.popitem(last=False)
+        return value

@@ -1,0 +1,13 @@
+"""How many made-up inputs a test is given: few by default, 2000 with `pytest --hypothesis-profile=fuzz -k test_any_`.
+
+Eight tests take malformed lines, URLs, headers, bodies, rules and pictures, so that is 16,000.
+"""
+
+from hypothesis import settings
+
+settings.register_profile("fuzz", max_examples=2000, deadline=None, print_blob=True)
+
+
+def examples(num: int) -> int:
+    """`num`, or more where the profile in force says so."""
+    return max(num, settings().max_examples)
