@@ -21,9 +21,9 @@ from flows import show
 from flows.settings import choose_log, load_settings, tame_libraries
 from storage.errors import FacemillError, UsageError
 from storage.lake import Lake
-from tasks.archive import checked_template
 from tasks.crops import METHOD_CHOICES
-from tasks.http import ConnectTo
+from tasks.web.archive import checked_template
+from tasks.web.http import ConnectTo
 
 # The flows import Prefect, which takes two seconds: only the commands that run one import them.
 

@@ -22,14 +22,14 @@ from storage.errors import UsageError
 from storage.lake import Lake
 from storage.records import Attempt
 from storage.tables import read_table, stamp, write_table
-from tasks.archive import ArchiveTransport
 from tasks.fetch import Transport
 from tasks.folder import FolderTransport
-from tasks.http import ConnectTo, open_web
 from tasks.ledger import accepted, pending_new, read_ledger
 from tasks.plan import plan
 from tasks.prefect_tasks import fetch_task, links_task
 from tasks.sources import source_named
+from tasks.web.archive import ArchiveTransport
+from tasks.web.http import ConnectTo, open_web
 
 SourceName = Literal["vggface1", "vggface2", "synthetic"]
 

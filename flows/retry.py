@@ -10,7 +10,7 @@ from flows.ingest import SourceName, fetch_pending
 from flows.made_world import web_for
 from flows.status import due_for, retry_choice
 from storage.lake import Lake
-from tasks.http import ConnectTo
+from tasks.web.http import ConnectTo
 
 
 @flow(name="retry", flow_run_name="retry {source}", persist_result=False)

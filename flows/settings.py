@@ -10,9 +10,9 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from storage.errors import UsageError
-from tasks.addresses import Network
 from tasks.detect import DetectorSettings
-from tasks.http import FetchLimits
+from tasks.web.addresses import Network
+from tasks.web.http import FetchLimits
 
 Device = Literal["auto", "cpu", "cuda"]
 LogStyle = Literal["bar", "json"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from storage.records import Attempt, Outcome
-from tasks.turns import HostCounts
+from tasks.web.turns import HostCounts
 
 _NUM_SHOWN = 3
 

@@ -21,9 +21,9 @@ from storage.lake import Lake
 from storage.records import ATTEMPTS, Attempt, Candidate, ImageFacts, Outcome, Retry
 from storage.shards import ShardWriter, create_shard
 from storage.tables import rows_to_table, write_table
-from tasks.answers import Answer
 from tasks.ledger import image_stems, next_try
 from tasks.validate import ImageLimits, Invalid, validate
+from tasks.web.answers import Answer
 
 ATTEMPTS_PER_SHARD = 500
 # The one retry in the same run waits this long, or as long as Retry-After says, up to the second number.

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from storage.errors import SourceError
 from storage.records import Reason
-from tasks.answers import Answer
 from tasks.sources.vggface2 import read_picture
+from tasks.web.answers import Answer
 
 
 class FolderTransport:

@@ -22,9 +22,9 @@ from yarl import URL
 from storage.errors import SourceError
 from storage.lake import Lake
 from storage.tables import read_stamp, read_table, stamp, table_digest, write_table
-from tasks.http import USER_AGENT, ConnectTo
-from tasks.link_server import Etags, LinkLimits, LinkServer, identities_below, open_link_server
 from tasks.sources.source import IdentityLines, Source, SourceLines, assembled, renewed
+from tasks.web.http import USER_AGENT, ConnectTo
+from tasks.web.link_server import Etags, LinkLimits, LinkServer, identities_below, open_link_server
 
 # Raised when a link file would be read otherwise than before, so that unchanged files are read again.
 _RULES = 1

@@ -25,13 +25,13 @@ from tasks.crops import CropSettings
 from tasks.detect import DetectorSettings, detect_shard, is_detected
 from tasks.fetch import Transport, fetch_unit, to_pending
 from tasks.funnel import count_fates
-from tasks.http import ConnectTo
 from tasks.ledger import read_ledger, still_pending
 from tasks.links import LinksSummary, collect_links
 from tasks.publish import Publication, Published, collect_samples, publish
 from tasks.select import SelectRules, select
 from tasks.sources import source_named
 from tasks.split import SplitRules
+from tasks.web.http import ConnectTo
 
 
 def worth_retrying(task: Any, run: Any, state: State[Any]) -> bool:

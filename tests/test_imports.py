@@ -24,7 +24,7 @@ HOMES = {
     "torch": ["model/**/*.py", "tasks/detect.py"],
     "torchvision": ["model/**/*.py", "tasks/detect.py"],
     "facenet_pytorch": ["tasks/detect.py"],
-    "aiohttp": ["tasks/http.py", "tasks/names.py", "tasks/link*.py", "tasks/sources/synthetic/*.py"],
+    "aiohttp": ["tasks/web/*.py", "tasks/sources/synthetic/*.py"],
     "prefect": ["flows/**/*.py", "tasks/prefect_tasks.py"],
 }
 

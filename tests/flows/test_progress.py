@@ -11,7 +11,7 @@ from prefect.client.orchestration import get_client
 from flows.progress import Track, track
 from flows.tally import Tally
 from storage.records import Attempt, Outcome, Reason
-from tasks.turns import HostCounts
+from tasks.web.turns import HostCounts
 
 
 def tally(*reasons: Reason | None) -> Tally:

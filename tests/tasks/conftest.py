@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tasks.addresses import literal_address
+from tasks.web.addresses import literal_address
 
 
 @pytest.fixture(autouse=True)

@@ -19,12 +19,12 @@ from storage.records import CANDIDATES, Attempt, Outcome, Reason, bytes_digest, 
 from storage.shards import read_member
 from storage.tables import rows_to_table, write_table
 from tasks import fetch
-from tasks.answers import Answer
 from tasks.fetch import fetch_unit, to_pending
-from tasks.http import open_web
 from tasks.ledger import image_stems, pending_due, pending_new, read_ledger
 from tasks.validate import ImageLimits
-from tests.tasks.origin import QUICK, Origin, Play, playing, response, serving
+from tasks.web.answers import Answer
+from tasks.web.http import open_web
+from tests.tasks.web.origin import QUICK, Origin, Play, playing, response, serving
 
 SOURCE, UNIT = "made", 3
 

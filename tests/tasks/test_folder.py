@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from storage.records import Reason
-from tasks.answers import Answer
 from tasks.folder import FolderTransport
+from tasks.web.answers import Answer
 
 
 @pytest.fixture

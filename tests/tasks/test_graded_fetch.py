@@ -15,13 +15,13 @@ import pytest
 from storage.lake import Lake
 from storage.tables import read_table
 from tasks.fetch import LONGEST_PAUSE_S, fetch_unit, to_pending
-from tasks.http import ConnectTo, FetchLimits, open_web
 from tasks.ledger import Choice, accepted, chosen, pending_again, pending_new, read_ledger
 from tasks.links import collect_links
 from tasks.plan import plan
 from tasks.sources import source_named
 from tasks.sources.synthetic.origin import Origin
 from tasks.sources.synthetic.world import make_world
+from tasks.web.http import ConnectTo, FetchLimits, open_web
 from tests.flows.grading import linked_urls, read_truth
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ from storage.lake import Lake
 from storage.tables import read_table
 from tasks.links import collect_links
 from tasks.sources import SOURCES
-from tests.tasks.link_host import FAST, archive, below_links, index, links, rows, serving, written
+from tests.tasks.web.link_host import FAST, archive, below_links, index, links, rows, serving, written
 
 VGG = SOURCES["vggface1"]
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tasks.memo import Memo
+from tasks.web.memo import Memo
 
 
 class Finder:

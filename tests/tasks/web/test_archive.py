@@ -4,9 +4,9 @@ import pytest
 
 from storage.errors import UsageError
 from storage.records import Reason
-from tasks.archive import ArchiveTransport
-from tasks.http import open_web
-from tests.tasks.origin import QUICK, Origin, redirect, response, serving
+from tasks.web.archive import ArchiveTransport
+from tasks.web.http import open_web
+from tests.tasks.web.origin import QUICK, Origin, redirect, response, serving
 
 TEMPLATE = "http://archive.example/web/2014id_/{url}"
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from storage.records import Reason
-from tasks import turns
-from tasks.hosts import HostRules, NotNow
-from tasks.turns import HostCounts, Turns
+from tasks.web import turns
+from tasks.web.hosts import HostRules, NotNow
+from tasks.web.turns import HostCounts, Turns
 
 FAST = HostRules(most_at_once=2, most_per_s=10_000, failures_to_break=3)
 

@@ -8,10 +8,10 @@ import pytest
 from aiohttp.abc import ResolveResult
 
 from storage.records import Reason
-from tasks import memo
-from tasks.addresses import Refusal
-from tasks.names import GuardedResolver, SystemResolver
-from tests.tasks.origin import Told
+from tasks.web import memo
+from tasks.web.addresses import Refusal
+from tasks.web.names import GuardedResolver, SystemResolver
+from tests.tasks.web.origin import Told
 
 PUBLIC = "93.184.216.34"
 

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 
 from storage.errors import UsageError
 from storage.records import Reason
-from tasks.addresses import parse_url
-from tasks.answers import Answer
-from tasks.http import ConnectTo, FetchLimits, addressed, open_web
+from tasks.web.addresses import parse_url
+from tasks.web.answers import Answer
+from tasks.web.http import ConnectTo, FetchLimits, addressed, open_web
 from tests.fuzzing import examples
-from tests.tasks.origin import (
+from tests.tasks.web.origin import (
     NOT_FOUND,
     QUICK,
     Origin,

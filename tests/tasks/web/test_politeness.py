@@ -8,10 +8,10 @@ from collections import Counter
 from dataclasses import replace
 
 from storage.records import Reason
-from tasks.http import open_web
-from tasks.turns import HostCounts
-from tests.tasks.origin import QUICK, Origin, Play, Told, hang, playing, response, serving
-from tests.tasks.test_http import LOOPBACK
+from tasks.web.http import open_web
+from tasks.web.turns import HostCounts
+from tests.tasks.web.origin import QUICK, Origin, Play, Told, hang, playing, response, serving
+from tests.tasks.web.test_http import LOOPBACK
 
 PICTURE = response(b"picture")
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.records import Reason
-from tasks.hosts import Host, HostRules, NotNow
+from tasks.web.hosts import Host, HostRules, NotNow
 
 RULES = HostRules(most_at_once=4, most_per_s=1000, failures_to_break=3, broken_s=60, longest_broken_s=200)
 

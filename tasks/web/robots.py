@@ -9,9 +9,9 @@ from urllib.robotparser import RobotFileParser
 from yarl import URL
 
 from storage.records import Reason
-from tasks.addresses import Refusal
-from tasks.answers import Answer, storable
-from tasks.memo import Memo
+from tasks.web.addresses import Refusal
+from tasks.web.answers import Answer, storable
+from tasks.web.memo import Memo
 
 # RFC 9309, 2.5: at least 500 KiB are read, and rules are kept for a day at most.
 MAX_BYTES = 512_000

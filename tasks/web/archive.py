@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from storage.errors import UsageError
-from tasks.answers import Answer
+from tasks.web.answers import Answer
 
 VIA = "archive"
 _PLACE = "{url}"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from storage.records import Reason
-from tasks.addresses import Refusal, check_url, is_public, literal_address, parse_url
+from tasks.web.addresses import Refusal, check_url, is_public, literal_address, parse_url
 
 LOOPBACK_AND_PRIVATE = (
     "127.0.0.1", "127.1", "127.0.1", "127.255.255.254", "2130706433", "0x7f000001", "0x7f.0.0.1", "0x7F.1",

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
 from storage.records import Reason
-from tasks.hosts import Host, HostRules, NotNow
+from tasks.web.hosts import Host, HostRules, NotNow
 
 # A link waits no longer for its turn at a host that answers, but slowly: 128 links in line at a host that takes 2 s a
 # picture, four at a time, need 64 s.

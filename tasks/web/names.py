@@ -17,8 +17,8 @@ from typing import NamedTuple
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from storage.records import Reason
-from tasks.addresses import Network, Refusal, is_public
-from tasks.memo import Memo
+from tasks.web.addresses import Network, Refusal, is_public
+from tasks.web.memo import Memo
 
 _FOUND_S = 300.0
 _DEAD_S = 900.0

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from tasks.answers import Answer
-from tasks.http import ConnectTo, FetchLimits, open_web
+from tasks.web.answers import Answer
+from tasks.web.http import ConnectTo, FetchLimits, open_web
 
 Play = Callable[[asyncio.StreamWriter], Awaitable[None]]
 QUICK = FetchLimits(connect_s=0.5, silence_s=0.3, total_s=2, grace_s=0.3, max_bytes=100_000, per_host_per_s=1000)

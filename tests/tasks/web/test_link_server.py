@@ -5,11 +5,11 @@ import pytest
 
 from storage.errors import LinksUnavailable, SourceError
 from storage.lake import Lake
-from tasks.http import USER_AGENT, ConnectTo
-from tasks.link_server import LinkLimits
 from tasks.links import collect_links
 from tasks.sources import SOURCES
-from tests.tasks.link_host import FAST, archive, below_links, index, links, rows, serving
+from tasks.web.http import USER_AGENT, ConnectTo
+from tasks.web.link_server import LinkLimits
+from tests.tasks.web.link_host import FAST, archive, below_links, index, links, rows, serving
 
 VGG = SOURCES["vggface1"]
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from storage.records import Reason
-from tasks.addresses import Refusal
+from tasks.web.addresses import Refusal
 
 # 115 days; whoever asks for longer does not mean it.
 _LONGEST_RETRY_AFTER_S = 10_000_000

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from storage.records import Reason
-from tasks.addresses import Refusal
-from tasks.answers import Answer
-from tasks.http import open_web
-from tasks.robots import Robots
+from tasks.web.addresses import Refusal
+from tasks.web.answers import Answer
+from tasks.web.http import open_web
+from tasks.web.robots import Robots
 from tests.fuzzing import examples
-from tests.tasks.origin import QUICK, Origin, hang, redirect, response, serving
+from tests.tasks.web.origin import QUICK, Origin, hang, redirect, response, serving
 
 OBEDIENT = replace(QUICK, robots=True)
 RULES = b"User-agent: *\nDisallow: /private/\nAllow: /\n\nUser-agent: facemill\nDisallow: /not-you/\n"

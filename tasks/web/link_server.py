@@ -15,9 +15,9 @@ import aiohttp
 from yarl import URL
 
 from storage.errors import LinksUnavailable, SourceError
-from tasks.http import USER_AGENT, ConnectTo, addressed
 from tasks.sources.source import is_text
 from tasks.sources.vggface1 import MAX_FILE_BYTES, is_link_file
+from tasks.web.http import USER_AGENT, ConnectTo, addressed
 
 _REDIRECTS = {301, 302, 303, 307, 308}
 

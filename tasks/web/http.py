@@ -17,13 +17,13 @@ from yarl import URL
 
 from storage.errors import UsageError
 from storage.records import Reason
-from tasks.addresses import Network, Refusal, check_url, parse_url
-from tasks.answers import Answer, inflate, is_opted_out, reason_of_status, retry_after_s, storable
-from tasks.hosts import Host, HostRules, NotNow
-from tasks.names import GuardedResolver, SystemResolver
-from tasks.robots import MAX_BYTES as ROBOTS_MAX_BYTES
-from tasks.robots import Robots
-from tasks.turns import LONGEST_TURN_S, HostCounts, Turns
+from tasks.web.addresses import Network, Refusal, check_url, parse_url
+from tasks.web.answers import Answer, inflate, is_opted_out, reason_of_status, retry_after_s, storable
+from tasks.web.hosts import Host, HostRules, NotNow
+from tasks.web.names import GuardedResolver, SystemResolver
+from tasks.web.robots import MAX_BYTES as ROBOTS_MAX_BYTES
+from tasks.web.robots import Robots
+from tasks.web.turns import LONGEST_TURN_S, HostCounts, Turns
 
 AGENT = "facemill"
 USER_AGENT = f"{AGENT}/{version('facemill')}"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.answers import retry_after_s, storable
+from tasks.web.answers import retry_after_s, storable
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
