@@ -18,7 +18,7 @@ from flows.cli import app
 from storage.lake import Lake
 from tasks.ledger import read_ledger
 from tasks.sources.synthetic.origin import Origin
-from tests.tasks import origin as web_origin
+from tests.tasks.web import origin as web_origin
 
 runner = CliRunner()
 Failed = tuple[list[str], web_origin.Origin]
