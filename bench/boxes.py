@@ -21,7 +21,8 @@ from typing import NamedTuple
 from storage.records import Box, Fit, Reason
 from tasks.crop import judge
 from tasks.crops import CropSettings, Picture
-from tasks.detect import DetectorSettings, detect, load_detector
+from tasks.detect import detect
+from tasks.detectors import DetectorSettings, load_detector
 
 SETTINGS = CropSettings(min_face_px=0)
 

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from storage.errors import UsageError
-from tasks.detect import DetectorSettings
+from tasks.detectors import DetectorSettings
 from tasks.web.addresses import Network
 from tasks.web.http import FetchLimits
 

@@ -22,7 +22,8 @@ from storage.records import Attempt
 from tasks.catalog import malformed_lines, planned_lines, read_faces, read_verdicts
 from tasks.crop import crop_shard, is_cropped
 from tasks.crops import CropSettings
-from tasks.detect import DetectorSettings, detect_shard, is_detected
+from tasks.detect import detect_shard, is_detected
+from tasks.detectors import DetectorSettings
 from tasks.fetch import Transport, fetch_unit, to_pending
 from tasks.funnel import count_fates
 from tasks.ledger import read_ledger, still_pending

@@ -21,9 +21,9 @@ MAY_IMPORT = {
 }
 # What is heavy, or ties code to one way of running it, has few homes.
 HOMES = {
-    "torch": ["model/**/*.py", "tasks/detect.py"],
-    "torchvision": ["model/**/*.py", "tasks/detect.py"],
-    "facenet_pytorch": ["tasks/detect.py"],
+    "torch": ["model/**/*.py", "tasks/detectors/*.py"],
+    "torchvision": ["model/**/*.py", "tasks/detectors/*.py"],
+    "facenet_pytorch": ["tasks/detectors/*.py"],
     "aiohttp": ["tasks/web/*.py", "tasks/sources/synthetic/*.py"],
     "prefect": ["flows/**/*.py", "tasks/prefect_tasks.py"],
 }

@@ -4,30 +4,32 @@ import csv
 import multiprocessing
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from storage.errors import LakeError, UsageError
+from storage.errors import LakeError
 from storage.lake import Lake
 from storage.records import DETECTIONS, FoundFace, Reason, url_key
 from storage.tables import read_table
-from tasks.boxes import iou
-from tasks.decode import decode
+from tasks.crop import crop_shard
+from tasks.crops import CropSettings
 from tasks.detect import (
-    DetectorSettings,
     ShardSummary,
     detect,
+    detect_all,
     detect_shard,
-    in_picture,
     is_detected,
-    load_detector,
     read_detections,
-    working_scale,
 )
-from tests.tasks.image_shards import SOURCE, STEM, png, write_images
+from tasks.detectors import DetectorSettings
+from tasks.sources.synthetic.identity import sample_identity
+from tasks.sources.synthetic.portrait import draw
+from tests.tasks.image_shards import SOURCE, STEM, link_lines, png, write_images
 
 ROOT = Path(__file__).parents[2]
 REPLAY = ROOT.parent / "shared" / "data" / "replay"
@@ -47,8 +49,20 @@ def photographs(num: int) -> list[bytes]:
 class Nobody:
     """Finds no face."""
 
+    batch = 1
+
     def find(self, image: Image.Image) -> tuple[FoundFace, ...]:
         return ()
+
+    def find_all(self, images: Sequence[Image.Image]) -> list[tuple[FoundFace, ...]]:
+        return [self.find(image) for image in images]
+
+
+class Measure(Nobody):
+    """Finds one face, as large as the picture."""
+
+    def find(self, image: Image.Image) -> tuple[FoundFace, ...]:
+        return (FoundFace((0, 0, *map(float, image.size)), 0.99, (0.0,) * 10),)
 
 
 def test_what_cannot_be_decoded_is_a_detection_with_a_reason() -> None:
@@ -58,25 +72,15 @@ def test_what_cannot_be_decoded_is_a_detection_with_a_reason() -> None:
     assert (whole.reason, whole.width, whole.height) == (None, 30, 20)
 
 
-def test_the_smallest_face_measures_20_px_to_the_networks_and_large_pictures_are_bounded() -> None:
-    assert working_scale((500, 400), SETTINGS) == (2, 20)
-    assert working_scale((4096, 400), SETTINGS) == (2, 20)
-    assert working_scale((4097, 400), SETTINGS) == (3, 20)
-    assert working_scale((500, 400), DetectorSettings(min_face_px=30)) == (1, 30)
-    assert working_scale((500, 400), DetectorSettings(min_face_px=90)) == (4, 22.5)
-
-
-def test_boxes_come_back_in_the_pictures_pixels_with_their_own_landmarks() -> None:
-    points = [[2.0, 3.0], [8.0, 3.0], [5.0, 6.0], [3.0, 9.0], [7.0, 9.0]]
-    face = in_picture([1.0, 2.0, 10.0, 12.0, 0.97], points, shrink=2)
-    assert face == FoundFace((0, 2, 20, 24), 0.97, (4, 6, 16, 6, 10, 12, 6, 18, 14, 18))
-
-
-def test_settings_out_of_range_are_refused_in_a_line() -> None:
-    with pytest.raises(UsageError, match="min_face_px is 19, the least is 20"):
-        DetectorSettings(min_face_px=19)
-    with pytest.raises(UsageError, match="no face detector 'magic'; there are: facenet-pytorch"):
-        load_detector(DetectorSettings(engine="magic"))
+def test_each_picture_of_a_batch_gets_its_own_faces_whichever_of_them_is_broken() -> None:
+    sizes = [(30, 20), (50, 40), (70, 60)]
+    pictures = [(png(Image.new("RGB", size)), bytes([at]) * 16, b"d" * 32) for at, size in enumerate(sizes)]
+    pictures.insert(1, (b"\xff\xd8\xffnothing", b"k" * 16, b"d" * 32))
+    detections = detect_all(pictures, Measure())
+    assert [one.key for one in detections] == [key for _, key, _ in pictures]
+    assert [one.reason for one in detections] == [None, Reason.BROKEN_IMAGE, None, None]
+    boxes = [face.box_xyxy[2:] for one in detections for face in one.faces]
+    assert boxes == sizes
 
 
 def test_a_summary_adds_up() -> None:
@@ -87,11 +91,6 @@ def test_a_summary_adds_up() -> None:
 def test_torch_is_loaded_with_the_first_picture_only() -> None:
     code = "import sys, tasks.detect, tasks.crop; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
-
-
-@pytest.mark.parametrize("size", [(640, 480), (40, 40), (41, 600), (8, 8), (1, 900), (1, 1)])
-def test_a_blank_or_tiny_picture_shows_no_face(size: tuple[int, int]) -> None:
-    assert load_detector(SETTINGS).find(Image.new("RGB", size, "gray")) == ()
 
 
 def test_every_accepted_picture_has_its_row_in_the_order_of_keys(tmp_path: Path) -> None:
@@ -125,32 +124,21 @@ def test_a_shard_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         detect_shard(Lake(tmp_path), SOURCE, STEM, SETTINGS)
 
 
-@pytest.mark.data
-def test_the_one_face_is_found_wherever_the_picture_is_shrunk_or_turned() -> None:
-    detector, finer = load_detector(SETTINGS), load_detector(DetectorSettings(min_face_px=20))
-    pictures = [decode(data) for data in photographs(8)]
-    agreeing = 0
-    for picture in pictures:
-        faces, again = detector.find(picture), finer.find(picture)
-        assert faces and faces[0].score >= 0.9
-        assert [face.score for face in faces] == sorted((face.score for face in faces), reverse=True)
-        agreeing += max(iou(faces[0].box_xyxy, other.box_xyxy) for other in again) >= 0.8
-    assert agreeing >= 7
+def test_other_crops_of_the_same_pictures_run_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake, url = Lake(tmp_path), "http://a.example/1"
+    portrait = draw(sample_identity(np.random.default_rng(1)), np.random.default_rng(2))
+    write_images(lake, {url: png(portrait.image)})
+    lines = link_lines(("Ann_Lee", 1, url, portrait.box_xyxy))
+    detect_shard(lake, SOURCE, STEM, SETTINGS)
 
+    def fail(settings: DetectorSettings) -> None:
+        raise AssertionError("a network was asked for")
 
-@pytest.mark.data
-def test_landmarks_belong_to_the_box_beside_them() -> None:
-    left, right = (decode(data) for data in photographs(2))
-    both = Image.new("RGB", (left.width + right.width, max(left.height, right.height)), "gray")
-    both.paste(left, (0, 0))
-    both.paste(right, (left.width, 0))
-    faces = [face for face in load_detector(SETTINGS).find(both) if face.score >= 0.9]
-    assert len(faces) >= 2
-    for face in faces:
-        x0, y0, x1, y1 = face.box_xyxy
-        eye_x, eye_y, other_eye_x, _, _, nose_y, _, mouth_y, _, _ = face.landmarks
-        assert x0 < eye_x < other_eye_x < x1
-        assert y0 < eye_y < nose_y < mouth_y < y1
+    monkeypatch.setattr("tasks.detect.load_detector", fail)
+    for method in ("bbox", "mtcnn"):
+        for rules in (CropSettings(), CropSettings(margin=0.1, min_face_px=90), CropSettings(second_face_ratio=0.1)):
+            assert is_detected(lake, SOURCE, STEM, SETTINGS)
+            assert crop_shard(lake, SOURCE, STEM, lines, [method], settings=rules)[method].num_out == 1
 
 
 @pytest.mark.slow

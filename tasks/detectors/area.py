@@ -1,0 +1,90 @@
+"""Means over any rectangle of a picture in four look-ups: Crow's summed-area table (SIGGRAPH 1984).
+
+All that MTCNN's networks look at are such means: every level of the pyramid and every candidate's crop is the
+picture shrunk by `adaptive_avg_pool2d`. One pass over the pixels pays for all of them, whatever their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Integers = TypeVar("Integers", Tensor, NDArray[np.int64])
+
+# Rows summed up at a time on a CPU, while its cache holds them: 1.0 ms for 435x600 instead of 1.9, 11 for 2000x1333.
+_BLOCK_ROWS = 64
+
+
+class Bins(NamedTuple):
+    """Along one axis, where rectangles start and end (in cells of the tables, int64), and their length in pixels."""
+
+    starts: Tensor
+    ends: Tensor
+    lengths: Tensor
+
+    def split(self, sizes: list[int]) -> list[Bins]:
+        """Parts of the last axis."""
+        return [Bins(*parts) for parts in zip(*(torch.split(one, sizes, dim=-1) for one in self), strict=True)]
+
+
+class AreaTables:
+    """The summed-area tables of some pictures, stacked, one cell of three int32 a corner of a pixel.
+
+    Sums may wrap around; differences of four stay right for rectangles of up to 8.4 million pixels.
+    """
+
+    def __init__(self, pictures: Sequence[NDArray[np.uint8]], device: torch.device) -> None:
+        """Sum up pictures of [height, width, 3]."""
+        height, width = (max(picture.shape[axis] for picture in pictures) + 1 for axis in (0, 1))
+        sums = torch.zeros(len(pictures), height, width, 3, dtype=torch.int32, device=device)
+        for picture, into in zip(pictures, sums, strict=True):
+            _sum_up(torch.from_numpy(picture).to(device), into[: len(picture) + 1, : picture.shape[1] + 1])
+        self._cells, self._row_cells, self._picture_cells = sums.view(-1, 3), width, height * width
+
+    def rows(self, pictures: Tensor, starts: Tensor, ends: Tensor) -> Bins:
+        """Bins of pixel rows [n, m], each list in the picture of its number [n]."""
+        first = (pictures * self._picture_cells).unsqueeze(1)
+        return Bins(starts * self._row_cells + first, ends * self._row_cells + first, (ends - starts).float())
+
+    def columns(self, starts: Tensor, ends: Tensor) -> Bins:
+        """Bins of pixel columns [n, m]."""
+        return Bins(starts, ends, (ends - starts).float())
+
+    def means(self, rows: Bins, columns: Bins) -> Tensor:
+        """The mean colours of n grids, each row's bins by each column's: float32 [n, height, width, 3]."""
+        num, height, width = *rows.starts.shape, columns.starts.shape[1]
+        edges = torch.cat(rows[:2], dim=1).unsqueeze(2) + torch.cat(columns[:2], dim=1).unsqueeze(1)
+        # Twice as fast as indexing with brackets.
+        sums = self._cells.index_select(0, edges.view(-1)).view(num, 2 * height, 2 * width, 3)
+        sums = sums[:, height:] - sums[:, :height]
+        means = (sums[:, :, width:] - sums[:, :, :width]).float()
+        # Height and width one after the other, as adaptive_avg_pool2d divides: the same bits.
+        means.flatten(2).div_(rows.lengths.unsqueeze(2))
+        return means.div_(columns.lengths[:, None, :, None])
+
+
+def bins(length: Integers, num: Integers | int, positions: Integers) -> tuple[Integers, Integers]:
+    """Start and end (exclusive) of the pixels that each of `num` averages, where `length` pixels are shrunk to them.
+
+    As adaptive pooling has it: every pixel touched counts in full, so neighbours may share one.
+    """
+    return positions * length // num, ((positions + 1) * length + (num - 1)) // num
+
+
+def _sum_up(pixels: Tensor, sums: Tensor) -> None:
+    """Fill in a table of zeros, one row and one column larger than the picture."""
+    if pixels.device.type != "cpu":
+        sums[1:, 1:] = pixels.cumsum(1, dtype=torch.int32).cumsum(0, dtype=torch.int32)
+        return
+    for start in range(0, len(pixels), _BLOCK_ROWS):
+        block = pixels[start : start + _BLOCK_ROWS].int()
+        rows = sums[start : start + len(block) + 1].numpy()
+        rows[1:, 1:] = torch.cumsum(block, 1, out=block).numpy()
+        for above, row in pairwise(rows):
+            np.add(row, above, out=row)
