@@ -27,7 +27,7 @@ run: setup
 	$(BIN)/facemill pipeline --source synthetic --lake $(LAKE)
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""The faces in each picture, found once: the dear step, about 15 CPU-ms a picture (`detectors` has the engines)."""
+"""The faces in each picture, found once: the dear step, about 25 CPU-ms a picture (`detectors` has the engines)."""
 
 from __future__ import annotations
 
