@@ -1,0 +1,261 @@
+"""What does a picture cost to fetch, check and keep? facemill and img2dataset in turn, against one origin on loopback.
+
+    python -m bench.fetch                        6000 good pictures, then 6000 links of which 40% fail
+    python -m bench.fetch --keep-alive           the same, connections kept by those who can
+    python -m bench.fetch --memory               facemill's memory for 10,000 and 100,000 links
+    python -m bench.fetch --environment FOLDER   keep img2dataset's environment there, or use the one that is there
+
+Each contender is a process of its own, start-up included, in turn A B C ... A B C ...; the table gives the median of
+the rounds. CPU time is that of the whole process tree, the origin's left out. Memory is the largest sum over the tree:
+`rss` counts pages that processes share each time, `pss` once. CPU time of busy cores is up to a third above that of
+idle ones: compare within a run.
+
+- facemill: its stages (`bench.harvest`), all links to 127.0.0.1 by connect-to, of as many hosts as a real list has
+- img2dataset: `bench.img2dataset_environment` says how; it decodes each picture, as facemill does to check it
+- bare aiohttp: GETs alone, nothing checked or kept, error pages counted: the ceiling
+- facemill ingest: the whole command, with reading and planning the link files, Prefect and its server
+- img2dataset, unchecked: keeps whatever comes, error pages too
+
+By default the origin ends each connection: links of a host stand far apart in a real list of 124,402 hosts, so a
+connection is rarely used twice, and img2dataset never does. Decoding a picture strictly enough to find zeroed blocks
+takes 0.5 CPU-ms, half of facemill's cost; so with connections kept, where a bare GET takes 0.15, seven times that is
+out of reach of anything that checks what it keeps.
+
+Of the 40% that fail, facemill asks those that may pass (errors, resets, cut off) once more after a second, img2dataset
+does not; neither gets a picture out of them. `--hang` adds hosts that never end: img2dataset takes minutes then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import img2dataset_environment as img2dataset
+from bench.harvest import SOURCE
+from bench.loopback import origin
+from bench.usage import Usage, measured
+from storage.lake import Lake
+from storage.tables import write_table
+from tasks.ledger import accepted, read_ledger
+from tasks.plan import plan
+from tasks.sources import vggface1
+
+_PICTURE_BYTES = 58_000
+_SMALL_PICTURE_BYTES = 3000
+# As in VGGFace1: 19 links a host, 1000 lines a person (906 distinct).
+_LINKS_PER_HOST = 19
+_LINES_PER_IDENTITY = 100
+# What fails of a hundred links, kind by kind.
+_FAULTS = {"missing": 18, "error": 6, "reset": 5, "html": 6, "truncated": 5}
+_HANGS = {"hang": 2, "drip": 2}
+_FACEMILL = [sys.executable, "-c", "from flows.cli import main; main()"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One list of links, in the forms that the contenders take, in a folder of its own."""
+
+    folder: Path
+    port: int
+    num: int
+
+    @property
+    def links(self) -> Path:
+        """A folder of link files."""
+        return self.folder / "links"
+
+    @property
+    def urls(self) -> Path:
+        """One loopback URL a line."""
+        return self.folder / "urls.txt"
+
+    def lake(self, *, planned: bool) -> Lake:
+        """A new lake, with the plan in it or empty."""
+        lake = Lake(tempfile.mkdtemp(prefix="lake-", dir=self.folder))
+        if planned:
+            lines = vggface1.read(self.links, None, "the links").lines
+            write_table(lake, lake.plan(SOURCE), plan(lines))
+        return lake
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One run of one contender."""
+
+    name: str
+    num_accepted: int
+    usage: Usage
+
+
+def write_job(folder: Path, port: int, num: int, faults: dict[str, int]) -> Job:
+    """Lists of `num` links of which so many of a hundred fail, in an even mixture."""
+    job = Job(folder, port, num)
+    job.links.mkdir(parents=True)
+    bad = [kind for kind, share in faults.items() for _ in range(share)]
+    # 37 has no factor in common with 100: the faults stand apart.
+    kinds = (bad + ["good"] * (100 - len(bad))) * 2
+    paths = [f"/{kinds[37 * number % 100]}/{number}.jpg" for number in range(num)]
+    job.urls.write_text("".join(f"http://127.0.0.1:{port}{path}\n" for path in paths))
+    num_hosts = max(num // _LINKS_PER_HOST, 1)
+    for start in range(0, num, _LINES_PER_IDENTITY):
+        lines = [
+            f"{line:08d} http://h{(start + line) % num_hosts}.test{path} 10.00 10.00 90.00 90.00 3.00 2.00 1\n"
+            for line, path in enumerate(paths[start : start + _LINES_PER_IDENTITY])
+        ]
+        (job.links / f"Person_{start // _LINES_PER_IDENTITY:05d}.txt").write_text("".join(lines))
+    return job
+
+
+def run_stages(job: Job) -> Result:
+    """facemill's stages, without Prefect."""
+    lake = job.lake(planned=True)
+    usage = _measured(job, [sys.executable, "-m", "bench.harvest", lake.url, str(job.port)])
+    return Result("facemill", len(accepted(read_ledger(lake, SOURCE))), usage)
+
+
+def run_ingest(job: Job) -> Result:
+    """`facemill ingest`, as a user runs it."""
+    lake = job.lake(planned=False)
+    connect_to = f"127.0.0.1:{job.port}"
+    usage = _measured(
+        job,
+        [*_FACEMILL, "ingest", "--lake", lake.url, "--links", str(job.links), "--connect-to", connect_to],
+        {"PREFECT_HOME": str(job.folder / "prefect")},
+    )  # fmt: skip
+    return Result("facemill ingest", len(accepted(read_ledger(lake, "vggface1"))), usage)
+
+
+def run_bare(job: Job) -> Result:
+    """aiohttp alone; counts as accepted whatever has status 200 and is whole."""
+    usage = _measured(job, [sys.executable, "-m", "bench.bare", str(job.urls)])
+    return Result("bare aiohttp", int((job.folder / "log").read_text()), usage)
+
+
+def run_img2dataset(job: Job, program: Path, *, checked: bool) -> Result:
+    """img2dataset at its best, decoding or not."""
+    output = Path(tempfile.mkdtemp(prefix="img2dataset-", dir=job.folder))
+    command = img2dataset.command(program, job.urls, output, job.num, checked=checked)
+    usage = _measured(job, command, img2dataset.quiet_environment())
+    name = "img2dataset" if checked else "img2dataset, unchecked"
+    return Result(name, img2dataset.num_accepted(output), usage)
+
+
+def _measured(job: Job, command: list[str], env: dict[str, str] | None = None) -> Usage:
+    return measured(command, job.folder / "log", {**os.environ, **(env or {})})
+
+
+def compared(job: Job, contenders: list[Callable[[Job], Result]], rounds: int) -> list[dict[str, Any]]:
+    """Run all in turn, `rounds` times, and give the median of each as a row."""
+    results = [run(job) for _ in range(rounds) for run in contenders]
+    names = list(dict.fromkeys(result.name for result in results))
+    return [_row([result for result in results if result.name == name]) for name in names]
+
+
+def _row(runs: list[Result]) -> dict[str, Any]:
+    def median(value: Callable[[Result], float]) -> float:
+        return statistics.median(map(value, runs))
+
+    return {
+        "contender": runs[0].name,
+        "accepted": round(median(lambda run: run.num_accepted)),
+        "images/s": round(median(lambda run: run.num_accepted / run.usage.wall_s)),
+        "CPU-ms/image": round(median(lambda run: 1000 * run.usage.cpu_s / max(run.num_accepted, 1)), 2),
+        "rss MB": round(median(lambda run: run.usage.rss_bytes / 1e6)),
+        "pss MB": round(median(lambda run: run.usage.pss_bytes / 1e6)),
+        "runs": [asdict(run.usage) | {"num_accepted": run.num_accepted} for run in runs],
+    }
+
+
+def judged(rows: list[dict[str, Any]]) -> list[str]:
+    """How facemill stands to the others, in words."""
+    found = {row["contender"]: row for row in rows}
+    ours = found["facemill"]
+
+    def times(value: str, other: str) -> float:
+        return float(ours[value] / max(found[other][value], 1e-9))
+
+    words = [f"CPU {times('CPU-ms/image', 'bare aiohttp'):.1f} x bare aiohttp (at most 7)"]
+    for other in ("img2dataset", "img2dataset, unchecked"):
+        words.append(
+            f"{other}: CPU {times('CPU-ms/image', other):.2f} x (at most 0.50), memory {times('rss MB', other):.2f} x "
+            f"by rss, {times('pss MB', other):.2f} x by pss (at most 0.33), images/s {times('images/s', other):.2f} x "
+            "(at least 1)"
+        )
+    return words
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """The rows, without their single runs."""
+    names = [name for name in rows[0] if name != "runs"]
+    cells = [names, *([f"{row[name]:,}" if name != "contender" else row[name] for name in names] for row in rows)]
+    for line in cells:
+        print("".join(f"{cell:>{24 if name == 'contender' else 14}}" for name, cell in zip(names, line, strict=True)))
+
+
+@contextmanager
+def job_of(options: argparse.Namespace, num: int, faults: dict[str, int], num_bytes: int) -> Iterator[Job]:
+    """An origin and a list for it, gone at the end."""
+    with (
+        tempfile.TemporaryDirectory(prefix="facemill-bench-") as folder,
+        origin(num_bytes, close=not options.keep_alive) as port,
+    ):
+        yield write_job(Path(folder), port, num, faults)
+
+
+def compare(options: argparse.Namespace) -> dict[str, Any]:
+    """The two lists, each with its table."""
+    with tempfile.TemporaryDirectory(prefix="facemill-bench-") as folder:
+        program = img2dataset.program(options.environment or Path(folder) / "img2dataset")
+        contenders: list[Callable[[Job], Result]] = [
+            run_stages,
+            lambda job: run_img2dataset(job, program, checked=True),
+            run_bare,
+            run_ingest,
+            lambda job: run_img2dataset(job, program, checked=False),
+        ]
+        found = {}
+        for name, faults in {"good": {}, "40% faults": _FAULTS | (_HANGS if options.hang else {})}.items():
+            with job_of(options, options.num, faults, _PICTURE_BYTES) as job:
+                found[name] = rows = compared(job, contenders, options.rounds)
+            print(f"\n{options.num:,} links, {name}")
+            print_table(rows)
+            print("\n".join(judged(rows)))
+    return found
+
+
+def compare_memory(options: argparse.Namespace) -> dict[str, Any]:
+    """facemill's memory for a list and for one ten times as long, of small pictures."""
+    rows = []
+    for num in (10_000, 100_000):
+        with job_of(options, num, {}, _SMALL_PICTURE_BYTES) as job:
+            rows.append({"links": num, **compared(job, [run_stages], 1)[0]})
+    print_table(rows)
+    return {"memory": rows}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--num", type=int, default=6000, help="links in a list")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--environment", type=Path, help="where img2dataset's environment is or shall be")
+    parser.add_argument("--keep-alive", action="store_true", help="the origin keeps connections open")
+    parser.add_argument("--hang", action="store_true", help="4% of the links more fail by never ending")
+    parser.add_argument("--memory", action="store_true", help="only facemill's memory, for two lengths of list")
+    parser.add_argument("--json", type=Path, help="write all figures there")
+    options = parser.parse_args()
+    found = compare_memory(options) if options.memory else compare(options)
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

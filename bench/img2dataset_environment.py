@@ -1,0 +1,62 @@
+"""img2dataset 1.47.0 in a virtual environment of its own, and its best settings for this comparison.
+
+Its newest release pins pandas < 3 and an old albumentations, so it cannot share facemill's environment. Beside it only
+`setuptools<81` is asked for: webdataset's `pkg_resources` is gone from later ones. Installing takes half a minute and
+600 MB; an environment that is there is used again.
+
+Settings: two processes of 64 threads, shards small enough that both are busy to the end (its default of 10,000 would
+leave one process all the work), tars as facemill writes, no resizing, the bytes that came (`skip_reencode`), SHA-256
+on, EXIF off. `--disable_all_reencoding` is not used: with it nothing is decoded at all, and error pages of status 200
+are accepted as pictures; the variant `img2dataset, unchecked` shows what that saves.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import venv
+from pathlib import Path
+
+VERSION = "1.47.0"
+
+
+def program(folder: Path) -> Path:
+    """The command in its environment below `folder`, which is made if it is not there."""
+    command = folder / "bin" / "img2dataset"
+    if not command.exists():
+        venv.create(folder, with_pip=True)
+        wanted = [f"img2dataset=={VERSION}", "setuptools<81"]
+        pip = [str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", *wanted]
+        subprocess.run(pip, check=True)
+    return command
+
+
+def command(program: Path, urls: Path, output: Path, num: int, *, checked: bool = True) -> list[str]:
+    """Ask for the URLs of a text file, one a line."""
+    options = {
+        "url_list": urls,
+        "output_folder": output,
+        "output_format": "webdataset",
+        "processes_count": 2,
+        "thread_count": 64,
+        "number_sample_per_shard": max(num // 4, 1),
+        "resize_mode": "no",
+        "skip_reencode": True,
+        "disable_all_reencoding": not checked,
+        "compute_hash": "sha256",
+        "extract_exif": False,
+        "timeout": 10,
+        "enable_wandb": False,
+    }
+    return [str(program), *(f"--{name}={value}" for name, value in options.items())]
+
+
+def quiet_environment() -> dict[str, str]:
+    """Variables for its process: nothing looks for updates, which would cost time and leave this machine."""
+    return {**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "disabled"}
+
+
+def num_accepted(output: Path) -> int:
+    """How many pictures its shards hold."""
+    return sum(json.loads(path.read_text())["successes"] for path in output.glob("*_stats.json"))
