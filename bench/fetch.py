@@ -144,7 +144,7 @@ def run_img2dataset(job: Job, program: Path, *, checked: bool) -> Result:
     """img2dataset at its best, decoding or not."""
     output = Path(tempfile.mkdtemp(prefix="img2dataset-", dir=job.folder))
     command = img2dataset.command(program, job.urls, output, job.num, checked=checked)
-    usage = _measured(job, command, img2dataset.quiet_environment())
+    usage = _measured(job, command, img2dataset.quiet_environment(job.folder))
     name = "img2dataset" if checked else "img2dataset, unchecked"
     return Result(name, img2dataset.num_accepted(output), usage)
 

@@ -52,9 +52,11 @@ def command(program: Path, urls: Path, output: Path, num: int, *, checked: bool 
     return [str(program), *(f"--{name}={value}" for name, value in options.items())]
 
 
-def quiet_environment() -> dict[str, str]:
-    """Variables for its process: nothing looks for updates, which would cost time and leave this machine."""
-    return {**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "disabled"}
+def quiet_environment(folder: Path) -> dict[str, str]:
+    """Variables for its process: nothing looks for updates, which would cost time and leave this machine, and what wandb
+    leaves behind lies in `folder`.
+    """
+    return {**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "disabled", "TMPDIR": str(folder)}
 
 
 def num_accepted(output: Path) -> int:
