@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from storage.lake import Lake
 from storage.tables import read_table
 from tasks.fetch import fetch_unit, to_pending
-from tasks.http import ConnectTo, FetchLimits, WebTransport, open_web
 from tasks.ledger import pending_new, read_ledger
+from tasks.web.http import ConnectTo, FetchLimits, WebTransport, open_web
 
 SOURCE = "bench"
 _UNITS_AT_ONCE = 4
