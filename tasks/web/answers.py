@@ -57,6 +57,8 @@ def retry_after_s(text: str, now: datetime | None = None) -> float | None:
     if text.isdecimal() and text.isascii():
         seconds = float(text) if len(text) < 9 else float(_LONGEST_RETRY_AFTER_S)
         return seconds if seconds < _LONGEST_RETRY_AFTER_S else None
+    if not text:
+        return None
     try:
         when = parsedate_to_datetime(text)
     except (ValueError, IndexError, OverflowError):

