@@ -1,0 +1,130 @@
+"""A dataset version out of a training corpus of aligned faces, for the benches that train on real faces.
+
+    python -m bench.corpus --lake LAKE                    ../shared/data/faces112.tar.xz beside the repository
+    python -m bench.corpus --lake LAKE --archive ARCHIVE
+
+The archive holds `crops/<identity>/<n>.jpg`, aligned by five points to the ArcFace template already, and `crops.csv`
+(file, identity, source, score). The JPEGs go into the shards as they are; the box of a face is its whole picture, so
+that every size of input is a plain scaling of it. A twentieth of the people each are held out as val and test, by the
+hash that `facemill publish` splits by. The same archive gives the same version, and nothing is written twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from storage.datasets import DatasetVersion
+from storage.lake import Lake
+from storage.records import SAMPLES, Split
+from storage.shards import create_shard
+from storage.tables import rows_to_table, stamp, write_table
+from tasks.split import SplitRules, split_identities
+
+NAME = "faces112"
+ARCHIVE = Path(__file__).parents[2] / "shared" / "data" / f"{NAME}.tar.xz"
+_RULES = SplitRules(test_share=0.05, val_share=0.05)
+_TERMS = "Photographs of others, for research only; the faces are biometric data and stay where they are."
+
+
+def publish_corpus(lake: Lake, archive: Path = ARCHIVE, rules: SplitRules = _RULES) -> DatasetVersion:
+    """The archive as a dataset version of `lake`, written unless it is there."""
+    rows, pictures = read_corpus(archive)
+    splits = split_identities(((row["identity"], row["cluster"]) for row in rows), rules)
+    rows = sorted(({**row, "split": splits[row["identity"]].value} for row in rows), key=lambda row: row["sample"])
+    version = stamp("corpus", [[row[name] for name in ("sample", "split", "image_digest")] for row in rows])
+    folder = lake.dataset(NAME, version)
+    if not lake.exists(f"{folder}/manifest.json"):
+        index = [row for split in Split for row in _write_shard(lake, folder, split, rows, pictures)]
+        write_table(lake, f"{folder}/index.parquet", rows_to_table(index, SAMPLES))
+        lake.write_json(f"{folder}/manifest.json", _manifest(version, index))
+    return DatasetVersion(lake, NAME, version)
+
+
+def read_corpus(archive: Path) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+    """A row of `records.SAMPLES` for every picture, without split and place; and the JPEGs by sample name."""
+    with tarfile.open(archive) as tar:
+        files = {one.name: _content(tar, one) for one in tar if one.isfile()}
+    table = csv.DictReader(io.StringIO(files["crops.csv"].decode()))
+    rows = [_row(number, listed, files[f"crops/{listed['file']}"]) for number, listed in enumerate(table)]
+    return rows, {row["sample"]: files[f"crops/{row['url'].removeprefix('file:')}"] for row in rows}
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    return file.read() if file else b""
+
+
+def _row(number: int, listed: dict[str, str], jpeg: bytes) -> dict[str, Any]:
+    digest = hashlib.sha256(jpeg).digest()
+    width, height = Image.open(io.BytesIO(jpeg)).size
+    return {
+        "sample": hashlib.sha256(listed["file"].encode()).hexdigest()[:16],
+        "identity": listed["identity"],
+        "source": NAME,
+        "method": "aligned",
+        "line": number,
+        "url": f"file:{listed['file']}",
+        "image_digest": digest,
+        "cluster": digest,
+        "crop_digest": digest,
+        "width": width,
+        "height": height,
+        "face_box_xyxy": (0.0, 0.0, float(width), float(height)),
+        "score": float(listed["score"]),
+        "face_px": float(min(width, height)),
+    }
+
+
+def _write_shard(
+    lake: Lake, folder: str, split: Split, rows: list[dict[str, Any]], pictures: dict[str, bytes]
+) -> Iterator[dict[str, Any]]:
+    """The rows of one split, each with the place of its picture in the shard."""
+    shard = f"{split.value}-00000.tar"
+    with create_shard(lake, f"{folder}/{shard}") as tar:
+        for row in rows:
+            if row["split"] == split:
+                offset, length = tar.add(f"{row['sample']}.jpg", pictures[row["sample"]])
+                yield {**row, "shard": shard, "offset": offset, "length": length}
+
+
+def _manifest(version: str, index: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "name": NAME,
+        "version": version,
+        "published_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "source": NAME,
+        "method": "aligned",
+        "num_samples": len(index),
+        "num_identities": len({row["identity"] for row in index}),
+        "splits": {
+            split.value: {
+                "samples": sum(row["split"] == split for row in index),
+                "identities": len({row["identity"] for row in index if row["split"] == split}),
+            }
+            for split in Split
+        },
+        "terms": _TERMS,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lake", type=Lake, required=True)
+    parser.add_argument("--archive", type=Path, default=ARCHIVE)
+    args = parser.parse_args()
+    dataset = publish_corpus(args.lake, args.archive)
+    print(dataset, ", ".join(f"{split} {count}" for split, count in dataset.manifest["splits"].items()))
+
+
+if __name__ == "__main__":
+    main()
