@@ -1,0 +1,78 @@
+"""`facemill status`: what a lake holds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.commands.models import show_models
+from flows.commands.options import (
+    JsonOption,
+    LakeOption,
+    existing_lake,
+    print_result,
+    reporting,
+)
+
+
+@reporting
+def status(
+    lake: LakeOption,
+    hosts: Annotated[
+        bool, typer.Option("--hosts", help="Show the hosts instead: the worst, latencies, bytes.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Count what the lake holds."""
+    from flows.status import hosts_status, lake_status  # noqa: PLC0415
+
+    found = existing_lake(lake)
+    if hosts:
+        print_result({source: hosts_status(found, source) for source in found.names("images")}, as_json, show_hosts)
+    else:
+        print_result(lake_status(found), as_json, show_status)
+
+
+def show_status(console: Console, result: dict[str, Any]) -> None:
+    """What a lake holds."""
+    for source, counts in result["sources"].items():
+        table = Table(title=source, title_justify="left", show_header=False)
+        table.add_column()
+        table.add_column(justify="right")
+        for name in ("links", "rejected_lines", "candidates", "accepted"):
+            table.add_row(name.replace("_", " "), f"{counts[name]:,}")
+        for reason, num in counts["rejected"].items():
+            table.add_row(f"  rejected: {reason}", f"{num:,}")
+        table.add_row("due for retry", f"{counts['due']:,}")
+        for method, num in counts["faces"].items():
+            table.add_row(f"faces by {method}", f"{num:,}")
+        console.print(table)
+    for one in result["datasets"]:
+        console.print(
+            f"dataset {one['dataset']}@{one['version']}: {one['samples']:,} faces of {one['identities']:,} people, "
+            f"{one['published_at']}"
+        )
+    show_models(console, result["models"])
+    if not result["sources"]:
+        console.print("the lake is empty")
+
+
+def show_hosts(console: Console, result: dict[str, Any]) -> None:
+    """The hosts of each source with the most failures, and all of them together."""
+    for source, found in result.items():
+        failing = f"{found['hosts']:,} hosts, {found['hosts_with_failures']:,} with failures"
+        table = Table(title=f"{source}: {failing}", title_justify="left")
+        for column in ("host", "links", "failures", "MB", "p50 s", "p90 s", "p99 s"):
+            table.add_column(column, justify="left" if column == "host" else "right", overflow="fold")
+        table.add_column("why, above all")
+        for row in [*found["worst"], {"host": "all", **found}]:
+            why = ", ".join(f"{reason} {num:,}" for reason, num in list(row["rejected"].items())[:3])
+            latencies = ["" if value is None else f"{value:.2f}" for value in row["first_byte_s"].values()]
+            counts = [f"{row['links']:,}", f"{row['failures']:,}", f"{row['received_bytes'] / 1e6:,.1f}"]
+            table.add_row(row["host"], *counts, *latencies, why)
+        console.print(table)
+    if not result:
+        console.print("nothing has been asked for yet")

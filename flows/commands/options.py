@@ -1,0 +1,216 @@
+"""What several commands share: their options, how they fail, and how they print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from flows.settings import choose_log, load_settings, tame_libraries
+from storage.errors import FacemillError, UsageError
+from storage.lake import Lake
+from tasks.crops import METHOD_CHOICES
+from tasks.web.http import ConnectTo
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+class SourceChoice(StrEnum):
+    """Where the links come from."""
+
+    VGGFACE1 = "vggface1"
+    VGGFACE2 = "vggface2"
+    SYNTHETIC = "synthetic"
+
+
+class PresetChoice(StrEnum):
+    """How large a network is trained, and for how long."""
+
+    AUTO = "auto"
+    SMOKE = "smoke"
+    FULL = "full"
+
+
+class LogChoice(StrEnum):
+    """How progress is shown."""
+
+    BAR = "bar"
+    JSON = "json"
+
+
+class DeviceChoice(StrEnum):
+    """Where a model is trained."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+def _method(text: str) -> str:
+    if text not in METHOD_CHOICES:
+        raise typer.BadParameter(f"{text!r} is none of {', '.join(METHOD_CHOICES)}")
+    return text
+
+
+def _lake_of_settings() -> str:
+    try:
+        return load_settings().lake
+    except UsageError as error:
+        typer.echo(f"facemill: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+LakeOption = Annotated[
+    str,
+    typer.Option(
+        "--lake",
+        metavar="URL",
+        help="Folder, or URL such as s3://bucket/lake.",
+        default_factory=_lake_of_settings,
+        show_default="./lake",
+    ),
+]
+SourceOption = Annotated[SourceChoice, typer.Option("--source", help="Where the links come from.")]
+LinksOption = Annotated[
+    str | None,
+    typer.Option(
+        "--links",
+        metavar="PATH|URL",
+        help="Folder of link files, .tar.gz or .tar.xz of them, URL of such an archive, or base URL of single files; "
+        "for vggface2 the folder with a folder per person. Default: where the source is published.",
+    ),
+]
+IdentitiesOption = Annotated[
+    str | None,
+    typer.Option("--identities", metavar="N|NAME,...", help="The first N people, or these. Default: all."),
+]
+PerIdentityOption = Annotated[
+    int | None,
+    typer.Option("--per-identity", metavar="M", min=1, help="The first M links of each. Default: all."),
+]
+ConnectToOption = Annotated[
+    str | None,
+    typer.Option("--connect-to", metavar="HOST:PORT", help="Send every request there, whatever host its link names."),
+]
+MethodOption = Annotated[
+    str,
+    typer.Option(
+        "--method",
+        metavar="|".join(METHOD_CHOICES),
+        parser=_method,
+        help="The listed box, MTCNN, one dataset for each of these two, or another detector's choice.",
+    ),
+]
+DatasetOption = Annotated[str, typer.Option("--dataset", metavar="NAME", help="Datasets are called NAME-METHOD.")]
+MinFaceOption = Annotated[
+    int,
+    typer.Option("--min-face", metavar="PX", min=1, help="Shorter side of a face in its picture, at least."),
+]
+MarginOption = Annotated[float, typer.Option("--margin", help="Margin of the triplet loss; the author tried 1 and 2.")]
+DeviceOption = Annotated[DeviceChoice, typer.Option("--device", help="Where to train.")]
+StepsOption = Annotated[
+    int | None, typer.Option("--steps", min=1, help="Batches to train on. Default: as the preset says.")
+]
+PresetOption = Annotated[PresetChoice, typer.Option("--preset", help="Auto chooses by the device.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+LogOption = Annotated[
+    LogChoice | None,
+    typer.Option(
+        "--log", help="Progress as a bar, or as JSON lines on the error stream. Default: FACEMILL_LOG, or bar."
+    ),
+]
+VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show Prefect's own log.")]
+
+
+def reporting(command: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Turn facemill's errors into one line on the error stream and the right exit code."""
+
+    @wraps(command)
+    def wrapped(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+        try:
+            return command(*args, **kwargs)
+        except FacemillError as error:
+            typer.echo(f"facemill: {error}", err=True)
+            raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error
+        except KeyboardInterrupt as error:
+            typer.echo("facemill: stopped; the same command goes on where it was", err=True)
+            raise typer.Exit(1) from error
+
+    return wrapped
+
+
+def check_usage(lake: str, links: str | None = None, connect_to: str | None = None) -> None:
+    """Find wrong usage before anything is started or written."""
+    Lake(lake)
+    if connect_to is not None:
+        ConnectTo.parse(connect_to)
+    if links is not None and "://" not in links and not Path(links).exists():
+        raise UsageError(f"--links {links}: there is no such file or folder")
+
+
+def set_up(verbose: bool, log: LogChoice | None) -> None:
+    """What a command that runs a flow does before it imports Prefect."""
+    tame_libraries(verbose=verbose)
+    if log is not None:
+        choose_log(log.value)
+
+
+def split_words(given: list[str] | None) -> list[str] | None:
+    """The words of options that may be repeated or hold several with commas between."""
+    words = [word.strip() for text in given or [] for word in text.split(",") if word.strip()]
+    return words or None
+
+
+def existing_lake(url: str) -> Lake:
+    """A lake that is there.
+
+    Raises:
+        UsageError: it is not.
+    """
+    lake = Lake(url)
+    if not lake.exists(lake.format_file):
+        raise UsageError(f"there is no lake at {url} yet: `facemill pipeline --lake {url}` makes one")
+    return lake
+
+
+def chosen_people(text: str | None) -> int | list[str] | None:
+    """A number of people or their names.
+
+    Raises:
+        UsageError: the number is 0.
+    """
+    if text is None:
+        return None
+    if text.isdecimal():
+        if int(text) == 0:
+            raise UsageError("--identities 0 leaves nobody: ask for at least 1, or for names")
+        return int(text)
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def print_result(result: Any, as_json: bool, shown: Callable[[Console, Any], None]) -> None:
+    """Print a result for people, or as one JSON object."""
+    if as_json:
+        json.dump(result, sys.stdout, indent=2, default=str)
+        sys.stdout.write("\n")
+    else:
+        shown(Console(), result)
+
+
+@contextmanager
+def bar(name: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on the error stream outside of any flow."""
+    errors = Console(stderr=True)
+    with Progress(console=errors, disable=not errors.is_terminal) as progress:
+        task = progress.add_task(name, total=total)
+        yield lambda done: progress.update(task, completed=done)

@@ -1,0 +1,293 @@
+"""`facemill pipeline`, and each of its steps as a command of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.commands.options import (
+    ConnectToOption,
+    DatasetOption,
+    DeviceChoice,
+    DeviceOption,
+    IdentitiesOption,
+    JsonOption,
+    LakeOption,
+    LinksOption,
+    LogOption,
+    MarginOption,
+    MethodOption,
+    MinFaceOption,
+    PerIdentityOption,
+    PresetChoice,
+    PresetOption,
+    SourceChoice,
+    SourceOption,
+    StepsOption,
+    VerboseOption,
+    check_usage,
+    chosen_people,
+    print_result,
+    reporting,
+    set_up,
+    split_words,
+)
+from flows.settings import load_settings
+from storage.lake import Lake
+from tasks.web.archive import checked_template
+
+
+@reporting
+def pipeline(
+    lake: LakeOption,
+    source: SourceOption = SourceChoice.VGGFACE1,
+    links: LinksOption = None,
+    identities: IdentitiesOption = None,
+    per_identity: PerIdentityOption = None,
+    connect_to: ConnectToOption = None,
+    method: MethodOption = "both",
+    dataset: DatasetOption = "faces",
+    min_face: MinFaceOption = 100,
+    margin: MarginOption = 1.0,
+    steps: StepsOption = None,
+    device: DeviceOption = DeviceChoice.AUTO,
+    as_json: JsonOption = False,
+    log: LogOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Do everything: fetch, crop, publish, train. What is done already is not done again."""
+    check_usage(lake, links, connect_to)
+    set_up(verbose, log)
+    from flows.pipeline import pipeline as flow  # noqa: PLC0415
+
+    result = asyncio.run(
+        flow(
+            lake,
+            source.value,
+            links,
+            chosen_people(identities),
+            per_identity,
+            connect_to,
+            method,
+            dataset,
+            min_face,
+            margin,
+            steps,
+            device.value,
+        )
+    )
+    print_result(result, as_json, show_pipeline)
+
+
+@reporting
+def ingest(
+    lake: LakeOption,
+    source: SourceOption = SourceChoice.VGGFACE1,
+    links: LinksOption = None,
+    identities: IdentitiesOption = None,
+    per_identity: PerIdentityOption = None,
+    connect_to: ConnectToOption = None,
+    as_json: JsonOption = False,
+    log: LogOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Read the link files and fetch the pictures that have not been asked for yet."""
+    check_usage(lake, links, connect_to)
+    set_up(verbose, log)
+    from flows.ingest import ingest as flow  # noqa: PLC0415
+
+    result = asyncio.run(flow(lake, source.value, links, chosen_people(identities), per_identity, connect_to))
+    print_result(result, as_json, show_ingested)
+
+
+@reporting
+def retry(
+    lake: LakeOption,
+    source: SourceOption = SourceChoice.VGGFACE1,
+    links: LinksOption = None,
+    connect_to: ConnectToOption = None,
+    reason: Annotated[
+        list[str] | None,
+        typer.Option("--reason", metavar="WORD,...", help="Only links that failed for this. May be repeated."),
+    ] = None,
+    host: Annotated[
+        list[str] | None,
+        typer.Option("--host", metavar="NAME,...", help="Only links on this host. May be repeated."),
+    ] = None,
+    now: Annotated[bool, typer.Option("--now", help="Do not wait until a link's next try has come.")] = False,
+    archive_fallback: Annotated[
+        bool,
+        typer.Option(
+            "--archive-fallback", help="Ask the web archive of FACEMILL_ARCHIVE_URL for what is gone for good, instead."
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+    log: LogOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Ask once more for the failed links that are due. Says first how many they are."""
+    check_usage(lake, links, connect_to)
+    if archive_fallback:
+        checked_template(load_settings().archive_url)
+    set_up(verbose, log)
+    from flows.status import due_for, retry_choice  # noqa: PLC0415
+
+    reasons, hosts = split_words(reason), split_words(host)
+    _, due = due_for(Lake(lake), source.value, retry_choice(reasons, hosts, now=now, archive=archive_fallback))
+    typer.echo(_forecast(due, is_archive=archive_fallback), err=True)
+    from flows.retry import retry as flow  # noqa: PLC0415
+
+    result = asyncio.run(flow(lake, source.value, links, connect_to, reasons, hosts, now, archive_fallback))
+    print_result(result, as_json, show_retried)
+
+
+@reporting
+def crop(
+    lake: LakeOption,
+    source: SourceOption = SourceChoice.VGGFACE1,
+    method: MethodOption = "both",
+    check_boxes: Annotated[
+        bool, typer.Option(help="Correct listed boxes that fit today's picture only rescaled or turned.")
+    ] = True,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write a page with contact sheets: how the methods compare.")
+    ] = False,
+    as_json: JsonOption = False,
+    log: LogOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Find the faces in the accepted pictures and cut them out."""
+    check_usage(lake)
+    set_up(verbose, log)
+    from flows.crop import crop as flow  # noqa: PLC0415
+
+    print_result(flow(lake, source.value, method, check_boxes, report), as_json, show_cropped)
+
+
+@reporting
+def publish(
+    lake: LakeOption,
+    source: SourceOption = SourceChoice.VGGFACE1,
+    dataset: DatasetOption = "faces",
+    method: MethodOption = "both",
+    min_face: MinFaceOption = 100,
+    check_boxes: Annotated[
+        bool, typer.Option(help="Hold listed boxes against the faces detected in today's pictures.")
+    ] = True,
+    as_json: JsonOption = False,
+    log: LogOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Publish an immutable dataset version per method."""
+    check_usage(lake)
+    set_up(verbose, log)
+    from flows.publish import publish as flow  # noqa: PLC0415
+
+    print_result(flow(lake, source.value, dataset, method, min_face, check_boxes), as_json, show_published)
+
+
+@reporting
+def train(
+    lake: LakeOption,
+    dataset: Annotated[
+        str, typer.Option("--dataset", metavar="NAME[@VERSION]", help="What to train on.")
+    ] = "faces-mtcnn",
+    model: Annotated[str, typer.Option("--model", metavar="NAME", help="What the model is called.")] = "embedder",
+    margin: MarginOption = 1.0,
+    preset: PresetOption = PresetChoice.AUTO,
+    steps: StepsOption = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the weights, the batches and the augmentation.")] = 0,
+    device: DeviceOption = DeviceChoice.AUTO,
+    as_json: JsonOption = False,
+    log: LogOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Train an embedding model on a dataset version and register it as a model version."""
+    check_usage(lake)
+    set_up(verbose, log)
+    from flows.train import train as flow  # noqa: PLC0415
+
+    print_result(flow(lake, dataset, model, margin, preset.value, steps, seed, device.value), as_json, show_trained)
+
+
+def show_pipeline(console: Console, result: dict[str, Any]) -> None:
+    """All that a pipeline run did."""
+    show_ingested(console, result["ingest"])
+    if result["retry"]["asked"]:
+        show_retried(console, result["retry"])
+    show_cropped(console, result["crop"])
+    show_published(console, result["publish"])
+    show_trained(console, result["train"])
+
+
+def show_ingested(console: Console, result: dict[str, Any]) -> None:
+    """Lines, candidates, and what came of asking."""
+    console.print(
+        f"[bold]links[/]    {result['lines']:,} lines, {result['rejected_lines']:,} malformed; "
+        f"{result['candidates']:,} distinct URLs selected"
+    )
+    show_fetched(console, result)
+
+
+def show_fetched(console: Console, result: dict[str, Any], name: str = "fetch") -> None:
+    """What came of a round of requests."""
+    why = ", ".join(f"{reason} {num:,}" for reason, num in result["rejected"].items())
+    asked = f"{result['asked']:,} asked, {result['accepted']:,} accepted" if result["asked"] else "nothing to ask for"
+    console.print(f"[bold]{name:<8}[/] {asked}" + (f"; {why}" if why else ""))
+
+
+def show_retried(console: Console, result: dict[str, Any]) -> None:
+    """What came of a further round."""
+    show_fetched(console, result, "retry")
+
+
+def _forecast(due: dict[str, int], *, is_archive: bool) -> str:
+    """How much a retry will ask for."""
+    what = "gone for good, to be asked of the archive" if is_archive else "due"
+    why = ", ".join(f"{reason} {num:,}" for reason, num in due.items())
+    return f"{sum(due.values()):,} links are {what}" + (f": {why}" if why else "")
+
+
+def show_cropped(console: Console, result: dict[str, Any]) -> None:
+    """What was detected and cropped, now and in all."""
+    faces = ", ".join(f"{num:,} by {method}" for method, num in result["faces"].items())
+    console.print(
+        f"[bold]crop[/]     {result['detected']:,} pictures searched, {result['cropped']:,} faces cut out now; "
+        f"in all {faces}"
+    )
+    if "report" in result:
+        console.print(f"[bold]report[/]   {result['report']}", soft_wrap=True)
+
+
+def show_published(console: Console, result: list[dict[str, Any]]) -> None:
+    """The funnel and the version of each method."""
+    for one in result:
+        table = Table(
+            title=f"{one['dataset']}@{one['version']}" + ("" if one["is_new"] else " (was there)"),
+            title_justify="left",
+        )
+        for column in ("stage", "lines in", "out", "rejected"):
+            table.add_column(column, justify="left" if column == "stage" else "right")
+        table.add_column("why")
+        for stage in one["funnel"]["stages"]:
+            why = ", ".join(f"{reason} {num:,}" for reason, num in stage["rejected"].items())
+            lost = stage["num_in"] - stage["num_out"]
+            table.add_row(stage["stage"], f"{stage['num_in']:,}", f"{stage['num_out']:,}", f"{lost:,}", why)
+        console.print(table)
+        console.print(f"{one['samples']:,} faces of {one['identities']:,} people\n")
+
+
+def show_trained(console: Console, result: dict[str, Any]) -> None:
+    """The model version and its figures, or the run that will make it."""
+    if "flow_run" in result:
+        console.print(f"[bold]train[/]    scheduled on the server as {result['flow_run']}")
+        return
+    known = "" if result["is_new"] else " (was there)"
+    console.print(
+        f"[bold]train[/]    {result['model']}@{result['version']}{known}: verification AUC on unseen people "
+        f"{result['auc']:.3f}, untrained {result['untrained_auc']:.3f}"
+    )
