@@ -22,6 +22,8 @@ from storage.errors import UsageError
 from storage.lake import Lake
 from storage.records import Attempt
 from storage.tables import read_table, stamp, write_table
+from tasks.custody.guard import GuardedTransport
+from tasks.custody.takedowns import read_forgotten
 from tasks.fetch import Transport
 from tasks.folder import FolderTransport
 from tasks.ledger import accepted, pending_new, read_ledger
@@ -89,8 +91,9 @@ async def fetch_pending(
     tally = Tally()
     if len(pending):
         async with open_transport(source, links, connect_to, settings, archive=archive) as (transport, tally):
+            guarded = GuardedTransport(transport, read_forgotten(lake, source))
             with track(name, len(pending), tally) as progress:
-                await _fetch_units(lake, source, pending, transport, tally, progress, settings)
+                await _fetch_units(lake, source, pending, guarded, tally, progress, settings)
     outcomes = tally.outcomes
     rows = [{"outcome": word, "links": num} for word, num in outcomes.items()]
     artifacts.table(f"{name}-outcomes", rows or [{"outcome": "nothing to ask for", "links": 0}], f"{name} {source}")

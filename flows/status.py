@@ -103,8 +103,9 @@ def hosts_status(lake: Lake, source: str, num_hosts: int = 20) -> dict[str, Any]
     Latency is the wait for the head of the last answer, in seconds; None where nothing was heard.
     """
     ledger = read_ledger(lake, source, _HOST_COLUMNS)
-    # What an archive was asked for says nothing of the link's own host.
-    ledger = ledger.filter(pc.is_null(ledger["via"]))
+    # What an archive was asked for says nothing of the link's own host, and what is taken down has none.
+    is_told = pc.not_equal(ledger["reason"].cast(pa.string()).fill_null(""), Reason.TAKEN_DOWN.value)
+    ledger = ledger.filter(pc.and_(pc.is_null(ledger["via"]), is_told))
     failed = pc.is_valid(ledger["reason"]).cast(pa.int64())
     ledger = ledger.append_column("host", host_of(ledger["url"])).append_column("failed", failed)
     totals = ledger.group_by("host").aggregate([("failed", "sum"), ("failed", "count")])

@@ -9,6 +9,7 @@
     faces/<method>/<source>/<stem>.tar + .parquet
     datasets/<name>/<version>/                  shards, index.parquet, manifest.json (last)
     models/<name>/<version>/                    weights, metrics, lineage, manifest.json (last)
+    takedowns/<stamp>.parquet                   who and what must not be used any more; only ever added to
     work/                                       what may be thrown away: decoded pictures, checkpoints
     world/                                      made worlds, the web of the synthetic source
 
@@ -101,6 +102,10 @@ class Lake:
     def model(self, name: str, version: str = "") -> str:
         """The folder of a model, or of one version of it."""
         return f"models/{checked_name(name)}/{version}".rstrip("/")
+
+    def takedowns(self, stamp: str = "") -> str:
+        """The folder of the takedowns, or those of one call."""
+        return f"takedowns/{stamp}.parquet" if stamp else "takedowns"
 
     @property
     def work_folder(self) -> Path:

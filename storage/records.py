@@ -53,6 +53,7 @@ class Reason(StrEnum):
     NOT_PUBLIC = "not_public"
     OPTED_OUT = "opted_out"
     ROBOTS = "robots"
+    TAKEN_DOWN = "taken_down"
     # fetch: the host, not asked this time
     HOST_DOWN = "host_down", Retry.LATER
     HOST_BUSY = "host_busy", Retry.SOON
@@ -121,6 +122,11 @@ class Split(StrEnum):
 def url_key(url: str) -> bytes:
     """The 16 bytes that stand for a URL, exactly as it is written: percent escapes are part of its meaning."""
     return hashlib.blake2b(url.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def identity_key(name: str) -> bytes:
+    """The 16 bytes that stand for a person's name; case does not matter, nor whether words are joined by `_`."""
+    return hashlib.blake2b(name.casefold().replace(" ", "_").encode(), digest_size=16).digest()
 
 
 def bytes_digest(data: bytes | memoryview) -> bytes:
@@ -378,6 +384,39 @@ FACES = pa.schema(
         pa.field("height", pa.int32()),
         pa.field("offset", pa.int64()),
         pa.field("length", pa.int64()),
+    ]
+)
+
+
+class TakedownKind(StrEnum):
+    """What a takedown names."""
+
+    URL = "url"
+    IDENTITY = "identity"
+    DIGEST = "digest"
+
+
+class Takedown(NamedTuple):
+    """Who or what must not be used any more, in the least revealing form that still finds it.
+
+    `target` is the key of a URL, the `identity_key` of a name or the digest of a picture's bytes. `source` narrows
+    a name to one source; None is all of them.
+    """
+
+    kind: TakedownKind
+    target: bytes
+    source: str | None
+    recorded_at: datetime
+    note: str
+
+
+TAKEDOWNS = pa.schema(
+    [
+        pa.field("kind", _WORD, nullable=False),
+        pa.field("target", pa.binary(), nullable=False),
+        pa.field("source", _WORD),
+        pa.field("recorded_at", _TIME, nullable=False),
+        pa.field("note", pa.string()),
     ]
 )
 

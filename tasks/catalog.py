@@ -11,6 +11,7 @@ from storage.errors import UsageError
 from storage.lake import Lake
 from storage.records import FACES
 from storage.tables import read_table, stamp, table_digest, write_table
+from tasks.custody.takedowns import read_forgotten
 from tasks.dedupe import DedupeRules, dedupe
 from tasks.ledger import accepted, image_stems, read_ledger
 
@@ -53,12 +54,13 @@ def read_verdicts(lake: Lake, source: str, lines: pa.Table, rules: DedupeRules =
 
 
 def read_faces(lake: Lake, source: str, method: str) -> pa.Table:
-    """All faces of a source by one method (`records.FACES`), with the column `stem`."""
-    tables = []
+    """All faces of a source by one method that are not taken down (`records.FACES`), with the column `stem`."""
+    tables, forgotten = [], read_forgotten(lake, source)
     for stem in image_stems(lake, source):
         path = f"{lake.faces(method, source, stem)}.parquet"
         if lake.exists(path):
             table = read_table(lake, path)
+            table = table.filter(pc.invert(forgotten.rows(table, "image_digest")))
             tables.append(table.append_column("stem", pa.array([stem] * len(table), pa.string())))
     if not tables:
         return FACES.append(pa.field("stem", pa.string())).empty_table()

@@ -17,6 +17,7 @@ from storage.lake import Lake
 from storage.records import DETECTIONS, Detection, FoundFace, Outcome, Reason
 from storage.shards import read_member
 from storage.tables import read_stamp, read_table, rows_to_table, stamp, write_table
+from tasks.custody.takedowns import read_forgotten
 from tasks.decode import UndecodableImage, decode
 from tasks.detectors import Detector, DetectorSettings, load_detector
 
@@ -100,7 +101,7 @@ def read_detections(lake: Lake, source: str, stem: str) -> dict[bytes, Detection
 
 
 def accepted_images(lake: Lake, source: str, stem: str) -> list[StoredImage]:
-    """The pictures of one shard, in the order of its tar.
+    """The pictures of one shard that are not taken down, in the order of its tar.
 
     Raises:
         LakeError: there is no such shard.
@@ -108,6 +109,7 @@ def accepted_images(lake: Lake, source: str, stem: str) -> list[StoredImage]:
     columns = ["outcome", *StoredImage._fields]
     table = read_table(lake, f"{lake.images(source, stem)}.parquet", columns)
     accepted = table.filter(pc.equal(table["outcome"].cast(pa.string()), pa.scalar(Outcome.ACCEPTED.value)))
+    accepted = accepted.filter(pc.invert(read_forgotten(lake, source).rows(accepted)))
     rows = accepted.select(list(StoredImage._fields)).to_pylist()
     return sorted((StoredImage(**row) for row in rows), key=lambda image: image.offset)
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 import pyarrow as pa
 
 from storage.lake import Lake
-from storage.records import ATTEMPTS, Attempt, Candidate, ImageFacts, Outcome, Retry
+from storage.records import ATTEMPTS, Attempt, Candidate, ImageFacts, Outcome, Reason, Retry
 from storage.shards import ShardWriter, create_shard
 from storage.tables import rows_to_table, write_table
 from tasks.ledger import image_stems, next_try
@@ -124,7 +124,8 @@ async def attempt_one(
     invalid = result if isinstance(result, Invalid) else None
     attempt = Attempt(
         key=pending.candidate.key,
-        url=pending.candidate.url,
+        # A URL may tell whose picture it is.
+        url="" if invalid and invalid.reason is Reason.TAKEN_DOWN else pending.candidate.url,
         outcome=Outcome.REJECTED if invalid else Outcome.ACCEPTED,
         reason=invalid.reason if invalid else None,
         detail=invalid.detail if invalid else "",

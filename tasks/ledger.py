@@ -15,6 +15,7 @@ from storage.errors import LakeError
 from storage.lake import Lake
 from storage.records import ATTEMPTS, Outcome, Reason, Retry
 from storage.tables import read_table
+from tasks.custody.takedowns import blanked, read_forgotten
 
 # The wait before each further round, by rounds already spent. Retrying everything once takes a run from 56% to 77%,
 # ten tries reach 78% (img2dataset #361): so once more in the same run, and then ever more rarely.
@@ -56,14 +57,18 @@ def image_stems(lake: Lake, source: str) -> list[str]:
 
 
 def read_ledger(lake: Lake, source: str, columns: list[str] | None = None) -> pa.Table:
-    """The newest attempt per key (`records.ATTEMPTS`, or some columns of it); what an older index lacks is null."""
+    """The newest attempt per key (`records.ATTEMPTS`, or some columns of it); what an older index lacks is null.
+
+    What takedowns cover is `taken_down`, whatever its row says.
+    """
     wanted = columns or ATTEMPTS.names
-    needed = list(dict.fromkeys([*wanted, "key", "round"]))
+    forgotten = read_forgotten(lake, source)
+    needed = list(dict.fromkeys([*wanted, "key", "round", *(["digest"] if forgotten else [])]))
     tables = [_read_index(lake, f"{lake.images(source, stem)}.parquet", needed) for stem in image_stems(lake, source)]
     if not tables:
         return pa.schema([ATTEMPTS.field(name) for name in wanted]).empty_table()
-    attempts = pa.concat_tables(tables).unify_dictionaries()
-    return newest(attempts).select(wanted)
+    attempts = newest(pa.concat_tables(tables).unify_dictionaries())
+    return (blanked(attempts, forgotten.rows(attempts)) if forgotten else attempts).select(wanted)
 
 
 def _read_index(lake: Lake, path: str, columns: list[str]) -> pa.Table:

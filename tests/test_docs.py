@@ -28,6 +28,7 @@ SECTIONS = {
     "VERDICTS": "unique",
     "DETECTIONS": "detections",
     "FACES": "faces",
+    "TAKEDOWNS": "takedowns",
     "SAMPLES": "datasets",
 }
 
