@@ -43,7 +43,7 @@ class TrainConfig:
         weight_decay: AdamW's, on weights of convolutions and layers only.
         warmup_steps: steps over which the learning rate rises in a line.
         augment_strength: factor on all augmentation, 0 leaves only the flip.
-        seed: of the first weights, the batches, the augmentation and all sampling in the evaluation.
+        seed: of the first weights, the batches and the augmentation.
         device: "cpu", "cuda", or "auto" for cuda where there is one.
     """
 

@@ -11,21 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from model.bootstrap import Interval, Weights, identity_weights, mean_interval
+from model.calibration import Reliability, reliability
 from model.data import Faces
 from model.embed import embed_raw, unit_rows
+from model.figures import Verification, accuracy, verify
 from model.pairs import frozen_triplets, verification_pairs
-from model.verification import (
-    auc,
-    balanced_accuracy,
-    best_threshold,
-    bootstrap_auc,
-    equal_error_rate,
-    folded_accuracy,
-    rank_1,
-    tar_at_far,
-)
+from model.thresholds import Thresholds, choose_thresholds
+from model.verification import Scored, best_threshold, drawn_folds, folded_thresholds, nearest_is_same, roc
 
-FARS = (1e-2, 1e-3, 1e-4)
 MARGINS = (1.0, 2.0)
 Embeddings = NDArray[np.float32]
 
@@ -45,27 +39,23 @@ class TripletFigures:
 
 
 @dataclass(frozen=True)
-class EvaluationReport:
+class EvaluationReport(Verification):
     """Figures over all pairs of test faces, none of whose people were trained on.
 
     `accuracy` is balanced, at a threshold chosen on val (`threshold_from` says "val"), or on the other folds
-    of the test pairs where there is no val ("folds", and `threshold` is the best over all). `tar_at_far` is
-    None for a FAR of fewer than 30 expected false accepts. `auc_interval` is 95%, by bootstrap over
-    identities.
+    of the test pairs where there is no val ("folds", and `threshold` is the best over all). `calibration` holds
+    the probabilities of `thresholds` against the test pairs; None where they were chosen on those.
     """
 
     num_identities: int
     num_faces: int
-    num_genuine: int
-    num_impostor: int
-    auc: float
-    auc_interval: tuple[float, float]
-    eer: float
     accuracy: float
+    accuracy_interval: Interval
     threshold: float
     threshold_from: str
-    tar_at_far: dict[str, float | None]
     rank_1: float
+    rank_1_interval: Interval
+    calibration: Reliability | None
     triplet: TripletFigures
 
     def to_json(self) -> dict[str, Any]:
@@ -73,52 +63,78 @@ class EvaluationReport:
         return dataclasses.asdict(self)
 
 
-def evaluate(backbone: nn.Module, test: Faces, val: Faces, *, device: torch.device, seed: int = 0) -> EvaluationReport:
-    """Embed both splits and report.
+@dataclass(frozen=True)
+class Judged:
+    """What judging a model gives: its report, and the scored pairs it rests on."""
+
+    report: EvaluationReport
+    pairs: Scored
+
+
+def evaluate(
+    backbone: nn.Module, test: Faces, val: Faces, *, device: torch.device
+) -> tuple[EvaluationReport, Thresholds]:
+    """Embed both splits; choose thresholds on val, or on test where val has no pairs; report on test.
+
+    Pairs and triplets follow from the labels alone, so that all models are judged on the same ones.
 
     Args:
         test: faces with at least one genuine and one impostor pair (see `pairs.check_pairs`).
-        val: faces to choose the threshold on; may be empty.
-        seed: of every sampling, so that equal seeds judge all models on the same pairs and triplets.
+        val: faces to choose the thresholds on; may be empty.
     """
     raw_test = embed_raw(backbone, test.images, device)
     raw_val = embed_raw(backbone, val.images, device)
-    return report(raw_test, test.labels, raw_val, val.labels, seed=seed)
+    thresholds = thresholds_of(raw_val, val.labels, raw_test, test.labels)
+    return judge(raw_test, test.labels, thresholds).report, thresholds
 
 
-def report(
-    raw: Embeddings,
-    labels: NDArray[np.int64],
-    val_raw: Embeddings,
-    val_labels: NDArray[np.int64],
-    *,
-    seed: int = 0,
-) -> EvaluationReport:
-    """The figures of embeddings [n, d] as the backbone gives them, with labels [n]."""
-    unit = unit_rows(raw)
-    pairs = verification_pairs(labels, seed=seed)
-    scores, same = _cosines(unit, pairs.left, pairs.right), pairs.same
-    threshold, accuracy, chosen_on = _accuracy(scores, same, val_raw, val_labels, seed)
-    return EvaluationReport(
+def thresholds_of(
+    val_raw: Embeddings, val_labels: NDArray[np.int64], test_raw: Embeddings, test_labels: NDArray[np.int64]
+) -> Thresholds:
+    """Thresholds chosen on val, or on test where val lacks a kind of pairs."""
+    val = scored_pairs(val_raw, val_labels)
+    if val.same.any() and not val.same.all():
+        return choose_thresholds(val.scores, val.same, chosen_on="val")
+    test = scored_pairs(test_raw, test_labels)
+    return choose_thresholds(test.scores, test.same, chosen_on="test")
+
+
+def judge(raw: Embeddings, labels: NDArray[np.int64], thresholds: Thresholds | None) -> Judged:
+    """The figures of embeddings [n, d] as the backbone gives them, with labels [n].
+
+    Args:
+        thresholds: those of the model; None, or chosen on test, lets folds of the pairs choose for each other.
+    """
+    pairs, unit = scored_pairs(raw, labels), unit_rows(raw)
+    tried = thresholds if thresholds is not None and thresholds.chosen_on == "val" else None
+    weights = identity_weights(int(labels.max()) + 1)
+    value, value_interval, threshold = _accuracy(pairs, tried, weights)
+    hits = nearest_is_same(unit, labels)
+    report = EvaluationReport(
+        **_fields(verify(pairs, tried, weights)),
         num_identities=len(np.unique(labels)),
         num_faces=len(labels),
-        num_genuine=int(same.sum()),
-        num_impostor=int((~same).sum()),
-        auc=auc(scores, same),
-        auc_interval=bootstrap_auc(scores, same, labels[pairs.left], labels[pairs.right], seed=seed),
-        eer=equal_error_rate(scores, same),
-        accuracy=accuracy,
+        accuracy=value,
+        accuracy_interval=value_interval,
         threshold=threshold,
-        threshold_from=chosen_on,
-        tar_at_far={f"{far:g}": tar_at_far(scores, same, far) for far in FARS},
-        rank_1=rank_1(unit, labels),
-        triplet=triplet_figures(raw, labels, seed=seed),
+        threshold_from="val" if tried else "folds",
+        rank_1=float(np.nanmean(hits)),
+        rank_1_interval=mean_interval(hits, labels, weights),
+        calibration=reliability(tried.calibration, pairs.scores, pairs.same) if tried else None,
+        triplet=triplet_figures(raw, labels),
     )
+    return Judged(report, pairs)
 
 
-def triplet_figures(raw: Embeddings, labels: NDArray[np.int64], *, seed: int = 0) -> TripletFigures:
+def scored_pairs(raw: Embeddings, labels: NDArray[np.int64]) -> Scored:
+    """The pairs of `pairs.verification_pairs` with their cosines."""
+    unit, pairs = unit_rows(raw), verification_pairs(labels)
+    return Scored(cosines(unit, pairs.left, pairs.right), labels[pairs.left], labels[pairs.right])
+
+
+def triplet_figures(raw: Embeddings, labels: NDArray[np.int64]) -> TripletFigures:
     """The losses of the frozen triplets of `labels`."""
-    triplets = frozen_triplets(labels, seed=seed)
+    triplets = frozen_triplets(labels)
     unit_gaps, raw_gaps = _gaps(unit_rows(raw), triplets), _gaps(raw, triplets)
     return TripletFigures(
         unit={f"{margin:g}": _mean_loss(unit_gaps, margin) for margin in MARGINS},
@@ -127,30 +143,28 @@ def triplet_figures(raw: Embeddings, labels: NDArray[np.int64], *, seed: int = 0
     )
 
 
-def _accuracy(
-    scores: NDArray[np.float32],
-    same: NDArray[np.bool_],
-    val_raw: Embeddings,
-    val_labels: NDArray[np.int64],
-    seed: int,
-) -> tuple[float, float, str]:
-    """(threshold, balanced accuracy, what the threshold was chosen on)."""
-    if len(val_labels):
-        pairs = verification_pairs(val_labels, seed=seed)
-        if pairs.same.any() and not pairs.same.all():
-            val_scores = _cosines(unit_rows(val_raw), pairs.left, pairs.right)
-            threshold = best_threshold(val_scores, pairs.same)
-            return threshold, balanced_accuracy(scores, same, threshold), "val"
-    return best_threshold(scores, same), folded_accuracy(scores, same, seed=seed), "folds"
-
-
-def _cosines(unit: Embeddings, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Cosine of each pair, in parts: 2 M pairs of 128 floats at once would take 2 GB."""
+def cosines(unit: Embeddings, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Cosine of each pair of unit rows [n, d], in parts: 2 M pairs of 128 floats at once would take 2 GB."""
     parts = [
         np.einsum("nd,nd->n", unit[left[start : start + 65_536]], unit[right[start : start + 65_536]])
         for start in range(0, len(left), 65_536)
     ]
-    return np.concatenate(parts).astype(np.float32)
+    return np.concatenate([*parts, np.zeros(0)]).astype(np.float32)
+
+
+def _accuracy(pairs: Scored, thresholds: Thresholds | None, weights: Weights) -> tuple[float, Interval, float]:
+    """(balanced accuracy, its interval, the threshold that is told)."""
+    if thresholds is not None:
+        return *accuracy(pairs, thresholds.accuracy, weights), thresholds.accuracy
+    best = best_threshold(roc(pairs.scores, pairs.same))
+    fold = drawn_folds(pairs.same)
+    # A lone pair of a kind can only be judged by its own best threshold.
+    chosen = folded_thresholds(pairs.scores, pairs.same, fold) if fold.any() else best
+    return *accuracy(pairs, chosen, weights), best
+
+
+def _fields(figures: Verification) -> dict[str, Any]:
+    return {field.name: getattr(figures, field.name) for field in dataclasses.fields(figures)}
 
 
 def _gaps(embeddings: Embeddings, triplets: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from torch import nn
 from model.backbones import BACKBONES
 from model.config import TrainConfig
 from model.evaluate import EvaluationReport
+from model.thresholds import Thresholds
 from storage.datasets import DatasetVersion
 from storage.lake import Lake
 from storage.models import ModelVersion, write_model
@@ -42,15 +43,17 @@ def export(
     device: torch.device,
     untrained: EvaluationReport,
     trained: EvaluationReport,
+    thresholds: Thresholds,
     history: list[dict[str, Any]],
 ) -> ModelVersion:
-    """Write the version: weights, config, metrics, history, lineage, card, and the manifest last."""
+    """Write the version: weights, config, metrics, thresholds, history, lineage, card, and the manifest last."""
     metrics = {"untrained": untrained.to_json(), "trained": trained.to_json()}
     weights = {name: tensor.cpu().contiguous() for name, tensor in backbone.state_dict().items()}
     files = {
         "weights.safetensors": save(weights),
         "config.json": _json(config.recipe()),
         "metrics.json": _json(metrics),
+        "thresholds.json": _json(thresholds.to_json()),
         "history.json": _json({"intervals": history}),
         "lineage.json": _json(_lineage(dataset, config, device)),
         "card.md": card(dataset, config, untrained, trained, _num_parameters(backbone)).encode(),

@@ -103,9 +103,8 @@ def train(
         if on_progress is not None:
             on_progress(progress)
     start = initial_state(config, len(faces.identities), device)
-    untrained, trained = (
-        evaluate(judged.backbone, test, val, device=device, seed=config.seed) for judged in (start, state)
-    )
+    untrained, _ = evaluate(start.backbone, test, val, device=device)
+    trained, thresholds = evaluate(state.backbone, test, val, device=device)
     model = export(
         lake,
         dataset,
@@ -114,6 +113,7 @@ def train(
         device=device,
         untrained=untrained,
         trained=trained,
+        thresholds=thresholds,
         history=state.history,
     )
     checkpoint.unlink(missing_ok=True)

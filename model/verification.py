@@ -1,10 +1,12 @@
 """Figures of verification: how well scores of pairs tell the same person from two people. Numpy only.
 
 Scores are cosines, higher means more alike. FAR is the share of impostor pairs accepted, TAR the share of
-genuine ones.
+genuine ones. Every figure is read off a curve, so that it means the same on all pairs and on a resample.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,109 +20,143 @@ Labels = NDArray[np.int64]
 MIN_FALSE_ACCEPTS = 30
 
 
-def roc(scores: Scores, same: Bools) -> tuple[Floats, Floats, Floats]:
-    """(far, tar, thresholds), one entry a distinct score from the highest down: accepted are scores >= threshold."""
+@dataclass(frozen=True)
+class Scored:
+    """Pairs of faces with their scores.
+
+    Attributes:
+        scores: [pairs].
+        left: [pairs] the label of each pair's first face; labels count from 0.
+        right: [pairs] of its second.
+    """
+
+    scores: Scores
+    left: Labels
+    right: Labels
+
+    @property
+    def same(self) -> Bools:
+        """[pairs] whether a pair shows one person."""
+        return np.asarray(self.left == self.right)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A receiver operating characteristic; or many on the same thresholds, one a row.
+
+    Attributes:
+        far: [points] or [curves, points], rising to 1.
+        tar: likewise.
+        thresholds: [points], falling: accepted are scores at or above.
+    """
+
+    far: Floats
+    tar: Floats
+    thresholds: Floats
+
+    def at(self, threshold: float) -> tuple[Floats, Floats]:
+        """(FAR, TAR) of accepting scores at or above `threshold`, each [] or [curves]."""
+        accepted = int(np.searchsorted(-self.thresholds, -threshold, side="right"))
+        if not accepted:
+            return np.zeros(self.far.shape[:-1]), np.zeros(self.far.shape[:-1])
+        return self.far[..., accepted - 1], self.tar[..., accepted - 1]
+
+
+def roc(scores: Scores, same: Bools) -> Curve:
+    """The curve of all pairs, one point a distinct score."""
     order = np.argsort(-scores, kind="stable")
     ordered, genuine = scores[order].astype(np.float64), same[order]
     last_of_equal = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
     accepted = np.cumsum(genuine)[last_of_equal]
     false = (last_of_equal + 1) - accepted
-    return false / (~same).sum(), accepted / same.sum(), ordered[last_of_equal]
+    return Curve(false / (~same).sum(), accepted / same.sum(), ordered[last_of_equal])
 
 
-def auc(scores: Scores, same: Bools) -> float:
-    """The chance that a genuine pair scores above an impostor pair, equal scores counting half."""
-    return _weighted_auc(np.unique(scores, return_inverse=True)[1], same, np.ones(len(scores)))
+def thin(curve: Curve, num_points: int) -> Curve:
+    """At most `num_points` of a curve's points, as even in TAR, in FAR and in the logarithm of FAR as they can be."""
+    third = num_points // 3
+    first_far = curve.far[curve.far > 0][0]
+    places = np.concatenate(
+        [
+            np.searchsorted(curve.tar, np.linspace(0, 1, third)),
+            np.searchsorted(curve.far, np.linspace(0, 1, third)),
+            np.searchsorted(curve.far, np.geomspace(first_far, 1, third)),
+        ]
+    )
+    kept = np.unique(np.append(np.minimum(places, len(curve.far) - 1), len(curve.far) - 1))
+    return Curve(curve.far[kept], curve.tar[kept], curve.thresholds[kept])
 
 
-def bootstrap_auc(
-    scores: Scores, same: Bools, left: Labels, right: Labels, *, rounds: int = 200, seed: int = 0
-) -> tuple[float, float]:
-    """The 95% interval of the AUC under resampling of identities, which faces of one person are not independent of.
+def auc(curve: Curve) -> Floats:
+    """The area below each curve: the chance that a genuine pair scores above an impostor pair, equal ones half."""
+    far, tar = _from_zero(curve.far), _from_zero(curve.tar)
+    return np.asarray(np.trapezoid(tar, far, axis=-1))
 
-    An identity drawn c times gives its genuine pairs weight c, and a pair of identities drawn c and e times
-    gives its impostor pairs weight ce.
+
+def equal_error_rate(curve: Curve) -> Floats:
+    """Where FAR and 1 - TAR cross, on the straight line between the two nearest points."""
+    far, gap = _from_zero(curve.far), _from_zero(curve.far + curve.tar) - 1  # the gap rises from -1 to 1
+    after = np.argmax(gap >= 0, axis=-1, keepdims=True)
+    near, beyond = (np.take_along_axis(gap, place, -1) for place in (after - 1, after))
+    low, high = (np.take_along_axis(far, place, -1) for place in (after - 1, after))
+    return np.asarray((low - near / (beyond - near) * (high - low))[..., 0])
+
+
+def tar_at_far(curve: Curve, far: float) -> Floats:
+    """The highest TAR whose FAR is at most `far`."""
+    return np.asarray(np.where(curve.far <= far, curve.tar, 0.0).max(-1))
+
+
+def balanced_accuracy(scores: Scores, same: Bools, threshold: Floats | float) -> float:
+    """Mean of the shares of genuine pairs accepted and of impostor pairs refused, as if both were equally many.
 
     Args:
-        left: [pairs] label of the first face of each pair.
-        right: [pairs] label of the second.
+        threshold: one for all pairs, or [pairs] one each.
     """
-    rng = np.random.default_rng(seed)
-    labels, codes = np.unique(np.concatenate([left, right]), return_inverse=True)
-    # In the order of scores a round counts along memory: 200 over 2 M pairs take 6 CPU-s, not 14.
-    order = np.argsort(scores)
-    first, second, same = codes[: len(left)][order], codes[len(left) :][order], same[order]
-    ranks = np.unique(scores[order], return_inverse=True)[1]
-    figures = []
-    for _ in range(rounds):
-        drawn = rng.multinomial(len(labels), np.full(len(labels), 1 / len(labels))).astype(np.float64)
-        weights = np.where(same, drawn[first], drawn[first] * drawn[second])
-        if weights[same].any() and weights[~same].any():
-            figures.append(_weighted_auc(ranks, same, weights))
-    low, high = np.quantile(figures, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def _weighted_auc(ranks: NDArray[np.intp], same: Bools, weights: Floats) -> float:
-    genuine = np.bincount(ranks, weights * same)
-    impostor = np.bincount(ranks, weights * ~same)
-    beaten = np.cumsum(impostor) - impostor / 2
-    return float((genuine * beaten).sum() / (genuine.sum() * impostor.sum()))
-
-
-def equal_error_rate(scores: Scores, same: Bools) -> float:
-    """Where FAR and 1 - TAR cross, on the straight line between the two nearest points of the ROC."""
-    far, tar, _ = roc(scores, same)
-    far, tar = np.append(0.0, far), np.append(0.0, tar)
-    gap = far - (1 - tar)  # rises from -1 to 1
-    after = int(np.argmax(gap >= 0))
-    share = -gap[after - 1] / (gap[after] - gap[after - 1])
-    return float(far[after - 1] + share * (far[after] - far[after - 1]))
-
-
-def tar_at_far(scores: Scores, same: Bools, far: float) -> float | None:
-    """The highest TAR whose FAR is at most `far`; None where that FAR is below 30 false accepts."""
-    if (~same).sum() * far < MIN_FALSE_ACCEPTS:
-        return None
-    fars, tars, _ = roc(scores, same)
-    return float(tars[fars <= far].max(initial=0.0))
-
-
-def best_threshold(scores: Scores, same: Bools) -> float:
-    """The threshold of the highest balanced accuracy, midway to the next lower score."""
-    far, tar, thresholds = roc(scores, same)
-    best = int(np.argmax(tar - far))
-    below = thresholds[min(best + 1, len(thresholds) - 1)]
-    return float((thresholds[best] + below) / 2)
-
-
-def balanced_accuracy(scores: Scores, same: Bools, threshold: float) -> float:
-    """Mean of the shares of genuine pairs accepted and of impostor pairs refused, as if both were equally many."""
     accepted = scores >= threshold
     return float((accepted[same].mean() + (~accepted[~same]).mean()) / 2)
 
 
-def folded_accuracy(scores: Scores, same: Bools, *, folds: int = 10, seed: int = 0) -> float:
-    """Mean balanced accuracy over folds of the pairs, each with the best threshold of the other folds.
+def can_tell(far: float, num_impostor: int) -> bool:
+    """Whether so many impostor pairs say anything of a FAR: at least 30 false accepts are expected."""
+    return num_impostor * far >= MIN_FALSE_ACCEPTS
 
-    There are as many folds as have both kinds of pairs; a lone pair of a kind is judged by its own best threshold.
+
+def best_threshold(curve: Curve) -> float:
+    """The threshold of the highest balanced accuracy, midway to the next lower score."""
+    best = int(np.argmax(curve.tar - curve.far))
+    below = curve.thresholds[min(best + 1, len(curve.thresholds) - 1)]
+    return float((curve.thresholds[best] + below) / 2)
+
+
+def threshold_at_far(curve: Curve, far: float) -> float:
+    """The lowest threshold whose FAR is at most `far`; above every score where there is none."""
+    allowed = np.flatnonzero(curve.far <= far)
+    return float(curve.thresholds[allowed[-1]]) if len(allowed) else float(np.nextafter(curve.thresholds[0], np.inf))
+
+
+def folded_thresholds(scores: Scores, same: Bools, fold: Labels) -> Floats:
+    """[pairs]: for each pair the best threshold of all other folds, so that no pair is judged by its own.
+
+    Args:
+        fold: [pairs] the number of each pair's fold, from 0; each fold leaves both kinds of pairs to the others.
     """
-    folds = min(folds, int(same.sum()), int((~same).sum()))
-    if folds < 2:
-        return balanced_accuracy(scores, same, best_threshold(scores, same))
+    chosen = [best_threshold(roc(scores[fold != one], same[fold != one])) for one in range(int(fold.max()) + 1)]
+    return np.array(chosen)[fold]
+
+
+def drawn_folds(same: Bools, *, folds: int = 10, seed: int = 0) -> Labels:
+    """[pairs]: a fold for each pair, drawn so that each holds its share of both kinds; as many as both kinds allow."""
+    folds = max(1, min(folds, int(same.sum()), int((~same).sum())))
     rng = np.random.default_rng(seed)
-    fold = np.empty(len(scores), np.int64)
+    fold = np.empty(len(same), np.int64)
     for kind in (same, ~same):
         fold[kind] = rng.permutation(int(kind.sum())) % folds
-    figures = [
-        balanced_accuracy(scores[inside], same[inside], best_threshold(scores[~inside], same[~inside]))
-        for inside in (fold == number for number in range(folds))
-    ]
-    return float(np.mean(figures))
+    return fold
 
 
-def rank_1(unit: NDArray[np.float32], labels: Labels) -> float:
-    """The share of faces whose nearest other face is of the same person, among those of whom there is another.
+def nearest_is_same(unit: NDArray[np.float32], labels: Labels) -> Floats:
+    """[n]: 1 where a face's nearest other face is of the same person, 0 where not, NaN where it has no other.
 
     Args:
         unit: [n, d] unit rows.
@@ -133,4 +169,9 @@ def rank_1(unit: NDArray[np.float32], labels: Labels) -> float:
         cosines[rows, start + rows] = -np.inf
         hits.append(labels[cosines.argmax(1)] == labels[start : start + 1024])
     has_other = np.bincount(labels)[labels] >= 2
-    return float(np.concatenate(hits)[has_other].mean())
+    return np.where(has_other, np.concatenate(hits), np.nan)
+
+
+def _from_zero(values: Floats) -> Floats:
+    """With the point in front at which nothing is accepted."""
+    return np.concatenate([np.zeros((*values.shape[:-1], 1)), values], axis=-1)

@@ -1,6 +1,6 @@
 """Model versions: immutable folders with weights, metrics and lineage.
 
-    models/<name>/<version>/weights.safetensors, config.json, metrics.json, lineage.json, history.json
+    models/<name>/<version>/weights.safetensors, config.json, metrics.json, thresholds.json, ...
     models/<name>/<version>/manifest.json     written last: names every file with its digest
 
 The id of a version is a digest of the dataset version and the training configuration, so asking twice for the same

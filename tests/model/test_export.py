@@ -11,7 +11,15 @@ from storage.lake import Lake
 from storage.models import open_model
 from storage.records import bytes_digest
 
-FILES = {"weights.safetensors", "config.json", "metrics.json", "history.json", "lineage.json", "card.md"}
+FILES = {
+    "weights.safetensors",
+    "config.json",
+    "metrics.json",
+    "thresholds.json",
+    "history.json",
+    "lineage.json",
+    "card.md",
+}
 
 
 @pytest.fixture(scope="module")

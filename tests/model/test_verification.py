@@ -22,15 +22,34 @@ def rates(scores, same, threshold):
 def test_auc_agrees_with_a_loop_over_all_pairs_of_pairs(scored):
     scores, same = scored
     wins = [1.0 if g > i else 0.5 if g == i else 0.0 for g in scores[same] for i in scores[~same]]
-    assert verification.auc(scores, same) == pytest.approx(np.mean(wins))
+    assert verification.auc(verification.roc(scores, same)) == pytest.approx(np.mean(wins))
 
 
 def test_roc_agrees_with_a_loop_over_thresholds(scored):
     scores, same = scored
-    far, tar, thresholds = verification.roc(scores, same)
-    assert thresholds.tolist() == sorted(set(scores.tolist()), reverse=True)
-    for row in zip(far, tar, thresholds, strict=True):
-        assert row[:2] == pytest.approx(rates(scores, same, row[2]))
+    curve = verification.roc(scores, same)
+    assert curve.thresholds.tolist() == sorted(set(scores.tolist()), reverse=True)
+    for far, tar, threshold in zip(curve.far, curve.tar, curve.thresholds, strict=True):
+        assert (far, tar) == pytest.approx(rates(scores, same, threshold))
+
+
+def test_a_curve_tells_the_rates_of_any_threshold(scored):
+    scores, same = scored
+    curve = verification.roc(scores, same)
+    for threshold in (scores.max() + 1, *scores, *(scores + 0.05), scores.min() - 1):
+        assert curve.at(threshold) == pytest.approx(rates(scores, same, threshold))
+
+
+def test_a_thinned_curve_keeps_its_ends_and_its_area():
+    rng = np.random.default_rng(0)
+    same = np.arange(20_000) < 2000
+    curve = verification.roc(rng.normal(size=20_000) + 2 * same, same)
+    thinned = verification.thin(curve, 300)
+    assert len(thinned.far) <= 301
+    assert (thinned.far[-1], thinned.tar[-1]) == (1, 1)
+    assert np.isin(thinned.thresholds, curve.thresholds).all()
+    assert verification.auc(thinned) == pytest.approx(verification.auc(curve), abs=1e-4)
+    assert (thinned.far < 1e-3).sum() > 10
 
 
 def test_eer_is_between_the_nearest_operating_points(scored):
@@ -38,20 +57,20 @@ def test_eer_is_between_the_nearest_operating_points(scored):
     points = [rates(scores, same, threshold) for threshold in sorted(set(scores))]
     low = max(min(far, 1 - tar) for far, tar in points)
     high = min(max(far, 1 - tar) for far, tar in points)
-    assert low <= verification.equal_error_rate(scores, same) <= high
+    assert low <= verification.equal_error_rate(verification.roc(scores, same)) <= high
 
 
 def test_perfect_scores_give_perfect_figures():
     scores, same = np.array([0.1, 0.2, 0.8, 0.9]), np.array([False, False, True, True])
-    assert verification.auc(scores, same) == 1
-    assert verification.equal_error_rate(scores, same) == 0
-    assert verification.best_threshold(scores, same) == pytest.approx(0.5)
+    assert verification.auc(verification.roc(scores, same)) == 1
+    assert verification.equal_error_rate(verification.roc(scores, same)) == 0
+    assert verification.best_threshold(verification.roc(scores, same)) == pytest.approx(0.5)
     assert verification.balanced_accuracy(scores, same, 0.5) == 1
 
 
 def test_best_threshold_beats_every_other(scored):
     scores, same = scored
-    best = verification.balanced_accuracy(scores, same, verification.best_threshold(scores, same))
+    best = verification.balanced_accuracy(scores, same, verification.best_threshold(verification.roc(scores, same)))
     assert best == pytest.approx(max(verification.balanced_accuracy(scores, same, one) for one in scores))
 
 
@@ -59,25 +78,39 @@ def test_tar_at_far_is_the_best_that_keeps_the_far():
     rng = np.random.default_rng(0)
     scores, same = np.concatenate([rng.normal(size=3000), rng.normal(2, 1, 500)]), np.arange(3500) >= 3000
     expected = max(tar for far, tar in (rates(scores, same, one) for one in scores) if far <= 0.01)
-    assert verification.tar_at_far(scores, same, 0.01) == pytest.approx(expected)
+    assert verification.tar_at_far(verification.roc(scores, same), 0.01) == pytest.approx(expected)
 
 
-def test_no_tar_is_given_below_thirty_expected_false_accepts():
-    scores, same = np.linspace(0, 1, 4000), np.arange(4000) >= 2999
-    assert verification.tar_at_far(scores, same, 0.01) is None
+def test_the_threshold_of_a_far_is_the_lowest_that_keeps_it(scored):
+    scores, same = scored
+    threshold = verification.threshold_at_far(verification.roc(scores, same), 0.1)
+    assert rates(scores, same, threshold)[0] <= 0.1
+    assert all(rates(scores, same, lower)[0] > 0.1 for lower in set(scores) if lower < threshold)
 
 
-def test_folded_accuracy_never_tunes_on_what_it_judges():
+def test_a_far_that_no_score_keeps_puts_the_threshold_above_all_scores():
+    scores, same = np.array([0.9, 0.8, 0.1]), np.array([False, True, False])
+    assert verification.threshold_at_far(verification.roc(scores, same), 0.1) > 0.9
+
+
+def test_a_far_is_told_from_thirty_expected_false_accepts_on():
+    assert verification.can_tell(0.01, 3000)
+    assert not verification.can_tell(0.01, 2999)
+
+
+def test_thresholds_from_other_folds_never_tune_on_what_they_judge():
     rng = np.random.default_rng(0)
     same = rng.random(300) < 0.5
-    assert abs(verification.folded_accuracy(rng.normal(size=300), same) - 0.5) < 0.1
-    assert verification.folded_accuracy(rng.normal(size=300) + 10 * same, same) == pytest.approx(1, abs=0.01)
+    fold = verification.drawn_folds(same)
+    for scores, expected, within in ((rng.normal(size=300), 0.5, 0.1), (rng.normal(size=300) + 10 * same, 1, 0.01)):
+        thresholds = verification.folded_thresholds(scores, same, fold)
+        assert verification.balanced_accuracy(scores, same, thresholds) == pytest.approx(expected, abs=within)
+        assert len(set(thresholds[fold == 3])) == 1
 
 
 def test_folds_come_down_to_the_pairs_there_are():
-    scores = np.array([0.9, 0.8, 0.3, 0.2, 0.1])
-    assert verification.folded_accuracy(scores, scores > 0.7) == 1
-    assert verification.folded_accuracy(scores, scores > 0.85) == 1
+    assert set(verification.drawn_folds(np.array([True, True, False, False, False]))) == {0, 1}
+    assert set(verification.drawn_folds(np.array([True, False, False, False, False]))) == {0}
 
 
 def test_rank_1_agrees_with_a_slow_loop():
@@ -89,15 +122,6 @@ def test_rank_1_agrees_with_a_slow_loop():
     for face in range(7):  # the last is alone
         others = [other for other in range(8) if other != face]
         hits.append(labels[max(others, key=lambda other: unit[face] @ unit[other])] == labels[face])
-    assert verification.rank_1(unit, labels) == pytest.approx(np.mean(hits))
-
-
-def test_the_interval_holds_the_auc_and_repeats_with_its_seed():
-    rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(12), 4)
-    left, right = np.triu_indices(48, 1)
-    same = labels[left] == labels[right]
-    scores = rng.normal(size=len(left)) + same
-    low, high = verification.bootstrap_auc(scores, same, labels[left], labels[right], seed=1)
-    assert low < verification.auc(scores, same) < high
-    assert (low, high) == verification.bootstrap_auc(scores, same, labels[left], labels[right], seed=1)
+    found = verification.nearest_is_same(unit, labels)
+    assert found[:7].tolist() == hits
+    assert np.isnan(found[7])

@@ -1,0 +1,127 @@
+"""How far a figure would move had other people been in the test: the bootstrap over identities.
+
+The faces of one person are not independent of each other, so people are drawn, not pairs. A person drawn c times
+gives their genuine pairs the weight c, and two people drawn c and e times give their impostor pairs the weight c e.
+All figures are read off the same resampled curves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.verification import Curve, Floats, Labels, Scored, auc, roc, thin
+from storage.errors import UsageError
+
+ROUNDS = 500
+Weights = NDArray[np.uint8]
+Interval = tuple[float, float]
+
+# Pairs at a time: their weights, a byte a pair and round, then stay in the processor's cache.
+_CHUNK = 512
+# Points of a resampled curve. With 900 the AUC is off by less than 1e-5 of the exact one, against intervals of 1e-2.
+_POINTS = 900
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a second model's figure has over the first's on the same pairs, and the 95% interval of that."""
+
+    first: float
+    second: float
+    difference: float
+    interval: Interval
+
+
+def identity_weights(num_identities: int, *, rounds: int = ROUNDS, seed: int = 0) -> Weights:
+    """[identities, rounds]: how often each person is drawn in each round.
+
+    More than 15 are counted as 15, so that a product of two fits a byte: of a Poisson variable of mean 1 that is
+    rarer than 1e-13.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(num_identities, np.full(num_identities, 1 / num_identities), size=rounds)
+    return np.ascontiguousarray(np.minimum(drawn, 15).T.astype(np.uint8))
+
+
+def resampled(pairs: Scored, thresholds: Floats, weights: Weights) -> Curve:
+    """The curves [rounds, thresholds] of all rounds in which both kinds of pairs are left.
+
+    500 rounds over 2 M pairs take 1 CPU-s.
+
+    Args:
+        thresholds: falling; the last accepts every pair.
+        weights: [identities, rounds] from `identity_weights`, one row a label of `pairs`.
+    """
+    # The row of ones at the end stands in for the second person of a genuine pair.
+    padded = np.concatenate([weights, np.ones((1, weights.shape[1]), np.uint8)])
+    second = np.where(pairs.same, len(weights), pairs.right)
+    point = np.searchsorted(-thresholds, -pairs.scores.astype(np.float64), side="left")
+    genuine, impostor = (
+        np.cumsum(_counts(padded, pairs.left[kind], second[kind], point[kind], len(thresholds)), axis=0).T
+        for kind in (pairs.same, ~pairs.same)
+    )
+    kept = (genuine[:, -1] > 0) & (impostor[:, -1] > 0)
+    return Curve(
+        impostor[kept] / impostor[kept, -1:], genuine[kept] / genuine[kept, -1:], np.asarray(thresholds, np.float64)
+    )
+
+
+def grid(curve: Curve, *more: float) -> Floats:
+    """Thresholds to resample a curve at: its own, thinned, and `more`."""
+    return np.unique([*thin(curve, _POINTS).thresholds, *(max(one, curve.thresholds[-1]) for one in more)])[::-1]
+
+
+def interval(values: Floats) -> Interval:
+    """The middle 95% of a figure's values over the rounds."""
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def mean_interval(values: Floats, labels: Labels, weights: Weights) -> Interval:
+    """The interval of the mean of `values` [n], each of the person that `labels` [n] tells; NaN counts for nothing."""
+    is_known = ~np.isnan(values)
+    sums, counts = (
+        np.bincount(labels[is_known], part[is_known], len(weights)) @ weights for part in (values, np.ones(len(values)))
+    )
+    return interval(sums[counts > 0] / counts[counts > 0])
+
+
+def paired_difference(first: Scored, second: Scored, *, seed: int = 0) -> Difference:
+    """The AUC of `second` less that of `first`, resampled with the same people for both.
+
+    The AUC is compared since it asks for no threshold: an accuracy would also compare how well each model's
+    validation people stand for the test's. It uses every pair, so its interval is also the narrower one.
+
+    Raises:
+        UsageError: they are not of the same pairs.
+    """
+    if not (np.array_equal(first.left, second.left) and np.array_equal(first.right, second.right)):
+        raise UsageError(
+            f"two models are compared on the same pairs, and these are {len(first.left):,} and {len(second.left):,} "
+            "different ones: evaluate both on one test"
+        )
+    weights = identity_weights(int(max(first.left.max(), first.right.max())) + 1, seed=seed)
+    curves = [roc(one.scores, one.same) for one in (first, second)]
+    before, after = (
+        auc(resampled(one, grid(curve), weights)) for one, curve in zip((first, second), curves, strict=True)
+    )
+    values = [float(auc(curve)) for curve in curves]
+    return Difference(values[0], values[1], values[1] - values[0], interval(after - before))
+
+
+def _counts(
+    padded: Weights, left: Labels, right: Labels, point: NDArray[np.intp], num_points: int
+) -> NDArray[np.int64]:
+    """[points, rounds]: the weight of the pairs that each point of the curve accepts first."""
+    order = np.argsort(point, kind="stable")
+    left, right, ends = left[order], right[order], np.cumsum(np.bincount(point, minlength=num_points))
+    counts = np.zeros((num_points, padded.shape[1]), np.int64)
+    for place, (begin, end) in enumerate(zip(np.append(0, ends[:-1]).tolist(), ends.tolist(), strict=True)):
+        for start in range(begin, end, _CHUNK):
+            rows = slice(start, min(start + _CHUNK, end))
+            weight = padded.take(left[rows], axis=0) * padded.take(right[rows], axis=0)
+            counts[place] += weight.sum(axis=0, dtype=np.uint32)
+    return counts

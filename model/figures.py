@@ -1,0 +1,143 @@
+"""The figures every verification test gives, whatever its pictures: with intervals, and the lines of their plots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.bootstrap import Interval, Weights, grid, interval, resampled
+from model.thresholds import FARS, Thresholds
+from model.verification import (
+    Curve,
+    Floats,
+    Scored,
+    auc,
+    balanced_accuracy,
+    can_tell,
+    equal_error_rate,
+    roc,
+    tar_at_far,
+    thin,
+)
+
+_ROC_POINTS = 120
+_DISTANCE_BINS = 80
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """What a threshold chosen elsewhere comes to on this test, with 95% intervals."""
+
+    chosen_for: str
+    threshold: float
+    far: float
+    far_interval: Interval
+    tar: float
+    tar_interval: Interval
+
+
+@dataclass(frozen=True)
+class RocLine:
+    """The curve, thinned, with the highest TAR at each FAR; `tar_low` and `tar_high` are its 95% interval."""
+
+    far: list[float]
+    tar: list[float]
+    threshold: list[float]
+    tar_low: list[float]
+    tar_high: list[float]
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Shares of the pairs of each kind by squared distance (2 - 2 * cosine), in equal bins from 0 to 4."""
+
+    genuine: list[float]
+    impostor: list[float]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Figures of scored pairs, with 95% intervals by bootstrap over identities.
+
+    `tar_at_far` and its intervals are None for a FAR of fewer than 30 expected false accepts.
+    """
+
+    num_genuine: int
+    num_impostor: int
+    auc: float
+    auc_interval: Interval
+    eer: float
+    eer_interval: Interval
+    tar_at_far: dict[str, float | None]
+    tar_at_far_interval: dict[str, Interval | None]
+    operating_points: list[OperatingPoint]
+    roc: RocLine
+    distances: Distances
+
+
+def verify(pairs: Scored, thresholds: Thresholds | None, weights: Weights) -> Verification:
+    """The figures of `pairs`.
+
+    Args:
+        thresholds: chosen on other people; None where there are none to be tried.
+        weights: [identities, rounds] from `bootstrap.identity_weights`.
+    """
+    same = pairs.same
+    curve, num_impostor = roc(pairs.scores, same), int((~same).sum())
+    chosen = _chosen(thresholds)
+    rounds = resampled(pairs, grid(curve, *chosen.values()), weights)
+    told = {f"{far:g}": far for far in FARS if can_tell(far, num_impostor)}
+    return Verification(
+        num_genuine=int(same.sum()),
+        num_impostor=num_impostor,
+        auc=float(auc(curve)),
+        auc_interval=interval(auc(rounds)),
+        eer=float(equal_error_rate(curve)),
+        eer_interval=interval(equal_error_rate(rounds)),
+        tar_at_far={f"{far:g}": float(tar_at_far(curve, far)) if f"{far:g}" in told else None for far in FARS},
+        tar_at_far_interval={
+            f"{far:g}": interval(tar_at_far(rounds, far)) if f"{far:g}" in told else None for far in FARS
+        },
+        operating_points=[_operating_point(curve, rounds, words, at) for words, at in chosen.items()],
+        roc=_line(curve, rounds),
+        distances=_distances(pairs),
+    )
+
+
+def accuracy(pairs: Scored, thresholds: Floats | float, weights: Weights) -> tuple[float, Interval]:
+    """Balanced accuracy and its interval, each pair held against its own threshold: [pairs], or one for all."""
+    over = Scored(pairs.scores - np.asarray(thresholds, np.float64), pairs.left, pairs.right)
+    rounds = resampled(over, np.array([0.0, -np.inf]), weights)
+    far, tar = rounds.at(0.0)
+    return balanced_accuracy(pairs.scores, pairs.same, thresholds), interval((tar + 1 - far) / 2)
+
+
+def _chosen(thresholds: Thresholds | None) -> dict[str, float]:
+    if thresholds is None:
+        return {}
+    by_far = {f"FAR {far}": at for far, at in thresholds.far.items() if at is not None}
+    return {"accuracy": thresholds.accuracy, **by_far}
+
+
+def _operating_point(curve: Curve, rounds: Curve, chosen_for: str, threshold: float) -> OperatingPoint:
+    (far, tar), (fars, tars) = curve.at(threshold), rounds.at(threshold)
+    return OperatingPoint(chosen_for, threshold, float(far), interval(fars), float(tar), interval(tars))
+
+
+def _line(curve: Curve, rounds: Curve) -> RocLine:
+    shown = thin(curve, _ROC_POINTS)
+    highest = np.append(np.diff(shown.far) > 0, True)
+    far, tar, threshold = (part[highest] for part in (shown.far, shown.tar, shown.thresholds))
+    tars = np.stack([np.interp(far, *one) for one in zip(rounds.far, rounds.tar, strict=True)])
+    low, high = np.quantile(tars, [0.025, 0.975], axis=0)
+    return RocLine(*([round(float(value), 6) for value in part] for part in (far, tar, threshold, low, high)))
+
+
+def _distances(pairs: Scored) -> Distances:
+    distances = 2 - 2 * pairs.scores.astype(np.float64)
+    shares = []
+    for kind in (pairs.same, ~pairs.same):
+        counts, _ = np.histogram(np.clip(distances[kind], 0, 4), _DISTANCE_BINS, (0, 4))
+        shares.append([round(float(share), 6) for share in counts / kind.sum()])
+    return Distances(*shares)
