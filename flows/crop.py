@@ -28,7 +28,7 @@ from storage.lake import Lake
 from storage.records import Outcome
 from tasks.agreement import compare, count_agreement
 from tasks.catalog import planned_lines, read_faces
-from tasks.crops import METHOD_CHOICES, CropSettings
+from tasks.crops import AGREE, METHOD_CHOICES, CropSettings
 from tasks.ledger import accepted, image_stems, read_ledger
 from tasks.prefect_tasks import crop_task
 from tasks.report import cropped_methods, write_report
@@ -39,15 +39,19 @@ Method = Annotated[str, Field(json_schema_extra={"enum": list(METHOD_CHOICES)})]
 
 
 def methods_of(method: str, source: str) -> list[str]:
-    """The crop methods asked for ("both": bbox and mtcnn), of those that make sense: no bbox without listed boxes.
+    """The crop methods asked for ("both" and "agree": bbox and mtcnn), of those that make sense for the source.
 
     Raises:
-        UsageError: there is no such method.
+        UsageError: there is no such method, or methods are to agree of which one needs boxes that are not listed.
     """
     if method not in METHOD_CHOICES:
         raise UsageError(f"there is no crop method {method!r}; there are: {', '.join(METHOD_CHOICES)}")
-    asked = ["bbox", "mtcnn"] if method == "both" else [method]
-    return asked if source_named(source).has_boxes else [one for one in asked if one != "bbox"] or ["mtcnn"]
+    asked = ["bbox", "mtcnn"] if method in {"both", AGREE} else [method]
+    if source_named(source).has_boxes:
+        return asked
+    if method == AGREE:
+        raise UsageError(f"--method {AGREE} holds listed boxes against detected faces, and {source} lists none")
+    return [one for one in asked if one != "bbox"] or ["mtcnn"]
 
 
 # Two units at a time keep the processes busy while one of them writes its shard.
@@ -156,7 +160,6 @@ def _count_faces(lake: Lake, source: str, method: str) -> dict[str, int]:
 
 def _some_faces(lake: Lake, source: str, method: str) -> str:
     """A contact sheet of crops taken evenly from all of them."""
-    faces = read_faces(lake, source, method).select(["stem", "offset", "length"]).drop_null()
+    faces = read_faces(lake, source, method).select(["shard", "offset", "length"]).drop_null()
     chosen = faces.take(np.linspace(0, len(faces) - 1, min(len(faces), 24)).astype(int)).to_pylist()
-    members = [(f"{lake.faces(method, source, row['stem'])}.tar", row["offset"], row["length"]) for row in chosen]
-    return artifacts.member_sheet(lake, members)
+    return artifacts.member_sheet(lake, [(row["shard"], row["offset"], row["length"]) for row in chosen])

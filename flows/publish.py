@@ -1,4 +1,4 @@
-"""Publish: one immutable dataset version per method, with the funnel that led to it."""
+"""Publish: one immutable dataset version per method, or where methods agree, with the funnel that led to it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from flows.ingest import SourceName
 from flows.progress import track
 from storage.lake import Lake
 from tasks.catalog import read_plan
+from tasks.crops import AGREE
 from tasks.prefect_tasks import publish_task
-from tasks.publish import Published
+from tasks.publish import Published, Request
 from tasks.select import SelectRules
-from tasks.split import SplitRules
 
 
 @flow(name="publish", flow_run_name="publish {dataset} {method}", persist_result=False)
@@ -39,12 +39,17 @@ def publish(
     """
     store = Lake(lake)
     rules = SelectRules(min_face_px=min_face, min_agreement=SelectRules().min_agreement if check_boxes else 0.0)
-    return [_publish_one(store, source, f"{dataset}-{one}", one, rules) for one in methods_of(method, source)]
+    methods = methods_of(method, source)
+    return [
+        _publish_one(store, Request(f"{dataset}-{one}", source, one, rules))
+        for one in ([AGREE] if method == AGREE else methods)
+    ]
 
 
-def _publish_one(lake: Lake, source: str, name: str, method: str, rules: SelectRules) -> dict[str, Any]:
-    with track(f"publish {method}", len(read_plan(lake, source))) as progress:
-        published = publish_task(lake, source, name, method, rules, SplitRules(), progress.reach)
+def _publish_one(lake: Lake, request: Request) -> dict[str, Any]:
+    method = request.method
+    with track(f"publish {method}", len(read_plan(lake, request.source))) as progress:
+        published = publish_task(lake, request, progress.reach)
     version = published.dataset
     artifacts.table(f"funnel-{method}", published.funnel.rows(), f"From link lines to samples of {version}")
     artifacts.markdown(f"dataset-{method}", artifacts.dataset_page(version))

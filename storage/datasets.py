@@ -2,6 +2,7 @@
 
     datasets/<name>/<version>/<split>-<n>.tar    members <sample>.jpg and <sample>.json
     datasets/<name>/<version>/index.parquet      one row a sample (`records.SAMPLES`)
+    datasets/<name>/<version>/fates.parquet      one row a link line (`records.FATES`): why it is in it, or not
     datasets/<name>/<version>/manifest.json      written last: without it there is no version
 
 The id of a version is a digest of its content and of the settings that made it, so the same data published twice
@@ -16,8 +17,9 @@ import pyarrow as pa
 
 from storage.errors import UsageError
 from storage.lake import Lake
+from storage.records import FATES, SAMPLES
 from storage.shards import read_member
-from storage.tables import read_table
+from storage.tables import read_as
 
 
 class DatasetVersion:
@@ -34,8 +36,15 @@ class DatasetVersion:
         return f"{self.name}@{self.version}"
 
     def index(self, columns: list[str] | None = None) -> pa.Table:
-        """The samples (`records.SAMPLES`), in the order of the shards."""
-        return read_table(self.lake, f"{self.folder}/index.parquet", columns)
+        """The samples (`records.SAMPLES`), in the order of the shards; null in columns older than the version."""
+        return read_as(self.lake, f"{self.folder}/index.parquet", SAMPLES, columns)
+
+    def fates(self, columns: list[str] | None = None) -> pa.Table:
+        """What became of each planned link line (`records.FATES`); no rows in a version older than such tables."""
+        path = f"{self.folder}/fates.parquet"
+        if not self.lake.exists(path):
+            return pa.schema([FATES.field(name) for name in columns or FATES.names]).empty_table()
+        return read_as(self.lake, path, FATES, columns)
 
     def read(self, shard: str, offset: int, length: int) -> bytes:
         """The JPEG bytes of one sample, by the columns of its row."""

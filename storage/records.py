@@ -90,6 +90,7 @@ class Reason(StrEnum):
     NO_FACE = "no_face"
     SEVERAL_PEOPLE = "several_people"
     BOX_OUT_OF_IMAGE = "box_out_of_image"
+    METHODS_DISAGREE = "methods_disagree"
     # select: the face among the samples of a dataset version
     BOX_DISAGREES = "box_disagrees"
     FACE_TOO_SMALL = "face_too_small"
@@ -448,5 +449,16 @@ SAMPLES = pa.schema(
         pa.field("shard", pa.string(), nullable=False),
         pa.field("offset", pa.int64(), nullable=False),
         pa.field("length", pa.int64(), nullable=False),
+    ]
+)
+
+# One row a planned link line: what a dataset version made of it.
+FATES = pa.schema(
+    [
+        pa.field("identity", _WORD, nullable=False),
+        pa.field("line", pa.int32(), nullable=False),
+        pa.field("url", pa.string(), nullable=False),
+        pa.field("stage", _WORD, nullable=False),
+        pa.field("reason", _WORD),
     ]
 )

@@ -63,6 +63,19 @@ def read_table(lake: Lake, path: str, columns: list[str] | None = None) -> pa.Ta
         raise LakeError(f"{lake.url}/{path} cannot be read: {error}") from error
 
 
+def read_as(lake: Lake, path: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
+    """Read a table of `schema`, or some columns of it; those it was written without are null.
+
+    Raises:
+        LakeError: there is no such table, or it cannot be read.
+    """
+    wanted = [schema.field(name) for name in columns or schema.names]
+    there = _read_schema(lake, path).names
+    table = read_table(lake, path, [field.name for field in wanted if field.name in there])
+    found = [table[field.name] if field.name in there else pa.nulls(len(table), field.type) for field in wanted]
+    return pa.table(found, schema=pa.schema(wanted))
+
+
 def read_stamp(lake: Lake, path: str) -> str | None:
     """The stamp of the table at `path`; None if there is no such table or it bears none.
 
@@ -71,13 +84,16 @@ def read_stamp(lake: Lake, path: str) -> str | None:
     """
     if not lake.exists(path):
         return None
+    metadata = _read_schema(lake, path).metadata or {}
+    return metadata.get(_STAMP, b"").decode() or None
+
+
+def _read_schema(lake: Lake, path: str) -> pa.Schema:
     try:
         with lake.open(path) as file:
-            metadata = pq.read_schema(file).metadata or {}
+            return pq.read_schema(file)
     except (OSError, pa.ArrowInvalid) as error:
         raise LakeError(f"{lake.url}/{path} cannot be read: {error}") from error
-    found = metadata.get(_STAMP, b"").decode()
-    return found or None
 
 
 def rows_to_table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.records import Outcome
+from storage.records import Outcome, Reason
 from tasks.select import line_ids
 
 # Listed boxes are larger than detected ones: the same face has about 0.7.
@@ -62,10 +62,39 @@ def compare(faces: dict[str, pa.Table], first: str, second: str) -> pa.Table:
     return pa.table(columns | {"iou": pa.array(ious, pa.float64(), mask=~both)})
 
 
+def agreed(listed: pa.Table, detected: pa.Table) -> pa.Table:
+    """The detected faces that the listed boxes frame too.
+
+    Args:
+        listed: faces by bbox (`records.FACES`).
+        detected: faces by mtcnn, with any further columns.
+
+    Returns:
+        The rows of `detected` for the lines that both have judged. Where the two do not give the same face, the row is
+        rejected: for mtcnn's reason if it gives none, then for bbox's, else because the methods disagree.
+    """
+    pairs = compare({"bbox": listed, "mtcnn": detected}, "bbox", "mtcnn")
+    faces = detected.take(pairs["second"])
+    differ = pc.equal(pairs["agreement"], Agreement.DIFFERENT.value)
+    last = pc.if_else(differ, Reason.METHODS_DISAGREE.value, Reason.BOX_DISAGREES.value)
+    why = pc.coalesce(_reasons(faces), _reasons(listed.take(pairs["first"])), last)
+    same = pc.equal(pairs["agreement"], Agreement.SAME.value)
+    outcome = pc.if_else(same, Outcome.ACCEPTED.value, Outcome.REJECTED.value)
+    reason = pc.if_else(same, pa.scalar(None, pa.string()), why)
+    for name, values in (("outcome", outcome), ("reason", reason)):
+        at = faces.column_names.index(name)
+        faces = faces.set_column(at, faces.schema.field(at), values.cast(faces.schema.field(at).type))
+    return faces
+
+
 def count_agreement(pairs: pa.Table) -> dict[Agreement, int]:
     """How many lines there are of each kind, all kinds named."""
     found = {item["values"]: item["counts"] for item in pairs["agreement"].value_counts().to_pylist()}
     return {kind: found.get(kind.value, 0) for kind in Agreement}
+
+
+def _reasons(faces: pa.Table) -> pa.ChunkedArray:
+    return faces["reason"].cast(pa.string())
 
 
 def _boxes(faces: pa.Table, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,10 +11,16 @@ import pyarrow.compute as pc
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.records import FACES
-from storage.tables import read_table, stamp, table_digest, write_table
+from storage.tables import read_as, read_stamp, read_table, stamp, table_digest, write_table
+from tasks.agreement import agreed
+from tasks.crops import AGREE
 from tasks.custody.takedowns import read_forgotten
 from tasks.dedupe import DedupeRules, dedupe
+from tasks.funnel import NOT_PLANNED
 from tasks.ledger import accepted, image_stems, read_ledger
+
+_WORD = pa.dictionary(pa.int32(), pa.string())
+_PLACE = (pa.field("method", _WORD), pa.field("shard", _WORD))
 
 
 def read_plan(lake: Lake, source: str) -> pa.Table:
@@ -34,10 +41,33 @@ def planned_lines(lake: Lake, source: str) -> pa.Table:
     return lines.filter(pc.is_in(lines["key"], value_set=keys))
 
 
-def malformed_lines(lake: Lake, source: str) -> dict[str, int]:
-    """How many lines of the link files never became link lines, by reason."""
+def lines_left_out(lake: Lake, source: str, num_planned: int) -> dict[str, int]:
+    """How many lines of the link files were never planned, by reason; `not_planned` are those beyond the selection."""
     reasons = read_table(lake, lake.links(source, "rejected.parquet"), ["reason"])["reason"].cast(pa.string())
-    return {item["values"]: item["counts"] for item in pc.value_counts(reasons).to_pylist()}
+    rejected = {item["values"]: item["counts"] for item in pc.value_counts(reasons).to_pylist()}
+    beyond = len(read_table(lake, lake.links(source, "lines.parquet"), ["line"])) - num_planned
+    return rejected | ({NOT_PLANNED: beyond} if beyond else {})
+
+
+def source_digests(lake: Lake, source: str) -> dict[str, Any]:
+    """What the lake holds of a source, told by digests: of the link lines, of what came of asking for each URL, and of
+    the stamps of its detections and of its faces by each method.
+    """
+    attempts = read_ledger(lake, source, ["key", "outcome", "reason", "digest"]).sort_by("key")
+    stems = image_stems(lake, source)
+    faces = {
+        method: [f"{lake.faces(method, source, stem)}.parquet" for stem in stems] for method in lake.names("faces")
+    }
+    return {
+        "links": lake.read_json(lake.links(source, "origin.json"))["digest"],
+        "images": table_digest(attempts),
+        "detections": _stamps(lake, [lake.detections(source, stem) for stem in stems]),
+        "faces": {method: _stamps(lake, paths) for method, paths in faces.items()},
+    }
+
+
+def _stamps(lake: Lake, paths: list[str]) -> str:
+    return stamp(sorted(read_stamp(lake, path) or "" for path in paths))
 
 
 def read_verdicts(lake: Lake, source: str, lines: pa.Table, rules: DedupeRules = DedupeRules()) -> pa.Table:
@@ -54,14 +84,26 @@ def read_verdicts(lake: Lake, source: str, lines: pa.Table, rules: DedupeRules =
 
 
 def read_faces(lake: Lake, source: str, method: str) -> pa.Table:
-    """All faces of a source by one method that are not taken down (`records.FACES`), with the column `stem`."""
+    """All faces of a source by one method that are not taken down.
+
+    Args:
+        method: "agree" gives the faces of mtcnn that bbox gives too (`agreement.agreed`).
+
+    Returns:
+        `records.FACES`, and `method` and `shard`, the tar that holds the crops.
+    """
+    if method == AGREE:
+        return agreed(read_faces(lake, source, "bbox"), read_faces(lake, source, "mtcnn"))
     tables, forgotten = [], read_forgotten(lake, source)
     for stem in image_stems(lake, source):
-        path = f"{lake.faces(method, source, stem)}.parquet"
-        if lake.exists(path):
-            table = read_table(lake, path)
+        path = lake.faces(method, source, stem)
+        if lake.exists(f"{path}.parquet"):
+            table = read_as(lake, f"{path}.parquet", FACES)
             table = table.filter(pc.invert(forgotten.rows(table, "image_digest")))
-            tables.append(table.append_column("stem", pa.array([stem] * len(table), pa.string())))
+            place = {"method": [method] * len(table), "shard": [f"{path}.tar"] * len(table)}
+            for field in _PLACE:
+                table = table.append_column(field, pa.array(place[field.name], field.type))
+            tables.append(table)
     if not tables:
-        return FACES.append(pa.field("stem", pa.string())).empty_table()
+        return pa.schema([*FACES, *_PLACE]).empty_table()
     return pa.concat_tables(tables).unify_dictionaries()

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 
 from tasks.select import Stage
 
-_PENDING = "pending"
+# Beside the reasons of `records.Reason`: lines that have not come so far, and lines that nobody asked for.
+_PENDING, NOT_PLANNED = "pending", "not_planned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +51,17 @@ class Funnel:
         return rows
 
 
-def count_fates(fates: pa.Table, method: str, malformed: dict[str, int] | None = None) -> Funnel:
+def count_fates(fates: pa.Table, method: str, left_out: dict[str, int] | None = None) -> Funnel:
     """Count the fates of the lines that `select.select` found.
 
     Args:
         fates: stage and reason of every planned line.
-        malformed: lines by reason that never became link lines, counted before the first stage.
+        left_out: lines of the link files that were never planned, by reason; counted before the first stage.
     """
     stages: list[FunnelStage] = []
     left = len(fates)
-    if malformed is not None:
-        lost = dict(sorted(malformed.items()))
+    if left_out is not None:
+        lost = dict(sorted(left_out.items()))
         stages.append(FunnelStage("links", left + sum(lost.values()), left, lost))
     for stage in Stage:
         if stage is Stage.SAMPLE:

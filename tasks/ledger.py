@@ -9,12 +9,10 @@ from datetime import datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from storage.errors import LakeError
 from storage.lake import Lake
 from storage.records import ATTEMPTS, Outcome, Reason, Retry
-from storage.tables import read_table
+from storage.tables import read_as
 from tasks.custody.takedowns import blanked, read_forgotten
 
 # The wait before each further round, by rounds already spent. Retrying everything once takes a run from 56% to 77%,
@@ -64,24 +62,12 @@ def read_ledger(lake: Lake, source: str, columns: list[str] | None = None) -> pa
     wanted = columns or ATTEMPTS.names
     forgotten = read_forgotten(lake, source)
     needed = list(dict.fromkeys([*wanted, "key", "round", *(["digest"] if forgotten else [])]))
-    tables = [_read_index(lake, f"{lake.images(source, stem)}.parquet", needed) for stem in image_stems(lake, source)]
+    paths = [f"{lake.images(source, stem)}.parquet" for stem in image_stems(lake, source)]
+    tables = [read_as(lake, path, ATTEMPTS, needed) for path in paths]
     if not tables:
         return pa.schema([ATTEMPTS.field(name) for name in wanted]).empty_table()
     attempts = newest(pa.concat_tables(tables).unify_dictionaries())
     return (blanked(attempts, forgotten.rows(attempts)) if forgotten else attempts).select(wanted)
-
-
-def _read_index(lake: Lake, path: str, columns: list[str]) -> pa.Table:
-    try:
-        with lake.open(path) as file:
-            names = pq.read_schema(file).names
-    except (OSError, pa.ArrowInvalid) as error:
-        raise LakeError(f"{lake.url}/{path} cannot be read: {error}") from error
-    table = read_table(lake, path, [name for name in columns if name in names])
-    for name in columns:
-        if name not in names:
-            table = table.append_column(ATTEMPTS.field(name), pa.nulls(len(table), ATTEMPTS.field(name).type))
-    return table.select(columns)
 
 
 def newest(attempts: pa.Table) -> pa.Table:

@@ -19,19 +19,15 @@ from prefect.runtime import task_run
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.records import Attempt
-from tasks.catalog import malformed_lines, planned_lines, read_faces, read_verdicts
 from tasks.crop import crop_shard, is_cropped
 from tasks.crops import CropSettings
 from tasks.detect import detect_shard, is_detected
 from tasks.detectors import DetectorSettings
 from tasks.fetch import Transport, fetch_unit, to_pending
-from tasks.funnel import count_fates
 from tasks.ledger import read_ledger, still_pending
 from tasks.links import LinksSummary, collect_links
-from tasks.publish import Publication, Published, collect_samples, publish
-from tasks.select import SelectRules, select
+from tasks.publish import Published, Request, publish_source
 from tasks.sources import source_named
-from tasks.split import SplitRules
 from tasks.web.http import ConnectTo
 
 
@@ -122,32 +118,7 @@ def crop_task(
     return done
 
 
-@task(name="publish", task_run_name="publish {name} by {method}", tags=["cpu"], **_OPTIONS)
-def publish_task(
-    lake: Lake,
-    source: str,
-    name: str,
-    method: str,
-    rules: SelectRules,
-    split: SplitRules,
-    on_sample: Progress,
-) -> Published:
+@task(name="publish", task_run_name="publish {request.name} by {request.method}", tags=["cpu"], **_OPTIONS)
+def publish_task(lake: Lake, request: Request, on_sample: Progress) -> Published:
     """Compare all pictures, decide the fate of every line, and publish what is left as a dataset version."""
-    lines = planned_lines(lake, source)
-    attempts = read_ledger(lake, source, ["key", "outcome", "reason"])
-    verdicts = read_verdicts(lake, source, lines)
-    faces = read_faces(lake, source, method)
-    fates = select(lines, attempts, verdicts, faces, method=method, rules=rules)
-    funnel = count_fates(fates, method, malformed_lines(lake, source))
-    publication = Publication(
-        name=name,
-        source=source,
-        method=method,
-        select=rules,
-        split=split,
-        funnel=funnel,
-        links_digest=lake.read_json(lake.links(source, "origin.json"))["digest"],
-        terms=source_named(source).terms,
-    )
-    samples = collect_samples(publication, lines, verdicts, faces, fates)
-    return publish(lake, publication, samples, on_progress=on_sample)
+    return publish_source(lake, request, on_progress=on_sample)

@@ -1,15 +1,12 @@
-"""From faces to a dataset version: the samples copied into shards by split, an index, and a manifest last."""
+"""From faces to a dataset version: samples copied into shards by split, index, fates, and the manifest last."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version as installed_version
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,128 +16,120 @@ from storage.lake import Lake
 from storage.records import SAMPLES
 from storage.shards import create_shard, read_member
 from storage.tables import stamp, write_table
-from tasks.crop import sample_name
-from tasks.funnel import Funnel
-from tasks.select import SelectRules, Stage
+from tasks.catalog import lines_left_out, planned_lines, read_faces, read_verdicts, source_digests
+from tasks.funnel import Funnel, count_fates
+from tasks.ledger import read_ledger
+from tasks.manifest import manifest_counts
+from tasks.samples import chosen_claims, collect_samples, kept_fates
+from tasks.select import SelectRules, select
+from tasks.sources import source_named
 from tasks.split import SplitRules, split_identities
 
 _SAMPLES_PER_SHARD = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Publication:
-    """What a version is made of, and what its manifest says of where it came from."""
+class Request:
+    """What is asked for: these settings, and the content they choose, make the version's id."""
 
     name: str
     source: str
     method: str
-    select: SelectRules
-    split: SplitRules
+    select: SelectRules = field(default_factory=SelectRules)
+    split: SplitRules = field(default_factory=SplitRules)
+
+    def settings(self) -> dict[str, Any]:
+        """What makes one version another beside its content: all but the name."""
+        return {name: value for name, value in asdict(self).items() if name != "name"}
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a version holds: samples (`samples.collect_samples`), and the fate of every line, as rows and counted."""
+
+    samples: pa.Table
+    fates: pa.Table
     funnel: Funnel
-    links_digest: str
-    terms: str
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A dataset version, and whether it was not there before."""
+    """A dataset version, the funnel that leads to it today, and whether it was not there before."""
 
     dataset: DatasetVersion
     funnel: Funnel
     is_new: bool
 
 
-def collect_samples(
-    publication: Publication, lines: pa.Table, verdicts: pa.Table, faces: pa.Table, fates: pa.Table
-) -> pa.Table:
-    """The samples in publishing order: by split, then by sample name, which is a digest and so shuffles people.
+def publish_source(
+    lake: Lake, request: Request, *, on_progress: Callable[[int], None] = lambda done: None
+) -> Published:
+    """Compare all pictures, decide the fate of every line, and publish what is left.
 
-    Args:
-        faces: `records.FACES` with the column `stem`, the shard of crops that holds each.
-        fates: of every line, as `select.select` gives them.
-
-    Returns:
-        `records.SAMPLES` without shard, offset and length, and with `stem`, `from_offset` and `from_length`, where the
-        crop lies now.
+    Raises:
+        UsageError: nothing has been planned yet, or no face is fit to be published.
     """
-    chosen = fates.filter(pc.equal(fates["stage"], Stage.SAMPLE.value))
-    rows = pc.equal(fates["stage"], Stage.SAMPLE.value)
-    lines, face, verdict = lines.filter(rows), faces.take(chosen["face"]), verdicts.take(chosen["verdict"])
-    people = lines["identity"].cast(pa.string()).to_pylist()
-    numbers = lines["line"].to_pylist()
-    splits = split_identities(zip(people, verdict["cluster"].to_pylist(), strict=True), publication.split)
-    names = [
-        sample_name(publication.source, person, number, publication.method)
-        for person, number in zip(people, numbers, strict=True)
-    ]
-    columns: dict[str, Any] = {
-        "sample": pa.array(names, pa.string()),
-        "identity": people,
-        "split": [splits[person].value for person in people],
-        "source": [publication.source] * len(people),
-        "method": [publication.method] * len(people),
-        "line": lines["line"],
-        "url": lines["url"],
-        "cluster": verdict["cluster"],
-    }
-    same = (
-        "image_digest",
-        "crop_digest",
-        "width",
-        "height",
-        "face_box_xyxy",
-        "landmarks",
-        "score",
-        "agreement",
-        "fit",
-        "face_px",
-        "border",
-        "sharpness",
-        "yaw_deg",
-        "roll_deg",
+    content = decide(lake, request)
+    made_from = source_digests(lake, request.source)
+    terms = source_named(request.source).terms
+    return publish(lake, request, content, {"made_from": made_from, "terms": terms}, on_progress=on_progress)
+
+
+def decide(lake: Lake, request: Request) -> Content:
+    """Who is in the version and why the others are not, from all that the lake knows of the source."""
+    lines = planned_lines(lake, request.source)
+    attempts = read_ledger(lake, request.source, ["key", "outcome", "reason"])
+    verdicts = read_verdicts(lake, request.source, lines)
+    faces = read_faces(lake, request.source, request.method)
+    fates = select(lines, attempts, verdicts, faces, method=request.method, rules=request.select)
+    splits = split_identities(chosen_claims(lines, verdicts, fates), request.split)
+    return Content(
+        samples=collect_samples(request.source, lines, verdicts, faces, fates, splits),
+        fates=kept_fates(lines, fates),
+        funnel=count_fates(fates, request.method, lines_left_out(lake, request.source, len(lines))),
     )
-    columns |= {name: face[name] for name in same}
-    columns |= {"stem": face["stem"], "from_offset": face["offset"], "from_length": face["length"]}
-    return pa.table(columns).sort_by([("split", "ascending"), ("sample", "ascending")])
 
 
-def version_id(publication: Publication, samples: pa.Table) -> str:
+def version_id(request: Request, samples: pa.Table) -> str:
     """The id of the version these samples make: a digest of what is in it and of the rules that chose it."""
     content = samples.select(["sample", "identity", "split", "crop_digest"]).to_pylist()
-    rules = [publication.source, publication.method, asdict(publication.select), asdict(publication.split)]
-    return stamp("dataset", rules, [list(row.values()) for row in content])
+    return stamp("dataset", request.settings(), [list(row.values()) for row in content])
 
 
 def publish(
     lake: Lake,
-    publication: Publication,
-    samples: pa.Table,
+    request: Request,
+    content: Content,
+    origin: dict[str, Any],
     *,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> Published:
-    """Write the version that these samples make, or find it written already.
+    """Write the version that this content makes, or find it written already.
+
+    Args:
+        origin: what the manifest says of where the content came from.
 
     Raises:
         UsageError: there are no samples.
     """
-    if not len(samples):
+    if not len(content.samples):
         raise UsageError(
-            f"no {publication.method} face of {publication.source} is fit to be published: "
-            + "; ".join(f"{one.stage} {one.num_out} of {one.num_in}" for one in publication.funnel.stages)
+            f"no {request.method} face of {request.source} is fit to be published: "
+            + "; ".join(f"{one.stage} {one.num_out} of {one.num_in}" for one in content.funnel.stages)
         )
-    version = version_id(publication, samples)
-    folder = lake.dataset(publication.name, version)
+    version = version_id(request, content.samples)
+    folder = lake.dataset(request.name, version)
     is_new = not lake.exists(f"{folder}/manifest.json")
     if is_new:
-        index = _write_shards(lake, folder, publication, samples, on_progress)
+        index = _write_shards(lake, folder, content.samples, on_progress)
         write_table(lake, f"{folder}/index.parquet", index)
-        lake.write_json(f"{folder}/manifest.json", _manifest(publication, version, index))
-    return Published(DatasetVersion(lake, publication.name, version), publication.funnel, is_new)
+        write_table(lake, f"{folder}/fates.parquet", content.fates)
+        told = {"version": version, **asdict(request), **origin, **manifest_counts(index, content.funnel)}
+        lake.write_json(f"{folder}/manifest.json", told)
+    return Published(DatasetVersion(lake, request.name, version), content.funnel, is_new)
 
 
-def _write_shards(
-    lake: Lake, folder: str, publication: Publication, samples: pa.Table, on_progress: Callable[[int], None]
-) -> pa.Table:
+def _write_shards(lake: Lake, folder: str, samples: pa.Table, on_progress: Callable[[int], None]) -> pa.Table:
     places: list[tuple[str, int, int]] = []
     for split in pc.unique(samples["split"]).to_pylist():
         part = samples.filter(pc.equal(samples["split"], split))
@@ -148,8 +137,7 @@ def _write_shards(
             shard = f"{split}-{number:05d}.tar"
             with create_shard(lake, f"{folder}/{shard}") as tar:
                 for row in part.slice(start, _SAMPLES_PER_SHARD).to_pylist():
-                    crop = lake.faces(publication.method, publication.source, row["stem"])
-                    jpeg = read_member(lake, f"{crop}.tar", row["from_offset"], row["from_length"])
+                    jpeg = read_member(lake, row["from_shard"], row["from_offset"], row["from_length"])
                     places.append((shard, *tar.add(f"{row['sample']}.jpg", jpeg)))
                     tar.add(f"{row['sample']}.json", _sample_json(row))
                     on_progress(len(places))
@@ -163,30 +151,3 @@ def _sample_json(row: dict[str, Any]) -> bytes:
     names = ("identity", "split", "source", "method", "line", "url", "face_box_xyxy", "landmarks", "score")
     facts = {name: row[name] for name in names} | {"image_sha256": row["image_digest"].hex()}
     return json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()
-
-
-def _manifest(publication: Publication, version: str, index: pa.Table) -> dict[str, Any]:
-    splits = index["split"].cast(pa.string()).to_numpy()
-    people = index["identity"].cast(pa.string()).to_numpy()
-    return {
-        "name": publication.name,
-        "version": version,
-        "published_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "facemill": installed_version("facemill"),
-        "source": publication.source,
-        "links_digest": publication.links_digest,
-        "method": publication.method,
-        "select": asdict(publication.select),
-        "split": asdict(publication.split),
-        "num_samples": len(index),
-        "num_identities": len(np.unique(people)),
-        "splits": {
-            split: {
-                "samples": int((splits == split).sum()),
-                "identities": len(np.unique(people[splits == split])),
-            }
-            for split in np.unique(splits)
-        },
-        "funnel": publication.funnel.to_json(),
-        "terms": publication.terms,
-    }

@@ -31,7 +31,7 @@ _FITS = {
 
 
 def cropped_methods(lake: Lake, source: str) -> dict[str, pa.Table]:
-    """The faces of a source (`records.FACES` and `stem`) by every method that was ever asked for them."""
+    """The faces of a source (`catalog.read_faces`) by every method that was ever asked for them."""
     tables = {method: read_faces(lake, source, method) for method in METHODS}
     return {method: faces for method, faces in tables.items() if len(faces)}
 
@@ -72,12 +72,7 @@ class _Contacts:
 
     def _figure(self, rows: dict[str, int]) -> tuple[list[bytes], str]:
         found = {method: self._faces[method].slice(row, 1).to_pylist()[0] for method, row in rows.items()}
-        crops = [
-            read_member(
-                self._lake, f"{self._lake.faces(method, self._source, row['stem'])}.tar", row["offset"], row["length"]
-            )
-            for method, row in found.items()
-        ]
+        crops = [read_member(self._lake, row["shard"], row["offset"], row["length"]) for row in found.values()]
         row = next(iter(found.values()))
         return crops, f"{row['identity'].replace('_', ' ')} {row['line']}"
 

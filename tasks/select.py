@@ -64,6 +64,7 @@ def select(
     *,
     method: str,
     rules: SelectRules,
+    refused: pa.Table | None = None,
 ) -> pa.Table:
     """The fate of every line.
 
@@ -72,6 +73,8 @@ def select(
         attempts: the ledger: key, outcome, reason.
         verdicts: `records.VERDICTS` of those lines whose picture was accepted.
         faces: `records.FACES` of one method, of the same lines.
+        refused: lines that were judged elsewhere not to become samples: identity, line, reason. Such a line claims no
+            face either, so another line may have it.
 
     Returns:
         One row a line, in the order of `lines`: `stage`, `reason` (null: not yet fetched, or a sample), and `face`, the
@@ -86,6 +89,8 @@ def select(
     open_rows = _pass(open_rows, verdict, verdicts, Stage.CROP, stage, reason)
     face = _find(line_ids(lines), line_ids(faces))
     open_rows = _pass(open_rows, face, faces, Stage.SELECT, stage, reason)
+    if refused is not None:
+        open_rows = _refuse(open_rows, lines, refused, reason)
     table = faces.take(pa.array(face[open_rows]))
     for rows, why in _unfit(table, method, rules):
         reason[open_rows[rows]] = why.value
@@ -117,6 +122,14 @@ def _pass(
     reason[known] = found["reason"].cast(pa.string()).to_pylist()
     stage[onward_rows] = onward.value
     return onward_rows
+
+
+def _refuse(rows: Ints, lines: pa.Table, refused: pa.Table, reason: npt.NDArray[np.object_]) -> Ints:
+    """Note why lines were refused elsewhere; the `rows` that were not."""
+    at = _find(line_ids(lines.take(pa.array(rows))), line_ids(refused))
+    out = rows[at >= 0]
+    reason[out] = refused["reason"].cast(pa.string()).take(pa.array(at[at >= 0])).to_pylist()
+    return rows[at < 0]
 
 
 def _unfit(faces: pa.Table, method: str, rules: SelectRules) -> list[tuple[Ints, Reason]]:

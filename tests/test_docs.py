@@ -30,6 +30,7 @@ SECTIONS = {
     "FACES": "faces",
     "TAKEDOWNS": "takedowns",
     "SAMPLES": "datasets",
+    "FATES": "datasets",
 }
 
 

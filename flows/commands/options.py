@@ -108,7 +108,8 @@ MethodOption = Annotated[
         "--method",
         metavar="|".join(METHOD_CHOICES),
         parser=_method,
-        help="The listed box, MTCNN, one dataset for each of these two, or another detector's choice.",
+        help="The listed box, MTCNN, or another detector's choice; both: a dataset for each of the first two; agree: "
+        "one, where these two agree.",
     ),
 ]
 DatasetOption = Annotated[str, typer.Option("--dataset", metavar="NAME", help="Datasets are called NAME-METHOD.")]

@@ -14,7 +14,8 @@ METHODS: dict[str, CropMethod] = {
     "centerface": by_centerface,
 }
 
-# What may be asked for; "both" is bbox and mtcnn, a dataset each.
-METHOD_CHOICES = (*METHODS, "both")
+AGREE = "agree"
+# What may be asked for; "both" is bbox and mtcnn, a dataset each, "agree" one dataset where these two agree.
+METHOD_CHOICES = (*METHODS, "both", AGREE)
 
-__all__ = ["METHODS", "METHOD_CHOICES", "CropMethod", "CropSettings", "Picture", "Subject"]
+__all__ = ["AGREE", "METHODS", "METHOD_CHOICES", "CropMethod", "CropSettings", "Picture", "Subject"]

@@ -41,6 +41,16 @@ def test_a_version_gives_its_samples_by_the_columns_of_its_index(lake):
     assert dataset.read(**row) == b"v1"
 
 
+def test_a_version_written_before_the_newest_columns_and_tables_is_read(lake):
+    write(lake, "faces", "v1", "2026-01-01")
+    dataset = open_dataset(lake, "faces")
+    write_table(lake, f"{dataset.folder}/index.parquet", dataset.index().drop_columns(["yaw_deg", "roll_deg"]))
+
+    assert dataset.index().schema == SAMPLES
+    assert dataset.index(["roll_deg", "identity"]).to_pylist() == [{"roll_deg": None, "identity": "x"}]
+    assert dataset.fates(["stage", "reason"]).num_rows == 0
+
+
 def test_the_newest_version_is_the_one_published_last(lake):
     write(lake, "faces", "aaa", "2026-03-01T00:00:00.001+00:00")
     write(lake, "faces", "zzz", "2026-03-01T00:00:00.000+00:00")

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from storage.records import Reason
-from tasks.agreement import Agreement, compare, count_agreement, gives_face
+from tasks.agreement import Agreement, agreed, compare, count_agreement, gives_face
 from tests.tasks.builders import OTHER_BOX, face, faces
 
 A = "http://a.example/1"
@@ -56,6 +56,22 @@ def test_the_lines_compared_are_all_counted_once_whichever_comes_first():
     there, back = compare(both, "bbox", "mtcnn"), compare(both, "mtcnn", "bbox")
     assert sum(count_agreement(there).values()) == sum(count_agreement(back).values()) == 5
     assert count_agreement(there)[Agreement.ONLY_FIRST] == count_agreement(back)[Agreement.ONLY_SECOND]
+
+
+def test_agreed_are_the_detected_faces_that_the_listed_boxes_frame_and_the_others_say_why_not():
+    both = tables()
+    found = agreed(both["bbox"], both["mtcnn"])
+
+    assert {(row["identity"], row["line"]): row["reason"] for row in found.to_pylist()} == {
+        ("Ada", 1): None,
+        ("Ada", 2): Reason.METHODS_DISAGREE,
+        ("Ada", 3): Reason.SEVERAL_PEOPLE,
+        ("Ada", 4): Reason.BOX_DISAGREES,
+        ("Ada", 5): Reason.NO_FACE,
+    }
+    assert found["outcome"].to_pylist() == ["accepted", *["rejected"] * 4]
+    assert found["source_box_xyxy"].to_pylist()[0] == list(NEARLY)
+    assert found.schema == both["mtcnn"].schema
 
 
 def test_nothing_in_common_compares_to_nothing():

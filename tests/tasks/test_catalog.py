@@ -10,7 +10,7 @@ from storage.lake import Lake
 from storage.records import REJECTED_LINES, VERDICTS, Reason
 from storage.tables import rows_to_table, write_table
 from tasks import catalog
-from tasks.catalog import malformed_lines, planned_lines, read_faces, read_plan, read_verdicts
+from tasks.catalog import lines_left_out, planned_lines, read_faces, read_plan, read_verdicts, source_digests
 from tasks.dedupe import DedupeRules
 from tasks.plan import plan
 from tests.tasks.builders import BOX, OTHER_BOX, attempt, attempts, face, faces
@@ -50,12 +50,17 @@ def test_planned_are_also_lines_beyond_the_selection_that_share_a_url_with_it(la
     assert names(planned_lines(lake, SOURCE)) == ["Ada/1", "Ada/2", "Ada/3", "Bo/1"]
 
 
-def test_lines_that_were_malformed_are_counted_by_reason(lake):
+def test_lines_that_were_not_planned_are_counted_by_reason(lake):
     reasons = [Reason.BAD_URL, Reason.MALFORMED_LINE, Reason.BAD_URL]
     rows = [{"identity": "Ada", "line": at, "text": "?", "reason": reason} for at, reason in enumerate(reasons)]
     write_table(lake, lake.links(SOURCE, "rejected.parquet"), rows_to_table(rows, REJECTED_LINES))
 
-    assert malformed_lines(lake, SOURCE) == {"bad_url": 2, "malformed_line": 1}
+    assert lines_left_out(lake, SOURCE, len(LINES)) == {"bad_url": 2, "malformed_line": 1}
+    assert lines_left_out(lake, SOURCE, len(planned_lines(lake, SOURCE))) == {
+        "bad_url": 2,
+        "malformed_line": 1,
+        "not_planned": 1,
+    }
 
 
 def verdict_by_line(lake: Lake, rules: DedupeRules = DedupeRules()) -> dict[str, str | None]:
@@ -108,9 +113,44 @@ def test_faces_come_with_the_shard_that_holds_each(lake):
         write_table(lake, f"{lake.faces('bbox', SOURCE, stem)}.parquet", faces(row))
     found = read_faces(lake, SOURCE, "bbox")
 
-    assert dict(zip(names(found), found["stem"].to_pylist(), strict=True)) == {"Ada/1": "0000-0", "Ada/3": "0000-1"}
+    assert dict(zip(names(found), found["shard"].to_pylist(), strict=True)) == {
+        "Ada/1": "faces/bbox/made/0000-0.tar",
+        "Ada/3": "faces/bbox/made/0000-1.tar",
+    }
+    assert set(found["method"].to_pylist()) == {"bbox"}
+
+
+def test_faces_on_which_the_methods_agree_are_those_of_mtcnn(lake):
+    for method, row in (("bbox", face("Ada", 1, A)), ("mtcnn", face("Ada", 1, A, crop_digest=bytes(32)))):
+        write_table(lake, f"{lake.faces(method, SOURCE, '0000-0')}.parquet", faces(row))
+    found = read_faces(lake, SOURCE, "agree")
+
+    assert found.schema.names == read_faces(lake, SOURCE, "mtcnn").schema.names
+    assert (found["method"].to_pylist(), found["crop_digest"].to_pylist()) == (["mtcnn"], [bytes(32)])
+
+
+def test_faces_cropped_by_an_older_facemill_lack_the_newest_columns_and_are_read(lake):
+    path = f"{lake.faces('bbox', SOURCE, '0000-0')}.parquet"
+    write_table(lake, path, faces(face("Ada", 1, A)).drop_columns(["length"]))
+
+    assert read_faces(lake, SOURCE, "bbox")["length"].to_pylist() == [None]
+
+
+def test_what_a_dataset_is_made_from_is_told_by_digests_that_follow_the_lake(lake):
+    lake.write_json(lake.links(SOURCE, "origin.json"), {"digest": "0123"})
+    path = f"{lake.faces('bbox', SOURCE, '0000-0')}.parquet"
+    write_table(lake, path, faces(face("Ada", 1, A)), stamp="one")
+    before = source_digests(lake, SOURCE)
+    write_table(lake, path, faces(face("Ada", 1, A)), stamp="two")
+    recropped = source_digests(lake, SOURCE)
+    fetch(lake, "0000-1", attempt(C, round=2))
+    fetched = source_digests(lake, SOURCE)
+
+    assert (before["links"], set(before)) == ("0123", {"links", "images", "detections", "faces"})
+    assert recropped == {**before, "faces": recropped["faces"]} != before
+    assert fetched["images"] != before["images"]
 
 
 def test_pictures_not_cropped_yet_give_no_faces(lake):
     assert len(read_faces(lake, SOURCE, "bbox")) == 0
-    assert "stem" in read_faces(lake, SOURCE, "bbox").column_names
+    assert {"method", "shard"} <= set(read_faces(lake, SOURCE, "bbox").column_names)

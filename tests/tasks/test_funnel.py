@@ -33,7 +33,7 @@ def test_reasons_are_counted_most_frequent_first_and_what_waits_is_pending():
     assert crop.rejected == {"no_face": 1, "pending": 1}
 
 
-def test_lines_that_were_malformed_come_first():
+def test_lines_that_were_never_planned_come_first():
     funnel = count_fates(FATES, "mtcnn", {"malformed_line": 3, "bad_url": 1})
     links = funnel.stages[0]
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,20 +11,23 @@ import pyarrow.compute as pc
 import pytest
 from PIL import Image
 
+from storage.code import code_version
 from storage.datasets import open_dataset, versions
 from storage.errors import UsageError
 from storage.lake import Lake
-from storage.records import SAMPLES, bytes_digest
+from storage.records import FATES, SAMPLES, bytes_digest
 from storage.shards import create_shard
 from tasks import publish as publishing
 from tasks.funnel import count_fates
-from tasks.publish import Publication, Published, collect_samples, publish, version_id
+from tasks.publish import Content, Published, Request, publish, version_id
+from tasks.samples import chosen_claims, collect_samples, kept_fates
 from tasks.select import SelectRules, select
-from tasks.split import SplitRules
+from tasks.split import SplitRules, split_identities
 from tests.tasks.builders import attempt, attempts, face, faces, jpeg, shuffled, verdicts
 from tests.tasks.image_shards import link_lines
 
 NUM_PEOPLE, FACES_EACH = 12, 3
+ORIGIN = {"made_from": {"links": "0123"}, "terms": "Drawn; free of terms."}
 ROWS = [
     (f"Person_{who:02d}", line, f"http://h{who}.example/{line}.jpg", None)
     for who in range(NUM_PEOPLE)
@@ -36,15 +40,15 @@ class Made:
     """A lake with crops, and what is to be published of them."""
 
     lake: Lake
-    publication: Publication
-    samples: pa.Table
+    request: Request
+    content: Content
 
-    def publish(self) -> Published:
-        return publish(self.lake, self.publication, self.samples)
+    def publish(self, on_progress: Callable[[int], None] = lambda done: None) -> Published:
+        return publish(self.lake, self.request, self.content, ORIGIN, on_progress=on_progress)
 
     @property
     def folder(self) -> Path:
-        return Path(self.lake.full(self.lake.dataset("faces", version_id(self.publication, self.samples))))
+        return Path(self.lake.full(self.lake.dataset("faces", version_id(self.request, self.content.samples))))
 
 
 def make(
@@ -53,23 +57,24 @@ def make(
     """Crops of all ROWS spread over so many shards in some order; `crops` chooses how they look."""
     lake, rows, table = Lake(folder), shuffled(ROWS, order), []
     for number in range(num_stems):
-        stem = f"{number:04d}-0"
-        with create_shard(lake, f"{lake.faces('mtcnn', 'made', stem)}.tar") as tar:
+        shard = f"{lake.faces('mtcnn', 'made', f'{number:04d}-0')}.tar"
+        with create_shard(lake, shard) as tar:
             for identity, line, url, _ in rows[number::num_stems]:
                 data = jpeg(crops + ROWS.index((identity, line, url, None)))
                 offset, length = tar.add(f"{line}.jpg", data)
                 row = face(identity, line, url, crop_digest=bytes_digest(data), offset=offset, length=length)
-                table.append({**row, "stem": stem})
+                table.append({**row, "shard": shard})
     lines = link_lines(*ROWS)
-    found = faces(*table).append_column("stem", pa.array([row["stem"] for row in table]))
+    found = faces(*table).append_column("method", pa.array(["mtcnn"] * len(table)))
+    found = found.append_column("shard", pa.array([row["shard"] for row in table]))
     judged = verdicts(lines, [None] * len(lines))
     fates = select(
         lines, attempts(*[attempt(url) for _, _, url, _ in ROWS]), judged, found, method="mtcnn", rules=rules
     )
-    publication = Publication(
-        "faces", "made", "mtcnn", rules, SplitRules(), count_fates(fates, "mtcnn"), "0123", "Drawn; free of terms."
-    )
-    return Made(lake, publication, collect_samples(publication, lines, judged, found, fates))
+    request = Request("faces", "made", "mtcnn", rules)
+    splits = split_identities(chosen_claims(lines, judged, fates), request.split)
+    samples = collect_samples("made", lines, judged, found, fates, splits)
+    return Made(lake, request, Content(samples, kept_fates(lines, fates), count_fates(fates, "mtcnn")))
 
 
 @pytest.fixture
@@ -102,8 +107,9 @@ def test_the_manifest_counts_what_is_there_and_says_where_it_came_from(made):
     assert manifest["num_samples"] == len(ROWS) == sum(one["samples"] for one in manifest["splits"].values())
     assert manifest["num_identities"] == NUM_PEOPLE == sum(one["identities"] for one in manifest["splits"].values())
     assert manifest["version"] == made.folder.name
-    assert (manifest["links_digest"], manifest["terms"]) == ("0123", "Drawn; free of terms.")
-    assert manifest["select"]["min_face_px"] == 100
+    assert (manifest["made_from"], manifest["terms"]) == (ORIGIN["made_from"], ORIGIN["terms"])
+    assert (manifest["method"], manifest["select"]["min_face_px"]) == ("mtcnn", 100)
+    assert manifest["code"] == code_version()
     assert manifest["funnel"]["stages"][-1]["num_out"] == len(ROWS)
 
 
@@ -132,22 +138,34 @@ def test_a_version_does_not_hang_on_the_shards_and_the_order_its_crops_lay_in(ma
 
 
 def test_other_crops_and_other_rules_make_another_version(made, tmp_path):
-    publications = [
-        made.publication,
-        replace(made.publication, select=SelectRules(min_face_px=99)),
-        replace(made.publication, split=SplitRules(test_share=0.5)),
-        replace(made.publication, source="other"),
+    samples = made.content.samples
+    requests = [
+        made.request,
+        replace(made.request, select=SelectRules(min_face_px=99)),
+        replace(made.request, split=SplitRules(test_share=0.5)),
+        replace(made.request, source="other"),
+        replace(made.request, method="agree"),
     ]
-    ids = {version_id(publication, made.samples) for publication in publications}
-    ids.add(version_id(made.publication, make(tmp_path / "other", crops=100).samples))
-    ids.add(version_id(made.publication, made.samples.slice(1)))
+    ids = {version_id(request, samples) for request in requests}
+    ids.add(version_id(made.request, make(tmp_path / "other", crops=100).content.samples))
+    ids.add(version_id(made.request, samples.slice(1)))
 
-    assert len(ids) == 6
+    assert len(ids) == 7
+    assert version_id(replace(made.request, name="other"), samples) in ids
+
+
+def test_the_fate_of_every_line_stands_in_the_version(tmp_path):
+    made = make(tmp_path, rules=SelectRules(min_faces=3))
+    fates = made.publish().dataset.fates()
+
+    assert fates.schema == FATES
+    assert [row["stage"] for row in fates.to_pylist()] == ["sample"] * len(ROWS)
+    assert [(row["identity"], row["line"], row["url"]) for row in fates.to_pylist()] == [row[:3] for row in ROWS]
 
 
 def test_a_version_published_just_after_another_is_the_newest(made):
-    for publication in (made.publication, replace(made.publication, split=SplitRules(test_share=0.5))):
-        last = publish(made.lake, publication, made.samples)
+    for request in (made.request, replace(made.request, split=SplitRules(test_share=0.5))):
+        last = publish(made.lake, request, made.content, ORIGIN)
 
     assert len(versions(made.lake, "faces")) == 2
     assert open_dataset(made.lake, "faces").version == last.dataset.version
@@ -166,7 +184,7 @@ def test_large_splits_are_cut_into_several_shards(made, monkeypatch):
 
 def test_progress_is_told_sample_by_sample(made):
     done: list[int] = []
-    publish(made.lake, made.publication, made.samples, on_progress=done.append)
+    made.publish(done.append)
 
     assert done == list(range(1, len(ROWS) + 1))
 
@@ -176,7 +194,7 @@ def killed_in_a_shard(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
         if done == 20:
             raise KeyboardInterrupt
 
-    publish(made.lake, made.publication, made.samples, on_progress=die)
+    made.publish(die)
 
 
 def killed_before_the_manifest(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -171,6 +171,23 @@ def test_a_person_with_few_faces_left_makes_no_pair():
     }
 
 
+def test_what_was_refused_elsewhere_stops_with_that_reason_and_claims_no_face():
+    lines = link_lines(("Ada", 1, A, None), ("Ada", 2, B, None), ("Bo", 1, A, None), ("Bo", 2, C, None))
+    ledger = attempts(attempt(A), attempt(B), attempt(C, Reason.GONE))
+    found = faces(face("Ada", 1, A), face("Ada", 2, B), face("Bo", 1, A))
+    reasons = [Reason.TURNED, Reason.TURNED]
+    refused = pa.table({"identity": ["Ada", "Bo"], "line": pa.array([1, 2], pa.int32()), "reason": reasons})
+    judged = verdicts(lines, [None] * 4)
+    table = select(lines, ledger, judged, found, method="mtcnn", rules=ANY_NUMBER, refused=refused)
+
+    assert list(zip(table["stage"].to_pylist(), table["reason"].to_pylist(), strict=True)) == [
+        stopped(Reason.TURNED),
+        SAMPLE,
+        SAMPLE,
+        (Stage.FETCH, Reason.GONE),
+    ]
+
+
 def test_before_anything_was_fetched_all_lines_wait():
     lines = link_lines(("Ada", 1, A, BOX), ("Bo", 1, A, BOX))
     empty = (ATTEMPTS.empty_table(), VERDICTS.empty_table(), FACES.empty_table())

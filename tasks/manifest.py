@@ -1,0 +1,36 @@
+"""What a dataset version's manifest says beside what was asked for: when, by which code, and how many of what."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from storage.code import code_version
+from tasks.funnel import Funnel
+
+
+def manifest_counts(index: pa.Table, funnel: Funnel) -> dict[str, Any]:
+    """Samples and people in all and by split, and the funnel from link lines to samples.
+
+    Args:
+        index: `records.SAMPLES`.
+    """
+    splits = index["split"].cast(pa.string()).to_numpy()
+    people = index["identity"].cast(pa.string()).to_numpy()
+    return {
+        "published_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "code": code_version(),
+        "num_samples": len(index),
+        "num_identities": len(np.unique(people)),
+        "splits": {
+            split: {
+                "samples": int((splits == split).sum()),
+                "identities": len(np.unique(people[splits == split])),
+            }
+            for split in np.unique(splits)
+        },
+        "funnel": funnel.to_json(),
+    }
