@@ -5,7 +5,8 @@ FacemillError
 │   └── SourceError   a list of links or a folder is missing, empty, or not in the format it should have
 ├── LakeError         the lake is not what its index says, or is of a newer format
 ├── LinksUnavailable  the link files could not be fetched
-└── TrainingError     a training run cannot go on, for instance because it collapsed
+├── TrainingError     a training run cannot go on, for instance because it collapsed
+└── ServiceError      the server or a worker cannot be started, or ended
 
 A message gives the limit, the value found, the cause, and what to do about it, on one line.
 A picture or a link line that fails is no error: it is a row with a `Reason` (see `records`).
@@ -34,3 +35,7 @@ class LinksUnavailable(FacemillError):
 
 class TrainingError(FacemillError):
     """A training run cannot go on."""
+
+
+class ServiceError(FacemillError):
+    """The server or its workers cannot be started, or ended."""

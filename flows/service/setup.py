@@ -1,0 +1,109 @@
+"""What a server must know of facemill: its pools, the deployments of `prefect.yaml`, and when a run counts as dead."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
+
+from storage.errors import ServiceError
+
+ROOT = Path(__file__).parents[2]
+# Runs of a pool at a time. One on the CPU, since two runs on one source would ask for some pictures twice; training
+# only reads finished versions, and holds the GPU alone.
+POOLS = {"cpu": 1, "gpu": 1}
+# Prefect sends a heartbeat no more often than every 30 s; three missed ones and the run is dead.
+HEARTBEAT_S = 30
+_DEAD_AFTER = timedelta(seconds=3 * HEARTBEAT_S)
+_HEARTBEAT = "prefect.flow-run.heartbeat"
+_ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
+
+
+def set_up_server(parameters: Mapping[str, Any], environment: Mapping[str, str]) -> list[str]:
+    """Make or renew all of it on the server of PREFECT_API_URL; nothing is made twice.
+
+    Args:
+        parameters: values for those parameters of the deployments that bear these names.
+        environment: of the process that deploys.
+
+    Returns:
+        The deployments, as `flow/deployment`.
+
+    Raises:
+        ServiceError: Prefect refuses a deployment.
+    """
+    with get_client(sync_client=True) as client:
+        _make_pools(client)
+        _make_automation(client)
+    described = with_parameters(yaml.safe_load((ROOT / "prefect.yaml").read_text()), parameters)
+    _deploy(described, environment)
+    return [f"{one['entrypoint'].rpartition(':')[2]}/{one['name']}" for one in described["deployments"]]
+
+
+def with_parameters(described: dict[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of `prefect.yaml` with other values for the parameters its deployments name already."""
+    deployments = [
+        {**one, "parameters": {name: parameters.get(name, value) for name, value in one.get("parameters", {}).items()}}
+        for one in described["deployments"]
+    ]
+    return {**described, "deployments": deployments}
+
+
+def _make_pools(client: SyncPrefectClient) -> None:
+    for name, limit in POOLS.items():
+        pool = WorkPoolCreate(name=name, type="process", concurrency_limit=limit)
+        client.create_work_pool(pool, overwrite=True)
+
+
+def _make_automation(client: SyncPrefectClient) -> None:
+    """A flow run whose heartbeats stop is crashed: its process and its worker were killed, and nobody else says so."""
+    wanted = AutomationCore(
+        name="a run whose heartbeat stops is crashed",
+        trigger=EventTrigger(
+            after={_HEARTBEAT},
+            expect={_HEARTBEAT, *_ENDS},
+            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=_DEAD_AFTER,
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED, message=f"no heartbeat for {_DEAD_AFTER.seconds} s: its process is gone"
+            )
+        ],
+    )
+    for old in client.read_automations_by_name(wanted.name):
+        client.delete_automation(old.id)
+    client.create_automation(wanted)
+
+
+def _deploy(described: dict[str, Any], environment: Mapping[str, str]) -> None:
+    with tempfile.TemporaryDirectory(prefix="facemill-") as folder:
+        file = Path(folder) / "prefect.yaml"
+        file.write_text(yaml.safe_dump(described))
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)],
+            cwd=ROOT,
+            env=dict(environment),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        raise ServiceError(
+            f"prefect deploy --all failed ({done.returncode}): {done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )

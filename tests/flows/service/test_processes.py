@@ -1,0 +1,109 @@
+"""Processes that belong together, with small real ones."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows.service import processes
+from flows.service.processes import Process, look_after, stopping
+from storage.errors import ServiceError
+
+LASTS = "import time; time.sleep(60)"
+
+
+def python(name: str, code: str, *, vital: bool = False) -> Process:
+    return Process(name, [sys.executable, "-c", code], os.environ, vital)
+
+
+def wait_for(true: Callable[[], bool]) -> None:
+    for _ in range(200):
+        if true():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not come true within 10 s")
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and not merely waiting to be reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_worker_that_ends_is_started_again_until_a_vital_process_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_RESTART_AFTER_S", 0.0)
+    server, worker = python("server", "import time; time.sleep(1)", vital=True), python("worker", "raise SystemExit(3)")
+    told: list[str] = []
+    with stopping([server, worker]):
+        server.start()
+        worker.start()
+        with pytest.raises(ServiceError, match="server ended with exit code 0"):
+            look_after([server, worker], tell=told.append)
+    assert "worker ended with exit code 3; started again" in told
+
+
+def test_a_worker_that_ends_at_once_is_not_started_again_at_once() -> None:
+    worker, slept = python("worker", ""), list[float]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 2:
+            raise KeyboardInterrupt
+        time.sleep(0.5)
+
+    worker.start()
+    assert worker.running is not None
+    worker.running.wait()
+    with stopping([worker]), pytest.raises(KeyboardInterrupt):
+        look_after([worker], tell=lambda line: None, sleep=sleep)
+    assert 3 < slept[0] <= 5
+
+
+def test_all_are_stopped_in_reverse_order(tmp_path: Path) -> None:
+    code = (
+        "import signal, sys, time\n"
+        "def end(*_):\n    print(sys.argv[1], file=open(sys.argv[2], 'a')); sys.exit()\n"
+        "signal.signal(signal.SIGTERM, end); open(sys.argv[2] + sys.argv[1], 'w'); time.sleep(60)"
+    )
+    log = tmp_path / "log"
+    started = [Process(name, [sys.executable, "-c", code, name, str(log)], os.environ) for name in ("server", "worker")]
+    with stopping(started):
+        for process in started:
+            process.start()
+        wait_for(lambda: all(Path(f"{log}{process.name}").exists() for process in started))
+    assert log.read_text().split() == ["worker", "server"]
+
+
+def test_what_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(processes, "_GRACE_S", 0.2)
+    ready = tmp_path / "ready"
+    ignores = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    deaf = python("deaf", f"{ignores}; open({str(ready)!r}, 'w'); {LASTS}")
+    deaf.start()
+    wait_for(ready.exists)
+    deaf.stop()
+    assert deaf.exit_code == -signal.SIGKILL
+
+
+def test_a_service_that_is_killed_outright_takes_its_processes_along() -> None:
+    code = (
+        "import os, sys, time\nfrom flows.service.processes import Process\n"
+        f"child = Process('child', [sys.executable, '-c', {LASTS!r}], os.environ)\n"
+        "child.start()\nprint(child.running.pid, flush=True)\ntime.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    assert is_running(child)
+    parent.kill()
+    parent.communicate()
+    wait_for(lambda: not is_running(child))
