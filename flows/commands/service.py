@@ -61,7 +61,7 @@ def serve(
         port,
         parameters,
         tell=lambda line: console.print(f"[bold]serve[/]  {line}"),
-        up=lambda deployments: _show(console, f"http://{host}:{port}", parameters, deployments),
+        up=lambda pages, deployments: _show(console, pages, parameters, deployments),
     )
 
 

@@ -29,29 +29,38 @@ _SERVER = {
     "DO_NOT_TRACK": "1",
 }
 _START_S = 180.0
+_ALL_ADDRESSES = ("0.0.0.0", "::")
 
 
 def serve(
-    host: str, port: int, parameters: Mapping[str, Any], *, tell: Callable[[str], None], up: Callable[[list[str]], None]
+    host: str,
+    port: int,
+    parameters: Mapping[str, Any],
+    *,
+    tell: Callable[[str], None],
+    up: Callable[[str, list[str]], None],
 ) -> None:
     """Run the service until SIGINT or SIGTERM.
 
     Args:
         parameters: of the deployments, by name: lake, source, links, ...
         tell: told in a line what is going on.
-        up: told the deployments once everything runs.
+        up: told the pages' address and the deployments once everything runs.
 
     Raises:
         UsageError: the address cannot be had.
         ServiceError: the server does not start, or ends by itself.
     """
     _check_free(host, port)
-    api = f"http://{host}:{port}/api"
+    # What listens on all addresses is reached by loopback from here.
+    pages = f"http://{'127.0.0.1' if host in _ALL_ADDRESSES else host}:{port}"
+    api = f"{pages}/api"
     environment = {
         **os.environ,
         **_SERVER,
         "PREFECT_API_URL": api,
-        # Without the port here the pages would ask the default one.
+        # The pages ask the server they came from, whatever its name and port look like from outside.
+        "PREFECT_SERVER_UI_API_URL": "/api",
         "PREFECT_SERVER_API_HOST": host,
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
@@ -73,7 +82,7 @@ def serve(
             worker = Process(f"worker {pool}", _prefect("worker", "start", "--pool", pool), environment)
             processes.append(worker)
             worker.start()
-        up(deployments)
+        up(pages, deployments)
         # Being told to stop is how a service ends.
         with suppress(KeyboardInterrupt):
             look_after(processes, tell=tell)

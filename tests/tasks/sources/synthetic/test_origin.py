@@ -256,7 +256,7 @@ def test_serving_for_good_ends_cleanly_at_a_signal(world, signum):
 def fetch(origin: Origin, path: str, etag: str = "") -> tuple[bytes, str]:
     headers = {"If-None-Match": etag} if etag else {}
     request = urllib.request.Request(f"http://127.0.0.1:{origin.port}{path}", headers=headers)
-    with urllib.request.urlopen(request) as answer:  # noqa: S310
+    with urllib.request.urlopen(request) as answer:
         return answer.read(), answer.headers["ETag"]
 
 
