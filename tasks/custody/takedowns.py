@@ -8,16 +8,14 @@ covered, whether or not its bytes have been purged yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.lake import Lake
-from storage.records import TAKEDOWNS, Outcome, Reason, Takedown, TakedownKind, identity_key
+from storage.records import LINK_LINES, TAKEDOWNS, Outcome, Reason, Takedown, TakedownKind, identity_key
 from storage.tables import read_stamp, read_table, rows_to_table, table_digest, write_table
 
 # What a row of the ledger keeps once its picture is taken down: that there was one, and no word of whose.
@@ -27,13 +25,14 @@ _SAID = {"url": "", "outcome": Outcome.REJECTED.value, "reason": Reason.TAKEN_DO
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What the takedowns cover in one source: the keys of links, and the digests of pictures at any link."""
+    """What takedowns cover in one source: keys of links, digests of pictures at any link, people (`identity_key`)."""
 
     keys: frozenset[bytes] = frozenset()
     digests: frozenset[bytes] = frozenset()
+    people: frozenset[bytes] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.keys or self.digests)
+        return bool(self.keys or self.digests or self.people)
 
     def rows(self, table: pa.Table, digest: str = "digest") -> pa.ChunkedArray:
         """Whether each row of a table with `key`, and a digest of the picture if it has that column, is covered."""
@@ -72,23 +71,30 @@ def read_forgotten(lake: Lake, source: str) -> Forgotten:
 def _forgotten(url: str, source: str, _names: tuple[str, ...], _lines_stamp: str | None) -> Forgotten:
     lake = Lake(url)
     takedowns = read_takedowns(lake)
-    here = pc.fill_null(pc.equal(takedowns["source"].cast(pa.string()), source), True)
-    targets = takedowns.filter(here)
-    keys = _targets(targets, TakedownKind.URL)
-    names = _targets(targets, TakedownKind.IDENTITY)
-    if names and lake.exists(_lines(lake, source)):
-        lines = read_table(lake, _lines(lake, source), ["identity", "key"])
-        keys |= set(lines["key"].filter(lines_of(lines, names)).to_pylist())
-    return Forgotten(frozenset(keys), frozenset(_targets(targets, TakedownKind.DIGEST)))
+    here = takedowns.filter(pc.fill_null(pc.equal(takedowns["source"].cast(pa.string()), source), True))
+    kinds = (TakedownKind.URL, TakedownKind.DIGEST, TakedownKind.IDENTITY)
+    forgotten = Forgotten(*(_targets(here, kind) for kind in kinds))
+    return with_their_links(forgotten, read_lines(lake, source, ["identity", "key"]))
 
 
-def lines_of(lines: pa.Table, people: Iterable[bytes]) -> pa.ChunkedArray:
-    """Whether each of `lines` is about one of `people`, given by their `records.identity_key`."""
-    wanted = frozenset(people)
-    names = [
-        name for name in pc.unique(lines["identity"].cast(pa.string())).to_pylist() if identity_key(name) in wanted
-    ]
-    return pc.is_in(lines["identity"].cast(pa.string()), value_set=pa.array(names, pa.string()))
+def read_lines(lake: Lake, source: str, columns: list[str]) -> pa.Table:
+    """Some columns of the link lines of a source; no rows where it has none."""
+    if not lake.exists(_lines(lake, source)):
+        return pa.schema([LINK_LINES.field(name) for name in columns]).empty_table()
+    return read_table(lake, _lines(lake, source), columns)
+
+
+def with_their_links(forgotten: Forgotten, lines: pa.Table) -> Forgotten:
+    """The same, and the links of its people among `lines`."""
+    keys = lines["key"].filter(about(lines, forgotten.people)).to_pylist() if forgotten.people else []
+    return replace(forgotten, keys=forgotten.keys.union(keys))
+
+
+def about(table: pa.Table, people: frozenset[bytes]) -> pa.ChunkedArray:
+    """Whether each row of a table with `identity` is about one of `people`."""
+    names = table["identity"].cast(pa.string())
+    wanted = [name for name in pc.unique(names).to_pylist() if identity_key(name) in people]
+    return pc.is_in(names, value_set=pa.array(wanted, pa.string()))
 
 
 def blanked(attempts: pa.Table, covered: pa.ChunkedArray) -> pa.Table:
@@ -102,19 +108,12 @@ def blanked(attempts: pa.Table, covered: pa.ChunkedArray) -> pa.Table:
     return attempts
 
 
-def takedown(
-    kind: TakedownKind, target: bytes, when: datetime, *, source: str | None = None, note: str = ""
-) -> Takedown:
-    """A takedown; a name alone is narrowed to a source."""
-    return Takedown(kind, target, source if kind is TakedownKind.IDENTITY else None, when, note)
-
-
 def _lines(lake: Lake, source: str) -> str:
     return lake.links(source, "lines.parquet")
 
 
-def _targets(takedowns: pa.Table, kind: TakedownKind) -> set[bytes]:
-    return set(takedowns["target"].filter(pc.equal(takedowns["kind"].cast(pa.string()), kind.value)).to_pylist())
+def _targets(takedowns: pa.Table, kind: TakedownKind) -> frozenset[bytes]:
+    return frozenset(takedowns["target"].filter(pc.equal(takedowns["kind"].cast(pa.string()), kind.value)).to_pylist())
 
 
 def _is_among(column: pa.ChunkedArray, values: frozenset[bytes]) -> pa.ChunkedArray:

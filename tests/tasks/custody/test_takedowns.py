@@ -7,11 +7,11 @@ import pytest
 
 from storage.errors import LakeError
 from storage.lake import Lake
-from storage.records import Reason, TakedownKind, bytes_digest, identity_key, url_key
+from storage.records import Reason, Takedown, TakedownKind, bytes_digest, identity_key, url_key
 from storage.tables import write_table
 from tasks.catalog import read_faces, read_verdicts
 from tasks.custody.guard import GuardedTransport
-from tasks.custody.takedowns import Forgotten, read_takedowns, record, takedown
+from tasks.custody.takedowns import Forgotten, read_takedowns, record
 from tasks.detect import accepted_images
 from tasks.ledger import pending_due, read_ledger
 from tasks.plan import plan
@@ -42,7 +42,7 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def forget(lake: Lake, kind: TakedownKind, target: bytes, source: str | None = None) -> None:
-    record(lake, [takedown(kind, target, datetime.now(UTC), source=source)])
+    record(lake, [Takedown(kind, target, source, datetime.now(UTC), "")])
 
 
 def outcomes(lake: Lake) -> dict[bytes, str]:
