@@ -26,7 +26,7 @@ from storage.tables import stamp
 
 def model_version_id(dataset: DatasetVersion, config: TrainConfig) -> str:
     """The id of the model version that training with `config` on `dataset` makes."""
-    return stamp(str(dataset), config.recipe())
+    return stamp(dataset.state, config.recipe())
 
 
 def build_backbone(config: TrainConfig) -> nn.Module:

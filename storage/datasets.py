@@ -6,7 +6,7 @@
     datasets/<name>/<version>/manifest.json      written last: without it there is no version
 
 The id of a version is a digest of its content and of the settings that made it, so the same data published twice
-is the same version.
+is the same version. Nothing changes it but a takedown: samples go, and `redactions` in the manifest say so.
 """
 
 from __future__ import annotations
@@ -34,6 +34,17 @@ class DatasetVersion:
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
+
+    @property
+    def redactions(self) -> list[dict[str, Any]]:
+        """When which samples were taken out of the version because they had to be forgotten; oldest first."""
+        found: list[dict[str, Any]] = self.manifest.get("redactions", [])
+        return found
+
+    @property
+    def state(self) -> str:
+        """What the version holds now, in a word: another one after each redaction."""
+        return "-r".join([str(self), *([str(len(self.redactions))] if self.redactions else [])])
 
     def index(self, columns: list[str] | None = None) -> pa.Table:
         """The samples (`records.SAMPLES`), in the order of the shards; null in columns older than the version."""

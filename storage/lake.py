@@ -10,6 +10,7 @@
     datasets/<name>/<version>/                  shards, index.parquet, manifest.json (last)
     models/<name>/<version>/                    weights, metrics, lineage, manifest.json (last)
     takedowns/<stamp>.parquet                   who and what must not be used any more; only ever added to
+    quarantine/<when>/                          what was found broken, where it lay
     work/                                       what may be thrown away: decoded pictures, checkpoints
     world/                                      made worlds, the web of the synthetic source
 
@@ -39,6 +40,7 @@ from storage.errors import LakeError, UsageError
 
 FORMAT = 1
 _HOST = re.sub("[^A-Za-z0-9]", "_", socket.gethostname())
+_UNFINISHED = f".tmp-{_HOST}-*"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -106,6 +108,10 @@ class Lake:
     def takedowns(self, stamp: str = "") -> str:
         """The folder of the takedowns, or those of one call."""
         return f"takedowns/{stamp}.parquet" if stamp else "takedowns"
+
+    def quarantine(self, path: str = "") -> str:
+        """The folder of what was found broken, or one thing in it."""
+        return f"quarantine/{path}".rstrip("/")
 
     @property
     def work_folder(self) -> Path:
@@ -213,14 +219,28 @@ class Lake:
         else:
             self.fs.rm(self.full(path), recursive=True)
 
+    def move(self, path: str, target: str) -> None:
+        """Move a file or a folder with all it holds; on a local lake in one step."""
+        if self.is_local:
+            Path(self.full(target)).parent.mkdir(parents=True, exist_ok=True)
+            Path(self.full(path)).replace(self.full(target))
+        else:
+            self.fs.mv(self.full(path), self.full(target), recursive=True)
+
+    def leftovers(self) -> list[str]:
+        """What writers of this machine left unfinished when they were killed, sorted; none in an object store."""
+        if not self.is_local:
+            return []
+        root = Path(self.root)
+        return sorted(path.relative_to(root).as_posix() for path in root.rglob(_UNFINISHED) if _is_left(path))
+
     def _sweep(self, folder: Path) -> None:
         """Once a folder: remove what writers of this machine left unfinished there when they were killed."""
         if folder in self._swept:
             return
         self._swept.add(folder)
-        for leftover in folder.glob(f".tmp-{_HOST}-*"):
-            if not _is_running(int(leftover.name.split("-")[-2])):
-                leftover.unlink(missing_ok=True)
+        for leftover in filter(_is_left, folder.glob(_UNFINISHED)):
+            leftover.unlink(missing_ok=True)
 
     # -- format --
 
@@ -238,6 +258,10 @@ class Lake:
             raise LakeError(
                 f"the lake {self.url} is of format {found}, this facemill reads up to {FORMAT}: install a newer one"
             )
+
+
+def _is_left(unfinished: Path) -> bool:
+    return not _is_running(int(unfinished.name.split("-")[-2]))
 
 
 def _is_running(pid: int) -> bool:
