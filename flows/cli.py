@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from flows.commands import lake, models, run, service, world
+from flows.commands import custody, lake, models, run, service, world
 
 # The flows import Prefect, which takes two seconds: only the commands that run one import them.
 
@@ -23,7 +23,17 @@ def _group(help_text: str) -> typer.Typer:
 
 
 app = _group("From lists of links to face datasets people can trust, and from those to embedding models.")
-for command in (run.pipeline, run.ingest, run.retry, run.crop, run.publish, run.train, lake.status, service.serve):
+for command in (
+    run.pipeline,
+    run.ingest,
+    run.retry,
+    run.crop,
+    run.publish,
+    run.train,
+    lake.status,
+    custody.forget,
+    service.serve,
+):
     app.command()(command)
 
 models_app = _group("Look at the model versions of a lake.")

@@ -18,11 +18,23 @@ def manifest_counts(index: pa.Table, funnel: Funnel) -> dict[str, Any]:
     Args:
         index: `records.SAMPLES`.
     """
-    splits = index["split"].cast(pa.string()).to_numpy()
-    people = index["identity"].cast(pa.string()).to_numpy()
     return {
         "published_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "code": code_version(),
+        **sample_counts(index),
+        "funnel": funnel.to_json(),
+    }
+
+
+def sample_counts(index: pa.Table) -> dict[str, Any]:
+    """Samples and people, in all and by split.
+
+    Args:
+        index: of `records.SAMPLES`, split and identity.
+    """
+    splits = index["split"].cast(pa.string()).to_numpy()
+    people = index["identity"].cast(pa.string()).to_numpy()
+    return {
         "num_samples": len(index),
         "num_identities": len(np.unique(people)),
         "splits": {
@@ -32,5 +44,4 @@ def manifest_counts(index: pa.Table, funnel: Funnel) -> dict[str, Any]:
             }
             for split in np.unique(splits)
         },
-        "funnel": funnel.to_json(),
     }

@@ -14,7 +14,6 @@ import re
 import tarfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,6 +23,7 @@ from storage.records import bytes_digest, url_key
 from storage.shards import create_shard
 from storage.tables import read_table, write_table
 from tasks.custody.takedowns import Forgotten, about
+from tasks.manifest import sample_counts
 
 _PAGE = ".html"
 
@@ -79,19 +79,6 @@ def _announce(version: DatasetVersion, gone: frozenset[str], left: pa.Table) -> 
 def redacted_samples(version: DatasetVersion) -> frozenset[str]:
     """The samples that a version has lost, by all that its manifest says."""
     return frozenset(sample for entry in version.redactions for sample in entry["samples"])
-
-
-def sample_counts(index: pa.Table) -> dict[str, Any]:
-    """Samples and people of a version, in all and by split, as its manifest has them."""
-    counts = {}
-    for split in sorted(pc.unique(index["split"].cast(pa.string())).to_pylist()):
-        part = index.filter(pc.equal(index["split"].cast(pa.string()), split))
-        counts[split] = {"samples": len(part), "identities": _num_people(part)}
-    return {"num_samples": len(index), "num_identities": _num_people(index), "splits": counts}
-
-
-def _num_people(index: pa.Table) -> int:
-    return len(pc.unique(index["identity"].cast(pa.string())))
 
 
 def _blank_urls(version: DatasetVersion, forgotten: Forgotten) -> None:

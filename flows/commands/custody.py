@@ -1,0 +1,136 @@
+"""`facemill forget`: who and what must not be used any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.commands.options import JsonOption, LakeOption, SourceChoice, existing_lake, print_result, reporting
+from storage.errors import UsageError
+from storage.lake import Lake
+from tasks.custody.forget import Asked, coverage, parse_digest, read_asked
+from tasks.custody.forget import forget as record_takedown
+from tasks.custody.purge import purge as purge_lake
+
+
+@reporting
+def forget(
+    lake: LakeOption,
+    url: Annotated[list[str] | None, typer.Option("--url", help="A link, as it is written. May be repeated.")] = None,
+    identity: Annotated[
+        list[str] | None, typer.Option("--identity", metavar="NAME", help="A person: every link of theirs. Likewise.")
+    ] = None,
+    digest: Annotated[
+        list[str] | None, typer.Option("--digest", metavar="HEX", help="SHA-256 of a picture, at any link. Likewise.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="More of them: lines of `url URL`, `identity NAME` or `digest HEX`.")
+    ] = None,
+    source: Annotated[
+        SourceChoice | None, typer.Option("--source", help="The names count in this source only. Default: in all.")
+    ] = None,
+    near_copies: Annotated[
+        bool, typer.Option("--near-copies", help="Also copies at other links that are resized or encoded anew.")
+    ] = False,
+    note: Annotated[str, typer.Option("--note", help="Kept with the takedown, such as a file number; no names.")] = "",
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Take the bytes of all that was ever taken down out of the lake.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be covered.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Record a takedown: nothing fetches, crops or publishes it from now on. Says first what it covers."""
+    found = existing_lake(lake)
+    asked = _asked(url, identity, digest, file, source, near_copies, note)
+    is_asked = bool(asked.urls or asked.names or asked.digests)
+    if not is_asked and (dry_run or not purge):
+        raise UsageError("name what to forget with --url, --identity, --digest or --file, or give --purge alone")
+    covers = coverage(found, asked) if is_asked else []
+    result: dict[str, Any] = {"covers": [one.counts() for one in covers], "names": len(asked.names)}
+    if not as_json:
+        show_coverage(Console(), result, near_copies)
+    if not dry_run:
+        result["recorded"] = record_takedown(found, asked, covers) if is_asked else None
+        result["purged"] = _purged(found) if purge else None
+    print_result(result, as_json, show_forgotten)
+
+
+def show_coverage(console: Console, result: dict[str, Any], near_copies: bool) -> None:
+    """What a takedown covers, source by source."""
+    for one in result["covers"]:
+        table = Table(title=one["source"], title_justify="left", show_header=False)
+        table.add_column()
+        table.add_column(justify="right")
+        table.add_row("people", f"{one['num_people']:,}")
+        table.add_row("their lines", f"{one['num_lines']:,}")
+        table.add_row("links", f"{one['num_links']:,}")
+        table.add_row("pictures in the lake", f"{one['num_pictures']:,}")
+        table.add_row("  of these at other links", f"{one['num_elsewhere']:,}")
+        table.add_row("near copies" + ("" if near_copies else ", not covered"), f"{one['num_near']:,}")
+        console.print(table)
+    unknown = result["names"] - max((one["num_people"] for one in result["covers"]), default=0)
+    if unknown > 0:
+        console.print(f"{unknown} of the names stand in no one source; a name is written as in the link files")
+
+
+def show_forgotten(console: Console, result: dict[str, Any]) -> None:
+    """What was recorded and purged, and which models still know of it."""
+    if result.get("recorded"):
+        console.print(f"[bold]forget[/]   recorded in {result['recorded']}", soft_wrap=True)
+    purged = result.get("purged")
+    if result.get("recorded") and not purged:
+        console.print("the bytes are still in the lake: `facemill forget --purge` takes them out")
+    if purged:
+        console.print(
+            f"[bold]purge[/]    {purged['pictures']:,} pictures gone from {purged['shards']:,} shards; "
+            f"{len(purged['removed']):,} other files and folders removed"
+        )
+        for version, num in purged["datasets"].items():
+            console.print(f"dataset {version} lost {num:,} samples; its manifest says so. Publish a new version")
+        for model, dataset in purged["models"].items():
+            console.print(
+                f"model {model} was trained on {dataset} before that. Weights cannot forget: train again, then remove "
+                f"models/{model.replace('@', '/')}",
+                soft_wrap=True,
+            )
+
+
+def _asked(
+    url: list[str] | None,
+    identity: list[str] | None,
+    digest: list[str] | None,
+    file: Path | None,
+    source: SourceChoice | None,
+    near_copies: bool,
+    note: str,
+) -> Asked:
+    listed = read_asked(file) if file else Asked()
+    return replace(
+        listed,
+        urls=(*listed.urls, *(url or ())),
+        names=(*listed.names, *(identity or ())),
+        digests=(*listed.digests, *map(parse_digest, digest or ())),
+        source=source.value if source else None,
+        near_copies=near_copies,
+        note=note,
+    )
+
+
+def _purged(lake: Lake) -> dict[str, Any]:
+    with _spinner() as show:
+        return asdict(purge_lake(lake, show))
+
+
+@contextmanager
+def _spinner() -> Iterator[Any]:
+    """A line on the error stream that says what is being worked on."""
+    errors = Console(stderr=True)
+    with errors.status("purge") as status:
+        yield lambda path: status.update(f"purge {path}")

@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from storage.datasets import all_versions, open_dataset
+from storage.lake import Lake
+from storage.models import write_model
+from storage.records import bytes_digest, identity_key, url_key
+from storage.shards import read_member
+from storage.tables import read_table
+from tasks.catalog import read_faces
+from tasks.custody.forget import Asked, coverage, forget
+from tasks.custody.purge import Purged, purge
+from tasks.custody.rewrite import successor
+from tasks.ledger import accepted, image_stems
+from tests.tasks.custody.conftest import COPIED, COPY, GROUP, SMALLER, SOURCE, Mill
+
+PERSON_0 = Asked(names=("Person_0",))
+
+
+def take_down(lake: Lake, asked: Asked) -> None:
+    forget(lake, asked, coverage(lake, asked))
+
+
+def holding(lake: Lake, data: bytes) -> list[str]:
+    """Every file below the lake in which the bytes stand; pictures lie uncompressed in tars."""
+    root = Path(lake.root)
+    return [str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and data in path.read_bytes()]
+
+
+def files(lake: Lake) -> dict[str, bytes]:
+    root = Path(lake.root)
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def crops_of(mill: Mill, url: str) -> list[bytes]:
+    faces = read_faces(mill.lake, SOURCE, "bbox").to_pylist()
+    mine = [row for row in faces if row["key"] == url_key(url)]
+    return [read_member(mill.lake, row["shard"], row["offset"], row["length"]) for row in mine]
+
+
+def check_places(lake: Lake) -> None:
+    """Every index names a tar that is there, and in it the bytes it says."""
+    for stem in image_stems(lake, SOURCE):
+        for row in accepted(read_table(lake, f"{lake.images(SOURCE, stem)}.parquet")).to_pylist():
+            data = read_member(lake, f"{lake.images(SOURCE, row['shard'])}.tar", row["offset"], row["length"])
+            assert bytes_digest(data) == row["digest"]
+    for version in all_versions(lake):
+        for row in version.index().to_pylist():
+            assert bytes_digest(version.read(row["shard"], row["offset"], row["length"])) == row["crop_digest"]
+
+
+def test_what_it_covers_is_counted_before_it_is_recorded(mill: Mill) -> None:
+    mill.run()
+    (found,) = coverage(mill.lake, PERSON_0)
+    assert found.counts() == {
+        "source": SOURCE,
+        "num_people": 1,
+        "num_lines": 3,
+        "num_links": 3,
+        "num_pictures": 4,
+        "num_elsewhere": 1,
+        "num_near": 1,
+    }
+    assert mill.lake.names("takedowns") == []
+
+
+def test_the_bytes_are_gone_from_the_lake_and_what_is_left_goes_on_as_before(mill: Mill) -> None:
+    before = mill.run().dataset
+    gone = [mill.web[GROUP], mill.web[COPIED], *crops_of(mill, GROUP), *crops_of(mill, COPY)]
+    assert len(gone) == 5 and all(holding(mill.lake, data) for data in gone)
+    mill.lake.write("work/faces.npy", gone[0])
+    mill.lake.write("quarantine/then/images/x.tar", gone[0])
+    mill.lake.write(f"{before.folder}/report.html", gone[0])
+    mill.lake.write(f"{mill.lake.images(SOURCE)}/0000-0009-ffffff.tar", gone[0])
+
+    take_down(mill.lake, PERSON_0)
+    purged = purge(mill.lake)
+
+    assert [holding(mill.lake, data) for data in gone] == [[]] * len(gone)
+    for stem in image_stems(mill.lake, SOURCE):
+        urls = read_table(mill.lake, f"{mill.lake.images(SOURCE, stem)}.parquet", ["url"])["url"].to_pylist()
+        assert not [url for url in urls if "h0.example" in url or url == COPY]
+    assert (purged.pictures, purged.datasets) == (4, {str(before): 5})
+    after = mill.run()
+    assert Counter(after.dataset.index()["identity"].to_pylist()) == {
+        "Person_1": 3, "Person_2": 3, "Person_3": 4, "Person_4": 3, "Person_5": 3,
+    }  # fmt: skip
+    assert after.funnel.stages[1].rejected == {"taken_down": 5, "gone": 1}
+    assert purge(mill.lake) == Purged()
+
+
+def test_near_copies_go_too_where_that_is_asked_for(mill: Mill) -> None:
+    mill.run()
+    take_down(mill.lake, Asked(names=("Person_0",), near_copies=True))
+    purge(mill.lake)
+    assert holding(mill.lake, mill.web[SMALLER]) == []
+
+
+def test_nothing_taken_down_is_asked_for_when_links_are_read_anew(mill: Mill) -> None:
+    take_down(mill.lake, Asked(urls=(GROUP,), digests=(bytes_digest(mill.web[COPIED]),)))
+    mill.run()
+    assert GROUP not in mill.asked
+    assert COPIED in mill.asked  # what it serves is known only then
+    taken = [mill.outcomes()[url_key(url)] for url in (GROUP, COPIED, COPY, SMALLER)]
+    assert taken == ["taken_down"] * 3 + ["accepted"]
+    assert holding(mill.lake, mill.web[COPIED]) == []
+    asked = len(mill.asked)
+    mill.run()
+    assert len(mill.asked) == asked
+
+
+def test_a_version_says_what_it_lost_and_stays_readable(mill: Mill) -> None:
+    before = mill.run().dataset
+    fates = before.fates()
+    lost = {row["sample"] for row in before.index().to_pylist() if row["url"] == GROUP}
+    take_down(mill.lake, Asked(urls=(GROUP,)))
+    purge(mill.lake)
+
+    after = open_dataset(mill.lake, str(before))
+    (entry,) = after.redactions
+    assert (set(entry["samples"]), entry["num_samples"]) == (lost, 2)
+    assert after.manifest["num_samples"] == len(after.index()) == before.manifest["num_samples"] - 2
+    assert after.manifest["funnel"] == before.manifest["funnel"]
+    assert (after.version, after.state) == (before.version, f"{before}-r1")
+    assert after.fates().drop_columns("url").equals(fates.drop_columns("url"))
+    assert GROUP not in after.fates()["url"].to_pylist()
+    check_places(mill.lake)
+
+    take_down(mill.lake, Asked(urls=(COPIED,)))
+    purge(mill.lake)
+    again = open_dataset(mill.lake, str(before))
+    assert [one["num_samples"] for one in again.redactions] == [2, 2]
+    check_places(mill.lake)
+
+
+def test_models_that_knew_what_is_forgotten_are_named_and_later_ones_are_not(mill: Mill) -> None:
+    dataset = mill.run().dataset
+
+    def train(version: str) -> None:
+        manifest = mill.lake.read(f"{dataset.folder}/manifest.json")
+        lineage = {"dataset": str(dataset), "dataset_manifest_sha256": bytes_digest(manifest).hex()}
+        files = {"lineage.json": json.dumps(lineage).encode()}
+        write_model(mill.lake, "embedder", version, files, {"trained_at": "2026-01-01"})
+
+    train("before")
+    take_down(mill.lake, Asked(urls=(GROUP,)))
+    assert purge(mill.lake).models == {"embedder@before": str(dataset)}
+    train("after")
+    assert purge(mill.lake).models == {"embedder@before": str(dataset)}
+
+
+def test_faces_are_not_looked_for_again_in_pictures_that_stay(mill: Mill) -> None:
+    mill.run()
+    stems = image_stems(mill.lake, SOURCE)
+    take_down(mill.lake, Asked(urls=(GROUP,)))
+    purge(mill.lake)
+    (new,) = set(image_stems(mill.lake, SOURCE)) - set(stems)
+    assert new in {successor(stem) for stem in stems}
+    kept = read_table(mill.lake, mill.lake.detections(SOURCE, new))["key"].to_pylist()
+    there = accepted(read_table(mill.lake, f"{mill.lake.images(SOURCE, new)}.parquet"))["key"].to_pylist()
+    assert sorted(kept) == sorted(there) and url_key(GROUP) not in kept
+
+
+class Killed(BaseException):
+    """A process that ends in the middle of something."""
+
+
+def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the writes and removals of any lake end the process at the so-manieth."""
+    left = iter(range(step))
+    for name in ("create", "remove"):
+        real = getattr(Lake, name)
+
+        def dying(lake: Lake, path: str, real=real):
+            if next(left, None) is None:
+                raise Killed
+            return real(lake, path)
+
+        monkeypatch.setattr(Lake, name, dying)
+
+
+def test_killed_at_any_step_and_run_again_it_ends_as_if_undisturbed(
+    mill: Mill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mill.run()
+    take_down(mill.lake, Asked(urls=(COPIED,)))
+    start, calm = Path(mill.lake.root), Path(mill.lake.root).with_name("calm")
+    shutil.copytree(start, calm)
+    purge(Lake(calm))
+    wanted = files(Lake(calm))
+
+    for step in range(1000):
+        lake = Lake(start.with_name(f"killed-{step}"))
+        shutil.copytree(start, lake.root)
+        with monkeypatch.context() as patch:
+            killed_at(step, patch)
+            try:
+                purge(lake)
+                break
+            except Killed:
+                pass
+        check_places(lake)
+        purge(lake)
+        found = files(lake)
+        assert found.keys() == wanted.keys()
+        assert {path for path in found if found[path] != wanted[path]} <= {
+            path
+            for path in wanted
+            if path.endswith("manifest.json")  # it bears a time
+        }
+    assert step > 10
+
+
+def test_a_person_is_found_under_her_name_however_it_is_written(mill: Mill) -> None:
+    mill.run()
+    take_down(mill.lake, Asked(names=("person 0",)))
+    assert mill.outcomes()[url_key(GROUP)] == "taken_down"
+    assert identity_key("person 0") == identity_key("Person_0")
