@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from flows.commands import custody, lake, models, run, service, world
+from flows.commands import custody, faces, lake, models, run, service, world
 
 # The flows import Prefect, which takes two seconds: only the commands that run one import them.
 
@@ -30,6 +30,8 @@ for command in (
     run.crop,
     run.publish,
     run.train,
+    faces.embed,
+    faces.compare,
     lake.status,
     custody.forget,
     service.serve,

@@ -1,26 +1,26 @@
-"""What a model version is made of, and how to load one. No pickle: safetensors, JSON and a card."""
+"""What a model version is made of, and how to load one. No pickle: safetensors, ONNX, JSON and a card."""
 
 from __future__ import annotations
 
 import json
-import platform
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load, save
 from torch import nn
 
+from model.align import TEMPLATE_112
 from model.backbones import BACKBONES
+from model.card import card
 from model.config import TrainConfig
 from model.evaluate import EvaluationReport
+from model.graph import OPSET, make_graph, missing_packages
+from model.lineage import lineage
 from model.thresholds import Thresholds
 from storage.datasets import DatasetVersion
 from storage.lake import Lake
-from storage.models import ModelVersion, write_model
-from storage.records import bytes_digest
+from storage.models import ModelFolder, ModelVersion, write_model
 from storage.tables import stamp
 
 
@@ -46,24 +46,33 @@ def export(
     thresholds: Thresholds,
     history: list[dict[str, Any]],
 ) -> ModelVersion:
-    """Write the version: weights, config, metrics, thresholds, history, lineage, card, and the manifest last."""
-    metrics = {"untrained": untrained.to_json(), "trained": trained.to_json()}
+    """Write the version: weights, graph, config, figures, thresholds, history, lineage, card, and the manifest last.
+
+    Where the packages for it are not installed, as on a machine kept for training, the version has no `model.onnx`,
+    and its manifest says so.
+
+    Raises:
+        TrainingError: ONNX Runtime gives other embeddings than torch.
+    """
+    num_parameters = sum(parameter.numel() for parameter in backbone.parameters())
     weights = {name: tensor.cpu().contiguous() for name, tensor in backbone.state_dict().items()}
+    graph = None if missing_packages() else make_graph(backbone, config.image_px, _facts(dataset, config))
     files = {
         "weights.safetensors": save(weights),
+        **({"model.onnx": graph.onnx} if graph else {}),
         "config.json": _json(config.recipe()),
-        "metrics.json": _json(metrics),
+        "metrics.json": _json({"untrained": untrained.to_json(), "trained": trained.to_json()}),
         "thresholds.json": _json(thresholds.to_json()),
         "history.json": _json({"intervals": history}),
-        "lineage.json": _json(_lineage(dataset, config, device)),
-        "card.md": card(dataset, config, untrained, trained, _num_parameters(backbone)).encode(),
+        "lineage.json": _json(lineage(dataset, config, device)),
+        "card.md": card(dataset, config, untrained, trained, thresholds, num_parameters).encode(),
     }
     manifest = {
-        "name": config.name,
         "dataset": str(dataset),
         "config": config.recipe(),
         "trained_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "num_parameters": _num_parameters(backbone),
+        "num_parameters": num_parameters,
+        "onnx": {"opset": OPSET, "largest_difference": graph.largest_difference} if graph else None,
         "auc": trained.auc,
         "auc_interval": trained.auc_interval,
         "auc_untrained": untrained.auc,
@@ -74,7 +83,7 @@ def export(
     return write_model(lake, config.name, model_version_id(dataset, config), files, manifest)
 
 
-def load_backbone(model: ModelVersion) -> nn.Module:
+def load_backbone(model: ModelFolder) -> nn.Module:
     """The backbone of a version with its weights, on the CPU, in evaluation mode.
 
     Raises:
@@ -85,75 +94,17 @@ def load_backbone(model: ModelVersion) -> nn.Module:
     return backbone.eval()
 
 
-def card(
-    dataset: DatasetVersion,
-    config: TrainConfig,
-    untrained: EvaluationReport,
-    trained: EvaluationReport,
-    num_parameters: int,
-) -> str:
-    """The model card, Markdown."""
-    low, high = trained.auc_interval
-    terms = dataset.manifest.get("terms") or "none stated in the dataset's manifest"
-    return f"""# {config.name}
-
-Turns a face of {config.image_px} x {config.image_px} pixels, aligned by five landmarks, into
-{config.embedding_dim} numbers; the more two faces look like one person, the higher the cosine of theirs.
-{config.backbone}, width {config.width:g}, {num_parameters:,} parameters, loss {config.loss}, margin
-{config.margin:g}, {config.steps} steps.
-
-## Data
-
-{dataset}. Terms: {terms}
-
-## Figures
-
-On {trained.num_faces} faces of {trained.num_identities} people of the test split, none of whom was trained on
-({trained.num_genuine} genuine and {trained.num_impostor} impostor pairs):
-
-| figure | untrained | trained |
-|---|---|---|
-| ROC AUC | {untrained.auc:.3f} | {trained.auc:.3f} (95%: {low:.3f} to {high:.3f}) |
-| equal error rate | {untrained.eer:.3f} | {trained.eer:.3f} |
-| balanced accuracy | {untrained.accuracy:.3f} | {trained.accuracy:.3f} at cosine {trained.threshold:.3f} |
-| rank-1 | {untrained.rank_1:.3f} | {trained.rank_1:.3f} |
-
-## Limits
-
-The figures hold for pictures like those of the dataset. Fairness between groups of people was not measured.
-The threshold suits equally many genuine and impostor pairs; choose your own for another use.
-
-## Biometric data
-
-An embedding of a face is biometric data, and in many places identifying people by it needs their consent or
-another basis in law. The terms of the data above bind the weights as well.
-"""
-
-
-def _lineage(dataset: DatasetVersion, config: TrainConfig, device: torch.device) -> dict[str, Any]:
-    manifest = dataset.lake.read(f"{dataset.folder}/manifest.json")
+def _facts(dataset: DatasetVersion, config: TrainConfig) -> dict[str, str]:
+    """What the graph says of itself to whoever finds it without its folder."""
     return {
+        "model": f"{config.name}@{model_version_id(dataset, config)}",
         "dataset": str(dataset),
-        "dataset_manifest_sha256": bytes_digest(manifest).hex(),
-        "seed": config.seed,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "facemill": _installed("facemill"),
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "numpy": np.__version__,
-        "pillow": _installed("pillow"),
+        "terms": dataset.manifest.get("terms", ""),
+        "input": f"uint8 [n, {config.image_px}, {config.image_px}, 3], RGB; scaled to [-1, 1] by the graph itself",
+        "alignment": "both eyes, nose and mouth corners laid onto the points of `template` by a similarity transform",
+        "template": json.dumps((TEMPLATE_112 * (config.image_px / 112)).round(4).tolist()),
+        "output": "embeddings: rows of length one, compared by squared distance; raw: the same before that",
     }
-
-
-def _installed(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _num_parameters(backbone: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in backbone.parameters())
 
 
 def _json(value: dict[str, Any]) -> bytes:

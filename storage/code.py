@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import suppress
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[1]
@@ -18,7 +18,14 @@ def code_version() -> dict[str, str | None]:
 
     The digest also tells apart what the other two do not: files changed since the commit.
     """
-    return {"facemill": version("facemill"), "sources": _sources_digest(_ROOT), "revision": revision(_ROOT)}
+    return {"facemill": _package_version(), "sources": _sources_digest(_ROOT), "revision": revision(_ROOT)}
+
+
+def _package_version() -> str | None:
+    """None where the code runs without being installed, as it may on a machine kept for training."""
+    with suppress(PackageNotFoundError):
+        return version("facemill")
+    return None
 
 
 def revision(root: Path) -> str | None:

@@ -9,22 +9,41 @@ training finds the first one's model.
 
 from __future__ import annotations
 
+import json
+import os
 from typing import Any
+
+import fsspec
 
 from storage.errors import LakeError, UsageError
 from storage.lake import Lake
 from storage.records import bytes_digest
 
 
-class ModelVersion:
-    """One published version, opened for reading."""
+class ModelFolder:
+    """A published version in a folder of its own, wherever that was copied to; opened for reading.
 
-    def __init__(self, lake: Lake, name: str, version: str) -> None:
-        self.lake = lake
-        self.name = name
-        self.version = version
-        self.folder = lake.model(name, version)
-        self.manifest: dict[str, Any] = lake.read_json(f"{self.folder}/manifest.json")
+    Args:
+        url: a path, or a URL that fsspec understands.
+
+    Raises:
+        UsageError: there is no manifest in it.
+        LakeError: the manifest is damaged.
+    """
+
+    def __init__(self, url: str | os.PathLike[str]) -> None:
+        self.url = os.fspath(url).rstrip("/")
+        self._fs, self._root = fsspec.core.url_to_fs(self.url)
+        try:
+            self.manifest: dict[str, Any] = json.loads(self._fs.cat_file(f"{self._root}/manifest.json"))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise UsageError(
+                f"{self.url} is no model version: it holds no manifest.json; name a folder models/<name>/<version>"
+            ) from error
+        except ValueError as error:
+            raise LakeError(f"{self.url}/manifest.json is not JSON ({error}); restore it from a backup") from error
+        self.name: str = self.manifest["name"]
+        self.version: str = self.manifest.get("version", self.url.rsplit("/", 1)[-1])
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
@@ -33,18 +52,28 @@ class ModelVersion:
         """The bytes of one file of the version.
 
         Raises:
-            LakeError: its digest is not the one in the manifest.
+            LakeError: the version has no such file, or its digest is not the one in the manifest.
         """
-        data = self.lake.read(f"{self.folder}/{file}")
+        if file not in self.manifest["files"]:
+            raise LakeError(f"{self.url} has no {file}: it was made by an older facemill; train the model again")
+        data: bytes = self._fs.cat_file(f"{self._root}/{file}")
         if bytes_digest(data).hex() != self.manifest["files"][file]:
-            raise LakeError(
-                f"{self.lake.url}/{self.folder}/{file} is not what its manifest says; publish the model again"
-            )
+            raise LakeError(f"{self.url}/{file} is not what its manifest says; publish the model again")
         return data
 
     def read_json(self, file: str) -> dict[str, Any]:
         """One of the version's JSON files."""
-        return self.lake.read_json(f"{self.folder}/{file}")
+        value: dict[str, Any] = json.loads(self.read(file))
+        return value
+
+
+class ModelVersion(ModelFolder):
+    """A published version in a lake."""
+
+    def __init__(self, lake: Lake, name: str, version: str) -> None:
+        self.lake = lake
+        self.folder = lake.model(name, version)
+        super().__init__(f"{lake.url.rstrip('/')}/{self.folder}")
 
 
 def write_model(lake: Lake, name: str, version: str, files: dict[str, bytes], manifest: dict[str, Any]) -> ModelVersion:
@@ -54,7 +83,7 @@ def write_model(lake: Lake, name: str, version: str, files: dict[str, bytes], ma
         for file, data in files.items():
             lake.write(f"{folder}/{file}", data)
         digests = {file: bytes_digest(data).hex() for file, data in files.items()}
-        lake.write_json(f"{folder}/manifest.json", {**manifest, "files": digests})
+        lake.write_json(f"{folder}/manifest.json", {**manifest, "name": name, "version": version, "files": digests})
     return ModelVersion(lake, name, version)
 
 

@@ -25,6 +25,8 @@ HOMES = {
     "torchvision": ["model/**/*.py", "tasks/detectors/*.py"],
     "facenet_pytorch": ["tasks/detectors/*.py"],
     "aiohttp": ["tasks/web/*.py", "tasks/sources/synthetic/*.py"],
+    "onnx": ["model/graph.py", "tasks/crops/centerface.py"],
+    "onnxruntime": ["model/face_model.py", "tasks/crops/centerface.py"],
     "prefect": ["flows/**/*.py", "tasks/prefect_tasks.py"],
 }
 
@@ -71,6 +73,16 @@ def test_a_library_is_imported_only_where_it_is_at_home(library):
     users = {FILES[name] for name, tree in TREES.items() if library in imported(tree)}
 
     assert users - homes == set()
+
+
+def test_model_is_imported_without_what_a_machine_kept_for_training_may_lack():
+    at_once = {
+        library
+        for name, tree in TREES.items()
+        if name.parts[0] in {"model", "storage"}
+        for library in imported(ast.Module([node for node in tree.body if not isinstance(node, ast.FunctionDef)], []))
+    }
+    assert at_once & {"onnx", "onnxruntime", "onnxscript", "facenet_pytorch", "prefect"} == set()
 
 
 def test_imports_are_absolute():

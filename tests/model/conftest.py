@@ -13,8 +13,10 @@ from PIL import Image, ImageDraw
 
 from model.align import TEMPLATE_112
 from model.config import TrainConfig
+from model.train import train
 from storage.datasets import DatasetVersion, open_dataset
 from storage.lake import Lake
+from storage.models import ModelVersion
 from storage.records import SAMPLES
 from storage.shards import create_shard
 from storage.tables import rows_to_table, write_table
@@ -114,3 +116,12 @@ def tiny() -> Callable[..., TrainConfig]:
         device="cpu",
     )
     return lambda **changes: dataclasses.replace(base, **changes)
+
+
+@pytest.fixture(scope="session")
+def trained(
+    drawn: DatasetVersion, tiny: Callable[..., TrainConfig], tmp_path_factory: pytest.TempPathFactory
+) -> ModelVersion:
+    """A version trained on the drawn people. Read only."""
+    folder = tmp_path_factory.mktemp("trained")
+    return train(Lake(folder / "lake"), drawn, tiny(), work_folder=folder / "work")

@@ -1,0 +1,63 @@
+"""Embeddings of photos as a file: an array for NumPy, or a table with what was found in each photo."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage.errors import UsageError
+
+Row = dict[str, Any]
+# (rows as the command prints them, length of an embedding) -> the file is written
+Saver = Callable[[list[Row], int], None]
+
+
+def saver(path: Path) -> Saver:
+    """What writes `path`, by its ending; it is there whole or not at all.
+
+    Raises:
+        UsageError: the ending is none of those known, or the folder is not there.
+    """
+    writers = {".npy": _write_array, ".parquet": _write_table}
+    if path.suffix not in writers:
+        raise UsageError(f"--out {path} ends in {path.suffix or 'nothing'}; it must end in {' or '.join(writers)}")
+    if not path.parent.is_dir():
+        raise UsageError(f"--out {path}: there is no folder {path.parent}; make it first")
+    return partial(_save, path, writers[path.suffix])
+
+
+def _save(path: Path, write: Callable[[Path, list[Row], int], None], rows: list[Row], embedding_dim: int) -> None:
+    # With the same ending, which NumPy would add otherwise.
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}{path.suffix}")
+    try:
+        write(temporary, rows, embedding_dim)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_array(path: Path, rows: list[Row], embedding_dim: int) -> None:
+    """float32 [photos, d]; NaN where a photo has none, so that rows and photos stay side by side."""
+    missing = [np.nan] * embedding_dim
+    np.save(path, np.array([row["embedding"] or missing for row in rows], np.float32).reshape(-1, embedding_dim))
+
+
+def _write_table(path: Path, rows: list[Row], embedding_dim: int) -> None:
+    schema = pa.schema(
+        {
+            "photo": pa.string(),
+            "reason": pa.string(),
+            "box_xyxy": pa.list_(pa.float32(), 4),
+            "score": pa.float32(),
+            "num_faces": pa.int32(),
+            "embedding": pa.list_(pa.float32(), embedding_dim),
+        }
+    )
+    pq.write_table(pa.Table.from_pylist([{name: row[name] for name in schema.names} for row in rows], schema), path)

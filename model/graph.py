@@ -1,0 +1,116 @@
+"""The network as ONNX: pixels in, embeddings out, held against torch before it is kept.
+
+Input `faces` is uint8 [n, px, px, 3], aligned faces as RGB; the graph itself brings them to [-1, 1], so no reader can
+do it otherwise. Outputs are `embeddings`, float32 [n, d] unit rows, and `raw`, the same before they are brought to
+length one. `n` is free.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import warnings
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.augment import normalise
+from storage.errors import TrainingError
+
+# Read by ONNX Runtime since 1.12.
+OPSET = 17
+# The most an output may differ from torch's, of embeddings in absolute terms, of raw ones as a share of the largest.
+TOLERANCE = 1e-5
+_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+_INPUT, _OUTPUTS = "faces", ["embeddings", "raw"]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network as an ONNX file, and how far its embeddings are from torch's at most."""
+
+    onnx: bytes
+    largest_difference: float
+
+
+class _Whole(nn.Module):
+    """A backbone with what stands before and after it."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
+        raw = self.backbone(normalise(faces))
+        return functional.normalize(raw), raw
+
+
+def missing_packages() -> list[str]:
+    """The packages that `make_graph` needs and that are not installed, as on a machine kept for training alone."""
+    return [package for package in _PACKAGES if find_spec(package) is None]
+
+
+def make_graph(backbone: nn.Module, image_px: int, facts: dict[str, str]) -> Graph:
+    """`backbone` as a graph for the CPU, in single precision whatever it was trained in. It is left as it was.
+
+    Args:
+        facts: what the file says of itself (its metadata).
+
+    Raises:
+        TrainingError: ONNX Runtime gives other embeddings than torch.
+    """
+    whole = _Whole(copy.deepcopy(backbone).cpu().float()).eval()
+    faces = np.random.default_rng(0).integers(0, 256, (3, image_px, image_px, 3), np.uint8)
+    graph = _with_facts(_traced(whole, torch.from_numpy(faces)), facts)
+    return Graph(graph, _largest_difference(whole, graph, faces))
+
+
+def _traced(whole: _Whole, faces: Tensor) -> bytes:
+    file = io.BytesIO()
+    # The exporter by tracing takes 0.2 CPU-s a network, the one by torch.export 4.4; the graphs compute the same.
+    with warnings.catch_warnings(action="ignore"):
+        torch.onnx.export(
+            whole,
+            (faces,),
+            file,  # type: ignore[arg-type]  # open files are written to as well
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=[_INPUT],
+            output_names=_OUTPUTS,
+            dynamic_axes={name: {0: "n"} for name in (_INPUT, *_OUTPUTS)},
+        )
+    return file.getvalue()
+
+
+def _with_facts(graph: bytes, facts: dict[str, str]) -> bytes:
+    import onnx  # noqa: PLC0415
+
+    model = onnx.load_model_from_string(graph)
+    onnx.helper.set_model_props(model, facts)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+def _largest_difference(whole: _Whole, graph: bytes, faces: np.ndarray) -> float:
+    from model.face_model import open_session  # noqa: PLC0415
+
+    session = open_session(graph, threads=1)
+    with torch.inference_mode():
+        expected = [output.numpy() for output in whole(torch.from_numpy(faces))]
+    # A batch of another size than the traced one too.
+    found = [
+        np.concatenate(parts)
+        for parts in zip(*(session.run(_OUTPUTS, {_INPUT: part}) for part in (faces[:1], faces[1:])), strict=True)
+    ]
+    unit, raw = (float(np.abs(one - other).max()) for one, other in zip(expected, found, strict=True))
+    difference = max(unit, raw / max(float(np.abs(expected[1]).max()), 1e-12))
+    if not difference <= TOLERANCE:
+        raise TrainingError(
+            f"the ONNX graph may differ from the network by {TOLERANCE:g}, and differs by {difference:.2g}: no version "
+            "is written; install the versions of torch and onnxruntime that requirements.lock names, and run again"
+        )
+    return difference

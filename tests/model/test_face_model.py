@@ -1,0 +1,74 @@
+"""A model version put to use from its folder alone."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.data import load_faces
+from model.embed import embed
+from model.export import load_backbone
+from model.face_model import FaceModel
+from storage.errors import LakeError, UsageError
+from storage.models import ModelFolder
+
+
+@pytest.fixture(scope="module")
+def copied(trained, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("elsewhere") / "model"
+    shutil.copytree(trained.url, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def faces(drawn):
+    return load_faces(drawn, "test", 32)
+
+
+def test_a_copied_folder_gives_the_embeddings_of_the_network(copied, trained, faces):
+    model = FaceModel(ModelFolder(copied))
+    assert str(model.version) == str(trained)
+    expected = embed(load_backbone(trained), faces.images, torch.device("cpu"))
+    assert np.abs(model.embed(faces.images) - expected).max() < 1e-5
+    assert model.embed(faces.images[:0]).shape == (0, 32)
+
+
+def test_faces_of_one_person_are_nearer_and_likelier_than_those_of_two(copied, faces):
+    model = FaceModel(ModelFolder(copied))
+    one, same, other = model.embed(faces.images[[0, 1, -1]])
+    near, far, itself = model.compare(one, same), model.compare(one, other), model.compare(one, one)
+    assert itself.distance == pytest.approx(0, abs=1e-6)
+    assert 0 <= near.distance < far.distance <= 4
+    assert near.probability > far.probability
+    assert near.is_same
+    assert not far.is_same
+    assert near.is_same == (near.distance <= near.threshold)
+
+
+def test_faces_of_another_size_are_refused(copied):
+    with pytest.raises(UsageError, match=r"takes faces uint8 \[n, 32, 32, 3\], not uint8 \[2, 64, 64, 3\]"):
+        FaceModel(ModelFolder(copied)).embed(np.zeros((2, 64, 64, 3), np.uint8))
+
+
+def test_a_folder_without_a_manifest_is_no_version_and_a_changed_file_is_not_used(copied, tmp_path):
+    with pytest.raises(UsageError, match=r"holds no manifest\.json"):
+        ModelFolder(tmp_path)
+    changed = tmp_path / "changed"
+    shutil.copytree(copied, changed)
+    (changed / "model.onnx").write_bytes(b"other")
+    with pytest.raises(LakeError, match=r"model\.onnx is not what its manifest says"):
+        FaceModel(ModelFolder(changed))
+
+
+def test_using_a_version_takes_no_torch(copied):
+    program = (
+        "import sys, numpy as np; from model.face_model import FaceModel; from storage.models import ModelFolder\n"
+        "model = FaceModel(ModelFolder(sys.argv[1]))\n"
+        "one, other = model.embed(np.zeros((2, 32, 32, 3), np.uint8))\n"
+        "assert model.compare(one, other).is_same and 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program, str(copied)], cwd=Path(__file__).parents[2], check=True)
