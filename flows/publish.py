@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger
@@ -12,8 +14,10 @@ from flows.crop import Method, methods_of
 from flows.ingest import SourceName
 from flows.progress import track
 from storage.lake import Lake
-from tasks.catalog import read_plan
+from tasks.catalog import planned_people, read_plan
 from tasks.crops import AGREE
+from tasks.exclude import exclude as exclude_names
+from tasks.exclude import read_names
 from tasks.prefect_tasks import publish_task
 from tasks.publish import Published, Request
 from tasks.select import SelectRules
@@ -27,21 +31,25 @@ def publish(
     method: Method = "both",
     min_face: int = 100,
     check_boxes: bool = True,
+    exclude: Path | None = None,
 ) -> list[dict[str, Any]]:
     """Publish the faces of a source as `<dataset>-<method>`.
 
     Args:
         min_face: the shorter side a face must have in its picture, in pixels. The author tried 100 and 150.
         check_boxes: hold a listed box against the faces detected in today's picture.
+        exclude: a file of names, one a line; people of these names are left out.
 
     Returns:
-        For each method: dataset, version, whether it is new, samples, identities, and the funnel.
+        For each method: dataset, version, whether it is new, samples, identities, the people left out by name, and the
+        funnel.
     """
     store = Lake(lake)
     rules = SelectRules(min_face_px=min_face, min_agreement=SelectRules().min_agreement if check_boxes else 0.0)
+    exclusion = exclude_names(planned_people(store, source), read_names(exclude)) if exclude else None
     methods = methods_of(method, source)
     return [
-        _publish_one(store, Request(f"{dataset}-{one}", source, one, rules))
+        _publish_one(store, Request(f"{dataset}-{one}", source, one, rules, exclusion=exclusion))
         for one in ([AGREE] if method == AGREE else methods)
     ]
 
@@ -62,6 +70,7 @@ def _publish_one(lake: Lake, request: Request) -> dict[str, Any]:
         "is_new": published.is_new,
         "samples": version.manifest["num_samples"],
         "identities": version.manifest["num_identities"],
+        "excluded": [asdict(match) for match in request.exclusion.matches] if request.exclusion else [],
         "funnel": published.funnel.to_json(),
     }
 

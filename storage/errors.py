@@ -5,6 +5,7 @@ FacemillError
 │   └── SourceError   a list of links or a folder is missing, empty, or not in the format it should have
 ├── LakeError         the lake is not what its index says, or is of a newer format
 ├── LinksUnavailable  the link files could not be fetched
+├── LeakError         a dataset version would show a person or a picture on two sides of its split
 ├── TrainingError     a training run cannot go on, for instance because it collapsed
 └── ServiceError      the server or a worker cannot be started, or ended
 
@@ -31,6 +32,10 @@ class LakeError(FacemillError):
 
 class LinksUnavailable(FacemillError):
     """The link files could not be fetched from where they were said to be."""
+
+
+class LeakError(FacemillError):
+    """A dataset version would show a person or a picture on two sides of its split."""
 
 
 class TrainingError(FacemillError):

@@ -100,6 +100,7 @@ class Reason(StrEnum):
     TURNED = "turned"
     REPEATED_FACE = "repeated_face"
     FEW_FACES = "few_faces"
+    EXCLUDED = "excluded"
 
 
 class Fit(StrEnum):

@@ -41,6 +41,12 @@ def planned_lines(lake: Lake, source: str) -> pa.Table:
     return lines.filter(pc.is_in(lines["key"], value_set=keys))
 
 
+def planned_people(lake: Lake, source: str) -> list[str]:
+    """The people of the planned lines."""
+    people: list[str] = pc.unique(planned_lines(lake, source)["identity"].cast(pa.string())).to_pylist()
+    return people
+
+
 def lines_left_out(lake: Lake, source: str, num_planned: int) -> dict[str, int]:
     """How many lines of the link files were never planned, by reason; `not_planned` are those beyond the selection."""
     reasons = read_table(lake, lake.links(source, "rejected.parquet"), ["reason"])["reason"].cast(pa.string())

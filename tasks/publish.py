@@ -17,7 +17,9 @@ from storage.records import SAMPLES
 from storage.shards import create_shard, read_member
 from storage.tables import stamp, write_table
 from tasks.catalog import lines_left_out, planned_lines, read_faces, read_verdicts, source_digests
+from tasks.exclude import Exclusion, lines_of
 from tasks.funnel import Funnel, count_fates
+from tasks.leaks import count_leaks, refuse_leaks
 from tasks.ledger import read_ledger
 from tasks.manifest import manifest_counts
 from tasks.samples import chosen_claims, collect_samples, kept_fates
@@ -37,19 +39,26 @@ class Request:
     method: str
     select: SelectRules = field(default_factory=SelectRules)
     split: SplitRules = field(default_factory=SplitRules)
+    exclusion: Exclusion | None = None
 
     def settings(self) -> dict[str, Any]:
-        """What makes one version another beside its content: all but the name."""
-        return {name: value for name, value in asdict(self).items() if name != "name"}
+        """What makes one version another beside its content: all but the name; a list of names by its digest."""
+        rules = {"select": asdict(self.select), "split": asdict(self.split)}
+        excluded = {"exclude": self.exclusion.to_json()} if self.exclusion else {}
+        return {"source": self.source, "method": self.method, **rules, **excluded}
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a version holds: samples (`samples.collect_samples`), and the fate of every line, as rows and counted."""
+    """What a version holds: samples (`samples.collect_samples`), and the fate of every line, as rows and counted.
+
+    `ties` are pairs of names that are one person, which the split kept together.
+    """
 
     samples: pa.Table
     fates: pa.Table
     funnel: Funnel
+    ties: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +90,9 @@ def decide(lake: Lake, request: Request) -> Content:
     attempts = read_ledger(lake, request.source, ["key", "outcome", "reason"])
     verdicts = read_verdicts(lake, request.source, lines)
     faces = read_faces(lake, request.source, request.method)
-    fates = select(lines, attempts, verdicts, faces, method=request.method, rules=request.select)
-    splits = split_identities(chosen_claims(lines, verdicts, fates), request.split)
+    refused = lines_of(lines, request.exclusion.identities) if request.exclusion else None
+    fates = select(lines, attempts, verdicts, faces, method=request.method, rules=request.select, refused=refused)
+    splits = split_identities(chosen_claims(lines, verdicts, faces, fates), request.split)
     return Content(
         samples=collect_samples(request.source, lines, verdicts, faces, fates, splits),
         fates=kept_fates(lines, fates),
@@ -111,12 +121,14 @@ def publish(
 
     Raises:
         UsageError: there are no samples.
+        LeakError: something stands on two sides of the split.
     """
     if not len(content.samples):
         raise UsageError(
             f"no {request.method} face of {request.source} is fit to be published: "
             + "; ".join(f"{one.stage} {one.num_out} of {one.num_in}" for one in content.funnel.stages)
         )
+    refuse_leaks(count_leaks(content.samples, content.ties), request.name)
     version = version_id(request, content.samples)
     folder = lake.dataset(request.name, version)
     is_new = not lake.exists(f"{folder}/manifest.json")
@@ -124,7 +136,8 @@ def publish(
         index = _write_shards(lake, folder, content.samples, on_progress)
         write_table(lake, f"{folder}/index.parquet", index)
         write_table(lake, f"{folder}/fates.parquet", content.fates)
-        told = {"version": version, **asdict(request), **origin, **manifest_counts(index, content.funnel)}
+        told = {"version": version, "name": request.name, **request.settings(), **origin}
+        told |= {"leaks": count_leaks(index, content.ties), **manifest_counts(index, content.funnel)}
         lake.write_json(f"{folder}/manifest.json", told)
     return Published(DatasetVersion(lake, request.name, version), content.funnel, is_new)
 

@@ -18,8 +18,9 @@ _OF_THE_FACE = (
 )  # fmt: skip
 
 
-def chosen_claims(lines: pa.Table, verdicts: pa.Table, fates: pa.Table) -> list[tuple[str, bytes]]:
-    """(identity, cluster of copies) of every line that became a sample, as `split.split_identities` wants them.
+def chosen_claims(lines: pa.Table, verdicts: pa.Table, faces: pa.Table, fates: pa.Table) -> list[tuple[str, bytes]]:
+    """(identity, cluster of copies) and (identity, digest of the crop) of every line that became a sample, as
+    `split.split_identities` wants them.
 
     Args:
         fates: of all `lines`, as `select.select` gives them.
@@ -27,7 +28,8 @@ def chosen_claims(lines: pa.Table, verdicts: pa.Table, fates: pa.Table) -> list[
     rows = pc.equal(fates["stage"], Stage.SAMPLE.value)
     people = lines["identity"].cast(pa.string()).filter(rows).to_pylist()
     clusters = verdicts["cluster"].take(fates["verdict"].filter(rows)).to_pylist()
-    return list(zip(people, clusters, strict=True))
+    crops = faces["crop_digest"].take(fates["face"].filter(rows)).to_pylist()
+    return list(zip(people * 2, clusters + crops, strict=True))
 
 
 def collect_samples(

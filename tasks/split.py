@@ -1,6 +1,7 @@
 """Which people train, validate and test: by a hash of the name, so that a person stays put as the data grows.
 
-People who share a cluster of copied pictures go together, so no picture stands on both sides of the split.
+People who share a cluster of copied pictures go together, so no picture stands on both sides of the split; and so do
+two names that are said to be one person.
 """
 
 from __future__ import annotations
@@ -23,13 +24,17 @@ class SplitRules:
     least_identities: int = 2
 
 
-def split_identities(claims: Iterable[tuple[str, bytes]], rules: SplitRules = SplitRules()) -> dict[str, Split]:
-    """The split of each person.
+def split_identities(
+    claims: Iterable[tuple[str, bytes]], rules: SplitRules = SplitRules(), ties: Iterable[tuple[str, str]] = ()
+) -> dict[str, Split]:
+    """The split of each person who claims something.
 
     Args:
-        claims: (identity, cluster of copies) of every sample.
+        claims: (identity, digest) of everything that must not stand on two sides: of every sample its cluster of
+            copies and its crop.
+        ties: pairs of names that are one person. They hold through names that claim nothing.
     """
-    places = _places(claims)
+    places = _places(claims, ties)
     splits = {name: _by_share(place, rules) for name, place in places.items()}
     if len(splits) >= 3 * rules.least_identities:
         for wanted in (Split.TEST, Split.VAL, Split.TRAIN):
@@ -55,22 +60,28 @@ def _by_share(place: float, rules: SplitRules) -> Split:
     return Split.VAL if place < rules.test_share + rules.val_share else Split.TRAIN
 
 
-def _places(claims: Iterable[tuple[str, bytes]]) -> dict[str, float]:
-    """Each person's place in [0, 1): that of the lowest-placed person they are tied to by shared pictures."""
+def _places(claims: Iterable[tuple[str, bytes]], ties: Iterable[tuple[str, str]]) -> dict[str, float]:
+    """Each person's place in [0, 1): that of the lowest-placed person they are tied to, by pictures or by name."""
     leader: dict[str, str] = {}
     holder: dict[bytes, str] = {}
 
     def find(name: str) -> str:
+        leader.setdefault(name, name)
         while leader[name] != name:
             leader[name] = leader[leader[name]]
             name = leader[name]
         return name
 
-    for name, cluster in claims:
-        leader.setdefault(name, name)
-        one, other = sorted((find(name), find(holder.setdefault(cluster, name))), key=_place)
-        leader[other] = one
-    return {name: _place(find(name)) for name in leader}
+    def tie(one: str, other: str) -> None:
+        first, second = sorted((find(one), find(other)), key=_place)
+        leader[second] = first
+
+    for name, digest in claims:
+        tie(name, holder.setdefault(digest, name))
+    people = list(leader)
+    for one, other in ties:
+        tie(one, other)
+    return {name: _place(find(name)) for name in people}
 
 
 def _place(name: str) -> float:

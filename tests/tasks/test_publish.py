@@ -13,11 +13,12 @@ from PIL import Image
 
 from storage.code import code_version
 from storage.datasets import open_dataset, versions
-from storage.errors import UsageError
+from storage.errors import LeakError, UsageError
 from storage.lake import Lake
 from storage.records import FATES, SAMPLES, bytes_digest
 from storage.shards import create_shard
 from tasks import publish as publishing
+from tasks.exclude import exclude
 from tasks.funnel import count_fates
 from tasks.publish import Content, Published, Request, publish, version_id
 from tasks.samples import chosen_claims, collect_samples, kept_fates
@@ -72,7 +73,7 @@ def make(
         lines, attempts(*[attempt(url) for _, _, url, _ in ROWS]), judged, found, method="mtcnn", rules=rules
     )
     request = Request("faces", "made", "mtcnn", rules)
-    splits = split_identities(chosen_claims(lines, judged, fates), request.split)
+    splits = split_identities(chosen_claims(lines, judged, found, fates), request.split)
     samples = collect_samples("made", lines, judged, found, fates, splits)
     return Made(lake, request, Content(samples, kept_fates(lines, fates), count_fates(fates, "mtcnn")))
 
@@ -113,6 +114,32 @@ def test_the_manifest_counts_what_is_there_and_says_where_it_came_from(made):
     assert manifest["funnel"]["stages"][-1]["num_out"] == len(ROWS)
 
 
+def test_the_manifest_says_that_nothing_stands_on_two_sides(made):
+    leaks = made.publish().dataset.manifest["leaks"]
+
+    assert leaks == {"identities": 0, "clusters": 0, "image_digests": 0, "crop_digests": 0, "ties": 0}
+
+
+def test_a_version_that_leaks_is_not_published_and_leaves_nothing(made):
+    rows = made.content.samples.to_pylist()
+    rows[0]["cluster"] = next(row["cluster"] for row in rows if row["split"] != rows[0]["split"])
+    samples = pa.Table.from_pylist(rows, schema=made.content.samples.schema)
+
+    with pytest.raises(LeakError, match="1 clusters"):
+        replace(made, content=replace(made.content, samples=samples)).publish()
+    with pytest.raises(LeakError, match="1 ties"):
+        replace(made, content=replace(made.content, ties=((rows[0]["identity"], rows[-1]["identity"]),))).publish()
+    assert made.lake.names("datasets") == []
+
+
+def test_the_manifest_tells_an_exclusion_without_the_names(made):
+    exclusion = exclude([ROWS[0][0]], [ROWS[0][0]])
+    manifest = replace(made, request=replace(made.request, exclusion=exclusion)).publish().dataset.manifest
+
+    assert manifest["exclude"] == exclusion.to_json()
+    assert ROWS[0][0] not in str(manifest)
+
+
 def files(folder: Path) -> dict[str, tuple[int, bytes]]:
     return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
 
@@ -145,12 +172,14 @@ def test_other_crops_and_other_rules_make_another_version(made, tmp_path):
         replace(made.request, split=SplitRules(test_share=0.5)),
         replace(made.request, source="other"),
         replace(made.request, method="agree"),
+        replace(made.request, exclusion=exclude([], ["Somebody"])),
+        replace(made.request, exclusion=exclude([], ["Somebody Else"])),
     ]
     ids = {version_id(request, samples) for request in requests}
     ids.add(version_id(made.request, make(tmp_path / "other", crops=100).content.samples))
     ids.add(version_id(made.request, samples.slice(1)))
 
-    assert len(ids) == 7
+    assert len(ids) == 9
     assert version_id(replace(made.request, name="other"), samples) in ids
 
 

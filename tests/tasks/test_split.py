@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.records import Split
-from tasks.split import SplitRules, split_identities
+from tasks.split import SplitRules, _place, split_identities
 from tests.tasks.builders import shuffled
 
 
@@ -63,6 +63,32 @@ def test_people_who_share_a_picture_go_where_the_first_of_them_by_hash_goes():
     tied = split_identities([*alone(300), (in_train, b"shared"), (in_test, b"shared")])
 
     assert tied == {**splits, in_train: Split.TEST}
+
+
+def test_two_names_of_one_person_go_together_also_through_a_name_that_has_nothing():
+    splits = split_identities(alone(300))
+    in_train, in_val, in_test = (next(name for name in splits if splits[name] is split) for split in Split)
+    # One who has no sample, and comes after the others by hash, so that it draws them nowhere.
+    absent = next(f"Absent_{number}" for number in range(100) if _place(f"Absent_{number}") > 0.9)
+    tied = split_identities(alone(300), ties=[(in_train, absent), (absent, in_val), (in_test, absent)])
+
+    assert {tied[name] for name in (in_train, in_val, in_test)} == {Split.TEST}
+    assert set(tied) == set(splits)
+    assert {name: split for name, split in tied.items() if split is not splits[name]}.keys() == {in_train, in_val}
+
+
+def test_ties_hang_on_no_order():
+    ties = [(f"Person_{who:04d}", f"Person_{who * 7 % 60:04d}") for who in range(60)]
+    turned = [(other, one) for one, other in shuffled(ties, 1)]
+
+    assert split_identities(alone(100), ties=turned) == split_identities(alone(100), ties=ties)
+
+
+def test_people_without_new_ties_stay_put_as_pictures_and_people_are_added():
+    few = [*alone(150), ("Person_0001", b"shared"), ("Person_0002", b"shared")]
+    many = [*alone(900), *few, *[(f"Person_{who:04d}", b"more") for who in range(300, 310)]]
+
+    assert split_identities(few).items() <= split_identities(many).items()
 
 
 @settings(max_examples=60, deadline=None)

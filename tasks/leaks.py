@@ -1,0 +1,58 @@
+"""What stands on two sides of a split, counted from the finished index: nothing here knows how the split was made.
+
+A version that leaks is not published; the counts stand in its manifest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.errors import LeakError
+
+# What must lie in one split, by the name its count goes by.
+_WHOLE = {
+    "identities": "identity",
+    "clusters": "cluster",
+    "image_digests": "image_digest",
+    "crop_digests": "crop_digest",
+}
+
+
+def count_leaks(index: pa.Table, ties: Iterable[tuple[str, str]] = ()) -> dict[str, int]:
+    """How many people, clusters of near copies, pictures and crops, byte for byte, stand in more than one split.
+
+    Args:
+        index: `records.SAMPLES`, or those columns of it that are counted and `split`.
+        ties: pairs of names that are one person; counted as `ties`.
+    """
+    splits = index["split"].cast(pa.string())
+    leaks = {}
+    for name, column in _WHOLE.items():
+        table = pa.table({"of": index[column].cast(_plain(index[column].type)), "split": splits})
+        sides = table.group_by("of").aggregate([("split", "count_distinct")])["split_count_distinct"]
+        leaks[name] = pc.sum(pc.greater(sides, 1)).as_py() or 0
+    split_of = dict(zip(index["identity"].to_pylist(), splits.to_pylist(), strict=True))
+    known = [(split_of[one], split_of[other]) for one, other in ties if one in split_of and other in split_of]
+    return {**leaks, "ties": sum(one != other for one, other in known)}
+
+
+def refuse_leaks(leaks: dict[str, int], dataset: str) -> None:
+    """Let no version out that leaks.
+
+    Raises:
+        LeakError: some count is not zero.
+    """
+    found = ", ".join(f"{num} {name}" for name, num in leaks.items() if num)
+    if found:
+        raise LeakError(
+            f"{dataset} was not published: {found} stand in more than one split, where none may; "
+            "the split is wrong, please report it"
+        )
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """A type that Arrow can group by."""
+    return pa.string() if pa.types.is_dictionary(kind) else kind
