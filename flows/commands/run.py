@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -38,6 +39,7 @@ from flows.commands.options import (
 )
 from flows.settings import load_settings
 from storage.lake import Lake
+from tasks.exclude import read_names
 from tasks.web.archive import checked_template
 
 
@@ -178,16 +180,23 @@ def publish(
     check_boxes: Annotated[
         bool, typer.Option(help="Hold listed boxes against the faces detected in today's pictures.")
     ] = True,
+    exclude: Annotated[
+        Path | None,
+        typer.Option("--exclude", metavar="FILE", help="Leave out the people of these names, one a line."),
+    ] = None,
     as_json: JsonOption = False,
     log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Publish an immutable dataset version per method."""
     check_usage(lake)
+    if exclude is not None:
+        read_names(exclude)
     set_up(verbose, log)
     from flows.publish import publish as flow  # noqa: PLC0415
 
-    print_result(flow(lake, source.value, dataset, method, min_face, check_boxes), as_json, show_published)
+    result = flow(lake, source.value, dataset, method, min_face, check_boxes, exclude)
+    print_result(result, as_json, show_published)
 
 
 @reporting
@@ -279,6 +288,9 @@ def show_published(console: Console, result: list[dict[str, Any]]) -> None:
             table.add_row(stage["stage"], f"{stage['num_in']:,}", f"{stage['num_out']:,}", f"{lost:,}", why)
         console.print(table)
         console.print(f"{one['samples']:,} faces of {one['identities']:,} people\n")
+    excluded = result[0]["excluded"] if result else []
+    for match in excluded:
+        console.print(f"excluded {match['identity']}: listed as {match['listed']}, {match['alike']:g} of 100 alike")
 
 
 def show_trained(console: Console, result: dict[str, Any]) -> None:

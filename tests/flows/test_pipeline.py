@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from flows.pipeline import pipeline
+from flows.publish import publish
 from flows.status import lake_status
-from storage.datasets import all_versions
+from storage.datasets import all_versions, open_dataset
 from storage.lake import Lake
 from tasks.sources.synthetic.origin import Origin
 from tests.flows.grading import accepted_urls, dataset_urls, expected, linked_urls, read_truth
@@ -64,6 +65,23 @@ def test_a_run_gives_datasets_by_both_methods_and_a_model_and_a_second_one_does_
     assert not second["train"]["is_new"]
     changed = {name for name, when in files_of(folder).items() if files.get(name) != when}
     assert changed <= {"plan/vggface1.parquet"}
+    a_listed_person_is_left_out(lake, tmp_path / "names.txt")
+
+
+def a_listed_person_is_left_out(lake: Lake, names: Path) -> None:
+    (whole,) = (one for one in all_versions(lake) if one.name == "faces-bbox")
+    person = whole.index(["identity"])["identity"][0].as_py()
+    names.write_text(person.replace("_", " ").upper() + "\n")
+    (result,) = publish(lake.url, method="bbox", exclude=names)
+
+    assert [match["identity"] for match in result["excluded"]] == [person]
+    rest = open_dataset(lake, f"faces-bbox@{result['version']}")
+    assert set(rest.index(["identity"])["identity"].to_pylist()) == set(
+        whole.index(["identity"])["identity"].to_pylist()
+    ) - {person}
+    assert result["funnel"]["stages"][-1]["rejected"]["excluded"] > 0
+    assert rest.manifest["exclude"]["num_identities"] == 1
+    assert person not in str(rest.manifest)
 
 
 def test_a_folder_per_person_goes_the_same_road_by_mtcnn_alone(tmp_path: Path, world: Path) -> None:
