@@ -17,6 +17,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from flows import metrics
 from flows.artifacts import LiveTable
 from flows.settings import load_settings
 
@@ -59,13 +60,19 @@ class Track:
         """So many more are done."""
         with self._lock:
             self.done += steps
+            metrics.DONE.labels(self.name).inc(steps)
             self._note = self._note if note is None else note
 
     def reach(self, done: int, note: str | None = None) -> None:
         """So many are done in all."""
         with self._lock:
+            metrics.DONE.labels(self.name).inc(max(done - self.done, 0))
             self.done = done
             self._note = self._note if note is None else note
+
+    def finish(self) -> None:
+        """All is done; what was found done already was never counted, and does not count as work."""
+        self.done = self.total
 
     @property
     def note(self) -> str:
@@ -124,7 +131,7 @@ def track(name: str, total: int, told: Told | None = None) -> Iterator[Track]:
     watcher.start()
     try:
         yield state
-        state.reach(state.total)  # what was found done already was never counted
+        state.finish()
     finally:
         stop.set()
         watcher.join()
@@ -138,6 +145,7 @@ def _watch(state: Track, artifact: UUID, table: LiveTable | None, stop: threadin
             ended = stop.wait(0.25)
             bars.update(bar, completed=state.done, rate=state.rate, note=state.note if state.shows_bar else "")
             if shown.is_time() or ended:
+                metrics.LEFT.labels(state.name).set(state.total - state.done)
                 share = 100.0 * state.done / max(state.total, 1)
                 update_progress_artifact(artifact, progress=min(share, 100.0), description=state.line(), _sync=True)  # type: ignore[call-arg]
             if table and state.told and (tabled.is_time() or ended):

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from flows.metrics import count_attempt
 from storage.records import Attempt, Outcome
 from tasks.web.turns import HostCounts
 
@@ -28,6 +29,7 @@ class Tally:
         """Count one attempt."""
         self._outcomes[str(attempt.reason or Outcome.ACCEPTED)] += 1
         self._received_bytes += attempt.received_bytes or 0
+        count_attempt(attempt)
 
     @property
     def outcomes(self) -> dict[str, int]:

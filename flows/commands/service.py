@@ -22,7 +22,8 @@ from flows.commands.options import (
     reporting,
     set_up,
 )
-from storage.lake import Lake
+from flows.service.serve import Address
+from flows.service.serve import serve as run_service
 
 
 @reporting
@@ -37,15 +38,17 @@ def serve(
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the pages and of the API.")] = 4200,
+    metrics_port: Annotated[
+        int, typer.Option("--metrics-port", min=1, max=65535, help="Port of the metrics, on loopback.")
+    ] = 4201,
     verbose: VerboseOption = False,
 ) -> None:
     """Run the service until Ctrl-C: Prefect's server with its pages, the deployments, and their workers.
 
-    The options but --host and --port become the parameters of the scheduled runs.
+    The options but --host and the ports become the parameters of the scheduled runs.
     """
     check_usage(lake, links, connect_to)
     set_up(verbose, None)
-    from flows.service.serve import serve as run_service  # noqa: PLC0415
 
     parameters = {
         "lake": _absolute(lake),
@@ -56,12 +59,13 @@ def serve(
         "connect_to": connect_to,
     }
     console = Console(stderr=True)
+    address = Address(host, port, metrics_port)
     run_service(
-        host,
-        port,
+        address,
         parameters,
-        tell=lambda line: console.print(f"[bold]serve[/]  {line}"),
-        up=lambda pages, deployments: _show(console, pages, parameters, deployments),
+        tell=lambda line: console.print(f"[bold]serve[/]    {line}"),
+        log=lambda line: typer.echo(line, err=True),
+        up=lambda deployments: _show(console, address, parameters, deployments),
     )
 
 
@@ -70,8 +74,13 @@ def _absolute(place: str) -> str:
     return place if "://" in place else str(Path(place).resolve())
 
 
-def _show(console: Console, pages: str, parameters: dict[str, Any], deployments: list[str]) -> None:
-    console.print(f"[bold]pages[/]  {pages}", soft_wrap=True)
-    console.print(f"[bold]lake[/]   {Lake(parameters['lake']).url}, source {parameters['source']}", soft_wrap=True)
-    console.print(f"[bold]runs[/]   {', '.join(deployments)}", soft_wrap=True)
-    console.print("[bold]stop[/]   Ctrl-C")
+def _show(console: Console, address: Address, parameters: dict[str, Any], deployments: list[str]) -> None:
+    lines = {
+        "pages": address.pages,
+        "metrics": f"http://127.0.0.1:{address.metrics_port}/metrics",
+        "lake": f"{parameters['lake']}, source {parameters['source']}",
+        "runs": ", ".join(deployments),
+        "stop": "Ctrl-C",
+    }
+    for name, text in lines.items():
+        console.print(f"[bold]{name:<8}[/] {text}", soft_wrap=True)

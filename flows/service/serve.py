@@ -6,13 +6,17 @@ import errno
 import os
 import socket
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
+from flows.service.metrics import shown_metrics
 from flows.service.processes import Process, look_after, stopping
 from storage.errors import ServiceError, UsageError
 
@@ -32,60 +36,92 @@ _START_S = 180.0
 _ALL_ADDRESSES = ("0.0.0.0", "::")
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the service listens: the pages and the API on `port` of `host`, the metrics on a port of loopback."""
+
+    host: str = "127.0.0.1"
+    port: int = 4200
+    metrics_port: int = 4201
+
+    @property
+    def pages(self) -> str:
+        """The URL of the pages from this machine: what listens on all addresses is reached by loopback."""
+        return f"http://{'127.0.0.1' if self.host in _ALL_ADDRESSES else self.host}:{self.port}"
+
+    @property
+    def api(self) -> str:
+        """The URL of the API from this machine."""
+        return f"{self.pages}/api"
+
+    def check_free(self) -> None:
+        """See that the ports can be had.
+
+        Raises:
+            UsageError: one cannot.
+        """
+        _check_free(self.host, self.port)
+        _check_free("127.0.0.1", self.metrics_port)
+
+
 def serve(
-    host: str,
-    port: int,
+    address: Address,
     parameters: Mapping[str, Any],
     *,
     tell: Callable[[str], None],
-    up: Callable[[str, list[str]], None],
+    log: Callable[[str], None],
+    up: Callable[[list[str]], None],
 ) -> None:
     """Run the service until SIGINT or SIGTERM.
 
     Args:
         parameters: of the deployments, by name: lake, source, links, ...
         tell: told in a line what is going on.
-        up: told the pages' address and the deployments once everything runs.
+        log: told once an hour what was done, in a line of JSON.
+        up: told the deployments once everything runs.
 
     Raises:
         UsageError: the address cannot be had.
         ServiceError: the server does not start, or ends by itself.
     """
-    _check_free(host, port)
-    # What listens on all addresses is reached by loopback from here.
-    pages = f"http://{'127.0.0.1' if host in _ALL_ADDRESSES else host}:{port}"
-    api = f"{pages}/api"
-    environment = {
-        **os.environ,
-        **_SERVER,
-        "PREFECT_API_URL": api,
-        # The pages ask the server they came from, whatever its name and port look like from outside.
-        "PREFECT_SERVER_UI_API_URL": "/api",
-        "PREFECT_SERVER_API_HOST": host,
-        "PREFECT_SERVER_API_PORT": str(port),
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
-    }
-    server = Process(
-        "server", _prefect("server", "start", "--host", host, "--port", str(port)), environment, vital=True
-    )
-    processes = [server]
-    with stopping(processes):
+    address.check_free()
+    environment = _environment(address)
+    start_server = _prefect("server", "start", "--host", address.host, "--port", str(address.port))
+    processes = [Process("server", start_server, environment, vital=True)]
+    with (
+        tempfile.TemporaryDirectory(prefix="facemill-metrics-") as counts,
+        shown_metrics(Path(counts), address.metrics_port, tell=log),
+        stopping(processes),
+    ):
         tell("starting Prefect's server")
-        server.start()
-        _wait_until_healthy(api, server)
+        processes[0].start()
+        _wait_until_healthy(address.api, processes[0])
         os.environ.update(environment)
         from flows.service.setup import POOLS, set_up_server  # noqa: PLC0415 - reads PREFECT_API_URL when imported
 
         tell("applying the deployments")
         deployments = set_up_server(parameters, environment)
         for pool in POOLS:
-            worker = Process(f"worker {pool}", _prefect("worker", "start", "--pool", pool), environment)
-            processes.append(worker)
-            worker.start()
-        up(pages, deployments)
+            counting = {**environment, "PROMETHEUS_MULTIPROC_DIR": counts}
+            processes.append(Process(f"worker {pool}", _prefect("worker", "start", "--pool", pool), counting))
+            processes[-1].start()
+        up(deployments)
         # Being told to stop is how a service ends.
         with suppress(KeyboardInterrupt):
             look_after(processes, tell=tell)
+
+
+def _environment(address: Address) -> dict[str, str]:
+    return {
+        **os.environ,
+        **_SERVER,
+        "PREFECT_API_URL": address.api,
+        # The pages ask the server they came from, whatever its name and port look like from outside.
+        "PREFECT_SERVER_UI_API_URL": "/api",
+        "PREFECT_SERVER_API_HOST": address.host,
+        "PREFECT_SERVER_API_PORT": str(address.port),
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    }
 
 
 def _prefect(*arguments: str) -> list[str]:
@@ -99,7 +135,9 @@ def _check_free(host: str, port: int) -> None:
             trial.bind((host, port))
         except OSError as error:
             cause = "something listens there already" if error.errno == errno.EADDRINUSE else error.strerror
-            raise UsageError(f"{host}:{port} cannot be served on: {cause}; choose another --host or --port") from error
+            raise UsageError(
+                f"{host}:{port} cannot be served on: {cause}; choose another --host, --port or --metrics-port"
+            ) from error
 
 
 def _wait_until_healthy(api: str, server: Process) -> None:

@@ -47,12 +47,12 @@ def test_an_address_that_is_taken_is_told_in_one_line(tmp_path: Path) -> None:
 
 
 @contextmanager
-def serving(lake: Path, home: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+def serving(lake: Path, home: Path, port: int, metrics_port: int) -> Iterator[subprocess.Popen[str]]:
     selection = ["--source", "synthetic", "--identities", "6", "--per-identity", "6"]
     command = [sys.executable, "-c", "from flows.cli import main; main()", "serve", "--lake", str(lake), *selection]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     service = subprocess.Popen(
-        [*command, "--port", str(port)],
+        [*command, "--port", str(port), "--metrics-port", str(metrics_port)],
         env={**environment, "PREFECT_HOME": str(home), "PREFECT_WORKER_QUERY_SECONDS": "2"},
         stderr=subprocess.PIPE,
         text=True,
@@ -66,19 +66,23 @@ def serving(lake: Path, home: Path, port: int) -> Iterator[subprocess.Popen[str]
 
 @pytest.mark.slow
 def test_the_service_comes_up_runs_a_deployment_and_ends_with_nothing_left_behind(tmp_path: Path) -> None:
-    port = free_port()
+    port, metrics_port = free_port(), free_port()
     api = f"http://127.0.0.1:{port}/api"
-    with serving(tmp_path / "lake", tmp_path / "prefect", port) as service:
+    with serving(tmp_path / "lake", tmp_path / "prefect", port, metrics_port) as service:
         assert service.stderr is not None
         told = next(line for line in service.stderr if line.startswith("runs"))
         assert "pipeline/pipeline" in told
         deployment = ask(f"{api}/deployments/name/publish/publish")["id"]
         run = ask(f"{api}/deployments/name/ingest/ingest")["id"]
         states = {name: _finished(api, one) for name, one in (("ingest", run), ("publish", deployment))}
+        with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=30) as answer:
+            metrics = answer.read().decode()
         service.send_signal(signal.SIGINT)
         assert service.wait(60) == 0
     # Nothing was cropped, so nothing can be published: a run that fails says so on the server.
     assert states == {"ingest": "COMPLETED", "publish": "FAILED"}
+    assert 'facemill_work_done_total{work="fetch"} ' in metrics
+    assert 'facemill_attempts_total{outcome="accepted"} ' in metrics
     assert all_versions(Lake(tmp_path / "lake")) == []
     with socket.socket() as client:
         assert client.connect_ex(("127.0.0.1", port)) != 0

@@ -1,0 +1,71 @@
+"""The counts of all runs on a loopback port, as Prometheus reads them, and once an hour in a line."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.multiprocess import MultiProcessCollector
+
+_HOUR_S = 3600.0
+Counts = Mapping[str, float]
+
+
+@contextmanager
+def shown_metrics(folder: Path, port: int, *, tell: Callable[[str], None], every_s: float = _HOUR_S) -> Iterator[int]:
+    """Show the counts kept in the empty `folder` on http://127.0.0.1:`port`/metrics; yields the port (0 takes any).
+
+    Args:
+        tell: told once in `every_s`, in a line, what has been done since it was told last.
+    """
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
+    server, thread = start_http_server(port, addr="127.0.0.1", registry=registry)
+    stop = threading.Event()
+    teller = threading.Thread(target=_tell_regularly, args=(registry, tell, every_s, stop), daemon=True)
+    teller.start()
+    try:
+        yield server.server_port
+    finally:
+        stop.set()
+        server.shutdown()
+        thread.join()
+        teller.join()
+
+
+def read_counts(registry: CollectorRegistry) -> dict[str, float]:
+    """The counters: attempts by outcome as `attempts accepted`, work as `done publish`, bytes as `received bytes`."""
+    found: dict[str, float] = {}
+    for metric in registry.collect():
+        for sample in metric.samples:
+            match sample.name:
+                case "facemill_attempts_total":
+                    found[f"attempts {sample.labels['outcome']}"] = sample.value
+                case "facemill_work_done_total":
+                    found[f"done {sample.labels['work']}"] = sample.value
+                case "facemill_received_bytes_total":
+                    found["received bytes"] = sample.value
+    return found
+
+
+def summary(before: Counts, now: Counts, seconds: float) -> str:
+    """What happened between two counts, as one line of JSON; what did not change is left out."""
+    grown = {name: value - before.get(name, 0.0) for name, value in sorted(now.items())}
+    facts = {name.replace(" ", "_"): int(value) for name, value in grown.items() if value > 0}
+    time = datetime.now(UTC).isoformat(timespec="seconds")
+    return json.dumps({"time": time, "event": "summary", "seconds": round(seconds), **facts})
+
+
+def _tell_regularly(
+    registry: CollectorRegistry, tell: Callable[[str], None], every_s: float, stop: threading.Event
+) -> None:
+    before = read_counts(registry)
+    while not stop.wait(every_s):
+        now = read_counts(registry)
+        tell(summary(before, now, every_s))
+        before = now
