@@ -1,6 +1,8 @@
-"""Random changes to a batch that leave the person the same, made on the device the batch lies on."""
+"""Random changes to a batch that leave the person the same: drawn first, then made, on the device of the batch."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +19,24 @@ _ERASE_SHARE = 0.25  # of the pictures
 _ERASE_SIDE = (0.1, 0.35)  # of the side
 
 
+class Changes(NamedTuple):
+    """What is to be done to each of n faces; float32, on one device.
+
+    `affine` [n, 2, 3] says where an output pixel is read, as `affine_grid` takes it; `contrast` and `brightness` [n]
+    are a factor and what is added; `hole` [n, 4] is the erased rectangle, its left, top, right and bottom in shares of
+    the side, empty for most.
+    """
+
+    affine: Tensor
+    contrast: Tensor
+    brightness: Tensor
+    hole: Tensor
+
+    def of(self, faces: slice) -> Changes:
+        """The changes of some of the faces."""
+        return Changes(*(one[faces] for one in self))
+
+
 def step_generator(seed: int, step: int, device: torch.device) -> torch.Generator:
     """The generator of one training step, the same whenever that step is taken."""
     state = np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)
@@ -28,60 +48,45 @@ def normalise(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).float().sub_(127.5).div_(127.5)
 
 
-def augment(images: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
-    """A randomly changed batch.
+def draw_changes(count: int, generator: torch.Generator, strength: float = 1.0) -> Changes:
+    """Random changes for `count` faces.
 
     Args:
-        images: uint8 [n, px, px, 3].
-        generator: on the device of `images`; equal states give equal changes.
+        generator: equal states give equal changes; they lie on its device.
         strength: factor on every amount; 0 leaves only the flip.
-
-    Returns:
-        float32 [n, 3, px, px] as `normalise` gives it, values beyond [-1, 1] cut off.
     """
-    batch = _warp(normalise(images), generator, strength)
-    if strength == 0:
-        return batch
-    return _erase(_relight(batch, generator, strength), generator, strength)
 
+    def uniform(low: float, high: float) -> Tensor:
+        return torch.rand(count, generator=generator, device=generator.device) * (high - low) + low
 
-def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
-    return torch.rand(count, generator=generator, device=generator.device) * (high - low) + low
-
-
-def _warp(batch: Tensor, generator: torch.Generator, strength: float) -> Tensor:
-    count = len(batch)
-    flip = torch.where(_uniform(count, -1, 1, generator) < 0, -1.0, 1.0)
-    turn = torch.deg2rad(_uniform(count, -_TURN_DEGREES, _TURN_DEGREES, generator) * strength)
-    scale = 1 + _uniform(count, -_SCALE, _SCALE, generator) * strength
+    flip = torch.where(uniform(-1, 1) < 0, -1.0, 1.0)
+    turn = torch.deg2rad(uniform(-_TURN_DEGREES, _TURN_DEGREES) * strength)
+    scale = 1 + uniform(-_SCALE, _SCALE) * strength
     # The grid runs from -1 to 1, so a shift by a share of the side counts twice.
-    shift_x, shift_y = (_uniform(count, -2 * _SHIFT, 2 * _SHIFT, generator) * strength for _ in range(2))
+    shift_x, shift_y = (uniform(-2 * _SHIFT, 2 * _SHIFT) * strength for _ in range(2))
     cos, sin = turn.cos() * scale, turn.sin() * scale
     rows = [torch.stack([cos * flip, -sin, shift_x], 1), torch.stack([sin * flip, cos, shift_y], 1)]
-    grid = functional.affine_grid(torch.stack(rows, 1), list(batch.shape), align_corners=False)
-    warped = functional.grid_sample(batch, grid, padding_mode="border", align_corners=False)
-    return warped.contiguous(memory_format=torch.channels_last)
+    contrast = 1 + uniform(-_CONTRAST, _CONTRAST) * strength
+    brightness = uniform(-2 * _BRIGHTNESS, 2 * _BRIGHTNESS) * strength
+    is_erased = uniform(0, 1) < _ERASE_SHARE * strength
+    width, height = (uniform(*_ERASE_SIDE) * is_erased for _ in range(2))
+    left, top = (uniform(0, 1) * (1 - side) for side in (width, height))
+    return Changes(torch.stack(rows, 1), contrast, brightness, torch.stack([left, top, left + width, top + height], 1))
 
 
-def _relight(batch: Tensor, generator: torch.Generator, strength: float) -> Tensor:
-    count = len(batch)
-    contrast = 1 + _uniform(count, -_CONTRAST, _CONTRAST, generator) * strength
-    brightness = _uniform(count, -2 * _BRIGHTNESS, 2 * _BRIGHTNESS, generator) * strength
-    mean = batch.mean((1, 2, 3))
-    offset = mean * (1 - contrast) + brightness
-    return (batch * contrast.view(-1, 1, 1, 1) + offset.view(-1, 1, 1, 1)).clamp_(-1, 1)
+def augment(images: Tensor, changes: Changes) -> Tensor:
+    """The changed batch: float32 [n, 3, px, px] as `normalise` gives it, of uint8 [n, px, px, 3]; within [-1, 1]."""
+    grid = functional.affine_grid(changes.affine, [len(images), 3, *images.shape[1:3]], align_corners=False)
+    warped = functional.grid_sample(normalise(images), grid, padding_mode="border", align_corners=False)
+    batch = warped.contiguous(memory_format=torch.channels_last)
+    contrast, brightness = (one.view(-1, 1, 1, 1) for one in (changes.contrast, changes.brightness))
+    lit = (batch * contrast + batch.mean((1, 2, 3), keepdim=True) * (1 - contrast) + brightness).clamp(-1, 1)
+    return torch.where(_hole(changes.hole, images.shape[1]), 0.0, lit)
 
 
-def _erase(batch: Tensor, generator: torch.Generator, strength: float) -> Tensor:
-    count, _, height, width = batch.shape
-    erased = _uniform(count, 0, 1, generator) < _ERASE_SHARE * strength
-
-    def band(length: int) -> Tensor:
-        side = _uniform(count, *_ERASE_SIDE, generator)
-        start = _uniform(count, 0, 1, generator) * (1 - side)
-        places = (torch.arange(length, device=batch.device) + 0.5) / length
-        return (places >= start[:, None]) & (places < (start + side)[:, None])
-
-    rows, columns = band(height), band(width)
-    hole = rows[:, :, None] & columns[:, None, :] & erased[:, None, None]
-    return batch.masked_fill_(hole[:, None], 0.0)
+def _hole(hole: Tensor, side_px: int) -> Tensor:
+    """Which pixels are erased: bool [n, 1, side_px, side_px]."""
+    places = (torch.arange(side_px, device=hole.device) + 0.5) / side_px
+    left, top, right, bottom = hole[:, :, None].unbind(1)
+    columns, rows = (places >= left) & (places < right), (places >= top) & (places < bottom)
+    return (rows[:, :, None] & columns[:, None, :])[:, None]

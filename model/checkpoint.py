@@ -1,7 +1,7 @@
 """The state of an unfinished training run, in one file that is written in one step and holds no pickle.
 
-The file is a safetensors file: tensors under "backbone.", "loss." and "optimizer.<parameter>.", and the step
-and the history as JSON in its header. One file cannot be half new and half old.
+The file is a safetensors file: tensors under "backbone.", "averaged.", "loss." and "optimizer.<parameter>.", and the
+step and the history as JSON in its header. One file cannot be half new and half old.
 """
 
 from __future__ import annotations
@@ -23,10 +23,15 @@ from storage.errors import TrainingError
 
 @dataclass
 class TrainState:
-    """What a training step changes: `step` steps have been taken."""
+    """What a training step changes: `step` steps have been taken.
+
+    `averaged` is the backbone with the running average of its weights, `learner` is backbone and loss at work.
+    """
 
     backbone: nn.Module
+    averaged: nn.Module
     loss: nn.Module
+    learner: nn.Module
     optimizer: torch.optim.Optimizer
     step: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -75,13 +80,16 @@ def _tensors(state: TrainState) -> dict[str, Tensor]:
         for number, values in state.optimizer.state_dict()["state"].items()
         for name, tensor in values.items()
     }
-    backbone = {f"backbone.{name}": tensor for name, tensor in state.backbone.state_dict().items()}
-    loss = {f"loss.{name}": tensor for name, tensor in state.loss.state_dict().items()}
-    return moments | backbone | loss
+    modules = {"backbone": state.backbone, "averaged": state.averaged, "loss": state.loss}
+    weights = {
+        f"{module}.{name}": tensor for module, one in modules.items() for name, tensor in one.state_dict().items()
+    }
+    return moments | weights
 
 
 def _load(state: TrainState, tensors: dict[str, Tensor]) -> None:
     state.backbone.load_state_dict(_below("backbone.", tensors))
+    state.averaged.load_state_dict(_below("averaged.", tensors))
     state.loss.load_state_dict(_below("loss.", tensors))
     parameters = [one for group in state.optimizer.param_groups for one in group["params"]]
     moments: dict[int, dict[str, Tensor]] = {}

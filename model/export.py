@@ -11,7 +11,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from model.align import TEMPLATE_112
-from model.backbones import BACKBONES
+from model.backbones import BACKBONES, set_activations
 from model.card import card
 from model.config import TrainConfig
 from model.evaluate import EvaluationReport
@@ -31,7 +31,8 @@ def model_version_id(dataset: DatasetVersion, config: TrainConfig) -> str:
 
 def build_backbone(config: TrainConfig) -> nn.Module:
     """The backbone of `config` with fresh weights, drawn from torch's current random state."""
-    return BACKBONES[config.backbone](config.embedding_dim, config.width, config.image_px)
+    backbone = BACKBONES[config.backbone](config.embedding_dim, config.width, config.image_px)
+    return set_activations(backbone, config.activation)
 
 
 def export(

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from model.config import TrainConfig
+from model.ranks import num_ranks
 from storage.code import code_version
 from storage.datasets import DatasetVersion
 from storage.records import bytes_digest
@@ -27,6 +28,9 @@ def lineage(dataset: DatasetVersion, config: TrainConfig, device: torch.device) 
         "seed": config.seed,
         "device": torch.cuda.get_device_name(device) if is_cuda else "cpu",
         "cuda": torch.version.cuda if is_cuda else None,
+        "precision": "bfloat16" if config.uses_bfloat16(device) else "float32",
+        "compiled": config.compiles(device),
+        "processes": num_ranks(),
         "python": platform.python_version(),
         # Torch's own word also tells which build it is.
         "libraries": {"torch": str(torch.__version__), **{library: _installed(library) for library in _LIBRARIES}},

@@ -2,11 +2,12 @@
 
 The batch, its augmentation and the learning rate of a step are functions of (seed, step), so a run that was
 killed goes on from its checkpoint as if nothing had been: on a CPU with equal thread counts to the same
-weights, bit by bit.
+weights, bit by bit. Several processes can share the batches of one run (`model.ranks`).
 """
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable
@@ -14,18 +15,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
-from torch.nn import functional
+from torch import Tensor, nn
 
-from model.augment import augment, step_generator
+from model import ranks
+from model.augment import draw_changes, step_generator
 from model.checkpoint import TrainState, restore_checkpoint, save_checkpoint
 from model.config import TrainConfig, resolve_device
-from model.data import Faces, load_faces
+from model.data import load_faces
 from model.evaluate import evaluate
 from model.export import build_backbone, export, model_version_id
+from model.learner import make_learner
 from model.losses import LOSSES
 from model.pairs import check_pairs
-from model.sampler import PKSampler
+from model.train_set import TrainSet, put_on
 from storage.datasets import DatasetVersion
 from storage.errors import TrainingError
 from storage.lake import Lake
@@ -55,15 +57,6 @@ class Progress:
     images_per_s: float
 
 
-@dataclass(frozen=True)
-class TrainSet:
-    """The training faces on the device: images uint8 [n, px, px, 3], labels int64 [n]; and who makes a batch."""
-
-    images: Tensor
-    labels: Tensor
-    sampler: PKSampler
-
-
 def train(
     lake: Lake,
     dataset: DatasetVersion,
@@ -73,6 +66,8 @@ def train(
     work_folder: Path,
 ) -> ModelVersion:
     """Train on the train split, judge on the test split, publish. A version that is there already is returned as it is.
+
+    Of several processes the first writes the checkpoint and the version, and calls `on_progress`.
 
     Args:
         on_progress: called about 30 times a run, each time after the checkpoint was saved.
@@ -86,10 +81,11 @@ def train(
     if has_model(lake, config.name, version):
         return ModelVersion(lake, config.name, version)
     device = resolve_device(config.device)
-    faces, val, test = (
-        load_faces(dataset, split, config.image_px, cache_folder=work_folder / "faces")
-        for split in (Split.TRAIN, Split.VAL, Split.TEST)
-    )
+    with ranks.first_one_first():
+        faces, val, test = (
+            load_faces(dataset, split, config.image_px, cache_folder=work_folder / "faces")
+            for split in (Split.TRAIN, Split.VAL, Split.TEST)
+        )
     check_pairs(test.labels, Split.TEST)
     train_set = put_on(device, faces, config)
     state = initial_state(config, len(faces.identities), device)
@@ -99,55 +95,55 @@ def train(
         progress = run_interval(state, train_set, config)
         check_health(progress, config)
         state.history.append(asdict(progress))
-        save_checkpoint(checkpoint, state)
-        if on_progress is not None:
-            on_progress(progress)
-    start = initial_state(config, len(faces.identities), device)
-    untrained, _ = evaluate(start.backbone, test, val, device=device)
-    trained, thresholds = evaluate(state.backbone, test, val, device=device)
-    model = export(
-        lake,
-        dataset,
-        config,
-        state.backbone,
-        device=device,
-        untrained=untrained,
-        trained=trained,
-        thresholds=thresholds,
-        history=state.history,
-    )
-    checkpoint.unlink(missing_ok=True)
-    return model
+        if ranks.is_first():
+            save_checkpoint(checkpoint, state)
+            if on_progress is not None:
+                on_progress(progress)
+    with ranks.first_one_first():
+        if ranks.is_first():
+            untrained, _ = evaluate(first_modules(config, 1)[0], test, val, device=device)
+            trained, thresholds = evaluate(state.averaged, test, val, device=device)
+            export(
+                lake,
+                dataset,
+                config,
+                state.averaged,
+                device=device,
+                untrained=untrained,
+                trained=trained,
+                thresholds=thresholds,
+                history=state.history,
+            )
+            checkpoint.unlink(missing_ok=True)
+    return ModelVersion(lake, config.name, version)
 
 
-def put_on(device: torch.device, faces: Faces, config: TrainConfig) -> TrainSet:
-    """The training set on `device`.
-
-    Raises:
-        UsageError: it has too few people or faces for a batch.
-    """
-    sampler = PKSampler(faces.labels, config.identities_per_batch, config.faces_per_identity, config.seed)
-    return TrainSet(torch.from_numpy(faces.images).to(device), torch.from_numpy(faces.labels).to(device), sampler)
+def first_modules(config: TrainConfig, num_identities: int) -> tuple[nn.Module, nn.Module]:
+    """Backbone and loss with the first weights, which follow from the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return build_backbone(config), LOSSES[config.loss](config, num_identities)
 
 
 def initial_state(config: TrainConfig, num_identities: int, device: torch.device) -> TrainState:
-    """Backbone and loss with the first weights, which follow from the seed alone, and a fresh AdamW.
+    """The state before the first step: first weights, and a fresh AdamW.
 
     Weight decay spares vectors (norms, biases, PReLU slopes): shrinking those does not make a network
     simpler.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        backbone, loss = build_backbone(config), LOSSES[config.loss](config, num_identities)
+    backbone, loss = first_modules(config, num_identities)
     backbone.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     loss.to(device)
+    averaged = copy.deepcopy(backbone).requires_grad_(False)
+    if config.sync_batch_norm and ranks.num_ranks() > 1:
+        backbone = nn.SyncBatchNorm.convert_sync_batchnorm(backbone)  # type: ignore[no-untyped-call]
     parameters = [*backbone.parameters(), *loss.parameters()]
     groups = [
         {"params": [one for one in parameters if one.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [one for one in parameters if one.ndim <= 1], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
-    return TrainState(backbone, loss, optimizer)
+    return TrainState(backbone, averaged, loss, make_learner(backbone, loss, config, device), optimizer)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -165,7 +161,8 @@ def run_interval(state: TrainState, train_set: TrainSet, config: TrainConfig) ->
     length = min(_MAX_INTERVAL_STEPS, math.ceil(config.steps / _REPORTS))
     last = min(config.steps, first + length)
     # Figures stay on the device until the interval ends: reading one makes the host wait for the device.
-    figures = torch.stack([_step(state, train_set, config) for _ in range(first, last)]).mean(0).tolist()
+    with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=True):
+        figures = torch.stack([_step(state, train_set, config) for _ in range(first, last)]).mean(0).tolist()
     loss, triplet_loss, active_share, spread = figures
     return Progress(
         step=state.step,
@@ -181,25 +178,30 @@ def run_interval(state: TrainState, train_set: TrainSet, config: TrainConfig) ->
 
 def _step(state: TrainState, train_set: TrainSet, config: TrainConfig) -> Tensor:
     """One batch forward and back. Returns loss, triplet loss, active share and spread; NaN for what is not there."""
-    device = train_set.images.device
-    rows = torch.from_numpy(train_set.sampler.indices(state.step)).to(device, non_blocking=True)
+    device = train_set.device
     generator = step_generator(config.seed, state.step, device)
-    images = augment(train_set.images[rows], generator, config.augment_strength)
-    state.backbone.train()
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        raw = state.backbone(images)
-    unit = functional.normalize(raw.float())
-    value = state.loss(unit, train_set.labels[rows])
+    changes = draw_changes(train_set.sampler.batch_size, generator, config.augment_strength).of(train_set.own)
+    images, labels = train_set.batch(state.step)
+    value, spread = state.learner.train()(images, changes, labels)
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(config, state.step)
     state.optimizer.zero_grad(set_to_none=True)
     value.total.backward()
     state.optimizer.step()
+    follow(state.averaged, state.backbone, min(config.ema_decay, (1 + state.step) / (10 + state.step)))
     state.step += 1
     missing = torch.full((), torch.nan, device=device)
-    spread = 1 - unit.detach().mean(0).square().sum()
     figures = (value.total, value.triplet, value.active_share, spread)
     return torch.stack([missing if figure is None else figure.detach() for figure in figures])
+
+
+@torch.no_grad()
+def follow(averaged: nn.Module, backbone: nn.Module, decay: float) -> None:
+    """Let the running average of weights and norms come by a share of 1 - decay nearer to those of the backbone."""
+    ours, theirs = (
+        [tensor for tensor in one.state_dict().values() if tensor.is_floating_point()] for one in (averaged, backbone)
+    )
+    torch._foreach_lerp_(ours, theirs, 1 - decay)
 
 
 def check_health(progress: Progress, config: TrainConfig) -> None:

@@ -1,7 +1,8 @@
 """The triplet loss (Schroff et al. 2015, arXiv 1503.03832) with three ways to mine triplets from a batch.
 
 A miner takes distances [b, b] and labels [b] and returns gaps d(anchor, positive) - d(anchor, negative), of
-any shape; -inf marks a place that is no triplet.
+any shape; -inf marks a place that is no triplet. Labels may lie on the CPU beside distances on a GPU: then the pairs
+are counted there, and no step waits for the GPU to learn how many they are.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from model.device import moved
 from model.losses.value import LossValue
 
 _NEVER = -torch.inf
@@ -26,14 +28,14 @@ def batch_all(distances: Tensor, labels: Tensor) -> Tensor:
 
     Rows are pairs and not anchors, so a batch of 1024 with 8 faces an identity takes 29 MB, not 4.3 GB.
     """
-    same, anchors, positives = _positive_pairs(labels)
+    same, anchors, positives = _positive_pairs(labels, distances.device)
     gaps = distances[anchors, positives][:, None] - distances[anchors]
     return gaps.masked_fill(same[anchors], _NEVER)
 
 
 def semi_hard(distances: Tensor, labels: Tensor) -> Tensor:
     """Gaps [pairs] to the nearest negative that is farther than the positive; to the farthest if none is."""
-    same, anchors, positives = _positive_pairs(labels)
+    same, anchors, positives = _positive_pairs(labels, distances.device)
     near = distances[anchors, positives]
     far = distances[anchors].masked_fill(same[anchors], torch.inf)
     nearest_farther = far.masked_fill(far <= near[:, None], torch.inf).amin(1)
@@ -43,7 +45,7 @@ def semi_hard(distances: Tensor, labels: Tensor) -> Tensor:
 
 def batch_hard(distances: Tensor, labels: Tensor) -> Tensor:
     """Gaps [b] of each anchor's farthest positive and nearest negative (Hermans et al. 2017, arXiv 1703.07737)."""
-    same = labels[:, None] == labels[None, :]
+    same = moved(labels[:, None] == labels[None, :], distances.device)
     hardest_positive = distances.masked_fill(~_without_self(same), _NEVER).amax(1)
     hardest_negative = distances.masked_fill(same, torch.inf).amin(1)
     return hardest_positive - hardest_negative
@@ -77,11 +79,11 @@ class TripletLoss(nn.Module):
         return LossValue(loss, triplet=loss, active_share=num_active / num_triplets.clamp_min(1))
 
 
-def _positive_pairs(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Who is the same person [b, b], and the (anchor, positive) pairs as two index rows."""
+def _positive_pairs(labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Who is the same person [b, b], and the (anchor, positive) pairs as two index rows, on `device`."""
     same = labels[:, None] == labels[None, :]
     anchors, positives = _without_self(same).nonzero(as_tuple=True)
-    return same, anchors, positives
+    return moved(same, device), moved(anchors, device), moved(positives, device)
 
 
 def _without_self(same: Tensor) -> Tensor:

@@ -11,8 +11,12 @@ from storage.errors import UsageError
     ("changes", "message"),
     [
         ({"loss": "quadruplet"}, "loss must be one of triplet, cosface, .*, not 'quadruplet'"),
-        ({"backbone": "vgg"}, "backbone must be one of mobilefacenet, not 'vgg'"),
+        ({"backbone": "vgg"}, "backbone must be one of mobilefacenet, mobilenetv3_small, not 'vgg'"),
         ({"mining": "easy"}, "mining must be one of batch_all, semi_hard, batch_hard, not 'easy'"),
+        ({"activation": "gelu"}, "activation must be one of paper, relu, hardswish, not 'gelu'"),
+        ({"precision": "float16"}, "precision must be one of auto, float32, bfloat16, not 'float16'"),
+        ({"compile": "yes"}, "compile must be one of auto, on, off, not 'yes'"),
+        ({"ema_decay": 1.0}, "ema_decay must lie between 0.0 and 0.9999, not 1.0"),
         ({"device": "tpu"}, "device must be one of auto, cpu, cuda, not 'tpu'"),
         ({"image_px": 100}, "image_px must be a multiple of 16, not 100"),
         ({"margin": 0.0}, "margin must lie between 0.001 and 4.0, not 0.0"),
@@ -31,8 +35,17 @@ def test_the_presets_train_a_plain_triplet_loss_at_margin_one():
 
 def test_where_a_model_trains_does_not_make_it_another():
     config = PRESETS["smoke"]
-    assert config.recipe() == dataclasses.replace(config, device="cpu").recipe()
+    elsewhere = dataclasses.replace(config, device="cpu", precision="bfloat16", compile="on")
+    assert config.recipe() == elsewhere.recipe()
     assert config.recipe() != dataclasses.replace(config, margin=2.0).recipe()
+
+
+def test_a_gpu_computes_in_bfloat16_and_compiled_and_a_cpu_only_if_told():
+    cpu, cuda = torch.device("cpu"), torch.device("cuda", 0)
+    plain, told = TrainConfig(), TrainConfig(precision="bfloat16", compile="on")
+    assert (plain.uses_bfloat16(cuda), plain.compiles(cuda)) == (True, True)
+    assert (plain.uses_bfloat16(cpu), plain.compiles(cpu)) == (False, False)
+    assert (told.uses_bfloat16(cpu), told.compiles(cpu)) == (True, True)
 
 
 def test_a_cpu_gets_the_smoke_preset():

@@ -105,7 +105,7 @@ def test_the_published_weights_are_those_of_the_metrics(drawn, lake, tiny, tmp_p
     model = train(lake, drawn, tiny(), work_folder=tmp_path / "work")
     faces = load_faces(drawn, "test", 32)
     assert load_backbone(model)(torch.zeros(2, 3, 32, 32)).shape == (2, 32)
-    report = evaluate(load_backbone(model), faces, load_faces(drawn, "val", 32), device=CPU)
+    report, _ = evaluate(load_backbone(model), faces, load_faces(drawn, "val", 32), device=CPU)
     assert report.auc == pytest.approx(model.manifest["auc"], abs=1e-6)
 
 

@@ -1,8 +1,6 @@
-"""The networks that turn a face into an embedding, each by its name in `BACKBONES`."""
+"""MobileFaceNet, a network made for faces on telephones."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 from torch import Tensor, nn
 
@@ -86,9 +84,3 @@ def _conv(
 def _scaled(channels: int, width: float) -> int:
     """Channels times width, to the nearest multiple of 8 and at least 8."""
     return max(8, int(channels * width / 8 + 0.5) * 8)
-
-
-# name -> (embedding_dim, width, image_px) -> network
-BACKBONES: dict[str, Callable[[int, float, int], nn.Module]] = {
-    "mobilefacenet": MobileFaceNet,
-}
