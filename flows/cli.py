@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from flows.commands import custody, faces, lake, models, run, service, world
+from flows.commands import custody, datasets, faces, lake, models, run, service, world
 
 # The flows import Prefect, which takes two seconds: only the commands that run one import them.
 
@@ -37,6 +37,13 @@ for command in (
     service.serve,
 ):
     app.command()(command)
+app.command()(datasets.diff)
+app.command()(datasets.export)
+
+datasets_app = _group("Look at the dataset versions of a lake.")
+datasets_app.command("list")(datasets.datasets_list)
+datasets_app.command("show")(datasets.datasets_show)
+app.add_typer(datasets_app, name="datasets")
 
 models_app = _group("Look at the model versions of a lake.")
 models_app.command("list")(models.models_list)

@@ -24,16 +24,7 @@ def lake_status(lake: Lake) -> dict[str, Any]:
     return {
         "lake": lake.url,
         "sources": {source: source_status(lake, source) for source in lake.names("links")},
-        "datasets": [
-            {
-                "dataset": one.name,
-                "version": one.version,
-                "published_at": one.manifest["published_at"],
-                "samples": one.manifest["num_samples"],
-                "identities": one.manifest["num_identities"],
-            }
-            for one in all_versions(lake)
-        ],
+        "datasets": dataset_status(lake),
         "models": [
             {
                 "model": one.name,
@@ -45,6 +36,20 @@ def lake_status(lake: Lake) -> dict[str, Any]:
             for one in model_versions(lake)
         ],
     }
+
+
+def dataset_status(lake: Lake) -> list[dict[str, Any]]:
+    """The counts of every dataset version."""
+    return [
+        {
+            "dataset": one.name,
+            "version": one.version,
+            "published_at": one.manifest["published_at"],
+            "samples": one.manifest["num_samples"],
+            "identities": one.manifest["num_identities"],
+        }
+        for one in all_versions(lake)
+    ]
 
 
 def source_status(lake: Lake, source: str) -> dict[str, Any]:

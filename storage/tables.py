@@ -102,6 +102,15 @@ def rows_to_table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
     return pa.table({name: pa.array(columns[name], schema.field(name).type) for name in schema.names}, schema=schema)
 
 
+def with_plain_words(table: pa.Table) -> pa.Table:
+    """The table with its dictionary-encoded words as strings, which compare and join whatever their dictionaries."""
+    plain = [
+        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+        for field in table.schema
+    ]
+    return table.cast(pa.schema(plain))
+
+
 def _plain(kind: pa.DataType) -> pa.DataType:
     """`kind` without dictionaries, and its lists with Arrow's name for their elements, which Parquet changes."""
     if pa.types.is_dictionary(kind):

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from tasks.select import Stage
 
 # Beside the reasons of `records.Reason`: lines that have not come so far, and lines that nobody asked for.
-_PENDING, NOT_PLANNED = "pending", "not_planned"
+PENDING, NOT_PLANNED = "pending", "not_planned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def count_fates(fates: pa.Table, method: str, left_out: dict[str, int] | None = 
         stopped = fates["reason"].filter(pc.equal(fates["stage"], stage.value))
         counts = {item["values"]: item["counts"] for item in pc.value_counts(stopped).to_pylist()}
         by_number = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
-        rejected = {reason or _PENDING: num for reason, num in by_number}
+        rejected = {reason or PENDING: num for reason, num in by_number}
         stages.append(FunnelStage(stage.value, left, left - len(stopped), rejected))
         left -= len(stopped)
     return Funnel(method, tuple(stages))

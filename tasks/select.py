@@ -83,11 +83,11 @@ def select(
     num = len(lines)
     stage = np.full(num, Stage.FETCH.value, dtype=object)
     reason = np.full(num, None, dtype=object)
-    attempt = _find(lines["key"], attempts["key"])
+    attempt = find_rows(lines["key"], attempts["key"])
     open_rows = _pass(np.arange(num), attempt, attempts, Stage.DEDUPE, stage, reason)
-    verdict = _find(line_ids(lines), line_ids(verdicts))
+    verdict = find_rows(line_ids(lines), line_ids(verdicts))
     open_rows = _pass(open_rows, verdict, verdicts, Stage.CROP, stage, reason)
-    face = _find(line_ids(lines), line_ids(faces))
+    face = find_rows(line_ids(lines), line_ids(faces))
     open_rows = _pass(open_rows, face, faces, Stage.SELECT, stage, reason)
     if refused is not None:
         open_rows = _refuse(open_rows, lines, refused, reason)
@@ -126,7 +126,7 @@ def _pass(
 
 def _refuse(rows: Ints, lines: pa.Table, refused: pa.Table, reason: npt.NDArray[np.object_]) -> Ints:
     """Note why lines were refused elsewhere; the `rows` that were not."""
-    at = _find(line_ids(lines.take(pa.array(rows))), line_ids(refused))
+    at = find_rows(line_ids(lines.take(pa.array(rows))), line_ids(refused))
     out = rows[at >= 0]
     reason[out] = refused["reason"].cast(pa.string()).take(pa.array(at[at >= 0])).to_pylist()
     return rows[at < 0]
@@ -205,7 +205,7 @@ def line_ids(table: pa.Table) -> pa.Array:
     return pc.binary_join_element_wise(table["identity"].cast(pa.string()), lines, "/").combine_chunks()
 
 
-def _find(wanted: pa.ChunkedArray | pa.Array, among: pa.ChunkedArray | pa.Array) -> Ints:
+def find_rows(wanted: pa.ChunkedArray | pa.Array, among: pa.ChunkedArray | pa.Array) -> Ints:
     """The row in `among` that holds each of `wanted`; -1 where none does."""
     found = pc.index_in(wanted, value_set=among.combine_chunks() if isinstance(among, pa.ChunkedArray) else among)
     rows: Ints = pc.fill_null(found, -1).to_numpy().astype(np.int64)

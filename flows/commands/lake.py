@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows.commands.datasets import show_datasets
 from flows.commands.models import show_models
 from flows.commands.options import (
     JsonOption,
@@ -50,11 +51,7 @@ def show_status(console: Console, result: dict[str, Any]) -> None:
         for method, num in counts["faces"].items():
             table.add_row(f"faces by {method}", f"{num:,}")
         console.print(table)
-    for one in result["datasets"]:
-        console.print(
-            f"dataset {one['dataset']}@{one['version']}: {one['samples']:,} faces of {one['identities']:,} people, "
-            f"{one['published_at']}"
-        )
+    show_datasets(console, result["datasets"])
     show_models(console, result["models"])
     if not result["sources"]:
         console.print("the lake is empty")

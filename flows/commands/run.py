@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from flows.commands.datasets import funnel_table
 from flows.commands.options import (
     ConnectToOption,
     DatasetOption,
@@ -275,18 +275,8 @@ def show_cropped(console: Console, result: dict[str, Any]) -> None:
 def show_published(console: Console, result: list[dict[str, Any]]) -> None:
     """The funnel and the version of each method."""
     for one in result:
-        table = Table(
-            title=f"{one['dataset']}@{one['version']}" + ("" if one["is_new"] else " (was there)"),
-            title_justify="left",
-        )
-        for column in ("stage", "lines in", "out", "rejected"):
-            table.add_column(column, justify="left" if column == "stage" else "right")
-        table.add_column("why")
-        for stage in one["funnel"]["stages"]:
-            why = ", ".join(f"{reason} {num:,}" for reason, num in stage["rejected"].items())
-            lost = stage["num_in"] - stage["num_out"]
-            table.add_row(stage["stage"], f"{stage['num_in']:,}", f"{stage['num_out']:,}", f"{lost:,}", why)
-        console.print(table)
+        title = f"{one['dataset']}@{one['version']}" + ("" if one["is_new"] else " (was there)")
+        console.print(funnel_table(title, one["funnel"]))
         console.print(f"{one['samples']:,} faces of {one['identities']:,} people\n")
     excluded = result[0]["excluded"] if result else []
     for match in excluded:

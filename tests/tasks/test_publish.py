@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import io
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +9,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from PIL import Image
 
 from storage.code import code_version
 from storage.datasets import open_dataset, versions
@@ -20,12 +19,13 @@ from storage.shards import create_shard
 from tasks import publish as publishing
 from tasks.exclude import exclude
 from tasks.funnel import count_fates
-from tasks.publish import Content, Published, Request, publish, version_id
+from tasks.publish import Content, Published, Request, publish, publish_source, version_id
 from tasks.samples import chosen_claims, collect_samples, kept_fates
 from tasks.select import SelectRules, select
 from tasks.split import SplitRules, split_identities
 from tests.tasks.builders import attempt, attempts, face, faces, jpeg, shuffled, verdicts
 from tests.tasks.image_shards import link_lines
+from tests.tasks.made_lake import LINES, MALFORMED, PEOPLE, SOURCE, ends, make_lake
 
 NUM_PEOPLE, FACES_EACH = 12, 3
 ORIGIN = {"made_from": {"links": "0123"}, "terms": "Drawn; free of terms."}
@@ -261,85 +261,6 @@ def test_without_samples_there_is_no_version_but_a_word_on_where_they_went(tmp_p
     assert made.lake.names("datasets") == []
 
 
-# What users are promised: a version is read without facemill.
-
-
-def one_picture(folder: Path, shard: str, offset: int, length: int) -> Image.Image:
-    with (folder / shard).open("rb") as file:
-        file.seek(offset)
-        return Image.open(io.BytesIO(file.read(length)))
-
-
-def test_pandas_reads_a_version(made):
-    import pandas as pd
-
-    made.publish()
-    index = pd.read_parquet(made.folder / "index.parquet")
-    row = index[index["split"] == "test"].iloc[0]
-
-    assert index["identity"].nunique() == NUM_PEOPLE
-    assert one_picture(made.folder, row["shard"], row["offset"], row["length"]).size == (row["width"], row["height"])
-
-
-def test_arrow_datasets_read_a_version(made):
-    from pyarrow import dataset
-
-    made.publish()
-    index = dataset.dataset(made.folder / "index.parquet")
-    rows = index.to_table(filter=pc.field("split") == "val", columns=["shard", "offset", "length"]).to_pylist()
-
-    assert index.count_rows() == len(ROWS)
-    assert one_picture(made.folder, **rows[0]).size == (64, 64)
-
-
-def test_duckdb_reads_a_version(made):
-    import duckdb
-
-    made.publish()
-    index = str(made.folder / "index.parquet")
-    with duckdb.connect() as database:
-        people = database.execute("select count(distinct identity), count(*) from read_parquet(?)", [index]).fetchone()
-        shard, offset, length = database.execute(
-            "select shard, \"offset\", length from read_parquet(?) where split = 'train' limit 1", [index]
-        ).fetchone()
-
-    assert people == (NUM_PEOPLE, len(ROWS))
-    assert one_picture(made.folder, shard, offset, length).size == (64, 64)
-
-
-def test_webdataset_reads_a_version(made):
-    import webdataset
-
-    made.publish()
-    shards = sorted(str(path) for path in made.folder.glob("train-*.tar"))
-    samples = list(webdataset.WebDataset(shards, shardshuffle=False).decode("pil"))
-    index = {row["sample"]: row for row in versions(made.lake, "faces")[0].index().to_pylist()}
-
-    assert {one["__key__"] for one in samples} == {name for name, row in index.items() if row["split"] == "train"}
-    assert samples[0]["jpg"].size == (64, 64)
-    assert samples[0]["json"]["identity"] == index[samples[0]["__key__"]]["identity"]
-
-
-def test_torch_reads_a_version(made):
-    import numpy as np
-    import torch
-    from torch.utils.data import DataLoader, Dataset
-
-    made.publish()
-    index = versions(made.lake, "faces")[0].index(["shard", "offset", "length"]).to_pylist()
-
-    class Faces(Dataset):
-        def __len__(self) -> int:
-            return len(index)
-
-        def __getitem__(self, at: int) -> torch.Tensor:
-            return torch.from_numpy(np.array(one_picture(made.folder, **index[at])))
-
-    batches = list(DataLoader(Faces(), batch_size=9))
-
-    assert [tuple(batch.shape) for batch in batches] == [(9, 64, 64, 3)] * 4
-
-
 def test_plain_tar_and_json_read_a_version(made):
     import tarfile
 
@@ -352,3 +273,47 @@ def test_plain_tar_and_json_read_a_version(made):
     assert facts["split"] == "test"
     assert facts["url"].startswith("http://h")
     assert len(facts["face_box_xyxy"]) == 4
+
+
+@pytest.mark.parametrize("method", ["bbox", "mtcnn", "agree"])
+def test_every_link_line_of_a_source_is_a_sample_or_stopped_for_a_reason(tmp_path, method):
+    lake = make_lake(tmp_path)
+    dataset = publish_source(lake, Request("faces", SOURCE, method)).dataset
+    stages = dataset.manifest["funnel"]["stages"]
+    rejected = sum((Counter(one["rejected"]) for one in stages), Counter())
+    fates = dataset.fates().to_pylist()
+
+    assert stages[0]["num_in"] == MALFORMED + len(PEOPLE) * len(LINES)
+    assert rejected + Counter(sample=stages[-1]["num_out"]) == ends(method) + Counter(malformed_line=MALFORMED)
+    assert Counter(row["reason"] or ("sample" if row["stage"] == "sample" else "pending") for row in fates) == ends(
+        method
+    )
+    assert {(row["identity"], row["line"]) for row in fates if row["stage"] == "sample"} == {
+        (row["identity"], row["line"]) for row in dataset.index().to_pylist()
+    }
+
+
+def test_where_methods_agree_the_samples_are_those_of_mtcnn(tmp_path):
+    lake = make_lake(tmp_path)
+    agreed, detected = (publish_source(lake, Request(method, SOURCE, method)).dataset for method in ("agree", "mtcnn"))
+    columns = ["sample", "method", "crop_digest"]
+    both, mtcnn = ({tuple(row.values()) for row in one.index(columns).to_pylist()} for one in (agreed, detected))
+
+    assert both < mtcnn
+    for row in agreed.index().to_pylist():
+        assert bytes_digest(agreed.read(row["shard"], row["offset"], row["length"])) == row["crop_digest"]
+
+
+def test_a_source_published_again_writes_no_file_and_after_a_change_another_version(tmp_path):
+    lake, request = make_lake(tmp_path), Request("faces", SOURCE, "mtcnn")
+    first = publish_source(lake, request)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    again = publish_source(lake, request)
+    other = publish_source(lake, replace(request, select=SelectRules(min_face_px=40)))
+
+    assert (first.is_new, again.is_new, other.is_new) == (True, False, True)
+    assert first.dataset.version == again.dataset.version != other.dataset.version
+    assert {path: path.stat().st_mtime_ns for path in before if path.is_file()} == {
+        path: when for path, when in before.items() if path.is_file()
+    }
+    assert first.dataset.manifest["made_from"]["links"] == "0123"

@@ -1,0 +1,141 @@
+"""`facemill datasets ...`, `diff` and `export`: the dataset versions of a lake."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.commands.options import JsonOption, LakeOption, bar, existing_lake, print_result, reporting
+from storage.datasets import open_dataset
+from tasks.exports import EXPORTS
+
+VersionArgument = Annotated[
+    str, typer.Argument(metavar="NAME[@VERSION]", help="A dataset version; without @VERSION the newest of that name.")
+]
+
+
+@reporting
+def datasets_list(lake: LakeOption, as_json: JsonOption = False) -> None:
+    """List the dataset versions, oldest first."""
+    from flows.status import dataset_status  # noqa: PLC0415
+
+    print_result(dataset_status(existing_lake(lake)), as_json, show_datasets)
+
+
+@reporting
+def datasets_show(version: VersionArgument, lake: LakeOption, as_json: JsonOption = False) -> None:
+    """Show the settings, the counts and the funnel of a dataset version."""
+    found = open_dataset(existing_lake(lake), version)
+    print_result({"dataset": str(found), **found.manifest}, as_json, show_dataset)
+
+
+@reporting
+def diff(
+    before: VersionArgument,
+    after: VersionArgument,
+    lake: LakeOption,
+    lines: Annotated[bool, typer.Option("--lines", help="Name every line that changed, too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what came into a dataset version, what went, and why."""
+    from tasks.diff import diff as compare  # noqa: PLC0415
+
+    store = existing_lake(lake)
+    one, other = open_dataset(store, before), open_dataset(store, after)
+    found = compare(one, other)
+    result: dict[str, Any] = {
+        "before": str(one),
+        "after": str(other),
+        "settings": [asdict(setting) for setting in found.settings],
+        "kept": found.num_kept,
+        "changes": found.counts(),
+    }
+    print_result(result | ({"lines": found.changes.to_pylist()} if lines else {}), as_json, show_diff)
+
+
+@reporting
+def export(
+    version: VersionArgument,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
+    to: Annotated[str, typer.Option("--to", metavar="|".join(EXPORTS), help="The form it is to have.")],
+    lake: LakeOption,
+    split: Annotated[str | None, typer.Option("--split", metavar="NAME", help="Only this split.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a dataset version in a form that other programs read."""
+    from tasks.export import export as write  # noqa: PLC0415
+
+    found = open_dataset(existing_lake(lake), version)
+    with bar("export", found.manifest["num_samples"]) as reach:
+        result = write(found, to, folder, split=split, on_progress=reach)
+    print_result(result, as_json, show_exported)
+
+
+def show_datasets(console: Console, result: list[dict[str, Any]]) -> None:
+    """Dataset versions, a line each."""
+    for one in result:
+        console.print(
+            f"dataset {one['dataset']}@{one['version']}: {one['samples']:,} faces of {one['identities']:,} people, "
+            f"{one['published_at']}",
+            soft_wrap=True,
+        )
+
+
+def show_dataset(console: Console, result: dict[str, Any]) -> None:
+    """One dataset version whole."""
+    funnel = result.get("funnel")
+    if funnel:
+        console.print(funnel_table(result["dataset"], funnel))
+    splits = ", ".join(
+        f"{name} {part['samples']:,} of {part['identities']:,}" for name, part in result["splits"].items()
+    )
+    console.print(f"{result['num_samples']:,} faces of {result['num_identities']:,} people: {splits}")
+    shown = ("published_at", "source", "method", "select", "split", "code", "made_from", "terms")
+    console.print_json(data={name: result[name] for name in shown if name in result})
+
+
+def funnel_table(title: str, funnel: dict[str, Any]) -> Table:
+    """Lines in, out and rejected at each stage."""
+    table = Table(title=title, title_justify="left")
+    for column in ("stage", "lines in", "out", "rejected"):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    table.add_column("why")
+    for stage in funnel["stages"]:
+        by_number = sorted(stage["rejected"].items(), key=lambda item: -item[1])
+        why = ", ".join(f"{reason} {num:,}" for reason, num in by_number)
+        lost = stage["num_in"] - stage["num_out"]
+        table.add_row(stage["stage"], f"{stage['num_in']:,}", f"{stage['num_out']:,}", f"{lost:,}", why)
+    return table
+
+
+def show_diff(console: Console, result: dict[str, Any]) -> None:
+    """What changed from one version to another: settings, counts by reason, and the lines if they were asked for."""
+    console.print(f"[bold]{result['before']}[/] to [bold]{result['after']}[/]", soft_wrap=True)
+    for one in result["settings"]:
+        before, after = ("not told" if value is None else value for value in (one["before"], one["after"]))
+        console.print(f"{one['name']}: {before} to {after}", soft_wrap=True, highlight=False)
+    table = Table()
+    for column in ("change", "faces", "why"):
+        table.add_column(column, justify="right" if column == "faces" else "left")
+    table.add_row("kept", f"{result['kept']:,}", "")
+    for change, reasons in result["changes"].items():
+        why = ", ".join(f"{reason} {num:,}" for reason, num in reasons.items())
+        table.add_row(change, f"{sum(reasons.values()):,}", why)
+    console.print(table)
+    for row in result.get("lines", []):
+        told = f"{row['change']:<9} {row['identity']} {row['line']} {row['url']} ({row['why']})"
+        console.print(told, soft_wrap=True, highlight=False, markup=False)
+
+
+def show_exported(console: Console, result: dict[str, Any]) -> None:
+    """What was written, and where."""
+    console.print(
+        f"{result['samples']:,} faces of {result['identities']:,} people of {result['dataset']} as {result['to']} "
+        f"in {result['path']}",
+        soft_wrap=True,
+    )

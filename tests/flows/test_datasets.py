@@ -1,0 +1,80 @@
+"""What the command line shows of dataset versions, and hands on of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.publish import publish
+from storage.lake import Lake
+from tasks.publish import Request, publish_source
+from tasks.select import SelectRules
+from tests.tasks.made_lake import LINES, PEOPLE, SOURCE, ends, make_lake
+
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """Two versions of faces-mtcnn and one of faces-agree."""
+    lake = make_lake(tmp_path_factory.mktemp("lake"))
+    for name, method, rules in (
+        ("faces-mtcnn", "mtcnn", SelectRules(min_face_px=40)),
+        ("faces-mtcnn", "mtcnn", SelectRules()),
+        ("faces-agree", "agree", SelectRules()),
+    ):
+        publish_source(lake, Request(name, SOURCE, method, rules))
+    return lake
+
+
+def shown(lake: Lake, *arguments: str, code: int = 0) -> str:
+    result = runner.invoke(app, [*arguments, "--lake", lake.url], terminal_width=200)
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def told(lake: Lake, *arguments: str) -> Any:
+    return json.loads(shown(lake, *arguments, "--json"))
+
+
+def test_the_versions_are_listed_and_each_can_be_shown(lake: Lake) -> None:
+    listed = told(lake, "datasets", "list")
+    assert [one["dataset"] for one in listed] == ["faces-agree", "faces-mtcnn", "faces-mtcnn"]
+    assert all(one["version"] in shown(lake, "datasets", "list") for one in listed)
+    whole = told(lake, "datasets", "show", "faces-agree")
+    assert whole["num_samples"] == listed[0]["samples"] == ends("agree")["sample"]
+    page = shown(lake, "datasets", "show", "faces-agree")
+    assert f"methods_disagree {ends('agree')['methods_disagree']}" in " ".join(page.split())
+    assert "no dataset version magic" in shown(lake, "datasets", "show", "magic", code=2)
+
+
+def test_two_versions_are_compared_by_count_and_line_by_line(lake: Lake) -> None:
+    older = f"faces-mtcnn@{told(lake, 'datasets', 'list')[1]['version']}"
+    found = told(lake, "diff", older, "faces-mtcnn", "--lines")
+    assert found["before"] == older
+    assert {"name": "select.min_face_px", "before": 40, "after": 100} in found["settings"]
+    assert found["changes"]["went"] == {"select: face_too_small": len(PEOPLE)}
+    assert {(row["identity"], LINES[row["line"]]) for row in found["lines"]} == {(one, "small") for one in PEOPLE}
+    table = shown(lake, "diff", older, "faces-mtcnn", "--lines")
+    assert "select.min_face_px: 40 to 100" in table
+    assert found["lines"][0]["url"] in table
+
+
+def test_a_version_is_exported_into_a_folder_once(lake: Lake, tmp_path: Path) -> None:
+    where = ["export", "faces-agree", str(tmp_path / "out"), "--to", "imagefolder"]
+    result = told(lake, *where)
+    assert result["samples"] == len(list((tmp_path / "out").rglob("*.jpg"))) == ends("agree")["sample"]
+    assert "holds something already" in shown(lake, *where, code=2)
+    assert "there are: imagefolder, hf-parquet" in shown(lake, "export", "faces-agree", "x", "--to", "magic", code=2)
+
+
+def test_publishing_by_both_methods_makes_two_datasets_and_where_they_agree_one(lake: Lake) -> None:
+    two = publish(lake.url, source=SOURCE)
+    assert [(one["dataset"], one["is_new"]) for one in two] == [("faces-bbox", True), ("faces-mtcnn", False)]
+    (one,) = publish(lake.url, source=SOURCE, method="agree")
+    assert (one["dataset"], one["is_new"], one["samples"]) == ("faces-agree", False, ends("agree")["sample"])
