@@ -35,14 +35,29 @@ class LiveTable:
 
     def show(self, rows: list[dict[str, Any]], description: str) -> None:
         """Show other rows."""
-        update = ArtifactUpdate(data=json.dumps(rows), description=description)
-        with get_client(sync_client=True) as client:
-            client.update_artifact(self._id, update)
+        _update(self._id, ArtifactUpdate(data=json.dumps(rows), description=description))
+
+
+class LivePage:
+    """A page of Markdown that changes while a run goes on, likewise one artifact."""
+
+    def __init__(self, key: str, text: str) -> None:
+        made = create_markdown_artifact(markdown=text, key=key, _sync=True)  # type: ignore[call-arg]
+        self._id = cast(UUID, made)
+
+    def show(self, text: str) -> None:
+        """Show another text."""
+        _update(self._id, ArtifactUpdate(data=text))
 
 
 def markdown(key: str, text: str) -> None:
     """Show a page of Markdown."""
     create_markdown_artifact(markdown=text, key=key, _sync=True)  # type: ignore[call-arg]
+
+
+def _update(artifact: UUID, change: ArtifactUpdate) -> None:
+    with get_client(sync_client=True) as client:
+        client.update_artifact(artifact, change)
 
 
 def contact_sheet(pictures: list[bytes]) -> str:

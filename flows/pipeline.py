@@ -24,6 +24,8 @@ from storage.lake import Lake
 from tasks.funnel import Funnel
 
 _TRAIN_DEPLOYMENT = "train/train"
+# What the pipeline asks of a training when nobody asks otherwise.
+AS_DEPLOYED = {"margin": 1.0, "steps": None, "device": "auto"}
 
 
 @flow(name="pipeline", flow_run_name="pipeline {source}", persist_result=False)
@@ -47,7 +49,7 @@ async def pipeline(
 
     Returns:
         What each of the flows returned, under its name. `train` bears only a `flow_run` where a server's deployment
-        was asked to train.
+        trains: its name, or None where the event of the new version starts it.
     """
     store = Lake(lake)
     with web_for(store, source, links, connect_to, identities, per_identity) as web:
@@ -55,7 +57,7 @@ async def pipeline(
         retried = await retry(lake, source, web.links, web.connect_to)
     cropped = crop(lake, source, method)
     published = publish(lake, source, dataset, method, min_face)
-    trained = _start_training(published, {"lake": lake, "margin": margin, "steps": steps, "device": device})
+    trained = start_training(published, {"margin": margin, "steps": steps, "device": device}, lake)
     _show(store, published, trained)
     return {
         "ingest": ingested,
@@ -66,18 +68,24 @@ async def pipeline(
     }
 
 
-def _start_training(published: list[dict[str, Any]], parameters: dict[str, Any]) -> dict[str, Any]:
-    """Train on the last method's version (the aligned crops, where both were asked for)."""
+def start_training(published: list[dict[str, Any]], asked: dict[str, Any], lake: str) -> dict[str, Any]:
+    """See that the last method's version (the aligned crops, where both were asked for) is trained on.
+
+    On a server with the deployment `train`, the event of a new version starts that already, with the deployment's
+    parameters; what is asked for otherwise, or not new, is asked of the deployment here.
+    """
     chosen = published[-1]
-    parameters["dataset"] = f"{chosen['dataset']}@{chosen['version']}"
-    if PREFECT_API_URL.value() and _has_deployment():
-        run = cast(
-            FlowRun,
-            run_deployment(_TRAIN_DEPLOYMENT, parameters=parameters, timeout=0, as_subflow=False, _sync=True),  # type: ignore[call-arg]
-        )
-        return {"flow_run": run.name, "id": str(run.id)}
-    result: dict[str, Any] = train(**parameters)
-    return result
+    parameters = {**asked, "lake": lake, "dataset": f"{chosen['dataset']}@{chosen['version']}"}
+    if not (PREFECT_API_URL.value() and _has_deployment()):
+        result: dict[str, Any] = train(**parameters)
+        return result
+    if chosen["is_new"] and asked == AS_DEPLOYED:
+        return {"flow_run": None}
+    run = cast(
+        FlowRun,
+        run_deployment(_TRAIN_DEPLOYMENT, parameters=parameters, timeout=0, as_subflow=False, _sync=True),  # type: ignore[call-arg]
+    )
+    return {"flow_run": run.name, "id": str(run.id)}
 
 
 def _show(lake: Lake, published: list[dict[str, Any]], trained: dict[str, Any]) -> None:
@@ -89,7 +97,7 @@ def _show(lake: Lake, published: list[dict[str, Any]], trained: dict[str, Any]) 
     if "auc" in trained:
         model = f"{trained['model']}@{trained['version']}: AUC on unseen people {trained['auc']:.3f}"
     else:
-        model = f"training is scheduled as {trained['flow_run']}"
+        model = f"training is scheduled as {trained['flow_run'] or 'a run of its own'}"
     pages = "\n".join(artifacts.dataset_page(one) for one in versions)
     artifacts.markdown("pipeline", f"{pages}\n## Model\n\n{model}, on {last}\n")
 

@@ -13,13 +13,14 @@ from flows import artifacts
 from flows.crop import Method, methods_of
 from flows.ingest import SourceName
 from flows.progress import track
+from storage.datasets import DatasetVersion
 from storage.lake import Lake
 from tasks.catalog import planned_people, read_plan
 from tasks.crops import AGREE
 from tasks.exclude import exclude as exclude_names
 from tasks.exclude import read_names
 from tasks.prefect_tasks import publish_task
-from tasks.publish import Published, Request
+from tasks.publish import Request
 from tasks.select import SelectRules
 
 
@@ -63,7 +64,7 @@ def _publish_one(lake: Lake, request: Request) -> dict[str, Any]:
     artifacts.markdown(f"dataset-{method}", artifacts.dataset_page(version))
     get_run_logger().info("%s: %d samples", version, version.manifest["num_samples"])
     if published.is_new:
-        _announce(lake, published)
+        announce(version)
     return {
         "dataset": version.name,
         "version": version.version,
@@ -75,11 +76,10 @@ def _publish_one(lake: Lake, request: Request) -> dict[str, Any]:
     }
 
 
-def _announce(lake: Lake, published: Published) -> None:
-    """Tell Prefect, where an automation may start a training run on it."""
-    version = published.dataset
+def announce(version: DatasetVersion) -> None:
+    """Tell Prefect of a new version; the deployment `train` has an automation that waits for it."""
     resource = {
         "prefect.resource.id": f"facemill.dataset.{version.name}",
         "prefect.resource.name": str(version),
     }
-    emit_event("dataset.published", resource, payload={"lake": lake.url, "dataset": str(version)})
+    emit_event("dataset.published", resource, payload={"lake": version.lake.url, "dataset": str(version)})

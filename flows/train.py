@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 from prefect import flow, get_run_logger, task
@@ -12,6 +16,7 @@ from flows import artifacts
 from flows.progress import Track, track
 from flows.settings import Device
 from model.config import PRESETS, TrainConfig, default_preset
+from model.export import model_version_id
 from model.train import Progress
 from model.train import train as train_model
 from storage.datasets import DatasetVersion, open_dataset
@@ -68,19 +73,42 @@ def train(
 @task(name="train", task_run_name="train {config.name}", tags=["gpu"], cache_policy=NO_CACHE, persist_result=False)
 def train_task(lake: Lake, dataset: DatasetVersion, config: TrainConfig, progress: Track) -> ModelVersion:
     """Train, or find the model trained already; a killed run goes on from its last checkpoint."""
+    page = artifacts.LivePage("training", f"## {config.name} on {dataset}\n\nGetting ready.\n")
+    losses: list[float] = []
 
     def on_progress(now: Progress) -> None:
-        progress.reach(now.step, f"loss {now.loss:.3f}, {now.images_per_s:.0f} faces/s")
+        losses.append(now.loss)
+        told = f"loss {now.loss:.3f}, {now.images_per_s:.0f} faces/s"
+        progress.reach(now.step, told)
+        page.show(
+            f"## {config.name} on {dataset}\n\nStep {now.step} of {now.steps}: {told}, learning rate "
+            f"{now.learning_rate:.2g}.\n\n{artifacts.curve(losses)}\n"
+        )
 
-    return train_model(lake, dataset, config, on_progress=on_progress, work_folder=lake.work_folder)
+    with _alone(lake.work_folder / f"{model_version_id(dataset, config)}.lock"):
+        return train_model(lake, dataset, config, on_progress=on_progress, work_folder=lake.work_folder)
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Wait until no other run on this machine trains the same version: both would write one checkpoint.
+
+    The second of two, started by a person and by an event for instance, then finds the version made.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _show(version: ModelVersion, metrics: dict[str, Any]) -> None:
+    untrained, trained = metrics["untrained"], metrics["trained"]
     rows = [
-        {"figure": name, "untrained": metrics["untrained"][name], "trained": value}
-        for name, value in metrics["trained"].items()
+        {"figure": name, "untrained": untrained[name], "trained": value, "95%": trained.get(f"{name}_interval")}
+        for name, value in trained.items()
         if isinstance(value, float)
     ]
     artifacts.table("model-figures", rows, f"{version} on people it has not seen")
     losses = [row["loss"] for row in version.read_json("history.json")["intervals"]]
-    artifacts.markdown("model", f"## {version}\n\nTraining loss over the run:\n\n{artifacts.curve(losses)}\n")
+    card = version.read("card.md").decode()
+    artifacts.markdown("model", f"{card}\n## Training loss over the run of {version}\n\n{artifacts.curve(losses)}\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import io
+import threading
 import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -26,6 +27,8 @@ OPSET = 17
 # The most an output may differ from torch's, of embeddings in absolute terms, of raw ones as a share of the largest.
 TOLERANCE = 1e-5
 _PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+# The exporter keeps its state in globals: two threads in it at a time fail.
+_exporting = threading.Lock()
 _INPUT, _OUTPUTS = "faces", ["embeddings", "raw"]
 
 
@@ -72,7 +75,7 @@ def make_graph(backbone: nn.Module, image_px: int, facts: dict[str, str]) -> Gra
 def _traced(whole: _Whole, faces: Tensor) -> bytes:
     file = io.BytesIO()
     # The exporter by tracing takes 0.2 CPU-s a network, the one by torch.export 4.4; the graphs compute the same.
-    with warnings.catch_warnings(action="ignore"):
+    with _exporting, warnings.catch_warnings(action="ignore"):
         torch.onnx.export(
             whole,
             (faces,),

@@ -286,7 +286,7 @@ def show_published(console: Console, result: list[dict[str, Any]]) -> None:
 def show_trained(console: Console, result: dict[str, Any]) -> None:
     """The model version and its figures, or the run that will make it."""
     if "flow_run" in result:
-        console.print(f"[bold]train[/]    scheduled on the server as {result['flow_run']}")
+        console.print(f"[bold]train[/]    scheduled on the server as {result['flow_run'] or 'a run of its own'}")
         return
     known = "" if result["is_new"] else " (was there)"
     console.print(

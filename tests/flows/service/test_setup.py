@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
 
+from flows.pipeline import AS_DEPLOYED, start_training
+from flows.publish import announce
 from flows.service.setup import POOLS, ROOT, set_up_server, with_parameters
+from storage.lake import Lake
+from tests.model.conftest import write_dataset
 
 
 def test_options_take_the_place_of_the_parameters_that_bear_their_names_and_add_none() -> None:
@@ -26,18 +33,50 @@ def test_every_parameter_of_the_deployments_is_one_of_its_flow() -> None:
         assert set(one["parameters"]) <= set(flow.parameters.properties), one["name"]
 
 
-@pytest.mark.slow
-def test_a_server_is_set_up_once_however_often_it_is_done(prefect_server: str) -> None:
+@pytest.fixture(scope="module")
+def deployed(prefect_server: str) -> Iterator[list[str]]:
+    """The deployments of a server set up twice; gone afterwards, since a pipeline leaves training to them."""
     environment = {**os.environ, "PREFECT_API_URL": prefect_server}
     for _ in range(2):
         named = set_up_server({"lake": "/somewhere/lake", "source": "synthetic"}, environment)
+    yield named
+    with get_client(sync_client=True) as client:
+        for one in client.read_deployments():
+            client.delete_deployment(one.id)
+
+
+@pytest.mark.slow
+def test_a_server_is_set_up_once_however_often_it_is_done(deployed: list[str]) -> None:
     with get_client(sync_client=True) as client:
         pools = {pool.name: pool.concurrency_limit for pool in client.read_work_pools()}
         deployments = client.read_deployments()
-        automations = client.read_automations_by_name("a run whose heartbeat stops is crashed")
+        for name in ("a run whose heartbeat stops is crashed", "a published dataset version is trained on"):
+            assert len(client.read_automations_by_name(name)) == 1
     assert {name: pools[name] for name in POOLS} == POOLS
-    assert len(automations) == 1
-    assert len(deployments) == len(named)
+    assert len(deployments) == len(deployed)
     assert {one.parameters["lake"] for one in deployments} == {"/somewhere/lake"}
     scheduled = {one.name for one in deployments if one.schedules}
     assert {"pipeline", "retry"} <= scheduled
+
+
+@pytest.mark.slow
+def test_a_published_version_is_trained_on_by_its_event_and_the_pipeline_asks_for_no_second_run(
+    deployed: list[str], tmp_path: Path
+) -> None:
+    lake = Lake(tmp_path / "lake")
+    version = write_dataset(lake, "faces-mtcnn", {"train": 2}, faces_each=2)
+    announce(version)
+    wanted = {"lake": lake.url, "dataset": str(version)}
+    with get_client(sync_client=True) as client:
+        for _ in range(120):
+            if runs := [run for run in client.read_flow_runs() if wanted.items() <= run.parameters.items()]:
+                break
+            time.sleep(0.25)
+        published = [{"dataset": version.name, "version": version.version, "is_new": True}]
+        own = {"margin": 2.0, "steps": None, "device": "auto"}
+        assert start_training(published, AS_DEPLOYED, lake.url) == {"flow_run": None}
+        assert start_training(published, own, lake.url)["flow_run"]
+        asked = [run for run in client.read_flow_runs() if wanted.items() <= run.parameters.items()]
+        (deployment,) = {run.deployment_id for run in runs}
+        assert client.read_deployment(deployment).work_pool_name == "gpu"
+    assert sorted(run.parameters.get("margin", 1.0) for run in asked) == [1.0, 2.0]

@@ -1,0 +1,53 @@
+"""The train flow: found again, alone with its checkpoint, and to be looked at while it goes on."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+
+from flows import train as train_flow
+from flows.train import train
+from model.config import PRESETS, TrainConfig
+from storage.lake import Lake
+from storage.models import model_versions
+from tests.model.conftest import write_dataset
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """A lake with drawn people, and a preset that trains on them in a second."""
+    tiny = TrainConfig(width=0.25, embedding_dim=16, image_px=32, identities_per_batch=4, faces_per_identity=4)
+    monkeypatch.setitem(PRESETS, "smoke", tiny)
+    lake = Lake(tmp_path / "lake")
+    write_dataset(lake, "drawn", {"train": 5, "val": 3, "test": 3}, faces_each=4)
+    return lake
+
+
+def test_a_training_shows_its_loss_as_it_goes_and_its_card_and_figures_in_the_end(lake: Lake) -> None:
+    result = train(lake.url, "drawn", preset="smoke", steps=4)
+    with get_client(sync_client=True) as client:
+        shown = {artifact.key: str(artifact.data) for artifact in client.read_artifacts()}
+    assert "Step 4 of 4: loss" in shown["training"]
+    assert "![curve](data:image/png;base64," in shown["training"]
+    assert "95%" in shown["model-figures"]
+    assert "## Biometric data" in shown["model"]
+    assert f"{result['model']}@{result['version']}" in shown["model"]
+
+
+def test_of_two_runs_of_one_training_at_a_time_the_second_finds_what_the_first_made(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained, real = [], train_flow.train_model
+
+    def counted(*args, **kwargs):  # type: ignore[no-untyped-def]
+        return real(*args, on_progress=lambda now: trained.append(now.step), work_folder=kwargs["work_folder"])
+
+    monkeypatch.setattr(train_flow, "train_model", counted)
+    with ThreadPoolExecutor(2) as both:
+        results = list(both.map(lambda _: train(lake.url, "drawn", preset="smoke", steps=4), range(2)))
+    assert trained == [1, 2, 3, 4]
+    assert len(model_versions(lake)) == 1
+    assert {result["version"] for result in results} == {model_versions(lake)[0].version}
