@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from ipaddress import ip_network
 from typing import Literal
@@ -72,6 +73,14 @@ class Settings(BaseSettings):
     def num_workers(self) -> int:
         """How many processes detect and crop."""
         return self.workers or os.cpu_count() or 1
+
+
+def user_name() -> str:
+    """Who runs this, for what is recorded of decisions; a user without a name goes by their number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def load_settings() -> Settings:

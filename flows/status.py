@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from storage.aliases import aliases
 from storage.datasets import all_versions
 from storage.errors import UsageError
 from storage.lake import Lake
@@ -32,6 +33,7 @@ def lake_status(lake: Lake) -> dict[str, Any]:
                 "trained_at": one.manifest["trained_at"],
                 "dataset": one.manifest["dataset"],
                 "auc": one.manifest["auc"],
+                "aliases": [alias for alias, version in aliases(lake, one.name).items() if version == one.version],
             }
             for one in model_versions(lake)
         ],

@@ -14,11 +14,12 @@ from prefect.cache_policies import NO_CACHE
 
 from flows import artifacts
 from flows.progress import Track, track
-from flows.settings import Device
+from flows.settings import Device, user_name
 from model.config import PRESETS, TrainConfig, default_preset
 from model.export import model_version_id
 from model.train import Progress
 from model.train import train as train_model
+from storage.aliases import nominate
 from storage.datasets import DatasetVersion, open_dataset
 from storage.lake import Lake
 from storage.models import ModelVersion, model_versions
@@ -37,7 +38,7 @@ def train(
     seed: int = 0,
     device: Device = "auto",
 ) -> dict[str, Any]:
-    """Train an embedding model on a dataset version and publish it as a model version.
+    """Train an embedding model on a dataset version, publish it as a model version and make it the candidate.
 
     Args:
         dataset: `name@version`, or a name for its newest version.
@@ -55,6 +56,7 @@ def train(
     known = {str(one) for one in model_versions(store, model)}
     with track("train", config.steps) as progress:
         version = train_task(store, chosen, config, progress)
+    nominate(store, version.name, version.version, user_name())
     metrics = version.read_json("metrics.json")
     _show(version, metrics)
     auc = metrics["trained"]["auc"], metrics["untrained"]["auc"]

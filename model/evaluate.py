@@ -15,10 +15,10 @@ from model.bootstrap import Interval, Weights, identity_weights, mean_interval
 from model.calibration import Reliability, reliability
 from model.data import Faces
 from model.embed import embed_raw, unit_rows
-from model.figures import Verification, accuracy, verify
+from model.figures import Verification, accuracy, fields_of, verify
 from model.pairs import frozen_triplets, verification_pairs
 from model.thresholds import Thresholds, choose_thresholds
-from model.verification import Scored, best_threshold, drawn_folds, folded_thresholds, nearest_is_same, roc
+from model.verification import Scored, best_threshold, cosines, drawn_folds, folded_thresholds, nearest_is_same, roc
 
 MARGINS = (1.0, 2.0)
 Embeddings = NDArray[np.float32]
@@ -63,14 +63,6 @@ class EvaluationReport(Verification):
         return dataclasses.asdict(self)
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What judging a model gives: its report, and the scored pairs it rests on."""
-
-    report: EvaluationReport
-    pairs: Scored
-
-
 def evaluate(
     backbone: nn.Module, test: Faces, val: Faces, *, device: torch.device
 ) -> tuple[EvaluationReport, Thresholds]:
@@ -85,7 +77,7 @@ def evaluate(
     raw_test = embed_raw(backbone, test.images, device)
     raw_val = embed_raw(backbone, val.images, device)
     thresholds = thresholds_of(raw_val, val.labels, raw_test, test.labels)
-    return judge(raw_test, test.labels, thresholds).report, thresholds
+    return judge(raw_test, test.labels, thresholds)[0], thresholds
 
 
 def thresholds_of(
@@ -99,8 +91,8 @@ def thresholds_of(
     return choose_thresholds(test.scores, test.same, chosen_on="test")
 
 
-def judge(raw: Embeddings, labels: NDArray[np.int64], thresholds: Thresholds | None) -> Judged:
-    """The figures of embeddings [n, d] as the backbone gives them, with labels [n].
+def judge(raw: Embeddings, labels: NDArray[np.int64], thresholds: Thresholds | None) -> tuple[EvaluationReport, Scored]:
+    """The figures of embeddings [n, d] as the backbone gives them, with labels [n]; and the pairs they rest on.
 
     Args:
         thresholds: those of the model; None, or chosen on test, lets folds of the pairs choose for each other.
@@ -111,7 +103,7 @@ def judge(raw: Embeddings, labels: NDArray[np.int64], thresholds: Thresholds | N
     value, value_interval, threshold = _accuracy(pairs, tried, weights)
     hits = nearest_is_same(unit, labels)
     report = EvaluationReport(
-        **_fields(verify(pairs, tried, weights)),
+        **fields_of(verify(pairs, tried, weights)),
         num_identities=len(np.unique(labels)),
         num_faces=len(labels),
         accuracy=value,
@@ -123,7 +115,7 @@ def judge(raw: Embeddings, labels: NDArray[np.int64], thresholds: Thresholds | N
         calibration=reliability(tried.calibration, pairs.scores, pairs.same) if tried else None,
         triplet=triplet_figures(raw, labels),
     )
-    return Judged(report, pairs)
+    return report, pairs
 
 
 def scored_pairs(raw: Embeddings, labels: NDArray[np.int64]) -> Scored:
@@ -143,15 +135,6 @@ def triplet_figures(raw: Embeddings, labels: NDArray[np.int64]) -> TripletFigure
     )
 
 
-def cosines(unit: Embeddings, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Cosine of each pair of unit rows [n, d], in parts: 2 M pairs of 128 floats at once would take 2 GB."""
-    parts = [
-        np.einsum("nd,nd->n", unit[left[start : start + 65_536]], unit[right[start : start + 65_536]])
-        for start in range(0, len(left), 65_536)
-    ]
-    return np.concatenate([*parts, np.zeros(0)]).astype(np.float32)
-
-
 def _accuracy(pairs: Scored, thresholds: Thresholds | None, weights: Weights) -> tuple[float, Interval, float]:
     """(balanced accuracy, its interval, the threshold that is told)."""
     if thresholds is not None:
@@ -161,10 +144,6 @@ def _accuracy(pairs: Scored, thresholds: Thresholds | None, weights: Weights) ->
     # A lone pair of a kind can only be judged by its own best threshold.
     chosen = folded_thresholds(pairs.scores, pairs.same, fold) if fold.any() else best
     return *accuracy(pairs, chosen, weights), best
-
-
-def _fields(figures: Verification) -> dict[str, Any]:
-    return {field.name: getattr(figures, field.name) for field in dataclasses.fields(figures)}
 
 
 def _gaps(embeddings: Embeddings, triplets: NDArray[np.int64]) -> NDArray[np.float64]:

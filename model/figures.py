@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -111,6 +113,11 @@ def accuracy(pairs: Scored, thresholds: Floats | float, weights: Weights) -> tup
     rounds = resampled(over, np.array([0.0, -np.inf]), weights)
     far, tar = rounds.at(0.0)
     return balanced_accuracy(pairs.scores, pairs.same, thresholds), interval((tar + 1 - far) / 2)
+
+
+def fields_of(figures: Verification) -> dict[str, Any]:
+    """By name, for a report that adds its own."""
+    return {field.name: getattr(figures, field.name) for field in dataclasses.fields(figures)}
 
 
 def _chosen(thresholds: Thresholds | None) -> dict[str, float]:

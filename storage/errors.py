@@ -7,6 +7,7 @@ FacemillError
 ├── LinksUnavailable  the link files could not be fetched
 ├── LeakError         a dataset version would show a person or a picture on two sides of its split
 ├── TrainingError     a training run cannot go on, for instance because it collapsed
+├── PromotionRefused  a model version is not better than the champion beyond chance
 └── ServiceError      the server or a worker cannot be started, or ended
 
 A message gives the limit, the value found, the cause, and what to do about it, on one line.
@@ -40,6 +41,10 @@ class LeakError(FacemillError):
 
 class TrainingError(FacemillError):
     """A training run cannot go on."""
+
+
+class PromotionRefused(FacemillError):
+    """A model version may not become champion, by what the test says."""
 
 
 class ServiceError(FacemillError):

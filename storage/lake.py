@@ -9,6 +9,8 @@
     faces/<method>/<source>/<stem>.tar + .parquet
     datasets/<name>/<version>/                  shards, index.parquet, manifest.json (last)
     models/<name>/<version>/                    weights, metrics, lineage, manifest.json (last)
+    models/<name>/aliases/<when>-<writer>.json  which version is champion or candidate, an event a file
+    evaluations/<name>/<version>/<test>.json    figures of a model version on a test, + .parquet of scores
     takedowns/<stamp>.parquet                   who and what must not be used any more; only ever added to
     quarantine/<when>/                          what was found broken, where it lay
     work/                                       what may be thrown away: decoded pictures, checkpoints
@@ -104,6 +106,10 @@ class Lake:
     def model(self, name: str, version: str = "") -> str:
         """The folder of a model, or of one version of it."""
         return f"models/{checked_name(name)}/{version}".rstrip("/")
+
+    def evaluations(self, name: str, version: str, test: str = "") -> str:
+        """The folder of a model version's evaluations, or one of them without ending; a test is `name@version`."""
+        return f"evaluations/{checked_name(name)}/{version}/{test}".rstrip("/")
 
     def takedowns(self, stamp: str = "") -> str:
         """The folder of the takedowns, or those of one call."""

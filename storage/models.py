@@ -15,6 +15,7 @@ from typing import Any
 
 import fsspec
 
+from storage.aliases import Alias, aliases
 from storage.errors import LakeError, UsageError
 from storage.lake import Lake
 from storage.records import bytes_digest
@@ -105,14 +106,24 @@ def model_versions(lake: Lake, name: str | None = None) -> list[ModelVersion]:
 
 
 def open_model(lake: Lake, reference: str) -> ModelVersion:
-    """Open `name@version`, or the newest version of `name`.
+    """Open `name@version`, `name@champion`, `name@candidate`, or the newest version of `name`.
 
     Raises:
         UsageError: there is no such version; the message names those that there are.
     """
     name, _, version = reference.partition("@")
+    if version in list(Alias):
+        version = _aliased(lake, name, version)
     found = [one for one in model_versions(lake, name) if not version or one.version == version]
     if not found:
         known = ", ".join(str(one) for one in model_versions(lake)) or "none yet; `facemill train` makes one"
         raise UsageError(f"there is no model version {reference} in {lake.url}; there are: {known}")
     return found[-1]
+
+
+def _aliased(lake: Lake, name: str, alias: str) -> str:
+    found = aliases(lake, name).get(alias)
+    if found is None:
+        makes = "`facemill models promote` makes one" if alias == Alias.CHAMPION else "`facemill train` makes one"
+        raise UsageError(f"the model {name} in {lake.url} has no {alias} yet: {makes}")
+    return found

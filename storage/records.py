@@ -463,3 +463,15 @@ FATES = pa.schema(
         pa.field("reason", _WORD),
     ]
 )
+
+# One row a pair of faces that a model version was judged on. `left` and `right` count the faces of the test, in the
+# order of the dataset's index; `left_identity` and `right_identity` number the people, equal for a genuine pair.
+SCORES = pa.schema(
+    [
+        pa.field("left", pa.int32(), nullable=False),
+        pa.field("right", pa.int32(), nullable=False),
+        pa.field("left_identity", pa.int32(), nullable=False),
+        pa.field("right_identity", pa.int32(), nullable=False),
+        pa.field("score", pa.float32(), nullable=False),
+    ]
+)

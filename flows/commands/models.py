@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from flows.commands.options import (
+    DeviceChoice,
+    DeviceOption,
     JsonOption,
     LakeOption,
+    bar,
     existing_lake,
     print_result,
     reporting,
 )
+from flows.figures import comparison_words, evaluation_notes, figure_rows
+from flows.settings import user_name
+from storage.aliases import Alias, alias_history, roll_back
+from storage.datasets import open_dataset
+from storage.errors import UsageError
 from storage.models import open_model
+
+VersionArgument = Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="A version, or @champion, @candidate.")]
+WhyOption = Annotated[str, typer.Option("--why", metavar="WORDS", help="Kept in the history of the alias.")]
+TestOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset", metavar="NAME[@VERSION]", help="Whose test people to judge on. Default: those the model is of."
+    ),
+]
 
 
 @reporting
 def models_list(lake: LakeOption, as_json: JsonOption = False) -> None:
-    """List the model versions, oldest first."""
+    """List the model versions, oldest first, with the aliases they bear."""
     from flows.status import lake_status  # noqa: PLC0415
 
     print_result(lake_status(existing_lake(lake))["models"], as_json, show_models)
@@ -27,7 +47,7 @@ def models_list(lake: LakeOption, as_json: JsonOption = False) -> None:
 
 @reporting
 def models_show(
-    version: Annotated[str, typer.Argument(metavar="NAME[@VERSION]")],
+    version: VersionArgument,
     lake: LakeOption,
     as_json: JsonOption = False,
 ) -> None:
@@ -40,19 +60,141 @@ def models_show(
         "metrics": found.read_json("metrics.json"),
         "lineage": found.read_json("lineage.json"),
         "config": found.read_json("config.json"),
+        "aliases": [asdict(event) for event in alias_history(found.lake, found.name) if event.version == found.version],
     }
     print_result(facts, as_json, show_model)
+
+
+@reporting
+def models_evaluate(
+    version: VersionArgument,
+    lake: LakeOption,
+    dataset: TestOption = None,
+    lfw: Annotated[
+        Path | None,
+        typer.Option(
+            "--lfw", metavar="DIR", help="LFW's View 2 instead: pairs.txt, and photos in images/, lfw/ or beside it."
+        ),
+    ] = None,
+    device: DeviceOption = DeviceChoice.AUTO,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge a model version on the test people of a dataset version, or on LFW. What was done is not done again."""
+    from flows.evaluate import evaluate_on_lfw, read_pairs  # noqa: PLC0415
+    from model.judging import judge_version  # noqa: PLC0415
+
+    if dataset is not None and lfw is not None:
+        raise UsageError("--dataset and --lfw name two tests: give one of them")
+    store = existing_lake(lake)
+    model = open_model(store, version)
+    if lfw is not None:
+        pairs = read_pairs(lfw)
+        with bar("align", len(pairs.photos)) as reach:
+            found = evaluate_on_lfw(model, lfw, pairs, device=device.value, on_progress=reach)
+    else:
+        found = judge_version(model, open_dataset(store, dataset or model.manifest["dataset"]), device=device.value)
+    print_result(found.facts, as_json, show_evaluation)
+
+
+@reporting
+def models_diff(
+    first: VersionArgument,
+    second: VersionArgument,
+    lake: LakeOption,
+    dataset: TestOption = None,
+    device: DeviceOption = DeviceChoice.AUTO,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how two versions differ: what they were made of, and pair by pair on the same test people."""
+    from model.comparison import compare_versions, differences  # noqa: PLC0415
+
+    store = existing_lake(lake)
+    models = open_model(store, first), open_model(store, second)
+    test = open_dataset(store, dataset or models[1].manifest["dataset"])
+    found = compare_versions(*models, test, device=device.value)
+    result = {
+        **found.to_json(),
+        "made_of": differences(*models),
+        "figures": [found.first.facts, found.second.facts],
+    }
+    print_result(result, as_json, show_difference)
+
+
+@reporting
+def models_promote(
+    version: Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="A version, or NAME for its candidate.")],
+    lake: LakeOption,
+    dataset: TestOption = None,
+    why: WhyOption = "",
+    force: Annotated[bool, typer.Option("--force", help="Promote against what the test says; it is recorded.")] = False,
+    device: DeviceOption = DeviceChoice.AUTO,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a version the champion, if on the same test pairs its AUC is above the champion's beyond chance."""
+    from model.promotion import promote  # noqa: PLC0415
+
+    challenger = open_model(existing_lake(lake), version if "@" in version else f"{version}@{Alias.CANDIDATE}")
+    event = promote(challenger, dataset=dataset, device=device.value, by=user_name(), why=why, force=force)
+    print_result({"model": challenger.name, **asdict(event)}, as_json, show_alias)
+
+
+@reporting
+def models_rollback(
+    model: Annotated[str, typer.Argument(metavar="NAME")],
+    lake: LakeOption,
+    why: WhyOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Return to the champion before this one."""
+    event = roll_back(existing_lake(lake), model, user_name(), why)
+    print_result({"model": model, **asdict(event)}, as_json, show_alias)
 
 
 def show_models(console: Console, result: list[dict[str, Any]]) -> None:
     """Model versions, a line each."""
     for one in result:
-        console.print(
-            f"model {one['model']}@{one['version']}: AUC {one['auc']:.3f}, on {one['dataset']}, {one['trained_at']}"
-        )
+        borne = f" [bold]{', '.join(one['aliases'])}[/]" if one["aliases"] else ""
+        trained = f"AUC {one['auc']:.3f}, on {one['dataset']}, {one['trained_at']}"
+        console.print(f"model {one['model']}@{one['version']}{borne}: {trained}")
 
 
 def show_model(console: Console, result: dict[str, Any]) -> None:
     """One model version whole."""
     console.print(f"[bold]{result['model']}[/]")
-    console.print_json(data={name: result[name] for name in ("metrics", "config", "lineage")})
+    console.print_json(data={name: result[name] for name in ("metrics", "config", "lineage", "aliases")})
+
+
+def show_evaluation(console: Console, result: dict[str, Any]) -> None:
+    """The figures of a model version on a test."""
+    table = Table(title=f"{result['model']} on {result['test']}", title_justify="left")
+    for column in ("figure", "value", "95% interval"):
+        table.add_column(column, justify="left" if column == "figure" else "right")
+    for figure in figure_rows(result):
+        table.add_row(*figure)
+    console.print(table)
+    kinds = f"{result['num_genuine']:,} genuine and {result['num_impostor']:,} impostor pairs"
+    console.print(f"{kinds} of {result['num_identities']:,} people", highlight=False)
+    for line in evaluation_notes(result):
+        console.print(line, highlight=False)
+
+
+def show_difference(console: Console, result: dict[str, Any]) -> None:
+    """How two versions differ."""
+    for field, (first, second) in result["made_of"].items():
+        console.print(f"{field}: {first} -> {second}", highlight=False)
+    table = Table(title=f"on {result['test']}", title_justify="left")
+    for column in ("figure", result["first"], result["second"]):
+        table.add_column(column, justify="left" if column == "figure" else "right", overflow="fold")
+    for (figure, first, _), (_, second, _) in zip(*(figure_rows(one) for one in result["figures"]), strict=True):
+        table.add_row(figure, first, second)
+    console.print(table)
+    console.print(comparison_words(result), highlight=False)
+
+
+def show_alias(console: Console, result: dict[str, Any]) -> None:
+    """Which version bears an alias now, and by what comparison."""
+    over = f", before it {result['model']}@{result['over']}" if result["over"] else ", the first"
+    forced = " (forced)" if result["forced"] else ""
+    console.print(f"{result['model']}@{result['version']} is {result['alias']} now{forced}{over}", highlight=False)
+    if result["figures"]:
+        console.print(comparison_words(result["figures"]), highlight=False)

@@ -1,0 +1,127 @@
+"""Evaluate: a model version on Labeled Faces in the Wild, from photos as they are published.
+
+Here and not in `model`, since it takes the detector of the pipeline.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from flows.photos import align_photo
+from flows.settings import Device
+from model.align import warp
+from model.judging import image_px, judge_version_on_lfw
+from model.lfw import LfwPairs, parse_pairs, usual_place
+from storage.errors import SourceError
+from storage.evaluations import Evaluation
+from storage.lake import Lake
+from storage.models import ModelVersion
+from storage.records import Reason
+from storage.tables import stamp
+from tasks.detectors import DetectorSettings
+
+_DETECTOR = DetectorSettings()
+
+
+def evaluate_on_lfw(
+    model: ModelVersion,
+    folder: Path,
+    pairs: LfwPairs,
+    *,
+    device: Device = "auto",
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> Evaluation:
+    """Find and align the faces of LFW's photos, and judge a version on its pairs.
+
+    A photo without a face is cut out at the framing that all photos of LFW share; how many there are is told.
+
+    Args:
+        folder: holds `<Name>/<Name>_0001.jpg`, in itself or in `images/` or `lfw/`.
+        on_progress: called with the number of photos done.
+
+    Raises:
+        SourceError: a photo is missing or no picture.
+    """
+    photos = read_photos(folder, pairs)
+    digest = stamp(
+        *(hashlib.sha256(photo).digest() for photo in photos.values()), pairs.left.tolist(), pairs.right.tolist()
+    )
+    faces, is_found = aligned_faces(model.lake, photos, digest, image_px(model), on_progress)
+    num_without_face = int((~is_found).sum())
+    return judge_version_on_lfw(
+        model, pairs, faces, test=f"lfw@{digest}", num_without_face=num_without_face, device=device
+    )
+
+
+def read_pairs(folder: Path) -> LfwPairs:
+    """The pairs of `pairs.txt` in a folder of LFW.
+
+    Raises:
+        SourceError: there is no such file, or it is not in the format of View 2.
+    """
+    path = folder / "pairs.txt"
+    if not path.is_file():
+        raise SourceError(f"--lfw {folder} holds no pairs.txt: put the list of LFW's View 2 there")
+    return parse_pairs(path.read_text(encoding="utf-8"), str(path))
+
+
+def read_photos(folder: Path, pairs: LfwPairs) -> dict[str, bytes]:
+    """The files of all photos in the pairs, by their paths.
+
+    Raises:
+        SourceError: one is missing.
+    """
+    paths = [photo.path for photo in pairs.photos]
+    roots = (folder / "images", folder / "lfw", folder)
+    root = next((root for root in roots if (root / paths[0]).is_file()), folder)
+    missing = [path for path in paths if not (root / path).is_file()]
+    if missing:
+        raise SourceError(
+            f"--lfw {folder} lacks {len(missing):,} of the {len(paths):,} photos that its pairs.txt names, first "
+            f"{missing[0]}: they are looked for in images/, lfw/ and the folder itself"
+        )
+    return {path: (root / path).read_bytes() for path in paths}
+
+
+def aligned_faces(
+    lake: Lake, photos: dict[str, bytes], digest: str, side_px: int, on_progress: Callable[[int], None]
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """(faces uint8 [photos, px, px, 3], whether each was found), kept in the work folder for the next model."""
+    path = lake.work_folder / "faces" / f"lfw-{stamp(digest, side_px, asdict(_DETECTOR))}.npz"
+    if path.exists():
+        with np.load(path) as kept:
+            return kept["faces"], kept["is_found"]
+    found = []
+    for place, (name, photo) in enumerate(photos.items()):
+        found.append(aligned_face(name, photo, side_px))
+        on_progress(place + 1)
+    faces, is_found = np.stack([face for face, _ in found]), np.array([is_found for _, is_found in found])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}.npz")
+    np.savez(temporary, faces=faces, is_found=is_found)
+    temporary.replace(path)
+    return faces, is_found
+
+
+def aligned_face(name: str, photo: bytes, side_px: int) -> tuple[NDArray[np.uint8], bool]:
+    """(uint8 [px, px, 3], True), or what is in the usual place of a photo of LFW in which no face is found, and False.
+
+    Raises:
+        SourceError: the file is no picture.
+    """
+    face = align_photo(photo, side_px, detector=_DETECTOR)
+    if face is Reason.BROKEN_IMAGE:
+        raise SourceError(f"the photo {name} of --lfw is no picture that can be decoded: fetch it again")
+    if isinstance(face, Reason):
+        with Image.open(io.BytesIO(photo)) as image:
+            return warp(image, usual_place(image.size, side_px), side_px), False
+    return face.image, True

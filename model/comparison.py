@@ -1,0 +1,46 @@
+"""Two model versions held against each other: what they were made of, and pair by pair on the same test."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from model.bootstrap import Difference, paired_difference
+from model.judging import judge_version, scored_pairs_of
+from storage.datasets import DatasetVersion
+from storage.evaluations import Evaluation
+from storage.models import ModelVersion
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two versions on one test: their evaluations, and what the second's AUC has over the first's."""
+
+    first: Evaluation
+    second: Evaluation
+    auc: Difference
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        return {
+            "test": self.second.facts["test"],
+            "first": self.first.facts["model"],
+            "second": self.second.facts["model"],
+            "auc": asdict(self.auc),
+            "accuracy": [self.first.facts["accuracy"], self.second.facts["accuracy"]],
+        }
+
+
+def compare_versions(first: ModelVersion, second: ModelVersion, dataset: DatasetVersion, *, device: str) -> Comparison:
+    """Judge both on the test people of a dataset version, or find it done, and compare them pair by pair."""
+    evaluations = [judge_version(model, dataset, device=device) for model in (first, second)]
+    before, after = (scored_pairs_of(one) for one in evaluations)
+    return Comparison(evaluations[0], evaluations[1], paired_difference(before, after))
+
+
+def differences(first: ModelVersion, second: ModelVersion) -> dict[str, tuple[Any, Any]]:
+    """What the two versions were made of, by field of configuration and lineage, where it is not the same."""
+    made_of = [{**one.read_json("config.json"), **one.read_json("lineage.json")} for one in (first, second)]
+    fields = sorted({*made_of[0], *made_of[1]})
+    told = {field: (made_of[0].get(field), made_of[1].get(field)) for field in fields}
+    return {field: pair for field, pair in told.items() if pair[0] != pair[1]}

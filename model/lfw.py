@@ -1,0 +1,190 @@
+"""Labeled Faces in the Wild, View 2: which pairs a model is judged on, and its figures. Any number of folds.
+
+`pairs.txt` begins with the number of folds and of pairs of each kind a fold; then come for each fold its genuine
+pairs (`name number number`) and its impostor pairs (`name number name number`). The threshold of each fold is chosen
+on the others (Huang et al. 2007, the image-restricted protocol; a model that was trained on other photographs is
+"unrestricted with labeled outside data").
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.align import Affine, affine_from_landmarks
+from model.bootstrap import Interval, identity_weights
+from model.embed import unit_rows
+from model.figures import Verification, accuracy, fields_of, verify
+from model.thresholds import Thresholds
+from model.verification import Floats, Scored, balanced_accuracy, cosines, folded_thresholds
+from storage.errors import SourceError
+
+# Where the landmarks lie in LFW's 250 px photos, mean over the 3074 of its first four folds: all were framed by one
+# detector, and a point strays by 3 to 7 px.
+_LANDMARKS_250 = np.array((105.7, 113.5, 147.0, 112.8, 126.6, 137.5, 108.7, 158.6, 145.2, 158.1))
+
+
+class LfwPhoto(NamedTuple):
+    """A photo of LFW."""
+
+    name: str
+    number: int
+
+    @property
+    def path(self) -> str:
+        """Below the folder of photos."""
+        return f"{self.name}/{self.name}_{self.number:04d}.jpg"
+
+
+@dataclass(frozen=True)
+class LfwPairs:
+    """The pairs of a `pairs.txt`.
+
+    Attributes:
+        photos: every photo in them once, sorted.
+        left: int64 [pairs], rows of `photos`.
+        right: likewise.
+        fold: int64 [pairs], from 0.
+    """
+
+    photos: tuple[LfwPhoto, ...]
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    fold: NDArray[np.int64]
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """[photos] a number for each person, in the order of their names."""
+        return np.unique([photo.name for photo in self.photos], return_inverse=True)[1].astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fold: the threshold that the others chose, and the accuracy of its pairs there."""
+
+    threshold: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class LfwReport(Verification):
+    """Figures on LFW.
+
+    `accuracy` is the mean over the folds, `accuracy_standard_error` the standard deviation over the folds by the
+    root of their number (LFW's own), `accuracy_interval` 95% by bootstrap over identities. `num_without_face` photos
+    gave no face and were cut out at LFW's known framing.
+    """
+
+    num_identities: int
+    num_photos: int
+    num_without_face: int
+    accuracy: float
+    accuracy_standard_error: float
+    accuracy_interval: Interval
+    folds: list[Fold]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        return dataclasses.asdict(self)
+
+
+def parse_pairs(text: str, name: str = "pairs.txt") -> LfwPairs:
+    """Read the text of a `pairs.txt`.
+
+    Args:
+        name: what errors call it.
+
+    Raises:
+        SourceError: it is not one.
+    """
+    lines = text.splitlines()
+    num_folds, num_pairs = _header(lines[0] if lines else "", name)
+    expected = 2 * num_folds * num_pairs
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if len(lines) - 1 != expected:
+        raise SourceError(
+            f"{name} promises {num_folds} folds of {num_pairs} pairs of each kind, so {expected} lines of pairs, and "
+            f"has {len(lines) - 1}: fetch it again, or correct its first line"
+        )
+    pairs = [
+        _pair(line, f"{name}:{place + 2}", is_genuine=place % (2 * num_pairs) < num_pairs)
+        for place, line in enumerate(lines[1:])
+    ]
+    photos = tuple(sorted({photo for pair in pairs for photo in pair}))
+    row = {photo: place for place, photo in enumerate(photos)}
+    rows = np.array([[row[left], row[right]] for left, right in pairs], np.int64)
+    return LfwPairs(photos, rows[:, 0], rows[:, 1], np.arange(expected) // (2 * num_pairs))
+
+
+def usual_place(size: tuple[int, int], image_px: int) -> Affine:
+    """Where the face usually is in a photo of LFW of that size: for `model.align.warp`, where none is found in it."""
+    return affine_from_landmarks((_LANDMARKS_250.reshape(5, 2) * (np.array(size) / 250)).ravel().tolist(), image_px)
+
+
+def judge_lfw(
+    raw: NDArray[np.float32], pairs: LfwPairs, thresholds: Thresholds | None, *, num_without_face: int
+) -> tuple[LfwReport, Scored]:
+    """The figures of embeddings [photos, d] as the backbone gives them, and the scored pairs they rest on.
+
+    Args:
+        thresholds: those of the model, to be tried as well; None for a model without.
+    """
+    labels = pairs.labels
+    scored = Scored(cosines(unit_rows(raw), pairs.left, pairs.right), labels[pairs.left], labels[pairs.right])
+    weights = identity_weights(int(labels.max()) + 1)
+    chosen = folded_thresholds(scored.scores, scored.same, pairs.fold)
+    folds = [_fold(scored, chosen, pairs.fold == number) for number in range(int(pairs.fold.max()) + 1)]
+    accuracies = [fold.accuracy for fold in folds]
+    report = LfwReport(
+        **fields_of(verify(scored, thresholds, weights)),
+        num_identities=int(labels.max()) + 1,
+        num_photos=len(pairs.photos),
+        num_without_face=num_without_face,
+        accuracy=float(np.mean(accuracies)),
+        accuracy_standard_error=float(np.std(accuracies, ddof=1) / len(folds) ** 0.5),
+        accuracy_interval=accuracy(scored, chosen, weights)[1],
+        folds=folds,
+    )
+    return report, scored
+
+
+def _fold(scored: Scored, chosen: Floats, inside: NDArray[np.bool_]) -> Fold:
+    thresholds = chosen[inside]
+    return Fold(float(thresholds[0]), balanced_accuracy(scored.scores[inside], scored.same[inside], thresholds))
+
+
+def _header(line: str, name: str) -> tuple[int, int]:
+    words = line.split()
+    if len(words) != 2 or not all(word.isdecimal() for word in words):
+        raise SourceError(
+            f"{name}:1 must hold two numbers, folds and pairs of each kind a fold, and holds {line[:80]!r}: this is "
+            "the format of View 2"
+        )
+    num_folds, num_pairs = int(words[0]), int(words[1])
+    if num_folds < 2 or num_pairs < 1:
+        raise SourceError(
+            f"{name}:1 needs at least 2 folds of 1 pair, since each fold's threshold comes from the others; it says "
+            f"{num_folds} folds of {num_pairs}"
+        )
+    return num_folds, num_pairs
+
+
+def _pair(line: str, place: str, *, is_genuine: bool) -> tuple[LfwPhoto, LfwPhoto]:
+    words = line.split()
+    numbers = (words[1:] if is_genuine else words[1::2]) if len(words) == 4 - is_genuine else []
+    # The digits bound the file's name as well: LFW's go to 0530.
+    if len(numbers) != 2 or not all(word.isdecimal() and 0 < len(word) <= 4 for word in numbers):
+        wanted = "a genuine pair (name number number)" if is_genuine else "an impostor pair (name number name number)"
+        raise SourceError(f"{place} must hold {wanted}, and holds {line[:80]!r}: fetch the file again")
+    names = (words[0], words[0] if is_genuine else words[2])
+    pair = LfwPhoto(names[0], int(numbers[0])), LfwPhoto(names[1], int(numbers[1]))
+    if any("/" in name or "\\" in name or name.startswith(".") for name in names):
+        raise SourceError(f"{place} names a person {line[:80]!r} whose name is no folder's: correct it")
+    if pair[0] == pair[1] or (not is_genuine and names[0] == names[1]):
+        raise SourceError(f"{place} pairs a person with themselves: {line[:80]!r}; correct the line")
+    return pair

@@ -1,0 +1,57 @@
+"""Evaluations: what came of judging a model version on a test, kept beside the version, which itself never changes.
+
+    evaluations/<model>/<version>/<test>.parquet    the score of every pair (`records.SCORES`), with a stamp
+    evaluations/<model>/<version>/<test>.json       the figures and the stamp; written last
+
+A test is called `name@version`: a dataset version stands for its test split. With the scores, two models are compared
+pair by pair without being run again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from storage.lake import Lake
+from storage.models import ModelVersion
+from storage.tables import read_table, write_table
+
+
+class Evaluation:
+    """One evaluation, opened for reading."""
+
+    def __init__(self, lake: Lake, path: str) -> None:
+        self._lake, self._path = lake, path
+        self.facts: dict[str, Any] = lake.read_json(f"{path}.json")
+
+    def scores(self) -> pa.Table:
+        """The pairs (`records.SCORES`)."""
+        return read_table(self._lake, f"{self._path}.parquet")
+
+
+def write_evaluation(model: ModelVersion, test: str, stamp: str, facts: dict[str, Any], scores: pa.Table) -> Evaluation:
+    """Write the scores, then the facts; what stood there before is replaced."""
+    path = model.lake.evaluations(model.name, model.version, test)
+    write_table(model.lake, f"{path}.parquet", scores, stamp=stamp)
+    model.lake.write_json(f"{path}.json", {**facts, "model": str(model), "test": test, "stamp": stamp})
+    return Evaluation(model.lake, path)
+
+
+def find_evaluation(model: ModelVersion, test: str, stamp: str) -> Evaluation | None:
+    """The evaluation on a test, if there is one and it was made from the same as it would be now."""
+    path = model.lake.evaluations(model.name, model.version, test)
+    if not model.lake.exists(f"{path}.json"):
+        return None
+    found = Evaluation(model.lake, path)
+    return found if found.facts["stamp"] == stamp else None
+
+
+def evaluations(model: ModelVersion) -> list[Evaluation]:
+    """All evaluations of a version, by the name of the test."""
+    names = model.lake.names(model.lake.evaluations(model.name, model.version))
+    return [
+        Evaluation(model.lake, model.lake.evaluations(model.name, model.version, name.removesuffix(".json")))
+        for name in names
+        if name.endswith(".json")
+    ]
