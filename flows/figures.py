@@ -20,24 +20,33 @@ def figure_rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
         if name in figures
     ]
     intervals = figures.get("tar_at_far_interval", {})
-    for far, tar in figures["tar_at_far"].items():
-        rows.append(
-            (f"TAR at FAR {far}", "too few pairs" if tar is None else f"{tar:.4f}", interval(intervals.get(far)))
-        )
-    for point in figures.get("operating_points", []):
-        rows.append(
-            (
-                f"at val's threshold for {point['chosen_for']}, {point['threshold']:.3f}",
-                f"FAR {point['far']:.2g}, TAR {point['tar']:.3f}",
-                f"FAR {point['far_interval'][0]:.2g} to {point['far_interval'][1]:.2g}",
-            )
-        )
+    for far, tar in sorted(figures["tar_at_far"].items(), key=lambda item: -float(item[0])):
+        value = "too few pairs" if tar is None else f"{tar:.4f}"
+        rows.append((f"TAR at FAR {far}", value, interval(intervals.get(far))))
     return rows
 
 
-def interval(bounds: list[float] | None) -> str:
+POINT_COLUMNS = ("chosen on val for", "cosine", "FAR", "95% interval", "TAR", "95% interval")
+
+
+def point_rows(figures: dict[str, Any]) -> list[tuple[str, ...]]:
+    """What the thresholds chosen on val come to, in the columns of `POINT_COLUMNS`; none for old versions."""
+    return [
+        (
+            point["chosen_for"],
+            f"{point['threshold']:.4f}",
+            f"{point['far']:.5f}",
+            interval(point["far_interval"], 5),
+            f"{point['tar']:.4f}",
+            interval(point["tar_interval"]),
+        )
+        for point in sorted(figures.get("operating_points", []), key=lambda point: float(point["threshold"]))
+    ]
+
+
+def interval(bounds: list[float] | None, digits: int = 4) -> str:
     """An interval in words; nothing if there is none."""
-    return f"{bounds[0]:.4f} to {bounds[1]:.4f}" if bounds else ""
+    return f"{bounds[0]:.{digits}f} to {bounds[1]:.{digits}f}" if bounds else ""
 
 
 def comparison_words(found: dict[str, Any]) -> str:
@@ -58,16 +67,13 @@ def evaluation_notes(facts: dict[str, Any]) -> list[str]:
             f"{facts['num_without_face']:,} of {facts['num_photos']:,} photos gave no face and were cut out at LFW's "
             f"usual place; standard error over {len(facts['folds'])} folds {facts['accuracy_standard_error']:.4f}"
         )
-    if facts["people_seen"] is None:
+    seen = facts.get("num_people_seen")
+    if seen is None:
         notes.append(
-            "the dataset the model was trained on is not in this lake: whether it knew these people is not known"
+            "whether the model was trained on any of these people is not known: its dataset is not in this lake"
         )
-    elif facts["people_seen"]:
-        some = ", ".join(facts["people_seen"][:5])
-        notes.append(
-            f"by name, the model was trained on, or has its thresholds from, {len(facts['people_seen']):,} of these "
-            f"people ({some}): its figures flatter"
-        )
+    elif seen:
+        notes.append(f"by name, {seen:,} of these people are among those the model was made from: its figures flatter")
     if facts.get("calibration"):
         kept = facts["calibration"]
         notes.append(

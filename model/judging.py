@@ -38,7 +38,7 @@ def judge_version(model: ModelVersion, dataset: DatasetVersion, *, device: str) 
     Raises:
         UsageError: the test split has no pairs.
     """
-    made_from = stamp("test split", str(dataset), _FIGURES_VERSION)
+    made_from = stamp("test split", dataset.state, _FIGURES_VERSION)
     if found := find_evaluation(model, str(dataset), made_from):
         return found
     faces = load_faces(dataset, Split.TEST, image_px(model), cache_folder=model.lake.work_folder / "faces")
@@ -109,10 +109,12 @@ def people_seen(model: ModelVersion, people: Iterable[str]) -> list[str] | None:
 
 
 def _facts(model: ModelVersion, figures: dict[str, Any], people: Iterable[str]) -> dict[str, Any]:
+    seen = people_seen(model, people)
+    # Their number, not their names: a name that must be forgotten is sought in datasets, not here.
     return {
         **figures,
         "evaluated_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "people_seen": people_seen(model, people),
+        "num_people_seen": None if seen is None else len(seen),
     }
 
 

@@ -51,11 +51,11 @@ def promote(
 def objection(found: Comparison) -> str | None:
     """What speaks against the second version taking the place of the first; None if nothing does."""
     low, high = found.auc.interval
-    test, seen = found.second.facts["test"], found.second.facts["people_seen"]
+    test, seen = found.second.facts["test"], found.second.facts["num_people_seen"]
     if seen:
         return (
-            f"it was trained on {len(seen)} people of the test split of {test} ({seen[0]}), so it would be judged on "
-            "faces it knows: choose another test with --dataset"
+            f"by their names it was trained on {seen} people of the test split of {test}, and would be judged on faces "
+            "it knows: choose another test with --dataset"
         )
     if low <= 0:
         return (

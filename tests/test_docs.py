@@ -31,6 +31,7 @@ SECTIONS = {
     "TAKEDOWNS": "takedowns",
     "SAMPLES": "datasets",
     "FATES": "datasets",
+    "SCORES": "evaluations",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +21,7 @@ from flows.commands.options import (
     print_result,
     reporting,
 )
-from flows.figures import comparison_words, evaluation_notes, figure_rows
+from flows.figures import POINT_COLUMNS, comparison_words, evaluation_notes, figure_rows, point_rows
 from flows.settings import user_name
 from storage.aliases import Alias, alias_history, roll_back
 from storage.datasets import open_dataset
@@ -166,12 +167,10 @@ def show_model(console: Console, result: dict[str, Any]) -> None:
 
 def show_evaluation(console: Console, result: dict[str, Any]) -> None:
     """The figures of a model version on a test."""
-    table = Table(title=f"{result['model']} on {result['test']}", title_justify="left")
-    for column in ("figure", "value", "95% interval"):
-        table.add_column(column, justify="left" if column == "figure" else "right")
-    for figure in figure_rows(result):
-        table.add_row(*figure)
-    console.print(table)
+    title = f"{result['model']} on {result['test']}"
+    console.print(_table(title, ("figure", "value", "95% interval"), figure_rows(result)))
+    if points := point_rows(result):
+        console.print(_table("thresholds tried", POINT_COLUMNS, points))
     kinds = f"{result['num_genuine']:,} genuine and {result['num_impostor']:,} impostor pairs"
     console.print(f"{kinds} of {result['num_identities']:,} people", highlight=False)
     for line in evaluation_notes(result):
@@ -182,12 +181,9 @@ def show_difference(console: Console, result: dict[str, Any]) -> None:
     """How two versions differ."""
     for field, (first, second) in result["made_of"].items():
         console.print(f"{field}: {first} -> {second}", highlight=False)
-    table = Table(title=f"on {result['test']}", title_justify="left")
-    for column in ("figure", result["first"], result["second"]):
-        table.add_column(column, justify="left" if column == "figure" else "right", overflow="fold")
-    for (figure, first, _), (_, second, _) in zip(*(figure_rows(one) for one in result["figures"]), strict=True):
-        table.add_row(figure, first, second)
-    console.print(table)
+    both = zip(*(figure_rows(one) for one in result["figures"]), strict=True)
+    rows = [(figure, first, second) for (figure, first, _), (_, second, _) in both]
+    console.print(_table(f"on {result['test']}", ("figure", result["first"], result["second"]), rows))
     console.print(comparison_words(result), highlight=False)
 
 
@@ -198,3 +194,13 @@ def show_alias(console: Console, result: dict[str, Any]) -> None:
     console.print(f"{result['model']}@{result['version']} is {result['alias']} now{forced}{over}", highlight=False)
     if result["figures"]:
         console.print(comparison_words(result["figures"]), highlight=False)
+
+
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A table whose first column is words and whose others are numbers."""
+    table = Table(title=title, title_justify="left")
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="right" if place else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table

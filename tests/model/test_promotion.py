@@ -38,7 +38,7 @@ def test_judging_a_version_on_its_own_test_people_gives_the_figures_it_was_publi
     assert {name: facts[name] for name in ("auc", "eer", "rank_1", "threshold")} == pytest.approx(
         {name: published[name] for name in ("auc", "eer", "rank_1", "threshold")}
     )
-    assert (facts["model"], facts["test"], facts["people_seen"]) == (str(weak), "drawn@v1", [])
+    assert (facts["model"], facts["test"], facts["num_people_seen"]) == (str(weak), "drawn@v1", 0)
 
 
 def test_what_was_judged_is_not_judged_again(versions):
