@@ -39,7 +39,9 @@ _TERMS = "Photographs of others, for research only; the faces are biometric data
 def publish_corpus(lake: Lake, archive: Path = ARCHIVE, rules: SplitRules = _RULES) -> DatasetVersion:
     """The archive as a dataset version of `lake`, written unless it is there."""
     rows, pictures = read_corpus(archive)
-    splits = split_identities(((row["identity"], row["cluster"]) for row in rows), rules)
+    holders: dict[bytes, str] = {}
+    shared = [(row["identity"], holders.setdefault(row["cluster"], row["identity"])) for row in rows]
+    splits = split_identities((row["identity"] for row in rows), rules, shared)
     rows = sorted(({**row, "split": splits[row["identity"]].value} for row in rows), key=lambda row: row["sample"])
     version = stamp("corpus", [[row[name] for name in ("sample", "split", "image_digest")] for row in rows])
     folder = lake.dataset(NAME, version)

@@ -101,6 +101,7 @@ class Reason(StrEnum):
     REPEATED_FACE = "repeated_face"
     FEW_FACES = "few_faces"
     EXCLUDED = "excluded"
+    STRADDLES = "straddles"
 
 
 class Fit(StrEnum):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -22,10 +23,11 @@ from tasks.funnel import Funnel, count_fates
 from tasks.leaks import count_leaks, refuse_leaks
 from tasks.ledger import read_ledger
 from tasks.manifest import manifest_counts
-from tasks.samples import chosen_claims, collect_samples, kept_fates
+from tasks.samples import chosen_people, collect_samples, kept_fates
 from tasks.select import SelectRules, select
 from tasks.sources import source_named
 from tasks.split import SplitRules, split_identities
+from tasks.straddle import straddling_lines
 
 _SAMPLES_PER_SHARD = 10_000
 
@@ -90,9 +92,14 @@ def decide(lake: Lake, request: Request) -> Content:
     attempts = read_ledger(lake, request.source, ["key", "outcome", "reason"])
     verdicts = read_verdicts(lake, request.source, lines)
     faces = read_faces(lake, request.source, request.method)
-    refused = lines_of(lines, request.exclusion.identities) if request.exclusion else None
-    fates = select(lines, attempts, verdicts, faces, method=request.method, rules=request.select, refused=refused)
-    splits = split_identities(chosen_claims(lines, verdicts, faces, fates), request.split)
+    refused = lines_of(lines, request.exclusion.identities if request.exclusion else ())
+    chosen = partial(select, lines, attempts, verdicts, faces, method=request.method, rules=request.select)
+    fates = chosen(refused=refused)
+    splits = split_identities(chosen_people(lines, fates), request.split)
+    # Where a line goes another may take its face, and straddle in turn.
+    while len(straddling := straddling_lines(lines, verdicts, faces, fates, splits)):
+        refused = pa.concat_tables([refused, straddling])
+        fates = chosen(refused=refused)
     return Content(
         samples=collect_samples(request.source, lines, verdicts, faces, fates, splits),
         fates=kept_fates(lines, fates),

@@ -18,18 +18,15 @@ _OF_THE_FACE = (
 )  # fmt: skip
 
 
-def chosen_claims(lines: pa.Table, verdicts: pa.Table, faces: pa.Table, fates: pa.Table) -> list[tuple[str, bytes]]:
-    """(identity, cluster of copies) and (identity, digest of the crop) of every line that became a sample, as
-    `split.split_identities` wants them.
+def chosen_people(lines: pa.Table, fates: pa.Table) -> list[str]:
+    """The person of every line that became a sample.
 
     Args:
         fates: of all `lines`, as `select.select` gives them.
     """
     rows = pc.equal(fates["stage"], Stage.SAMPLE.value)
-    people = lines["identity"].cast(pa.string()).filter(rows).to_pylist()
-    clusters = verdicts["cluster"].take(fates["verdict"].filter(rows)).to_pylist()
-    crops = faces["crop_digest"].take(fates["face"].filter(rows)).to_pylist()
-    return list(zip(people * 2, clusters + crops, strict=True))
+    people: list[str] = lines["identity"].cast(pa.string()).filter(rows).to_pylist()
+    return people
 
 
 def collect_samples(

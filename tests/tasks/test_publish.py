@@ -20,7 +20,7 @@ from tasks import publish as publishing
 from tasks.exclude import exclude
 from tasks.funnel import count_fates
 from tasks.publish import Content, Published, Request, publish, publish_source, version_id
-from tasks.samples import chosen_claims, collect_samples, kept_fates
+from tasks.samples import chosen_people, collect_samples, kept_fates
 from tasks.select import SelectRules, select
 from tasks.split import SplitRules, split_identities
 from tests.tasks.builders import attempt, attempts, face, faces, jpeg, shuffled, verdicts
@@ -73,7 +73,7 @@ def make(
         lines, attempts(*[attempt(url) for _, _, url, _ in ROWS]), judged, found, method="mtcnn", rules=rules
     )
     request = Request("faces", "made", "mtcnn", rules)
-    splits = split_identities(chosen_claims(lines, judged, found, fates), request.split)
+    splits = split_identities(chosen_people(lines, fates), request.split)
     samples = collect_samples("made", lines, judged, found, fates, splits)
     return Made(lake, request, Content(samples, kept_fates(lines, fates), count_fates(fates, "mtcnn")))
 
