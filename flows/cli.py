@@ -39,6 +39,7 @@ for command in (
     app.command()(command)
 app.command()(datasets.diff)
 app.command()(datasets.export)
+app.command()(datasets.report)
 
 datasets_app = _group("Look at the dataset versions of a lake.")
 datasets_app.command("list")(datasets.datasets_list)

@@ -30,8 +30,8 @@ from tasks.agreement import compare, count_agreement
 from tasks.catalog import planned_lines, read_faces
 from tasks.crops import AGREE, METHOD_CHOICES, CropSettings
 from tasks.ledger import accepted, image_stems, read_ledger
+from tasks.pages.crops import cropped_methods, write_report
 from tasks.prefect_tasks import crop_task
-from tasks.report import cropped_methods, write_report
 from tasks.sources import source_named
 
 # A word of METHOD_CHOICES; forms in Prefect's UI show them all.

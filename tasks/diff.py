@@ -15,9 +15,9 @@ from storage.datasets import DatasetVersion
 from storage.records import Reason
 from storage.tables import with_plain_words
 from tasks.funnel import PENDING
+from tasks.manifest import origins
 from tasks.select import Stage, find_rows, line_ids
 
-_SETTINGS = ("source", "method", "select", "split", "code", "made_from")
 _LINE = ("identity", "line", "url")
 
 
@@ -121,16 +121,7 @@ def _from_to(before: pa.ChunkedArray, after: pa.ChunkedArray) -> pa.ChunkedArray
 
 
 def _settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Setting]:
-    ours, theirs = (dict(_flat({name: one.get(name) for name in _SETTINGS})) for one in (before, after))
+    ours, theirs = origins(before), origins(after)
     for name in sorted({*ours, *theirs}):
         if ours.get(name) != theirs.get(name):
             yield Setting(name, ours.get(name), theirs.get(name))
-
-
-def _flat(value: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """("select.min_face_px", 100) for {"select": {"min_face_px": 100}}."""
-    for name, one in value.items():
-        if isinstance(one, Mapping):
-            yield from _flat(one, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", one

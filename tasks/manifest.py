@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,11 @@ import pyarrow as pa
 
 from storage.code import code_version
 from tasks.funnel import Funnel
+
+# What a manifest tells of the version itself.
+_RESULTS = {
+    "name", "version", "published_at", "num_samples", "num_identities", "splits", "funnel", "leaks", "redactions"
+}  # fmt: skip
 
 
 def manifest_counts(index: pa.Table, funnel: Funnel) -> dict[str, Any]:
@@ -45,3 +51,16 @@ def sample_counts(index: pa.Table) -> dict[str, Any]:
             for split in np.unique(splits)
         },
     }
+
+
+def origins(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a version was made by and from, flat: `{"select.min_face_px": 100, ...}`."""
+    return dict(_flat({name: value for name, value in manifest.items() if name not in _RESULTS}))
+
+
+def _flat(value: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, one in value.items():
+        if isinstance(one, Mapping):
+            yield from _flat(one, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", one

@@ -1,4 +1,4 @@
-"""`facemill datasets ...`, `diff` and `export`: the dataset versions of a lake."""
+"""`facemill datasets ...`, `diff`, `export` and `report`: the dataset versions of a lake."""
 
 from __future__ import annotations
 
@@ -76,6 +76,22 @@ def export(
     print_result(result, as_json, show_exported)
 
 
+@reporting
+def report(
+    version: VersionArgument,
+    lake: LakeOption,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Where to write it. Default: the lake's work folder.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a page about a dataset version: funnel, figures, contact sheets, worst offenders."""
+    from tasks.pages.dataset import write_report  # noqa: PLC0415
+
+    found = open_dataset(existing_lake(lake), version)
+    print_result({"dataset": str(found), "report": str(write_report(found, out))}, as_json, show_report)
+
+
 def show_datasets(console: Console, result: list[dict[str, Any]]) -> None:
     """Dataset versions, a line each."""
     for one in result:
@@ -130,6 +146,11 @@ def show_diff(console: Console, result: dict[str, Any]) -> None:
     for row in result.get("lines", []):
         told = f"{row['change']:<9} {row['identity']} {row['line']} {row['url']} ({row['why']})"
         console.print(told, soft_wrap=True, highlight=False, markup=False)
+
+
+def show_report(console: Console, result: dict[str, Any]) -> None:
+    """Where the page is."""
+    console.print(result["report"], soft_wrap=True, highlight=False)
 
 
 def show_exported(console: Console, result: dict[str, Any]) -> None:

@@ -73,6 +73,13 @@ def test_a_version_is_exported_into_a_folder_once(lake: Lake, tmp_path: Path) ->
     assert "there are: imagefolder, hf-parquet" in shown(lake, "export", "faces-agree", "x", "--to", "magic", code=2)
 
 
+def test_a_page_is_written_where_it_is_asked_for(lake: Lake, tmp_path: Path) -> None:
+    written = Path(shown(lake, "report", "faces-agree").strip())
+    assert written.parent == lake.work_folder / "reports"
+    asked = told(lake, "report", "faces-agree", "--out", str(tmp_path / "page.html"))
+    assert Path(asked["report"]).read_text() == written.read_text()
+
+
 def test_publishing_by_both_methods_makes_two_datasets_and_where_they_agree_one(lake: Lake) -> None:
     two = publish(lake.url, source=SOURCE)
     assert [(one["dataset"], one["is_new"]) for one in two] == [("faces-bbox", True), ("faces-mtcnn", False)]

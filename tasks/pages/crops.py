@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 from storage.lake import Lake
 from storage.records import Fit, Outcome
 from storage.shards import read_member
-from tasks import page
 from tasks.agreement import Agreement, compare, count_agreement, gives_face
 from tasks.catalog import read_faces
 from tasks.crops import METHODS
+from tasks.pages import page
 
 _FIGURES = 24
 _MEASURES = ("face_px", "score", "agreement", "sharpness", "yaw_deg", "roll_deg", "border")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,10 @@ from storage.lake import Lake
 from storage.records import FoundFace
 from tasks.crop import crop_shard
 from tasks.crops import CropSettings
-from tasks.page import histogram, table
-from tasks.report import cropped_methods, write_report
+from tasks.pages.crops import cropped_methods, write_report
+from tasks.pages.page import histogram, table
 from tests.tasks.image_shards import SOURCE, STEM, link_lines, png, write_images
+from tests.tasks.pages.reader import read_page
 from tests.tasks.test_crop import BOX, FACE, SECOND, write_detections
 
 ONE, TWO, NOBODY = (f"http://a.example/{name}.png" for name in "120")
@@ -37,34 +37,12 @@ LINES = link_lines(
 )
 
 
-class Reader(HTMLParser):
-    """Collects what a page refers to, and checks that what is opened is closed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sources: list[str] = []
-        self.open: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.sources += [value or "" for name, value in attrs if name in {"src", "href"}]
-        if tag not in {"meta", "img"}:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
 def test_the_page_tells_how_the_methods_compare_and_loads_nothing(lake: Lake) -> None:
     crop_shard(lake, SOURCE, STEM, LINES, ["bbox", "mtcnn"], settings=CropSettings())
     path = write_report(lake, SOURCE)
     assert path.is_relative_to(lake.work_folder)
     html = path.read_text()
-    reader = Reader()
-    reader.feed(html)
-    assert reader.open == []
-    assert reader.sources
-    assert all(source.startswith("data:image/jpeg;base64,") for source in reader.sources)
-    assert not re.search(r"https?:|url\(|<script|@import", html)
+    assert read_page(html).num_pictures
     for told in (
         "bbox against mtcnn",
         "Different faces, bbox left and mtcnn right: 1",
