@@ -136,6 +136,13 @@ class Lake:
         """Whether a file or folder is there."""
         return bool(self.fs.exists(self.full(path)))
 
+    def size(self, path: str) -> int | None:
+        """The length of a file in bytes; None if it is not there."""
+        try:
+            return int(self.fs.size(self.full(path)))
+        except FileNotFoundError:
+            return None
+
     def names(self, folder: str) -> list[str]:
         """The names in a folder, sorted; none if it is not there. Unfinished writes are left out."""
         try:
@@ -238,7 +245,8 @@ class Lake:
         if not self.is_local:
             return []
         root = Path(self.root)
-        return sorted(path.relative_to(root).as_posix() for path in root.rglob(_UNFINISHED) if _is_left(path))
+        found = [path.relative_to(root).as_posix() for path in root.rglob(_UNFINISHED) if _is_left(path)]
+        return sorted(path for path in found if not path.startswith(self.quarantine()))
 
     def _sweep(self, folder: Path) -> None:
         """Once a folder: remove what writers of this machine left unfinished there when they were killed."""

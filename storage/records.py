@@ -74,6 +74,8 @@ class Reason(StrEnum):
     REDIRECT_LOOP = "redirect_loop"
     BAD_RESPONSE = "bad_response", Retry.LATER
     TOO_LARGE = "too_large"
+    # check: it was in the lake, and is broken there
+    LOST = "lost", Retry.LATER
     # validate: the bytes
     EMPTY = "empty"
     NOT_AN_IMAGE = "not_an_image"

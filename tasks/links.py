@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from yarl import URL
 
 from storage.errors import SourceError
@@ -142,9 +143,14 @@ def _write(lake: Lake, source: Source, lines: SourceLines | None, origin: dict[s
     lake.write_json(lake.links(source.name, "origin.json"), {**origin, "collected_at": collected_at})
 
 
+def lines_digest(lines: pa.Table, rejected: pa.Table) -> str:
+    """What tells one state of a source's lines from another; it stands in `origin.json` and in both tables' stamps."""
+    return stamp(table_digest(lines), table_digest(rejected))
+
+
 def _counts(lines: SourceLines) -> dict[str, Any]:
     return {
-        "digest": stamp(table_digest(lines.lines), table_digest(lines.rejected)),
+        "digest": lines_digest(lines.lines, lines.rejected),
         "num_files": lines.num_files,
         "num_lines": lines.num_lines,
         "num_accepted": len(lines.lines),

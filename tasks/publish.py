@@ -30,6 +30,8 @@ from tasks.split import SplitRules, split_identities
 from tasks.straddle import straddling_lines
 
 _SAMPLES_PER_SHARD = 10_000
+# What `Request.settings` may hold, and so what of a manifest went into its version's id.
+_SETTINGS = ("source", "method", "select", "split", "exclude")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,14 @@ def decide(lake: Lake, request: Request) -> Content:
 
 def version_id(request: Request, samples: pa.Table) -> str:
     """The id of the version these samples make: a digest of what is in it and of the rules that chose it."""
+    return content_id(request.settings(), samples)
+
+
+def content_id(settings: dict[str, Any], samples: pa.Table) -> str:
+    """The id that samples make under `settings`, which may be those of a manifest, with all else that it holds."""
+    rules = {name: settings[name] for name in _SETTINGS if name in settings}
     content = samples.select(["sample", "identity", "split", "crop_digest"]).to_pylist()
-    return stamp("dataset", request.settings(), [list(row.values()) for row in content])
+    return stamp("dataset", rules, [list(row.values()) for row in content])
 
 
 def publish(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
@@ -113,27 +114,54 @@ class Mill:
         return {row["key"]: row["reason"] or row["outcome"] for row in rows}
 
 
-@pytest.fixture
-def mill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mill:
+def build(folder: Path) -> Mill:
     """Six people with three pictures each, and a link that is gone.
 
     Person_1 names a picture of Person_0 too, GROUP; Person_2 has a picture whose bytes are another one of Person_0's,
     COPY of COPIED; Person_3 a smaller copy of Person_0's third, SMALLER.
     """
-    monkeypatch.setattr(fetch, "ATTEMPTS_PER_SHARD", 8)
-    monkeypatch.setattr(detect, "load_detector", lambda settings: TwoFaces())
     urls = {f"Person_{n}": [f"http://h{n}.example/{m}.jpg" for m in range(FACES_EACH)] for n in range(NUM_PEOPLE)}
     web = {url: drawn(number) for number, url in enumerate(url for one in urls.values() for url in one)}
     web |= {COPY: web[COPIED], SMALLER: drawn(2, px=120)}
     lines = {person: [(url, LEFT) for url in theirs] for person, theirs in urls.items()}
     for person, url in ((1, GROUP), (2, COPY), (3, SMALLER), (4, "http://h4.example/gone.jpg")):
         lines[f"Person_{person}"].append((url, scaled(RIGHT, 120 if url == SMALLER else 160)))
-    links = tmp_path / "links"
+    links = folder / "links"
     links.mkdir()
     for person, theirs in lines.items():
         (links / f"{person}.txt").write_text("".join(link_line(n, *line) for n, line in enumerate(theirs, 1)))
-    return Mill(Lake(tmp_path / "lake"), links, web)
+    return Mill(Lake(folder / "lake"), links, web)
 
 
 def link_line(number: int, url: str, box: Box) -> str:
     return f"{number:08d} {url} {' '.join(f'{value:.2f}' for value in box)} 3.00 2.00 1\n"
+
+
+@pytest.fixture(scope="module")
+def small_and_quick() -> Iterator[None]:
+    """Small shards, and the detector of this file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fetch, "ATTEMPTS_PER_SHARD", 8)
+        patch.setattr(detect, "load_detector", lambda settings: TwoFaces())
+        yield
+
+
+@pytest.fixture
+def mill(tmp_path: Path, small_and_quick: None) -> Mill:
+    """A mill that has not run yet."""
+    return build(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, small_and_quick: None) -> Mill:
+    """A mill that has run once; read only."""
+    mill = build(tmp_path_factory.mktemp("finished"))
+    mill.run()
+    return mill
+
+
+@pytest.fixture
+def ready(finished: Mill, tmp_path: Path) -> Mill:
+    """A copy of `finished` to do anything with."""
+    shutil.copytree(finished.lake.root, tmp_path / "lake")
+    return Mill(Lake(tmp_path / "lake"), finished.links, dict(finished.web))

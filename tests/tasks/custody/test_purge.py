@@ -55,9 +55,9 @@ def check_places(lake: Lake) -> None:
             assert bytes_digest(version.read(row["shard"], row["offset"], row["length"])) == row["crop_digest"]
 
 
-def test_what_it_covers_is_counted_before_it_is_recorded(mill: Mill) -> None:
-    mill.run()
-    (found,) = coverage(mill.lake, PERSON_0)
+def test_what_it_covers_is_counted_before_it_is_recorded(ready: Mill) -> None:
+    ready.run()
+    (found,) = coverage(ready.lake, PERSON_0)
     assert found.counts() == {
         "source": SOURCE,
         "num_people": 1,
@@ -67,39 +67,38 @@ def test_what_it_covers_is_counted_before_it_is_recorded(mill: Mill) -> None:
         "num_elsewhere": 1,
         "num_near": 1,
     }
-    assert mill.lake.names("takedowns") == []
+    assert ready.lake.names("takedowns") == []
 
 
-def test_the_bytes_are_gone_from_the_lake_and_what_is_left_goes_on_as_before(mill: Mill) -> None:
-    before = mill.run().dataset
-    gone = [mill.web[GROUP], mill.web[COPIED], *crops_of(mill, GROUP), *crops_of(mill, COPY)]
-    assert len(gone) == 5 and all(holding(mill.lake, data) for data in gone)
-    mill.lake.write("work/faces.npy", gone[0])
-    mill.lake.write("quarantine/then/images/x.tar", gone[0])
-    mill.lake.write(f"{before.folder}/report.html", gone[0])
-    mill.lake.write(f"{mill.lake.images(SOURCE)}/0000-0009-ffffff.tar", gone[0])
+def test_the_bytes_are_gone_from_the_lake_and_what_is_left_goes_on_as_before(ready: Mill) -> None:
+    before = ready.run().dataset
+    gone = [ready.web[GROUP], ready.web[COPIED], *crops_of(ready, GROUP), *crops_of(ready, COPY)]
+    assert len(gone) == 5 and all(holding(ready.lake, data) for data in gone)
+    ready.lake.write("work/faces.npy", gone[0])
+    ready.lake.write("quarantine/then/images/x.tar", gone[0])
+    ready.lake.write(f"{before.folder}/report.html", gone[0])
+    ready.lake.write(f"{ready.lake.images(SOURCE)}/0000-0009-ffffff.tar", gone[0])
 
-    take_down(mill.lake, PERSON_0)
-    purged = purge(mill.lake)
+    take_down(ready.lake, PERSON_0)
+    purged = purge(ready.lake)
 
-    assert [holding(mill.lake, data) for data in gone] == [[]] * len(gone)
-    for stem in image_stems(mill.lake, SOURCE):
-        urls = read_table(mill.lake, f"{mill.lake.images(SOURCE, stem)}.parquet", ["url"])["url"].to_pylist()
+    assert [holding(ready.lake, data) for data in gone] == [[]] * len(gone)
+    for stem in image_stems(ready.lake, SOURCE):
+        urls = read_table(ready.lake, f"{ready.lake.images(SOURCE, stem)}.parquet", ["url"])["url"].to_pylist()
         assert not [url for url in urls if "h0.example" in url or url == COPY]
     assert (purged.pictures, purged.datasets) == (4, {str(before): 5})
-    after = mill.run()
+    after = ready.run()
     assert Counter(after.dataset.index()["identity"].to_pylist()) == {
         "Person_1": 3, "Person_2": 3, "Person_3": 4, "Person_4": 3, "Person_5": 3,
     }  # fmt: skip
     assert after.funnel.stages[1].rejected == {"taken_down": 5, "gone": 1}
-    assert purge(mill.lake) == Purged()
+    assert purge(ready.lake) == Purged()
 
 
-def test_near_copies_go_too_where_that_is_asked_for(mill: Mill) -> None:
-    mill.run()
-    take_down(mill.lake, Asked(names=("Person_0",), near_copies=True))
-    purge(mill.lake)
-    assert holding(mill.lake, mill.web[SMALLER]) == []
+def test_near_copies_go_too_where_that_is_asked_for(ready: Mill) -> None:
+    take_down(ready.lake, Asked(names=("Person_0",), near_copies=True))
+    purge(ready.lake)
+    assert holding(ready.lake, ready.web[SMALLER]) == []
 
 
 def test_nothing_taken_down_is_asked_for_when_links_are_read_anew(mill: Mill) -> None:
@@ -115,14 +114,14 @@ def test_nothing_taken_down_is_asked_for_when_links_are_read_anew(mill: Mill) ->
     assert len(mill.asked) == asked
 
 
-def test_a_version_says_what_it_lost_and_stays_readable(mill: Mill) -> None:
-    before = mill.run().dataset
+def test_a_version_says_what_it_lost_and_stays_readable(ready: Mill) -> None:
+    before = ready.run().dataset
     fates = before.fates()
     lost = {row["sample"] for row in before.index().to_pylist() if row["url"] == GROUP}
-    take_down(mill.lake, Asked(urls=(GROUP,)))
-    purge(mill.lake)
+    take_down(ready.lake, Asked(urls=(GROUP,)))
+    purge(ready.lake)
 
-    after = open_dataset(mill.lake, str(before))
+    after = open_dataset(ready.lake, str(before))
     (entry,) = after.redactions
     assert (set(entry["samples"]), entry["num_samples"]) == (lost, 2)
     assert after.manifest["num_samples"] == len(after.index()) == before.manifest["num_samples"] - 2
@@ -130,40 +129,40 @@ def test_a_version_says_what_it_lost_and_stays_readable(mill: Mill) -> None:
     assert (after.version, after.state) == (before.version, f"{before}-r1")
     assert after.fates().drop_columns("url").equals(fates.drop_columns("url"))
     assert GROUP not in after.fates()["url"].to_pylist()
-    check_places(mill.lake)
+    check_places(ready.lake)
 
-    take_down(mill.lake, Asked(urls=(COPIED,)))
-    purge(mill.lake)
-    again = open_dataset(mill.lake, str(before))
+    take_down(ready.lake, Asked(urls=(COPIED,)))
+    purge(ready.lake)
+    again = open_dataset(ready.lake, str(before))
     assert [one["num_samples"] for one in again.redactions] == [2, 2]
-    check_places(mill.lake)
+    check_places(ready.lake)
 
 
-def test_models_that_knew_what_is_forgotten_are_named_and_later_ones_are_not(mill: Mill) -> None:
-    dataset = mill.run().dataset
+def test_models_that_knew_what_is_forgotten_are_named_and_later_ones_are_not(ready: Mill) -> None:
+    dataset = ready.run().dataset
 
     def train(version: str) -> None:
-        manifest = mill.lake.read(f"{dataset.folder}/manifest.json")
+        manifest = ready.lake.read(f"{dataset.folder}/manifest.json")
         lineage = {"dataset": str(dataset), "dataset_manifest_sha256": bytes_digest(manifest).hex()}
         files = {"lineage.json": json.dumps(lineage).encode()}
-        write_model(mill.lake, "embedder", version, files, {"trained_at": "2026-01-01"})
+        write_model(ready.lake, "embedder", version, files, {"trained_at": "2026-01-01"})
 
     train("before")
-    take_down(mill.lake, Asked(urls=(GROUP,)))
-    assert purge(mill.lake).models == {"embedder@before": str(dataset)}
+    take_down(ready.lake, Asked(urls=(GROUP,)))
+    assert purge(ready.lake).models == {"embedder@before": str(dataset)}
     train("after")
-    assert purge(mill.lake).models == {"embedder@before": str(dataset)}
+    assert purge(ready.lake).models == {"embedder@before": str(dataset)}
 
 
-def test_faces_are_not_looked_for_again_in_pictures_that_stay(mill: Mill) -> None:
-    mill.run()
-    stems = image_stems(mill.lake, SOURCE)
-    take_down(mill.lake, Asked(urls=(GROUP,)))
-    purge(mill.lake)
-    (new,) = set(image_stems(mill.lake, SOURCE)) - set(stems)
+def test_faces_are_not_looked_for_again_in_pictures_that_stay(ready: Mill) -> None:
+    ready.run()
+    stems = image_stems(ready.lake, SOURCE)
+    take_down(ready.lake, Asked(urls=(GROUP,)))
+    purge(ready.lake)
+    (new,) = set(image_stems(ready.lake, SOURCE)) - set(stems)
     assert new in {successor(stem) for stem in stems}
-    kept = read_table(mill.lake, mill.lake.detections(SOURCE, new))["key"].to_pylist()
-    there = accepted(read_table(mill.lake, f"{mill.lake.images(SOURCE, new)}.parquet"))["key"].to_pylist()
+    kept = read_table(ready.lake, ready.lake.detections(SOURCE, new))["key"].to_pylist()
+    there = accepted(read_table(ready.lake, f"{ready.lake.images(SOURCE, new)}.parquet"))["key"].to_pylist()
     assert sorted(kept) == sorted(there) and url_key(GROUP) not in kept
 
 
@@ -186,11 +185,10 @@ def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_killed_at_any_step_and_run_again_it_ends_as_if_undisturbed(
-    mill: Mill, monkeypatch: pytest.MonkeyPatch
+    ready: Mill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mill.run()
-    take_down(mill.lake, Asked(urls=(COPIED,)))
-    start, calm = Path(mill.lake.root), Path(mill.lake.root).with_name("calm")
+    take_down(ready.lake, Asked(urls=(COPIED,)))
+    start, calm = Path(ready.lake.root), Path(ready.lake.root).with_name("calm")
     shutil.copytree(start, calm)
     purge(Lake(calm))
     wanted = files(Lake(calm))
@@ -217,8 +215,7 @@ def test_killed_at_any_step_and_run_again_it_ends_as_if_undisturbed(
     assert step > 10
 
 
-def test_a_person_is_found_under_her_name_however_it_is_written(mill: Mill) -> None:
-    mill.run()
-    take_down(mill.lake, Asked(names=("person 0",)))
-    assert mill.outcomes()[url_key(GROUP)] == "taken_down"
+def test_a_person_is_found_under_her_name_however_it_is_written(ready: Mill) -> None:
+    take_down(ready.lake, Asked(names=("person 0",)))
+    assert ready.outcomes()[url_key(GROUP)] == "taken_down"
     assert identity_key("person 0") == identity_key("Person_0")

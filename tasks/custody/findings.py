@@ -1,0 +1,80 @@
+"""What may be wrong with a lake, and what is to be done about each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What is wrong. The closed list."""
+
+    UNREADABLE = "unreadable"
+    NO_INDEX = "no_index"
+    NO_TAR = "no_tar"
+    BROKEN_BYTES = "broken_bytes"
+    BROKEN_TAR = "broken_tar"
+    NO_SHARD = "no_shard"
+    SUPERSEDED = "superseded"
+    MISCOUNT = "miscount"
+    UNTRUE_MANIFEST = "untrue_manifest"
+    UNFINISHED = "unfinished"
+    LEFTOVER = "leftover"
+    STRANGE_FILE = "strange_file"
+    TAKEN_DOWN = "taken_down"
+
+
+class Remedy(StrEnum):
+    """What a repair does."""
+
+    # Put aside; whatever makes it makes it again.
+    QUARANTINE = "quarantine"
+    # Written anew without what is broken; that is asked for again.
+    REWRITE = "rewrite"
+    PURGE = "purge"
+    # Nothing in the lake could make it again.
+    BACKUP = "restore from a backup"
+
+
+_ADVICE = {
+    "links": "ingest reads them again",
+    "plan": "ingest makes it again",
+    "images": "ingest and retry ask for them again",
+    "unique": "publish makes it again",
+    "detections": "crop makes it again",
+    "faces": "crop makes it again",
+    "datasets": "publish again",
+    "models": "train again",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        path: of what is put aside or written anew, in the lake: a file, the folder of a version, or the tar and index
+            of a shard without their endings.
+        keys: the pictures of a shard of images that are broken.
+    """
+
+    kind: Kind
+    path: str
+    detail: str
+    keys: frozenset[bytes] = frozenset()
+
+
+def remedy(finding: Finding) -> Remedy:
+    """What a repair does about a finding."""
+    place = finding.path.split("/", 1)[0]
+    if finding.kind is Kind.TAKEN_DOWN:
+        return Remedy.PURGE
+    if place == "takedowns":
+        return Remedy.BACKUP
+    is_picture_at_stake = finding.kind in {Kind.NO_TAR, Kind.BROKEN_BYTES, Kind.BROKEN_TAR, Kind.MISCOUNT}
+    return Remedy.REWRITE if place == "images" and is_picture_at_stake else Remedy.QUARANTINE
+
+
+def advice(finding: Finding) -> str:
+    """What brings back what a repair puts aside, in words."""
+    return _ADVICE.get(finding.path.split("/", 1)[0], "")

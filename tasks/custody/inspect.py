@@ -1,0 +1,168 @@
+"""A look at the whole lake: every row, every byte, every manifest. Nothing is changed.
+
+Work is cut into jobs, one a shard of images or a version, each of which answers with what it found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pyarrow.compute as pc
+
+from storage.errors import FacemillError, LakeError
+from storage.lake import Lake
+from storage.tables import read_stamp, read_table
+from tasks.catalog import planned_lines
+from tasks.custody.findings import Finding, Kind
+from tasks.custody.rewrite import pieces, successor
+from tasks.custody.shards import SourceFacts, astray, check_shard
+from tasks.custody.takedowns import Forgotten, read_forgotten, read_takedowns
+from tasks.custody.versions import check_dataset, check_model
+from tasks.ledger import image_stems
+from tasks.links import lines_digest
+
+Job = Callable[[], list[Finding]]
+# A thread reads one picture at a time, of 32 MB at most; hashing leaves the GIL alone.
+_THREADS = 4
+
+
+def jobs(lake: Lake, *, quick: bool = False) -> list[Job]:
+    """What is to be looked at, a job a shard, a version or a kind of tables.
+
+    Args:
+        quick: take the bytes on trust, and look at tables and lengths alone.
+    """
+    found, forgotten = _check_takedowns(lake)
+    work: list[Job] = [lambda: found, lambda: _leftovers(lake)]
+    for source in lake.names("links"):
+        work += [partial(check, lake, source, quick=quick) for check in (_check_links, _check_plan)]
+    for source in _sources(lake):
+        work += _source_jobs(lake, source, forgotten, quick=quick)
+    for name in lake.names("datasets"):
+        for version in lake.names(lake.dataset(name)):
+            work.append(partial(check_dataset, lake, name, version, forgotten, quick=quick))
+    for name in lake.names("models"):
+        for version in lake.names(lake.model(name)):
+            work.append(partial(check_model, lake, name, version, quick=quick))
+    return work
+
+
+def inspect(work: list[Job], on_progress: Callable[[int], None] = lambda done: None) -> list[Finding]:
+    """Do all jobs, some at a time; what they found, in the order of the jobs."""
+    found: list[Finding] = []
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for done, findings in enumerate(pool.map(lambda job: job(), work), 1):
+            found += findings
+            on_progress(done)
+    return found
+
+
+Covered = Callable[[str], Forgotten]
+
+
+def _check_takedowns(lake: Lake) -> tuple[list[Finding], Covered]:
+    """What is wrong with the takedowns, and what they cover in a source; nothing, if they cannot be read."""
+    try:
+        read_takedowns(lake)
+    except LakeError as error:
+        return [Finding(Kind.UNREADABLE, lake.takedowns(), str(error))], lambda source: Forgotten()
+
+    def covered(source: str) -> Forgotten:
+        try:
+            return read_forgotten(lake, source)
+        except LakeError:
+            return Forgotten()  # the lines cannot be read, which is a finding of its own
+
+    return [], covered
+
+
+def _sources(lake: Lake) -> list[str]:
+    folders = ["images", "detections", *(f"faces/{method}" for method in lake.names("faces"))]
+    return sorted({source for folder in folders for source in lake.names(folder)})
+
+
+def _source_jobs(lake: Lake, source: str, covered: Covered, *, quick: bool) -> list[Job]:
+    stems = image_stems(lake, source)
+    replaced = [stem for stem in stems if successor(stem) in stems]
+    try:
+        lines = planned_lines(lake, source)
+    except FacemillError:
+        lines = None  # not planned yet, or a finding of its own
+    facts = SourceFacts(lake, source, covered(source), lines, quick)
+    work: list[Job] = [partial(check_shard, facts, stem) for stem in stems if stem not in replaced]
+    work += [partial(_check_folders, lake, source, stems), partial(_superseded, lake, source, replaced)]
+    return [*work, partial(_check_verdicts, lake, source)]
+
+
+def _check_folders(lake: Lake, source: str, stems: list[str]) -> list[Finding]:
+    """Files of a source that belong to no shard."""
+    found = []
+    faces = [f"faces/{method}/{source}" for method in lake.names("faces")]
+    for folder in [lake.images(source), f"detections/{source}", *faces]:
+        names = set(lake.names(folder))
+        for name in sorted(names):
+            stem, _, ending = name.rpartition(".")
+            path = f"{folder}/{name}"
+            if ending not in {"tar", "parquet"}:
+                found.append(Finding(Kind.STRANGE_FILE, path, "nothing writes such a file"))
+            elif ending == "tar" and f"{stem}.parquet" not in names:
+                found.append(Finding(Kind.NO_INDEX, path, "a tar without an index is nothing"))
+            elif stem not in stems:
+                found.append(Finding(Kind.NO_SHARD, path, "the shard of images it was computed from is not there"))
+    return found
+
+
+def _check_verdicts(lake: Lake, source: str) -> list[Finding]:
+    found = []
+    for name in lake.names(lake.unique(source)):
+        try:
+            read_table(lake, f"{lake.unique(source)}/{name}")
+        except LakeError as error:
+            found.append(Finding(Kind.UNREADABLE, f"{lake.unique(source)}/{name}", str(error)))
+    return found
+
+
+def _superseded(lake: Lake, source: str, stems: list[str]) -> list[Finding]:
+    """Shards that were replaced, and did not go."""
+    paths = [(path, stem) for stem in stems for path in pieces(lake, source, stem)]
+    return [Finding(Kind.SUPERSEDED, path, f"{successor(stem)} has taken its place") for path, stem in paths]
+
+
+def _check_links(lake: Lake, source: str, *, quick: bool) -> list[Finding]:
+    """The lines are those that their origin tells of."""
+    folder = f"links/{source}"
+    paths = [lake.links(source, name) for name in ("lines.parquet", "rejected.parquet")]
+    try:
+        origin = lake.read_json(lake.links(source, "origin.json"))
+        stamps = {read_stamp(lake, path) for path in paths}
+        tables = [read_table(lake, path) for path in paths]
+    except (LakeError, FileNotFoundError) as error:
+        return [Finding(Kind.UNREADABLE, folder, str(error))]
+    told, counts = [origin.get(name) for name in ("num_accepted", "num_rejected")], [len(table) for table in tables]
+    if counts != told:
+        words = f"origin.json tells of {told[0]} good lines and {told[1]} others, there are {counts[0]} and {counts[1]}"
+        return [Finding(Kind.MISCOUNT, folder, words)]
+    if stamps != {origin.get("digest")} or (not quick and lines_digest(*tables) != origin["digest"]):
+        return [Finding(Kind.UNTRUE_MANIFEST, folder, "the lines are not those that origin.json tells of")]
+    return []
+
+
+def _check_plan(lake: Lake, source: str, *, quick: bool) -> list[Finding]:
+    """Each candidate once, under the key of its URL."""
+    path = lake.plan(source)
+    if not lake.exists(path):
+        return []
+    try:
+        plan = read_table(lake, path, ["key", "url"])
+    except LakeError as error:
+        return [Finding(Kind.UNREADABLE, path, str(error))]
+    twice = len(plan) - len(pc.unique(plan["key"]))
+    wrong = 0 if quick else len(astray(plan))
+    words = f"of {len(plan)} candidates {twice} stand in it twice, {wrong} are not under the key of their URL"
+    return [Finding(Kind.MISCOUNT, path, words)] if twice or wrong else []
+
+
+def _leftovers(lake: Lake) -> list[Finding]:
+    return [Finding(Kind.LEFTOVER, path, "its writer was killed") for path in lake.leftovers()]
