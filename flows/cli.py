@@ -33,6 +33,7 @@ for command in (
     faces.embed,
     faces.compare,
     lake.status,
+    custody.check,
     custody.forget,
     service.serve,
 ):

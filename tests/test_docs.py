@@ -15,6 +15,7 @@ from flows.settings import Settings
 from storage import records
 from storage.lake import FORMAT
 from storage.records import Reason
+from tasks.custody.findings import Kind
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -67,6 +68,10 @@ def test_every_column_stands_in_the_section_of_its_table(schema: str) -> None:
 def test_every_reason_is_listed_with_its_retry_verdict_and_no_other() -> None:
     listed = {row[0].strip("`"): row[-1] for row in table_rows(section("Reasons"))}
     assert listed == {reason.value: reason.retry.value for reason in Reason}
+
+
+def test_every_kind_of_finding_is_listed_and_no_other() -> None:
+    assert {row[0].strip("`") for row in table_rows(section("Findings"))} == {kind.value for kind in Kind}
 
 
 def test_the_lake_document_describes_the_format_that_is_written() -> None:

@@ -1,7 +1,8 @@
-"""`facemill forget`: who and what must not be used any more."""
+"""`facemill forget` and `facemill check`: what must not be used any more, and whether a lake is what it says it is."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -12,12 +13,24 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.commands.options import JsonOption, LakeOption, SourceChoice, existing_lake, print_result, reporting
+from flows.commands.options import (
+    JsonOption,
+    LakeOption,
+    LogOption,
+    SourceChoice,
+    VerboseOption,
+    existing_lake,
+    print_result,
+    reporting,
+    set_up,
+)
 from storage.errors import UsageError
 from storage.lake import Lake
 from tasks.custody.forget import Asked, coverage, parse_digest, read_asked
 from tasks.custody.forget import forget as record_takedown
 from tasks.custody.purge import purge as purge_lake
+
+_EXAMPLES = 3
 
 
 @reporting
@@ -60,6 +73,64 @@ def forget(
         result["recorded"] = record_takedown(found, asked, covers) if is_asked else None
         result["purged"] = _purged(found) if purge else None
     print_result(result, as_json, show_forgotten)
+
+
+@reporting
+def check(
+    lake: LakeOption,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Read no pictures: tables, lengths and manifests alone.")
+    ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Put aside what is broken, and have it asked for or made again.")
+    ] = False,
+    as_json: JsonOption = False,
+    log: LogOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Hold every row, byte and manifest of a lake against the others. Exit code 1 if something is wrong."""
+    existing_lake(lake)
+    set_up(verbose, log)
+    from flows.check import check as flow  # noqa: PLC0415
+
+    result = flow(lake, quick, repair)
+    print_result(result, as_json, show_findings)
+    is_mended = result["repaired"] and not result["repaired"]["left"]
+    if result["findings"] and not is_mended:
+        raise typer.Exit(1)
+
+
+def show_findings(console: Console, result: dict[str, Any]) -> None:
+    """What is wrong by kind, with examples, and what was done about it."""
+    kinds: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for one in result["findings"]:
+        kinds[one["kind"]].append(one)
+    if not kinds:
+        console.print(f"[bold]check[/]    {result['parts']:,} parts looked at, nothing is wrong")
+        return
+    table = Table(title=f"{len(result['findings']):,} findings in {result['parts']:,} parts", title_justify="left")
+    for column in ("kind", "number", "where, for instance", "what", "remedy"):
+        table.add_column(column, justify="right" if column == "number" else "left", overflow="fold")
+    for kind, some in kinds.items():
+        for one in some[:_EXAMPLES]:
+            is_first = one is some[0]
+            remedy = ", then ".join(word for word in (one["remedy"], one["then"]) if word)
+            table.add_row(kind * is_first, f"{len(some):,}" * is_first, one["path"], one["detail"], remedy)
+    console.print(table)
+    _show_repaired(console, result["repaired"])
+
+
+def _show_repaired(console: Console, done: dict[str, Any] | None) -> None:
+    if done is None:
+        console.print("`facemill check --repair` puts aside what is broken; nothing is deleted")
+        return
+    console.print(
+        f"[bold]repair[/]   {len(done['moved']):,} files and folders put aside in {done['folder']}; "
+        f"{done['lost']:,} pictures are due again" + (", what is taken down was purged" if done["purged"] else "")
+    )
+    console.print("`facemill pipeline` fetches, crops and publishes again what was lost by it")
+    for words in done["left"]:
+        console.print(f"not repaired: {words}; restore it from a backup", soft_wrap=True)
 
 
 def show_coverage(console: Console, result: dict[str, Any], near_copies: bool) -> None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from typer.testing import CliRunner
 
 from flows.cli import app
-from tests.tasks.custody.conftest import GROUP, Mill, mill  # noqa: F401 - a fixture
+from flows.crop import crop
+from flows.publish import publish
+from tests.flows.test_cli import served
+from tests.tasks.custody.conftest import GROUP, Mill, mill, small_and_quick  # noqa: F401 - fixtures
+from tests.tasks.custody.test_check import cut, flip
+from tests.tasks.web.origin import Origin, response
 
 runner = CliRunner()
 
@@ -39,3 +45,40 @@ def test_forget_tells_people_what_is_left_to_do(mill: Mill) -> None:  # noqa: F8
     assert "`facemill forget --purge` takes them out" in shown.stdout
     nothing = runner.invoke(app, ["forget", "--lake", mill.lake.url])
     assert (nothing.exit_code, "name what to forget" in nothing.stderr) == (2, True)
+
+
+def test_check_tells_what_is_wrong_and_repair_mends_it(mill: Mill) -> None:  # noqa: F811
+    mill.run()
+    assert told(mill, "check")["findings"] == []
+    flip(next(Path(mill.lake.root).glob("images/*/*.tar")), 900)
+
+    found = runner.invoke(app, ["check", "--lake", mill.lake.url, "--json"])
+    assert (found.exit_code, [one["kind"] for one in json.loads(found.stdout)["findings"]]) == (1, ["broken_bytes"])
+    shown = runner.invoke(app, ["check", "--lake", mill.lake.url, "--quick"])
+    assert "nothing is wrong" in shown.stdout
+    mended = runner.invoke(app, ["check", "--lake", mill.lake.url, "--repair"])
+    assert (mended.exit_code, "pictures are due again" in " ".join(mended.stdout.split())) == (0, True)
+    assert told(mill, "check")["findings"] == []
+
+
+def test_the_road_restores_what_a_repair_put_aside(mill: Mill) -> None:  # noqa: F811
+    origin = Origin({f"/{url.rsplit('/', 1)[1]}": response(data) for url, data in mill.web.items()})
+    with served(origin):
+        where = ["--lake", mill.lake.url, "--connect-to", f"127.0.0.1:{origin.port}"]
+
+        def run() -> str:
+            for command in (["ingest", *where, "--links", str(mill.links)], ["retry", *where]):
+                result = runner.invoke(app, command)
+                assert result.exit_code == 0, result.output
+            crop(mill.lake.url, method="bbox")
+            return str(publish(mill.lake.url, method="bbox", min_face=20)[0]["version"])
+
+        before = run()
+        root = Path(mill.lake.root)
+        flip(min(root.glob("images/*/*.tar")), 900)
+        cut(min(root.glob("faces/bbox/*/*.tar")), 3000)
+        min(root.glob("detections/*/*.parquet")).unlink()
+        min(root.glob("datasets/*/*/index.parquet")).unlink()
+        assert runner.invoke(app, ["check", "--lake", mill.lake.url, "--repair"]).exit_code == 0
+        assert run() == before
+        assert told(mill, "check")["findings"] == []

@@ -37,8 +37,8 @@ from tasks.web.answers import Answer
 
 SOURCE = "vggface1"
 NUM_PEOPLE, FACES_EACH = 6, 3
-GROUP = "http://h0.example/0.jpg"
-COPIED, COPY = "http://h0.example/1.jpg", "http://copy.example/1.jpg"
+GROUP = "http://h0.example/0-0.jpg"
+COPIED, COPY = "http://h0.example/0-1.jpg", "http://copy.example/1.jpg"
 SMALLER = "http://small.example/2.jpg"
 LEFT: Box = (10.0, 30.0, 75.0, 130.0)
 RIGHT: Box = (85.0, 30.0, 150.0, 130.0)
@@ -120,7 +120,7 @@ def build(folder: Path) -> Mill:
     Person_1 names a picture of Person_0 too, GROUP; Person_2 has a picture whose bytes are another one of Person_0's,
     COPY of COPIED; Person_3 a smaller copy of Person_0's third, SMALLER.
     """
-    urls = {f"Person_{n}": [f"http://h{n}.example/{m}.jpg" for m in range(FACES_EACH)] for n in range(NUM_PEOPLE)}
+    urls = {f"Person_{n}": [f"http://h{n}.example/{n}-{m}.jpg" for m in range(FACES_EACH)] for n in range(NUM_PEOPLE)}
     web = {url: drawn(number) for number, url in enumerate(url for one in urls.values() for url in one)}
     web |= {COPY: web[COPIED], SMALLER: drawn(2, px=120)}
     lines = {person: [(url, LEFT) for url in theirs] for person, theirs in urls.items()}

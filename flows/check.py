@@ -1,0 +1,73 @@
+"""Check: hold everything in a lake against its own records, and mend what does not agree."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.events import emit_event
+
+from flows import artifacts
+from flows.progress import track
+from storage.lake import Lake
+from tasks.custody.findings import Finding, advice, remedy
+from tasks.custody.inspect import inspect, jobs
+from tasks.custody.repair import repair as repair_lake
+
+
+@flow(name="check", flow_run_name="check {lake}", persist_result=False)
+def check(lake: str, quick: bool = False, repair: bool = False) -> dict[str, Any]:
+    """Look at every row, byte and manifest of a lake. Nothing else may write to it meanwhile.
+
+    Args:
+        quick: take the bytes on trust, and look at tables and lengths alone.
+        repair: put aside what is broken, and make due what was lost by it.
+
+    Returns:
+        How many parts were looked at, what was found, and with `repair` what was done.
+    """
+    store = Lake(lake)
+    work = jobs(store, quick=quick)
+    with track("check", len(work)) as progress:
+        findings = inspect(work, progress.reach)
+    artifacts.table("check-findings", _rows(findings), f"What is wrong with {lake}")
+    get_run_logger().info("check %s: %d findings in %d parts", lake, len(findings), len(work))
+    if findings:
+        _announce(store, findings)
+    done = repair_lake(store, findings, datetime.now(UTC)) if repair and findings else None
+    return {
+        "parts": len(work),
+        "findings": [_told(one) for one in findings],
+        "repaired": asdict(done) if done else None,
+    }
+
+
+def _told(finding: Finding) -> dict[str, Any]:
+    return {
+        "kind": finding.kind.value,
+        "path": finding.path,
+        "detail": finding.detail,
+        "remedy": remedy(finding).value,
+        "then": advice(finding),
+    }
+
+
+def _rows(findings: list[Finding]) -> list[dict[str, Any]]:
+    """A row a kind, with an example."""
+    kinds: dict[str, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        kinds[finding.kind.value].append(finding)
+    rows = [
+        {"kind": kind, "number": len(some), "for instance": f"{some[0].path}: {some[0].detail}"}
+        for kind, some in kinds.items()
+    ]
+    return rows or [{"kind": "nothing", "number": 0, "for instance": ""}]
+
+
+def _announce(lake: Lake, findings: list[Finding]) -> None:
+    """Tell Prefect, where an automation may call for somebody."""
+    resource = {"prefect.resource.id": "facemill.lake", "prefect.resource.name": lake.url}
+    emit_event("lake.broken", resource, payload={"lake": lake.url, "findings": len(findings)})
