@@ -26,6 +26,8 @@ from tasks.links import lines_digest
 Job = Callable[[], list[Finding]]
 # A thread reads one picture at a time, of 32 MB at most; hashing leaves the GIL alone.
 _THREADS = 4
+# Stands among the versions of a model, and is none.
+_ALIASES = "aliases"
 
 
 def jobs(lake: Lake, *, quick: bool = False) -> list[Job]:
@@ -45,7 +47,8 @@ def jobs(lake: Lake, *, quick: bool = False) -> list[Job]:
             work.append(partial(check_dataset, lake, name, version, forgotten, quick=quick))
     for name in lake.names("models"):
         for version in lake.names(lake.model(name)):
-            work.append(partial(check_model, lake, name, version, quick=quick))
+            if version != _ALIASES:
+                work.append(partial(check_model, lake, name, version, quick=quick))
     return work
 
 

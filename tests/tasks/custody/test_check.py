@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from storage.aliases import AliasEvent, record_alias
 from storage.datasets import all_versions
 from storage.lake import Lake
 from storage.models import write_model
@@ -215,6 +216,12 @@ def test_a_model_whose_files_are_not_what_its_manifest_says_is_put_aside(ready: 
     repair(ready.lake, found, datetime.now(UTC))
     assert check(ready.lake) == []
     assert ready.lake.names("models/embedder") == []
+
+
+def test_the_aliases_of_a_model_are_no_version(ready: Mill) -> None:
+    write_model(ready.lake, "embedder", "v1", {"weights": b"1"}, {"trained_at": "2026"})
+    record_alias(ready.lake, "embedder", AliasEvent("candidate", "train", "v1", None, "test"))
+    assert check(ready.lake) == []
 
 
 def test_a_takedown_that_was_not_purged_is_found_and_purged(ready: Mill) -> None:
