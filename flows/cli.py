@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from flows.commands import custody, datasets, faces, lake, models, run, service, world
+from flows.commands import custody, datasets, experiment, faces, lake, models, run, service, world
 
 # The flows import Prefect, which takes two seconds: only the commands that run one import them.
 
@@ -30,6 +30,7 @@ for command in (
     run.crop,
     run.publish,
     run.train,
+    experiment.experiment,
     faces.embed,
     faces.compare,
     lake.status,

@@ -51,7 +51,7 @@ def train(
     """
     store = Lake(lake)
     chosen = open_dataset(store, dataset)
-    recipe = PRESETS[default_preset(device) if preset == "auto" else preset]
+    recipe = recipe_of(preset, device)
     config = replace(recipe, name=model, margin=margin, seed=seed, device=device, steps=steps or recipe.steps)
     known = {str(one) for one in model_versions(store, model)}
     with track("train", config.steps) as progress:
@@ -69,6 +69,11 @@ def train(
         "auc": metrics["trained"]["auc"],
         "untrained_auc": metrics["untrained"]["auc"],
     }
+
+
+def recipe_of(preset: Preset, device: Device) -> TrainConfig:
+    """The configuration of a preset."""
+    return PRESETS[default_preset(device) if preset == "auto" else preset]
 
 
 # Here and not among the other tasks, since `tasks` knows nothing of `model`.

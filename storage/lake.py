@@ -11,6 +11,7 @@
     models/<name>/<version>/                    weights, metrics, lineage, manifest.json (last)
     models/<name>/aliases/<when>-<writer>.json  which version is champion or candidate, an event a file
     evaluations/<name>/<version>/<test>.json    figures of a model version on a test, + .parquet of scores
+    experiments/<id>.json                       models of several trainings held against each other
     takedowns/<stamp>.parquet                   who and what must not be used any more; only ever added to
     quarantine/<when>/                          what was found broken, where it lay
     work/                                       what may be thrown away: decoded pictures, checkpoints
@@ -110,6 +111,10 @@ class Lake:
     def evaluations(self, name: str, version: str, test: str = "") -> str:
         """The folder of a model version's evaluations, or one of them without ending; a test is `name@version`."""
         return f"evaluations/{checked_name(name)}/{version}/{test}".rstrip("/")
+
+    def experiment(self, number: str) -> str:
+        """What came of comparing several trainings, by a digest of them."""
+        return f"experiments/{number}.json"
 
     def takedowns(self, stamp: str = "") -> str:
         """The folder of the takedowns, or those of one call."""

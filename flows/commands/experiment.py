@@ -1,0 +1,80 @@
+"""`facemill experiment`: methods of cropping by margins, trained and compared."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.commands.options import (
+    DatasetOption,
+    DeviceChoice,
+    DeviceOption,
+    JsonOption,
+    LakeOption,
+    LogOption,
+    PresetChoice,
+    PresetOption,
+    StepsOption,
+    VerboseOption,
+    existing_lake,
+    print_result,
+    reporting,
+    set_up,
+    split_words,
+)
+from storage.errors import UsageError
+
+
+@reporting
+def experiment(
+    lake: LakeOption,
+    dataset: DatasetOption = "faces",
+    methods: Annotated[str, typer.Option("--methods", metavar="WORD,...", help="Ways of cropping.")] = "bbox,mtcnn",
+    margins: Annotated[str, typer.Option("--margins", metavar="X,...", help="Margins of the triplet loss.")] = "1,2",
+    seeds: Annotated[str, typer.Option("--seeds", metavar="N,...", help="A training each.")] = "0",
+    model: Annotated[str, typer.Option("--model", metavar="NAME", help="What the models are called.")] = "experiment",
+    preset: PresetOption = PresetChoice.AUTO,
+    steps: StepsOption = None,
+    device: DeviceOption = DeviceChoice.AUTO,
+    as_json: JsonOption = False,
+    log: LogOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Train a model for each method and margin, and compare them on one test. What is trained already is found."""
+    existing_lake(lake)
+    chosen = split_words([methods]), _numbers("--margins", margins, float), _numbers("--seeds", seeds, int)
+    set_up(verbose, log)
+    from flows.experiment import experiment as flow  # noqa: PLC0415
+
+    result = flow(lake, dataset, *chosen, model, preset.value, steps, device.value)
+    print_result(result, as_json, show_experiment)
+
+
+def show_experiment(console: Console, result: dict[str, Any]) -> None:
+    """Method by margin, and the differences."""
+    from flows.experiment_page import LEGEND, difference_rows, figure_rows  # noqa: PLC0415
+
+    common = result["common_test"]
+    size = f"{common['num_faces']:,} faces of {common['num_identities']:,} people" if common else "none, too few shared"
+    _show_rows(console, f"common test: {size}", figure_rows(result))
+    if result["differences"]:
+        _show_rows(console, "differences on the common test", difference_rows(result))
+    console.print(LEGEND)
+    console.print(f"[bold]stored[/] {result['path']}", soft_wrap=True)
+
+
+def _show_rows(console: Console, title: str, rows: list[dict[str, str]]) -> None:
+    table = Table(*rows[0], title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*row.values())
+    console.print(table)
+
+
+def _numbers(option: str, text: str, kind: type[float] | type[int]) -> list[Any]:
+    try:
+        return [kind(word) for word in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"{option} {text} must be numbers with commas between, for instance 1,2") from error

@@ -1,0 +1,83 @@
+"""Experiment: a model for each method and margin, and how they compare. What is trained already is found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from flows import artifacts
+from flows.experiment_page import figure_rows, page
+from flows.progress import track
+from flows.settings import Device
+from flows.train import Preset, recipe_of, train_task
+from model.config import TrainConfig
+from model.experiment import Cell, experiment_id, judge_grid
+from storage.datasets import open_dataset
+from storage.lake import Lake
+from storage.models import ModelVersion
+
+
+@flow(name="experiment", flow_run_name="experiment on {dataset}", persist_result=False)
+def experiment(
+    lake: str,
+    dataset: str = "faces",
+    methods: list[str] | None = None,
+    margins: list[float] | None = None,
+    seeds: list[int] | None = None,
+    model: str = "experiment",
+    preset: Preset = "auto",
+    steps: int | None = None,
+    device: Device = "auto",
+) -> dict[str, Any]:
+    """Train each method by each margin by each seed, and compare them on one test.
+
+    Args:
+        dataset: datasets are called `<dataset>-<method>`; the newest version of each is taken.
+        methods: of cropping; None for the author's, bbox and mtcnn.
+        margins: of the triplet loss; None for the author's, 1 and 2.
+        seeds: a training each; None for 0.
+        model: what the models are called.
+
+    Returns:
+        What stands in the lake as `experiments/<id>.json`, with its path.
+    """
+    store = Lake(lake)
+    recipe = replace(recipe_of(preset, device), name=model, device=device)
+    recipe = replace(recipe, steps=steps or recipe.steps)
+    cells = _grid(store, dataset, methods or ["bbox", "mtcnn"], margins or [1.0, 2.0], seeds or [0], recipe)
+    path = store.experiment(experiment_id(cells))
+    if not store.exists(path):
+        models = [_trained(store, cell, f"{place} of {len(cells)}") for place, cell in enumerate(cells, 1)]
+        store.write_json(path, judge_task(store, cells, models, device))
+    result = store.read_json(path)
+    artifacts.table("experiment", figure_rows(result), f"Method by margin: {path}")
+    artifacts.markdown("experiment-page", page(result))
+    get_run_logger().info("%d trainings are compared in %s", len(cells), path)
+    return {**result, "path": f"{store.url}/{path}"}
+
+
+@task(name="judge", task_run_name="judge {cells}", tags=["gpu"], cache_policy=NO_CACHE, persist_result=False)
+def judge_task(lake: Lake, cells: list[Cell], models: list[ModelVersion], device: Device) -> dict[str, Any]:
+    """Judge all models of the grid on the same test."""
+    return judge_grid(cells, models, device=device, work_folder=lake.work_folder)
+
+
+def _grid(
+    lake: Lake, dataset: str, methods: list[str], margins: list[float], seeds: list[int], recipe: TrainConfig
+) -> list[Cell]:
+    """Every combination, once, before anything is trained: a dataset that is missing is told at once."""
+    versions = {method: open_dataset(lake, f"{dataset}-{method}") for method in methods}
+    margins, seeds = list(dict.fromkeys(margins)), list(dict.fromkeys(seeds))
+    return [
+        Cell(method, version, replace(recipe, margin=margin, seed=seed))
+        for (method, version), margin, seed in product(versions.items(), margins, seeds)
+    ]
+
+
+def _trained(lake: Lake, cell: Cell, place: str) -> ModelVersion:
+    with track(f"train {place}", cell.config.steps) as progress:
+        return train_task(lake, cell.dataset, cell.config, progress)

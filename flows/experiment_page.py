@@ -1,0 +1,95 @@
+"""An experiment as tables: method by margin, and the differences on the common test."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+Report = dict[str, Any]
+Estimate = tuple[float, tuple[float, float]]
+
+# What a table tells of a report: (group of figures or None, figure, key in it or None).
+_OF_MARGIN = "its margin"
+_FIGURES = {
+    "triplet loss, unit": ("triplet", "unit", _OF_MARGIN),
+    "triplet loss, raw": ("triplet", "raw", _OF_MARGIN),
+    "AUC": (None, "auc", None),
+    "accuracy": (None, "accuracy", None),
+    "TAR at FAR 0.01": (None, "tar_at_far", "0.01"),
+    "TAR at FAR 0.001": (None, "tar_at_far", "0.001"),
+}
+LEGEND = (
+    "The common test is the same for all: the link lines in the test split of every dataset, each cropped by the "
+    "model's own method. The own test of a method is the whole test split of its dataset. Triplet losses are those at "
+    "the margin of the training, of embeddings of length one and as they come. In brackets the 95% interval by "
+    "bootstrap over people; over several seeds the means of figures and bounds, and the lowest and highest figure."
+)
+
+
+def figure_rows(result: dict[str, Any]) -> list[dict[str, str]]:
+    """A row for each test, method and margin."""
+    rows = []
+    for test in ("common", "own"):
+        of_cell: dict[tuple[str, float], list[Report]] = defaultdict(list)
+        for cell in result["cells"]:
+            if cell[test] is not None:
+                of_cell[cell["method"], cell["margin"]].append(cell[test])
+        for (method, margin), reports in of_cell.items():
+            cells = {name: _words([_figure(one, place, margin) for one in reports]) for name, place in _FIGURES.items()}
+            rows.append({"test": test, "method": method, "margin": f"{margin:g}", **cells})
+    return rows
+
+
+def difference_rows(result: dict[str, Any]) -> list[dict[str, str]]:
+    """A row for each two cells that differ in one thing: what the AUC of the second has over the first's."""
+    of_pair: dict[tuple[str, str], list[Estimate | None]] = defaultdict(list)
+    for one in result["differences"]:
+        names = (f"{cell['method']}, margin {cell['margin']:g}" for cell in (one["from"], one["to"]))
+        of_pair[next(names), next(names)].append((one["auc"]["difference"], one["auc"]["interval"]))
+    return [
+        {"instead of": first, "take": second, "AUC": _words(estimates, "+.3f")}
+        for (first, second), estimates in of_pair.items()
+    ]
+
+
+def page(result: dict[str, Any]) -> str:
+    """All of it as Markdown."""
+    common = result["common_test"]
+    size = (
+        f"The common test has {common['num_faces']:,} faces of {common['num_identities']:,} people."
+        if common
+        else "The datasets share too few test lines for a common test."
+    )
+    datasets = ", ".join(sorted({cell["dataset"] for cell in result["cells"]}))
+    parts = [f"## Method by margin\n\nOn {datasets}. {size}", _table(figure_rows(result)), LEGEND]
+    if result["differences"]:
+        parts += ["## Differences on the common test", _table(difference_rows(result))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _figure(report: Report, place: tuple[str | None, str, str | None], margin: float) -> Estimate | None:
+    group, name, key = place
+    figures = report[group] if group else report
+    value, interval = figures[name], figures[f"{name}_interval"]
+    if key is not None:
+        key = f"{margin:g}" if key == _OF_MARGIN else key
+        value, interval = value.get(key), interval.get(key)
+    return None if value is None else (value, tuple(interval))
+
+
+def _words(estimates: list[Estimate | None], digits: str = ".3f") -> str:
+    """The mean over seeds with its interval, and how far the seeds lie apart; a dash where a figure is not told."""
+    told = [estimate for estimate in estimates if estimate is not None]
+    if not told:
+        return "-"
+    values = [value for value, _ in told]
+    low, high = np.mean([interval for _, interval in told], axis=0)
+    words = f"{np.mean(values):{digits}} ({low:{digits}} to {high:{digits}})"
+    return words + (f", seeds {min(values):{digits}} to {max(values):{digits}}" if len(values) > 1 else "")
+
+
+def _table(rows: list[dict[str, str]]) -> str:
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
