@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from storage.datasets import DatasetVersion
 from storage.errors import UsageError
 from storage.tables import with_plain_words
+from tasks.custody.redact import samples_left
 from tasks.exports import EXPORTS
 
 
@@ -26,6 +27,8 @@ def export(
 ) -> dict[str, Any]:
     """Write a version, or one split of it, into the new or empty folder `target`, with its manifest beside it.
 
+    What a takedown covers stays behind.
+
     Returns:
         What was written: dataset, form, path, samples, identities.
 
@@ -36,7 +39,7 @@ def export(
         raise UsageError(f"--to {to!r} is no form to export to; there are: {', '.join(EXPORTS)}")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target} holds something already; name a folder that is new or empty")
-    rows = with_plain_words(dataset.index())
+    rows = with_plain_words(samples_left(dataset))
     if split is not None:
         known = ", ".join(pc.unique(rows["split"]).to_pylist())
         rows = rows.filter(pc.equal(rows["split"], split))

@@ -22,7 +22,7 @@ from storage.datasets import DatasetVersion
 from storage.records import bytes_digest, url_key
 from storage.shards import create_shard
 from storage.tables import read_table, write_table
-from tasks.custody.takedowns import Forgotten, about
+from tasks.custody.takedowns import Forgotten, about, read_forgotten
 from tasks.manifest import sample_counts
 
 _PAGE = ".html"
@@ -34,6 +34,12 @@ def covered_samples(index: pa.Table, forgotten: Forgotten) -> pa.ChunkedArray:
     known = forgotten.rows(index.append_column("key", keys), "image_digest")
     crops = pc.is_in(index["crop_digest"], value_set=pa.array(sorted(forgotten.digests), pa.binary(32)))
     return pc.or_(pc.or_(known, crops), about(index, forgotten.people))
+
+
+def samples_left(version: DatasetVersion) -> pa.Table:
+    """The samples of a version (`records.SAMPLES`) that no takedown covers, whether or not it has been purged of it."""
+    index, forgotten = version.index(), read_forgotten(version.lake, version.manifest["source"])
+    return index.filter(pc.invert(covered_samples(index, forgotten))) if forgotten else index
 
 
 def redact(version: DatasetVersion, forgotten: Forgotten) -> int:

@@ -152,10 +152,8 @@ def sheet(title: str, words: str, figures: Sequence[tuple[list[bytes], str]]) ->
 
 
 def _short(num: int) -> str:
-    """A count that fits over a bar: 950, 1.2k, 34k."""
-    if num < 1000:
-        return str(num)
-    return f"{num / 1000:.1f}k" if num < 10_000 else f"{num // 1000:,}k"
+    """A count that fits over a bar: 950, 2k, 34k."""
+    return str(num) if num < 1000 else f"{num / 1000:.0f}k"
 
 
 def _image(data: bytes) -> str:

@@ -14,10 +14,12 @@ from PIL import Image
 
 from storage.datasets import DatasetVersion
 from storage.errors import UsageError
-from storage.records import bytes_digest
+from storage.records import Takedown, TakedownKind, bytes_digest, url_key
 from tasks import export as exporting
+from tasks.custody.takedowns import record
 from tasks.export import export
 from tasks.exports import EXPORTS, hf_parquet
+from tests.tasks.builders import NOW
 from tests.tasks.test_publish import NUM_PEOPLE, ROWS, make
 
 every_form = pytest.mark.parametrize("form", EXPORTS)
@@ -88,6 +90,18 @@ def test_an_export_that_fails_leaves_nothing_and_what_a_killed_one_left_goes(dat
 
     export(dataset, form, tmp_path / "out")
     assert len(pictures(tmp_path / "out")) == len(ROWS)
+
+
+@every_form
+def test_what_must_be_forgotten_is_not_handed_on_though_it_has_not_been_purged(form, tmp_path):
+    made = make(tmp_path / "lake")
+    dataset, url = made.publish().dataset, ROWS[0][2]
+    record(made.lake, [Takedown(TakedownKind.URL, url_key(url), None, NOW, "")])
+    told = export(dataset, form, tmp_path / "out")
+
+    assert told["samples"] == len(ROWS) - 1
+    gone = {row["crop_digest"] for row in dataset.index().to_pylist() if row["url"] == url}
+    assert set(pictures(tmp_path / "out")) == set(dataset.index()["crop_digest"].to_pylist()) - gone
 
 
 def test_an_unknown_form_names_those_that_there_are(dataset, tmp_path):

@@ -73,5 +73,10 @@ def test_a_histogram_counts_every_value_once_also_at_its_ends() -> None:
     assert "<rect" not in histogram([], "nothing")
 
 
+def test_a_histogram_of_another_range_holds_what_lies_beyond_in_its_outer_bins() -> None:
+    drawing = histogram([-100.0, -90.0, 0.0, 90.0, 500.0], "degrees", low=-90.0, high=90.0, num_bins=4)
+    assert re.findall(r"<title>([-0-9. to]+: \d+)</title>", drawing) == ["-90 to -45: 2", "0 to 45: 1", "45 to 90: 2"]
+
+
 def test_cells_are_text_not_markup() -> None:
     assert "&lt;script&gt;" in table(("a",), [("<script>",)])
