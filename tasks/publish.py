@@ -30,8 +30,8 @@ from tasks.split import SplitRules, split_identities
 from tasks.straddle import straddling_lines
 
 _SAMPLES_PER_SHARD = 10_000
-# What `Request.settings` may hold, and so what of a manifest went into its version's id.
-_SETTINGS = ("source", "method", "select", "split", "exclude")
+# What `Request.settings` may hold: so much of a manifest went into its version's id.
+_SETTINGS = ("source", "method", "select", "split", "exclude", "cleaning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +111,17 @@ def decide(lake: Lake, request: Request) -> Content:
 
 def version_id(request: Request, samples: pa.Table) -> str:
     """The id of the version these samples make: a digest of what is in it and of the rules that chose it."""
-    return content_id(request.settings(), samples)
+    return _content_id(request.settings(), samples)
 
 
-def content_id(settings: dict[str, Any], samples: pa.Table) -> str:
-    """The id that samples make under `settings`, which may be those of a manifest, with all else that it holds."""
-    rules = {name: settings[name] for name in _SETTINGS if name in settings}
+def id_by_manifest(manifest: dict[str, Any], samples: pa.Table) -> str:
+    """The id that a version's samples make under the settings of its manifest."""
+    return _content_id({name: manifest[name] for name in _SETTINGS if name in manifest}, samples)
+
+
+def _content_id(settings: dict[str, Any], samples: pa.Table) -> str:
     content = samples.select(["sample", "identity", "split", "crop_digest"]).to_pylist()
-    return stamp("dataset", rules, [list(row.values()) for row in content])
+    return stamp("dataset", settings, [list(row.values()) for row in content])
 
 
 def publish(

@@ -43,6 +43,8 @@ _ADVICE = {
     "unique": "publish makes it again",
     "detections": "crop makes it again",
     "faces": "crop makes it again",
+    "cleaned": "clean makes it again",
+    "evaluations": "models evaluate makes it again",
     "datasets": "publish again",
     "models": "train again",
 }

@@ -5,7 +5,7 @@ Work is cut into jobs, one a shard of images or a version, each of which answers
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -26,6 +26,8 @@ from tasks.links import lines_digest
 Job = Callable[[], list[Finding]]
 # A thread reads one picture at a time, of 32 MB at most; hashing leaves the GIL alone.
 _THREADS = 4
+_TABLE = ".parquet"
+_COMPUTED = ("unique", "cleaned", "evaluations")
 # Stands among the versions of a model, and is none.
 _ALIASES = "aliases"
 
@@ -37,7 +39,7 @@ def jobs(lake: Lake, *, quick: bool = False) -> list[Job]:
         quick: take the bytes on trust, and look at tables and lengths alone.
     """
     found, forgotten = _check_takedowns(lake)
-    work: list[Job] = [lambda: found, lambda: _leftovers(lake)]
+    work: list[Job] = [lambda: found, partial(_leftovers, lake), partial(_check_computed, lake)]
     for source in lake.names("links"):
         work += [partial(check, lake, source, quick=quick) for check in (_check_links, _check_plan)]
     for source in _sources(lake):
@@ -95,8 +97,7 @@ def _source_jobs(lake: Lake, source: str, covered: Covered, *, quick: bool) -> l
         lines = None  # not planned yet, or a finding of its own
     facts = SourceFacts(lake, source, covered(source), lines, quick)
     work: list[Job] = [partial(check_shard, facts, stem) for stem in stems if stem not in replaced]
-    work += [partial(_check_folders, lake, source, stems), partial(_superseded, lake, source, replaced)]
-    return [*work, partial(_check_verdicts, lake, source)]
+    return [*work, partial(_check_folders, lake, source, stems), partial(_superseded, lake, source, replaced)]
 
 
 def _check_folders(lake: Lake, source: str, stems: list[str]) -> list[Finding]:
@@ -117,14 +118,26 @@ def _check_folders(lake: Lake, source: str, stems: list[str]) -> list[Finding]:
     return found
 
 
-def _check_verdicts(lake: Lake, source: str) -> list[Finding]:
+def _check_computed(lake: Lake) -> list[Finding]:
+    """Tables that are computed from others, and put aside with what belongs to them, can be read."""
     found = []
-    for name in lake.names(lake.unique(source)):
+    for path in [path for folder in _COMPUTED for path in _tables(lake, folder)]:
         try:
-            read_table(lake, f"{lake.unique(source)}/{name}")
+            read_table(lake, path)
         except LakeError as error:
-            found.append(Finding(Kind.UNREADABLE, f"{lake.unique(source)}/{name}", str(error)))
+            folder, name = path.rsplit("/", 1)
+            whole = {"cleaned": folder, "evaluations": f"{folder}/{name.removesuffix(_TABLE)}"}
+            found.append(Finding(Kind.UNREADABLE, whole.get(path.split("/", 1)[0], path), str(error)))
     return found
+
+
+def _tables(lake: Lake, folder: str) -> Iterator[str]:
+    """The tables below a folder that holds nothing else but folders and JSON."""
+    for name in lake.names(folder):
+        if name.endswith(_TABLE):
+            yield f"{folder}/{name}"
+        elif not name.endswith(".json"):
+            yield from _tables(lake, f"{folder}/{name}")
 
 
 def _superseded(lake: Lake, source: str, stems: list[str]) -> list[Finding]:

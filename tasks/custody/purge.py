@@ -117,6 +117,9 @@ def _purge_source(
         purged.shards += 1
         purged.pictures += pc.sum(pc.and_(covered, pc.is_valid(index["shard"]))).as_py() or 0
         _remove_all(lake, pieces(lake, source, stem), purged)
+    if stems:
+        # What a model said of the faces, by name and line; its embeddings are in the work folder.
+        _remove_all(lake, [f"cleaned/{method}/{source}" for method in lake.names("cleaned")], purged)
     for name in lake.names(lake.unique(source)):
         path = f"{lake.unique(source)}/{name}"
         if pc.any(Forgotten(forgotten.keys).rows(read_table(lake, path, ["key"]))).as_py():

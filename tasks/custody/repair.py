@@ -102,7 +102,8 @@ def _files(lake: Lake, path: str) -> list[str]:
         case ["images", source, stem] if not lake.exists(path):
             return pieces(lake, source, stem)
         case _:
-            return [one for one in (path, f"{path}.parquet", f"{path}.tar") if lake.exists(one)]
+            endings = ("", ".parquet", ".tar", ".json")
+            return [f"{path}{ending}" for ending in endings if lake.exists(f"{path}{ending}")]
 
 
 def _put_aside(lake: Lake, paths: list[str], done: Repaired) -> None:

@@ -20,7 +20,7 @@ from tasks.custody.takedowns import Forgotten
 from tasks.custody.tars import Member, judge_tar, read_tar
 from tasks.funnel import Funnel, count_fates
 from tasks.manifest import sample_counts
-from tasks.publish import content_id
+from tasks.publish import id_by_manifest
 from tasks.select import Stage
 
 
@@ -73,8 +73,8 @@ def judge_manifest(manifest: dict[str, Any], index: pa.Table, fates: pa.Table, f
     num_redacted = sum(entry["num_samples"] for entry in manifest.get("redactions", []))
     if "funnel" in manifest:
         yield from _judge_funnel(manifest, fates, len(index) + num_redacted)
-    if "select" in manifest and not num_redacted and content_id(manifest, index) != manifest.get("version"):
-        yield f"the id of its samples and settings is {content_id(manifest, index)}"
+    if "select" in manifest and not num_redacted and id_by_manifest(manifest, index) != manifest.get("version"):
+        yield f"the id of its samples and settings is {id_by_manifest(manifest, index)}"
 
 
 def _judge_funnel(manifest: dict[str, Any], fates: pa.Table, num_samples: int) -> Iterator[str]:

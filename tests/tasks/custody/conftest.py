@@ -33,6 +33,7 @@ from tasks.plan import plan
 from tasks.publish import Published, Request, publish_source
 from tasks.select import SelectRules
 from tasks.sources import source_named
+from tasks.split import SplitRules
 from tasks.web.answers import Answer
 
 SOURCE = "vggface1"
@@ -95,7 +96,9 @@ class Mill:
                 detect_shard(self.lake, SOURCE, stem, DetectorSettings())
             if not is_cropped(self.lake, SOURCE, stem, lines, method="bbox", settings=CropSettings()):
                 crop_shard(self.lake, SOURCE, stem, lines, ["bbox"], settings=CropSettings())
-        return publish_source(self.lake, Request("faces", SOURCE, "bbox", SelectRules(min_face_px=20)))
+        # One split: pictures that several people share would else be left out of one of two.
+        one_split = SplitRules(test_share=0, val_share=0, least_identities=0)
+        return publish_source(self.lake, Request("faces", SOURCE, "bbox", SelectRules(min_face_px=20), one_split))
 
     def fetch(self) -> None:
         """Ask for what is new, and for what is due."""

@@ -218,6 +218,16 @@ def test_a_model_whose_files_are_not_what_its_manifest_says_is_put_aside(ready: 
     assert ready.lake.names("models/embedder") == []
 
 
+def test_computed_tables_are_put_aside_with_what_belongs_to_them(ready: Mill) -> None:
+    for path in ("evaluations/m/v/faces@v.parquet", "cleaned/bbox/vggface1/m/v/faces.parquet"):
+        ready.lake.write(path, b"?")
+        ready.lake.write(path.replace("parquet", "json"), b"{}")
+    found = check(ready.lake)
+    assert {one.path for one in found} == {"evaluations/m/v/faces@v", "cleaned/bbox/vggface1/m/v"}
+    done = repair(ready.lake, found, datetime.now(UTC))
+    assert check(ready.lake) == [] and len(done.moved) == 3
+
+
 def test_the_aliases_of_a_model_are_no_version(ready: Mill) -> None:
     write_model(ready.lake, "embedder", "v1", {"weights": b"1"}, {"trained_at": "2026"})
     record_alias(ready.lake, "embedder", AliasEvent("candidate", "train", "v1", None, "test"))
