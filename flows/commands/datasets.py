@@ -111,8 +111,10 @@ def show_dataset(console: Console, result: dict[str, Any]) -> None:
         f"{name} {part['samples']:,} of {part['identities']:,}" for name, part in result["splits"].items()
     )
     console.print(f"{result['num_samples']:,} faces of {result['num_identities']:,} people: {splits}")
-    shown = ("published_at", "source", "method", "select", "split", "code", "made_from", "terms")
-    console.print_json(data={name: result[name] for name in shown if name in result})
+    if gone := sum(entry["num_samples"] for entry in result.get("redactions", [])):
+        console.print(f"{gone:,} faces were taken down since it was published")
+    told = {"dataset", "name", "version", "num_samples", "num_identities", "splits", "funnel", "redactions"}
+    console.print_json(data={name: value for name, value in result.items() if name not in told})
 
 
 def funnel_table(title: str, funnel: dict[str, Any]) -> Table:

@@ -21,7 +21,7 @@ from tasks.custody.redact import samples_left
 from tasks.funnel import Funnel
 from tasks.manifest import origins
 from tasks.pages import page
-from tasks.pages.offenders import Offender, loosest_fits, worst_hosts, worst_people
+from tasks.pages.offenders import Offender, loosest_fits, main_hosts, worst_hosts, worst_people
 from tasks.pages.pictures import Pictures, evenly
 from tasks.select import Stage
 
@@ -69,6 +69,7 @@ def write_report(dataset: DatasetVersion, path: Path | None = None) -> Path:
 def _sections(story: Story) -> Iterator[tuple[str, str]]:
     yield "From link lines to samples", _road(story)
     yield "People and splits", _people(story)
+    yield "Hosts", _hosts(story)
     yield "How good the faces are", _faces(story.index)
     yield "How the methods agree", _methods(story)
     yield "Worst offenders", _offenders(story)
@@ -109,7 +110,7 @@ def _road(story: Story) -> str:
     words = f"{steps[0].num_in:,} link lines are {steps[-1].num_out:,} samples and {stopped:,} lines that stopped."
     if gone := steps[-1].num_out - int(story.manifest["num_samples"]):
         words += f" {gone:,} samples have been taken down since."
-    return page.words(words) + page.funnel(steps)
+    return page.words(words) + page.funnel(steps, set(_reasons(_turned_away_lines(story))))
 
 
 def _people(story: Story) -> str:
@@ -129,6 +130,17 @@ def _people(story: Story) -> str:
             page.histogram(counts.tolist(), "Faces a person", high=float(top)),
         ]
     )
+
+
+def _hosts(story: Story) -> str:
+    hosts, num_samples = main_hosts(story.index, _ROWS), len(story.index)
+    rows = [
+        (one.name or "none", f"{one.num_samples:,}", f"{one.num_samples / num_samples:.1%}", f"{one.num_people:,}", "")
+        for one in hosts
+    ]
+    share = sum(one.num_samples for one in hosts) / num_samples
+    words = f"The {len(hosts)} hosts that most faces came from give {share:.0%} of them."
+    return page.words(words) + page.table(("host", "faces", "share", "people", ""), rows)
 
 
 def _faces(index: pa.Table) -> str:
@@ -198,10 +210,14 @@ def _unfetched(story: Story) -> str:
 
 def _turned_away(story: Story) -> str:
     """A contact sheet a reason: the crop where one was made, else the whole picture."""
-    stopped = story.fates.filter(
-        pc.invert(pc.is_in(story.fates["stage"], value_set=pa.array([Stage.FETCH.value, Stage.SAMPLE.value])))
-    )
+    stopped = _turned_away_lines(story)
     return "".join(_sheet(story, stopped, reason, num) for reason, num in _reasons(stopped).items())
+
+
+def _turned_away_lines(story: Story) -> pa.Table:
+    """The fates of lines whose picture came, and that are no samples."""
+    others = pa.array([Stage.FETCH.value, Stage.SAMPLE.value])
+    return story.fates.filter(pc.invert(pc.is_in(story.fates["stage"], value_set=others)))
 
 
 def _sheet(story: Story, stopped: pa.Table, reason: str, num: int) -> str:

@@ -1,4 +1,4 @@
-"""Who loses most on the way to a dataset version: hosts, people, and faces that their listed boxes hardly frame."""
+"""Who gives most to a dataset version, and who loses most on the way: hosts, people, and boxes that fit badly."""
 
 from __future__ import annotations
 
@@ -26,12 +26,32 @@ class Offender(NamedTuple):
     lost: dict[str, int]
 
 
+class Giver(NamedTuple):
+    """The samples that came from one host, and how many people they show."""
+
+    name: str
+    num_samples: int
+    num_people: int
+
+
 class LooseFit(NamedTuple):
     """A person's samples, and how well the listed boxes overlap the faces in them on average (IoU)."""
 
     name: str
     num_samples: int
     agreement: float
+
+
+def main_hosts(index: pa.Table, num: int) -> list[Giver]:
+    """The hosts that most samples came from.
+
+    Args:
+        index: `records.SAMPLES` with plain words.
+    """
+    index = index.select(["identity", "url"]).append_column("host", host_of(index["url"]))
+    groups = index.group_by("host").aggregate([("url", "count"), ("identity", "count_distinct")])
+    rows = groups.sort_by([("url_count", "descending"), ("host", "ascending")]).slice(0, num).to_pylist()
+    return [Giver(row["host"], row["url_count"], row["identity_count_distinct"]) for row in rows]
 
 
 def worst_hosts(fates: pa.Table, num: int) -> list[Offender]:

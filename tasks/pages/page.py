@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from html import escape
 from io import BytesIO
 from typing import NamedTuple
@@ -73,13 +73,21 @@ def side_by_side(parts: Iterable[str]) -> str:
     return f"<div class=pair>{''.join(f'<div>{part}</div>' for part in parts if part)}</div>"
 
 
-def funnel(steps: Sequence[Step]) -> str:
-    """A bar a stage, all on one scale: what came out, what was lost here, and in words why."""
+def funnel(steps: Sequence[Step], sheets: Collection[str] = ()) -> str:
+    """A bar a stage, all on one scale: what came out, what was lost here, and in words why.
+
+    Args:
+        sheets: reasons that have a contact sheet on the page, to be linked to it.
+    """
+
+    def told(reason: str) -> str:
+        return f"<a href='#{anchor(reason)}'>{escape(reason)}</a>" if reason in sheets else escape(reason)
+
     whole = max([step.num_in for step in steps], default=0) or 1
     rows = []
     for step in steps:
         out, lost = step.num_out / whole, (step.num_in - step.num_out) / whole
-        why = "".join(f"<span>{escape(reason)} {num:,}</span>" for reason, num in step.lost.items())
+        why = "".join(f"<span>{told(reason)} {num:,}</span>" for reason, num in step.lost.items())
         rows.append(
             f"<span>{escape(step.name)}</span><span class=track><i style='width:{out:.3%}'></i>"
             f"<u style='width:{lost:.3%}'></u></span><b>{step.num_out:,}</b>"
@@ -139,16 +147,17 @@ def histogram(values: Sequence[float], title: str, *, low: float = 0.0, high: fl
 
 
 def sheet(title: str, words: str, figures: Sequence[tuple[list[bytes], str]]) -> str:
-    """A contact sheet: pictures, one or two a figure, with a caption each; a blank where one cannot be shown."""
+    """A contact sheet: pictures, one or two a figure, with a caption each; a blank where one cannot be shown.
+
+    A link finds it by what stands before the colon of its title.
+    """
     pairs = " pairs" if any(len(pictures) > 1 for pictures, _ in figures) else ""
     shown = "".join(
         f"<figure>{''.join(_image(one) for one in pictures)}<figcaption>{escape(caption)}</figcaption></figure>"
         for pictures, caption in figures
     )
-    return (
-        f"<h3>{escape(title)}</h3>{f'<p>{escape(words)}</p>' if words else ''}"
-        f"<div class=card><div class='sheet{pairs}'>{shown}</div></div>"
-    )
+    name, told = anchor(title.partition(":")[0]), f"<p>{escape(words)}</p>" if words else ""
+    return f"<h3 id='{name}'>{escape(title)}</h3>{told}<div class=card><div class='sheet{pairs}'>{shown}</div></div>"
 
 
 def _short(num: int) -> str:

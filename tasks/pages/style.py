@@ -35,6 +35,7 @@ tr:last-child td { border-bottom: 0; }
 .funnel .track i { background: var(--bar); } .funnel .track u { background: var(--gone); }
 .funnel b { text-align: right; font-variant-numeric: tabular-nums; }
 .funnel small { grid-column: 2 / -1; color: var(--soft); font-size: 13px; margin-bottom: 12px; }
+.funnel small a { color: inherit; text-decoration: underline; text-underline-offset: 2px; }
 .funnel small span { white-space: nowrap; margin-right: 14px; display: inline-block; }
 .stack { display: flex; height: 22px; border-radius: 6px; overflow: hidden; gap: 2px; margin: 4px 0 10px; }
 .stack i { display: block; } .key { display: flex; flex-wrap: wrap; gap: 4px 20px; }

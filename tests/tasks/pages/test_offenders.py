@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from tasks.pages.offenders import LooseFit, Offender, loosest_fits, worst_hosts, worst_people
+from tasks.pages.offenders import Giver, LooseFit, Offender, loosest_fits, main_hosts, worst_hosts, worst_people
 
 
 def fates(*rows: tuple[str, str, str, str | None]) -> pa.Table:
@@ -51,6 +51,14 @@ def test_the_loosest_fits_come_first_and_people_without_listed_boxes_not_at_all(
     index = pa.table({"identity": ["Ada", "Ada", "Bo", "Cy"], "agreement": pa.array([0.5, 0.75, 0.5, None])})
 
     assert loosest_fits(index, 9) == [LooseFit("Bo", 1, 0.5), LooseFit("Ada", 2, 0.625)]
+
+
+def test_the_hosts_that_give_most_are_counted_with_the_people_they_show():
+    urls = ["http://a.example/1", "http://A.example/2", "http://b.example/1", "http://a.example/3"]
+    index = pa.table({"identity": ["Ada", "Ada", "Bo", "Cy"], "url": urls})
+
+    assert main_hosts(index, 1) == [Giver("a.example", 3, 2)]
+    assert [one.name for one in main_hosts(index, 9)] == ["a.example", "b.example"]
 
 
 def test_without_lines_nobody_offends():
