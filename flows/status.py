@@ -26,17 +26,7 @@ def lake_status(lake: Lake) -> dict[str, Any]:
         "lake": lake.url,
         "sources": {source: source_status(lake, source) for source in lake.names("links")},
         "datasets": dataset_status(lake),
-        "models": [
-            {
-                "model": one.name,
-                "version": one.version,
-                "trained_at": one.manifest["trained_at"],
-                "dataset": one.manifest["dataset"],
-                "auc": one.manifest["auc"],
-                "aliases": [alias for alias, version in aliases(lake, one.name).items() if version == one.version],
-            }
-            for one in model_versions(lake)
-        ],
+        "models": models_status(lake),
     }
 
 
@@ -51,6 +41,21 @@ def dataset_status(lake: Lake) -> list[dict[str, Any]]:
             "identities": one.manifest["num_identities"],
         }
         for one in all_versions(lake)
+    ]
+
+
+def models_status(lake: Lake) -> list[dict[str, Any]]:
+    """The model versions, oldest first, with the aliases they bear."""
+    return [
+        {
+            "model": one.name,
+            "version": one.version,
+            "trained_at": one.manifest["trained_at"],
+            "dataset": one.manifest["dataset"],
+            "auc": one.manifest["auc"],
+            "aliases": [alias for alias, version in aliases(lake, one.name).items() if version == one.version],
+        }
+        for one in model_versions(lake)
     ]
 
 

@@ -41,9 +41,9 @@ TestOption = Annotated[
 @reporting
 def models_list(lake: LakeOption, as_json: JsonOption = False) -> None:
     """List the model versions, oldest first, with the aliases they bear."""
-    from flows.status import lake_status  # noqa: PLC0415
+    from flows.status import models_status  # noqa: PLC0415
 
-    print_result(lake_status(existing_lake(lake))["models"], as_json, show_models)
+    print_result(models_status(existing_lake(lake)), as_json, show_models)
 
 
 @reporting
@@ -52,8 +52,7 @@ def models_show(
     lake: LakeOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the figures and the lineage of a model version."""
-
+    """Show the figures, the lineage and the aliases of a model version."""
     found = open_model(existing_lake(lake), version)
     facts = {
         "model": str(found),
@@ -95,6 +94,24 @@ def models_evaluate(
     else:
         found = judge_version(model, open_dataset(store, dataset or model.manifest["dataset"]), device=device.value)
     print_result(found.facts, as_json, show_evaluation)
+
+
+@reporting
+def models_report(
+    version: VersionArgument,
+    lake: LakeOption,
+    dataset: TestOption = None,
+    device: DeviceOption = DeviceChoice.AUTO,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a page on a version: figures, ROC, distances, calibration, hardest pairs, training, lineage."""
+    from flows.model_report import write_model_report  # noqa: PLC0415
+
+    store = existing_lake(lake)
+    model = open_model(store, version)
+    test = open_dataset(store, dataset or model.manifest["dataset"])
+    path = write_model_report(model, test, device=device.value)
+    print_result({"model": str(model), "report": str(path)}, as_json, show_report)
 
 
 @reporting
@@ -161,8 +178,14 @@ def show_models(console: Console, result: list[dict[str, Any]]) -> None:
 
 def show_model(console: Console, result: dict[str, Any]) -> None:
     """One model version whole."""
-    console.print(f"[bold]{result['model']}[/]")
-    console.print_json(data={name: result[name] for name in ("metrics", "config", "lineage", "aliases")})
+    untrained, trained = (figure_rows(result["metrics"][state]) for state in ("untrained", "trained"))
+    both = zip(untrained, trained, strict=True)
+    rows = [(figure, before, after, interval) for (figure, before, _), (_, after, interval) in both]
+    console.print(_table(result["model"], ("figure", "untrained", "trained", "95% interval"), rows))
+    for event in result["aliases"]:
+        forced = ", forced" if event["forced"] else ""
+        console.print(f"{event['at']} {event['alias']} by {event['action']}{forced}: {event['by']} {event['why']}")
+    console.print_json(data={name: result[name] for name in ("config", "lineage")})
 
 
 def show_evaluation(console: Console, result: dict[str, Any]) -> None:
@@ -175,6 +198,11 @@ def show_evaluation(console: Console, result: dict[str, Any]) -> None:
     console.print(f"{kinds} of {result['num_identities']:,} people", highlight=False)
     for line in evaluation_notes(result):
         console.print(line, highlight=False)
+
+
+def show_report(console: Console, result: dict[str, Any]) -> None:
+    """Where a page lies."""
+    console.print(f"[bold]report[/]   {result['report']}", soft_wrap=True)
 
 
 def show_difference(console: Console, result: dict[str, Any]) -> None:
