@@ -10,7 +10,9 @@ from math import isclose, log10
 # Told apart in light and in dark, and by people who see no red or no green.
 BLUE, ORANGE, GREEN, GREY = "#4c86d0", "#d08a2e", "#3f9a68", "#8e98a6"
 
-_WIDTH, _HEIGHT = 960, 320
+# Of a chart as wide as the page, and of one of two side by side: so their letters are of one size.
+WIDTH, HALF_WIDTH = 960, 460
+_HEIGHT = 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 68, 12, 14, 44
 
 
@@ -35,8 +37,8 @@ class Axis:
 class Chart:
     """A chart, filled call by call; later calls lie above earlier ones."""
 
-    def __init__(self, title: str, x: Axis, y: Axis) -> None:
-        self._title, self._x, self._y = title, x, y
+    def __init__(self, title: str, x: Axis, y: Axis, width: int = WIDTH) -> None:
+        self._title, self._x, self._y, self._width = title, x, y, width
         self._drawn: list[str] = []
         self._key: list[tuple[str, str]] = []
 
@@ -78,7 +80,7 @@ class Chart:
     def mark(self, x: float, words: str, row: int = 0) -> None:
         """A line from top to bottom with words beside its head; `row` lowers them below those of other marks."""
         across = self._across(x)
-        to_left = across > _WIDTH * 0.7
+        to_left = across > self._width * 0.7
         self._drawn.append(
             f'<line x1="{across:.1f}" x2="{across:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}" stroke="{GREY}" '
             f'stroke-dasharray="3 3"/><text x="{across + (-5 if to_left else 5):.1f}" y="{_TOP + 11 + 14 * row}" '
@@ -89,7 +91,7 @@ class Chart:
         """The chart on a card, with its key where it has named parts."""
         key = "".join(f'<span><i style="background:{colour}"></i>{escape(name)}</span>' for name, colour in self._key)
         drawing = (
-            f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" style="max-width:none">'
+            f'<svg viewBox="0 0 {self._width} {_HEIGHT}" role="img" style="max-width:none">'
             f"<title>{escape(self._title)}</title>{self._axes()}{''.join(self._drawn)}</svg>"
         )
         keys = f"<div class=key>{key}</div>" if key else ""
@@ -97,7 +99,7 @@ class Chart:
 
     def _axes(self) -> str:
         lines = [
-            f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{self._down(at):.1f}" y2="{self._down(at):.1f}" '
+            f'<line x1="{_LEFT}" x2="{self._width - _RIGHT}" y1="{self._down(at):.1f}" y2="{self._down(at):.1f}" '
             f'stroke="{GREY}" opacity="0.25"/>'
             f'<text x="{_LEFT - 8}" y="{self._down(at) + 4:.1f}" text-anchor="end">{_number(at)}</text>'
             for at in self._y.ticks
@@ -108,7 +110,7 @@ class Chart:
             f'<text x="{self._across(at):.1f}" y="{_HEIGHT - _BOTTOM + 17}" text-anchor="middle">{_number(at)}</text>'
             for at in self._x.ticks
         ]
-        centre, middle = (_LEFT + _WIDTH - _RIGHT) / 2, (_TOP + _HEIGHT - _BOTTOM) / 2
+        centre, middle = (_LEFT + self._width - _RIGHT) / 2, (_TOP + _HEIGHT - _BOTTOM) / 2
         names = (
             f'<text x="{centre}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(self._x.name)}</text>'
             f'<text transform="translate(13 {middle}) rotate(-90)" text-anchor="middle">{escape(self._y.name)}</text>'
@@ -116,7 +118,7 @@ class Chart:
         return "".join(lines) + names
 
     def _across(self, x: float) -> float:
-        return _LEFT + self._x.share(x) * (_WIDTH - _LEFT - _RIGHT)
+        return _LEFT + self._x.share(x) * (self._width - _LEFT - _RIGHT)
 
     def _down(self, y: float) -> float:
         return _HEIGHT - _BOTTOM - self._y.share(y) * (_HEIGHT - _TOP - _BOTTOM)

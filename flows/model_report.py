@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.charts import BLUE, GREEN, GREY, ORANGE, Axis, Chart, nice_axis
+from flows.charts import BLUE, GREEN, GREY, HALF_WIDTH, ORANGE, Axis, Chart, nice_axis
 from flows.figures import POINT_COLUMNS, evaluation_notes, figure_rows, point_rows
 from model.judging import judge_version
 from storage.aliases import alias_history
@@ -20,8 +20,16 @@ from storage.datasets import DatasetVersion
 from storage.evaluations import Evaluation, evaluations
 from storage.models import ModelVersion
 from storage.records import Split
-from tasks import page
+from tasks.pages import page
 
+_SECTIONS = (
+    _FIGURES := "Figures",
+    _APART := "How well it tells people apart",
+    _PROBABILITIES := "Can its probabilities be believed?",
+    _ERRORS := "Where it errs",
+    _TRAINING := "How it was trained",
+    _MADE_OF := "What it was made of",
+)
 _PAIRS = 12
 _TENTHS = [place / 5 for place in range(6)]
 
@@ -39,6 +47,8 @@ def write_model_report(model: ModelVersion, dataset: DatasetVersion, *, device: 
         f"{facts['num_genuine']:,} genuine and {facts['num_impostor']:,} impostor pairs."
     )
     parts = [
+        page.contents(_SECTIONS),
+        _headline(facts),
         _figures(facts),
         _roc(facts, model.read_json("metrics.json").get("untrained", {})),
         _distances(facts),
@@ -72,10 +82,21 @@ def hardest_pairs(
     return chosen
 
 
+def _headline(facts: dict[str, Any]) -> str:
+    return page.tiles(
+        {
+            "balanced accuracy": f"{facts['accuracy']:.3f}",
+            "ROC AUC": f"{facts['auc']:.4f}",
+            "equal error rate": f"{facts['eer']:.3f}",
+            "rank-1": f"{facts['rank_1']:.3f}",
+        }
+    )
+
+
 def _figures(facts: dict[str, Any]) -> str:
     rows = figure_rows(facts)
     notes = " ".join(f"{note[0].upper()}{note[1:]}." for note in evaluation_notes(facts))
-    return page.heading("Figures", notes) + page.table(("figure", "value", "95% interval"), rows)
+    return page.heading(_FIGURES, notes) + page.table(("figure", "value", "95% interval"), rows)
 
 
 def _roc(facts: dict[str, Any], untrained: dict[str, Any]) -> str:
@@ -90,7 +111,7 @@ def _roc(facts: dict[str, Any], untrained: dict[str, Any]) -> str:
     if "roc" in untrained:
         chart.line(untrained["roc"]["far"], untrained["roc"]["tar"], GREY, "untrained", dashed=True)
     chart.line(line["far"], line["tar"], BLUE, "trained, with its 95% interval by drawing other people")
-    return page.heading("How well it tells people apart") + chart.html()
+    return page.heading(_APART) + chart.html()
 
 
 def _distances(facts: dict[str, Any]) -> str:
@@ -111,8 +132,8 @@ def _distances(facts: dict[str, Any]) -> str:
 def _thresholds(facts: dict[str, Any]) -> str:
     if not (rows := point_rows(facts)):
         return ""
-    words = "Chosen on the people of the val split; what they come to on these."
-    return page.heading("Thresholds", words) + page.table(POINT_COLUMNS, rows)
+    words = page.words("Chosen on the people of the val split; what they come to on these.")
+    return page.subheading("Thresholds") + words + page.table(POINT_COLUMNS, rows)
 
 
 def _calibration(facts: dict[str, Any]) -> str:
@@ -132,7 +153,7 @@ def _calibration(facts: dict[str, Any]) -> str:
         f"Both kinds of pairs count as equally likely. Brier score {kept['brier']:.4f} (always saying 1/2 gives 0.25), "
         f"expected calibration error {kept['expected_error']:.4f}."
     )
-    return page.heading("Can its probabilities be believed?", words) + chart.html()
+    return page.heading(_PROBABILITIES, words) + chart.html()
 
 
 def _hardest(evaluation: Evaluation, dataset: DatasetVersion) -> Iterable[str]:
@@ -141,7 +162,7 @@ def _hardest(evaluation: Evaluation, dataset: DatasetVersion) -> Iterable[str]:
     columns = ["identity", "split", "shard", "offset", "length"]
     faces = [row for row in dataset.index(columns).to_pylist() if row["split"] == Split.TEST]
     genuine = first == second
-    yield page.heading("Where it errs", "Each face is shown once. A wrong label in the dataset shows here first.")
+    yield page.heading(_ERRORS, "Each face is shown once. A wrong label in the dataset shows here first.")
     for kind, sign, title, words in (
         (genuine, -1, "One person, taken for two", "The genuine pairs of the lowest cosine."),
         (~genuine, 1, "Two people, taken for one", "The impostor pairs of the highest cosine."),
@@ -166,10 +187,10 @@ def _training(history: list[dict[str, Any]]) -> str:
     charts = []
     for field, title, colour in (("loss", "Loss", BLUE), ("learning_rate", "Learning rate", ORANGE)):
         values = [row[field] for row in history]
-        chart = Chart(title, across, nice_axis(title.lower(), values))
+        chart = Chart(title, across, nice_axis(title.lower(), values), width=HALF_WIDTH)
         chart.line(steps, values, colour)
         charts.append(chart.html())
-    return page.heading("How it was trained") + "".join(charts)
+    return page.heading(_TRAINING) + page.side_by_side(charts)
 
 
 def _other_tests(model: ModelVersion, this: str) -> str:
@@ -190,7 +211,7 @@ def _other_tests(model: ModelVersion, this: str) -> str:
 def _lineage(model: ModelVersion) -> str:
     made_of = {**model.read_json("config.json"), **model.read_json("lineage.json")}
     rows = [(field.replace("_", " "), str(value)) for field, value in made_of.items()]
-    return page.heading("What it was made of") + page.table(("field", "value"), rows)
+    return page.heading(_MADE_OF) + page.table(("field", "value"), rows)
 
 
 def _aliases(model: ModelVersion) -> str:
