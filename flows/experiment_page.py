@@ -20,6 +20,8 @@ _FIGURES = {
     "TAR at FAR 0.01": (None, "tar_at_far", "0.01"),
     "TAR at FAR 0.001": (None, "tar_at_far", "0.001"),
 }
+# A bootstrap over people knows only the people it has.
+_MANY_PEOPLE = 20
 LEGEND = (
     "The common test is the same for all: the link lines in the test split of every dataset, each cropped by the "
     "model's own method. The own test of a method is the whole test split of its dataset. Triplet losses are those at "
@@ -56,17 +58,21 @@ def difference_rows(result: dict[str, Any]) -> list[dict[str, str]]:
 
 def page(result: dict[str, Any]) -> str:
     """All of it as Markdown."""
-    common = result["common_test"]
-    size = (
-        f"The common test has {common['num_faces']:,} faces of {common['num_identities']:,} people."
-        if common
-        else "The datasets share too few test lines for a common test."
-    )
     datasets = ", ".join(sorted({cell["dataset"] for cell in result["cells"]}))
-    parts = [f"## Method by margin\n\nOn {datasets}. {size}", _table(figure_rows(result)), LEGEND]
+    parts = [f"## Method by margin\n\nOn {datasets}. {common_size(result)}", _table(figure_rows(result)), LEGEND]
     if result["differences"]:
         parts += ["## Differences on the common test", _table(difference_rows(result))]
     return "\n\n".join(parts) + "\n"
+
+
+def common_size(result: dict[str, Any]) -> str:
+    """How large the common test is, and whether that is enough."""
+    common = result["common_test"]
+    if common is None:
+        return "The datasets share too few test lines for a common test."
+    size = f"The common test has {common['num_faces']:,} faces of {common['num_identities']:,} people."
+    few = f" With fewer than {_MANY_PEOPLE} people intervals are too narrow, and say little."
+    return size + (few if common["num_identities"] < _MANY_PEOPLE else "")
 
 
 def _figure(report: Report, place: tuple[str | None, str, str | None], margin: float) -> Estimate | None:

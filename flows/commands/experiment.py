@@ -54,22 +54,29 @@ def experiment(
 
 
 def show_experiment(console: Console, result: dict[str, Any]) -> None:
-    """Method by margin, and the differences."""
-    from flows.experiment_page import LEGEND, difference_rows, figure_rows  # noqa: PLC0415
+    """Method by margin on each test, and the differences."""
+    from flows.experiment_page import LEGEND, common_size, difference_rows, figure_rows  # noqa: PLC0415
 
-    common = result["common_test"]
-    size = f"{common['num_faces']:,} faces of {common['num_identities']:,} people" if common else "none, too few shared"
-    _show_rows(console, f"common test: {size}", figure_rows(result))
-    if result["differences"]:
-        _show_rows(console, "differences on the common test", difference_rows(result))
-    console.print(LEGEND)
+    rows = figure_rows(result)
+    for test in dict.fromkeys(row["test"] for row in rows):
+        _show_figures(console, test, [row for row in rows if row["test"] == test])
+    differences = difference_rows(result)
+    if differences:
+        table = Table(*differences[0], title="differences on the common test", title_justify="left")
+        for row in differences:
+            table.add_row(*row.values())
+        console.print(table)
+    console.print(f"{common_size(result)} {LEGEND}")
     console.print(f"[bold]stored[/] {result['path']}", soft_wrap=True)
 
 
-def _show_rows(console: Console, title: str, rows: list[dict[str, str]]) -> None:
-    table = Table(*rows[0], title=title, title_justify="left")
+def _show_figures(console: Console, test: str, rows: list[dict[str, str]]) -> None:
+    """A column for each method and margin, so that the four of the original experiment fit 80 characters."""
+    table = Table("", title=f"{test} test", title_justify="left")
     for row in rows:
-        table.add_row(*row.values())
+        table.add_column(f"{row['method']}, margin {row['margin']}")
+    for figure in list(rows[0])[3:]:
+        table.add_row(figure, *(row[figure] for row in rows))
     console.print(table)
 
 
