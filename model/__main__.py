@@ -10,12 +10,11 @@ machine: they share the lake's work folder, and a run that was killed goes on wh
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import logging
 import sys
 from collections.abc import Sequence
 
-from model.config import PRESETS, TrainConfig, default_preset
+from model.options import add_options, config_from
 from model.ranks import is_first, joined
 from model.train import Progress, train
 from storage.datasets import open_dataset
@@ -27,14 +26,17 @@ _log = logging.getLogger("facemill.train")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the command line says; 0, 1 if it failed, 2 if it cannot be done as asked."""
-    args = _parser().parse_args(arguments)
+    parser = argparse.ArgumentParser("model", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--lake", required=True)
+    parser.add_argument("--dataset", required=True, help="name@version, or a name for its newest version")
+    add_options(parser)
+    args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         with joined():
-            config = _config(args)
             lake = Lake(args.lake)
             dataset = open_dataset(lake, args.dataset)
-            model = train(lake, dataset, config, on_progress=_say, work_folder=lake.work_folder)
+            model = train(lake, dataset, config_from(args), on_progress=_say, work_folder=lake.work_folder)
             if is_first():
                 _log.info("%s, AUC %.3f on people it has not seen", model, model.manifest["auc"])
     except FacemillError as error:
@@ -43,32 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m model", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--lake", required=True)
-    parser.add_argument("--dataset", required=True, help="name@version, or a name for its newest version")
-    parser.add_argument("--preset", choices=PRESETS, help="full on a GPU and smoke on a CPU, if not given")
-    for field in dataclasses.fields(TrainConfig):
-        option = f"--{field.name.replace('_', '-')}"
-        if isinstance(field.default, bool):
-            parser.add_argument(option, action=argparse.BooleanOptionalAction)
-        else:
-            parser.add_argument(option, type=type(field.default))
-    return parser
-
-
-def _config(args: argparse.Namespace) -> TrainConfig:
-    given = {field.name: getattr(args, field.name) for field in dataclasses.fields(TrainConfig)}
-    preset = args.preset or default_preset(args.device or "auto")
-    return dataclasses.replace(PRESETS[preset], **{name: value for name, value in given.items() if value is not None})
-
-
-def _say(progress: Progress) -> None:
-    _log.info(
-        "step %d of %d, loss %.3f, %.0f faces/s", progress.step, progress.steps, progress.loss, progress.images_per_s
-    )
+def _say(now: Progress) -> None:
+    _log.info("step %d of %d, loss %.3f, %.0f faces/s", now.step, now.steps, now.loss, now.images_per_s)
 
 
 if __name__ == "__main__":

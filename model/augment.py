@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.nn import functional
 
 # At strength 1. One warp flips, turns, scales and shifts at once; then light, then one erased rectangle.
-_TURN_DEGREES = 8.0
-_SCALE = 0.08
-_SHIFT = 0.06  # of the side
-_BRIGHTNESS = 0.2  # of the range from black to white
-_CONTRAST = 0.25
-_ERASE_SHARE = 0.25  # of the pictures
-_ERASE_SIDE = (0.1, 0.35)  # of the side
+TURN_DEGREES = 8.0
+SCALE = 0.08
+SHIFT = 0.06  # of the side
+BRIGHTNESS = 0.2  # of the range from black to white
+CONTRAST = 0.25
+ERASE_SHARE = 0.25  # of the pictures
+ERASE_SIDE = (0.1, 0.35)  # of the side
 
 
 class Changes(NamedTuple):
@@ -60,16 +60,16 @@ def draw_changes(count: int, generator: torch.Generator, strength: float = 1.0) 
         return torch.rand(count, generator=generator, device=generator.device) * (high - low) + low
 
     flip = torch.where(uniform(-1, 1) < 0, -1.0, 1.0)
-    turn = torch.deg2rad(uniform(-_TURN_DEGREES, _TURN_DEGREES) * strength)
-    scale = 1 + uniform(-_SCALE, _SCALE) * strength
+    turn = torch.deg2rad(uniform(-TURN_DEGREES, TURN_DEGREES) * strength)
+    scale = 1 + uniform(-SCALE, SCALE) * strength
     # The grid runs from -1 to 1, so a shift by a share of the side counts twice.
-    shift_x, shift_y = (uniform(-2 * _SHIFT, 2 * _SHIFT) * strength for _ in range(2))
+    shift_x, shift_y = (uniform(-2 * SHIFT, 2 * SHIFT) * strength for _ in range(2))
     cos, sin = turn.cos() * scale, turn.sin() * scale
     rows = [torch.stack([cos * flip, -sin, shift_x], 1), torch.stack([sin * flip, cos, shift_y], 1)]
-    contrast = 1 + uniform(-_CONTRAST, _CONTRAST) * strength
-    brightness = uniform(-2 * _BRIGHTNESS, 2 * _BRIGHTNESS) * strength
-    is_erased = uniform(0, 1) < _ERASE_SHARE * strength
-    width, height = (uniform(*_ERASE_SIDE) * is_erased for _ in range(2))
+    contrast = 1 + uniform(-CONTRAST, CONTRAST) * strength
+    brightness = uniform(-2 * BRIGHTNESS, 2 * BRIGHTNESS) * strength
+    is_erased = uniform(0, 1) < ERASE_SHARE * strength
+    width, height = (uniform(*ERASE_SIDE) * is_erased for _ in range(2))
     left, top = (uniform(0, 1) * (1 - side) for side in (width, height))
     return Changes(torch.stack(rows, 1), contrast, brightness, torch.stack([left, top, left + width, top + height], 1))
 

@@ -44,7 +44,8 @@ class Progress:
     """Where a run stands: means over the steps since the last report, the learning rate of the last step.
 
     `triplet_loss` and `active_share` are None for a loss without triplets. `spread` is the variance of the
-    unit embeddings of a batch: 1 when they point everywhere, 0 when they are all the same.
+    unit embeddings of a batch: 1 when they point everywhere, 0 when they are all the same. `cpu_s` is what this
+    process spent on all its threads.
     """
 
     step: int
@@ -55,6 +56,7 @@ class Progress:
     spread: float
     learning_rate: float
     images_per_s: float
+    cpu_s: float
 
 
 def train(
@@ -155,10 +157,10 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return config.learning_rate * (1 + math.cos(math.pi * done)) / 2
 
 
-def run_interval(state: TrainState, train_set: TrainSet, config: TrainConfig) -> Progress:
-    """Take the steps up to the next report and say how they went."""
-    started, first = time.perf_counter(), state.step
-    length = min(_MAX_INTERVAL_STEPS, math.ceil(config.steps / _REPORTS))
+def run_interval(state: TrainState, train_set: TrainSet, config: TrainConfig, steps: int | None = None) -> Progress:
+    """Take so many steps, or those up to the next report, and say how they went."""
+    started, started_cpu, first = time.perf_counter(), time.process_time(), state.step
+    length = steps or min(_MAX_INTERVAL_STEPS, math.ceil(config.steps / _REPORTS))
     last = min(config.steps, first + length)
     # Figures stay on the device until the interval ends: reading one makes the host wait for the device.
     with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=True):
@@ -173,6 +175,7 @@ def run_interval(state: TrainState, train_set: TrainSet, config: TrainConfig) ->
         spread=spread,
         learning_rate=learning_rate(config, last - 1),
         images_per_s=(last - first) * train_set.sampler.batch_size / (time.perf_counter() - started),
+        cpu_s=time.process_time() - started_cpu,
     )
 
 

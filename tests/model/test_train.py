@@ -148,7 +148,7 @@ def test_embeddings_in_one_point_stop_the_run(drawn, tiny):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tiny):
-    progress = Progress(3, 20, float("nan"), None, None, 0.9, 1e-3, 100.0)
+    progress = Progress(3, 20, float("nan"), None, None, 0.9, 1e-3, 100.0, 0.3)
     with pytest.raises(TrainingError, match="loss must be finite, it is nan at step 3; lower learning_rate"):
         check_health(progress, tiny())
 
