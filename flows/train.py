@@ -24,7 +24,7 @@ from storage.datasets import DatasetVersion, open_dataset
 from storage.lake import Lake
 from storage.models import ModelVersion, model_versions
 
-Preset = Literal["auto", "smoke", "full"]
+Preset = Literal["auto", "smoke", "cpu", "full"]
 
 
 @flow(name="train", flow_run_name="train on {dataset} margin {margin}", persist_result=False)
@@ -43,7 +43,7 @@ def train(
     Args:
         dataset: `name@version`, or a name for its newest version.
         margin: of the triplet loss, in squared distance of unit vectors. The author tried 1 and 2.
-        preset: smoke (minutes on a CPU), full (a GPU), or auto: by the device.
+        preset: smoke (a minute of a CPU), cpu (ten), full (a GPU), or auto: full on a GPU, and smoke without.
         steps: batches to train on; None for as many as the preset says.
 
     Returns:

@@ -38,6 +38,7 @@ class PresetChoice(StrEnum):
 
     AUTO = "auto"
     SMOKE = "smoke"
+    CPU = "cpu"
     FULL = "full"
 
 

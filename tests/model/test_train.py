@@ -147,6 +147,13 @@ def test_embeddings_in_one_point_stop_the_run(drawn, tiny):
         check_health(run_interval(state, train_set, config), config)
 
 
+def test_a_run_that_collapses_is_stopped_and_says_why(drawn, lake, tiny, tmp_path):
+    # Batch-hard from scratch at so high a rate: all faces come to one point within 27 steps.
+    with pytest.raises(TrainingError, match=r"collapsed.* sits at the margin 1 .*batch_all \(now batch_hard\)"):
+        train(lake, drawn, tiny(mining="batch_hard", learning_rate=0.3, steps=90), work_folder=tmp_path / "work")
+    assert model_versions(lake) == []
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(tiny):
     progress = Progress(3, 20, float("nan"), None, None, 0.9, 1e-3, 100.0, 0.3)
     with pytest.raises(TrainingError, match="loss must be finite, it is nan at step 3; lower learning_rate"):
