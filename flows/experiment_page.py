@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from model.bootstrap import MANY_PEOPLE
+
 Report = dict[str, Any]
 Estimate = tuple[float, tuple[float, float]]
 
@@ -20,8 +22,6 @@ _FIGURES = {
     "TAR at FAR 0.01": (None, "tar_at_far", "0.01"),
     "TAR at FAR 0.001": (None, "tar_at_far", "0.001"),
 }
-# A bootstrap over people knows only the people it has.
-_MANY_PEOPLE = 20
 LEGEND = (
     "The common test is the same for all: the link lines in the test split of every dataset, each cropped by the "
     "model's own method. The own test of a method is the whole test split of its dataset. Triplet losses are those at "
@@ -71,8 +71,8 @@ def common_size(result: dict[str, Any]) -> str:
     if common is None:
         return "The datasets share too few test lines for a common test."
     size = f"The common test has {common['num_faces']:,} faces of {common['num_identities']:,} people."
-    few = f" With fewer than {_MANY_PEOPLE} people intervals are too narrow, and say little."
-    return size + (few if common["num_identities"] < _MANY_PEOPLE else "")
+    few = f" With fewer than {MANY_PEOPLE} people intervals are too narrow, and say little."
+    return size + (few if common["num_identities"] < MANY_PEOPLE else "")
 
 
 def _figure(report: Report, place: tuple[str | None, str, str | None], margin: float) -> Estimate | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from model.bootstrap import MANY_PEOPLE
+
 _WORDS = {
     "accuracy": "accuracy",
     "auc": "ROC AUC",
@@ -67,6 +69,8 @@ def evaluation_notes(facts: dict[str, Any]) -> list[str]:
             f"{facts['num_without_face']:,} of {facts['num_photos']:,} photos gave no face and were cut out at LFW's "
             f"usual place; standard error over {len(facts['folds'])} folds {facts['accuracy_standard_error']:.4f}"
         )
+    if facts["num_identities"] < MANY_PEOPLE:
+        notes.append(f"with fewer than {MANY_PEOPLE} people the intervals are too narrow, and say little")
     seen = facts.get("num_people_seen")
     if seen is None:
         notes.append(

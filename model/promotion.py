@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from model.bootstrap import MANY_PEOPLE
 from model.comparison import Comparison, compare_versions
 from storage.aliases import Alias, AliasEvent, aliases, record_alias
 from storage.datasets import open_dataset
@@ -20,8 +21,8 @@ def promote(
         force: record what speaks against it, and promote all the same.
 
     Raises:
-        PromotionRefused: the AUC's 95% lower bound over the champion's is not above zero, or the challenger was
-            trained on people of the test.
+        PromotionRefused: the AUC's 95% lower bound over the champion's is not above zero, the challenger was trained
+            on people of the test, or those are too few.
         UsageError: it is the champion already.
     """
     lake = challenger.lake
@@ -61,5 +62,10 @@ def objection(found: Comparison) -> str | None:
         return (
             f"the 95% lower bound of its AUC over {found.first.facts['model']} on {test} must be above 0, and the "
             f"difference is {found.auc.difference:+.5f} ({low:+.5f} to {high:+.5f}): train longer or on more people"
+        )
+    if (num_people := found.second.facts["num_identities"]) < MANY_PEOPLE:
+        return (
+            f"an interval needs at least {MANY_PEOPLE} people, and the test split of {test} has {num_people}: choose a "
+            "larger test with --dataset"
         )
     return None

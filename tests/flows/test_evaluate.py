@@ -12,6 +12,7 @@ from PIL import Image
 from flows.evaluate import aligned_face, read_pairs, read_photos
 from storage.errors import SourceError
 
+LFW = Path(__file__).parents[2].parent / "shared" / "data" / "lfw"
 PAIRS = "2\t1\nAda\t1\t2\nBo\t1\tCyd\t1\nBo\t1\t2\nAda\t1\tCyd\t1\n"
 
 
@@ -54,3 +55,14 @@ def test_a_photo_without_a_face_is_cut_out_where_faces_usually_are() -> None:
 def test_a_file_that_is_no_picture_is_named() -> None:
     with pytest.raises(SourceError, match=r"the photo Ada/Ada_0001\.jpg of --lfw is no picture"):
         aligned_face("Ada/Ada_0001.jpg", b"no picture", 64)
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not LFW.exists(), reason="the photographs of ../shared/data/lfw are not here")
+def test_the_real_list_has_its_folds_its_photos_and_a_face_in_the_first_of_them() -> None:
+    pairs = read_pairs(LFW)
+    photos = read_photos(LFW, pairs)
+    same = pairs.labels[pairs.left] == pairs.labels[pairs.right]
+    assert np.bincount(pairs.fold, same).tolist() == [300] * 4
+    assert (len(same), len(photos)) == (2400, 3074)
+    assert aligned_face("first", next(iter(photos.values())), 112)[1]

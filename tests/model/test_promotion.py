@@ -6,7 +6,7 @@ import pytest
 from model.comparison import compare_versions, differences
 from model.judging import judge_version, judge_version_on_lfw, people_seen, version_thresholds
 from model.lfw import parse_pairs
-from model.promotion import promote
+from model.promotion import objection, promote
 from model.train import train
 from storage.aliases import alias_history, aliases
 from storage.errors import PromotionRefused, UsageError
@@ -123,6 +123,14 @@ def test_a_version_that_knows_people_of_the_test_is_refused(versions):
     promote(weak, dataset=None, device="cpu", by="ada")
     with pytest.raises(PromotionRefused, match="trained on 20 people of the test split of shifted@v1"):
         promote(strong, dataset="shifted", device="cpu", by="ada")
+
+
+def test_a_test_of_few_people_says_too_little_to_promote_by(versions):
+    weak, strong, dataset = versions
+    found = compare_versions(weak, strong, dataset, device="cpu")
+    assert objection(found) is None
+    found.second.facts["num_identities"] = 19
+    assert "needs at least 20 people, and the test split of drawn@v1 has 19" in (objection(found) or "")
 
 
 @pytest.mark.usefixtures("no_champion")
