@@ -28,6 +28,7 @@ for command in (
     run.ingest,
     run.retry,
     run.crop,
+    run.clean,
     run.publish,
     run.train,
     experiment.experiment,

@@ -54,6 +54,12 @@ def methods_of(method: str, source: str) -> list[str]:
     return [one for one in asked if one != "bbox"] or ["mtcnn"]
 
 
+def datasets_of(method: str, source: str) -> list[str]:
+    """The methods that give a dataset each: those of `methods_of`, or "agree" alone, which is one of two."""
+    methods = methods_of(method, source)
+    return [AGREE] if method == AGREE else methods
+
+
 # Two units at a time keep the processes busy while one of them writes its shard.
 @flow(
     name="crop",

@@ -10,13 +10,13 @@ from prefect import flow, get_run_logger
 from prefect.events import emit_event
 
 from flows import artifacts
-from flows.crop import Method, methods_of
+from flows.crop import Method, datasets_of
 from flows.ingest import SourceName
 from flows.progress import track
 from storage.datasets import DatasetVersion
 from storage.lake import Lake
 from tasks.catalog import planned_people, read_plan
-from tasks.crops import AGREE
+from tasks.cleaned import WRONG_PERSON_SCORE, Cleaning, judge_named
 from tasks.exclude import exclude as exclude_names
 from tasks.exclude import read_names
 from tasks.prefect_tasks import publish_task
@@ -33,6 +33,8 @@ def publish(
     min_face: int = 100,
     check_boxes: bool = True,
     exclude: Path | None = None,
+    cleaned_by: str | None = None,
+    wrong_person_score: float = WRONG_PERSON_SCORE,
 ) -> list[dict[str, Any]]:
     """Publish the faces of a source as `<dataset>-<method>`.
 
@@ -40,6 +42,8 @@ def publish(
         min_face: the shorter side a face must have in its picture, in pixels. The author tried 100 and 150.
         check_boxes: hold a listed box against the faces detected in today's picture.
         exclude: a file of names, one a line; people of these names are left out.
+        cleaned_by: leave out what this model, `name[@version]`, doubts (`clean`).
+        wrong_person_score: from which score on, 0 to 1.
 
     Returns:
         For each method: dataset, version, whether it is new, samples, identities, the people left out by name, and the
@@ -48,11 +52,22 @@ def publish(
     store = Lake(lake)
     rules = SelectRules(min_face_px=min_face, min_agreement=SelectRules().min_agreement if check_boxes else 0.0)
     exclusion = exclude_names(planned_people(store, source), read_names(exclude)) if exclude else None
-    methods = methods_of(method, source)
-    return [
-        _publish_one(store, Request(f"{dataset}-{one}", source, one, rules, exclusion=exclusion))
-        for one in ([AGREE] if method == AGREE else methods)
+    requests = [
+        Request(
+            name=f"{dataset}-{one}",
+            source=source,
+            method=one,
+            select=rules,
+            exclusion=exclusion,
+            cleaning=_cleaning(store, source, one, cleaned_by, wrong_person_score),
+        )
+        for one in datasets_of(method, source)
     ]
+    return [_publish_one(store, request) for request in requests]
+
+
+def _cleaning(lake: Lake, source: str, method: str, model: str | None, wrong_person_score: float) -> Cleaning | None:
+    return Cleaning(judge_named(lake, source, method, model), wrong_person_score) if model else None
 
 
 def _publish_one(lake: Lake, request: Request) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -46,6 +47,25 @@ def affine_from_box(box_xyxy: Sequence[float], image_px: int) -> Affine:
     side = max(right - left, bottom - top)
     scale = side / image_px
     return scale, 0.0, (left + right - side) / 2, 0.0, scale, (top + bottom - side) / 2
+
+
+def face_square(
+    jpeg: bytes, box_xyxy: Sequence[float], landmarks: Sequence[float] | None, image_px: int
+) -> NDArray[np.uint8]:
+    """One face as a backbone sees it, uint8 [image_px, image_px, 3] RGB.
+
+    Its landmarks are laid onto the ArcFace template by a similarity transform. A face without them has its box made
+    square by the longer side and scaled to fill the picture.
+
+    Args:
+        jpeg: the crop; box and landmarks are in its pixels.
+
+    Raises:
+        OSError: the bytes are not a picture that can be decoded.
+    """
+    affine = affine_from_box(box_xyxy, image_px) if landmarks is None else affine_from_landmarks(landmarks, image_px)
+    with Image.open(io.BytesIO(jpeg)) as image:
+        return warp(image, affine, image_px)
 
 
 def warp(image: Image.Image, affine: Affine, image_px: int) -> NDArray[np.uint8]:

@@ -6,7 +6,6 @@ array can be kept in a cache folder and mapped into memory the next time.
 
 from __future__ import annotations
 
-import io
 import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +15,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
-from model.align import affine_from_box, affine_from_landmarks, warp
+from model.align import face_square
 from storage.datasets import DatasetVersion
 from storage.errors import LakeError
 
@@ -48,11 +46,9 @@ class Faces:
 
 
 def load_faces(dataset: DatasetVersion, split: str, image_px: int, *, cache_folder: Path | None = None) -> Faces:
-    """The faces of `split` in the order of the index, each warped to `image_px` squares.
+    """The faces of `split` in the order of the index, each an `align.face_square` of `image_px`.
 
-    A sample with landmarks is laid onto the ArcFace template by a similarity transform; one without has its
-    face box made square by the longer side and scaled to fill the picture. A split without samples gives no
-    faces.
+    A split without samples gives no faces.
 
     Args:
         cache_folder: where decoded arrays are kept between runs; None decodes anew.
@@ -107,15 +103,10 @@ def _decode_into(images: NDArray[np.uint8], dataset: DatasetVersion, rows: list[
 
 
 def _face(dataset: DatasetVersion, row: dict[str, Any], image_px: int) -> NDArray[np.uint8]:
-    if row["landmarks"] is None:
-        affine = affine_from_box(row["face_box_xyxy"], image_px)
-    else:
-        affine = affine_from_landmarks(row["landmarks"], image_px)
     data = dataset.read(row["shard"], row["offset"], row["length"])
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            return warp(image, affine, image_px)
-    except (UnidentifiedImageError, OSError) as error:
+        return face_square(data, row["face_box_xyxy"], row["landmarks"], image_px)
+    except OSError as error:
         raise LakeError(
             f"sample {row['sample']} of {dataset} cannot be decoded ({error}); its shard {row['shard']} is damaged, "
             "publish the dataset again"

@@ -7,6 +7,7 @@
     unique/<source>/<stamp>.parquet
     detections/<source>/<stem>.parquet
     faces/<method>/<source>/<stem>.tar + .parquet
+    cleaned/<method>/<source>/<model>/<version>/     people.parquet, faces.parquet (last): what a model doubts
     datasets/<name>/<version>/                  shards, index.parquet, manifest.json (last)
     models/<name>/<version>/                    weights, metrics, lineage, manifest.json (last)
     models/<name>/aliases/<when>-<writer>.json  which version is champion or candidate, an event a file
@@ -99,6 +100,11 @@ class Lake:
     def faces(self, method: str, source: str, stem: str) -> str:
         """The crops of one shard of images by one method, without ending."""
         return f"faces/{method}/{source}/{stem}"
+
+    def cleaned(self, method: str = "", source: str = "", model: str = "", version: str = "") -> str:
+        """The folder of what models said of faces: in all, by one method, of a source, by one model, by one version."""
+        parts = (method, source, checked_name(model) if model else "", version)
+        return "/".join(["cleaned", *(part for part in parts if part)])
 
     def dataset(self, name: str, version: str = "") -> str:
         """The folder of a dataset, or of one version of it."""

@@ -104,6 +104,8 @@ class Reason(StrEnum):
     FEW_FACES = "few_faces"
     EXCLUDED = "excluded"
     STRADDLES = "straddles"
+    WRONG_PERSON = "wrong_person"
+    SAME_PERSON = "same_person"
 
 
 class Fit(StrEnum):
@@ -422,6 +424,26 @@ TAKEDOWNS = pa.schema(
         pa.field("source", _WORD),
         pa.field("recorded_at", _TIME, nullable=False),
         pa.field("note", pa.string()),
+    ]
+)
+
+# One row an accepted face: how sure a model is that it shows somebody else than the person it is listed under.
+FACE_VERDICTS = pa.schema(
+    [
+        pa.field("identity", _WORD, nullable=False),
+        pa.field("line", pa.int32(), nullable=False),
+        pa.field("crop_digest", _DIGEST, nullable=False),
+        pa.field("wrong_person_score", pa.float32(), nullable=False),
+        pa.field("looks_like", _WORD),
+    ]
+)
+
+# One row a pair of people that may be one: `other` has fewer pictures than `identity`.
+SAME_PEOPLE = pa.schema(
+    [
+        pa.field("identity", _WORD, nullable=False),
+        pa.field("other", _WORD, nullable=False),
+        pa.field("same_person_score", pa.float32(), nullable=False),
     ]
 )
 

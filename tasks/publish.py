@@ -18,6 +18,7 @@ from storage.records import SAMPLES
 from storage.shards import create_shard, read_member
 from storage.tables import stamp, write_table
 from tasks.catalog import lines_left_out, planned_lines, read_faces, read_verdicts, source_digests
+from tasks.cleaned import Cleaning, judged_faces, open_cleaned
 from tasks.exclude import Exclusion, lines_of
 from tasks.funnel import Funnel, count_fates
 from tasks.leaks import count_leaks, refuse_leaks
@@ -44,12 +45,14 @@ class Request:
     select: SelectRules = field(default_factory=SelectRules)
     split: SplitRules = field(default_factory=SplitRules)
     exclusion: Exclusion | None = None
+    cleaning: Cleaning | None = None
 
     def settings(self) -> dict[str, Any]:
         """What makes one version another beside its content: all but the name; a list of names by its digest."""
         rules = {"select": asdict(self.select), "split": asdict(self.split)}
         excluded = {"exclude": self.exclusion.to_json()} if self.exclusion else {}
-        return {"source": self.source, "method": self.method, **rules, **excluded}
+        cleaned = {"cleaning": asdict(self.cleaning)} if self.cleaning else {}
+        return {"source": self.source, "method": self.method, **rules, **excluded, **cleaned}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +97,10 @@ def decide(lake: Lake, request: Request) -> Content:
     attempts = read_ledger(lake, request.source, ["key", "outcome", "reason"])
     verdicts = read_verdicts(lake, request.source, lines)
     faces = read_faces(lake, request.source, request.method)
-    refused = lines_of(lines, request.exclusion.identities if request.exclusion else ())
+    refused, ties = _refused(lake, request, lines, judged_faces(faces, verdicts))
     chosen = partial(select, lines, attempts, verdicts, faces, method=request.method, rules=request.select)
     fates = chosen(refused=refused)
-    splits = split_identities(chosen_people(lines, fates), request.split)
+    splits = split_identities(chosen_people(lines, fates), request.split, ties)
     # Where a line goes another may take its face, and straddle in turn.
     while len(straddling := straddling_lines(lines, verdicts, faces, fates, splits)):
         refused = pa.concat_tables([refused, straddling])
@@ -106,7 +109,19 @@ def decide(lake: Lake, request: Request) -> Content:
         samples=collect_samples(request.source, lines, verdicts, faces, fates, splits),
         fates=kept_fates(lines, fates),
         funnel=count_fates(fates, request.method, lines_left_out(lake, request.source, len(lines))),
+        ties=ties,
     )
+
+
+def _refused(
+    lake: Lake, request: Request, lines: pa.Table, faces: pa.Table
+) -> tuple[pa.Table, tuple[tuple[str, str], ...]]:
+    """Lines left out by name or by a model's doubts (identity, line, reason), and names that may be one person."""
+    named = lines_of(lines, request.exclusion.identities if request.exclusion else ())
+    if request.cleaning is None:
+        return named, ()
+    cleaned = open_cleaned(lake, request.source, request.method, request.cleaning.model, faces)
+    return pa.concat_tables([named, cleaned.refused(request.cleaning)]), cleaned.ties()
 
 
 def version_id(request: Request, samples: pa.Table) -> str:

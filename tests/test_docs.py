@@ -33,6 +33,8 @@ SECTIONS = {
     "SAMPLES": "datasets",
     "FATES": "datasets",
     "SCORES": "evaluations",
+    "FACE_VERDICTS": "cleaned",
+    "SAME_PEOPLE": "cleaned",
 }
 
 

@@ -23,7 +23,7 @@ MAY_IMPORT = {
 HOMES = {
     "torch": ["model/**/*.py", "tasks/detectors/*.py"],
     "torchvision": ["model/**/*.py", "tasks/detectors/*.py"],
-    "facenet_pytorch": ["tasks/detectors/*.py"],
+    "facenet_pytorch": ["tasks/detectors/*.py", "model/embedders.py"],
     "aiohttp": ["tasks/web/*.py", "tasks/sources/synthetic/*.py"],
     "onnx": ["model/graph.py", "tasks/crops/centerface.py"],
     "onnxruntime": ["model/face_model.py", "tasks/crops/centerface.py"],

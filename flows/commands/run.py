@@ -39,6 +39,7 @@ from flows.commands.options import (
 )
 from flows.settings import load_settings
 from storage.lake import Lake
+from tasks.cleaned import WRONG_PERSON_SCORE
 from tasks.exclude import read_names
 from tasks.web.archive import checked_template
 
@@ -184,6 +185,14 @@ def publish(
         Path | None,
         typer.Option("--exclude", metavar="FILE", help="Leave out the people of these names, one a line."),
     ] = None,
+    cleaned_by: Annotated[
+        str | None,
+        typer.Option("--cleaned-by", metavar="MODEL", help="Leave out the wrong people that `facemill clean` found."),
+    ] = None,
+    wrong_person_score: Annotated[
+        float,
+        typer.Option("--wrong-person-score", min=0, max=1, help="From this probability on a face is a wrong person's."),
+    ] = WRONG_PERSON_SCORE,
     as_json: JsonOption = False,
     log: LogOption = None,
     verbose: VerboseOption = False,
@@ -195,8 +204,34 @@ def publish(
     set_up(verbose, log)
     from flows.publish import publish as flow  # noqa: PLC0415
 
-    result = flow(lake, source.value, dataset, method, min_face, check_boxes, exclude)
+    result = flow(lake, source.value, dataset, method, min_face, check_boxes, exclude, cleaned_by, wrong_person_score)
     print_result(result, as_json, show_published)
+
+
+@reporting
+def clean(
+    lake: LakeOption,
+    source: SourceOption = SourceChoice.VGGFACE1,
+    method: MethodOption = "both",
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="NAME[@VERSION]", help="The model version that judges.")
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", metavar="FILE", help="Instead: weights of facenet-pytorch's InceptionResnetV1."),
+    ] = None,
+    device: DeviceOption = DeviceChoice.AUTO,
+    as_json: JsonOption = False,
+    log: LogOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Find faces of the wrong person, and people listed under two names, by what a model sees."""
+    check_usage(lake)
+    set_up(verbose, log)
+    from flows.clean import clean as flow  # noqa: PLC0415
+
+    result = flow(lake, source.value, method, model, str(weights) if weights else None, device.value)
+    print_result(result, as_json, show_cleaned)
 
 
 @reporting
@@ -270,6 +305,17 @@ def show_cropped(console: Console, result: dict[str, Any]) -> None:
     )
     if "report" in result:
         console.print(f"[bold]report[/]   {result['report']}", soft_wrap=True)
+
+
+def show_cleaned(console: Console, result: list[dict[str, Any]]) -> None:
+    """How many faces are doubted, and which names are one person."""
+    for one in result:
+        console.print(
+            f"[bold]clean[/]    {one['method']}: of {one['faces']:,} faces of {one['people']:,} people "
+            f"{one['wrong_person']:,} show somebody else, says {one['model']}"
+        )
+        for pair in one["same_person"]:
+            console.print(f"         {pair['other']} is {pair['identity']} ({pair['same_person_score']:.2f})")
 
 
 def show_published(console: Console, result: list[dict[str, Any]]) -> None:

@@ -1,0 +1,107 @@
+"""Clean: which faces of a source show the wrong person, and which names are one person, by what a model sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from flows import artifacts
+from flows.crop import Method, datasets_of
+from flows.ingest import SourceName
+from flows.progress import Track, track
+from flows.settings import Device
+from model.config import resolve_device
+from model.embedders import Embedder, embed_crops, facenet_embedder, model_embedder
+from storage.errors import UsageError
+from storage.lake import Lake
+from storage.models import open_model
+from tasks.catalog import planned_lines, read_faces, read_verdicts
+from tasks.cleaned import Cleaned, Cleaning, clean_stamp, is_cleaned, judge, judged_faces, read_cleaned, write_cleaned
+
+_SHOWN = 24
+
+
+@flow(name="clean", flow_run_name="clean {source} {method}", persist_result=False)
+def clean(
+    lake: str,
+    source: SourceName = "vggface1",
+    method: Method = "both",
+    model: str | None = None,
+    weights: str | None = None,
+    device: Device = "auto",
+) -> list[dict[str, Any]]:
+    """Judge the accepted faces of a source by a model. `publish` applies the verdicts, with `cleaned_by`.
+
+    Args:
+        model: `name@version`, or a name for its newest version.
+        weights: instead of a model of the lake, a file with weights of facenet-pytorch's InceptionResnetV1.
+
+    Returns:
+        For each method: the model, faces and people judged, and by the limits that `publish` takes by default: how many
+        faces show the wrong person, and which names are one.
+
+    Raises:
+        UsageError: neither model nor weights are given, or both; or there are no faces.
+    """
+    store = Lake(lake)
+    embedder = _embedder(store, model, weights)
+    return [_clean_one(store, source, one, embedder, device) for one in datasets_of(method, source)]
+
+
+def _embedder(lake: Lake, model: str | None, weights: str | None) -> Embedder:
+    if (model is None) == (weights is None):
+        raise UsageError("give --model NAME[@VERSION] for a model of the lake, or --weights FILE; one of the two")
+    return facenet_embedder(Path(weights)) if weights else model_embedder(open_model(lake, model or ""))
+
+
+def _clean_one(lake: Lake, source: str, method: str, embedder: Embedder, device: Device) -> dict[str, Any]:
+    faces = judged_faces(read_faces(lake, source, method), read_verdicts(lake, source, planned_lines(lake, source)))
+    if not len(faces):
+        raise UsageError(f"{lake.url} has no faces of {source} by {method} yet: run `facemill crop` first")
+    folder = lake.cleaned(method, source, embedder.model, embedder.version)
+    state = clean_stamp(str(embedder), faces)
+    if not is_cleaned(lake, folder, state):
+        with track(f"clean {method}", len(faces)) as progress:
+            clean_task(lake, folder, faces, embedder, device, state, progress)
+    return _told(lake, method, faces, read_cleaned(lake, folder), Cleaning(str(embedder)))
+
+
+# Here and not among the other tasks, since `tasks` knows nothing of `model`.
+@task(name="clean", task_run_name="clean by {embedder}", tags=["gpu"], cache_policy=NO_CACHE, persist_result=False)
+def clean_task(
+    lake: Lake, folder: str, faces: pa.Table, embedder: Embedder, device: Device, state: str, progress: Track
+) -> None:
+    """Embed the faces, and write what is doubted; what a killed run has embedded is there already."""
+    embeddings = embed_crops(lake, faces, embedder, resolve_device(device), lake.work_folder, progress.advance)
+    write_cleaned(lake, folder, judge(faces, embeddings), state)
+
+
+def _told(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, limits: Cleaning) -> dict[str, Any]:
+    """What came of it by the limits that hold by default, also shown in Prefect's pages: the worst faces first."""
+    scores = cleaned.faces["wrong_person_score"].to_numpy()
+    wrong = scores >= limits.wrong_person_score
+    worst = np.argsort(-scores)[: min(_SHOWN, int(wrong.sum()))]
+    columns = ["identity", "line", "wrong_person_score", "looks_like"]
+    rows = cleaned.faces.select(columns).take(pa.array(worst)).to_pylist()
+    same = [row for row in cleaned.people.to_pylist() if row["same_person_score"] >= limits.same_person_score]
+    people = len(pc.unique(faces["identity"]))
+    title = f"{int(wrong.sum())} of {len(faces)} faces of {people} people show the wrong person, says {limits.model}"
+    artifacts.table(f"clean-{method}", rows or [{"identity": "", "line": "no face is doubted"}], title)
+    members = faces.select(["shard", "offset", "length"]).take(pa.array(worst)).to_pylist()
+    sheet = artifacts.member_sheet(lake, [tuple(member.values()) for member in members])
+    artifacts.markdown(f"clean-faces-{method}", f"## {title}\n\nThe surest of them:\n\n{sheet}\n")
+    get_run_logger().info("clean %s: %s", method, title)
+    return {
+        "method": method,
+        "model": limits.model,
+        "faces": len(faces),
+        "people": people,
+        "wrong_person": int(wrong.sum()),
+        "same_person": same,
+    }

@@ -1,0 +1,162 @@
+"""What turns crops into embeddings: a model version of the lake, or facenet-pytorch's network, weights from disk."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from model.align import face_square
+from model.embed import embed
+from model.export import load_backbone
+from storage.errors import LakeError, UsageError
+from storage.lake import Lake
+from storage.models import ModelVersion
+from storage.records import bytes_digest
+from storage.shards import read_member
+from storage.tables import stamp, table_digest
+
+_FACENET_PX = 160
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """A network, and how a face comes before it.
+
+    Attributes:
+        model, version: name it in tables and paths.
+        image_px: side of the square it sees.
+        is_aligned: whether landmarks are laid onto the template, or the box fills the square.
+    """
+
+    model: str
+    version: str
+    network: nn.Module
+    image_px: int
+    is_aligned: bool
+
+    def __str__(self) -> str:
+        return f"{self.model}@{self.version}"
+
+    def square(self, jpeg: bytes, box_xyxy: Sequence[float], landmarks: Sequence[float] | None) -> NDArray[np.uint8]:
+        """A crop as the network sees it; box and landmarks in its pixels. Raises OSError if it cannot be decoded."""
+        return face_square(jpeg, box_xyxy, landmarks if self.is_aligned else None, self.image_px)
+
+
+def embed_crops(
+    lake: Lake,
+    faces: pa.Table,
+    embedder: Embedder,
+    device: torch.device,
+    work_folder: Path,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> NDArray[np.float32]:
+    """Embeddings of crops, unit rows float32 [n, d], each the mean of a face and its mirror image.
+
+    They are made a shard at a time and kept in the work folder, each under a digest of all it was made from, so that a
+    killed run goes on.
+
+    Args:
+        faces: accepted rows of `records.FACES`, at least one, and `shard`, the tar that holds the crop of each.
+        on_progress: told how many faces were just embedded, or found to be.
+
+    Raises:
+        LakeError: a crop cannot be decoded.
+    """
+    shards = faces["shard"].cast(pa.string())
+    rows, parts = [], []
+    for shard in pc.unique(shards).to_pylist():
+        inside = np.flatnonzero(pc.equal(shards, shard).to_numpy())
+        parts.append(_embed_shard(lake, shard, faces.take(pa.array(inside)), embedder, device, work_folder))
+        rows.append(inside)
+        on_progress(len(inside))
+    made: NDArray[np.float32] = np.concatenate(parts)[np.argsort(np.concatenate(rows))]
+    return made
+
+
+def _embed_shard(
+    lake: Lake, tar: str, rows: pa.Table, embedder: Embedder, device: torch.device, work_folder: Path
+) -> NDArray[np.float32]:
+    rows = rows.select(["identity", "line", "crop_digest", "face_box_xyxy", "landmarks", "offset", "length"])
+    kept = work_folder / "embeddings" / f"{stamp(str(embedder), table_digest(rows))}.npy"
+    if kept.exists():
+        found: NDArray[np.float32] = np.load(kept)
+        return found
+
+    def square(row: dict[str, Any]) -> NDArray[np.uint8]:
+        jpeg = read_member(lake, tar, row["offset"], row["length"])
+        try:
+            return embedder.square(jpeg, row["face_box_xyxy"], row["landmarks"])
+        except OSError as error:
+            raise LakeError(
+                f"the crop of {row['identity']} {row['line']} in {tar} cannot be decoded ({error}); remove the shard "
+                "and crop again"
+            ) from error
+
+    # Pillow decodes and warps without the GIL, so threads keep all cores busy.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        squares = list(pool.map(square, rows.to_pylist()))
+    made = embed(embedder.network, np.stack(squares), device, flip_average=True)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    temporary = kept.with_name(f".tmp-{uuid.uuid4().hex}.npy")
+    np.save(temporary, made)
+    temporary.replace(kept)
+    return made
+
+
+def model_embedder(model: ModelVersion) -> Embedder:
+    """The embedder of a model version.
+
+    Raises:
+        LakeError: a file of the version is not what its manifest says.
+    """
+    return Embedder(model.name, model.version, load_backbone(model), model.manifest["config"]["image_px"], True)
+
+
+def facenet_embedder(weights: Path) -> Embedder:
+    """facenet-pytorch's InceptionResnetV1 with the weights in a file, for a first pass before there is a model.
+
+    It was trained on the box of a face at 160 px, not aligned. The file is read without unpickling code, and nothing
+    is ever downloaded; its version is its digest.
+
+    Raises:
+        UsageError: there is no such file, or it holds other weights.
+    """
+    from facenet_pytorch import InceptionResnetV1  # noqa: PLC0415 - a machine kept for training may lack it
+
+    network = InceptionResnetV1()
+    try:
+        data = weights.read_bytes()
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        # What classified the people it was trained on is not part of the network that embeds.
+        network.load_state_dict({name: value for name, value in state.items() if not name.startswith("logits.")})
+    except (OSError, UnpicklingError, RuntimeError, AttributeError) as error:
+        raise UsageError(
+            f"--weights {weights} must be a state dict of facenet-pytorch's InceptionResnetV1: "
+            f"{' '.join(str(error).split())[:200]}"
+        ) from error
+    return Embedder("facenet", bytes_digest(data).hex()[:16], _Facenet(network), _FACENET_PX, False)
+
+
+class _Facenet(nn.Module):
+    """InceptionResnetV1, whose pictures are (x - 127.5) / 128 where ours are (x - 127.5) / 127.5."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        embeddings: Tensor = self.network(images * (127.5 / 128))
+        return embeddings

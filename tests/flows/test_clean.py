@@ -1,0 +1,100 @@
+"""Clean on a small album: verdicts by weights from disk, kept in the lake, applied when a version is published."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from facenet_pytorch import InceptionResnetV1
+from typer.testing import CliRunner
+
+from flows.cli import app
+from storage.datasets import open_dataset
+from storage.lake import Lake
+from storage.tables import read_table
+from tests.flows.grading import read_truth
+
+pytestmark = pytest.mark.slow
+
+PEOPLE = 3
+
+
+def facemill(*arguments: str) -> Any:
+    result = CliRunner().invoke(app, [*arguments, "--source", "vggface2", "--json"])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def refused(*arguments: str) -> str:
+    result = CliRunner().invoke(app, [*arguments, "--source", "vggface2"])
+    assert result.exit_code == 2, result.output
+    return result.stderr
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "facenet.pt"
+    torch.save(InceptionResnetV1().state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory, world: Path) -> Path:
+    """The cropped faces of three people; its source is a folder, so nothing is fetched."""
+    folder = tmp_path_factory.mktemp("album")
+    people = sorted({row["truth_identity"] for row in read_truth(world).values()} - {""})[:PEOPLE]
+    for number, row in enumerate(read_truth(world).values()):
+        if row["expect"] == "accepted" and row["body"] and row["truth_identity"] in people:
+            person = folder / "links" / row["truth_identity"]
+            person.mkdir(parents=True, exist_ok=True)
+            (person / f"{number:04d}.jpg").write_bytes((world / "bodies" / row["body"]).read_bytes())
+    facemill("ingest", "--lake", str(folder / "lake"), "--links", str(folder / "links"))
+    facemill("crop", "--lake", str(folder / "lake"))
+    return folder / "lake"
+
+
+def test_verdicts_are_kept_and_a_version_leaves_out_whom_they_doubt(lake: Path, weights: Path) -> None:
+    before = facemill("publish", "--lake", str(lake), "--min-face", "40")[0]
+    (told,) = facemill("clean", "--lake", str(lake), "--weights", str(weights))
+    model, version = told["model"].split("@")
+    verdicts = Lake(lake).cleaned("mtcnn", "vggface2", model, version)
+    scores = read_table(Lake(lake), f"{verdicts}/faces.parquet")["wrong_person_score"].to_pylist()
+    assert told["faces"] == len(scores)
+    assert told["people"] == PEOPLE
+
+    def publish(limit: float) -> dict[str, Any]:
+        chosen = ["--cleaned-by", "facenet", "--wrong-person-score", str(limit)]
+        result = facemill("publish", "--lake", str(lake), "--min-face", "40", *chosen)[0]
+        wrong = result["funnel"]["stages"][-1]["rejected"].get("wrong_person", 0)
+        return result | {"wrong": wrong}
+
+    limit = sorted(scores)[-3]
+    strict, lax = publish(limit), publish(1.0)
+    assert 0 < strict["wrong"] <= sum(score >= limit for score in scores)
+    assert strict["samples"] < before["samples"]
+    assert lax["wrong"] == 0
+    assert lax["samples"] == before["samples"]
+    assert len({one["version"] for one in (before, strict, lax)}) == 3
+    assert publish(limit)["version"] == strict["version"]
+    manifest = open_dataset(Lake(lake), f"faces-mtcnn@{strict['version']}").manifest
+    assert manifest["cleaning"]["model"] == told["model"]
+
+
+def test_cleaning_again_writes_nothing(lake: Path, weights: Path) -> None:
+    facemill("clean", "--lake", str(lake), "--weights", str(weights))
+    files = {path: path.stat().st_mtime_ns for path in lake.rglob("*") if path.is_file()}
+    facemill("clean", "--lake", str(lake), "--weights", str(weights))
+    assert {path: path.stat().st_mtime_ns for path in lake.rglob("*") if path.is_file()} == files
+
+
+def test_what_cannot_be_done_is_told(lake: Path, tmp_path: Path) -> None:
+    where = ["--lake", str(lake)]
+    assert "one of the two" in refused("clean", *where)
+    assert "one of the two" in refused("clean", *where, "--model", "a", "--weights", "b")
+    assert "there is no model version embedder" in refused("clean", *where, "--model", "embedder")
+    assert "--weights" in refused("clean", *where, "--weights", str(tmp_path / "missing.pt"))
+    assert "no model other has judged" in refused("publish", *where, "--cleaned-by", "other")
