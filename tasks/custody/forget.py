@@ -158,7 +158,7 @@ def _links(lines: pa.Table, wanted: Forgotten) -> pa.ChunkedArray:
 def _near_copies(lake: Lake, source: str, pictures: pa.Table, covered: pa.ChunkedArray) -> pa.ChunkedArray:
     """Whether each picture is in one cluster of copies with a covered one, as dedupe sees it."""
     if not lake.exists(lake.plan(source)) or not pc.any(covered).as_py():
-        return pa.chunked_array([pa.array([False] * len(pictures))])
+        return pa.chunked_array([pa.array([False] * len(pictures), pa.bool_())])
     verdicts = read_verdicts(lake, source, planned_lines(lake, source)).select(["key", "cluster"])
     is_covered = pc.is_in(verdicts["key"], value_set=pictures["key"].filter(covered).combine_chunks())
     clusters = pc.unique(verdicts["cluster"].filter(is_covered))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections import Counter
@@ -18,6 +19,8 @@ from tasks.custody.forget import Asked, coverage, forget
 from tasks.custody.purge import Purged, purge
 from tasks.custody.rewrite import successor
 from tasks.ledger import accepted, image_stems
+from tasks.links import collect_links
+from tasks.sources import source_named
 from tests.tasks.custody.conftest import COPIED, COPY, GROUP, SMALLER, SOURCE, Mill
 
 PERSON_0 = Asked(names=("Person_0",))
@@ -68,6 +71,15 @@ def test_what_it_covers_is_counted_before_it_is_recorded(ready: Mill) -> None:
         "num_near": 1,
     }
     assert ready.lake.names("takedowns") == []
+
+
+def test_somebody_can_be_forgotten_before_anything_was_fetched(mill: Mill) -> None:
+    asyncio.run(collect_links(mill.lake, source_named(SOURCE), str(mill.links)))
+    (found,) = coverage(mill.lake, PERSON_0)
+    assert (found.num_links, found.num_pictures, found.num_near) == (3, 0, 0)
+    take_down(mill.lake, PERSON_0)
+    mill.run()
+    assert not [url for url in mill.asked if "h0.example" in url]
 
 
 def test_the_bytes_are_gone_from_the_lake_and_what_is_left_goes_on_as_before(ready: Mill) -> None:
