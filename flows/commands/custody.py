@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from flows.commands.options import (
@@ -63,6 +64,8 @@ def forget(
     found = existing_lake(lake)
     asked = _asked(url, identity, digest, file, source, near_copies, note)
     is_asked = bool(asked.urls or asked.names or asked.digests)
+    if not all((*asked.urls, *asked.names)):
+        raise UsageError("a URL or a name to forget is empty: write it as it stands in the link files")
     if not is_asked and (dry_run or not purge):
         raise UsageError("name what to forget with --url, --identity, --digest or --file, or give --purge alone")
     covers = coverage(found, asked) if is_asked else []
@@ -109,14 +112,15 @@ def show_findings(console: Console, result: dict[str, Any]) -> None:
         console.print(f"[bold]check[/]    {result['parts']:,} parts looked at, nothing is wrong")
         return
     table = Table(title=f"{len(result['findings']):,} findings in {result['parts']:,} parts", title_justify="left")
-    for column in ("kind", "number", "where, for instance", "what", "remedy"):
-        table.add_column(column, justify="right" if column == "number" else "left", overflow="fold")
+    for column in ("kind", "number", "remedy"):
+        table.add_column(column, justify="right" if column == "number" else "left")
+    for kind, some in kinds.items():
+        remedies = dict.fromkeys(", then ".join(filter(None, (one["remedy"], one["then"]))) for one in some)
+        table.add_row(kind, f"{len(some):,}", "\n".join(remedies))
+    console.print(table)
     for kind, some in kinds.items():
         for one in some[:_EXAMPLES]:
-            is_first = one is some[0]
-            remedy = ", then ".join(word for word in (one["remedy"], one["then"]) if word)
-            table.add_row(kind * is_first, f"{len(some):,}" * is_first, one["path"], one["detail"], remedy)
-    console.print(table)
+            console.print(f"[bold]{kind}[/]  {escape(one['path'])}: {escape(one['detail'])}", soft_wrap=True)
     _show_repaired(console, result["repaired"])
 
 

@@ -36,6 +36,7 @@ class Remedy(StrEnum):
     BACKUP = "restore from a backup"
 
 
+_NOT_MISSED = frozenset({Kind.SUPERSEDED, Kind.LEFTOVER, Kind.STRANGE_FILE, Kind.TAKEN_DOWN})
 _ADVICE = {
     "links": "ingest reads them again",
     "plan": "ingest makes it again",
@@ -78,5 +79,5 @@ def remedy(finding: Finding) -> Remedy:
 
 
 def advice(finding: Finding) -> str:
-    """What brings back what a repair puts aside, in words."""
-    return _ADVICE.get(finding.path.split("/", 1)[0], "")
+    """What brings back what a repair puts aside, in words; empty where nothing is missed."""
+    return "" if finding.kind in _NOT_MISSED else _ADVICE.get(finding.path.split("/", 1)[0], "")

@@ -43,6 +43,8 @@ def test_forget_tells_people_what_is_left_to_do(mill: Mill) -> None:  # noqa: F8
     assert "near copies, not covered" in shown.stdout
     assert "1 of the names stand in no one source" in shown.stdout
     assert "`facemill forget --purge` takes them out" in shown.stdout
+    empty = runner.invoke(app, ["forget", "--identity", "", "--lake", mill.lake.url])
+    assert (empty.exit_code, len(mill.lake.names("takedowns"))) == (2, 1)
     nothing = runner.invoke(app, ["forget", "--lake", mill.lake.url])
     assert (nothing.exit_code, "name what to forget" in nothing.stderr) == (2, True)
 
