@@ -7,7 +7,7 @@ LAKE ?= lake
 # 5.7 GB of wheels, nearly all of it torch with the CUDA libraries.
 DISK_MB := 9000
 
-.PHONY: setup run test fuzz lint format lock clean
+.PHONY: setup run test fuzz chaos lint format lock clean
 
 setup: $(STAMP)
 
@@ -48,3 +48,7 @@ clean:
 # 16,000 made-up lines, URLs, headers and bodies; `make test` tries a few hundred.
 fuzz: setup
 	$(BIN)/python -m pytest --hypothesis-profile=fuzz tests/tasks -k test_any_
+
+# 50 kills of runs, workers and the server, a full disk, a web that goes away; `make test` does a short form.
+chaos: setup
+	CHAOS_KILLS=50 $(BIN)/python -m pytest -s tests/chaos

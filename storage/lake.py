@@ -24,6 +24,7 @@ never write the same one. What is computed from that shard bears its stem.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -45,6 +46,8 @@ from storage.errors import LakeError, UsageError
 FORMAT = 1
 _HOST = re.sub("[^A-Za-z0-9]", "_", socket.gethostname())
 _UNFINISHED = f".tmp-{_HOST}-*"
+# A full disk or quota, a file system or folder that is read-only, a file too large for it.
+_CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -205,7 +208,23 @@ class Lake:
         """Give a temporary local file to fill; when the block ends well, it becomes `path` in one step.
 
         On a local lake the file is synced and renamed; on an object store it is uploaded, which is atomic there.
+
+        Raises:
+            LakeError: the disk is full, or may not be written to.
         """
+        try:
+            with self._created(path) as temporary:
+                yield temporary
+        except OSError as error:
+            if error.errno not in _CANNOT_WRITE:
+                raise
+            raise LakeError(
+                f"{self.url}/{path} cannot be written: {error.strerror}; once that is mended the same command goes on "
+                "where it was"
+            ) from error
+
+    @contextmanager
+    def _created(self, path: str) -> Iterator[Path]:
         self.begin()
         if not self.is_local:
             with tempfile.TemporaryDirectory(prefix="facemill-") as folder:

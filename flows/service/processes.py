@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from storage.errors import ServiceError
@@ -16,22 +16,30 @@ from storage.errors import ServiceError
 # A worker that is told to stop waits for the runs it has; a run is safe to kill at any moment, so it is not given long.
 _GRACE_S = 20.0
 _LOOK_EVERY_S = 0.5
-# A process that ends sooner than this after its start will end again: it is started again no more than so often.
+# One that ends soon after its start will end again. It is started no more often than this, and given up after so many
+# times in a row.
 _RESTART_AFTER_S = 5.0
+_MAX_SHORT_LIVES = 5
+_SHORT_LIFE_S = 20.0
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
 
 @dataclass
 class Process:
-    """One process of the service. `vital`: when it ends, all end; another is started again."""
+    """One process of the service.
+
+    `recover` mends what its sudden end left behind, and is called before it is started again; where it returns False
+    it is called again later.
+    """
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
-    vital: bool = False
+    recover: Callable[[], bool] = lambda: True
     running: subprocess.Popen[bytes] | None = None
     started_at_s: float = 0.0
+    num_short_lives: int = 0
 
     def start(self) -> None:
         """Start it, in a session of its own: Ctrl-C reaches only the parent, which stops them in order."""
@@ -48,10 +56,15 @@ class Process:
         if self.running is None or self.running.poll() is not None:
             return
         self.running.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self.running.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.running.pid, signal.SIGKILL)
+        self.kill_group()
+
+    def kill_group(self) -> None:
+        """Kill it and what it started: a server's own child would keep the port, a worker's run would go on unseen."""
+        if self.running is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.running.pid, signal.SIGKILL)
             self.running.wait()
 
     @property
@@ -74,27 +87,33 @@ def stopping(processes: Sequence[Process]) -> Iterator[None]:
 
 
 def look_after(
-    processes: Iterable[Process], *, tell: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
+    processes: Sequence[Process], *, tell: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
 ) -> None:
-    """Start again what ends, for as long as the vital ones run.
+    """Start again what ends, until one ends as soon as it is started, time after time.
 
     Raises:
-        ServiceError: a vital one ended.
+        ServiceError: one did.
     """
-    watched = list(processes)
     while True:
-        for process in watched:
-            if process.exit_code is None:
-                continue
-            if process.vital:
-                raise ServiceError(
-                    f"{process.name} ended with exit code {process.exit_code}: see its messages above, mend the cause, "
-                    "and start the service again; what is done is in the lake"
-                )
-            sleep(max(0.0, process.started_at_s + _RESTART_AFTER_S - time.monotonic()))
-            tell(f"{process.name} ended with exit code {process.exit_code}; started again")
-            process.start()
+        for process in processes:
+            if process.exit_code is not None:
+                process.kill_group()
+                if process.recover():
+                    _start_again(process, tell, sleep)
         sleep(_LOOK_EVERY_S)
+
+
+def _start_again(process: Process, tell: Callable[[str], None], sleep: Callable[[float], None]) -> None:
+    age_s = time.monotonic() - process.started_at_s
+    process.num_short_lives = process.num_short_lives + 1 if age_s < _SHORT_LIFE_S else 0
+    if process.num_short_lives >= _MAX_SHORT_LIVES:
+        raise ServiceError(
+            f"{process.name} ended {_MAX_SHORT_LIVES} times within {_SHORT_LIFE_S:.0f} s of its start, the last time "
+            f"with exit code {process.exit_code}: see its messages above, mend the cause, and start the service again"
+        )
+    sleep(max(0.0, _RESTART_AFTER_S - age_s))
+    tell(f"{process.name} ended with exit code {process.exit_code}; started again")
+    process.start()
 
 
 def _interrupt(*_: object) -> None:

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -82,12 +83,12 @@ def serve(
 
     Raises:
         UsageError: the address cannot be had.
-        ServiceError: the server does not start, or ends by itself.
+        ServiceError: the server does not start, or a part of the service ends time after time.
     """
     address.check_free()
     environment = _environment(address)
     start_server = _prefect("server", "start", "--host", address.host, "--port", str(address.port))
-    processes = [Process("server", start_server, environment, vital=True)]
+    processes = [Process("server", start_server, environment)]
     with (
         tempfile.TemporaryDirectory(prefix="facemill-metrics-") as counts,
         shown_metrics(Path(counts), address.metrics_port, tell=log),
@@ -102,13 +103,22 @@ def serve(
         tell("applying the deployments")
         deployments = set_up_server(parameters, environment)
         for pool in POOLS:
-            counting = {**environment, "PROMETHEUS_MULTIPROC_DIR": counts}
-            processes.append(Process(f"worker {pool}", _prefect("worker", "start", "--pool", pool), counting))
+            processes.append(_worker(pool, {**environment, "PROMETHEUS_MULTIPROC_DIR": counts}))
             processes[-1].start()
         up(deployments)
         # Being told to stop is how a service ends.
         with suppress(KeyboardInterrupt):
             look_after(processes, tell=tell)
+
+
+def _worker(pool: str, environment: Mapping[str, str]) -> Process:
+    """The worker of a pool; runs that were lost with the one before it are told to the server first."""
+    from flows.service.lost_runs import crash_lost_runs  # noqa: PLC0415 - reads PREFECT_API_URL when imported
+
+    name = f"facemill {pool} on {socket.gethostname()}"
+    recover = partial(crash_lost_runs, pool, name)
+    recover()
+    return Process(f"worker {pool}", _prefect("worker", "start", "--pool", pool, "--name", name), environment, recover)
 
 
 def _environment(address: Address) -> dict[str, str]:

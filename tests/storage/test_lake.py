@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import pickle
 import signal
 import subprocess
@@ -189,3 +190,13 @@ def test_the_work_folder_is_local_and_of_this_lake_alone(lake, tmp_path):
     assert lake.work_folder == Lake(lake.url).work_folder
     assert lake.work_folder != Lake(tmp_path / "other").work_folder
     assert lake.work_folder.is_absolute()
+
+
+def test_a_disk_that_cannot_be_written_is_told_with_its_cause_and_leaves_nothing(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    with pytest.raises(LakeError, match=r"plan/a\.parquet cannot be written: No space left on device; once that is"):  # noqa: SIM117
+        with lake.create("plan/a.parquet") as temporary:
+            temporary.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+    assert lake.names("plan") == []
+    assert not list((tmp_path / "lake" / "plan").iterdir())

@@ -19,8 +19,8 @@ from storage.errors import ServiceError
 LASTS = "import time; time.sleep(60)"
 
 
-def python(name: str, code: str, *, vital: bool = False) -> Process:
-    return Process(name, [sys.executable, "-c", code], os.environ, vital)
+def python(name: str, code: str) -> Process:
+    return Process(name, [sys.executable, "-c", code], os.environ)
 
 
 def wait_for(true: Callable[[], bool]) -> None:
@@ -39,16 +39,22 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def test_a_worker_that_ends_is_started_again_until_a_vital_process_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_ends_is_started_again_and_given_up_when_it_ends_at_once_time_after_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(processes, "_RESTART_AFTER_S", 0.0)
-    server, worker = python("server", "import time; time.sleep(1)", vital=True), python("worker", "raise SystemExit(3)")
+    monkeypatch.setattr(processes, "_LOOK_EVERY_S", 0.05)
+    server, worker = python("server", LASTS), python("worker", "raise SystemExit(3)")
     told: list[str] = []
     with stopping([server, worker]):
         server.start()
         worker.start()
-        with pytest.raises(ServiceError, match="server ended with exit code 0"):
+        with pytest.raises(
+            ServiceError, match="worker ended 5 times within 20 s of its start, the last time with exit code 3"
+        ):
             look_after([server, worker], tell=told.append)
-    assert "worker ended with exit code 3; started again" in told
+        assert server.exit_code is None
+    assert told == ["worker ended with exit code 3; started again"] * 4
 
 
 def test_a_worker_that_ends_at_once_is_not_started_again_at_once() -> None:
@@ -66,6 +72,30 @@ def test_a_worker_that_ends_at_once_is_not_started_again_at_once() -> None:
     with stopping([worker]), pytest.raises(KeyboardInterrupt):
         look_after([worker], tell=lambda line: None, sleep=sleep)
     assert 3 < slept[0] <= 5
+
+
+def test_what_a_process_left_behind_is_killed_and_mended_before_it_is_started_again(tmp_path: Path) -> None:
+    orphan = (
+        "import subprocess, sys; from pathlib import Path\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {LASTS!r}])\n"
+        f"Path({str(tmp_path / 'pid')!r}).write_text(str(child.pid))"
+    )
+    worker, answers = python("worker", orphan), [False, True]
+
+    def recover() -> bool:
+        wait_for(lambda: not is_running(int((tmp_path / "pid").read_text())))
+        return answers.pop(0)
+
+    def sleep(seconds: float) -> None:
+        if not answers:
+            raise KeyboardInterrupt
+
+    worker.recover = recover
+    worker.start()
+    wait_for(lambda: worker.exit_code is not None)
+    with stopping([worker]), pytest.raises(KeyboardInterrupt):
+        look_after([worker], tell=lambda line: None, sleep=sleep)
+    assert answers == []
 
 
 def test_all_are_stopped_in_reverse_order(tmp_path: Path) -> None:

@@ -1,0 +1,44 @@
+"""What an undisturbed run gives, and whether a disturbed one came to the same."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from storage.lake import Lake
+from tasks.sources.synthetic.origin import Origin
+from tests.flows.grading import accepted_urls, dataset_urls, version_ids
+
+_WITHIN_S = 600.0
+
+
+def start(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command run to its end, whatever that is."""
+    command = [sys.executable, "-c", "from flows.cli import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=_WITHIN_S)
+
+
+def facemill(*arguments: str) -> Any:
+    """What a command prints with --json; it must end well."""
+    done = start(*arguments, "--json")
+    told = f"{arguments[0]} ended with {done.returncode}: {done.stdout[-2000:]} {done.stderr[-2000:]}"
+    assert done.returncode == 0, told
+    return json.loads(done.stdout)
+
+
+def links_of(world: Path, origin: Origin) -> list[str]:
+    """The options that send a run into a served world."""
+    return ["--links", str(world / "links"), "--connect-to", f"127.0.0.1:{origin.port}"]
+
+
+def assert_same(disturbed: Path, calm: Path) -> None:
+    """No accepted picture lost, none twice, the same dataset versions, and nothing that `facemill check` finds."""
+    one, other = Lake(disturbed), Lake(calm)
+    assert accepted_urls(one) == accepted_urls(other)
+    assert version_ids(one) == version_ids(other)
+    samples = [{name: sorted(urls) for name, urls in dataset_urls(lake).items()} for lake in (one, other)]
+    assert samples[0] == samples[1]
+    assert facemill("check", "--lake", str(disturbed))["findings"] == []

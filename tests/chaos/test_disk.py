@@ -1,0 +1,47 @@
+"""A disk that is full, and then is not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from storage.lake import Lake
+from tasks.sources.synthetic.origin import serving as origin_of
+from tasks.sources.synthetic.world import make_world
+from tests.chaos.calm import assert_same, facemill, links_of, start
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1.5 MB, of which the pictures alone need more."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1536k", "tmpfs", str(disk)]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
+    tmp_path: Path, small_disk: Path, calm_limits: None
+) -> None:
+    world, lake, calm = tmp_path / "world", small_disk / "lake", tmp_path / "calm"
+    make_world(world, num_identities=6, per_identity=12, seed=2)
+    with origin_of(world) as origin:
+        facemill("pipeline", "--lake", str(calm), *links_of(world, origin), "--steps", "4")
+    with origin_of(world) as origin:
+        full = start("pipeline", "--lake", str(lake), *links_of(world, origin), "--steps", "4")
+        assert full.returncode == 1
+        assert "cannot be written: No space left on device; once that is mended" in full.stderr.splitlines()[-1]
+        assert not [path for path in lake.rglob("*") if path.name.startswith(".tmp-")]
+        assert Lake(lake).names("datasets") == []
+        subprocess.run(["mount", "-o", "remount,size=256m", str(small_disk)], check=True)
+        facemill("pipeline", "--lake", str(lake), *links_of(world, origin), "--steps", "4")
+    assert_same(lake, calm)

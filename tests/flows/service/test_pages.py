@@ -1,0 +1,102 @@
+"""The pages of the service as a person uses them, in a real browser: Debian's chromium and chromium-driver."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.chaos.service import Service, serving
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromium-driver are not installed"),
+]
+_WITHIN_S = 240.0
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    monkeypatch.setenv("FACEMILL_WORKERS", "1")
+    with serving(tmp_path, "--source", "synthetic", "--identities", "8", "--per-identity", "8") as service:
+        yield service
+
+
+@pytest.fixture
+def browser() -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1500,1200"):
+        options.add_argument(argument)
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+    yield browser
+    browser.quit()
+
+
+class Pages:
+    """What a person does on the pages, told by the words they see."""
+
+    def __init__(self, browser: webdriver.Chrome, service: Service) -> None:
+        self._browser = browser
+        self._wait = WebDriverWait(browser, _WITHIN_S)
+        self._service = service
+
+    def press(self, words: str, *, last: bool = False) -> None:
+        """Press what bears exactly these words, the last of them where a dialog lies over the page."""
+        path = f"//*[normalize-space(.)='{words}'][not(*[normalize-space(.)='{words}'])]"
+        found: list[WebElement] = self._wait.until(lambda browser: browser.find_elements(By.XPATH, path))
+        found[-1 if last else 0].click()
+
+    def sees(self, *words: str) -> None:
+        """Wait until the page shows all of the words."""
+        self._wait.until(lambda browser: all(one in self.text for one in words), f"{words} in {self.text[-3000:]}")
+
+    @property
+    def text(self) -> str:
+        return self._browser.find_element(By.TAG_NAME, "body").text
+
+    def run(self, deployment: str) -> str:
+        """Start a run from the deployment's page with the parameters it offers; the address of the run's page."""
+        found = self._service.insist(f"/deployments/name/{deployment}")["id"]
+        self._browser.get(f"http://127.0.0.1:{self._service.port}/deployments/deployment/{found}")
+        self.press("Run")
+        self.press("Quick run")
+        self.sees("lake", "the folder or URL everything is kept in", "Validate parameters")
+        self.press("Run", last=True)
+        links: list[WebElement] = self._wait.until(
+            lambda browser: browser.find_elements(By.CSS_SELECTOR, "a[href*='/runs/flow-run/']")
+        )
+        return str(links[0].get_attribute("href"))
+
+    def open(self, address: str, tab: str = "Logs") -> None:
+        self._browser.get(f"{address}?tab={tab}")
+
+
+def test_a_run_is_started_fails_with_its_reason_is_retried_and_finishes(
+    service: Service, browser: webdriver.Chrome
+) -> None:
+    pages = Pages(browser, service)
+    publish = pages.run("publish/publish")
+    pages.open(publish)
+    pages.sees("Failed", "publish faces both", "run `facemill ingest --source synthetic` first")
+
+    pages.open(pages.run("pipeline/pipeline"))
+    pages.sees("Running", "pipeline synthetic")
+    pages.sees("Completed")
+    pages.open(browser.current_url.partition("?")[0], tab="Artifacts")
+    pages.sees("pipeline-funnel")
+
+    pages.open(publish)
+    pages.press("Retry")
+    pages.press("Retry", last=True)
+    pages.sees("Completed")
+    pages.open(publish, tab="Artifacts")
+    pages.sees("funnel-mtcnn", "dataset-mtcnn")
