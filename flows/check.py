@@ -23,6 +23,7 @@ def check(lake: str, quick: bool = False, repair: bool = False) -> dict[str, Any
     """Look at every row, byte and manifest of a lake. Nothing else may write to it meanwhile.
 
     Args:
+        lake: the folder or URL everything is kept in.
         quick: take the bytes on trust, and look at tables and lengths alone.
         repair: put aside what is broken, and make due what was lost by it.
 

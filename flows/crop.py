@@ -77,6 +77,9 @@ def crop(
     """Detect and crop whatever is not up to date.
 
     Args:
+        lake: the folder or URL everything is kept in.
+        source: where the links come from.
+        method: the crop method, or both of the experiment: bbox and mtcnn.
         check_boxes: hold listed boxes against the faces detected, and correct those that fit after one correction.
         report: write a page that says how all methods ever asked for compare.
 

@@ -36,11 +36,15 @@ def experiment(
     """Train each method by each margin by each seed, and compare them on one test.
 
     Args:
+        lake: the folder or URL everything is kept in.
         dataset: datasets are called `<dataset>-<method>`; the newest version of each is taken.
         methods: of cropping; None for the author's, bbox and mtcnn.
         margins: of the triplet loss; None for the author's, 1 and 2.
         seeds: a training each; None for 0.
         model: what the models are called.
+        preset: smoke (a minute of a CPU), cpu (ten), full (a GPU), or auto: full on a GPU, and smoke without.
+        steps: batches to train on; None for as many as the preset says.
+        device: where to train; auto is a GPU if there is one.
 
     Returns:
         What stands in the lake as `experiments/<id>.json`, with its path.

@@ -49,6 +49,7 @@ async def ingest(
 
     Args:
         lake: the folder or URL everything is kept in.
+        source: where the links come from.
         links: a folder or archive of link files, the URL of such an archive, or a base URL of single files; for a
             source that is a folder of pictures, that folder. None: where the source is published.
         identities: the first so many people, or their names; None for all.

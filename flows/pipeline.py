@@ -45,7 +45,20 @@ async def pipeline(
 ) -> dict[str, Any]:
     """From link files to dataset versions and a model version. What is done already is not done again.
 
-    The parameters are those of the flows it is made of.
+    Args:
+        lake: the folder or URL everything is kept in.
+        source: where the links come from.
+        links: a folder or archive of link files, the URL of such an archive, or a base URL of single files; for a
+            source that is a folder of pictures, that folder. None: where the source is published.
+        identities: the first so many people, or their names; None for all.
+        per_identity: the first so many links of each; None for all.
+        connect_to: HOST:PORT that every request goes to instead of its own host.
+        method: whose faces: of one crop method, of both in a dataset each, or those on which the two agree.
+        dataset: versions are called `<dataset>-<method>`.
+        min_face: the shorter side a face must have in its picture, in pixels.
+        margin: of the triplet loss, in squared distance of unit vectors.
+        steps: batches to train on; None for as many as suit the device.
+        device: where to train.
 
     Returns:
         What each of the flows returned, under its name. `train` bears only a `flow_run` where a server's deployment

@@ -39,6 +39,10 @@ def publish(
     """Publish the faces of a source as `<dataset>-<method>`.
 
     Args:
+        lake: the folder or URL everything is kept in.
+        source: where the links come from.
+        dataset: versions are called `<dataset>-<method>`.
+        method: whose faces: of one crop method, of both in a dataset each, or those on which the two agree.
         min_face: the shorter side a face must have in its picture, in pixels. The author tried 100 and 150.
         check_boxes: hold a listed box against the faces detected in today's picture.
         exclude: a file of names, one a line; people of these names are left out.

@@ -29,6 +29,10 @@ async def retry(
     How long each waits is written beside its reason in `storage/records.py`, and the gaps in `tasks/ledger.py`.
 
     Args:
+        lake: the folder or URL everything is kept in.
+        source: where the links come from.
+        links: as `ingest` was given them; used where a source is a folder.
+        connect_to: HOST:PORT that every request goes to instead of its own host.
         reasons: only links that failed for one of these.
         hosts: only links on one of these hosts.
         now: also those that are not due yet; never those that no try is due for any more.

@@ -41,10 +41,14 @@ def train(
     """Train an embedding model on a dataset version, publish it as a model version and make it the candidate.
 
     Args:
+        lake: the folder or URL everything is kept in.
         dataset: `name@version`, or a name for its newest version.
+        model: what the model is called.
         margin: of the triplet loss, in squared distance of unit vectors. The author tried 1 and 2.
         preset: smoke (a minute of a CPU), cpu (ten), full (a GPU), or auto: full on a GPU, and smoke without.
         steps: batches to train on; None for as many as the preset says.
+        seed: of the first weights, the batches and the augmentation.
+        device: where to train; auto is a GPU if there is one.
 
     Returns:
         The model, its version, whether it is new, the dataset, and the verification AUC before and after training.

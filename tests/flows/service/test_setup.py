@@ -24,13 +24,16 @@ def test_options_take_the_place_of_the_parameters_that_bear_their_names_and_add_
     assert [one["parameters"] for one in changed["deployments"]] == [{"lake": "/data", "margin": 1}, {}]
 
 
-def test_every_parameter_of_the_deployments_is_one_of_its_flow() -> None:
+def test_every_parameter_of_a_deployment_is_one_of_its_flow_and_is_described_in_the_form() -> None:
     from prefect import Flow
     from prefect.flows import load_flow_from_entrypoint
 
     for one in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]:
         flow: Flow[..., object] = load_flow_from_entrypoint(str(ROOT / one["entrypoint"]))
         assert set(one["parameters"]) <= set(flow.parameters.properties), one["name"]
+        assert [name for name, form in flow.parameters.properties.items() if not form.get("description")] == [], one[
+            "name"
+        ]
 
 
 @pytest.fixture(scope="module")
