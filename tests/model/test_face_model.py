@@ -37,16 +37,17 @@ def test_a_copied_folder_gives_the_embeddings_of_the_network(copied, trained, fa
     assert model.embed(faces.images[:0]).shape == (0, 32)
 
 
-def test_faces_of_one_person_are_nearer_and_likelier_than_those_of_two(copied, faces):
+def test_pairs_are_judged_at_the_threshold_and_the_nearer_are_the_likelier(copied, faces):
     model = FaceModel(ModelFolder(copied))
-    one, same, other = model.embed(faces.images[[0, 1, -1]])
-    near, far, itself = model.compare(one, same), model.compare(one, other), model.compare(one, one)
-    assert itself.distance == pytest.approx(0, abs=1e-6)
-    assert 0 <= near.distance < far.distance <= 4
-    assert near.probability > far.probability
-    assert near.is_same
-    assert not far.is_same
-    assert near.is_same == (near.distance <= near.threshold)
+    first, *others = model.embed(faces.images)
+    verdicts = sorted((model.compare(first, other) for other in others), key=lambda verdict: verdict.distance)
+    assert model.compare(first, first).distance == pytest.approx(0, abs=1e-6)
+    assert all(verdict.is_same == (verdict.distance <= verdict.threshold) for verdict in verdicts)
+    assert {verdict.threshold for verdict in verdicts} == {2 - 2 * model.thresholds.accuracy}
+    probabilities = [verdict.probability for verdict in verdicts]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert 0 < probabilities[-1] < probabilities[0] < 1
+    assert [verdicts[0].is_same, verdicts[-1].is_same] == [True, False]
 
 
 def test_faces_of_another_size_are_refused(copied):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from model.backbones import BACKBONES
+from model.backbones import BACKBONES, set_activations
 from model.embed import embed, embed_raw
 from model.face_model import open_session
 from model.graph import OPSET, TOLERANCE, make_graph
@@ -24,9 +24,10 @@ def settled(backbone: nn.Module, image_px: int) -> nn.Module:
     return backbone.eval()
 
 
-@pytest.fixture(scope="module", params=BACKBONES)
+@pytest.fixture(scope="module", params=[*((name, "paper") for name in BACKBONES), ("mobilefacenet", "relu")], ids=str)
 def backbone(request):
-    return settled(BACKBONES[request.param](32, 0.25, 32), 32)
+    name, activation = request.param
+    return settled(set_activations(BACKBONES[name](32, 0.25, 32), activation), 32)
 
 
 @pytest.fixture(scope="module")
