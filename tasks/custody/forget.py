@@ -14,10 +14,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from storage.datasets import all_versions
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.records import Takedown, TakedownKind, identity_key, url_key
 from tasks.catalog import planned_lines, read_verdicts
+from tasks.custody.redact import covered_samples
 from tasks.custody.takedowns import Forgotten, about, read_lines, record, with_their_links
 from tasks.ledger import accepted, read_ledger
 
@@ -74,6 +76,18 @@ class Coverage:
 def coverage(lake: Lake, asked: Asked) -> list[Coverage]:
     """What the takedown would cover, source by source; nothing is recorded."""
     return [_coverage(lake, source, asked) for source in lake.names("links")]
+
+
+def samples_covered(lake: Lake, asked: Asked, covered: list[Coverage]) -> dict[str, int]:
+    """How many samples each dataset version would lose; those that lose none are left out."""
+    digests = frozenset[bytes]().union(*(one.digests for one in covered))
+    counts = {}
+    for version in all_versions(lake):
+        wanted = asked.in_source(version.manifest["source"])
+        lines = read_lines(lake, version.manifest["source"], ["identity", "key"])
+        wanted = with_their_links(replace(wanted, digests=wanted.digests | digests), lines)
+        counts[str(version)] = pc.sum(covered_samples(version.index(), wanted)).as_py() or 0
+    return {version: num for version, num in counts.items() if num}
 
 
 def forget(lake: Lake, asked: Asked, covered: list[Coverage]) -> str:

@@ -16,7 +16,7 @@ from storage.lake import Lake
 from storage.tables import read_stamp, read_table
 from tasks.catalog import planned_lines
 from tasks.custody.findings import Finding, Kind
-from tasks.custody.rewrite import pieces, successor
+from tasks.custody.rewrite import lone_tars, pieces, shard_folders, successor
 from tasks.custody.shards import SourceFacts, astray, check_shard
 from tasks.custody.takedowns import Forgotten, read_forgotten, read_takedowns
 from tasks.custody.versions import check_dataset, check_model
@@ -102,18 +102,15 @@ def _source_jobs(lake: Lake, source: str, covered: Covered, *, quick: bool) -> l
 
 def _check_folders(lake: Lake, source: str, stems: list[str]) -> list[Finding]:
     """Files of a source that belong to no shard."""
-    found = []
-    faces = [f"faces/{method}/{source}" for method in lake.names("faces")]
-    for folder in [lake.images(source), f"detections/{source}", *faces]:
-        names = set(lake.names(folder))
-        for name in sorted(names):
+    lone = lone_tars(lake, source)
+    found = [Finding(Kind.NO_INDEX, path, "a tar without an index is nothing") for path in lone]
+    for folder in shard_folders(lake, source):
+        for name in lake.names(folder):
             stem, _, ending = name.rpartition(".")
             path = f"{folder}/{name}"
             if ending not in {"tar", "parquet"}:
                 found.append(Finding(Kind.STRANGE_FILE, path, "nothing writes such a file"))
-            elif ending == "tar" and f"{stem}.parquet" not in names:
-                found.append(Finding(Kind.NO_INDEX, path, "a tar without an index is nothing"))
-            elif stem not in stems:
+            elif stem not in stems and path not in lone:
                 found.append(Finding(Kind.NO_SHARD, path, "the shard of images it was computed from is not there"))
     return found
 

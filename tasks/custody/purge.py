@@ -18,7 +18,7 @@ from storage.lake import Lake
 from storage.models import model_versions
 from storage.tables import read_table
 from tasks.custody.redact import covered_samples, redact, unnamed_shards
-from tasks.custody.rewrite import pieces, replace_shard, superseded
+from tasks.custody.rewrite import lone_tars, pieces, replace_shard, superseded
 from tasks.custody.takedowns import Forgotten, blanked, read_forgotten
 from tasks.ledger import image_stems
 
@@ -62,7 +62,8 @@ def purge(lake: Lake, on_progress: Callable[[str], None] = lambda path: None) ->
     for version in versions:
         on_progress(version.folder)
         purged.datasets[str(version)] = redact(version, read_forgotten(lake, version.manifest["source"]))
-    _remove_all(lake, [*lone_tars(lake), *lake.leftovers()], purged)
+    tars = [path for source in sources for path in lone_tars(lake, source)]
+    _remove_all(lake, [*tars, *lake.leftovers()], purged)
     purged.models = stale_models(lake)
     return purged
 
@@ -83,21 +84,6 @@ def stale_models(lake: Lake) -> dict[str, str]:
     lineages = {str(model): model.read_json("lineage.json") for model in model_versions(lake)}
     found = {model: before.get(lineage.get("dataset_manifest_sha256", "")) for model, lineage in lineages.items()}
     return {model: dataset for model, dataset in found.items() if dataset}
-
-
-def lone_tars(lake: Lake) -> list[str]:
-    """The tars of images and faces without an index: nothing yet, or nothing any more."""
-    folders = [lake.images(source) for source in lake.names("images")]
-    folders += [
-        f"faces/{method}/{source}" for method in lake.names("faces") for source in lake.names(f"faces/{method}")
-    ]
-    return [
-        f"{folder}/{name}"
-        for folder in folders
-        for names in [set(lake.names(folder))]
-        for name in sorted(names)
-        if name.endswith(".tar") and f"{name.removesuffix('.tar')}.parquet" not in names
-    ]
 
 
 def _purge_source(
@@ -122,7 +108,7 @@ def _purge_source(
         _remove_all(lake, [f"cleaned/{method}/{source}" for method in lake.names("cleaned")], purged)
     for name in lake.names(lake.unique(source)):
         path = f"{lake.unique(source)}/{name}"
-        if pc.any(Forgotten(forgotten.keys).rows(read_table(lake, path, ["key"]))).as_py():
+        if pc.any(forgotten.rows(read_table(lake, path, ["key"]))).as_py():
             _remove_all(lake, [path], purged)
 
 
@@ -132,7 +118,7 @@ def _holds(lake: Lake, source: str, stem: str, forgotten: Forgotten) -> bool:
     if pc.any(pc.and_(forgotten.rows(index), pc.not_equal(index["url"], ""))).as_py():
         return True
     computed = [one for one in pieces(lake, source, stem) if one.endswith(".parquet") and one != path]
-    return any(pc.any(Forgotten(forgotten.keys).rows(read_table(lake, one, ["key"]))).as_py() for one in computed)
+    return any(pc.any(forgotten.rows(read_table(lake, one, ["key"]))).as_py() for one in computed)
 
 
 def _num_covered(version: DatasetVersion) -> int:

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.datasets import DatasetVersion
+from storage.errors import LakeError
 from storage.records import bytes_digest, url_key
 from storage.shards import create_shard
 from storage.tables import read_table, write_table
@@ -104,9 +105,10 @@ def _write_index(version: DatasetVersion, gone: frozenset[str], lost: pa.Table, 
     for shard in pc.unique(lost["shard"]).to_pylist():
         new = re.sub(r"(-r\d+)?\.tar$", f"-r{len(version.redactions)}.tar", shard)
         places = _copy_shard(version, shard, new, gone)
-        for row in rows:
-            if row["shard"] == shard:
-                row["shard"], (row["offset"], row["length"]) = new, places[f"{row['sample']}.jpg"]
+        for row in (row for row in rows if row["shard"] == shard):
+            if f"{row['sample']}.jpg" not in places:
+                raise LakeError(f"{version}: {shard} does not hold all it should: run `facemill check --repair` first")
+            row["shard"], (row["offset"], row["length"]) = new, places[f"{row['sample']}.jpg"]
     write_table(version.lake, f"{version.folder}/index.parquet", pa.Table.from_pylist(rows, schema=left.schema))
 
 

@@ -1,7 +1,9 @@
 """A repair: what is broken is put aside, and asked for or made again. Nothing is deleted but what is taken down.
 
-quarantine/<when>/note.json     what was found, and what was done about it
-quarantine/<when>/<path>        what was put aside, under the path it had in the lake
+    quarantine/<when>/note.json     what was found, and what is done about it; written first
+    quarantine/<when>/<path>        what was put aside, under the path it had in the lake
+
+Killed and run again, a new look finds what is left to do.
 """
 
 from __future__ import annotations
@@ -30,14 +32,14 @@ class Repaired:
     """What a repair did.
 
     Attributes:
-        folder: of the quarantine; empty if nothing was put aside.
+        folder: in the quarantine.
         moved: paths that were put aside.
         lost: pictures that are due again.
         purged: whether what is taken down was taken out.
         left: what cannot be repaired, in words.
     """
 
-    folder: str = ""
+    folder: str
     moved: list[str] = field(default_factory=list)
     lost: int = 0
     purged: bool = False
@@ -45,17 +47,16 @@ class Repaired:
 
 
 def repair(lake: Lake, findings: list[Finding], now: datetime) -> Repaired:
-    """Do what the remedies say; killed and run again, a new look finds what is left to do.
+    """Do what the remedies say.
 
     Args:
         now: when lost pictures are due, and the name of the folder in the quarantine.
     """
-    done = Repaired()
+    done = Repaired(lake.quarantine(now.strftime("%Y%m%dT%H%M%S%f")))
     by_remedy: dict[Remedy, list[Finding]] = defaultdict(list)
     for finding in findings:
         by_remedy[remedy(finding)].append(finding)
     done.left = [f"{one.path}: {one.detail}" for one in by_remedy[Remedy.BACKUP]]
-    done.folder = lake.quarantine(now.strftime("%Y%m%dT%H%M%S%f"))
     lake.write_json(f"{done.folder}/note.json", _note(findings, now))
     for path in dict.fromkeys(finding.path for finding in by_remedy[Remedy.QUARANTINE]):
         _put_aside(lake, _files(lake, path), done)

@@ -11,6 +11,7 @@ import hashlib
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from storage.errors import LakeError
 from storage.lake import Lake
 from storage.records import Outcome
 from storage.shards import create_shard, read_member
@@ -32,14 +33,20 @@ def replace_shard(lake: Lake, source: str, stem: str, index: pa.Table) -> str:
 
     Returns:
         The new stem.
+
+    Raises:
+        LakeError: the old tar is not there.
     """
     new = successor(stem)
+    tar_path = f"{lake.images(source, stem)}.tar"
     rows = index.to_pylist()
     kept = sorted((row for row in rows if row["outcome"] == Outcome.ACCEPTED), key=lambda row: row["offset"])
+    if kept and not lake.exists(tar_path):
+        raise LakeError(f"{lake.url}/{tar_path} is not there: run `facemill check --repair` first")
     if kept:
         with create_shard(lake, f"{lake.images(source, new)}.tar") as tar:
             for row in kept:
-                data = read_member(lake, f"{lake.images(source, stem)}.tar", row["offset"], row["length"])
+                data = read_member(lake, tar_path, row["offset"], row["length"])
                 row["offset"], row["length"] = tar.add(f"{row['key'].hex()}.{row['format'].lower()}", data)
                 row["shard"] = new
     table = pa.Table.from_pylist(rows, schema=index.schema)
@@ -64,10 +71,21 @@ def pieces(lake: Lake, source: str, stem: str) -> list[str]:
     return [path for path in [*paths, lake.detections(source, stem)] if lake.exists(path)]
 
 
+def shard_folders(lake: Lake, source: str) -> list[str]:
+    """The folders of a source in which files are named by stems: images, detections, and faces by each method."""
+    faces = [f"faces/{method}/{source}" for method in lake.names("faces")]
+    return [lake.images(source), f"detections/{source}", *faces]
+
+
+def lone_tars(lake: Lake, source: str) -> list[str]:
+    """The tars of a source without an index: nothing yet, or nothing any more."""
+    found = {f"{folder}/{name}" for folder in shard_folders(lake, source) for name in lake.names(folder)}
+    tars = sorted(path for path in found if path.endswith(".tar"))
+    return [path for path in tars if f"{path.removesuffix('.tar')}.parquet" not in found]
+
+
 def superseded(lake: Lake, source: str) -> list[str]:
     """The stems whose successor is complete, as far as anything is left of them."""
-    faces = [f"faces/{method}/{source}" for method in lake.names("faces")]
-    folders = [lake.images(source), f"detections/{source}", *faces]
-    found = {name.rsplit(".", 1)[0] for folder in folders for name in lake.names(folder)}
+    found = {name.rsplit(".", 1)[0] for folder in shard_folders(lake, source) for name in lake.names(folder)}
     committed = set(image_stems(lake, source))
     return sorted(stem for stem in found if successor(stem) in committed)

@@ -58,14 +58,11 @@ def judge_tar(
         path: of the findings.
         beside: names of members that no row of the index is about, and that may be there.
     """
-    if facts.num_bytes is None:
-        keys = frozenset(member.key for member in members)
-        return (
-            [Finding(Kind.NO_TAR, path, f"the index names {len(members)} members of a tar that is not there", keys)]
-            if members
-            else []
-        )
     num_bytes = facts.num_bytes
+    if num_bytes is None:
+        words = f"the index names {len(members)} members of a tar that is not there"
+        missing = Finding(Kind.NO_TAR, path, words, frozenset(member.key for member in members))
+        return [missing] if members else []
     beyond = {at for at, member in enumerate(members) if member.offset + member.length > num_bytes}
     broken = [members[at] for at in sorted(beyond | facts.broken)]
     found = []

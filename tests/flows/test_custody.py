@@ -27,7 +27,11 @@ def told(mill: Mill, *arguments: str) -> dict:  # noqa: F811
 def test_forget_says_what_it_covers_records_it_and_purges_when_told(mill: Mill) -> None:  # noqa: F811
     version = mill.run().dataset
     dry = told(mill, "forget", "--url", GROUP, "--dry-run")
-    assert (dry["covers"][0]["num_pictures"], mill.lake.names("takedowns")) == (1, [])
+    assert (dry["covers"][0]["num_pictures"], dry["samples"], mill.lake.names("takedowns")) == (
+        1,
+        {str(version): 2},
+        [],
+    )
 
     recorded = told(mill, "forget", "--url", GROUP, "--note", "request 17")
     assert mill.lake.exists(recorded["recorded"])

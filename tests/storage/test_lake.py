@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import pickle
 import signal
 import subprocess
@@ -49,6 +50,32 @@ def test_names_are_sorted_and_none_where_there_is_no_folder(lake):
     assert lake.names("images/made") == ["0000-0", "0000-1", "0001-0"]
     assert lake.names("images") == ["made"]
     assert lake.names("images/other") == []
+
+
+def test_moving_takes_a_file_or_a_folder_with_all_it_holds(lake):
+    for path in ("plan/made.parquet", "datasets/faces/v1/index.parquet", "datasets/faces/v1/train-0.tar"):
+        lake.write(path, path.encode())
+    lake.move("plan/made.parquet", "quarantine/now/plan/made.parquet")
+    lake.move("datasets/faces/v1", "quarantine/now/datasets/faces/v1")
+
+    assert lake.read("quarantine/now/plan/made.parquet") == b"plan/made.parquet"
+    assert lake.names("quarantine/now/datasets/faces/v1") == ["index.parquet", "train-0.tar"]
+    assert not lake.exists("plan/made.parquet") and lake.names("datasets/faces/v1") == []
+
+
+def test_a_file_has_a_size_and_what_is_missing_has_none(lake):
+    lake.write("plan/made.parquet", b"12345")
+
+    assert (lake.size("plan/made.parquet"), lake.size("plan/other.parquet")) == (5, None)
+
+
+def test_what_a_killed_writer_left_is_named_and_what_a_living_one_writes_is_not(tmp_path):
+    lake = Lake(tmp_path)
+    with lake.create("plan/made.parquet") as temporary:
+        temporary.write_bytes(b"half")
+        dead = temporary.with_name(temporary.name.replace(f"-{os.getpid()}-", f"-{2**22 + 1}-"))
+        dead.write_bytes(b"half")
+        assert lake.leftovers() == [f"plan/{dead.name}"]
 
 
 def test_removing_takes_a_file_or_a_folder_and_minds_nothing_missing(lake):

@@ -140,6 +140,24 @@ def link_line(number: int, url: str, box: Box) -> str:
     return f"{number:08d} {url} {' '.join(f'{value:.2f}' for value in box)} 3.00 2.00 1\n"
 
 
+class Killed(BaseException):
+    """A process that ends in the middle of something."""
+
+
+def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the so-manieth write, removal or move in any lake end the process before it is done."""
+    left = iter(range(step))
+    for name in ("create", "remove", "move"):
+        real = getattr(Lake, name)
+
+        def dying(lake: Lake, *paths: str, real=real):
+            if next(left, None) is None:
+                raise Killed
+            return real(lake, *paths)
+
+        monkeypatch.setattr(Lake, name, dying)
+
+
 @pytest.fixture(scope="module")
 def small_and_quick() -> Iterator[None]:
     """Small shards, and the detector of this file."""

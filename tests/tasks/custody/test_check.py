@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -20,10 +22,11 @@ from storage.tables import read_stamp, read_table, write_table
 from tasks.custody.findings import Finding, Kind, Remedy, remedy
 from tasks.custody.forget import Asked, coverage, forget
 from tasks.custody.inspect import inspect, jobs
+from tasks.custody.purge import purge
 from tasks.custody.repair import repair
 from tasks.custody.rewrite import replace_shard
 from tasks.ledger import image_stems
-from tests.tasks.custody.conftest import GROUP, SOURCE, Mill
+from tests.tasks.custody.conftest import GROUP, SOURCE, Killed, Mill, killed_at
 
 Damage = Callable[[Mill], object]
 
@@ -181,6 +184,45 @@ def test_damage_is_found_repaired_and_made_good(ready: Mill, name: str) -> None:
     assert str(after) == str(before)
     assert after.index().equals(index)
     assert check(ready.lake) == []
+
+
+def test_a_repair_killed_at_any_step_and_run_again_mends_all(ready: Mill, monkeypatch: pytest.MonkeyPatch) -> None:
+    flip(file(ready, IMAGES + ".tar"), 900)
+    file(ready, DATASET + "index.parquet").unlink()
+    start = Path(ready.lake.root)
+    for step in range(1000):
+        lake = Lake(start.with_name(f"killed-{step}"))
+        shutil.copytree(start, lake.root)
+        with monkeypatch.context() as patch:
+            killed_at(step, patch)
+            try:
+                repair(lake, check(lake), datetime.now(UTC))
+                break
+            except Killed:
+                pass
+        repair(lake, check(lake), datetime.now(UTC))
+        assert check(lake) == []
+        mended = Mill(lake, ready.links, ready.web)
+        assert list(mended.outcomes().values()).count("lost") == 1
+    assert step > 5
+
+
+def test_a_lake_in_an_object_store_is_mended_and_purged_alike(ready: Mill) -> None:
+    flip(file(ready, IMAGES + ".tar"), 900)
+    file(ready, DATASET + "manifest.json").unlink()
+    lake = Lake(f"memory://{uuid.uuid4().hex}")
+    lake.fs.put(f"{ready.lake.root}/", f"{lake.root}/", recursive=True)
+    assert kinds(check(lake)) == {Kind.BROKEN_BYTES, Kind.UNFINISHED}
+    repair(lake, check(lake), datetime.now(UTC))
+    assert check(lake) == []
+
+    mended = Mill(lake, ready.links, ready.web)
+    mended.run()
+    asked = Asked(urls=(GROUP,))
+    forget(lake, asked, coverage(lake, asked))
+    assert purge(lake).pictures == 1
+    mended.run()
+    assert (check(lake), mended.outcomes()[url_key(GROUP)]) == ([], "taken_down")
 
 
 def test_only_what_is_broken_is_asked_for_again(ready: Mill) -> None:

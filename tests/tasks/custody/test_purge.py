@@ -21,7 +21,7 @@ from tasks.custody.rewrite import successor
 from tasks.ledger import accepted, image_stems
 from tasks.links import collect_links
 from tasks.sources import source_named
-from tests.tasks.custody.conftest import COPIED, COPY, GROUP, SMALLER, SOURCE, Mill
+from tests.tasks.custody.conftest import COPIED, COPY, GROUP, SMALLER, SOURCE, Killed, Mill, killed_at
 
 PERSON_0 = Asked(names=("Person_0",))
 
@@ -176,24 +176,6 @@ def test_faces_are_not_looked_for_again_in_pictures_that_stay(ready: Mill) -> No
     kept = read_table(ready.lake, ready.lake.detections(SOURCE, new))["key"].to_pylist()
     there = accepted(read_table(ready.lake, f"{ready.lake.images(SOURCE, new)}.parquet"))["key"].to_pylist()
     assert sorted(kept) == sorted(there) and url_key(GROUP) not in kept
-
-
-class Killed(BaseException):
-    """A process that ends in the middle of something."""
-
-
-def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the writes and removals of any lake end the process at the so-manieth."""
-    left = iter(range(step))
-    for name in ("create", "remove"):
-        real = getattr(Lake, name)
-
-        def dying(lake: Lake, path: str, real=real):
-            if next(left, None) is None:
-                raise Killed
-            return real(lake, path)
-
-        monkeypatch.setattr(Lake, name, dying)
 
 
 def test_killed_at_any_step_and_run_again_it_ends_as_if_undisturbed(
