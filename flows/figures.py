@@ -25,7 +25,7 @@ def figure_rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
     for far, tar in sorted(figures["tar_at_far"].items(), key=lambda item: -float(item[0])):
         value = "too few pairs" if tar is None else f"{tar:.4f}"
         rows.append((f"TAR at FAR {far}", value, interval(intervals.get(far))))
-    return rows
+    return rows + _triplet_rows(figures.get("triplet", {}))
 
 
 POINT_COLUMNS = ("chosen on val for", "cosine", "FAR", "95% interval", "TAR", "95% interval")
@@ -43,6 +43,19 @@ def point_rows(figures: dict[str, Any]) -> list[tuple[str, ...]]:
             interval(point["tar_interval"]),
         )
         for point in sorted(figures.get("operating_points", []), key=lambda point: float(point["threshold"]))
+    ]
+
+
+def _triplet_rows(triplet: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The losses of the frozen triplets, of embeddings of length one and as they come; none for LFW."""
+    return [
+        (
+            f"triplet loss, margin {margin}, {kind}",
+            f"{loss:.4f}",
+            interval(triplet.get(f"{kind}_interval", {}).get(margin)),
+        )
+        for kind in ("unit", "raw")
+        for margin, loss in triplet.get(kind, {}).items()
     ]
 
 

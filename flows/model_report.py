@@ -139,7 +139,7 @@ def _thresholds(facts: dict[str, Any]) -> str:
 def _calibration(facts: dict[str, Any]) -> str:
     kept = facts["calibration"]
     if kept is None:
-        return ""
+        return page.heading(_PROBABILITIES, "None were fitted to other people than these.")
     chart = Chart(
         "Probability said, and share of genuine pairs found",
         Axis("probability said that both faces show one person", 0.0, 1.0, _TENTHS),
