@@ -27,7 +27,7 @@ from flows.commands.options import (
 )
 from storage.errors import UsageError
 from storage.lake import Lake
-from tasks.custody.forget import Asked, coverage, parse_digest, read_asked, samples_covered
+from tasks.custody.forget import Asked, coverage, parse_digest, read_asked, samples_covered, unknown_names
 from tasks.custody.forget import forget as record_takedown
 from tasks.custody.purge import purge as purge_lake
 
@@ -69,7 +69,7 @@ def forget(
     if not is_asked and (dry_run or not purge):
         raise UsageError("name what to forget with --url, --identity, --digest or --file, or give --purge alone")
     covers = coverage(found, asked) if is_asked else []
-    result: dict[str, Any] = {"covers": [one.counts() for one in covers], "names": len(asked.names)}
+    result: dict[str, Any] = {"covers": [one.counts() for one in covers], "unknown": unknown_names(asked, covers)}
     result["samples"] = samples_covered(found, asked, covers) if is_asked else {}
     if not as_json:
         show_coverage(Console(), result, near_copies)
@@ -153,9 +153,8 @@ def show_coverage(console: Console, result: dict[str, Any], near_copies: bool) -
         console.print(table)
     for version, num in result["samples"].items():
         console.print(f"dataset {version}: {num:,} samples")
-    unknown = result["names"] - max((one["num_people"] for one in result["covers"]), default=0)
-    if unknown > 0:
-        console.print(f"{unknown} of the names stand in no one source; a name is written as in the link files")
+    for name in result["unknown"]:
+        console.print(f"no link line bears the name {escape(name)!r}; names are written as in the link files")
 
 
 def show_forgotten(console: Console, result: dict[str, Any]) -> None:

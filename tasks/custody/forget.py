@@ -57,6 +57,7 @@ class Coverage:
         num_elsewhere: of these, at other links.
         num_near: near copies of them at other links, covered if that was asked for.
         digests: of the pictures.
+        people: of those asked for, by their `records.identity_key`.
     """
 
     source: str
@@ -67,10 +68,11 @@ class Coverage:
     num_elsewhere: int
     num_near: int
     digests: frozenset[bytes] = field(repr=False)
+    people: frozenset[bytes] = field(repr=False)
 
     def counts(self) -> dict[str, Any]:
         """The numbers alone, as JSON takes them."""
-        return {name: value for name, value in asdict(self).items() if name != "digests"}
+        return {name: value for name, value in asdict(self).items() if name not in {"digests", "people"}}
 
 
 def coverage(lake: Lake, asked: Asked) -> list[Coverage]:
@@ -88,6 +90,12 @@ def samples_covered(lake: Lake, asked: Asked, covered: list[Coverage]) -> dict[s
         wanted = with_their_links(replace(wanted, digests=wanted.digests | digests), lines)
         counts[str(version)] = pc.sum(covered_samples(version.index(), wanted)).as_py() or 0
     return {version: num for version, num in counts.items() if num}
+
+
+def unknown_names(asked: Asked, covered: list[Coverage]) -> list[str]:
+    """Those of the names that no link line bears."""
+    known = frozenset[bytes]().union(*(one.people for one in covered))
+    return [name for name in asked.names if identity_key(name) not in known]
 
 
 def forget(lake: Lake, asked: Asked, covered: list[Coverage]) -> str:
@@ -152,15 +160,17 @@ def _coverage(lake: Lake, source: str, asked: Asked) -> Coverage:
     covered = Forgotten(wanted.keys, served).rows(pictures)
     near = pictures.filter(pc.and_(pc.invert(covered), _near_copies(lake, source, pictures, covered)))
     digests = pictures["digest"].filter(covered).to_pylist() + (near["digest"].to_pylist() if asked.near_copies else [])
+    people = frozenset(map(identity_key, pc.unique(theirs["identity"].cast(pa.string())).to_pylist()))
     return Coverage(
         source=source,
-        num_people=len(pc.unique(theirs["identity"].cast(pa.string()))),
+        num_people=len(people),
         num_lines=len(theirs),
         num_links=len(_links(lines, wanted)),
         num_pictures=pc.sum(covered).as_py() or 0,
         num_elsewhere=pc.sum(pc.and_(covered, pc.invert(at_links))).as_py() or 0,
         num_near=len(near),
         digests=frozenset(digests),
+        people=people,
     )
 
 

@@ -105,7 +105,7 @@ def _purge_source(
         _remove_all(lake, pieces(lake, source, stem), purged)
     if stems:
         # What a model said of the faces, by name and line; its embeddings are in the work folder.
-        _remove_all(lake, [f"cleaned/{method}/{source}" for method in lake.names("cleaned")], purged)
+        _remove_all(lake, [lake.cleaned(method, source) for method in lake.names(lake.cleaned())], purged)
     for name in lake.names(lake.unique(source)):
         path = f"{lake.unique(source)}/{name}"
         if pc.any(forgotten.rows(read_table(lake, path, ["key"]))).as_py():
