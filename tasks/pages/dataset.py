@@ -122,7 +122,7 @@ def _people(story: Story) -> str:
         (name, f"{part['samples']:,}", f"{part['identities']:,}", f"{part['samples'] / part['identities']:.1f}", "")
         for name, part in manifest["splits"].items()
     ]
-    leaks = ", ".join(f"{what} {num:,}" for what, num in manifest.get("leaks", {}).items())
+    leaks = ", ".join(f"{_name(what)} {num:,}" for what, num in manifest.get("leaks", {}).items())
     told = f"A person is in one split only. What stands in more than one: {leaks}." if leaks else ""
     return page.words(f"Half of the people have {np.median(counts):,.0f} faces or more. {told}") + page.side_by_side(
         [

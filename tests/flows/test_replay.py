@@ -13,6 +13,7 @@ from flows.pipeline import pipeline
 from flows.retry import retry
 from storage.datasets import all_versions
 from storage.lake import Lake
+from tasks.publish import Request, publish_source
 from tasks.sources.synthetic.origin import serving
 from tests.flows.grading import accepted_urls, dataset_urls, expected, read_truth
 
@@ -62,6 +63,17 @@ def test_listed_boxes_that_frame_no_face_stay_out_and_the_others_are_kept(graded
     samples = version.index(["identity", "line"]).to_pylist()
     good = sum(is_good[row["identity"], row["line"]] for row in samples)
     assert good / len(samples) >= 0.97
+
+
+def test_where_the_methods_agree_the_listed_box_frames_the_face_and_few_faces_are_lost(graded: Lake) -> None:
+    with (REPLAY / "boxes.csv").open(encoding="utf-8", newline="") as file:
+        is_good = {(row["identity"], int(row["line"])): row["box_ok"] == "1" for row in csv.DictReader(file)}
+    agreed = (
+        publish_source(graded, Request("agreed", "vggface1", "agree")).dataset.index(["identity", "line"]).to_pylist()
+    )
+    good = sum(is_good[row["identity"], row["line"]] for row in agreed)
+    assert good / len(agreed) >= 0.99
+    assert len(agreed) > 500
 
 
 def test_both_methods_and_a_model_came_out_of_it(graded: Lake) -> None:
