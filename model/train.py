@@ -163,7 +163,7 @@ def run_interval(state: TrainState, train_set: TrainSet, config: TrainConfig, st
     length = steps or min(_MAX_INTERVAL_STEPS, math.ceil(config.steps / _REPORTS))
     last = min(config.steps, first + length)
     # Figures stay on the device until the interval ends: reading one makes the host wait for the device.
-    with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=True):
+    with torch.backends.cudnn.flags(enabled=True, benchmark=True):
         figures = torch.stack([_step(state, train_set, config) for _ in range(first, last)]).mean(0).tolist()
     loss, triplet_loss, active_share, spread = figures
     return Progress(

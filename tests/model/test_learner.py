@@ -46,3 +46,13 @@ def test_the_average_follows_the_weights_from_where_they_were(steps, tiny):
     first = initial_state(tiny(), 16, CPU).backbone.state_dict()["features.0.weight"]
     averaged = slow.averaged.state_dict()["features.0.weight"]
     assert 0 < (averaged - first).norm() < (weights["slow"] - first).norm()
+
+
+def test_faces_are_augmented_in_full_precision_whatever_the_backbone_computes_in(drawn, tiny):
+    seen = {}
+    for precision in ("float32", "bfloat16"):
+        config = tiny(precision=precision)
+        state, train_set = initial_state(config, 16, CPU), put_on(CPU, load_faces(drawn, "train", 32), config)
+        state.backbone.register_forward_pre_hook(lambda _, inputs, key=precision: seen.update({key: inputs[0].clone()}))
+        run_interval(state, train_set, config, 1)
+    assert torch.equal(seen["float32"], seen["bfloat16"])
