@@ -7,52 +7,66 @@ The verdict is given per link line, since one picture may rightly serve several 
   so is a second line on the same picture with the same box;
 - *conflict*: two people claim the same box of the same picture. Both are out. With different boxes it is a group photo.
 
-Nothing depends on the order of the rows.
+Nothing depends on the order of the rows. 2.6 million lines are judged as columns; only lines that share a picture with
+another are looked at one by one.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from yarl import URL
 
-from storage.records import VERDICTS, Box, Outcome, Reason
-from tasks.boxes import iou
+from storage.records import VERDICTS, Outcome, Reason
+from tasks.boxes import ious
+from tasks.ledger import host_of
+from tasks.near import near_clusters
 
-# The bands below are 16 bits wide, so that up to seven differing bits leave one of the eight bands untouched.
-MAX_DISTANCE = 7
-_BANDS = 8
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+# What a line may be told, by number; 0 is for those that stay.
+_TOLD = (None, Reason.PLACEHOLDER, Reason.EXACT_DUPLICATE, Reason.NEAR_DUPLICATE, Reason.CONFLICT)
+_STAYS, _PLACEHOLDER, _EXACT, _NEAR, _CONFLICT = range(len(_TOLD))
+_BOXES_AT_A_TIME = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class DedupeRules:
     """Where the lines are drawn."""
 
-    # In bits of the 128 of `validate.difference_hash`. On 974 real photos with 77 re-encoded halves: 77 of them found
-    # at 6, 61 at 2; pairs found beside them: 8 at 2, 10 at 6 and 7, 13 at 10, 35 at 16.
+    # In bits of the 128 of `validate.difference_hash`; docs/dedupe.md has what each distance finds and confuses.
     near_distance: int = 6
+    # A hash with fewer bits set is of a picture that is nearly all of one colour, and says little of likeness: of a
+    # million made hashes, none a copy, 7884 fall into clusters if all count, and 51 from here on. 4 of 991 photos have
+    # fewer.
+    least_bits: int = 24
     placeholder_hosts: int = 3
     placeholder_identities: int = 4
     same_box_iou: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class _Claim:
-    """One line's claim to one picture; the box relative to the picture's size, so that resized copies compare."""
+class _Claims:
+    """Lines that lay claim to one cluster with others, column by column: cluster by cluster and person by person, the
+    claims to the largest picture first. Boxes are relative to their picture's size, so that resized copies compare, and
+    NaN where a line has none.
+    """
 
-    row: int
-    identity: str
-    line: int
-    key: bytes
-    digest: bytes
-    num_pixels: int
-    box: Box | None
+    row: Ints
+    cluster: Ints
+    person: Ints
+    picture: Ints
+    digest: Ints
+    box: Floats
+
+    def some(self, which: npt.NDArray[np.bool_] | Ints) -> _Claims:
+        """Those that are marked, or those of these numbers."""
+        return _Claims(*(column[which] for column in (getattr(self, name) for name in self.__slots__)))
 
 
 def dedupe(lines: pa.Table, images: pa.Table, rules: DedupeRules = DedupeRules()) -> pa.Table:
@@ -65,79 +79,33 @@ def dedupe(lines: pa.Table, images: pa.Table, rules: DedupeRules = DedupeRules()
     Returns:
         `records.VERDICTS`, one row a line in the order of `lines`.
     """
-    at = pc.index_in(lines["key"], value_set=images["key"].combine_chunks()).to_numpy()
-    clusters, digests = _cluster_images(images, rules.near_distance)
-    reasons: dict[int, Reason] = {}
-    _mark_placeholders(lines, images, digests[at], rules, reasons)
-    claims = _contested_claims(lines, images, at, clusters[at], reasons)
-    for group in claims.values():
-        reasons.update(_judge_cluster(group, rules.same_box_iou))
-    names = _cluster_names(images, clusters)
-    return _verdicts(lines, reasons, names.take(pa.array(clusters[at])))
+    picture = pc.index_in(lines["key"], value_set=images["key"].combine_chunks()).to_numpy().astype(np.int64)
+    numbers, names = _numbered(images["digest"])
+    clusters = _clusters(images["dhash"], numbers, rules)
+    digest = numbers[picture]
+    told = np.where(_are_placeholders(lines, images, picture, digest, rules), _PLACEHOLDER, _STAYS)
+    claims = _shared_claims(lines, images, picture, digest, clusters[digest], told)
+    claims = _stop_copies(claims, told)
+    claims = _stop_repeated(claims, told, rules.same_box_iou)
+    _stop_conflicts(claims, told, rules.same_box_iou)
+    return _verdicts(lines, told, names.take(pa.array(clusters[digest])))
 
 
-def near_pairs(hashes: npt.NDArray[np.uint8], distance: int) -> npt.NDArray[np.int64]:
-    """All pairs of rows whose hashes differ in at most `distance` bits, [m, 2], none missed, some twice.
-
-    If two hashes of eight bands differ in at most seven bits, they agree in one band at least: only rows that share
-    a band are compared (the pigeonhole scheme of Norouzi et al., "Fast Search in Hamming Space", 2012).
-
-    Args:
-        hashes: [n, 16] bytes.
-
-    Raises:
-        ValueError: `distance` is over 7.
-    """
-    if distance > MAX_DISTANCE:
-        raise ValueError(f"distance {distance} is over {MAX_DISTANCE}: pairs without a common band would be missed")
-    bands = np.ascontiguousarray(hashes).view(">u2")
-    words = np.ascontiguousarray(hashes).view(np.uint64)
-    found = [_pairs_in_band(bands[:, band], words, distance) for band in range(_BANDS)]
-    return np.concatenate(found) if found else np.empty((0, 2), dtype=np.int64)
+def _numbered(digests: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
+    """The number of each one's digest, in the order of the digests, and the digests by number."""
+    distinct = pc.unique(digests)
+    names = distinct.take(pc.array_sort_indices(distinct))
+    return pc.index_in(digests, value_set=names).to_numpy().astype(np.int64), names
 
 
-def _pairs_in_band(band: npt.NDArray[np.uint16], words: npt.NDArray[np.uint64], distance: int) -> npt.NDArray[np.int64]:
-    """Pairs with equal band and few differing bits: each row is held against the next one, the next but one, ..."""
-    order = np.argsort(band, kind="stable")
-    value = band[order]
-    alive = np.arange(len(order))
-    found: list[npt.NDArray[np.int64]] = []
-    step = 1
-    while True:
-        alive = alive[alive + step < len(order)]
-        alive = alive[value[alive] == value[alive + step]]
-        if not len(alive):
-            return np.concatenate(found) if found else np.empty((0, 2), dtype=np.int64)
-        one, other = order[alive], order[alive + step]
-        bits = np.bitwise_count(words[one] ^ words[other]).sum(axis=1)
-        close = bits <= distance
-        found.append(np.stack([one[close], other[close]], axis=1))
-        step += 1
-
-
-def connected(num: int, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The smallest member of each one's connected component, [num]."""
-    parent = np.arange(num)
-    while True:
-        low = np.minimum(parent[pairs[:, 0]], parent[pairs[:, 1]])
-        before = parent.copy()
-        for side in (0, 1):
-            np.minimum.at(parent, pairs[:, side], low)
-            np.minimum.at(parent, before[pairs[:, side]], low)
-        parent = parent[parent]
-        if np.array_equal(parent, before):
-            return parent
-
-
-def _cluster_images(images: pa.Table, distance: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Per image the number of its cluster of copies, and the number of its digest; both [n]."""
-    digests = images["digest"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+def _clusters(dhashes: pa.ChunkedArray, digests: Ints, rules: DedupeRules) -> Ints:
+    """For each digest's number the smallest number among all copies of its picture."""
     first = np.unique(digests, return_index=True)[1]
-    hashes = _bytes_column(images["dhash"])[first]
-    # A picture of one colour has a hash of zeros, whatever the colour: it says nothing of likeness.
-    telling = np.flatnonzero(hashes.any(axis=1))
-    pairs = telling[near_pairs(hashes[telling], distance)]
-    return connected(len(first), pairs)[digests], digests
+    hashes = _bytes_column(dhashes)[first]
+    telling = np.flatnonzero(np.bitwise_count(hashes).sum(axis=1) >= rules.least_bits)
+    clusters = np.arange(len(first))
+    clusters[telling] = telling[near_clusters(hashes[telling], rules.near_distance)]
+    return clusters
 
 
 def _bytes_column(column: pa.ChunkedArray) -> npt.NDArray[np.uint8]:
@@ -147,110 +115,115 @@ def _bytes_column(column: pa.ChunkedArray) -> npt.NDArray[np.uint8]:
     return flat[array.offset : array.offset + len(array)]
 
 
-def _mark_placeholders(
-    lines: pa.Table,
-    images: pa.Table,
-    digests: npt.NDArray[np.int64],
-    rules: DedupeRules,
-    reasons: dict[int, Reason],
-) -> None:
-    table = pa.table({"digest": digests, "identity": lines["identity"].cast(pa.string()), "key": lines["key"]})
-    counts = table.group_by("digest").aggregate([("identity", "count_distinct"), ("key", "count_distinct")])
+def _are_placeholders(
+    lines: pa.Table, images: pa.Table, picture: Ints, digest: Ints, rules: DedupeRules
+) -> npt.NDArray[np.bool_]:
+    """Which lines lead to a picture that stands on too many hosts for too many people."""
+    rows = np.flatnonzero(np.bincount(digest)[digest] >= rules.placeholder_identities) if len(digest) else digest
+    table = pa.table(
+        {
+            "digest": digest[rows],
+            "identity": lines["identity"].take(pa.array(rows)).cast(pa.string()),
+            "host": host_of(images["url"].take(pa.array(picture[rows]))),
+        }
+    )
+    counts = table.group_by("digest").aggregate([("identity", "count_distinct"), ("host", "count_distinct")])
     many = pc.and_(
         pc.greater_equal(counts["identity_count_distinct"], rules.placeholder_identities),
-        pc.greater_equal(counts["key_count_distinct"], rules.placeholder_hosts),
+        pc.greater_equal(counts["host_count_distinct"], rules.placeholder_hosts),
     )
-    url_of = (
-        dict(zip(images["key"].to_pylist(), images["url"].to_pylist(), strict=True)) if pc.any(many).as_py() else {}
-    )
-    for digest in counts["digest"].filter(many).to_pylist():
-        rows = np.flatnonzero(digests == digest)
-        hosts = {URL(url_of[key], encoded=True).host for key in lines["key"].take(pa.array(rows)).to_pylist()}
-        if len(hosts) >= rules.placeholder_hosts:
-            reasons.update(dict.fromkeys(rows.tolist(), Reason.PLACEHOLDER))
+    placeholders: npt.NDArray[np.bool_] = np.isin(digest, counts["digest"].filter(many).to_numpy())
+    return placeholders
 
 
-def _contested_claims(
-    lines: pa.Table,
-    images: pa.Table,
-    at: npt.NDArray[np.int64],
-    clusters: npt.NDArray[np.int64],
-    reasons: dict[int, Reason],
-) -> dict[int, list[_Claim]]:
-    """The claims by cluster, of those clusters that more than one line lays claim to."""
-    _, inverse, counts = np.unique(clusters, return_inverse=True, return_counts=True)
-    rows = [row for row in np.flatnonzero(counts[inverse] > 1).tolist() if row not in reasons]
-    some = pa.array(rows, pa.int64())
-    claimed = lines.take(some).to_pylist()
-    pictures = images.select(["digest", "width", "height"]).take(pa.array(at[rows])).to_pylist()
-    claims: dict[int, list[_Claim]] = defaultdict(list)
-    for row, line, picture in zip(rows, claimed, pictures, strict=True):
-        width, height = picture["width"], picture["height"]
-        box = line["box_xyxy"]
-        claims[int(clusters[row])].append(
-            _Claim(
-                row=row,
-                identity=line["identity"],
-                line=line["line"],
-                key=line["key"],
-                digest=picture["digest"],
-                num_pixels=width * height,
-                box=box and (box[0] / width, box[1] / height, box[2] / width, box[3] / height),
-            )
+def _shared_claims(
+    lines: pa.Table, images: pa.Table, picture: Ints, digest: Ints, cluster: Ints, told: Ints
+) -> _Claims:
+    """The claims to clusters that more than one line lays claim to, without placeholders."""
+    row = np.flatnonzero((np.bincount(cluster)[cluster] > 1) & (told == _STAYS)) if len(cluster) else cluster
+    some, theirs = lines.take(pa.array(row)), images.take(pa.array(picture[row]))
+    width, height = (theirs[name].to_numpy().astype(np.float64) for name in ("width", "height"))
+    person = some["identity"].cast(pa.string()).combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    high, low = _bytes_column(some["key"]).copy().view(">u8").T
+    order = np.lexsort((some["line"].to_numpy(), low, high, -width * height, person, cluster[row]))
+    box = _boxes(some["box_xyxy"]) / np.stack([width, height, width, height], axis=1)
+    claims = _Claims(row, cluster[row], person, picture[row], digest[row], box)
+    return claims.some(order)
+
+
+def _boxes(column: pa.ChunkedArray) -> Floats:
+    """The boxes of a column, [n, 4], NaN where there is none."""
+    boxes = np.full((len(column), 4), np.nan)
+    known = column.is_valid().to_numpy()
+    boxes[known] = column.combine_chunks().flatten().to_numpy().reshape(-1, 4)
+    return boxes
+
+
+def _stop_copies(claims: _Claims, told: Ints) -> _Claims:
+    """Of each person's claims to a cluster only those to the first picture go on; gives these."""
+    is_first = _starts(claims.cluster) | _starts(claims.person)
+    first = np.maximum.accumulate(np.where(is_first, np.arange(len(is_first)), 0))
+    is_copy = claims.picture != claims.picture[first]
+    is_exact = claims.digest == claims.digest[first]
+    told[claims.row[is_copy]] = np.where(is_exact, _EXACT, _NEAR)[is_copy]
+    return claims.some(~is_copy)
+
+
+def _stop_repeated(claims: _Claims, told: Ints, same_box_iou: float) -> _Claims:
+    """Of each person's claims to one picture only the first to each box goes on; gives these."""
+    stays = np.ones(len(claims.row), dtype=bool)
+    for start, end in _runs(_starts(claims.cluster) | _starts(claims.person)):
+        same = _same_boxes(claims.box[start:end], claims.box[start:end], same_box_iou)
+        for one in range(1, end - start):
+            stays[start + one] = not (same[one, :one] & stays[start : start + one]).any()
+    told[claims.row[~stays]] = _EXACT
+    return claims.some(stays)
+
+
+def _stop_conflicts(claims: _Claims, told: Ints, same_box_iou: float) -> None:
+    """Claims of two people to one box of a cluster go no further."""
+    for start, end in _runs(_starts(claims.cluster)):
+        box, person = claims.box[start:end], claims.person[start:end]
+        for at in range(0, end - start, _BOXES_AT_A_TIME):
+            block = slice(at, at + _BOXES_AT_A_TIME)
+            others = person[block, None] != person[None]
+            contested = (_same_boxes(box[block], box, same_box_iou) & others).any(axis=1)
+            told[claims.row[start:end][block][contested]] = _CONFLICT
+
+
+def _starts(values: Ints) -> npt.NDArray[np.bool_]:
+    """Whether each one differs from the one before."""
+    starts: npt.NDArray[np.bool_] = np.r_[True, values[1:] != values[:-1]][: len(values)]
+    return starts
+
+
+def _runs(starts: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Start and end of the runs of two and more."""
+    bounds = np.r_[np.flatnonzero(starts), len(starts)]
+    long = np.flatnonzero(np.diff(bounds) > 1)
+    yield from zip(bounds[long].tolist(), bounds[long + 1].tolist(), strict=True)
+
+
+def _same_boxes(one: Floats, other: Floats, least: float) -> npt.NDArray[np.bool_]:
+    """Whether boxes mean the same face, [n, m]; without a box the whole picture is meant."""
+    overlap = ious(one, other)
+    same: npt.NDArray[np.bool_] = np.isnan(overlap) | (overlap >= least)
+    return same
+
+
+def _verdicts(lines: pa.Table, told: Ints, clusters: pa.Array) -> pa.Table:
+    def words(column: str, by_number: list[str | None]) -> pa.Array:
+        return (
+            pa.array(by_number, pa.string()).take(pa.array(told)).dictionary_encode().cast(VERDICTS.field(column).type)
         )
-    return claims
 
-
-def _judge_cluster(claims: list[_Claim], same_box_iou: float) -> dict[int, Reason]:
-    """The rows of one cluster of copies that stop, with their reasons."""
-    reasons: dict[int, Reason] = {}
-    kept: list[_Claim] = []
-    by_identity: dict[str, list[_Claim]] = defaultdict(list)
-    for claim in sorted(claims, key=lambda claim: (-claim.num_pixels, claim.key, claim.line)):
-        by_identity[claim.identity].append(claim)
-    for mine in by_identity.values():
-        best = mine[0]
-        stay: list[_Claim] = []
-        for claim in mine:
-            if claim.key != best.key:
-                copy = claim.digest == best.digest
-                reasons[claim.row] = Reason.EXACT_DUPLICATE if copy else Reason.NEAR_DUPLICATE
-            elif any(_same_box(claim.box, other.box, same_box_iou) for other in stay):
-                reasons[claim.row] = Reason.EXACT_DUPLICATE
-            else:
-                stay.append(claim)
-        kept += stay
-    for one, other in combinations(kept, 2):
-        if one.identity != other.identity and _same_box(one.box, other.box, same_box_iou):
-            reasons[one.row] = reasons[other.row] = Reason.CONFLICT
-    return reasons
-
-
-def _same_box(one: Box | None, other: Box | None, least: float) -> bool:
-    """Whether two boxes mean the same face; without boxes the whole picture is meant."""
-    return one is None or other is None or iou(one, other) >= least
-
-
-def _cluster_names(images: pa.Table, clusters: npt.NDArray[np.int64]) -> pa.Array:
-    """The smallest digest of each cluster, by cluster number: a name that no order of rows changes."""
-    table = pa.table({"cluster": clusters, "digest": pc.cast(images["digest"], pa.binary())})
-    smallest = table.group_by("cluster").aggregate([("digest", "min")]).sort_by("cluster")
-    names: list[bytes | None] = [None] * (int(clusters.max(initial=-1)) + 1)
-    for number, digest in zip(smallest["cluster"].to_pylist(), smallest["digest_min"].to_pylist(), strict=True):
-        names[number] = digest
-    return pa.array(names, VERDICTS.field("cluster").type)
-
-
-def _verdicts(lines: pa.Table, reasons: dict[int, Reason], clusters: pa.Array) -> pa.Table:
-    words = [reasons.get(row) for row in range(len(lines))]
-    outcomes = [Outcome.REJECTED if word else Outcome.ACCEPTED for word in words]
     return pa.table(
         {
             "identity": lines["identity"].cast(VERDICTS.field("identity").type),
             "line": lines["line"],
             "key": lines["key"],
-            "outcome": pa.array(outcomes, VERDICTS.field("outcome").type),
-            "reason": pa.array(words, VERDICTS.field("reason").type),
+            "outcome": words("outcome", [Outcome.REJECTED if word else Outcome.ACCEPTED for word in _TOLD]),
+            "reason": words("reason", list(_TOLD)),
             "cluster": clusters,
         },
         schema=VERDICTS,

@@ -5,11 +5,9 @@ from itertools import combinations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from storage.records import ATTEMPTS, LINK_LINES, VERDICTS, Reason, bytes_digest
-from tasks.dedupe import MAX_DISTANCE, DedupeRules, connected, dedupe, near_pairs
+from tasks.dedupe import DedupeRules, dedupe
 from tests.tasks.builders import BOX, OTHER_BOX, attempt, attempts, pick, shuffled
 from tests.tasks.image_shards import link_lines
 
@@ -82,6 +80,18 @@ def test_pictures_of_one_colour_are_no_copies_of_each_other():
     lines = link_lines(("Ada", 1, A, BOX), ("Ada", 2, B, BOX))
 
     assert fates(lines, attempt(A, dhash=bytes(16)), attempt(B, dhash=bytes(16))) == [None, None]
+
+
+@pytest.mark.parametrize(("num_bits", "is_near"), [(22, False), (24, True)])
+def test_pictures_nearly_of_one_colour_are_no_near_copies_but_may_be_exact_ones(num_bits, is_near):
+    lines = link_lines(("Ada", 1, A, BOX), ("Ada", 2, B, BOX), ("Bo", 1, C, BOX), ("Bo", 2, D, BOX))
+    flat = np.packbits(np.arange(128) < num_bits).tobytes()
+    pictures = ("p", "q", "r", "r")
+    images = [attempt(url, picture=name, dhash=flat) for url, name in zip((A, B, C, D), pictures, strict=True)]
+    found = fates(lines, *images, rules=DedupeRules(same_box_iou=2.0))
+
+    assert (Reason.NEAR_DUPLICATE in found) == is_near
+    assert Reason.EXACT_DUPLICATE in found
 
 
 def test_a_second_line_on_the_same_picture_needs_another_box():
@@ -216,49 +226,3 @@ def test_what_stays_holds_no_copy_and_no_conflict(seed):
     lost = {(row["identity"], row["cluster"]) for row in rows if row["reason"] in {"exact_duplicate", "near_duplicate"}}
     kept = {(row["identity"], row["cluster"]) for row in rows if row["reason"] in {None, "conflict"}}
     assert lost <= kept
-
-
-@pytest.mark.parametrize("distance", range(MAX_DISTANCE + 1))
-def test_near_pairs_are_all_the_pairs_there_are(distance):
-    rng = np.random.default_rng(distance)
-    seeds = rng.integers(0, 256, (20, 16), dtype=np.uint8)
-    flips = np.zeros((400, 128), dtype=np.uint8)
-    for row, bits in enumerate(rng.integers(0, 6, 400)):
-        flips[row, rng.choice(128, bits, replace=False)] = 1
-    hashes = seeds[rng.integers(0, 20, 400)] ^ np.packbits(flips, axis=1)
-    bits = np.unpackbits(hashes, axis=1).astype(np.int64)
-    apart = (bits[:, None] != bits[None]).sum(axis=2)
-    expected = {(one, other) for one, other in combinations(range(400), 2) if apart[one, other] <= distance}
-    found = near_pairs(hashes, distance)
-
-    assert {(min(pair), max(pair)) for pair in found.tolist()} == expected
-    assert len(expected) > 20
-
-
-def test_near_pairs_at_a_distance_that_would_miss_some_are_refused():
-    with pytest.raises(ValueError, match="8 is over 7"):
-        near_pairs(np.zeros((2, 16), np.uint8), 8)
-
-
-@pytest.mark.parametrize("num", [0, 1])
-def test_too_few_hashes_make_no_pairs(num):
-    assert near_pairs(np.zeros((num, 16), np.uint8), 7).shape == (0, 2)
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.integers(1, 30).flatmap(lambda num: st.tuples(
-    st.just(num), st.lists(st.tuples(st.integers(0, num - 1), st.integers(0, num - 1)), max_size=40))))  # fmt: skip
-def test_connected_gives_the_smallest_member_of_each_component(graph):
-    num, pairs = graph
-    label = list(range(num))
-    for _ in range(num):
-        for one, other in pairs:
-            label[one] = label[other] = min(label[one], label[other])
-
-    assert connected(num, np.array(pairs, np.int64).reshape(-1, 2)).tolist() == label
-
-
-def test_a_long_chain_is_one_component():
-    order = np.random.default_rng(1).permutation(5000)
-
-    assert not connected(5000, np.stack([order[:-1], order[1:]], axis=1)).any()
