@@ -14,22 +14,16 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import venv
 from pathlib import Path
+
+from bench.environment import environment_with
 
 VERSION = "1.47.0"
 
 
 def program(folder: Path) -> Path:
     """The command in its environment below `folder`, which is made if it is not there."""
-    command = folder / "bin" / "img2dataset"
-    if not command.exists():
-        venv.create(folder, with_pip=True)
-        wanted = [f"img2dataset=={VERSION}", "setuptools<81"]
-        pip = [str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", *wanted]
-        subprocess.run(pip, check=True)
-    return command
+    return environment_with(folder, "img2dataset", [f"img2dataset=={VERSION}", "setuptools<81"]) / "img2dataset"
 
 
 def command(program: Path, urls: Path, output: Path, num: int, *, checked: bool = True) -> list[str]:

@@ -1,0 +1,27 @@
+"""facemill's comparison of pictures alone, as a process of its own for `bench.dedupe` to measure.
+
+python -m bench.deduping near HASHES CLUSTERS         of hashes [n, 16] the clusters [n], both .npy
+python -m bench.deduping dedupe LINES IMAGES VERDICTS     of tables in Parquet
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from tasks.dedupe import DedupeRules, dedupe
+from tasks.near import near_clusters
+
+
+def main() -> None:
+    match sys.argv[1:]:
+        case ["near", hashes, clusters]:
+            np.save(clusters, near_clusters(np.load(hashes), DedupeRules().near_distance))
+        case ["dedupe", lines, images, verdicts]:
+            pq.write_table(dedupe(pq.read_table(lines), pq.read_table(images)), verdicts)
+
+
+if __name__ == "__main__":
+    main()

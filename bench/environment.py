@@ -1,0 +1,21 @@
+"""Others' tools in virtual environments of their own, beside which they are measured."""
+
+from __future__ import annotations
+
+import subprocess
+import venv
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def environment_with(folder: Path, package: str, wanted: Sequence[str]) -> Path:
+    """The programs of the environment `folder`, which is made if it does not hold `package`.
+
+    Raises:
+        subprocess.CalledProcessError: pip could not install what is wanted.
+    """
+    if not list(folder.glob(f"lib/python*/site-packages/{package}")):
+        venv.create(folder, with_pip=True)
+        pip = [str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", *wanted]
+        subprocess.run(pip, check=True)
+    return folder / "bin"
