@@ -68,14 +68,16 @@ def write_report(dataset: DatasetVersion, path: Path | None = None) -> Path:
 
 def _sections(story: Story) -> Iterator[tuple[str, str]]:
     yield "From link lines to samples", _road(story)
-    yield "People and splits", _people(story)
-    yield "Hosts", _hosts(story)
-    yield "How good the faces are", _faces(story.index)
+    if len(story.index):
+        yield "People and splits", _people(story)
+        yield "Hosts", _hosts(story)
+        yield "How good the faces are", _faces(story.index)
     yield "How the methods agree", _methods(story)
     yield "Worst offenders", _offenders(story)
     yield "What was not fetched", _unfetched(story)
     yield "What was turned away", _turned_away(story)
-    yield "Who is in it", _portraits(story)
+    if len(story.index):
+        yield "Who is in it", _portraits(story)
     yield "How it was made", _making(story.manifest)
 
 

@@ -9,9 +9,12 @@ import pytest
 
 from storage.datasets import DatasetVersion, open_dataset
 from storage.lake import Lake
+from storage.records import Takedown, TakedownKind, identity_key
+from tasks.custody.takedowns import record
 from tasks.pages import dataset as pages
 from tasks.pages.dataset import write_report
 from tasks.publish import Request, publish_source
+from tests.tasks.builders import NOW
 from tests.tasks.made_lake import LINES, MALFORMED, PEOPLE, SOURCE, STEM, ends, make_lake
 from tests.tasks.pages.reader import read_page
 
@@ -98,6 +101,17 @@ def test_a_version_without_fates_and_funnel_and_lake_around_it_has_a_page_too(ag
     assert page.num_pictures == ends("agree")["sample"]
     assert "Worst offenders" in page.text
     assert "link lines" not in page.text
+
+
+def test_when_every_face_must_be_forgotten_the_page_shows_none_of_them_and_still_why(tmp_path):
+    dataset = publish_source(make_lake(tmp_path), Request("faces", SOURCE, "mtcnn")).dataset
+    people = [Takedown(TakedownKind.IDENTITY, identity_key(name), None, NOW, "") for name in PEOPLE]
+    record(dataset.lake, people)
+    page = read_page(write_report(dataset).read_text(encoding="utf-8"))
+
+    assert page.num_pictures == 0
+    assert "Who is in it" not in page.text
+    assert f"gone {len(PEOPLE)}" in page.text
 
 
 def test_pictures_that_have_gone_since_leave_a_blank(tmp_path):
