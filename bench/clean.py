@@ -1,8 +1,10 @@
 """How many wrong people does cleaning find, and how many right faces does it cost? By the score from which it acts.
 
-    python -m bench.clean --lake LAKE --model embedder [--world ../shared/data/replay]
+    python -m bench.clean --lake LAKE --fit-on faces112       histograms, fitted in two minutes
+    python -m bench.clean --lake LAKE --model embedder        a model of the lake
 
-LAKE holds the model, the dataset version it was trained on, and the cropped faces of the world's link lines. Judged:
+LAKE holds the model, the dataset version it was trained on (made by `bench/corpus.py`), and the cropped faces of the
+world's link lines. Judged:
 
 planted   the people of the dataset's val and test splits, whom the model has not seen. A quarter of them stands aside;
           of the others' faces some show, by chance, another person of the set or one of those aside, in equal parts.
@@ -29,11 +31,10 @@ from numpy.typing import NDArray
 
 from model.config import resolve_device
 from model.data import load_faces
-from model.embed import embed
-from model.embedders import Embedder, embed_crops, model_embedder
-from storage.datasets import open_dataset
+from model.embedders import Embedder, embed_crops, histogram_embedder, model_embedder
+from storage.datasets import DatasetVersion, open_dataset
 from storage.lake import Lake
-from storage.models import ModelVersion, open_model
+from storage.models import open_model
 from storage.records import Split
 from tasks.catalog import planned_lines, read_faces, read_verdicts
 from tasks.clean import FaceSet, doubt
@@ -71,13 +72,12 @@ class Graded:
         return limit, self.found(limit)
 
 
-def held_out(lake: Lake, model: ModelVersion, embedder: Embedder) -> tuple[NDArray[np.floating], NDArray[np.str_]]:
-    """Embeddings and names of the people that the model was not trained on."""
-    dataset = open_dataset(lake, model.manifest["dataset"])
+def held_out(dataset: DatasetVersion, embedder: Embedder) -> tuple[NDArray[np.floating], NDArray[np.str_]]:
+    """Embeddings and names of the people that the embedder was not trained on."""
     rows, names = [], []
     for split in (Split.VAL, Split.TEST):
-        faces = load_faces(dataset, split, embedder.image_px, cache_folder=lake.work_folder / "faces")
-        rows.append(embed(embedder.network, faces.images, resolve_device("auto"), flip_average=True))
+        faces = load_faces(dataset, split, embedder.image_px)
+        rows.append(embedder.embed(faces.images, resolve_device("auto")))
         names.append(np.array(faces.identities)[faces.labels])
     return np.concatenate(rows), np.concatenate(names)
 
@@ -144,12 +144,19 @@ def table(title: str, graded: list[Graded]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lake", type=Lake, required=True)
-    parser.add_argument("--model", default="embedder")
+    judge_by = parser.add_mutually_exclusive_group(required=True)
+    judge_by.add_argument("--model", metavar="NAME[@VERSION]")
+    judge_by.add_argument("--fit-on", metavar="NAME[@VERSION]")
     parser.add_argument("--world", type=Path, default=REPLAY)
     args = parser.parse_args()
-    model = open_model(args.lake, args.model)
-    embedder = model_embedder(model)
-    rows, names = held_out(args.lake, model, embedder)
+    if args.model:
+        model = open_model(args.lake, args.model)
+        embedder, dataset = model_embedder(model), open_dataset(args.lake, model.manifest["dataset"])
+    else:
+        dataset = open_dataset(args.lake, args.fit_on)
+        embedder = histogram_embedder(dataset, args.lake.work_folder)
+    rows, names = held_out(dataset, embedder)
+    print(f"{embedder}, trained on {dataset}; {len(names)} faces of {len(np.unique(names))} people held out")
     for share in SHARES:
         table(f"planted, {share:.0%} wrong", [planted(rows, names, share, seed) for seed in range(5)])
     for method in ("bbox", "mtcnn"):

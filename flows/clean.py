@@ -17,7 +17,8 @@ from flows.ingest import SourceName
 from flows.progress import Track, track
 from flows.settings import Device
 from model.config import resolve_device
-from model.embedders import Embedder, embed_crops, facenet_embedder, model_embedder
+from model.embedders import Embedder, embed_crops, facenet_embedder, histogram_embedder, model_embedder
+from storage.datasets import open_dataset
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.models import open_model
@@ -33,6 +34,7 @@ def clean(
     source: SourceName = "vggface1",
     method: Method = "both",
     model: str | None = None,
+    fit_on: str | None = None,
     weights: str | None = None,
     device: Device = "auto",
 ) -> list[dict[str, Any]]:
@@ -40,6 +42,7 @@ def clean(
 
     Args:
         model: `name@version`, or a name for its newest version.
+        fit_on: instead of a model, histograms fitted to the faces of this dataset version, or of a dataset's newest.
         weights: instead of a model of the lake, a file with weights of facenet-pytorch's InceptionResnetV1.
 
     Returns:
@@ -47,17 +50,24 @@ def clean(
         faces show the wrong person, and which names are one.
 
     Raises:
-        UsageError: neither model nor weights are given, or both; or there are no faces.
+        UsageError: not one of model, fit_on and weights is given, or several; or there are no faces.
     """
     store = Lake(lake)
-    embedder = _embedder(store, model, weights)
+    embedder = _embedder(store, model, fit_on, weights)
     return [_clean_one(store, source, one, embedder, device) for one in datasets_of(method, source)]
 
 
-def _embedder(lake: Lake, model: str | None, weights: str | None) -> Embedder:
-    if (model is None) == (weights is None):
-        raise UsageError("give --model NAME[@VERSION] for a model of the lake, or --weights FILE; one of the two")
-    return facenet_embedder(Path(weights)) if weights else model_embedder(open_model(lake, model or ""))
+def _embedder(lake: Lake, model: str | None, fit_on: str | None, weights: str | None) -> Embedder:
+    match model, fit_on, weights:
+        case str(), None, None:
+            return model_embedder(open_model(lake, model))
+        case None, str(), None:
+            return histogram_embedder(open_dataset(lake, fit_on), lake.work_folder)
+        case None, None, str():
+            return facenet_embedder(Path(weights))
+    raise UsageError(
+        "give one of the three: --model NAME[@VERSION] of the lake, --fit-on DATASET[@VERSION], --weights FILE"
+    )
 
 
 def _clean_one(lake: Lake, source: str, method: str, embedder: Embedder, device: Device) -> dict[str, Any]:

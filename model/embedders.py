@@ -1,4 +1,4 @@
-"""What turns crops into embeddings: a model version of the lake, or facenet-pytorch's network, weights from disk."""
+"""What turns crops into embeddings: a model version; histograms fitted to a dataset; facenet-pytorch's network."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import os
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,39 +20,47 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.align import face_square
+from model.data import load_faces
 from model.embed import embed
 from model.export import load_backbone
+from model.histograms import IMAGE_PX, Projection, fit_projection
+from storage.datasets import DatasetVersion
 from storage.errors import LakeError, UsageError
 from storage.lake import Lake
 from storage.models import ModelVersion
-from storage.records import bytes_digest
+from storage.records import Split, bytes_digest
 from storage.shards import read_member
 from storage.tables import stamp, table_digest
 
 _FACENET_PX = 160
+# Counted up when the same faces give another projection than before.
+_HISTOGRAMS_VERSION = 1
+_LEAST_PEOPLE = 10
 
 
 @dataclass(frozen=True)
 class Embedder:
-    """A network, and how a face comes before it.
+    """What embeds faces, and how a face comes before it.
 
     Attributes:
         model, version: name it in tables and paths.
         image_px: side of the square it sees.
+        embed: from squares, uint8 [n, px, px, 3], to unit rows, float32 [n, d], on a device; each row is the mean of a
+            face and its mirror image.
         is_aligned: whether landmarks are laid onto the template, or the box fills the square.
     """
 
     model: str
     version: str
-    network: nn.Module
     image_px: int
-    is_aligned: bool
+    embed: Callable[[NDArray[np.uint8], torch.device], NDArray[np.float32]]
+    is_aligned: bool = True
 
     def __str__(self) -> str:
         return f"{self.model}@{self.version}"
 
     def square(self, jpeg: bytes, box_xyxy: Sequence[float], landmarks: Sequence[float] | None) -> NDArray[np.uint8]:
-        """A crop as the network sees it; box and landmarks in its pixels. Raises OSError if it cannot be decoded."""
+        """A crop as the embedder sees it; box and landmarks in its pixels. Raises OSError if it cannot be decoded."""
         return face_square(jpeg, box_xyxy, landmarks if self.is_aligned else None, self.image_px)
 
 
@@ -63,7 +72,7 @@ def embed_crops(
     work_folder: Path,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> NDArray[np.float32]:
-    """Embeddings of crops, unit rows float32 [n, d], each the mean of a face and its mirror image.
+    """Embeddings of crops, unit rows float32 [n, d].
 
     They are made a shard at a time and kept in the work folder, each under a digest of all it was made from, so that a
     killed run goes on.
@@ -108,12 +117,18 @@ def _embed_shard(
     # Pillow decodes and warps without the GIL, so threads keep all cores busy.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         squares = list(pool.map(square, rows.to_pylist()))
-    made = embed(embedder.network, np.stack(squares), device, flip_average=True)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    temporary = kept.with_name(f".tmp-{uuid.uuid4().hex}.npy")
-    np.save(temporary, made)
-    temporary.replace(kept)
+    made = embedder.embed(np.stack(squares), device)
+    _keep(kept, lambda file: np.save(file, made))
     return made
+
+
+def _keep(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+    """Write a file of the work folder in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
+    with temporary.open("wb") as file:
+        write(file)
+    temporary.replace(path)
 
 
 def model_embedder(model: ModelVersion) -> Embedder:
@@ -122,7 +137,36 @@ def model_embedder(model: ModelVersion) -> Embedder:
     Raises:
         LakeError: a file of the version is not what its manifest says.
     """
-    return Embedder(model.name, model.version, load_backbone(model), model.manifest["config"]["image_px"], True)
+    embed_squares = partial(embed, load_backbone(model), flip_average=True)
+    return Embedder(model.name, model.version, model.manifest["config"]["image_px"], embed_squares)
+
+
+def histogram_embedder(dataset: DatasetVersion, work_folder: Path) -> Embedder:
+    """The projection of `model.histograms`, fitted to the train split of a dataset version when it is first asked for.
+
+    Args:
+        work_folder: for decoded faces and what was fitted; the next one finds it there.
+
+    Raises:
+        UsageError: the split holds too few people to tell people apart by.
+    """
+    version = stamp("histograms", _HISTOGRAMS_VERSION, str(dataset))
+    num_people = dataset.manifest["splits"].get(Split.TRAIN, {}).get("identities", 0)
+    if num_people < _LEAST_PEOPLE:
+        raise UsageError(
+            f"--fit-on {dataset} has {num_people} people to train on, and at least {_LEAST_PEOPLE} are needed to learn "
+            "how people differ"
+        )
+
+    @cache
+    def projection() -> Projection:
+        kept = work_folder / "histograms" / f"{version}.npz"
+        if not kept.exists():
+            faces = load_faces(dataset, Split.TRAIN, IMAGE_PX, cache_folder=work_folder / "faces")
+            _keep(kept, lambda file: np.savez(file, **asdict(fit_projection(faces.images, faces.labels))))
+        return Projection(**np.load(kept))
+
+    return Embedder("histograms", version, IMAGE_PX, lambda squares, _: projection().embed(squares))
 
 
 def facenet_embedder(weights: Path) -> Embedder:
@@ -147,7 +191,8 @@ def facenet_embedder(weights: Path) -> Embedder:
             f"--weights {weights} must be a state dict of facenet-pytorch's InceptionResnetV1: "
             f"{' '.join(str(error).split())[:200]}"
         ) from error
-    return Embedder("facenet", bytes_digest(data).hex()[:16], _Facenet(network), _FACENET_PX, False)
+    embed_squares = partial(embed, _Facenet(network), flip_average=True)
+    return Embedder("facenet", bytes_digest(data).hex()[:16], _FACENET_PX, embed_squares, is_aligned=False)
 
 
 class _Facenet(nn.Module):

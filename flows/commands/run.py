@@ -216,6 +216,10 @@ def clean(
     model: Annotated[
         str | None, typer.Option("--model", metavar="NAME[@VERSION]", help="The model version that judges.")
     ] = None,
+    fit_on: Annotated[
+        str | None,
+        typer.Option("--fit-on", metavar="NAME[@VERSION]", help="Instead: histograms fitted to a dataset's faces."),
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option("--weights", metavar="FILE", help="Instead: weights of facenet-pytorch's InceptionResnetV1."),
@@ -230,7 +234,7 @@ def clean(
     set_up(verbose, log)
     from flows.clean import clean as flow  # noqa: PLC0415
 
-    result = flow(lake, source.value, method, model, str(weights) if weights else None, device.value)
+    result = flow(lake, source.value, method, model, fit_on, str(weights) if weights else None, device.value)
     print_result(result, as_json, show_cleaned)
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 import pickle
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +9,16 @@ import pytest
 import torch
 from facenet_pytorch import InceptionResnetV1
 
-from model.embedders import Embedder, embed_crops, facenet_embedder, model_embedder
+from model.embed import embed
+from model.embedders import Embedder, embed_crops, facenet_embedder, histogram_embedder, model_embedder
 from model.train import train
+from storage.datasets import DatasetVersion
 from storage.errors import LakeError, UsageError
 from storage.lake import Lake
 from storage.records import FACES, bytes_digest
 from storage.shards import create_shard
 from storage.tables import rows_to_table
-from tests.model.conftest import CROP_PX, draw_face
+from tests.model.conftest import CROP_PX, draw_face, write_dataset
 
 CPU = torch.device("cpu")
 TAR = "faces/mtcnn/made/000-0.tar"
@@ -24,7 +27,8 @@ TAR = "faces/mtcnn/made/000-0.tar"
 @pytest.fixture(scope="module")
 def embedder() -> Embedder:
     torch.manual_seed(0)
-    return Embedder("tiny", "1", torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 8)), 32, True)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 8))
+    return Embedder("tiny", "1", 32, partial(embed, network))
 
 
 def write_crops(lake: Lake, people: int = 2, each: int = 3) -> pa.Table:
@@ -78,6 +82,31 @@ def test_a_model_version_sees_aligned_squares_of_its_size(lake, drawn, tiny, tmp
     assert not np.array_equal(aligned, boxed)
 
 
+def counted(dataset: DatasetVersion, people: int) -> DatasetVersion:
+    """The version with a manifest that counts its people, as `publish` writes it."""
+    dataset.manifest["splits"] = {"train": {"identities": people}}
+    return dataset
+
+
+def test_histograms_are_fitted_once_and_named_by_the_dataset(lake, tmp_path):
+    dataset = counted(write_dataset(lake, "people", {"train": 12}, faces_each=3), 12)
+    work = tmp_path / "work"
+    found = histogram_embedder(dataset, work)
+    assert not work.exists(), "not before it is asked for"
+    jpeg, landmarks = draw_face(0, 0)
+    square = found.square(jpeg, (10, 10, 70, 70), landmarks)[None]
+    first = found.embed(square, CPU)
+    lake.remove(dataset.folder)
+    again = histogram_embedder(dataset, work)
+    assert (again.model, again.version) == (found.model, found.version)
+    assert np.allclose(again.embed(square, CPU), first, atol=1e-6)
+
+
+def test_too_few_people_to_fit_to_are_refused(drawn, tmp_path):
+    with pytest.raises(UsageError, match="has 9 people to train on, and at least 10 are needed"):
+        histogram_embedder(counted(DatasetVersion(drawn.lake, drawn.name, drawn.version), 9), tmp_path)
+
+
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights as facenet-pytorch's files hold them, with the classifier the network was trained with."""
@@ -98,9 +127,11 @@ def test_facenet_embeds_by_the_box_at_its_own_size_and_range(weights):
     reference = InceptionResnetV1().eval()
     reference.load_state_dict({k: v for k, v in torch.load(weights).items() if not k.startswith("logits")})
     pixels = torch.tensor(square).permute(2, 0, 1)[None].float()
-    ours = found.network.eval()((pixels - 127.5) / 127.5)
+    ours = found.embed(np.stack([square, square[:, ::-1]]), CPU)
     with torch.inference_mode():
-        assert torch.allclose(ours, reference((pixels - 127.5) / 128), atol=1e-5)
+        one, mirrored = (reference((side - 127.5) / 128) for side in (pixels, pixels.flip(3)))
+    expected = torch.nn.functional.normalize(one + mirrored).numpy()
+    assert np.allclose(ours, np.concatenate([expected, expected]), atol=1e-4)
 
 
 class _Evil:
