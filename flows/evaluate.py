@@ -71,7 +71,8 @@ def read_pairs(folder: Path) -> LfwPairs:
     path = folder / "pairs.txt"
     if not path.is_file():
         raise SourceError(f"--lfw {folder} holds no pairs.txt: put the list of LFW's View 2 there")
-    return parse_pairs(path.read_text(encoding="utf-8"), str(path))
+    # A byte that is no UTF-8 spoils a name, and the photo of that name is then told to be missing.
+    return parse_pairs(path.read_text(encoding="utf-8", errors="replace"), str(path))
 
 
 def read_photos(folder: Path, pairs: LfwPairs) -> dict[str, bytes]:

@@ -184,7 +184,8 @@ def show_model(console: Console, result: dict[str, Any]) -> None:
     console.print(_table(result["model"], ("figure", "untrained", "trained", "95% interval"), rows))
     for event in result["aliases"]:
         forced = ", forced" if event["forced"] else ""
-        console.print(f"{event['at']} {event['alias']} by {event['action']}{forced}: {event['by']} {event['why']}")
+        told = f"{event['at']} {event['alias']} by {event['action']}{forced}: {event['by']} {event['why']}"
+        console.print(told, highlight=False, markup=False)
     console.print_json(data={name: result[name] for name in ("config", "lineage")})
 
 
