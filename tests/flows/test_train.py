@@ -11,6 +11,7 @@ from prefect.client.orchestration import get_client
 from flows import train as train_flow
 from flows.train import train
 from model.config import PRESETS, TrainConfig
+from storage.aliases import aliases
 from storage.lake import Lake
 from storage.models import model_versions
 from tests.model.conftest import write_dataset
@@ -50,4 +51,5 @@ def test_of_two_runs_of_one_training_at_a_time_the_second_finds_what_the_first_m
         results = list(both.map(lambda _: train(lake.url, "drawn", preset="smoke", steps=4), range(2)))
     assert trained == [1, 2, 3, 4]
     assert len(model_versions(lake)) == 1
+    assert aliases(lake, "embedder") == {"candidate": model_versions(lake)[0].version}
     assert {result["version"] for result in results} == {model_versions(lake)[0].version}
