@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from flows.photos import AlignedFace, align_photo
-from model.face_model import Comparison, Embeddings, FaceModel
+from model.face_model import Embeddings, FaceComparison, FaceModel
 from storage.errors import UsageError
 from storage.models import ModelFolder
 from storage.records import Box, Reason
@@ -81,7 +81,7 @@ class Embedder:
         )
         return first, second
 
-    def compare(self, one: PhotoPath, other: PhotoPath) -> Comparison:
+    def compare(self, one: PhotoPath, other: PhotoPath) -> FaceComparison:
         """What the model says of the main faces of two photos; fails as `embed_pair` does."""
         first, second = self.embed_pair(one, other)
         return self.model.compare(first.embedding, second.embedding)

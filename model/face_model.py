@@ -24,7 +24,7 @@ _BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class FaceComparison:
     """What a model says of two faces.
 
     Attributes:
@@ -73,11 +73,11 @@ class FaceModel:
         """Those of the version, with its calibration."""
         return Thresholds.from_json(self.version.read_json("thresholds.json"))
 
-    def compare(self, one: Embeddings, other: Embeddings) -> Comparison:
+    def compare(self, one: Embeddings, other: Embeddings) -> FaceComparison:
         """Hold two unit embeddings [d] against each other."""
         cosine = float(one.astype(np.float64) @ other)
         threshold = self.thresholds.accuracy
-        return Comparison(
+        return FaceComparison(
             distance=2 - 2 * cosine,
             threshold=2 - 2 * threshold,
             probability=float(self.thresholds.calibration.probability(cosine)),

@@ -26,7 +26,7 @@ from storage.errors import TrainingError
 OPSET = 17
 # The most an output may differ from torch's, of embeddings in absolute terms, of raw ones as a share of the largest.
 TOLERANCE = 1e-5
-_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+_PACKAGES = ("onnx", "onnxruntime")
 # The exporter keeps its state in globals: two threads in it at a time fail.
 _exporting = threading.Lock()
 _INPUT, _OUTPUTS = "faces", ["embeddings", "raw"]
