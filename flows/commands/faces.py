@@ -95,6 +95,7 @@ def show_embedded(console: Console, result: dict[str, Any]) -> None:
                 f"score {row['score']:.3f}, {len(row['embedding'])} numbers by {result['model']}",
                 soft_wrap=True,
                 highlight=False,
+                markup=False,  # names of files may hold brackets
             )
 
 
@@ -123,7 +124,10 @@ def _files(photos: list[Path]) -> list[Path]:
     if missing:
         raise UsageError(f"there is no such photo or folder: {', '.join(missing)}")
     within = [sorted(path.rglob("*")) if path.is_dir() else [path] for path in photos]
-    return [path for paths in within for path in paths if path.is_file()]
+    files = [path for paths in within for path in paths if path.is_file()]
+    if not files:
+        raise UsageError(f"there is no photo in {', '.join(str(path) for path in photos)}; name photos or their folder")
+    return files
 
 
 def _row(photo: Path, face: Any) -> Row:

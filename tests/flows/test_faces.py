@@ -56,6 +56,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "room.jpg": Image.new("RGB", (300, 200), "gray"),
     }.items():
         (folder / name).write_bytes(jpeg(image))
+    (folder / "empty").mkdir()
     (folder / "torn.jpg").write_bytes(b"\xff\xd8\xffnothing")
     return folder
 
@@ -132,6 +133,7 @@ def test_done_photos_are_told_as_they_come(folder: Path, photos: Path, monkeypat
         (["compare", "{photos}/anna.jpg", "{photos}/room.jpg", "--model-folder", "{folder}"], "no face is found in it"),
         (["compare", "{photos}/anna.jpg", "nobody.jpg", "--model-folder", "{folder}"], "nobody.jpg cannot be read"),
         (["embed", "nobody.jpg", "--model-folder", "{folder}"], "there is no such photo or folder: nobody.jpg"),
+        (["embed", "{photos}/empty", "--model-folder", "{folder}"], "there is no photo in"),
         (["embed", "{photos}", "--model-folder", "{folder}", "--out", "a.csv"], "must end in .npy or .parquet"),
         (["embed", "{photos}", "--model-folder", "{folder}", "--out", "no/such/a.npy"], "there is no folder no/such"),
         (["embed", "{photos}", "--model-folder", "{photos}"], "holds no manifest.json"),
