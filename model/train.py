@@ -21,7 +21,7 @@ from model import ranks
 from model.augment import draw_changes, step_generator
 from model.checkpoint import TrainState, restore_checkpoint, save_checkpoint
 from model.config import TrainConfig, resolve_device
-from model.data import load_faces
+from model.data import Faces, load_faces
 from model.evaluate import evaluate
 from model.export import build_backbone, export, model_version_id
 from model.learner import make_learner
@@ -103,21 +103,29 @@ def train(
                 on_progress(progress)
     with ranks.first_one_first():
         if ranks.is_first():
-            untrained, _ = evaluate(first_modules(config, 1)[0], test, val, device=device)
-            trained, thresholds = evaluate(state.averaged, test, val, device=device)
-            export(
-                lake,
-                dataset,
-                config,
-                state.averaged,
-                device=device,
-                untrained=untrained,
-                trained=trained,
-                thresholds=thresholds,
-                history=state.history,
-            )
+            publish(lake, dataset, config, state, test, val)
             checkpoint.unlink(missing_ok=True)
     return ModelVersion(lake, config.name, version)
+
+
+def publish(
+    lake: Lake, dataset: DatasetVersion, config: TrainConfig, state: TrainState, test: Faces, val: Faces
+) -> ModelVersion:
+    """Judge the averaged weights, and the first ones beside them, and write the version."""
+    device = resolve_device(config.device)
+    untrained, _ = evaluate(first_modules(config, 1)[0], test, val, device=device)
+    trained, thresholds = evaluate(state.averaged, test, val, device=device)
+    return export(
+        lake,
+        dataset,
+        config,
+        state.averaged,
+        device=device,
+        untrained=untrained,
+        trained=trained,
+        thresholds=thresholds,
+        history=state.history,
+    )
 
 
 def first_modules(config: TrainConfig, num_identities: int) -> tuple[nn.Module, nn.Module]:
