@@ -6,9 +6,9 @@
 
 Any field of a training configuration is an option. Training is on `../shared/data/faces112.tar.xz` (`bench.corpus`),
 the test is LFW's View 2 as `facemill models evaluate --lfw` does it, each photo as it comes: no mirrored copy, no trial
-of several sizes. Recipes were chosen by the held-out people of the corpus, whose AUC stands in the table too, and never
-by LFW. Core-minutes are CPU time of training alone, all threads, over all starts of a run that was killed. The models
-stay in the lake, and what is there is not trained again: a table can be made cell by cell.
+of several sizes. No recipe was chosen by LFW: trials were compared by the AUC on the held-out people of the corpus,
+which stands in the table too. Core-minutes are CPU time of training alone, all threads, over all starts of a run that
+was killed. The models stay in the lake, and what is there is not trained again: a table can be made cell by cell.
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
-from torch.distributed.nn.functional import all_gather
 
 from storage.errors import UsageError
 
@@ -79,4 +79,23 @@ def gathered(rows: Tensor) -> Tensor:
     A gradient flows back into the rows of every process, the sum of what all of them sent: the mean that
     DistributedDataParallel takes afterwards makes it the gradient of one process.
     """
-    return rows if num_ranks() == 1 else torch.cat(all_gather(rows))  # type: ignore[no-untyped-call]
+    if num_ranks() == 1:
+        return rows
+    everything: Tensor = _Gather.apply(rows)  # type: ignore[no-untyped-call]
+    return everything
+
+
+class _Gather(torch.autograd.Function):
+    """`all_gather` with a gradient; torch's own with one is deprecated, and its successor private."""
+
+    @staticmethod
+    def forward(_: Any, rows: Tensor) -> Tensor:
+        parts = [torch.empty_like(rows) for _ in range(num_ranks())]
+        distributed.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        whole = gradient.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(whole)
+        return whole[own_part(len(whole))]
