@@ -35,7 +35,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bench.environment import environment_with
-from bench.hashes import agreement, made_hashes, plant_copies
+from bench.hashes import agreement, draw_pictures, made_hashes, to_column
 from bench.usage import Usage, measured
 from storage.records import ATTEMPTS, LINK_LINES
 from tasks.dedupe import DedupeRules
@@ -44,7 +44,6 @@ from tasks.validate import ImageFacts, validate
 
 _REPLAY = Path(__file__).parents[1].parent / "shared" / "data" / "replay"
 _MAX_SECONDS, _MAX_BYTES = 60.0, 3e9
-_COPIES = 1 / 12
 _NUM_BY_HAND = 100
 _NUM_PEOPLE = 2622
 _NUM_ODD, _NUM_UNLIKE, _NUM_COMPARED = 200_000, 1_000_000, 10_000
@@ -112,20 +111,12 @@ def same_in_another_order(hashes: Hashes, rng: np.random.Generator) -> bool:
     return bool(len(names) == len(np.unique(straight)) == len(np.unique(mixed)))
 
 
-def fixed(rows: npt.NDArray[np.uint8]) -> pa.Array:
-    """Bytes [n, k] as a column of so many bytes each."""
-    return pa.Array.from_buffers(pa.binary(rows.shape[1]), len(rows), [None, pa.py_buffer(rows.tobytes())])
-
-
-def write_tables(folder: Path, hashes: Hashes, planted: Clusters, rng: np.random.Generator) -> None:
-    """Pictures of these hashes, a third of the planted copies byte for byte, and lines of 2622 people on them."""
+def write_tables(folder: Path, hashes: Hashes, digests: npt.NDArray[np.uint8], rng: np.random.Generator) -> None:
+    """These pictures, and lines of 2622 people on them, a tenth of them on a picture that another line has."""
     num, num_lines = len(hashes), round(len(hashes) * 2.6 / 2.4)
-    digests = rng.integers(0, 256, (num, 32), dtype=np.uint8)
-    exact = planted[: len(planted) // 3]
-    digests[exact[:, 1]], hashes[exact[:, 1]] = digests[exact[:, 0]], hashes[exact[:, 0]]
-    keys = fixed(rng.integers(0, 256, (num, 16), dtype=np.uint8))
+    keys = to_column(rng.integers(0, 256, (num, 16), dtype=np.uint8))
     urls = pa.array([f"http://h{number % 120_000}.test/{number}.jpg" for number in range(num)])
-    words = {"digest": fixed(digests), "dhash": fixed(hashes)}
+    words = {"digest": to_column(digests), "dhash": to_column(hashes)}
     sides = {name: pa.array(rng.integers(200, 2000, num), pa.int32()) for name in ("width", "height")}
     images = pa.table({"key": keys, "url": urls, **words, **sides})
     pq.write_table(images.cast(pa.schema([ATTEMPTS.field(name) for name in images.column_names])), folder / "images")
@@ -180,10 +171,11 @@ def by_chance(rng: np.random.Generator) -> dict[int, int]:
 
 def show(name: str, num: int, usage: Usage) -> dict[str, Any]:
     """Print what a step cost, and whether that is within the limits."""
-    is_met = usage.wall_s <= _MAX_SECONDS and usage.rss_bytes <= _MAX_BYTES
+    # One thread: on an idle machine its seconds are its CPU seconds.
+    is_met = usage.cpu_s <= _MAX_SECONDS and usage.rss_bytes <= _MAX_BYTES
     print(
         f"{name:22}{num:>10,}{usage.wall_s:9.1f} s{usage.cpu_s:9.1f} CPU-s{usage.rss_bytes / 1e6:9,.0f} MB   "
-        f"at most {_MAX_SECONDS:.0f} s and {_MAX_BYTES / 1e6:,.0f} MB: {'yes' if is_met else 'NO'}",
+        f"at most {_MAX_SECONDS:.0f} CPU-s and {_MAX_BYTES / 1e6:,.0f} MB: {'yes' if is_met else 'NO'}",
         flush=True,
     )
     return {"step": name, "num": num, **asdict(usage)}
@@ -196,11 +188,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
     rng = np.random.default_rng(0)
-    hashes = made_hashes(options.num, rng)
+    hashes, digests, planted = draw_pictures(options.num, rng)
     photos, made = photo_hashes(), f"{agreement(hashes[:3000]):.0f} in made hashes"
     known = f"{agreement(photos):.0f} in {len(photos)} photos, " if photos is not None else ""
     print(f"two hashes agree in two neighbouring bytes so many times as often as by chance: {known}{made}")
-    planted = plant_copies(hashes, round(options.num * _COPIES), rng)
     found: dict[str, Any] = {"steps": []}
     with tempfile.TemporaryDirectory(prefix="facemill-bench-") as name:
         folder = Path(name)
@@ -212,14 +203,14 @@ def main() -> None:
             made_of = kind(_NUM_ODD, rng)
             clusters, usage = clustered(folder, made_of)
             found["steps"].append(show(kind.__name__, len(made_of), usage))
-        write_tables(folder, hashes, planted, rng)
+        write_tables(folder, hashes, digests, rng)
         usage = _run(folder, "dedupe", "lines", "images", "verdicts")
         reasons = pq.read_table(folder / "verdicts")["reason"].cast(pa.string())
         found["steps"].append(show("dedupe, whole lines", len(reasons), usage))
         found["reasons"] = {str(one["values"]): one["counts"] for one in pc.value_counts(reasons).to_pylist()}
         print(", ".join(f"{reason} {num:,}" for reason, num in found["reasons"].items()))
         print(f"the same in another order: {same_in_another_order(hashes[:_NUM_ODD], rng)}")
-        found["by chance"] = by_chance(rng)
+        found["by chance"] = by_chance(np.random.default_rng(1))
         print(f"by chance, of {_NUM_UNLIKE:,}, by the bits that must be set: {found['by chance']}", flush=True)
         program = environment_with(options.environment or folder / "imagededup", "imagededup", [_IMAGEDEDUP]) / "python"
         found["10,000"] = by_imagededup(folder, program, hashes[:_NUM_COMPARED])

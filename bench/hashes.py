@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 Hashes = npt.NDArray[np.uint8]
 
@@ -27,6 +28,20 @@ def made_hashes(num: int, rng: np.random.Generator) -> Hashes:
     """Hashes of made pictures, none a copy of another on purpose, [num, 16]."""
     root = _field()
     return np.concatenate([_some(min(_AT_A_TIME, num - at), root, rng) for at in range(0, num, _AT_A_TIME)])
+
+
+def draw_pictures(num: int, rng: np.random.Generator) -> tuple[Hashes, npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Hashes and digests of pictures, one in twelve a copy of another and a third of these byte for byte; the pairs."""
+    hashes, digests = made_hashes(num, rng), rng.integers(0, 256, (num, 32), dtype=np.uint8)
+    pairs = plant_copies(hashes, num // 12, rng)
+    original, copy = pairs[: len(pairs) // 3].T
+    hashes[copy], digests[copy] = hashes[original], digests[original]
+    return hashes, digests, pairs
+
+
+def to_column(rows: npt.NDArray[np.uint8]) -> pa.Array:
+    """Bytes [n, k] as a column of so many bytes each."""
+    return pa.Array.from_buffers(pa.binary(rows.shape[1]), len(rows), [None, pa.py_buffer(rows.tobytes())])
 
 
 def plant_copies(hashes: Hashes, num: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:

@@ -5,9 +5,11 @@
     python -m bench.versions --keep FOLDER       and leave the lake there
 
 The lines, URLs and hosts are real, nothing is fetched. What came of them is drawn at random in about the shares of the
-original experiment (56% of the links gave a picture, a face in half of those): an attempt a URL with a digest and a
-hash of its own, and a face a line, all of which are one drawn crop. From there on it is the road of `facemill publish`,
-then `facemill diff` with a stricter version, then `facemill report`. CPU time and memory are those of this process.
+original experiment (56% of the links gave a picture, a face in half of those): an attempt a URL, with hashes as photos
+have them, one in twelve a copy of another (`bench.hashes`); and a face a line, all of which are one drawn crop, told
+apart by made digests. From there on it is the road of `facemill publish`, then `facemill diff` with a stricter version,
+then `facemill report`. CPU time and memory are those of this process. `tied` is the largest heap of people who share
+URLs of which each has a face, directly or through others.
 """
 
 from __future__ import annotations
@@ -24,12 +26,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
+from bench.hashes import draw_pictures, to_column
 from bench.plan import timed
 from storage.lake import Lake
-from storage.records import ATTEMPTS, FACES, REJECTED_LINES, Outcome, Reason, bytes_digest
+from storage.records import ATTEMPTS, FACES, REJECTED_LINES, Outcome, Reason
 from storage.shards import create_shard
 from storage.tables import write_table
+from tasks.catalog import read_verdicts
 from tasks.diff import diff
+from tasks.near import connected
 from tasks.pages.dataset import write_report
 from tasks.plan import plan
 from tasks.publish import Request, publish_source
@@ -54,16 +59,16 @@ def make_lake(folder: Path, lines: pa.Table) -> Lake:
     write_table(lake, f"{lake.images(_SOURCE, _STEM)}.parquet", attempts)
     fetched = attempts.filter(pc.is_valid(attempts["digest"]))["key"].combine_chunks()
     with create_shard(lake, f"{lake.faces(_METHOD, _SOURCE, _STEM)}.tar") as tar:
-        crop = _crop()
-        place = tar.add("crop.jpg", crop)
-    faces = draw_faces(lines.filter(pc.is_in(lines["key"], value_set=fetched)), crop, place, rng)
+        place = tar.add("crop.jpg", _crop())
+    faces = draw_faces(lines.filter(pc.is_in(lines["key"], value_set=fetched)), place, rng)
     write_table(lake, f"{lake.faces(_METHOD, _SOURCE, _STEM)}.parquet", faces)
     return lake
 
 
 def draw_attempts(candidates: pa.Table, rng: np.random.Generator) -> pa.Table:
-    """An attempt a candidate; pictures are all different, and lie nowhere."""
+    """An attempt a candidate; the pictures lie nowhere."""
     num = len(candidates)
+    hashes, digests, _ = draw_pictures(num, rng)
     failed = pa.array(rng.random(num) >= _FETCHED)
     reasons = pa.array([reason.value for reason in _FAILURES]).take(pa.array(rng.integers(0, len(_FAILURES), num)))
     values: dict[str, Any] = {
@@ -73,15 +78,15 @@ def draw_attempts(candidates: pa.Table, rng: np.random.Generator) -> pa.Table:
         "tries": np.ones(num),
         "round": np.ones(num),
         "fetched_at": pa.array([datetime(2026, 1, 1, tzinfo=UTC)] * num),
-        "digest": pc.if_else(failed, None, _bytes(rng, num, 32)),
-        "dhash": pc.if_else(failed, None, _bytes(rng, num, 16)),
+        "digest": pc.if_else(failed, None, to_column(digests)),
+        "dhash": pc.if_else(failed, None, to_column(hashes)),
         "width": np.full(num, 600),
         "height": np.full(num, 800),
     }
     return _table(values, ATTEMPTS, num)
 
 
-def draw_faces(lines: pa.Table, crop: bytes, place: tuple[int, int], rng: np.random.Generator) -> pa.Table:
+def draw_faces(lines: pa.Table, place: tuple[int, int], rng: np.random.Generator) -> pa.Table:
     """A face a line, or none in half of the pictures."""
     num = len(lines)
     boxes = pa.FixedSizeListArray.from_arrays(pa.array(np.tile([80.0, 60.0, 240.0, 260.0], num), pa.float32()), 4)
@@ -103,7 +108,7 @@ def draw_faces(lines: pa.Table, crop: bytes, place: tuple[int, int], rng: np.ran
         "roll_deg": rng.normal(0, 10, num),
         "source_box_xyxy": boxes,
         "face_box_xyxy": boxes,
-        "crop_digest": pa.repeat(pa.scalar(bytes_digest(crop), pa.binary(32)), num),
+        "crop_digest": _bytes(rng, num, 32),
         "width": np.full(num, 256),
         "height": np.full(num, 256),
         "offset": np.full(num, place[0]),
@@ -132,6 +137,18 @@ def _crop() -> bytes:
     return file.getvalue()
 
 
+def num_tied(verdicts: pa.Table) -> int:
+    """The people of the largest heap whose accepted lines share URLs."""
+    verdicts = verdicts.filter(pc.equal(verdicts["outcome"].cast(pa.string()), Outcome.ACCEPTED.value))
+    people, pictures = (
+        verdicts[name].combine_chunks().cast(pa.binary()).dictionary_encode().indices.to_numpy().astype(np.int64)
+        for name in ("identity", "key")
+    )
+    holder = people[np.unique(pictures, return_index=True)[1]]
+    heaps = connected(int(people.max()) + 1, np.stack([people, holder[pictures]], axis=1))
+    return int(np.bincount(heaps).max())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archive", type=Path, nargs="?", default=_ARCHIVE)
@@ -144,7 +161,8 @@ def main() -> None:
         lines = lines.slice(0, args.lines)
         lake = timed(rows, "draw a lake", lambda: make_lake(args.keep or Path(temporary) / "lake", lines))
         loose, strict = (Request("faces", _SOURCE, _METHOD, SelectRules(min_face_px=px)) for px in (100, 150))
-        first = timed(rows, "publish, pictures compared", lambda: publish_source(lake, loose).dataset)
+        tied = timed(rows, "compare the pictures", lambda: num_tied(read_verdicts(lake, _SOURCE, lines)))
+        first = timed(rows, "publish", lambda: publish_source(lake, loose).dataset)
         other = timed(rows, "publish with another limit", lambda: publish_source(lake, strict).dataset)
         again = timed(rows, "publish the same again", lambda: publish_source(lake, loose))
         found = timed(rows, "diff", lambda: diff(first, other))
@@ -154,6 +172,9 @@ def main() -> None:
     for row in rows:
         print(f"{row['step']:<28} {row['CPU s']:>8.2f} CPU s {row['peak MB']:>8,} MB at most so far")
     print(f"{len(lines):,} lines, {first.manifest['num_samples']:,} and {other.manifest['num_samples']:,} samples")
+    for stage in first.manifest["funnel"]["stages"]:
+        print(f"  {stage['stage']:<8}{stage['num_out']:>9,}   {stage['rejected']}")
+    print(f"{tied} of {first.manifest['num_identities']} people tied; leaks {first.manifest['leaks']}")
     print(f"published again: {'another version' if again.is_new else 'the same, nothing written'}")
     print(f"diff: {found.num_kept:,} kept, {found.counts()}")
     print(f"fates.parquet {fates / 1e6:.1f} MB, page {size / 1e6:.2f} MB")
