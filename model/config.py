@@ -142,7 +142,7 @@ PRESETS: dict[str, TrainConfig] = {
         warmup_steps=20,
         ema_decay=0.98,
     ),
-    # The best that was found for a CPU: docs/training.md says how, and what it costs.
+    # Nine minutes of a CPU core; docs/training.md has its figures.
     "cpu": TrainConfig(
         width=0.5,
         activation="relu",

@@ -33,6 +33,13 @@ def test_every_preset_has_a_triplet_loss_at_margin_one():
     assert all("triplet" in preset.loss and preset.margin == 1.0 for preset in PRESETS.values())
 
 
+def test_the_configuration_of_an_older_version_still_means_its_network():
+    fields = PRESETS["full"].recipe()
+    for later in ("activation", "ema_decay", "sync_batch_norm"):
+        del fields[later]
+    assert TrainConfig(**fields) == PRESETS["full"]
+
+
 def test_where_a_model_trains_does_not_make_it_another():
     config = PRESETS["smoke"]
     elsewhere = dataclasses.replace(config, device="cpu", precision="bfloat16", compile="on")
