@@ -13,6 +13,9 @@ from storage.records import FoundFace
 
 # At this size nearly all that the cascade finds more is false (6 of 6 extra boxes, against 100 px).
 _SMALLEST_FACE_PX = 20
+# Shortcuts: a picture of this size shows large faces well, and the third network sees none larger than its 48 px.
+# Twice that is a large face; smaller ones are lost by shortcuts (of the refused boxes of `bench.boxes` 2% too many).
+_ENOUGH_SIDE_PX, _ENOUGH_FACE_PX, _LARGE_FACE_PX = 1024, 48, 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,11 @@ class DetectorSettings:
     one overlaps by more than `overlaps` (IoU; not for the shipped engine, which always has 0.7). `factor`
     is the step of the first network's pyramid.
 
+    Where the smallest face is 96 px or more the packed engine takes three shortcuts (docs/detect.md has what they
+    gain and cost): pictures over 1024 px are shrunk as long as the smallest face keeps 48 px; the first network must
+    be surer, 0.85; and of the candidates around one face the third network sees only the best, if it is certain of
+    that one. With `exact`, and for smaller faces, it finds what the shipped one finds, to a hundredth of a pixel.
+
     On `cuda` the networks may run at half `precision`. What is found there hangs a little on the graphics card and
     on what else is looked at with it: datasets that must come out the same everywhere are made on a CPU.
 
@@ -33,6 +41,7 @@ class DetectorSettings:
     """
 
     engine: str = "packed"
+    exact: bool = False
     min_face_px: int = 40
     max_side_px: int = 2048
     thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
@@ -53,6 +62,11 @@ class DetectorSettings:
                 "processor; ask for float32, or for device='cuda'"
             )
 
+    @property
+    def takes_shortcuts(self) -> bool:
+        """Whether answers may differ a little from the shipped engine's."""
+        return self.min_face_px >= _LARGE_FACE_PX and not self.exact
+
 
 class Detector(Protocol):
     """Finds faces. On a CPU no result depends on what else was looked at."""
@@ -71,6 +85,13 @@ def working_scale(size: tuple[int, int], settings: DetectorSettings) -> tuple[in
     """The whole number to shrink a picture of this size by, and the smallest face to look for in the rest."""
     shrink = -(-max(size) // settings.max_side_px)
     return shrink, max(settings.min_face_px / shrink, _SMALLEST_FACE_PX)
+
+
+def short_scale(size: tuple[int, int], settings: DetectorSettings) -> tuple[int, float]:
+    """As `working_scale`, by the shortcut for large pictures."""
+    wanted = min(-(-max(size) // _ENOUGH_SIDE_PX), settings.min_face_px // _ENOUGH_FACE_PX)
+    least, smallest_px = working_scale(size, settings)
+    return (wanted, settings.min_face_px / wanted) if wanted > least else (least, smallest_px)
 
 
 def in_picture(box: list[float], points: list[list[float]], shrink: int) -> FoundFace:

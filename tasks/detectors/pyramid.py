@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 # The first network's window, in pixels of a level: the smallest wanted face is shrunk to it.
 WINDOW_PX = 12
+# Cells of its output lie 2 pixels of a level apart.
+STRIDE_PX = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,24 @@ def pyramids(sizes: Sequence[tuple[int, int]], smallest_px: Sequence[float], fac
     return Pyramids(full, levels, table)
 
 
+def bins(length: NDArray[np.int64], num: NDArray[np.int64] | int, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where `length` pixels are shrunk to `num`, start and end (exclusive) of those that each averages: [2, ...].
+
+    As adaptive pooling has it: every pixel touched counts in full, so neighbours may share one.
+    """
+    return np.stack((positions * length // num, ((positions + 1) * length + (num - 1)) // num))
+
+
+def level_bins(levels: Pyramids, axis: int) -> NDArray[np.int64]:
+    """The bins of all levels' rows (axis 0) or columns (1) side by side, [2, num_pictures, sum of largest sizes]."""
+    full, sizes = levels.full_sizes[:, axis, None], levels.sizes[:, :, axis]
+    largest = sizes.max(axis=0)
+    positions = np.arange(largest.sum()) - np.repeat(largest.cumsum() - largest, largest)
+    ends = bins(full, np.repeat(np.maximum(sizes, 1), largest, axis=1), positions)
+    # Beyond a smaller picture's level anything will do that lies in the picture.
+    return np.minimum(ends, np.stack((full - 1, full)))
+
+
 def _scales(shortest_px: float, smallest_px: float, factor: float) -> list[float]:
     scales, scale = [], WINDOW_PX / smallest_px
     shortest = shortest_px * scale
@@ -83,6 +103,39 @@ def _shelves(sizes: Sequence[tuple[int, int]], canvas_width: int) -> Canvas:
         left += _even(width)
         shelf = max(shelf, _even(height))
     return Canvas(top + shelf + 2, canvas_width + 2, corners)
+
+
+def edges(levels: Pyramids, canvas: Canvas) -> NDArray[np.float32]:
+    """What to add after the first convolution, [num_pictures, height - 2, width - 2]: -inf or nothing.
+
+    Halving rounds up: the last pair of an odd level has one pixel only, and must not get its neighbour's.
+    """
+    added = np.zeros((len(levels.sizes), canvas.height - 2, canvas.width - 2), np.float32)
+    for picture, _, (top, left), (tall, wide) in _places(levels, canvas):
+        added[picture, top + tall - 2, left : left + wide] = -np.inf
+        added[picture, top : top + tall, left + wide - 2] = -np.inf
+    return added
+
+
+def owners(levels: Pyramids, canvas: Canvas) -> NDArray[np.int64]:
+    """The number of the level that each output's window lies in, -1 if in none."""
+    numbers = np.full((len(levels.sizes), canvas.height // 2 - 5, canvas.width // 2 - 5), -1)
+    for picture, level, (top, left), (tall, wide) in _places(levels, canvas):
+        numbers[picture, top // 2 : top // 2 + _outputs(tall), left // 2 : left // 2 + _outputs(wide)] = level
+    return numbers
+
+
+def _places(levels: Pyramids, canvas: Canvas) -> Iterator[tuple[int, int, tuple[int, int], tuple[int, int]]]:
+    """Picture, level, corner and size of all levels there are."""
+    for picture, sizes in enumerate(levels.sizes.tolist()):
+        for level, (corner, (tall, wide)) in enumerate(zip(canvas.corners, sizes, strict=True)):
+            if tall:
+                yield picture, level, corner, (tall, wide)
+
+
+def _outputs(pixels: int) -> int:
+    """Cells of the network's output along a side: 3x3, halved and rounded up, 3x3, 3x3."""
+    return (pixels - 1) // 2 - 4
 
 
 def _even(number: int) -> int:

@@ -6,7 +6,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import adaptive_avg_pool2d
 
-from tasks.detectors.area import AreaTables, bins
+from tasks.detectors.area import AreaTables
+from tasks.detectors.pyramid import bins
 
 CPU = torch.device("cpu")
 
@@ -24,7 +25,7 @@ def pooled(pixels: NDArray[np.uint8], height: int, width: int) -> torch.Tensor:
 def shrunk(tables: AreaTables, picture: int, window: tuple[int, int, int, int], size: tuple[int, int]) -> torch.Tensor:
     left, top, right, bottom = window
     ends = [
-        [part.unsqueeze(0) + start for part in bins(torch.tensor(end - start), num, torch.arange(num))]
+        torch.from_numpy(bins(np.array([end - start]), num, np.arange(num)) + start).unsqueeze(1)
         for start, end, num in ((top, bottom, size[0]), (left, right, size[1]))
     ]
     return tables.means(tables.rows(torch.tensor([picture]), *ends[0]), tables.columns(*ends[1]))[0]

@@ -17,12 +17,15 @@ from storage.records import FoundFace
 from tasks.boxes import iou
 from tasks.decode import decode
 from tasks.detectors import ENGINES, DetectorSettings, load_detector
-from tasks.detectors.detector import in_picture, working_scale
+from tasks.detectors.detector import in_picture, short_scale, working_scale
+from tasks.detectors.on_gpu import GpuNetworks
+from tasks.detectors.packed import PackedMtcnn
 from tasks.sources.synthetic.identity import sample_identity
 from tasks.sources.synthetic.portrait import Portrait, draw
 
 REPLAY = Path(__file__).parents[3].parent / "shared" / "data" / "replay"
-PACKED, SHIPPED = DetectorSettings(engine="packed"), DetectorSettings(engine="shipped")
+PACKED, SHIPPED = DetectorSettings(engine="packed", exact=True), DetectorSettings(engine="shipped")
+QUICK = DetectorSettings(min_face_px=100)
 every_engine = pytest.mark.parametrize("engine", ENGINES)
 
 
@@ -137,14 +140,45 @@ def test_the_smallest_faces_are_the_very_same_too() -> None:
 
 
 def test_pictures_of_any_sizes_looked_at_together_give_what_each_gives_alone() -> None:
-    detector = load_detector(replace(PACKED, min_face_px=60))
+    settings = replace(PACKED, min_face_px=60)
     first, second = portrait(1).image, portrait(2).image
     images = [first, Image.new("RGB", (20, 9)), second.crop((0, 0, 301, 277)), Image.new("RGB", (700, 61)), second]
-    # The packed engine's own: on a CPU `find_all` takes one at a time.
-    together = detector.find_together(images)  # type: ignore[attr-defined]
-    for image, faces in zip(images, together, strict=True):
-        assert_same(faces, detector.find(image))
-    assert sum(map(len, together)) >= 2
+    # What a GPU does, done here by torch.
+    for one in (settings, QUICK):
+        together = PackedMtcnn(one, GpuNetworks(one)).find_together(images)
+        for image, faces in zip(images, together, strict=True):
+            assert_same(faces, find(image, one))
+        assert sum(map(len, together)) >= 2
+
+
+def test_a_large_picture_of_large_faces_is_looked_at_small_unless_the_answer_must_be_exact() -> None:
+    assert short_scale((1024, 700), QUICK) == (1, 100)
+    assert short_scale((1025, 700), QUICK) == (2, 50)
+    assert short_scale((1800, 1800), replace(QUICK, min_face_px=95)) == (1, 95)
+    assert not replace(QUICK, min_face_px=95).takes_shortcuts
+    assert not replace(QUICK, exact=True).takes_shortcuts
+    assert short_scale((4000, 700), QUICK) == (2, 50)
+    assert short_scale((5000, 700), QUICK) == working_scale((5000, 700), QUICK)
+
+
+def test_shortcuts_move_a_face_by_little() -> None:
+    for number in range(3):
+        image = portrait(number).image
+        ours, theirs = find(image, QUICK), find(image, replace(QUICK, exact=True))
+        assert len(ours) == len(theirs) > 0
+        for one, other in zip(ours, theirs, strict=True):
+            assert iou(one.box_xyxy, other.box_xyxy) >= 0.8
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_in_photographs_shortcuts_change_hardly_a_count() -> None:
+    shipped, same = replace(SHIPPED, min_face_px=100), 0
+    for image in photographs(20):
+        ours, theirs = ([face.score >= 0.9 for face in find(image, settings)] for settings in (QUICK, shipped))
+        same += sum(ours) == sum(theirs)
+    # One of these has a face of 0.926 and 157 px in a picture of 1.6 megapixels.
+    assert same >= 19
 
 
 @pytest.mark.data
