@@ -14,7 +14,7 @@ from storage.records import FoundFace
 # At this size nearly all that the cascade finds more is false (6 of 6 extra boxes, against 100 px).
 _SMALLEST_FACE_PX = 20
 # Shortcuts: a picture of this size shows large faces well, and the third network sees none larger than its 48 px.
-# Twice that is a large face; smaller ones are lost by shortcuts (of the refused boxes of `bench.boxes` 2% too many).
+# Twice that is a large face; smaller ones shortcuts would lose.
 _ENOUGH_SIDE_PX, _ENOUGH_FACE_PX, _LARGE_FACE_PX = 1024, 48, 96
 
 
