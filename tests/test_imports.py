@@ -25,8 +25,8 @@ HOMES = {
     "torchvision": ["model/**/*.py", "tasks/detectors/*.py"],
     "facenet_pytorch": ["tasks/detectors/*.py", "model/embedders.py"],
     "aiohttp": ["tasks/web/*.py", "tasks/sources/synthetic/*.py"],
-    "onnx": ["model/graph.py", "tasks/crops/centerface.py"],
-    "onnxruntime": ["model/face_model.py", "tasks/crops/centerface.py"],
+    "onnx": ["model/graph.py", "tasks/crops/centerface.py", "tasks/detectors/graphs.py", "tasks/detectors/on_cpu.py"],
+    "onnxruntime": ["model/face_model.py", "tasks/crops/centerface.py", "tasks/detectors/on_cpu.py"],
     "prefect": ["flows/**/*.py", "tasks/prefect_tasks.py"],
 }
 

@@ -1,6 +1,6 @@
 """Whether a face confirms a box listed in 2014: as it stands, in the un-rotated picture, or at another size.
 
-Measured on the replay world (`bench/boxes.py`): of the boxes that frame a face today .998 fit, of the others none;
+Measured on the replay world (`bench/boxes.py`): of the boxes that frame a face today .997 fit, of the others none;
 a box drawn for another picture fits by chance in .08, and in .07 more after a rescale; a good box listed for a picture
 of another size fits again in .92. So `fit` is kept, and a dataset that must be clean can do without rescaled boxes.
 """

@@ -26,7 +26,7 @@ _LEVEL_OVERLAP = 0.5
 _FACE_OVERLAP = 0.7
 # Shortcuts. Fewer windows of the first network go on than by its own threshold: half as many.
 _FIRST_SCORE = 0.85
-# Candidates that overlap more are a crowd, and a face of this score speaks for all of it: 1.6 crops instead of 5.2.
+# Candidates that overlap more are a crowd, and a face of this score speaks for all of it: a third of the crops.
 _CROWD_OVERLAP, _CERTAIN = 0.4, 0.95
 
 
