@@ -79,7 +79,7 @@ def _clean_one(lake: Lake, source: str, method: str, embedder: Embedder, device:
     if not is_cleaned(lake, folder, state):
         with track(f"clean {method}", len(faces)) as progress:
             clean_task(lake, folder, faces, embedder, device, state, progress)
-    return _told(lake, method, faces, read_cleaned(lake, folder), Cleaning(str(embedder)))
+    return _told(lake, method, faces, read_cleaned(lake, folder), str(embedder))
 
 
 # Here and not among the other tasks, since `tasks` knows nothing of `model`.
@@ -92,8 +92,9 @@ def clean_task(
     write_cleaned(lake, folder, judge(faces, embeddings), state)
 
 
-def _told(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, limits: Cleaning) -> dict[str, Any]:
+def _told(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, judge_name: str) -> dict[str, Any]:
     """What came of it by the limits that hold by default, also shown in Prefect's pages: the worst faces first."""
+    limits = Cleaning(judge_name, cleaned.limit())
     scores = cleaned.faces["wrong_person_score"].to_numpy()
     wrong = scores >= limits.wrong_person_score
     worst = np.argsort(-scores)[: min(_SHOWN, int(wrong.sum()))]
@@ -113,5 +114,6 @@ def _told(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, limits: Cl
         "faces": len(faces),
         "people": people,
         "wrong_person": int(wrong.sum()),
+        "wrong_person_score": limits.wrong_person_score,
         "same_person": same,
     }

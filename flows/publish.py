@@ -16,7 +16,7 @@ from flows.progress import track
 from storage.datasets import DatasetVersion
 from storage.lake import Lake
 from tasks.catalog import planned_people, read_plan
-from tasks.cleaned import WRONG_PERSON_SCORE, Cleaning, judge_named
+from tasks.cleaned import Cleaning, judge_named, read_cleaned
 from tasks.exclude import exclude as exclude_names
 from tasks.exclude import read_names
 from tasks.prefect_tasks import publish_task
@@ -34,7 +34,7 @@ def publish(
     check_boxes: bool = True,
     exclude: Path | None = None,
     cleaned_by: str | None = None,
-    wrong_person_score: float = WRONG_PERSON_SCORE,
+    wrong_person_score: float | None = None,
 ) -> list[dict[str, Any]]:
     """Publish the faces of a source as `<dataset>-<method>`.
 
@@ -47,7 +47,7 @@ def publish(
         check_boxes: hold a listed box against the faces detected in today's picture.
         exclude: a file of names, one a line; people of these names are left out.
         cleaned_by: leave out what this model, `name[@version]`, doubts (`clean`).
-        wrong_person_score: from which score on, 0 to 1.
+        wrong_person_score: from which score on, 0 to 1; None for the lowest expected to cost 2% of the right faces.
 
     Returns:
         For each method: dataset, version, whether it is new, samples, identities, the people left out by name, and the
@@ -70,8 +70,13 @@ def publish(
     return [_publish_one(store, request) for request in requests]
 
 
-def _cleaning(lake: Lake, source: str, method: str, model: str | None, wrong_person_score: float) -> Cleaning | None:
-    return Cleaning(judge_named(lake, source, method, model), wrong_person_score) if model else None
+def _cleaning(lake: Lake, source: str, method: str, model: str | None, limit: float | None) -> Cleaning | None:
+    if model is None:
+        return None
+    judge = judge_named(lake, source, method, model)
+    if limit is None:
+        limit = read_cleaned(lake, lake.cleaned(method, source, *judge.split("@"))).limit()
+    return Cleaning(judge, limit)
 
 
 def _publish_one(lake: Lake, request: Request) -> dict[str, Any]:

@@ -141,20 +141,23 @@ def model_embedder(model: ModelVersion) -> Embedder:
     return Embedder(model.name, model.version, model.manifest["config"]["image_px"], embed_squares)
 
 
-def histogram_embedder(dataset: DatasetVersion, work_folder: Path) -> Embedder:
-    """The projection of `model.histograms`, fitted to the train split of a dataset version when it is first asked for.
+def histogram_embedder(
+    dataset: DatasetVersion, work_folder: Path, splits: Sequence[str] = (Split.TRAIN, Split.VAL, Split.TEST)
+) -> Embedder:
+    """The projection of `model.histograms`, fitted to a dataset version when it is first asked for.
 
     Args:
         work_folder: for decoded faces and what was fitted; the next one finds it there.
+        splits: whom to fit it to; all of the version, since it is not judged on any of them.
 
     Raises:
-        UsageError: the split holds too few people to tell people apart by.
+        UsageError: they hold too few people to tell people apart by.
     """
-    version = stamp("histograms", _HISTOGRAMS_VERSION, str(dataset))
-    num_people = dataset.manifest["splits"].get(Split.TRAIN, {}).get("identities", 0)
+    version = stamp("histograms", _HISTOGRAMS_VERSION, str(dataset), list(splits))
+    num_people = sum(part["identities"] for name, part in dataset.manifest["splits"].items() if name in splits)
     if num_people < _LEAST_PEOPLE:
         raise UsageError(
-            f"--fit-on {dataset} has {num_people} people to train on, and at least {_LEAST_PEOPLE} are needed to learn "
+            f"--fit-on {dataset} has {num_people} people to fit to, and at least {_LEAST_PEOPLE} are needed to learn "
             "how people differ"
         )
 
@@ -162,8 +165,11 @@ def histogram_embedder(dataset: DatasetVersion, work_folder: Path) -> Embedder:
     def projection() -> Projection:
         kept = work_folder / "histograms" / f"{version}.npz"
         if not kept.exists():
-            faces = load_faces(dataset, Split.TRAIN, IMAGE_PX, cache_folder=work_folder / "faces")
-            _keep(kept, lambda file: np.savez(file, **asdict(fit_projection(faces.images, faces.labels))))
+            parts = [load_faces(dataset, split, IMAGE_PX, cache_folder=work_folder / "faces") for split in splits]
+            names = np.concatenate([np.array(part.identities)[part.labels] for part in parts if len(part)])
+            labels = np.unique(names, return_inverse=True)[1]
+            fitted = fit_projection(np.concatenate([part.images for part in parts]), labels)
+            _keep(kept, lambda file: np.savez(file, **asdict(fitted)))
         return Projection(**np.load(kept))
 
     return Embedder("histograms", version, IMAGE_PX, lambda squares, _: projection().embed(squares))

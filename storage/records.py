@@ -435,6 +435,7 @@ FACE_VERDICTS = pa.schema(
         pa.field("crop_digest", _DIGEST, nullable=False),
         pa.field("wrong_person_score", pa.float32(), nullable=False),
         pa.field("looks_like", _WORD),
+        pa.field("is_confirmed", pa.bool_(), nullable=False),
     ]
 )
 

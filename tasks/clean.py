@@ -36,10 +36,10 @@ class CleanRules:
 
     wrong_share: float = 0.05
     # Of the wrong faces, those that show another person of the set.
-    known_share: float = 0.5
+    known_share: float = 0.8
     # Of the people, those listed under a second name too.
     double_share: float = 0.01
-    rounds: int = 4
+    rounds: int = 3
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,17 @@ def doubt(faces: FaceSet, rules: CleanRules = CleanRules()) -> Doubts:
         doubts = _judge(faces, crowd, trust, rules)
         trust = faces.speaks * (1 - doubts.wrong)
     return doubts
+
+
+def expected_limit(wrong: NDArray[np.floating], lost: float) -> float:
+    """The lowest probability from which no more than a share `lost` of the right faces is expected to be thrown out.
+
+    What is expected follows from the probabilities themselves: a weak model's limit is high, a good one's low.
+    """
+    falling = np.sort(wrong.astype(np.float64))[::-1]
+    costs = np.cumsum(1 - falling)
+    allowed = np.flatnonzero(costs <= lost * costs[-1:])
+    return float(falling[allowed[-1]]) if len(allowed) else 1.0
 
 
 @dataclass(frozen=True)

@@ -20,16 +20,16 @@ from storage.models import model_versions
 from storage.records import FACE_VERDICTS, SAME_PEOPLE, Box, Outcome, Reason
 from storage.tables import read_stamp, read_table, rows_to_table, stamp, table_digest, write_table
 from tasks.boxes import iou
-from tasks.clean import CleanRules, FaceSet, doubt
+from tasks.clean import CleanRules, FaceSet, doubt, expected_limit
 from tasks.people import Ints
 from tasks.select import line_ids
 
 # Counted up when the same faces and embeddings give other scores than before.
 _RULES = 1
 _SAME_FACE_IOU = 0.5
-# Chosen on made noise, docs/clean.md.
-WRONG_PERSON_SCORE = 0.5
 SAME_PERSON_SCORE = 0.5
+# Of the right faces, how many may be lost where no limit is given.
+EXPECTED_LOSS = 0.02
 # Pairs of names under this score are not worth a row.
 _LEAST_SAME_SCORE = 0.1
 
@@ -45,7 +45,7 @@ class Cleaning:
     """
 
     model: str
-    wrong_person_score: float = WRONG_PERSON_SCORE
+    wrong_person_score: float
     same_person_score: float = SAME_PERSON_SCORE
 
 
@@ -55,6 +55,14 @@ class Cleaned:
 
     faces: pa.Table
     people: pa.Table
+
+    def limit(self, lost: float = EXPECTED_LOSS) -> float:
+        """The lowest score from which no more than that share of the right faces is expected to be lost.
+
+        Crops that no detected face confirms may hold anything and do not count.
+        """
+        confirmed = self.faces.filter(self.faces["is_confirmed"])
+        return expected_limit(confirmed["wrong_person_score"].to_numpy(), lost)
 
     def refused(self, cleaning: Cleaning) -> pa.Table:
         """The lines (identity, line, reason) whose face is of the wrong person, or of the lesser name of one."""
@@ -110,6 +118,7 @@ def judge(faces: pa.Table, embeddings: NDArray[np.floating], rules: CleanRules =
     other = pa.array(names[doubts.looks_like], pa.string(), mask=doubts.looks_like == people)
     columns = {name: faces[name] for name in ("identity", "line", "crop_digest")}
     columns |= {"wrong_person_score": pa.array(doubts.wrong, pa.float32()), "looks_like": other}
+    columns |= {"is_confirmed": pa.array(speaks)}
     return Cleaned(pa.table(columns).cast(FACE_VERDICTS), _same_people(names, np.bincount(people), doubts.same))
 
 

@@ -39,7 +39,6 @@ from flows.commands.options import (
 )
 from flows.settings import load_settings
 from storage.lake import Lake
-from tasks.cleaned import WRONG_PERSON_SCORE
 from tasks.exclude import read_names
 from tasks.web.archive import checked_template
 
@@ -190,9 +189,14 @@ def publish(
         typer.Option("--cleaned-by", metavar="MODEL", help="Leave out the wrong people that `facemill clean` found."),
     ] = None,
     wrong_person_score: Annotated[
-        float,
-        typer.Option("--wrong-person-score", min=0, max=1, help="From this probability on a face is a wrong person's."),
-    ] = WRONG_PERSON_SCORE,
+        float | None,
+        typer.Option(
+            "--wrong-person-score",
+            min=0,
+            max=1,
+            help="From this probability on. Default: the lowest that is expected to cost 2% of the right faces.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
     log: LogOption = None,
     verbose: VerboseOption = False,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tasks.clean import CleanRules, FaceSet, doubt
+from tasks.clean import CleanRules, FaceSet, doubt, expected_limit
 from tests.tasks.crowds import changed, crowd, listed_as
 
 STRAY = {3: 7, 40: 2, 41: 2, 100: 0}
@@ -120,3 +120,16 @@ def test_who_expects_more_wrong_faces_doubts_more():
     faces = listed_as(crowd(noise=1.4), STRAY)
     few, many = (doubt(faces, CleanRules(wrong_share=share)).wrong for share in (0.01, 0.2))
     assert (many >= few - 1e-6).all()
+
+
+@pytest.mark.parametrize(("lost", "limit"), [(0.0, 1.0), (0.08, 0.7), (0.2, 0.5), (1.0, 0.1)])
+def test_the_limit_is_the_lowest_that_costs_no_more_right_faces_than_are_expected(lost, limit):
+    # Of ten faces 4.2 are right, by their scores; from 0.7 on 0.3 of them, from 0.5 on 0.8.
+    wrong = np.array([1.0, 1.0, 1.0, 1.0, 0.7, 0.5, 0.2, 0.2, 0.1, 0.1])
+    assert expected_limit(wrong, lost) == limit
+
+
+def test_a_model_that_sees_nothing_throws_out_nobody_much():
+    blind = changed(crowd(), "embeddings", slice(None), crowd(people=240, each=1).embeddings)
+    wrong = doubt(blind).wrong
+    assert (wrong >= expected_limit(wrong, 0.02)).mean() < 0.05

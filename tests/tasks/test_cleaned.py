@@ -91,7 +91,7 @@ def test_no_faces_give_no_verdicts():
 def doubted() -> Cleaned:
     scores = [("Ada", 1, 0.1), ("Ada", 2, 0.6), ("Bo", 1, 0.9), ("Bo", 2, 0.2)]
     rows = [
-        {"identity": name, "line": line, "crop_digest": bytes(32), "wrong_person_score": score}
+        {"identity": name, "line": line, "crop_digest": bytes(32), "wrong_person_score": score} | {"is_confirmed": True}
         for name, line, score in scores
     ]
     same = [{"identity": "Ada", "other": "Bo", "same_person_score": 0.7}]
