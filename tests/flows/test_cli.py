@@ -72,6 +72,11 @@ def test_a_wrong_setting_in_the_environment_is_named(tmp_path: Path, monkeypatch
     assert "FACEMILL_PER_HOST='many'" in refused("status")
 
 
+def test_a_list_of_names_that_is_not_there_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    assert "names.txt" in refused("publish", "--lake", str(tmp_path / "lake"), "--exclude", str(tmp_path / "names.txt"))
+    assert not (tmp_path / "lake").exists()
+
+
 def test_steps_that_come_too_early_say_what_comes_first(tmp_path: Path) -> None:
     lake = str(tmp_path / "lake")
     assert "no lake" in refused("status", "--lake", lake)
