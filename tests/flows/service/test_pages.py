@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
@@ -57,27 +58,30 @@ class Pages:
 
     def sees(self, *words: str) -> None:
         """Wait until the page shows all of the words."""
-        self._wait.until(lambda browser: all(one in self.text for one in words), f"{words} in {self.text[-3000:]}")
+        try:
+            self._wait.until(lambda browser: all(one in self.text for one in words))
+        except TimeoutException as error:
+            raise AssertionError(f"{words} are not all in: {self.text}") from error
 
     @property
     def text(self) -> str:
         return self._browser.find_element(By.TAG_NAME, "body").text
 
     def run(self, deployment: str) -> str:
-        """Start a run from the deployment's page with the parameters it offers; the address of the run's page."""
+        """Start a run from the deployment's page with the parameters it offers; the id of the run."""
         found = self._service.insist(f"/deployments/name/{deployment}")["id"]
         self._browser.get(f"http://127.0.0.1:{self._service.port}/deployments/deployment/{found}")
         self.press("Run")
         self.press("Quick run")
         self.sees("lake", "the folder or URL everything is kept in", "Validate parameters")
         self.press("Run", last=True)
-        links: list[WebElement] = self._wait.until(
-            lambda browser: browser.find_elements(By.CSS_SELECTOR, "a[href*='/runs/flow-run/']")
-        )
-        return str(links[0].get_attribute("href"))
+        self.sees("created")
+        wanted = {"flow_runs": {"deployment_id": {"any_": [found]}}, "sort": "EXPECTED_START_TIME_ASC", "limit": 1}
+        return str(self._service.insist("/flow_runs/filter", wanted)[0]["id"])
 
-    def open(self, address: str, tab: str = "Logs") -> None:
-        self._browser.get(f"{address}?tab={tab}")
+    def open(self, run: str, tab: str = "Logs") -> None:
+        """The page of a run."""
+        self._browser.get(f"http://127.0.0.1:{self._service.port}/runs/flow-run/{run}?tab={tab}")
 
 
 def test_a_run_is_started_fails_with_its_reason_is_retried_and_finishes(
@@ -88,10 +92,11 @@ def test_a_run_is_started_fails_with_its_reason_is_retried_and_finishes(
     pages.open(publish)
     pages.sees("Failed", "publish faces both", "run `facemill ingest --source synthetic` first")
 
-    pages.open(pages.run("pipeline/pipeline"))
+    pipeline = pages.run("pipeline/pipeline")
+    pages.open(pipeline)
     pages.sees("Running", "pipeline synthetic")
     pages.sees("Completed")
-    pages.open(browser.current_url.partition("?")[0], tab="Artifacts")
+    pages.open(pipeline, tab="Artifacts")
     pages.sees("pipeline-funnel")
 
     pages.open(publish)
