@@ -75,9 +75,11 @@ class Pages:
         self.press("Quick run")
         self.sees("lake", "the folder or URL everything is kept in", "Validate parameters")
         self.press("Run", last=True)
-        self.sees("created")
-        wanted = {"flow_runs": {"deployment_id": {"any_": [found]}}, "sort": "EXPECTED_START_TIME_ASC", "limit": 1}
-        return str(self._service.insist("/flow_runs/filter", wanted)[0]["id"])
+        return self._wait.until(lambda _: self._started_by_hand(found))
+
+    def _started_by_hand(self, deployment: str) -> str | None:
+        runs = self._service.insist("/flow_runs/filter", {"flow_runs": {"deployment_id": {"any_": [deployment]}}})
+        return next((str(run["id"]) for run in runs if not run["auto_scheduled"]), None)
 
     def open(self, run: str, tab: str = "Logs") -> None:
         """The page of a run."""
