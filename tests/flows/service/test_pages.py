@@ -81,9 +81,9 @@ class Pages:
         runs = self._service.insist("/flow_runs/filter", {"flow_runs": {"deployment_id": {"any_": [deployment]}}})
         return next((str(run["id"]) for run in runs if not run["auto_scheduled"]), None)
 
-    def open(self, run: str, tab: str = "Logs") -> None:
+    def open(self, run: str) -> None:
         """The page of a run."""
-        self._browser.get(f"http://127.0.0.1:{self._service.port}/runs/flow-run/{run}?tab={tab}")
+        self._browser.get(f"http://127.0.0.1:{self._service.port}/runs/flow-run/{run}")
 
 
 def test_a_run_is_started_fails_with_its_reason_is_retried_and_finishes(
@@ -98,12 +98,12 @@ def test_a_run_is_started_fails_with_its_reason_is_retried_and_finishes(
     pages.open(pipeline)
     pages.sees("Running", "pipeline synthetic")
     pages.sees("Completed")
-    pages.open(pipeline, tab="Artifacts")
+    pages.press("Artifacts")
     pages.sees("pipeline-funnel")
 
     pages.open(publish)
     pages.press("Retry")
     pages.press("Retry", last=True)
     pages.sees("Completed")
-    pages.open(publish, tab="Artifacts")
+    pages.press("Artifacts")
     pages.sees("funnel-mtcnn", "dataset-mtcnn")
