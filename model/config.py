@@ -50,6 +50,7 @@ class TrainConfig:
         ema_decay: what the running average of the weights keeps a step, 0 to 0.9999. The average is what is judged
             and published; 0 for the last weights themselves.
         augment_strength: factor on all augmentation, 0 leaves only the flip.
+        mirror: whether an embedding is the mean of those of a face and its mirror image, once trained.
         seed: of the first weights, the batches and the augmentation.
         sync_batch_norm: with several GPUs, whether a norm sees the faces of all of them or of its own.
         device: "cpu", "cuda", or "auto" for cuda where there is one.
@@ -78,6 +79,7 @@ class TrainConfig:
     warmup_steps: int = 1_000
     ema_decay: float = 0.999
     augment_strength: float = 1.0
+    mirror: bool = False
     seed: int = 0
     sync_batch_norm: bool = False
     device: str = "auto"

@@ -17,6 +17,7 @@ from model.config import TrainConfig
 from model.evaluate import EvaluationReport
 from model.graph import OPSET, make_graph, missing_packages
 from model.lineage import lineage
+from model.mirrored import as_judged
 from model.thresholds import Thresholds
 from storage.datasets import DatasetVersion
 from storage.lake import Lake
@@ -57,7 +58,11 @@ def export(
     """
     num_parameters = sum(parameter.numel() for parameter in backbone.parameters())
     weights = {name: tensor.cpu().contiguous() for name, tensor in backbone.state_dict().items()}
-    graph = None if missing_packages() else make_graph(backbone, config.image_px, _facts(dataset, config))
+    graph = (
+        None
+        if missing_packages()
+        else make_graph(as_judged(backbone, config), config.image_px, _facts(dataset, config))
+    )
     files = {
         "weights.safetensors": save(weights),
         **({"model.onnx": graph.onnx} if graph else {}),
@@ -85,14 +90,15 @@ def export(
 
 
 def load_backbone(model: ModelFolder) -> nn.Module:
-    """The backbone of a version with its weights, on the CPU, in evaluation mode.
+    """The backbone of a version with its weights, as it was judged, on the CPU, in evaluation mode.
 
     Raises:
         LakeError: a file of the version is not what its manifest says.
     """
-    backbone = build_backbone(TrainConfig(**json.loads(model.read("config.json"))))
+    config = TrainConfig(**json.loads(model.read("config.json")))
+    backbone = build_backbone(config)
     backbone.load_state_dict(load(model.read("weights.safetensors")))
-    return backbone.eval()
+    return as_judged(backbone, config).eval()
 
 
 def _facts(dataset: DatasetVersion, config: TrainConfig) -> dict[str, str]:

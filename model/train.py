@@ -26,6 +26,7 @@ from model.evaluate import evaluate
 from model.export import build_backbone, export, model_version_id
 from model.learner import make_learner
 from model.losses import LOSSES
+from model.mirrored import as_judged
 from model.pairs import check_pairs
 from model.train_set import TrainSet, put_on
 from storage.datasets import DatasetVersion
@@ -113,8 +114,8 @@ def publish(
 ) -> ModelVersion:
     """Judge the averaged weights, and the first ones beside them, and write the version."""
     device = resolve_device(config.device)
-    untrained, _ = evaluate(first_modules(config, 1)[0], test, val, device=device)
-    trained, thresholds = evaluate(state.averaged, test, val, device=device)
+    untrained, _ = evaluate(as_judged(first_modules(config, 1)[0], config), test, val, device=device)
+    trained, thresholds = evaluate(as_judged(state.averaged, config), test, val, device=device)
     return export(
         lake,
         dataset,

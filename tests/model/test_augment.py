@@ -60,3 +60,10 @@ def test_a_part_of_a_batch_is_changed_as_within_the_whole():
     changes = draw_changes(16, step_generator(0, 0, CPU))
     part = slice(4, 12)
     assert torch.equal(augment(IMAGES[part], changes.of(part)), augment(IMAGES, changes)[part])
+
+
+def test_what_comes_in_from_beyond_the_border_is_black_in_half_of_the_pictures():
+    white = torch.full((400, 32, 32, 3), 255, dtype=torch.uint8)
+    is_framed = (changed(white) == -1).all(1).flatten(1).any(1)
+    assert 0.4 < is_framed.float().mean() < 0.6
+    assert (changed(white, strength=0) != -1).all()
