@@ -10,9 +10,10 @@ planted   the people of the dataset's val and test splits, whom the model has no
           of the others' faces some show, by chance, another person of the set or one of those aside, in equal parts.
           Faces are left out that were cut at the edge of their picture and filled up with black, as no lake's are.
           `CleanRules` were chosen on these.
-replay    the faces of the world, which had no part in any choice. A face is right where its line has the name of who
-          is in the picture, by the world's truth, and wrong where it has another. Not counted are listed boxes that
-          frame no face, and faces that MTCNN took elsewhere than where a good box is.
+replay    the faces of the world, whose figures stood beside the planted ones while the rules were chosen. A face is
+          right where its line has the name of who is in the picture, by the world's truth, and wrong where it has
+          another. Not counted are listed boxes that frame no face, and faces that MTCNN took elsewhere than where a
+          good box is.
 
 A group photo has one name in the truth, so the second person's line counts as wrong. In this world that is what they
 are: those lines were made by listing a bystander's box under the name of somebody else of the set. All 19 were
