@@ -7,7 +7,7 @@ LAKE ?= lake
 # 5.7 GB of wheels, nearly all of it torch with the CUDA libraries.
 DISK_MB := 9000
 
-.PHONY: setup run test fuzz chaos lint format lock clean
+.PHONY: setup run test fuzz chaos browser lint format lock clean
 
 setup: $(STAMP)
 
@@ -49,6 +49,10 @@ clean:
 fuzz: setup
 	$(BIN)/python -m pytest --hypothesis-profile=fuzz tests/tasks -k test_any_
 
-# 50 kills of runs, workers and the server, a full disk, a web that goes away; `make test` does a short form.
+# 50 kills of runs, workers and the server, a full disk, a web that goes away: half an hour.
 chaos: setup
-	CHAOS_KILLS=50 $(BIN)/python -m pytest -s tests/chaos
+	CHAOS_KILLS=50 $(BIN)/python -m pytest -m chaos tests/chaos
+
+# The service's pages as a person uses them; needs Debian's chromium and chromium-driver.
+browser: setup
+	$(BIN)/python -m pytest -m browser tests/flows/service

@@ -46,7 +46,7 @@ def assert_same(disturbed: Path, calm: Path) -> None:
 
 
 def findings_of(lake: Path) -> list[dict[str, Any]]:
-    """What `facemill check` finds once nobody writes any more: a training that an event started may still be at work."""
+    """What `facemill check` finds once nobody writes any more: a training started by its event may still be at work."""
     for _ in range(12):
         found: list[dict[str, Any]] = json.loads(start("check", "--lake", str(lake), "--json").stdout)["findings"]
         if not found:

@@ -14,7 +14,7 @@ from tasks.sources.synthetic.origin import serving as origin_of
 from tasks.sources.synthetic.world import make_world
 from tests.chaos.calm import assert_same, facemill, links_of, start
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")]
+pytestmark = [pytest.mark.chaos, pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")]
 
 
 @pytest.fixture

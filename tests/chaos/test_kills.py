@@ -1,6 +1,6 @@
 """SIGKILL of runs, workers and the server at random moments; what comes out is what an undisturbed run gives.
 
-`make chaos` kills 50 times. CHAOS_KILLS and CHAOS_SEED choose otherwise; the suite kills a few times.
+`make chaos` kills 50 times; CHAOS_KILLS and CHAOS_SEED choose otherwise.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tasks.sources.synthetic.world import make_world
 from tests.chaos.calm import assert_same, facemill, links_of
 from tests.chaos.service import ENDED, PARTS, Service, serving
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.chaos
 
 KILLS = int(os.environ.get("CHAOS_KILLS", "3"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))

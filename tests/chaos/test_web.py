@@ -11,7 +11,7 @@ from tasks.sources.synthetic.world import make_world
 from tests.chaos.calm import assert_same, facemill, links_of
 from tests.chaos.service import free_port
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.chaos
 
 
 def test_what_could_not_be_had_while_the_web_was_away_is_had_when_it_is_back(tmp_path: Path, calm_limits: None) -> None:
