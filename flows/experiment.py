@@ -42,7 +42,7 @@ def experiment(
         margins: of the triplet loss; None for the author's, 1 and 2.
         seeds: a training each; None for 0.
         model: what the models are called.
-        preset: smoke (a minute of a CPU), cpu (nine), full (a GPU), or auto: full on a GPU, and smoke without.
+        preset: smoke (a minute of a CPU), cpu (twenty), full (a GPU), or auto: full on a GPU, and smoke without.
         steps: batches to train on; None for as many as the preset says.
         device: where to train; auto is a GPU if there is one.
 

@@ -45,7 +45,7 @@ def train(
         dataset: `name@version`, or a name for its newest version.
         model: what the model is called.
         margin: of the triplet loss, in squared distance of unit vectors. The author tried 1 and 2.
-        preset: smoke (a minute of a CPU), cpu (nine), full (a GPU), or auto: full on a GPU, and smoke without.
+        preset: smoke (a minute of a CPU), cpu (twenty), full (a GPU), or auto: full on a GPU, and smoke without.
         steps: batches to train on; None for as many as the preset says.
         seed: of the first weights, the batches and the augmentation.
         device: where to train; auto is a GPU if there is one.
