@@ -48,7 +48,7 @@ def test_the_grid_is_trained_once_and_told_as_table_page_and_file(lake: Lake) ->
     assert [version.manifest["trained_at"] for version in model_versions(lake)] == before
     assert "The common test has 9 faces of 3 people. With fewer than 20 people" in " ".join(again.split())
     with get_client(sync_client=True) as client:
-        shown = {artifact.key: str(artifact.data) for artifact in client.read_artifacts()}
+        shown = {artifact.key: str(artifact.data) for artifact in client.read_latest_artifacts()}
     assert shown["experiment-page"] == page(told)
     assert len(json.loads(shown["experiment"])) == 4
 

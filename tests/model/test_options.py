@@ -24,7 +24,9 @@ def test_what_is_given_goes_over_the_preset():
 def test_every_field_is_an_option(name):
     preset = PRESETS[name]
     words = [f"--{one.name.replace('_', '-')}={getattr(preset, one.name)}" for one in fields(TrainConfig)]
-    assert parsed("--preset", "smoke", *(word for word in words if not word.endswith("=False"))) == preset
+    # A switch is given by its name alone.
+    given = [word.removesuffix("=True") for word in words if not word.endswith("=False")]
+    assert parsed("--preset", "smoke", *given) == preset
 
 
 def test_a_value_out_of_range_is_refused():
