@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from model.augment import normalise
+from model.mirrored import mirrored
 
 
 def embed(
@@ -41,15 +42,13 @@ def embed_raw(
     Returns:
         float32 [n, d].
     """
+    backbone = mirrored(backbone) if flip_average else backbone
     backbone.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     parts: list[NDArray[np.float32]] = []
     with torch.inference_mode():
         for start in range(0, len(images), batch_size):
             batch = normalise(torch.tensor(images[start : start + batch_size], device=device))
-            outputs = backbone(batch)
-            if flip_average:
-                outputs = (outputs + backbone(batch.flip(3))) / 2
-            parts.append(outputs.float().cpu().numpy())
+            parts.append(backbone(batch).float().cpu().numpy())
     return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
 

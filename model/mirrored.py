@@ -20,6 +20,11 @@ class Mirrored(nn.Module):
         return mean
 
 
+def mirrored(backbone: nn.Module) -> nn.Module:
+    """The backbone averaged with its mirror image; one that is averaged already as it is."""
+    return backbone if isinstance(backbone, Mirrored) else Mirrored(backbone)
+
+
 def as_judged(backbone: nn.Module, config: TrainConfig) -> nn.Module:
     """The backbone as it is judged, published and used; it is trained without its mirror image."""
-    return Mirrored(backbone) if config.mirror else backbone
+    return mirrored(backbone) if config.mirror else backbone
