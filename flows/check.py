@@ -10,8 +10,8 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.events import emit_event
 
-from flows import artifacts
-from flows.progress import track
+from flows.watch import artifacts
+from flows.watch.progress import track
 from storage.lake import Lake
 from tasks.custody.findings import Finding, advice, remedy
 from tasks.custody.inspect import inspect, jobs

@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from flows import artifacts
 from flows.crop import Method, datasets_of
 from flows.ingest import SourceName
-from flows.progress import Track, track
 from flows.settings import Device
+from flows.watch import artifacts
+from flows.watch.progress import Track, track
 from model.config import resolve_device
 from model.embedders import Embedder, embed_crops, facenet_embedder, histogram_embedder, model_embedder
 from storage.datasets import open_dataset

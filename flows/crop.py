@@ -19,10 +19,10 @@ from prefect import flow, get_run_logger
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows import artifacts
 from flows.ingest import SourceName
-from flows.progress import track
 from flows.settings import load_settings
+from flows.watch import artifacts
+from flows.watch.progress import track
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.records import Outcome

@@ -9,11 +9,11 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from flows import artifacts
-from flows.experiment_page import figure_rows, page
-from flows.progress import track
+from flows.pages.experiment import figure_rows, page
 from flows.settings import Device
 from flows.train import Preset, recipe_of, train_task
+from flows.watch import artifacts
+from flows.watch.progress import track
 from model.config import TrainConfig
 from model.experiment import Cell, experiment_id, judge_grid
 from storage.datasets import open_dataset

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import flow, get_run_logger
 
-from flows import artifacts
 from flows.made_world import web_for
-from flows.progress import Track, track
 from flows.settings import Settings, load_settings
-from flows.tally import Tally
+from flows.watch import artifacts
+from flows.watch.progress import Track, track
+from flows.watch.tally import Tally
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.records import Attempt

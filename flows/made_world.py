@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from flows.progress import track
+from flows.watch.progress import track
 from storage.errors import UsageError
 from storage.lake import Lake
 from tasks.sources.synthetic.origin import serving

@@ -11,7 +11,6 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 
-from flows import artifacts
 from flows.crop import Method, crop
 from flows.ingest import SourceName, ingest
 from flows.made_world import web_for
@@ -19,6 +18,7 @@ from flows.publish import publish
 from flows.retry import retry
 from flows.settings import Device
 from flows.train import train
+from flows.watch import artifacts
 from storage.datasets import open_dataset
 from storage.lake import Lake
 from tasks.funnel import Funnel

@@ -9,10 +9,10 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.events import emit_event
 
-from flows import artifacts
 from flows.crop import Method, datasets_of
 from flows.ingest import SourceName
-from flows.progress import track
+from flows.watch import artifacts
+from flows.watch.progress import track
 from storage.datasets import DatasetVersion
 from storage.lake import Lake
 from tasks.catalog import planned_people, read_plan

@@ -12,9 +12,9 @@ from typing import Any, Literal
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from flows import artifacts
-from flows.progress import Track, track
 from flows.settings import Device, user_name
+from flows.watch import artifacts
+from flows.watch.progress import Track, track
 from model.config import PRESETS, TrainConfig, default_preset
 from model.export import model_version_id
 from model.train import Progress

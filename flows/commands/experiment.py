@@ -55,7 +55,7 @@ def experiment(
 
 def show_experiment(console: Console, result: dict[str, Any]) -> None:
     """Method by margin on each test, and the differences."""
-    from flows.experiment_page import LEGEND, common_size, difference_rows, figure_rows  # noqa: PLC0415
+    from flows.pages.experiment import LEGEND, common_size, difference_rows, figure_rows  # noqa: PLC0415
 
     rows = figure_rows(result)
     for test in dict.fromkeys(row["test"] for row in rows):

@@ -21,7 +21,7 @@ from flows.commands.options import (
     print_result,
     reporting,
 )
-from flows.figures import POINT_COLUMNS, comparison_words, evaluation_notes, figure_rows, point_rows
+from flows.pages.figures import POINT_COLUMNS, comparison_words, evaluation_notes, figure_rows, point_rows
 from flows.settings import user_name
 from storage.aliases import Alias, alias_history, roll_back
 from storage.datasets import open_dataset
@@ -105,7 +105,7 @@ def models_report(
     as_json: JsonOption = False,
 ) -> None:
     """Write a page on a version: figures, ROC, distances, calibration, hardest pairs, training, lineage."""
-    from flows.model_report import write_model_report  # noqa: PLC0415
+    from flows.pages.model_version import write_model_report  # noqa: PLC0415
 
     store = existing_lake(lake)
     model = open_model(store, version)

@@ -34,6 +34,8 @@ _SERVER = {
     "DO_NOT_TRACK": "1",
 }
 _START_S = 180.0
+# Prefect takes no shorter interval.
+HEARTBEAT_S = 30
 _ALL_ADDRESSES = ("0.0.0.0", "::")
 
 
@@ -130,7 +132,7 @@ def _environment(address: Address) -> dict[str, str]:
         "PREFECT_SERVER_UI_API_URL": "/api",
         "PREFECT_SERVER_API_HOST": address.host,
         "PREFECT_SERVER_API_PORT": str(address.port),
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
     }
 
 

@@ -18,14 +18,14 @@ from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
+from flows.service.serve import HEARTBEAT_S
 from storage.errors import ServiceError
 
 ROOT = Path(__file__).parents[2]
 # Runs of a pool at a time. One on the CPU, since two runs on one source would ask for some pictures twice; training
 # only reads finished versions, and holds the GPU alone.
 POOLS = {"cpu": 1, "gpu": 1}
-# Prefect sends a heartbeat no more often than every 30 s; three missed ones and the run is dead.
-HEARTBEAT_S = 30
+# Three missed heartbeats, and the run is dead.
 _DEAD_AFTER = timedelta(seconds=3 * HEARTBEAT_S)
 _HEARTBEAT = "prefect.flow-run.heartbeat"
 _ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}

@@ -10,7 +10,7 @@ from prefect.client.orchestration import get_client
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.experiment_page import difference_rows, figure_rows, page
+from flows.pages.experiment import difference_rows, figure_rows, page
 from model.config import PRESETS, TrainConfig
 from storage.lake import Lake
 from storage.models import model_versions

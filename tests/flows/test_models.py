@@ -13,7 +13,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.model_report import hardest_pairs, write_model_report
+from flows.pages.model_version import hardest_pairs, write_model_report
 from model.config import TrainConfig
 from model.train import train
 from storage.datasets import open_dataset

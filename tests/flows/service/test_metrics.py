@@ -15,7 +15,7 @@ from flows.service.metrics import shown_metrics, summary
 RUN = """
 from storage.records import Attempt, Outcome, Reason
 from datetime import UTC, datetime
-from flows.metrics import DONE, count_attempt
+from flows.watch.metrics import DONE, count_attempt
 for reason in (None, None, Reason.TIMEOUT):
     outcome = Outcome.REJECTED if reason else Outcome.ACCEPTED
     count_attempt(Attempt(b"k" * 16, "", outcome, reason, "", 200, 1, 1, None, "", datetime.now(UTC), 0.1,

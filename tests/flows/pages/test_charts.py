@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from flows.charts import BLUE, ORANGE, Axis, Chart, nice_axis
+from flows.pages.charts import BLUE, ORANGE, Axis, Chart, nice_axis
 
 SHARE = Axis("share", 0.0, 1.0, [0, 0.5, 1])
 

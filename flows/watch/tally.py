@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from flows.metrics import count_attempt
+from flows.watch.metrics import count_attempt
 from storage.records import Attempt, Outcome
 from tasks.web.turns import HostCounts
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.charts import BLUE, GREEN, GREY, HALF_WIDTH, ORANGE, Axis, Chart, nice_axis
-from flows.figures import POINT_COLUMNS, evaluation_notes, figure_rows, point_rows
+from flows.pages.charts import BLUE, GREEN, GREY, HALF_WIDTH, ORANGE, Axis, Chart, nice_axis
+from flows.pages.figures import POINT_COLUMNS, evaluation_notes, figure_rows, point_rows
 from model.judging import judge_version
 from storage.aliases import alias_history
 from storage.datasets import DatasetVersion

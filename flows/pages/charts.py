@@ -1,4 +1,4 @@
-"""Charts as SVG for a page of `tasks.page`: lines, bands, shares and marks over two axes."""
+"""Charts as SVG for a page of `tasks.pages.page`: lines, bands, shares and marks over two axes."""
 
 from __future__ import annotations
 

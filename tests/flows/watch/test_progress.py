@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from prefect import flow
 from prefect.client.orchestration import get_client
 
-from flows.progress import Track, track
-from flows.tally import Tally
+from flows.watch.progress import Track, track
+from flows.watch.tally import Tally
 from storage.records import Attempt, Outcome, Reason
 from tasks.web.turns import HostCounts
 

@@ -17,9 +17,9 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from flows import metrics
-from flows.artifacts import LiveTable
 from flows.settings import load_settings
+from flows.watch import metrics
+from flows.watch.artifacts import LiveTable
 
 # How often the artifacts move: each update is a request and a row of the server's database.
 _ARTIFACT_EVERY_S = 2.0

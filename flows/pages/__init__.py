@@ -1,0 +1,1 @@
+"""Pages and tables of models and experiments; those of crops and datasets stand in `tasks.pages`."""

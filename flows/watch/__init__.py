@@ -1,0 +1,1 @@
+"""What a run shows while it goes on: bars, lines, artifacts in the UI, counts for Prometheus."""
