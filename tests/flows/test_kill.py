@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.pipeline import pipeline
 from storage.lake import Lake
 from tasks.sources.synthetic.origin import Origin, serving
 from tests.flows.grading import version_ids
@@ -18,11 +20,12 @@ from tests.flows.grading import version_ids
 pytestmark = pytest.mark.slow
 
 _DEADLINE_S = 120.0
+_STEPS = 40
 
 
 def start(lake: Path, world: Path, port: int, server: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", "from flows.cli import main; main()", "pipeline", "--lake", str(lake)]
-    command += ["--links", str(world / "links"), "--connect-to", f"127.0.0.1:{port}", "--steps", "40", "--json"]
+    command += ["--links", str(world / "links"), "--connect-to", f"127.0.0.1:{port}", "--steps", str(_STEPS), "--json"]
     return subprocess.Popen(
         command,
         env={**os.environ, "PREFECT_API_URL": server, "FACEMILL_WORKERS": "2"},
@@ -49,16 +52,15 @@ def kill_when(process: subprocess.Popen[bytes], reached: Callable[[], bool]) -> 
         time.sleep(0.05)
 
 
-def finish(process: subprocess.Popen[bytes]) -> None:
-    _, errors = process.communicate(timeout=_DEADLINE_S)
-    assert process.returncode == 0, errors.decode()
+def finish(lake: Path, world: Path, port: int) -> None:
+    asyncio.run(pipeline(str(lake), links=str(world / "links"), connect_to=f"127.0.0.1:{port}", steps=_STEPS))
 
 
 def test_a_run_killed_at_five_points_ends_like_an_undisturbed_one(
     tmp_path: Path, world: Path, origin: Origin, prefect_server: str
 ) -> None:
     with serving(world) as undisturbed:
-        finish(start(tmp_path / "calm", world, undisturbed.port, prefect_server))
+        finish(tmp_path / "calm", world, undisturbed.port)
 
     lake = tmp_path / "killed"
     points: dict[str, Callable[[], bool]] = {
@@ -70,7 +72,7 @@ def test_a_run_killed_at_five_points_ends_like_an_undisturbed_one(
     }
     for reached in points.values():
         kill_when(start(lake, world, origin.port, prefect_server), reached)
-    finish(start(lake, world, origin.port, prefect_server))
+    finish(lake, world, origin.port)
 
     assert version_ids(Lake(lake)) == version_ids(Lake(tmp_path / "calm"))
     assert not list(lake.rglob(".tmp-*"))
