@@ -38,6 +38,7 @@ for command in (
     custody.check,
     custody.forget,
     service.serve,
+    service.work,
 ):
     app.command()(command)
 app.command()(datasets.diff)

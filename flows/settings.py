@@ -7,7 +7,7 @@ import os
 from ipaddress import ip_network
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from storage.errors import UsageError
@@ -48,6 +48,12 @@ class Settings(BaseSettings):
     workers: int = Field(0, ge=0, description="processes that detect and crop; 0: one a core")
     min_face_px: int = Field(
         40, ge=20, description="the smallest face the detector looks for, in pixels of the picture"
+    )
+    database_url: SecretStr | None = Field(
+        None, description="PostgreSQL for the server of `facemill serve`: postgresql://user:password@host:5432/name"
+    )
+    redis_url: SecretStr | None = Field(
+        None, description="Redis for the server of `facemill serve`, where there are several: redis://host:6379/0"
     )
 
     def fetch_limits(self) -> FetchLimits:

@@ -1,7 +1,8 @@
-"""`facemill serve`: the server, its pages, and the workers that run what is scheduled."""
+"""`facemill serve` and `facemill work`: the service with its server, and workers of other machines for it."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,8 +23,23 @@ from flows.commands.options import (
     reporting,
     set_up,
 )
+from flows.service.engines import Engines
 from flows.service.serve import Address
 from flows.service.serve import serve as run_service
+from flows.service.work import work as run_workers
+from flows.settings import load_settings
+from storage.errors import UsageError
+
+MetricsPortOption = Annotated[
+    int, typer.Option("--metrics-port", min=1, max=65535, help="Port of the metrics, on loopback.")
+]
+
+
+class PoolChoice(StrEnum):
+    """A work pool: what its runs need."""
+
+    CPU = "cpu"
+    GPU = "gpu"
 
 
 @reporting
@@ -38,14 +54,13 @@ def serve(
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the pages and of the API.")] = 4200,
-    metrics_port: Annotated[
-        int, typer.Option("--metrics-port", min=1, max=65535, help="Port of the metrics, on loopback.")
-    ] = 4201,
+    metrics_port: MetricsPortOption = 4201,
     verbose: VerboseOption = False,
 ) -> None:
     """Run the service until Ctrl-C: Prefect's server with its pages, the deployments, and their workers.
 
-    The options but --host and the ports become the parameters of the scheduled runs.
+    The options but --host and the ports become the parameters of the scheduled runs. FACEMILL_DATABASE_URL and
+    FACEMILL_REDIS_URL give the server a PostgreSQL and a Redis of yours.
     """
     check_usage(lake, links, connect_to)
     set_up(verbose, None)
@@ -63,10 +78,55 @@ def serve(
     run_service(
         address,
         parameters,
+        engines=_engines(),
         tell=lambda line: console.print(f"[bold]serve[/]    {line}"),
         log=lambda line: typer.echo(line, err=True),
         up=lambda deployments: _show(console, address, parameters, deployments),
     )
+
+
+@reporting
+def work(
+    server: Annotated[
+        str, typer.Option("--server", metavar="URL", help="Where `facemill serve` listens: http://HOST:4200.")
+    ],
+    pool: Annotated[
+        list[PoolChoice] | None,
+        typer.Option("--pool", metavar="cpu|gpu", help="What this machine does; may be repeated. Default: cpu."),
+    ] = None,
+    metrics_port: MetricsPortOption = 4201,
+    verbose: VerboseOption = False,
+) -> None:
+    """Run workers for the server of another machine until Ctrl-C. The lake must be one that both can reach."""
+    if not server.startswith(("http://", "https://")):
+        raise UsageError(f"--server {server} must be a URL such as http://192.0.2.1:4200")
+    set_up(verbose, None)
+
+    api = f"{server.rstrip('/').removesuffix('/api')}/api"
+    pools = [one.value for one in pool or [PoolChoice.CPU]]
+    console = Console(stderr=True)
+    run_workers(
+        api,
+        pools,
+        metrics_port,
+        tell=lambda line: console.print(f"[bold]work[/]     {line}", soft_wrap=True),
+        log=lambda line: typer.echo(line, err=True),
+        up=lambda: _show_lines(
+            console,
+            {
+                "server": api,
+                "pools": ", ".join(pools),
+                "metrics": f"http://127.0.0.1:{metrics_port}/metrics",
+                "stop": "Ctrl-C",
+            },
+        ),
+    )
+
+
+def _engines() -> Engines:
+    settings = load_settings()
+    database, redis = settings.database_url, settings.redis_url
+    return Engines(database.get_secret_value() if database else None, redis.get_secret_value() if redis else None)
 
 
 def _absolute(place: str) -> str:
@@ -82,5 +142,9 @@ def _show(console: Console, address: Address, parameters: dict[str, Any], deploy
         "runs": ", ".join(deployments),
         "stop": "Ctrl-C",
     }
+    _show_lines(console, lines)
+
+
+def _show_lines(console: Console, lines: dict[str, str]) -> None:
     for name, text in lines.items():
         console.print(f"[bold]{name:<8}[/] {text}", soft_wrap=True)

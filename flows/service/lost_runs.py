@@ -25,25 +25,27 @@ from prefect.states import Crashed
 
 # What a worker puts into the environment of a run's process.
 _RUN_ID = b"PREFECT__FLOW_RUN_ID="
+# The label by which a worker marks the runs that it starts.
+_WORKER = "prefect.worker.name"
 _UNDER_WAY = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING]))
 
 
 def crash_lost_runs(pool: str, worker: str) -> bool:
-    """Mark the pool's runs crashed that have no process here, and their subflows. To be called while `worker` is down.
+    """Mark the runs of `worker` crashed that have no process here, and their subflows. To be called while it is down.
 
-    Runs of a pool that has other workers are left alone: their processes may be on other machines.
+    Runs of other workers are left alone: their processes may be on other machines. A run whose worker is not known,
+    since it was killed before it said so, is this one's if the pool has no other worker.
 
     Returns:
         False if the server does not answer, so that nothing is known.
     """
     try:
         with get_client(sync_client=True) as client:
-            others = client.read_workers_for_work_pool(pool)
-            if not any(one.name != worker and one.status is WorkerStatus.ONLINE for one in others):
-                alive = runs_with_a_process()
-                for run in _under_way(client, pool):
-                    if run.id not in alive:
-                        _crash(client, run)
+            owners = {worker} if _has_others(client, pool, worker) else {worker, None}
+            alive = runs_with_a_process()
+            for run in _under_way(client, pool):
+                if run.labels.get(_WORKER) in owners and run.id not in alive:
+                    _crash(client, run)
     except httpx.HTTPError:
         return False
     return True
@@ -58,6 +60,11 @@ def runs_with_a_process(proc: Path = Path("/proc")) -> set[UUID]:
             words = environment.read_bytes().split(b"\0")
             found |= {UUID(word.removeprefix(_RUN_ID).decode()) for word in words if word.startswith(_RUN_ID)}
     return found
+
+
+def _has_others(client: SyncPrefectClient, pool: str, worker: str) -> bool:
+    known = client.read_workers_for_work_pool(pool)
+    return any(one.name != worker and one.status is WorkerStatus.ONLINE for one in known)
 
 
 def _under_way(client: SyncPrefectClient, pool: str) -> list[FlowRun]:

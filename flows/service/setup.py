@@ -18,13 +18,10 @@ from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
-from flows.service.serve import HEARTBEAT_S
+from flows.service.work import HEARTBEAT_S, POOLS
 from storage.errors import ServiceError
 
 ROOT = Path(__file__).parents[2]
-# Runs of a pool at a time. One on the CPU, since two runs on one source would ask for some pictures twice; training
-# only reads finished versions, and holds the GPU alone.
-POOLS = {"cpu": 1, "gpu": 1}
 # Three missed heartbeats, and the run is dead.
 _DEAD_AFTER = timedelta(seconds=3 * HEARTBEAT_S)
 _HEARTBEAT = "prefect.flow-run.heartbeat"
@@ -62,9 +59,9 @@ def with_parameters(described: dict[str, Any], parameters: Mapping[str, Any]) ->
 
 
 def _make_pools(client: SyncPrefectClient) -> None:
-    for name, limit in POOLS.items():
-        pool = WorkPoolCreate(name=name, type="process", concurrency_limit=limit)
-        client.create_work_pool(pool, overwrite=True)
+    # No limit on the pool: that is the workers', each for its machine.
+    for name in POOLS:
+        client.create_work_pool(WorkPoolCreate(name=name, type="process", concurrency_limit=None), overwrite=True)
 
 
 def _make_automation(client: SyncPrefectClient) -> None:

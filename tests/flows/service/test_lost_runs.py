@@ -30,16 +30,22 @@ def client(prefect_server: str) -> Iterator[SyncPrefectClient]:
 
 
 @pytest.fixture
-def pool(client: SyncPrefectClient) -> str:
-    return client.create_work_pool(WorkPoolCreate(name=f"pool-{uuid4().hex[:8]}", type="process")).name
+def pool(client: SyncPrefectClient) -> Iterator[str]:
+    name = client.create_work_pool(WorkPoolCreate(name=f"pool-{uuid4().hex[:8]}", type="process")).name
+    yield name
+    for one in client.read_deployments():
+        if one.work_pool_name == name:
+            client.delete_deployment(one.id)
 
 
-def running(client: SyncPrefectClient, pool: str | None, parent: UUID | None = None) -> UUID:
-    flow_id = client.create_flow(work)
-    if pool is None:
-        return client.create_flow_run(work, state=Running(), parent_task_run_id=parent).id
-    deployment = client.create_deployment(flow_id, f"deployment-{uuid4().hex[:8]}", work_pool_name=pool)
-    return client.create_flow_run_from_deployment(deployment, state=Running()).id
+def running(client: SyncPrefectClient, pool: str, worker: str | None = None) -> UUID:
+    deployment = client.create_deployment(
+        client.create_flow(work), f"deployment-{uuid4().hex[:8]}", work_pool_name=pool
+    )
+    run = client.create_flow_run_from_deployment(deployment, state=Running()).id
+    if worker is not None:
+        client.update_flow_run_labels(run, {"prefect.worker.name": worker})
+    return run
 
 
 def test_a_run_without_a_process_is_crashed_and_one_with_a_process_goes_on(
@@ -58,11 +64,18 @@ def test_a_run_without_a_process_is_crashed_and_one_with_a_process_goes_on(
     assert states == {lost: "Crashed", alive: "Running"}
 
 
-def test_runs_of_a_pool_with_another_worker_are_left_alone(client: SyncPrefectClient, pool: str) -> None:
-    lost = running(client, pool)
+def test_runs_of_a_worker_on_another_machine_are_left_alone(client: SyncPrefectClient, pool: str) -> None:
+    mine, others, unknown = running(client, pool, "mine"), running(client, pool, "another"), running(client, pool)
     client.send_worker_heartbeat(pool, "another", heartbeat_interval_seconds=30)
     assert crash_lost_runs(pool, "mine")
-    assert client.read_flow_run(lost).state_name == "Running"
+    states = [client.read_flow_run(one).state_name for one in (mine, others, unknown)]
+    assert states == ["Crashed", "Running", "Running"]
+
+
+def test_a_worker_that_has_fallen_silent_may_still_have_its_runs(client: SyncPrefectClient, pool: str) -> None:
+    others = running(client, pool, "another")
+    assert crash_lost_runs(pool, "mine")
+    assert client.read_flow_run(others).state_name == "Running"
 
 
 def test_nothing_is_known_while_the_server_is_down() -> None:

@@ -13,7 +13,8 @@ from prefect.client.orchestration import get_client
 
 from flows.pipeline import AS_DEPLOYED, start_training
 from flows.publish import announce
-from flows.service.setup import POOLS, ROOT, set_up_server, with_parameters
+from flows.service.setup import ROOT, set_up_server, with_parameters
+from flows.service.work import POOLS
 from storage.lake import Lake
 from tests.model.conftest import write_dataset
 
@@ -55,7 +56,7 @@ def test_a_server_is_set_up_once_however_often_it_is_done(deployed: list[str]) -
         deployments = client.read_deployments()
         for name in ("a run whose heartbeat stops is crashed", "a published dataset version is trained on"):
             assert len(client.read_automations_by_name(name)) == 1
-    assert {name: pools[name] for name in POOLS} == POOLS
+    assert {name: pools[name] for name in POOLS} == dict.fromkeys(POOLS)
     assert len(deployments) == len(deployed)
     assert {one.parameters["lake"] for one in deployments} == {"/somewhere/lake"}
     scheduled = {one.name for one in deployments if one.schedules}

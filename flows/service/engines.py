@@ -1,0 +1,97 @@
+"""The engines behind Prefect's server that it has not itself: PostgreSQL for its records, Redis for its events.
+
+With both, several servers may share them. What the URLs hold goes to the server's process alone, never to a worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import asyncpg
+
+from storage.errors import ServiceError, UsageError
+
+# The variables that hold passwords.
+SECRETS = frozenset({"FACEMILL_DATABASE_URL", "FACEMILL_REDIS_URL"})
+# The advisory lock of a service that is starting; the number means nothing.
+_STARTING = 0x66616365
+_IN_REDIS = {
+    "PREFECT_SERVER_EVENTS_MESSAGING_BROKER": "prefect_redis.messaging",
+    "PREFECT_SERVER_EVENTS_MESSAGING_CACHE": "prefect_redis.messaging",
+    "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING": "prefect_redis.ordering",
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect_redis.lease_storage",
+    "PREFECT_SERVER_WORKER_CHANNEL_CLEANUP_QUEUE_STORAGE": "prefect_redis.cleanup_queue",
+}
+_REDIS_URLS = ("PREFECT_REDIS_MESSAGING_URL", "PREFECT_REDIS_WORKER_CLEANUP_QUEUE_URL", "PREFECT_SERVER_DOCKET_URL")
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """Where PostgreSQL and Redis are; None: the server's own SQLite file and memory.
+
+    Raises:
+        UsageError: a URL is of another kind, or Redis is asked for and the package for it is not installed.
+    """
+
+    database_url: str | None = None
+    redis_url: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_kind("FACEMILL_DATABASE_URL", self.database_url, ("postgresql://", "postgres://"))
+        _check_kind("FACEMILL_REDIS_URL", self.redis_url, ("redis://", "rediss://"))
+        if self.redis_url and importlib.util.find_spec("prefect_redis") is None:
+            raise UsageError("FACEMILL_REDIS_URL needs a package that is not installed: pip install prefect-redis")
+
+    def variables(self) -> dict[str, str]:
+        """What Prefect's server must see in its environment."""
+        found: dict[str, str] = {}
+        if self.database_url:
+            place = self.database_url.partition("://")[2]
+            found["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = f"postgresql+asyncpg://{place}"
+        if self.redis_url:
+            found |= _IN_REDIS | dict.fromkeys(_REDIS_URLS, self.redis_url)
+        return found
+
+    @contextmanager
+    def starting_alone(self) -> Iterator[None]:
+        """Let nobody else who shares the database be in this block: two servers that start on a fresh one break it.
+
+        Raises:
+            ServiceError: the database cannot be reached, or lets nobody in.
+        """
+        if self.database_url is None:
+            yield
+            return
+        with asyncio.Runner() as runner:
+            connection = runner.run(_locked(self.database_url))
+            try:
+                yield
+            finally:
+                runner.run(connection.close())
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment for processes that have no business with the engines."""
+    return {name: value for name, value in environment.items() if name not in SECRETS}
+
+
+def _check_kind(variable: str, url: str | None, kinds: tuple[str, ...]) -> None:
+    # The URL is not shown: it may hold a password.
+    if url is not None and not url.startswith(kinds):
+        raise UsageError(f"the environment variable {variable} must start with {' or '.join(kinds)}")
+
+
+async def _locked(url: str) -> asyncpg.Connection:
+    try:
+        connection = await asyncpg.connect(url)
+        await connection.execute("select pg_advisory_lock($1)", _STARTING)
+    except ValueError:
+        # What it says may be a piece of the password.
+        raise UsageError("FACEMILL_DATABASE_URL is no URL such as postgresql://user:password@host:5432/name") from None
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise ServiceError(f"the database of FACEMILL_DATABASE_URL cannot be used: {error}") from error
+    return connection

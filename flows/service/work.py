@@ -1,0 +1,128 @@
+"""The workers of a machine; `facemill work` starts them alone, for a server that another machine has."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from urllib.error import URLError
+
+from flows.service.engines import without_secrets
+from flows.service.metrics import shown_metrics
+from flows.service.processes import Process, look_after, stopping
+from storage.errors import UsageError
+
+# The work pools, and how many runs of each a machine does at a time. One that crops takes all its cores, one that
+# trains holds its GPU.
+POOLS = {"cpu": 1, "gpu": 1}
+# Prefect takes no shorter interval.
+HEARTBEAT_S = 30
+_LOOK_EVERY_S = 1.0
+
+
+def work(
+    api: str,
+    pools: Sequence[str],
+    metrics_port: int,
+    *,
+    tell: Callable[[str], None],
+    log: Callable[[str], None],
+    up: Callable[[], None],
+) -> None:
+    """Run a worker for each pool until SIGINT or SIGTERM.
+
+    Args:
+        api: the URL of the server's API; waited for until it answers.
+        pools: of `POOLS`.
+        metrics_port: on loopback.
+        tell, up: told in a line what is going on, and that everything runs.
+        log: told once an hour what was done, in a line of JSON.
+
+    Raises:
+        UsageError: the port is taken.
+        ServiceError: a worker ends time after time.
+    """
+    check_free("127.0.0.1", metrics_port)
+    environment = runs_environment(api)
+    os.environ.update(environment)
+    processes: list[Process] = []
+    # Being told to stop is how a service ends.
+    with counted(metrics_port, log) as counts, stopping(processes), suppress(KeyboardInterrupt):
+        tell(f"waiting for {api}")
+        while not is_healthy(api):
+            time.sleep(_LOOK_EVERY_S)
+        for pool in pools:
+            processes.append(worker(pool, {**environment, **counts}))
+            processes[-1].start()
+        up()
+        look_after(processes, tell=tell)
+
+
+def worker(pool: str, environment: Mapping[str, str]) -> Process:
+    """This machine's worker of a pool; runs that were lost with the one before it are told to the server first."""
+    from flows.service.lost_runs import crash_lost_runs  # noqa: PLC0415 - reads PREFECT_API_URL when imported
+
+    name = f"facemill {pool} on {socket.gethostname()}"
+    recover = partial(crash_lost_runs, pool, name)
+    recover()
+    start = prefect("worker", "start", "--pool", pool, "--name", name, "--limit", str(POOLS[pool]))
+    return Process(f"worker {pool}", start, environment, recover)
+
+
+def runs_environment(api: str) -> dict[str, str]:
+    """What a worker and its runs see: where the server is, and nothing of its database."""
+    return {
+        **without_secrets(os.environ),
+        "PREFECT_API_URL": api,
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
+        "DO_NOT_TRACK": "1",
+    }
+
+
+@contextmanager
+def counted(metrics_port: int, log: Callable[[str], None]) -> Iterator[dict[str, str]]:
+    """Show the counts of all runs on a port; yields the variable that has a run add to them."""
+    with (
+        tempfile.TemporaryDirectory(prefix="facemill-metrics-") as counts,
+        shown_metrics(Path(counts), metrics_port, tell=log),
+    ):
+        yield {"PROMETHEUS_MULTIPROC_DIR": counts}
+
+
+def prefect(*arguments: str) -> list[str]:
+    """A command of Prefect, run by this Python."""
+    return [sys.executable, "-m", "prefect", *arguments]
+
+
+def is_healthy(api: str) -> bool:
+    """Whether a server answers."""
+    try:
+        with urllib.request.urlopen(f"{api}/health", timeout=5):  # noqa: S310 - http or https, as checked
+            return True
+    except (URLError, OSError):
+        return False
+
+
+def check_free(host: str, port: int) -> None:
+    """See that a port can be had.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            cause = "something listens there already" if error.errno == errno.EADDRINUSE else error.strerror
+            raise UsageError(
+                f"{host}:{port} cannot be served on: {cause}; choose another --host, --port or --metrics-port"
+            ) from error
