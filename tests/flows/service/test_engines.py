@@ -32,10 +32,10 @@ def test_a_url_that_will_not_do_is_refused_and_not_shown(url: str, monkeypatch: 
 def test_a_piece_of_the_password_that_looks_like_a_port_is_not_shown() -> None:
     with (
         pytest.raises(UsageError, match="no URL such as") as refused,
-        Engines("postgresql://mill:se/cret@db/x").starting_alone(),
+        Engines("postgresql://mill:zz/top@db/x").starting_alone(),
     ):
         pass
-    assert "se" not in str(refused.value).replace("user:password", "")
+    assert "zz" not in str(refused.value)
 
 
 def test_a_database_that_is_not_there_ends_the_service_in_a_line() -> None:
