@@ -49,11 +49,13 @@ class Settings(BaseSettings):
     min_face_px: int = Field(
         40, ge=20, description="the smallest face the detector looks for, in pixels of the picture"
     )
-    database_url: SecretStr | None = Field(
-        None, description="PostgreSQL for the server of `facemill serve`: postgresql://user:password@host:5432/name"
+    database_url: SecretStr = Field(
+        SecretStr(""),
+        description="PostgreSQL for the server of `facemill serve`: postgresql://user:password@host:5432/name",
     )
-    redis_url: SecretStr | None = Field(
-        None, description="Redis for the server of `facemill serve`, where there are several: redis://host:6379/0"
+    redis_url: SecretStr = Field(
+        SecretStr(""),
+        description="Redis for the server of `facemill serve`, where there are several: redis://host:6379/0",
     )
 
     def fetch_limits(self) -> FetchLimits:

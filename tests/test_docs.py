@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from pydantic import SecretStr
 import typer
 
 from flows.cli import app
@@ -88,7 +89,8 @@ def test_every_command_stands_in_the_readme(command: str) -> None:
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_environment_variable_stands_in_the_readme_with_its_default(name: str) -> None:
     rows = {row[0].strip("`"): row[1].strip("`") for row in table_rows(README)}
-    default = Settings.model_fields[name].default
+    default = Settings.model_fields[name].get_default()
+    default = default.get_secret_value() if isinstance(default, SecretStr) else default
     told = rows[f"FACEMILL_{name.upper()}"]
     assert (told if isinstance(default, str) else json.loads(told)) == default
 

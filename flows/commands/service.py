@@ -125,8 +125,7 @@ def work(
 
 def _engines() -> Engines:
     settings = load_settings()
-    database, redis = settings.database_url, settings.redis_url
-    return Engines(database.get_secret_value() if database else None, redis.get_secret_value() if redis else None)
+    return Engines(settings.database_url.get_secret_value(), settings.redis_url.get_secret_value())
 
 
 def _absolute(place: str) -> str:

@@ -31,14 +31,14 @@ _REDIS_URLS = ("PREFECT_REDIS_MESSAGING_URL", "PREFECT_REDIS_WORKER_CLEANUP_QUEU
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """Where PostgreSQL and Redis are; None: the server's own SQLite file and memory.
+    """Where PostgreSQL and Redis are; empty: the server's own SQLite file and memory.
 
     Raises:
         UsageError: a URL is of another kind, or Redis is asked for and the package for it is not installed.
     """
 
-    database_url: str | None = None
-    redis_url: str | None = None
+    database_url: str = ""
+    redis_url: str = ""
 
     def __post_init__(self) -> None:
         _check_kind("FACEMILL_DATABASE_URL", self.database_url, ("postgresql://", "postgres://"))
@@ -63,7 +63,7 @@ class Engines:
         Raises:
             ServiceError: the database cannot be reached, or lets nobody in.
         """
-        if self.database_url is None:
+        if not self.database_url:
             yield
             return
         with asyncio.Runner() as runner:
@@ -79,9 +79,9 @@ def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in SECRETS}
 
 
-def _check_kind(variable: str, url: str | None, kinds: tuple[str, ...]) -> None:
+def _check_kind(variable: str, url: str, kinds: tuple[str, ...]) -> None:
     # The URL is not shown: it may hold a password.
-    if url is not None and not url.startswith(kinds):
+    if url and not url.startswith(kinds):
         raise UsageError(f"the environment variable {variable} must start with {' or '.join(kinds)}")
 
 
