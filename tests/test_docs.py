@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from pydantic import SecretStr
 import typer
+from pydantic import SecretStr
 
 from flows.cli import app
 from flows.settings import Settings
