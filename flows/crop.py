@@ -5,10 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import combinations
 from multiprocessing.connection import wait
 from typing import Annotated, Any
@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import numpy as np
 import pyarrow as pa
 from prefect import flow, get_run_logger
+from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
@@ -25,11 +26,12 @@ from flows.watch import artifacts
 from flows.watch.progress import track
 from storage.errors import UsageError
 from storage.lake import Lake
+from storage.leases import Lease, Leases
 from storage.records import Outcome
 from tasks.agreement import compare, count_agreement
 from tasks.catalog import planned_lines, read_faces
 from tasks.crops import AGREE, METHOD_CHOICES, CropSettings
-from tasks.ledger import accepted, image_stems, read_ledger
+from tasks.ledger import accepted, image_stems, read_ledger, stems_by_unit
 from tasks.pages.crops import cropped_methods, write_report
 from tasks.prefect_tasks import crop_task
 from tasks.sources import source_named
@@ -61,11 +63,14 @@ def datasets_of(method: str, source: str) -> list[str]:
 
 
 # Two units at a time keep the processes busy while one of them writes its shard.
+_AT_ONCE = 2
+
+
 @flow(
     name="crop",
     flow_run_name="crop {source} {method}",
     persist_result=False,
-    task_runner=ThreadPoolTaskRunner(max_workers=2),  # type: ignore[arg-type]
+    task_runner=ThreadPoolTaskRunner(max_workers=_AT_ONCE),  # type: ignore[arg-type]
 )
 def crop(
     lake: str,
@@ -89,17 +94,21 @@ def crop(
     store, settings = Lake(lake), load_settings()
     methods = methods_of(method, source)
     lines = planned_lines(store, source)
-    units = defaultdict(list)
-    for stem in image_stems(store, source):
-        units[int(stem.split("-")[0])].append(stem)
+    units = stems_by_unit(image_stems(store, source))
     pictures = len(accepted(read_ledger(store, source, ["key", "outcome"])))
-    with _processes(settings.num_workers()) as pool, track("detect and crop", pictures) as progress:
-        futures = [
-            crop_task.submit(
+    names, given = [f"{unit:04d}" for unit in units], []
+    with (
+        _processes(settings.num_workers()) as pool,
+        track("detect and crop", pictures) as progress,
+        Leases(store, "crop", source, names, good_for_s=settings.lease_s, at_once=_AT_ONCE) as leases,
+    ):
+        for lease in leases:
+            future = crop_task.submit(
                 store,
                 source,
-                unit,
-                stems,
+                int(lease.unit),
+                lease,
+                units[int(lease.unit)],
                 lines,
                 methods,
                 settings.detector(),
@@ -107,9 +116,9 @@ def crop(
                 pool,
                 progress.advance,
             )
-            for unit, stems in units.items()
-        ]
-        done = [future.result() for future in futures]
+            future.add_done_callback(partial(_end, lease))
+            given.append((lease, future))
+        done = [future.result() for lease, future in given if not lease.is_lost]
     faces = {one: _count_faces(store, source, one) for one in methods}
     rows = [{"method": one, "outcome": word, "lines": num} for one in methods for word, num in faces[one].items()]
     artifacts.table(
@@ -123,6 +132,10 @@ def crop(
         "cropped": sum(one["cropped"] for one in done),
         "faces": {one: faces[one].get(Outcome.ACCEPTED.value, 0) for one in methods},
     }
+
+
+def _end(lease: Lease, future: PrefectFuture[Any]) -> None:
+    lease.end()
 
 
 def _report(lake: Lake, source: str) -> str:

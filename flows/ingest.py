@@ -1,4 +1,7 @@
-"""Ingest: bring the link files up to date, plan what to ask for, and fetch what has never been asked for."""
+"""Ingest: bring the link files up to date, plan what to ask for, and fetch what has never been asked for.
+
+Any number of runs may do so at the same time on one lake: each takes the units that no other holds (`storage.leases`).
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,15 @@ from flows.watch.progress import Track, track
 from flows.watch.tally import Tally
 from storage.errors import UsageError
 from storage.lake import Lake
+from storage.leases import Lease, Leases
 from storage.records import Attempt
 from storage.tables import read_table, stamp, write_table
 from tasks.custody.guard import GuardedTransport
 from tasks.custody.takedowns import read_forgotten
 from tasks.fetch import Transport
 from tasks.folder import FolderTransport
-from tasks.ledger import accepted, pending_new, read_ledger
+from tasks.ledger import accepted, image_stems, left_of, pending_new, read_ledger
+from tasks.links import LinksSummary
 from tasks.plan import plan
 from tasks.prefect_tasks import fetch_task, links_task
 from tasks.sources import source_named
@@ -60,21 +65,38 @@ async def ingest(
         Counts: lines, rejected lines, candidates, and of this run asked, accepted and rejected by reason.
     """
     store = Lake(lake)
-    names = identities if isinstance(identities, list) else None
     with web_for(store, source, links, connect_to, identities, per_identity) as web:
         address = ConnectTo.parse(web.connect_to) if web.connect_to else None
-        summary = await links_task(store, source, web.links, address, names)
-        lines = read_table(store, store.links(source, "lines.parquet"))
-        candidates = plan(lines, identities, per_identity)
-        write_table(store, store.plan(source), candidates, stamp=stamp(summary.digest, identities, per_identity))
-        pending = pending_new(candidates, read_ledger(store, source, ["key"]))
-        counts = await fetch_pending(store, source, web.links, address, pending, "fetch")
+        summary, candidates = await _plan(store, source, web.links, address, identities, per_identity)
+        seen = image_stems(store, source)
+        pending = pending_new(candidates, read_ledger(store, source, ["key"], stems=seen))
+        counts = await fetch_pending(store, source, web.links, address, pending, "fetch", seen=seen)
     return {
         "lines": summary.num_accepted,
         "rejected_lines": summary.num_rejected,
         "candidates": len(candidates),
         **counts,
     }
+
+
+async def _plan(
+    lake: Lake,
+    source: str,
+    links: str | None,
+    connect_to: ConnectTo | None,
+    identities: int | list[str] | None,
+    per_identity: int | None,
+) -> tuple[LinksSummary, pa.Table]:
+    """Bring the link lines and the candidates up to date, one run at a time: the second finds the lines as they are."""
+    names = identities if isinstance(identities, list) else None
+    with Leases(lake, "links", source, ["all"], good_for_s=load_settings().lease_s) as leases:
+        while (lease := await asyncio.to_thread(leases.next)) is not None:
+            with lease:
+                summary = await links_task(lake, source, links, connect_to, names)
+                lines = read_table(lake, lake.links(source, "lines.parquet"))
+                candidates = plan(lines, identities, per_identity)
+                write_table(lake, lake.plan(source), candidates, stamp=stamp(summary.digest, identities, per_identity))
+    return summary, candidates
 
 
 async def fetch_pending(
@@ -85,16 +107,21 @@ async def fetch_pending(
     pending: pa.Table,
     name: str,
     *,
+    seen: list[str],
     archive: bool = False,
 ) -> dict[str, Any]:
-    """Ask for the pending candidates, or a web archive for copies of them, a task a unit, and show what came of it."""
+    """Ask for the pending candidates, or a web archive for copies of them, a task a unit, and show what came of it.
+
+    Args:
+        seen: the shards of images by which `pending` was chosen; what others add later is looked at unit by unit.
+    """
     settings = load_settings()
     tally = Tally()
     if len(pending):
         async with open_transport(source, links, connect_to, settings, archive=archive) as (transport, tally):
             guarded = GuardedTransport(transport, read_forgotten(lake, source))
             with track(name, len(pending), tally) as progress:
-                await _fetch_units(lake, source, pending, guarded, tally, progress, settings)
+                await _fetch_units(lake, source, pending, seen, guarded, tally, progress, settings)
     outcomes = tally.outcomes
     rows = [{"outcome": word, "links": num} for word, num in outcomes.items()]
     artifacts.table(f"{name}-outcomes", rows or [{"outcome": "nothing to ask for", "links": 0}], f"{name} {source}")
@@ -108,6 +135,7 @@ async def _fetch_units(
     lake: Lake,
     source: str,
     pending: pa.Table,
+    seen: list[str],
     transport: Transport,
     tally: Tally,
     progress: Track,
@@ -115,22 +143,33 @@ async def _fetch_units(
 ) -> None:
     units = pc.unique(pending["unit"]).to_pylist()
     in_flight = max(settings.concurrency // min(len(units), settings.units_at_once), 1)
-    turns = asyncio.Semaphore(settings.units_at_once)
 
-    def on_attempt(attempt: Attempt) -> None:
-        tally.add(attempt)
-        progress.advance()
+    async def fetch_one(lease: Lease) -> None:
+        def on_attempt(attempt: Attempt) -> None:
+            lease.check()
+            tally.add(attempt)
+            progress.advance()
 
-    async def fetch_one(unit: int) -> None:
-        mine = pending.filter(pc.equal(pending["unit"], unit))
-        async with turns:
-            started = time.monotonic()
-            await fetch_task(lake, source, unit, mine, transport, in_flight, on_attempt)
-            progress.log("unit", unit=unit, links=len(mine), seconds=round(time.monotonic() - started, 1))
+        with lease:
+            started, unit = time.monotonic(), int(lease.unit)
+            of_unit = pending.filter(pc.equal(pending["unit"], unit))
+            mine = await asyncio.to_thread(left_of, lake, source, of_unit, seen)
+            progress.skip(len(of_unit) - len(mine))
+            if len(mine):
+                await fetch_task(lake, source, unit, mine, transport, in_flight, on_attempt)
+                progress.log("unit", unit=unit, links=len(mine), seconds=round(time.monotonic() - started, 1))
 
-    async with asyncio.TaskGroup() as group:
-        for unit in units:
-            group.create_task(fetch_one(unit))
+    with Leases(
+        lake,
+        "fetch",
+        source,
+        [f"{unit:04d}" for unit in units],
+        good_for_s=settings.lease_s,
+        at_once=settings.units_at_once,
+    ) as leases:
+        async with asyncio.TaskGroup() as group:
+            while (lease := await asyncio.to_thread(leases.next)) is not None:
+                group.create_task(fetch_one(lease))
 
 
 @asynccontextmanager

@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from flows.settings import load_settings
 from flows.watch.progress import track
 from storage.errors import UsageError
 from storage.lake import Lake
+from storage.leases import alone
 from tasks.sources.synthetic.origin import serving
 from tasks.sources.synthetic.world import make_world
 
@@ -63,7 +65,10 @@ def _world_folder(lake: Lake, identities: int | list[str] | None, per_identity: 
     people, each = identities or _IDENTITIES, per_identity or _PER_IDENTITY
     lake.begin()
     folder = Path(lake.full("world")) / f"{people}x{each}"
-    with track("make world", people * each) as progress:
+    with (
+        track("make world", people * each) as progress,
+        alone(lake, "world", "synthetic", folder.name, good_for_s=load_settings().lease_s),
+    ):
         make_world(
             folder,
             num_identities=people,

@@ -11,10 +11,12 @@ from prefect.events import emit_event
 
 from flows.crop import Method, datasets_of
 from flows.ingest import SourceName
+from flows.settings import load_settings
 from flows.watch import artifacts
 from flows.watch.progress import track
 from storage.datasets import DatasetVersion
 from storage.lake import Lake
+from storage.leases import alone
 from tasks.catalog import planned_people, read_plan
 from tasks.cleaned import Cleaning, judge_named, read_cleaned
 from tasks.exclude import exclude as exclude_names
@@ -81,8 +83,16 @@ def _cleaning(lake: Lake, source: str, method: str, model: str | None, limit: fl
 
 def _publish_one(lake: Lake, request: Request) -> dict[str, Any]:
     method = request.method
-    with track(f"publish {method}", len(read_plan(lake, request.source))) as progress:
-        published = publish_task(lake, request, progress.reach)
+    with (
+        track(f"publish {method}", len(read_plan(lake, request.source))) as progress,
+        alone(lake, "publish", request.source, "all", good_for_s=load_settings().lease_s) as lease,
+    ):
+
+        def on_sample(done: int) -> None:
+            lease.check()
+            progress.reach(done)
+
+        published = publish_task(lake, request, on_sample)
     version = published.dataset
     artifacts.table(f"funnel-{method}", published.funnel.rows(), f"From link lines to samples of {version}")
     artifacts.markdown(f"dataset-{method}", artifacts.dataset_page(version))

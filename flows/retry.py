@@ -10,6 +10,7 @@ from flows.ingest import SourceName, fetch_pending
 from flows.made_world import web_for
 from flows.status import due_for, retry_choice
 from storage.lake import Lake
+from tasks.ledger import image_stems
 from tasks.web.http import ConnectTo
 
 
@@ -43,6 +44,7 @@ async def retry(
     """
     store = Lake(lake)
     choice = retry_choice(reasons, hosts, now=now, archive=archive_fallback)
+    seen = image_stems(store, source)
     pending, due = due_for(store, source, choice)
     get_run_logger().info("retry %s: %d links are due: %s", source, len(pending), due)
     with web_for(store, source, links, connect_to) as web:
@@ -54,6 +56,7 @@ async def retry(
             address,
             pending,
             "archive" if archive_fallback else "retry",
+            seen=seen,
             archive=choice.archive,
         )
     return {"due": due, **counts}

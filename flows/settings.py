@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     )
     log: LogStyle = Field("bar", description="progress on the terminal: a bar, or JSON lines on the error stream")
     units_at_once: int = Field(4, ge=1, description="units fetched side by side")
+    lease_s: float = Field(
+        60.0, ge=1, description="seconds after which the unit of a run that has fallen silent may be done by another"
+    )
     workers: int = Field(0, ge=0, description="processes that detect and crop; 0: one a core")
     min_face_px: int = Field(
         40, ge=20, description="the smallest face the detector looks for, in pixels of the picture"

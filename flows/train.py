@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from flows.settings import Device, user_name
+from flows.settings import Device, load_settings, user_name
 from flows.watch import artifacts
 from flows.watch.progress import Track, track
 from model.config import PRESETS, TrainConfig, default_preset
@@ -22,6 +18,7 @@ from model.train import train as train_model
 from storage.aliases import nominate
 from storage.datasets import DatasetVersion, open_dataset
 from storage.lake import Lake
+from storage.leases import alone
 from storage.models import ModelVersion, model_versions
 
 Preset = Literal["auto", "smoke", "cpu", "full"]
@@ -88,6 +85,7 @@ def train_task(lake: Lake, dataset: DatasetVersion, config: TrainConfig, progres
     losses: list[float] = []
 
     def on_progress(now: Progress) -> None:
+        lease.check()
         losses.append(now.loss)
         told = f"loss {now.loss:.3f}, {now.images_per_s:.0f} faces/s"
         progress.reach(now.step, told)
@@ -96,20 +94,10 @@ def train_task(lake: Lake, dataset: DatasetVersion, config: TrainConfig, progres
             f"{now.learning_rate:.2g}.\n\n{artifacts.curve(losses)}\n"
         )
 
-    with _alone(lake.work_folder / f"{model_version_id(dataset, config)}.lock"):
+    # Two that were asked for the same, by a person and by an event for instance: the second finds the version made.
+    version = model_version_id(dataset, config)
+    with alone(lake, "train", config.name, version, good_for_s=load_settings().lease_s) as lease:
         return train_model(lake, dataset, config, on_progress=on_progress, work_folder=lake.work_folder)
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Wait until no other run on this machine trains the same version: both would write one checkpoint.
-
-    The second of two, started by a person and by an event for instance, then finds the version made.
-    """
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _show(version: ModelVersion, metrics: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ FacemillError
 ├── UsageError        what was asked for cannot be done: a wrong path, name or option (exit code 2)
 │   └── SourceError   a list of links or a folder is missing, empty, or not in the format it should have
 ├── LakeError         the lake is not what its index says, or is of a newer format
+├── LeaseLost         another run has taken over the unit this one was doing
 ├── LinksUnavailable  the link files could not be fetched
 ├── LeakError         a dataset version would show a person or a picture on two sides of its split
 ├── TrainingError     a training run cannot go on, for instance because it collapsed
@@ -29,6 +30,10 @@ class SourceError(UsageError):
 
 class LakeError(FacemillError):
     """The lake does not hold what it should, or was written by a newer facemill."""
+
+
+class LeaseLost(FacemillError):
+    """Another run has taken over the unit that this one was doing, since this one had fallen silent."""
 
 
 class LinksUnavailable(FacemillError):

@@ -13,6 +13,7 @@
     models/<name>/aliases/<when>-<writer>.json  which version is champion or candidate, an event a file
     evaluations/<name>/<version>/<test>.json    figures of a model version on a test, + .parquet of scores
     experiments/<id>.json                       models of several trainings held against each other
+    leases/<stage>/<of>/<unit>.<n>.json         which run does a unit at the moment (`leases`)
     takedowns/<stamp>.parquet                   who and what must not be used any more; only ever added to
     quarantine/<when>/                          what was found broken, where it lay
     work/                                       what may be thrown away: decoded pictures, checkpoints
@@ -48,6 +49,8 @@ _HOST = re.sub("[^A-Za-z0-9]", "_", socket.gethostname())
 _UNFINISHED = f".tmp-{_HOST}-*"
 # A full disk or quota, a file system or folder that is read-only, a file too large for it.
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
+# What file systems without hard links answer.
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -124,6 +127,10 @@ class Lake:
     def experiment(self, number: str) -> str:
         """What came of comparing several trainings, by a digest of them."""
         return f"experiments/{number}.json"
+
+    def leases(self, stage: str = "", of: str = "", name: str = "") -> str:
+        """The folder of all leases, of a stage's, of those on one source or model, or one of them."""
+        return "/".join(["leases", *(part for part in (stage, of, name) if part)])
 
     def takedowns(self, stamp: str = "") -> str:
         """The folder of the takedowns, or those of one call."""
@@ -204,16 +211,20 @@ class Lake:
             self.fs.pipe_file(self.full(self.format_file), json.dumps({"format": FORMAT}).encode())
 
     @contextmanager
-    def create(self, path: str) -> Iterator[Path]:
+    def create(self, path: str, *, once: bool = False) -> Iterator[Path]:
         """Give a temporary local file to fill; when the block ends well, it becomes `path` in one step.
 
         On a local lake the file is synced and renamed; on an object store it is uploaded, which is atomic there.
 
+        Args:
+            once: leave what is at `path` already as it is. Of several at a time the first one's stays.
+
         Raises:
             LakeError: the disk is full, or may not be written to.
+            FileExistsError: with `once`, something is there.
         """
         try:
-            with self._created(path) as temporary:
+            with self._created(path, once) as temporary:
                 yield temporary
         except OSError as error:
             if error.errno not in _CANNOT_WRITE:
@@ -224,13 +235,13 @@ class Lake:
             ) from error
 
     @contextmanager
-    def _created(self, path: str) -> Iterator[Path]:
+    def _created(self, path: str, once: bool) -> Iterator[Path]:
         self.begin()
         if not self.is_local:
             with tempfile.TemporaryDirectory(prefix="facemill-") as folder:
                 local = Path(folder) / "file"
                 yield local
-                self.fs.put_file(str(local), self.full(path))
+                self.fs.put_file(str(local), self.full(path), mode="create" if once else "overwrite")
             return
         target = Path(self.full(path))
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -240,7 +251,10 @@ class Lake:
             yield temporary
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-            temporary.replace(target)
+            if once:
+                _link(temporary, target)
+            else:
+                temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -249,9 +263,19 @@ class Lake:
         with self.create(path) as temporary:
             temporary.write_bytes(data)
 
+    def write_once(self, path: str, data: bytes) -> bool:
+        """Write a file in one step if nothing is there yet; whether what is there now is `data`."""
+        try:
+            with self.create(path, once=True) as temporary:
+                temporary.write_bytes(data)
+        except FileExistsError:
+            # An upload whose answer was lost is tried again, and then finds itself.
+            return self.read(path) == data
+        return True
+
     def write_json(self, path: str, value: dict[str, Any]) -> None:
         """Write a JSON object in one step, readable by people."""
-        self.write(path, (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
+        self.write(path, to_json(value))
 
     def remove(self, path: str) -> None:
         """Remove a file or a folder with all it holds; nothing happens if it is not there."""
@@ -316,6 +340,23 @@ def _is_running(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _link(temporary: Path, target: Path) -> None:
+    """Give a finished file its name, unless that is taken; where files cannot have two names, look first."""
+    try:
+        os.link(temporary, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
+        temporary.replace(target)
+
+
+def to_json(value: dict[str, Any]) -> bytes:
+    """A JSON object as it stands in the lake, readable by people."""
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def checked_name(name: str) -> str:

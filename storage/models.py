@@ -17,7 +17,7 @@ import fsspec
 
 from storage.aliases import Alias, aliases
 from storage.errors import LakeError, UsageError
-from storage.lake import Lake
+from storage.lake import Lake, to_json
 from storage.records import bytes_digest
 
 
@@ -84,7 +84,8 @@ def write_model(lake: Lake, name: str, version: str, files: dict[str, bytes], ma
         for file, data in files.items():
             lake.write(f"{folder}/{file}", data)
         digests = {file: bytes_digest(data).hex() for file, data in files.items()}
-        lake.write_json(f"{folder}/manifest.json", {**manifest, "name": name, "version": version, "files": digests})
+        told = {**manifest, "name": name, "version": version, "files": digests}
+        lake.write_once(f"{folder}/manifest.json", to_json(told))
     return ModelVersion(lake, name, version)
 
 

@@ -212,7 +212,7 @@ class _Shards:
         self._source = source
         self._unit = f"{unit:04d}"
         taken = [stem for stem in image_stems(lake, source) if stem.startswith(f"{self._unit}-")]
-        # Two runs at a time on one source fetch some pictures twice, but never write the same shard.
+        # Should two runs do one unit after all, they fetch some pictures twice, but never write the same shard.
         self._token = secrets.token_hex(3)
         self._next = 1 + max((int(stem.split("-")[1]) for stem in taken), default=-1)
         self._stack = ExitStack()

@@ -54,15 +54,29 @@ def image_stems(lake: Lake, source: str) -> list[str]:
     return [name.removesuffix(suffix) for name in lake.names(lake.images(source)) if name.endswith(suffix)]
 
 
-def read_ledger(lake: Lake, source: str, columns: list[str] | None = None) -> pa.Table:
+def stems_by_unit(stems: Iterable[str]) -> dict[int, list[str]]:
+    """The shards of each unit, in order."""
+    units: dict[int, list[str]] = {}
+    for stem in stems:
+        units.setdefault(int(stem.split("-")[0]), []).append(stem)
+    return units
+
+
+def read_ledger(
+    lake: Lake, source: str, columns: list[str] | None = None, *, stems: Iterable[str] | None = None
+) -> pa.Table:
     """The newest attempt per key (`records.ATTEMPTS`, or some columns of it); what an older index lacks is null.
 
     What takedowns cover is `taken_down`, whatever its row says.
+
+    Args:
+        stems: read only these shards; None for all of the source.
     """
     wanted = columns or ATTEMPTS.names
     forgotten = read_forgotten(lake, source)
     needed = list(dict.fromkeys([*wanted, "key", "round", *(["digest"] if forgotten else [])]))
-    paths = [f"{lake.images(source, stem)}.parquet" for stem in image_stems(lake, source)]
+    stems = image_stems(lake, source) if stems is None else stems
+    paths = [f"{lake.images(source, stem)}.parquet" for stem in stems]
     tables = [read_as(lake, path, ATTEMPTS, needed) for path in paths]
     if not tables:
         return pa.schema([ATTEMPTS.field(name) for name in wanted]).empty_table()
@@ -153,6 +167,14 @@ def still_pending(pending: pa.Table, ledger: pa.Table) -> pa.Table:
     rows = pc.index_in(pending["key"], value_set=ledger["key"].combine_chunks())
     committed = pc.greater(ledger["round"].take(rows), pending["round"])
     return pending.filter(pc.invert(pc.fill_null(committed, False)))
+
+
+def left_of(lake: Lake, source: str, pending: pa.Table, seen: Iterable[str]) -> pa.Table:
+    """Those of one unit's `pending` that no other run has asked for since the shards `seen` were all there were."""
+    units, known = set(pc.unique(pending["unit"]).to_pylist()), frozenset(seen)
+    by_unit = stems_by_unit(stem for stem in image_stems(lake, source) if stem not in known)
+    fresh = [stem for unit in units for stem in by_unit.get(unit, [])]
+    return still_pending(pending, read_ledger(lake, source, ["key", "round"], stems=fresh)) if fresh else pending
 
 
 def next_try(reason: Reason, rounds: int, now: datetime, retry_after_s: float | None = None) -> datetime | None:

@@ -16,8 +16,9 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.runtime import task_run
 
-from storage.errors import UsageError
+from storage.errors import LeaseLost, UsageError
 from storage.lake import Lake
+from storage.leases import Lease
 from storage.records import Attempt
 from tasks.crop import crop_shard, is_cropped
 from tasks.crops import CropSettings
@@ -32,11 +33,11 @@ from tasks.web.http import ConnectTo
 
 
 def worth_retrying(task: Any, run: Any, state: State[Any]) -> bool:
-    """Whether a failed task may do better a second time: not if what was asked for cannot be done.
+    """Whether a failed task may do better a second time: not if what was asked for cannot be done, or others do it.
 
     Looks at `state.data`: asking an async task's state for its result makes Prefect give up retrying (3.8.8).
     """
-    return not isinstance(state.data, UsageError)
+    return not isinstance(state.data, UsageError | LeaseLost)
 
 
 _OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False, "retry_condition_fn": worth_retrying}
@@ -95,6 +96,7 @@ def crop_task(
     lake: Lake,
     source: str,
     unit: int,
+    lease: Lease,
     stems: list[str],
     lines: pa.Table,
     methods: list[str],
@@ -103,11 +105,21 @@ def crop_task(
     pool: Executor | None,
     on_image: Progress,
 ) -> dict[str, int]:
-    """Find the faces in the unit's pictures and crop them by each method; what is up to date is left as it is."""
+    """Find the faces in the unit's pictures and crop them by each method; what is up to date is left as it is.
+
+    Raises:
+        LeaseLost: another run is doing the unit; what is done of it stays.
+    """
     done = {"detected": 0, "cropped": 0}
+
+    def on_progress(num: int) -> None:
+        lease.check()
+        on_image(num)
+
     for stem in stems:
+        lease.check()
         if not is_detected(lake, source, stem, detector):
-            summary = detect_shard(lake, source, stem, detector, pool=pool, on_progress=on_image)
+            summary = detect_shard(lake, source, stem, detector, pool=pool, on_progress=on_progress)
             done["detected"] += summary.num_in
         missing = [
             method for method in methods if not is_cropped(lake, source, stem, lines, method=method, settings=crops)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from storage.datasets import DatasetVersion
 from storage.errors import UsageError
-from storage.lake import Lake
+from storage.lake import Lake, to_json
 from storage.records import SAMPLES
 from storage.shards import create_shard, read_member
 from storage.tables import stamp, write_table
@@ -171,7 +171,7 @@ def publish(
         write_table(lake, f"{folder}/fates.parquet", content.fates)
         told = {"version": version, "name": request.name, **request.settings(), **origin}
         told |= {"leaks": count_leaks(index, content.ties), **manifest_counts(index, content.funnel)}
-        lake.write_json(f"{folder}/manifest.json", told)
+        is_new = lake.write_once(f"{folder}/manifest.json", to_json(told))
     return Published(DatasetVersion(lake, request.name, version), content.funnel, is_new)
 
 

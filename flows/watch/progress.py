@@ -70,6 +70,11 @@ class Track:
             self.done = done
             self._note = self._note if note is None else note
 
+    def skip(self, steps: int) -> None:
+        """So many need not be done: another run has done them."""
+        with self._lock:
+            self.total -= steps
+
     def finish(self) -> None:
         """All is done; what was found done already was never counted, and does not count as work."""
         self.done = self.total

@@ -1,0 +1,103 @@
+"""Several runs at the same time on one lake: the units are shared, and what comes out is what one run gives."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows.crop import crop
+from flows.ingest import ingest
+from storage.lake import Lake
+from storage.tables import read_table
+from tasks.ledger import read_ledger
+from tasks.sources.synthetic.origin import Origin
+
+pytestmark = pytest.mark.slow
+
+_DEADLINE_S = 120.0
+
+
+@pytest.fixture(autouse=True)
+def small_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight people make four units."""
+    monkeypatch.setattr("tasks.plan.IDENTITIES_PER_UNIT", 2)
+    monkeypatch.setenv("FACEMILL_UNITS_AT_ONCE", "1")
+
+
+@pytest.fixture
+def fetched(tmp_path: Path, world: Path, origin: Origin) -> Path:
+    """A lake into which two runs at a time have fetched the world."""
+    lake = tmp_path / "fetched"
+    asked = {"links": str(world / "links"), "connect_to": f"127.0.0.1:{origin.port}"}
+
+    async def both() -> list[int]:
+        return [one["asked"] for one in await asyncio.gather(ingest(str(lake), **asked), ingest(str(lake), **asked))]
+
+    shares = asyncio.run(both())
+    assert min(shares) > 0, "one run has done all of it"
+    assert sum(shares) == len(read_ledger(Lake(lake), "vggface1"))
+    return lake
+
+
+def faces_of(lake: Path) -> dict[str, list[dict[str, object]]]:
+    """The rows of every table of faces and detections, by path."""
+    tables = sorted([*lake.glob("faces/**/*.parquet"), *lake.glob("detections/**/*.parquet")])
+    return {
+        str(path.relative_to(lake)): read_table(Lake(lake), str(path.relative_to(lake))).to_pylist() for path in tables
+    }
+
+
+def start_crop(lake: Path, server: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", "from flows.cli import main; main()", "crop", "--lake", str(lake)]
+    return subprocess.Popen(command, env={**os.environ, "PREFECT_API_URL": server}, stdout=subprocess.DEVNULL)
+
+
+def wait_for(reached: Callable[[], bool]) -> None:
+    until = time.monotonic() + _DEADLINE_S
+    while not reached():
+        assert time.monotonic() < until, "it never came to that point"
+        time.sleep(0.005)
+
+
+def test_runs_share_what_is_to_fetch_and_to_crop_and_one_killed_for_good_is_made_up_for(
+    fetched: Path, tmp_path: Path, prefect_server: str
+) -> None:
+    lake = Lake(fetched)
+    ledger, attempts = read_ledger(lake, "vggface1"), lake.names("images/vggface1")
+    rows = [read_table(lake, f"images/vggface1/{name}", ["key"]) for name in attempts if name.endswith(".parquet")]
+    assert sum(len(table) for table in rows) == len(ledger), "a link was asked for by both"
+    shutil.copytree(fetched, tmp_path / "calm")
+    calm = crop(str(tmp_path / "calm"))
+
+    other = start_crop(fetched, prefect_server)
+    wait_for(lambda: any(fetched.glob("detections/*/*.parquet")))
+    other.send_signal(signal.SIGSTOP)
+    held = set(lake.names("leases/crop/vggface1"))
+
+    def kill_later() -> None:
+        wait_for(lambda: bool(set(lake.names("leases/crop/vggface1")) - held))
+        other.kill()
+        other.wait()
+
+    kill = threading.Thread(target=kill_later)
+    kill.start()
+    shared = crop(str(fetched))
+    kill.join()
+    finished = crop(str(fetched))
+
+    assert len(held) == 2
+    assert finished["detected"] == finished["cropped"] == 0
+    assert shared["faces"] == calm["faces"]
+    assert 0 < shared["detected"] < calm["detected"]
+    assert faces_of(fetched) == faces_of(tmp_path / "calm")
+    assert lake.names("leases/crop/vggface1") == []
