@@ -68,7 +68,8 @@ class Lake:
     def __init__(self, url: str | os.PathLike[str]) -> None:
         self.url = os.fspath(url)
         try:
-            self.fs, root = fsspec.core.url_to_fs(self.url)
+            # Other machines write, too: what a folder held a moment ago is not what it holds.
+            self.fs, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
         except (ImportError, ValueError) as error:
             raise UsageError(f"--lake {self.url} cannot be opened: {error}") from error
         self.root = root.rstrip("/")
@@ -241,7 +242,7 @@ class Lake:
             with tempfile.TemporaryDirectory(prefix="facemill-") as folder:
                 local = Path(folder) / "file"
                 yield local
-                self.fs.put_file(str(local), self.full(path), mode="create" if once else "overwrite")
+                self._upload(local, path, once)
             return
         target = Path(self.full(path))
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -257,6 +258,15 @@ class Lake:
                 temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
+
+    def _upload(self, local: Path, path: str, once: bool) -> None:
+        try:
+            self.fs.put_file(str(local), self.full(path), mode="create" if once else "overwrite")
+        except OSError as error:
+            # A store that is not Amazon's answers 412 without saying which condition failed: there is only this one.
+            if once and error.errno == errno.EINVAL:
+                raise FileExistsError(f"{self.url}/{path} is there already") from error
+            raise
 
     def write(self, path: str, data: bytes) -> None:
         """Write a file in one step."""
