@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Annotated, Any
 
 from prefect import flow
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun
-from prefect.deployments import run_deployment
-from prefect.exceptions import ObjectNotFound
-from prefect.settings import PREFECT_API_URL
+from pydantic import Field
 
+from flows.beside import ask_for, has_deployment, runs_beside
 from flows.crop import Method, crop
 from flows.ingest import SourceName, ingest
 from flows.made_world import web_for
@@ -42,6 +39,7 @@ async def pipeline(
     margin: float = 1.0,
     steps: int | None = None,
     device: Device = "auto",
+    runs: Annotated[int, Field(ge=1)] = 1,
 ) -> dict[str, Any]:
     """From link files to dataset versions and a model version. What is done already is not done again.
 
@@ -59,16 +57,25 @@ async def pipeline(
         margin: of the triplet loss, in squared distance of unit vectors.
         steps: batches to train on; None for as many as suit the device.
         device: where to train.
+        runs: so many share each of ingest, retry and crop: this one, and others of the server's deployments, on
+            workers that are free.
 
     Returns:
         What each of the flows returned, under its name. `train` bears only a `flow_run` where a server's deployment
         trains: its name, or None where the event of the new version starts it.
     """
     store = Lake(lake)
+    others = runs - 1
+    # Another process may have another working folder.
+    shared = {"lake": store.root if store.is_local else store.url, "source": source}
     with web_for(store, source, links, connect_to, identities, per_identity) as web:
-        ingested = await ingest(lake, source, web.links, identities, per_identity, web.connect_to)
-        retried = await retry(lake, source, web.links, web.connect_to)
-    cropped = crop(lake, source, method)
+        asked = shared | {"links": web.links, "connect_to": web.connect_to}
+        with runs_beside("ingest", others, asked | {"identities": identities, "per_identity": per_identity}):
+            ingested = await ingest(lake, source, web.links, identities, per_identity, web.connect_to)
+        with runs_beside("retry", others, asked):
+            retried = await retry(lake, source, web.links, web.connect_to)
+    with runs_beside("crop", others, shared | {"method": method}):
+        cropped = crop(lake, source, method)
     published = publish(lake, source, dataset, method, min_face)
     trained = start_training(published, {"margin": margin, "steps": steps, "device": device}, lake)
     _show(store, published, trained)
@@ -89,15 +96,12 @@ def start_training(published: list[dict[str, Any]], asked: dict[str, Any], lake:
     """
     chosen = published[-1]
     parameters = {**asked, "lake": lake, "dataset": f"{chosen['dataset']}@{chosen['version']}"}
-    if not (PREFECT_API_URL.value() and _has_deployment()):
+    if not has_deployment(_TRAIN_DEPLOYMENT):
         result: dict[str, Any] = train(**parameters)
         return result
     if chosen["is_new"] and asked == AS_DEPLOYED:
         return {"flow_run": None}
-    run = cast(
-        FlowRun,
-        run_deployment(_TRAIN_DEPLOYMENT, parameters=parameters, timeout=0, as_subflow=False, _sync=True),  # type: ignore[call-arg]
-    )
+    run = ask_for(_TRAIN_DEPLOYMENT, parameters)
     return {"flow_run": run.name, "id": str(run.id)}
 
 
@@ -113,12 +117,3 @@ def _show(lake: Lake, published: list[dict[str, Any]], trained: dict[str, Any]) 
         model = f"training is scheduled as {trained['flow_run'] or 'a run of its own'}"
     pages = "\n".join(artifacts.dataset_page(one) for one in versions)
     artifacts.markdown("pipeline", f"{pages}\n## Model\n\n{model}, on {last}\n")
-
-
-def _has_deployment() -> bool:
-    with get_client(sync_client=True) as client:
-        try:
-            client.read_deployment_by_name(_TRAIN_DEPLOYMENT)
-        except ObjectNotFound:
-            return False
-    return True

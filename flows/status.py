@@ -13,6 +13,7 @@ from storage.aliases import aliases
 from storage.datasets import all_versions
 from storage.errors import UsageError
 from storage.lake import Lake
+from storage.leases import held
 from storage.models import model_versions
 from storage.records import Outcome, Reason
 from storage.tables import read_table
@@ -21,12 +22,13 @@ from tasks.ledger import Choice, accepted, chosen, due, host_of, pending_again, 
 
 
 def lake_status(lake: Lake) -> dict[str, Any]:
-    """Counts by source, and the dataset and model versions."""
+    """Counts by source, the dataset and model versions, and what runs are doing at the moment."""
     return {
         "lake": lake.url,
         "sources": {source: source_status(lake, source) for source in lake.names("links")},
         "datasets": dataset_status(lake),
         "models": models_status(lake),
+        "leases": [one._asdict() for one in held(lake)],
     }
 
 

@@ -53,6 +53,11 @@ def show_status(console: Console, result: dict[str, Any]) -> None:
         console.print(table)
     show_datasets(console, result["datasets"])
     show_models(console, result["models"])
+    for one in result["leases"]:
+        is_dead = ", which is gone" if one["is_dead"] else ""
+        console.print(
+            f"[bold]{one['stage']}[/] {one['of']} {one['unit']}: held on {one['host']}{is_dead}, since {one['since']}"
+        )
     if not result["sources"]:
         console.print("the lake is empty")
 

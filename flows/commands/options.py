@@ -124,6 +124,10 @@ StepsOption = Annotated[
     int | None, typer.Option("--steps", min=1, help="Batches to train on. Default: as the preset says.")
 ]
 PresetOption = Annotated[PresetChoice, typer.Option("--preset", help="Auto chooses by the device.")]
+RunsOption = Annotated[
+    int,
+    typer.Option("--runs", metavar="N", min=1, help="So many runs share ingest, retry and crop, on free workers."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 LogOption = Annotated[
     LogChoice | None,

@@ -26,6 +26,7 @@ from flows.commands.options import (
     PerIdentityOption,
     PresetChoice,
     PresetOption,
+    RunsOption,
     SourceChoice,
     SourceOption,
     StepsOption,
@@ -57,6 +58,7 @@ def pipeline(
     margin: MarginOption = 1.0,
     steps: StepsOption = None,
     device: DeviceOption = DeviceChoice.AUTO,
+    runs: RunsOption = 1,
     as_json: JsonOption = False,
     log: LogOption = None,
     verbose: VerboseOption = False,
@@ -80,6 +82,7 @@ def pipeline(
             margin,
             steps,
             device.value,
+            runs,
         )
     )
     print_result(result, as_json, show_pipeline)

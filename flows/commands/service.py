@@ -15,6 +15,7 @@ from flows.commands.options import (
     LakeOption,
     LinksOption,
     PerIdentityOption,
+    RunsOption,
     SourceChoice,
     SourceOption,
     VerboseOption,
@@ -50,6 +51,7 @@ def serve(
     identities: IdentitiesOption = None,
     per_identity: PerIdentityOption = None,
     connect_to: ConnectToOption = None,
+    runs: RunsOption = 1,
     host: Annotated[str, typer.Option("--host", help="Address to listen on. It has no login: leave it local.")] = (
         "127.0.0.1"
     ),
@@ -72,6 +74,7 @@ def serve(
         "identities": chosen_people(identities),
         "per_identity": per_identity,
         "connect_to": connect_to,
+        "runs": runs,
     }
     console = Console(stderr=True)
     address = Address(host, port, metrics_port)

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
+from prefect.states import Running
 
+from flows.beside import runs_beside
 from flows.pipeline import AS_DEPLOYED, start_training
 from flows.publish import announce
 from flows.service.setup import ROOT, set_up_server, with_parameters
 from flows.service.work import POOLS
+from storage.errors import UsageError
 from storage.lake import Lake
 from tests.model.conftest import write_dataset
 
@@ -61,6 +64,27 @@ def test_a_server_is_set_up_once_however_often_it_is_done(deployed: list[str]) -
     assert {one.parameters["lake"] for one in deployments} == {"/somewhere/lake"}
     scheduled = {one.name for one in deployments if one.schedules}
     assert {"pipeline", "retry"} <= scheduled
+
+
+@pytest.mark.slow
+def test_runs_beside_a_pipeline_are_asked_of_its_deployments_and_those_that_never_began_are_cancelled(
+    deployed: list[str],
+) -> None:
+    parameters = {"lake": "/shared/lake", "source": "synthetic", "method": "both"}
+    with get_client(sync_client=True) as client:
+        with runs_beside("crop", 2, parameters) as asked:
+            first, second = [client.read_flow_run(run.id) for run in asked]
+            assert first.state.is_scheduled() and second.parameters == parameters
+            assert first.work_pool_name == "cpu"
+            client.set_flow_run_state(first.id, Running(), force=True)
+        assert client.read_flow_run(first.id).state.is_running()
+        assert client.read_flow_run(second.id).state.is_cancelled()
+
+
+def test_runs_beside_a_pipeline_need_a_server_that_has_them(prefect_server: str) -> None:
+    with pytest.raises(UsageError, match=r"start 1 runs beside this one: start `facemill serve`"):  # noqa: SIM117
+        with runs_beside("nothing", 1, {}):
+            raise AssertionError("it began without them")
 
 
 @pytest.mark.slow

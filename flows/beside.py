@@ -1,0 +1,57 @@
+"""Runs beside this one: a server's deployments are asked for more of the same, to share a stage on other machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, cast
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL
+from prefect.states import Cancelled
+
+from storage.errors import UsageError
+
+
+def ask_for(deployment: str, parameters: Mapping[str, Any]) -> FlowRun:
+    """Ask the server for a run of a deployment, `flow/name`; some worker of its pool will do it."""
+    run = run_deployment(deployment, parameters=dict(parameters), timeout=0, as_subflow=False, _sync=True)  # type: ignore[call-arg]
+    return cast(FlowRun, run)
+
+
+def has_deployment(deployment: str) -> bool:
+    """Whether there is a server beyond this process's own, and it knows the deployment."""
+    if not PREFECT_API_URL.value():
+        return False
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_deployment_by_name(deployment)
+        except ObjectNotFound:
+            return False
+    return True
+
+
+@contextmanager
+def runs_beside(flow: str, num: int, parameters: Mapping[str, Any]) -> Iterator[list[FlowRun]]:
+    """Have `num` runs of a flow's deployment begin while the block goes on; no worker had a place for those left then.
+
+    Raises:
+        UsageError: there is no server that could start them.
+    """
+    deployment = f"{flow}/{flow}"
+    if num and not has_deployment(deployment):
+        raise UsageError(
+            f"no server with the deployment {deployment} can start {num} runs beside this one: start `facemill serve`, "
+            "and set PREFECT_API_URL to its address"
+        )
+    runs = [ask_for(deployment, parameters) for _ in range(num)]
+    try:
+        yield runs
+    finally:
+        with get_client(sync_client=True) as client:
+            for run in runs:
+                if (state := client.read_flow_run(run.id).state) and state.is_scheduled():
+                    client.set_flow_run_state(run.id, Cancelled(message="what it was to share is done"))
