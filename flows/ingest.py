@@ -26,8 +26,8 @@ from storage.lake import Lake
 from storage.leases import Lease, Leases
 from storage.records import Attempt
 from storage.tables import read_table, stamp, write_table
+from storage.takedowns import read_forgotten
 from tasks.custody.guard import GuardedTransport
-from tasks.custody.takedowns import read_forgotten
 from tasks.fetch import Transport
 from tasks.folder import FolderTransport
 from tasks.ledger import accepted, image_stems, left_of, pending_new, read_ledger

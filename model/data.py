@@ -75,7 +75,7 @@ def _images(
         images = np.zeros(shape, np.uint8)
         _decode_into(images, dataset, rows, image_px)
         return images
-    path = cache_folder / f"{dataset.name}-{dataset.version}-{split}-{image_px}px-{_PIXELS_VERSION}.npy"
+    path = cache_folder / f"{dataset.state}-{split}-{image_px}px-{_PIXELS_VERSION}.npy"
     if not path.exists():
         cache_folder.mkdir(parents=True, exist_ok=True)
         temporary = cache_folder / f".tmp-{uuid.uuid4().hex}"

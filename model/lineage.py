@@ -23,6 +23,7 @@ def lineage(dataset: DatasetVersion, config: TrainConfig, device: torch.device) 
     is_cuda = device.type == "cuda"
     return {
         "dataset": str(dataset),
+        "dataset_state": dataset.state,
         "dataset_manifest_sha256": bytes_digest(manifest).hex(),
         "code": code_version(),
         "seed": config.seed,

@@ -11,15 +11,18 @@ is the same version. Nothing changes it but a takedown: samples go, and `redacti
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.records import FATES, SAMPLES
 from storage.shards import read_member
 from storage.tables import read_as
+from storage.takedowns import TOLD_BY, covered_samples, read_forgotten
 
 
 class DatasetVersion:
@@ -43,12 +46,29 @@ class DatasetVersion:
 
     @property
     def state(self) -> str:
-        """What the version holds now, in a word: another one after each redaction."""
-        return "-r".join([str(self), *([str(len(self.redactions))] if self.redactions else [])])
+        """What may be used of the version now, in a word: another one whenever samples have been taken down."""
+        gone = {sample for entry in self.redactions for sample in entry["samples"]}
+        if len(taken_down := self._taken_down()):
+            gone.update(self.whole_index(["sample"])["sample"].filter(taken_down).to_pylist())
+        return f"{self}-less-{len(gone)}" if gone else str(self)
 
     def index(self, columns: list[str] | None = None) -> pa.Table:
-        """The samples (`records.SAMPLES`), in the order of the shards; null in columns older than the version."""
-        return read_as(self.lake, f"{self.folder}/index.parquet", SAMPLES, columns)
+        """The samples (`records.SAMPLES`), in the order of the shards; null in columns older than the version.
+
+        What has been taken down is not among them, whether or not the shards have been purged of it.
+        """
+        taken_down = self._taken_down()
+        index = self.whole_index(columns)
+        return index.filter(pc.invert(taken_down)) if len(taken_down) else index
+
+    def whole_index(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The samples that the shards hold, taken down or not: for those who purge and check them."""
+        return read_as(self.lake, f"{self.folder}/index.parquet", SAMPLES, list(columns) if columns else None)
+
+    def _taken_down(self) -> pa.ChunkedArray:
+        """Whether each sample of the whole index is; empty where nothing is."""
+        forgotten = read_forgotten(self.lake, self.manifest.get("source", ""))
+        return covered_samples(self.whole_index(TOLD_BY), forgotten) if forgotten else pa.chunked_array([], pa.bool_())
 
     def fates(self, columns: list[str] | None = None) -> pa.Table:
         """What became of each planned link line (`records.FATES`); no rows in a version older than such tables."""

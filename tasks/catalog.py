@@ -12,9 +12,9 @@ from storage.errors import UsageError
 from storage.lake import Lake
 from storage.records import FACES
 from storage.tables import read_as, read_stamp, read_table, stamp, table_digest, write_table
+from storage.takedowns import read_forgotten
 from tasks.agreement import agreed
 from tasks.crops import AGREE
-from tasks.custody.takedowns import read_forgotten
 from tasks.dedupe import DedupeRules, dedupe
 from tasks.funnel import NOT_PLANNED
 from tasks.ledger import accepted, image_stems, read_ledger

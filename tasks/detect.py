@@ -17,7 +17,7 @@ from storage.lake import Lake
 from storage.records import DETECTIONS, Detection, FoundFace, Outcome, Reason
 from storage.shards import read_member
 from storage.tables import read_stamp, read_table, rows_to_table, stamp, write_table
-from tasks.custody.takedowns import read_forgotten
+from storage.takedowns import read_forgotten
 from tasks.decode import UndecodableImage, decode
 from tasks.detectors import Detector, DetectorSettings, load_detector
 

@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 from storage.datasets import DatasetVersion
 from storage.errors import UsageError
 from storage.tables import with_plain_words
-from tasks.custody.redact import samples_left
 from tasks.exports import EXPORTS
 
 
@@ -39,7 +38,7 @@ def export(
         raise UsageError(f"--to {to!r} is no form to export to; there are: {', '.join(EXPORTS)}")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target} holds something already; name a folder that is new or empty")
-    rows = with_plain_words(samples_left(dataset))
+    rows = with_plain_words(dataset.index())
     if split is not None:
         known = ", ".join(pc.unique(rows["split"]).to_pylist())
         rows = rows.filter(pc.equal(rows["split"], split))

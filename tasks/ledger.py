@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from storage.lake import Lake
 from storage.records import ATTEMPTS, Outcome, Reason, Retry
 from storage.tables import read_as
-from tasks.custody.takedowns import blanked, read_forgotten
+from storage.takedowns import blanked, read_forgotten
 
 # The wait before each further round, by rounds already spent. Retrying everything once takes a run from 56% to 77%,
 # ten tries reach 78% (img2dataset #361): so once more in the same run, and then ever more rarely.

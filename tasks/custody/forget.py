@@ -18,9 +18,8 @@ from storage.datasets import all_versions
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.records import Takedown, TakedownKind, identity_key, url_key
+from storage.takedowns import TOLD_BY, Forgotten, about, covered_samples, read_lines, record, with_their_links
 from tasks.catalog import planned_lines, read_verdicts
-from tasks.custody.redact import covered_samples
-from tasks.custody.takedowns import Forgotten, about, read_lines, record, with_their_links
 from tasks.ledger import accepted, read_ledger
 
 
@@ -88,7 +87,7 @@ def samples_covered(lake: Lake, asked: Asked, covered: list[Coverage]) -> dict[s
         wanted = asked.in_source(version.manifest["source"])
         lines = read_lines(lake, version.manifest["source"], ["identity", "key"])
         wanted = with_their_links(replace(wanted, digests=wanted.digests | digests), lines)
-        counts[str(version)] = pc.sum(covered_samples(version.index(), wanted)).as_py() or 0
+        counts[str(version)] = pc.sum(covered_samples(version.whole_index(TOLD_BY), wanted)).as_py() or 0
     return {version: num for version, num in counts.items() if num}
 
 

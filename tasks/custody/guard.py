@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from storage.records import Reason, bytes_digest, url_key
-from tasks.custody.takedowns import Forgotten
+from storage.takedowns import Forgotten
 from tasks.fetch import Transport
 from tasks.web.answers import Answer
 

@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 from storage.errors import FacemillError, LakeError
 from storage.lake import Lake
 from storage.tables import read_stamp, read_table
+from storage.takedowns import Forgotten, read_forgotten, read_takedowns
 from tasks.catalog import planned_lines
 from tasks.custody.findings import Finding, Kind
 from tasks.custody.rewrite import lone_tars, pieces, shard_folders, successor
 from tasks.custody.shards import SourceFacts, astray, check_shard
-from tasks.custody.takedowns import Forgotten, read_forgotten, read_takedowns
 from tasks.custody.versions import check_dataset, check_model
 from tasks.ledger import image_stems
 from tasks.links import lines_digest

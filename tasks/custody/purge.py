@@ -17,12 +17,10 @@ from storage.datasets import DatasetVersion, all_versions
 from storage.lake import Lake
 from storage.models import model_versions
 from storage.tables import read_table
-from tasks.custody.redact import covered_samples, redact, unnamed_shards
+from storage.takedowns import TOLD_BY, Forgotten, blanked, covered_samples, read_forgotten
+from tasks.custody.redact import redact, unnamed_shards
 from tasks.custody.rewrite import lone_tars, pieces, replace_shard, superseded
-from tasks.custody.takedowns import Forgotten, blanked, read_forgotten
 from tasks.ledger import image_stems
-
-_SAMPLE_COLUMNS = ["identity", "url", "image_digest", "crop_digest"]
 
 
 @dataclass
@@ -80,10 +78,12 @@ def held_versions(lake: Lake) -> list[DatasetVersion]:
 
 def stale_models(lake: Lake) -> dict[str, str]:
     """The model versions that were trained on a dataset version before it lost samples, and that version."""
-    before = {entry["manifest_sha256"]: str(version) for version in all_versions(lake) for entry in version.redactions}
+    before = {entry["manifest_sha256"]: version for version in all_versions(lake) for entry in version.redactions}
     lineages = {str(model): model.read_json("lineage.json") for model in model_versions(lake)}
     found = {model: before.get(lineage.get("dataset_manifest_sha256", "")) for model, lineage in lineages.items()}
-    return {model: dataset for model, dataset in found.items() if dataset}
+    # Where the takedown was recorded first, the training has passed its samples over.
+    knew = {model: one for model, one in found.items() if one and lineages[model].get("dataset_state") != one.state}
+    return {model: str(dataset) for model, dataset in knew.items()}
 
 
 def _purge_source(
@@ -123,7 +123,7 @@ def _holds(lake: Lake, source: str, stem: str, forgotten: Forgotten) -> bool:
 
 def _num_covered(version: DatasetVersion) -> int:
     forgotten = read_forgotten(version.lake, version.manifest["source"])
-    return (pc.sum(covered_samples(version.index(_SAMPLE_COLUMNS), forgotten)).as_py() or 0) if forgotten else 0
+    return (pc.sum(covered_samples(version.whole_index(TOLD_BY), forgotten)).as_py() or 0) if forgotten else 0
 
 
 def _remove_what_cannot_be_searched(lake: Lake, purged: Purged) -> None:

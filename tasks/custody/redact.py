@@ -23,29 +23,15 @@ from storage.errors import LakeError
 from storage.records import bytes_digest, url_key
 from storage.shards import create_shard
 from storage.tables import read_table, write_table
-from tasks.custody.takedowns import Forgotten, about, read_forgotten
+from storage.takedowns import Forgotten, about, covered_samples
 from tasks.manifest import sample_counts
 
 _PAGE = ".html"
 
 
-def covered_samples(index: pa.Table, forgotten: Forgotten) -> pa.ChunkedArray:
-    """Whether each sample of a version (`identity`, `url`, `image_digest`, `crop_digest`) must be forgotten."""
-    keys = pa.array([url_key(url) for url in index["url"].to_pylist()], pa.binary(16))
-    known = forgotten.rows(index.append_column("key", keys), "image_digest")
-    crops = pc.is_in(index["crop_digest"], value_set=pa.array(sorted(forgotten.digests), pa.binary(32)))
-    return pc.or_(pc.or_(known, crops), about(index, forgotten.people))
-
-
-def samples_left(version: DatasetVersion) -> pa.Table:
-    """The samples of a version (`records.SAMPLES`) that no takedown covers, whether or not it has been purged of it."""
-    index, forgotten = version.index(), read_forgotten(version.lake, version.manifest["source"])
-    return index.filter(pc.invert(covered_samples(index, forgotten))) if forgotten else index
-
-
 def redact(version: DatasetVersion, forgotten: Forgotten) -> int:
     """Take the covered samples out of a version, with every page that may show them; how many that were."""
-    index = version.index()
+    index = version.whole_index()
     covered = covered_samples(index, forgotten)
     gone, left = index.filter(covered), index.filter(pc.invert(covered))
     if len(gone):
@@ -63,7 +49,7 @@ def redact(version: DatasetVersion, forgotten: Forgotten) -> int:
 
 def unnamed_shards(version: DatasetVersion) -> list[str]:
     """The tars of a version that its index does not name: what a redaction replaced, or had not finished."""
-    named = set(pc.unique(version.index(["shard"])["shard"]).to_pylist())
+    named = set(pc.unique(version.whole_index(["shard"])["shard"]).to_pylist())
     return [name for name in version.lake.names(version.folder) if name.endswith(".tar") and name not in named]
 
 

@@ -13,10 +13,10 @@ from storage.errors import LakeError
 from storage.lake import Lake
 from storage.records import Outcome, Reason, url_key
 from storage.tables import read_table
+from storage.takedowns import Forgotten
 from tasks.crop import is_cropped, sample_name
 from tasks.crops import CropSettings
 from tasks.custody.findings import Finding, Kind
-from tasks.custody.takedowns import Forgotten
 from tasks.custody.tars import Member, judge_tar, read_tar
 from tasks.ledger import accepted
 

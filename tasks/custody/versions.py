@@ -14,9 +14,9 @@ from storage.errors import LakeError
 from storage.lake import Lake
 from storage.models import ModelVersion
 from storage.records import bytes_digest
+from storage.takedowns import Forgotten, covered_samples
 from tasks.custody.findings import Finding, Kind
-from tasks.custody.redact import covered_samples, redacted_samples, unnamed_shards
-from tasks.custody.takedowns import Forgotten
+from tasks.custody.redact import redacted_samples, unnamed_shards
 from tasks.custody.tars import Member, judge_tar, read_tar
 from tasks.funnel import Funnel, count_fates
 from tasks.manifest import sample_counts
@@ -37,7 +37,7 @@ def check_dataset(
         return [Finding(Kind.UNFINISHED, folder, "there is no manifest.json: its publishing was broken off")]
     try:
         dataset = DatasetVersion(lake, name, version)
-        index, fates = dataset.index(), dataset.fates()
+        index, fates = dataset.whole_index(), dataset.fates()
     except LakeError as error:
         return [Finding(Kind.UNREADABLE, folder, str(error))]
     found = [Finding(Kind.UNTRUE_MANIFEST, folder, words) for words in _untruths(dataset, index, fates)]

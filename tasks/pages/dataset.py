@@ -17,7 +17,6 @@ from storage.datasets import DatasetVersion
 from storage.tables import with_plain_words
 from tasks.agreement import Agreement, compare, count_agreement
 from tasks.catalog import read_faces
-from tasks.custody.redact import samples_left
 from tasks.funnel import Funnel
 from tasks.manifest import origins
 from tasks.pages import page
@@ -54,9 +53,7 @@ class Story(NamedTuple):
 
 def write_report(dataset: DatasetVersion, path: Path | None = None) -> Path:
     """Write the page of a version, by default below the lake's work folder, and return where it lies."""
-    story = Story(
-        dataset, with_plain_words(samples_left(dataset)), with_plain_words(dataset.fates()), Pictures(dataset)
-    )
+    story = Story(dataset, with_plain_words(dataset.index()), with_plain_words(dataset.fates()), Pictures(dataset))
     sections = {title: html for title, html in _sections(story) if html}
     links = page.contents(sections)
     path = path or dataset.lake.work_folder / "reports" / f"{dataset.name}-{dataset.version}.html"

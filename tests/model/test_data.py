@@ -1,11 +1,16 @@
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 
 from model.data import load_faces
 from storage.errors import LakeError
-from storage.records import SAMPLES
+from storage.records import SAMPLES, Takedown, TakedownKind, identity_key
 from storage.tables import rows_to_table, write_table
+from storage.takedowns import record
 from tests.model.conftest import sample_row, write_dataset
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def test_a_split_has_its_own_people_only(drawn):
@@ -41,6 +46,21 @@ def test_a_second_load_reads_the_cache_and_not_the_shards(lake, tmp_path):
 def test_the_cache_and_the_plain_load_give_the_same_pixels(drawn, tmp_path):
     cached = load_faces(drawn, "val", 32, cache_folder=tmp_path)
     assert np.array_equal(cached.images, load_faces(drawn, "val", 32).images)
+
+
+@pytest.mark.parametrize("cache", [None, "cache"])
+def test_a_face_taken_down_is_not_learnt_from_though_it_has_not_been_purged(lake, tmp_path, cache):
+    folder = tmp_path / cache if cache else None
+    dataset = write_dataset(lake, "less", {"train": 3}, faces_each=2)
+    before, state = load_faces(dataset, "train", 32, cache_folder=folder), dataset.state
+    record(lake, [Takedown(TakedownKind.IDENTITY, identity_key("Person_001"), None, NOW, "")])
+    after = load_faces(dataset, "train", 32, cache_folder=folder)
+
+    left = before.labels != 1
+    assert after.identities == ("Person_000", "Person_002")
+    assert np.array_equal(after.images, before.images[left])
+    assert after.samples == tuple(np.array(before.samples)[left])
+    assert (state, dataset.state) == ("less@v1", "less@v1-less-2")
 
 
 def test_a_damaged_sample_is_named_and_leaves_no_cache(lake, tmp_path):

@@ -18,12 +18,12 @@ from PIL import Image
 from storage.lake import Lake
 from storage.records import Box, FoundFace, Reason
 from storage.tables import read_table, write_table
+from storage.takedowns import read_forgotten
 from tasks import detect, fetch
 from tasks.catalog import planned_lines
 from tasks.crop import crop_shard, is_cropped
 from tasks.crops import CropSettings
 from tasks.custody.guard import GuardedTransport
-from tasks.custody.takedowns import read_forgotten
 from tasks.detect import detect_shard, is_detected
 from tasks.detectors import DetectorSettings
 from tasks.fetch import fetch_unit, to_pending

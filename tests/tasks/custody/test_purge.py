@@ -138,7 +138,7 @@ def test_a_version_says_what_it_lost_and_stays_readable(ready: Mill) -> None:
     assert (set(entry["samples"]), entry["num_samples"]) == (lost, 2)
     assert after.manifest["num_samples"] == len(after.index()) == before.manifest["num_samples"] - 2
     assert after.manifest["funnel"] == before.manifest["funnel"]
-    assert (after.version, after.state) == (before.version, f"{before}-r1")
+    assert (after.version, after.state) == (before.version, f"{before}-less-2")
     assert after.fates().drop_columns("url").equals(fates.drop_columns("url"))
     assert GROUP not in after.fates()["url"].to_pylist()
     check_places(ready.lake)
@@ -155,12 +155,13 @@ def test_models_that_knew_what_is_forgotten_are_named_and_later_ones_are_not(rea
 
     def train(version: str) -> None:
         manifest = ready.lake.read(f"{dataset.folder}/manifest.json")
-        lineage = {"dataset": str(dataset), "dataset_manifest_sha256": bytes_digest(manifest).hex()}
+        lineage = {"dataset_manifest_sha256": bytes_digest(manifest).hex(), "dataset_state": dataset.state}
         files = {"lineage.json": json.dumps(lineage).encode()}
         write_model(ready.lake, "embedder", version, files, {"trained_at": "2026-01-01"})
 
     train("before")
     take_down(ready.lake, Asked(urls=(GROUP,)))
+    train("between")
     assert purge(ready.lake).models == {"embedder@before": str(dataset)}
     train("after")
     assert purge(ready.lake).models == {"embedder@before": str(dataset)}

@@ -10,7 +10,7 @@ import pytest
 from storage.datasets import DatasetVersion, open_dataset
 from storage.lake import Lake
 from storage.records import Takedown, TakedownKind, identity_key
-from tasks.custody.takedowns import record
+from storage.takedowns import record
 from tasks.pages import dataset as pages
 from tasks.pages.dataset import write_report
 from tasks.publish import Request, publish_source

@@ -9,9 +9,9 @@ from storage.errors import LakeError
 from storage.lake import Lake
 from storage.records import Reason, Takedown, TakedownKind, bytes_digest, identity_key, url_key
 from storage.tables import write_table
+from storage.takedowns import Forgotten, read_takedowns, record
 from tasks.catalog import read_faces, read_verdicts
 from tasks.custody.guard import GuardedTransport
-from tasks.custody.takedowns import Forgotten, read_takedowns, record
 from tasks.detect import accepted_images
 from tasks.ledger import pending_due, read_ledger
 from tasks.plan import plan

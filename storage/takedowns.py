@@ -2,8 +2,8 @@
 
     takedowns/<stamp>.parquet     records.TAKEDOWNS; a file a call of `facemill forget`, never rewritten
 
-Stages do not ask for a takedown, they cannot help obeying it: the ledger and the readers of shards leave out what is
-covered, whether or not its bytes have been purged yet.
+Stages do not ask for a takedown, they cannot help obeying it: the ledger, the readers of shards and a dataset version's
+index leave out what is covered, whether or not its bytes have been purged yet.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.lake import Lake
-from storage.records import LINK_LINES, TAKEDOWNS, Outcome, Reason, Takedown, TakedownKind, identity_key
+from storage.records import LINK_LINES, TAKEDOWNS, Outcome, Reason, Takedown, TakedownKind, identity_key, url_key
 from storage.tables import read_stamp, read_table, rows_to_table, table_digest, write_table
 
+# By what a sample of a dataset version is told to be covered.
+TOLD_BY = ("identity", "url", "image_digest", "crop_digest")
 # What a row of the ledger keeps once its picture is taken down: that there was one, and no word of whose.
 _KEPT = ("key", "tries", "round", "fetched_at")
 _SAID = {"url": "", "outcome": Outcome.REJECTED.value, "reason": Reason.TAKEN_DOWN.value}
@@ -95,6 +97,18 @@ def about(table: pa.Table, people: frozenset[bytes]) -> pa.ChunkedArray:
     names = table["identity"].cast(pa.string())
     wanted = [name for name in pc.unique(names).to_pylist() if identity_key(name) in people]
     return pc.is_in(names, value_set=pa.array(wanted, pa.string()))
+
+
+def covered_samples(index: pa.Table, forgotten: Forgotten) -> pa.ChunkedArray:
+    """Whether each sample of a dataset version must be forgotten.
+
+    Args:
+        index: `TOLD_BY` columns of `records.SAMPLES` at least.
+    """
+    keys = pa.array([url_key(url) for url in index["url"].to_pylist()], pa.binary(16))
+    known = forgotten.rows(index.append_column("key", keys), "image_digest")
+    crops = pc.is_in(index["crop_digest"], value_set=pa.array(sorted(forgotten.digests), pa.binary(32)))
+    return pc.or_(pc.or_(known, crops), about(index, forgotten.people))
 
 
 def blanked(attempts: pa.Table, covered: pa.ChunkedArray) -> pa.Table:
