@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +13,7 @@ import pyarrow.compute as pc
 from storage.datasets import DatasetVersion
 from storage.errors import UsageError
 from storage.lake import Lake, to_json
-from storage.records import SAMPLES
+from storage.records import SAMPLES, Reason
 from storage.shards import create_shard, read_member
 from storage.tables import stamp, write_table
 from tasks.catalog import lines_left_out, planned_lines, read_faces, read_verdicts, source_digests
@@ -25,10 +24,10 @@ from tasks.leaks import count_leaks, refuse_leaks
 from tasks.ledger import read_ledger
 from tasks.manifest import manifest_counts
 from tasks.samples import chosen_people, collect_samples, kept_fates
-from tasks.select import SelectRules, select
+from tasks.select import SelectRules, select, stop_people_with_few_faces, stop_samples
 from tasks.sources import source_named
 from tasks.split import SplitRules, split_identities
-from tasks.straddle import straddling_lines
+from tasks.straddle import straddling_rows
 
 _SAMPLES_PER_SHARD = 10_000
 # What `Request.settings` may hold: so much of a manifest went into its version's id.
@@ -98,13 +97,10 @@ def decide(lake: Lake, request: Request) -> Content:
     verdicts = read_verdicts(lake, request.source, lines)
     faces = read_faces(lake, request.source, request.method)
     refused, ties = _refused(lake, request, lines, judged_faces(faces, verdicts))
-    chosen = partial(select, lines, attempts, verdicts, faces, method=request.method, rules=request.select)
-    fates = chosen(refused=refused)
+    fates = select(lines, attempts, verdicts, faces, method=request.method, rules=request.select, refused=refused)
     splits = split_identities(chosen_people(lines, fates), request.split, ties)
-    # Where a line goes another may take its face, and straddle in turn.
-    while len(straddling := straddling_lines(lines, verdicts, faces, fates, splits)):
-        refused = pa.concat_tables([refused, straddling])
-        fates = chosen(refused=refused)
+    fates = stop_samples(fates, straddling_rows(lines, verdicts, faces, fates, splits), Reason.STRADDLES)
+    fates = stop_people_with_few_faces(lines, fates, request.select.min_faces)
     return Content(
         samples=collect_samples(request.source, lines, verdicts, faces, fates, splits),
         fates=kept_fates(lines, fates),

@@ -95,8 +95,7 @@ def select(
     for rows, why in _unfit(table, method, rules):
         reason[open_rows[rows]] = why.value
     stage[[row for row in open_rows if reason[row] is None]] = Stage.SAMPLE.value
-    _drop_people_with_few_faces(lines, stage, reason, rules.min_faces)
-    return pa.table(
+    fates = pa.table(
         {
             "stage": pa.array(stage, pa.string()),
             "reason": pa.array(reason, pa.string()),
@@ -104,6 +103,7 @@ def select(
             "face": pa.array(face, pa.int64(), mask=face < 0),
         }
     )
+    return stop_people_with_few_faces(lines, fates, rules.min_faces)
 
 
 def _pass(
@@ -188,15 +188,22 @@ class _Claim(NamedTuple):
     box: Box
 
 
-def _drop_people_with_few_faces(
-    lines: pa.Table, stage: npt.NDArray[np.object_], reason: npt.NDArray[np.object_], least: int
-) -> None:
-    rows = np.flatnonzero(stage == Stage.SAMPLE.value)
-    people = lines["identity"].cast(pa.string()).take(pa.array(rows)).to_numpy()
-    _, inverse, counts = np.unique(people, return_inverse=True, return_counts=True)
-    lone = rows[counts[inverse] < least] if len(rows) else rows
-    stage[lone] = Stage.SELECT.value
-    reason[lone] = Reason.FEW_FACES.value
+def stop_people_with_few_faces(lines: pa.Table, fates: pa.Table, least: int) -> pa.Table:
+    """The fates of `lines` without the samples of those who have fewer than `least`."""
+    rows = np.flatnonzero(pc.equal(fates["stage"], Stage.SAMPLE.value))
+    names = lines["identity"].take(pa.array(rows)).cast(pa.string()).combine_chunks()
+    people = names.dictionary_encode().indices.to_numpy()
+    return stop_samples(fates, rows[np.bincount(people)[people] < least], Reason.FEW_FACES)
+
+
+def stop_samples(fates: pa.Table, rows: Ints, reason: Reason) -> pa.Table:
+    """The fates with these rows, samples until now, stopped for a reason."""
+    stops = np.zeros(len(fates), bool)
+    stops[rows] = True
+    for name, word in (("stage", Stage.SELECT.value), ("reason", reason.value)):
+        at = fates.column_names.index(name)
+        fates = fates.set_column(at, name, pc.if_else(pa.array(stops), word, fates[name]))
+    return fates
 
 
 def line_ids(table: pa.Table) -> pa.Array:

@@ -13,31 +13,33 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.records import Reason, Split
-from tasks.select import Stage
+from storage.records import Split
+from tasks.select import Ints, Stage
 
 _SIDES = list(Split)
 
 
-def straddling_lines(
+def straddling_rows(
     lines: pa.Table, verdicts: pa.Table, faces: pa.Table, fates: pa.Table, splits: Mapping[str, Split]
-) -> pa.Table:
-    """The lines whose sample must go, with the reason, as `select.select` takes lines that were refused.
+) -> Ints:
+    """The rows of `lines` whose sample must go.
+
+    They keep the claim to their faces: who lost a face to one of them shows the same picture on the same side.
 
     Args:
         fates: of all `lines`, as `select.select` gives them.
         splits: of every person with a sample.
     """
-    rows = pc.equal(fates["stage"], Stage.SAMPLE.value)
-    samples = lines.select(["identity", "line"]).filter(rows)
-    sides = np.array([_SIDES.index(splits[name]) for name in samples["identity"].to_pylist()], np.int64)
-    clusters = verdicts["cluster"].take(fates["verdict"].filter(rows))
-    crops = faces["crop_digest"].take(fates["face"].filter(rows))
-    refused = samples.filter(pa.array(_is_beside(clusters, sides) | _is_beside(crops, sides)))
-    return refused.append_column("reason", pa.array([Reason.STRADDLES.value] * len(refused), pa.string()))
+    rows = np.flatnonzero(pc.equal(fates["stage"], Stage.SAMPLE.value))
+    samples = pa.array(rows)
+    sides = np.array([_SIDES.index(splits[name]) for name in lines["identity"].take(samples).to_pylist()], np.int64)
+    clusters = verdicts["cluster"].take(fates["verdict"].take(samples))
+    crops = faces["crop_digest"].take(fates["face"].take(samples))
+    stray: Ints = rows[_is_beside(clusters, sides) | _is_beside(crops, sides)]
+    return stray
 
 
-def _is_beside(groups: pa.ChunkedArray, sides: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def _is_beside(groups: pa.ChunkedArray, sides: Ints) -> npt.NDArray[np.bool_]:
     """Whether each one stands on another side than most of its group."""
     group = groups.combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
     num = np.bincount(group * len(_SIDES) + sides, minlength=(group.max(initial=-1) + 1) * len(_SIDES))

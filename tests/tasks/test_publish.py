@@ -14,18 +14,21 @@ from storage.code import code_version
 from storage.datasets import open_dataset, versions
 from storage.errors import LeakError, UsageError
 from storage.lake import Lake
-from storage.records import FATES, SAMPLES, bytes_digest
+from storage.records import FATES, REJECTED_LINES, SAMPLES, Box, bytes_digest
 from storage.shards import create_shard
+from storage.tables import write_table
 from tasks import publish as publishing
 from tasks.exclude import exclude
 from tasks.funnel import count_fates
-from tasks.publish import Content, Published, Request, publish, publish_source, version_id
+from tasks.leaks import count_leaks
+from tasks.plan import plan
+from tasks.publish import Content, Published, Request, decide, publish, publish_source, version_id
 from tasks.samples import chosen_people, collect_samples, kept_fates
 from tasks.select import SelectRules, select
 from tasks.split import SplitRules, split_identities
-from tests.tasks.builders import attempt, attempts, face, faces, jpeg, shuffled, verdicts
+from tests.tasks.builders import BOX, OTHER_BOX, attempt, attempts, face, faces, jpeg, shuffled, verdicts
 from tests.tasks.image_shards import link_lines
-from tests.tasks.made_lake import LINES, MALFORMED, PEOPLE, SOURCE, ends, make_lake
+from tests.tasks.made_lake import LINES, MALFORMED, PEOPLE, SOURCE, STEM, ends, make_lake
 
 NUM_PEOPLE, FACES_EACH = 12, 3
 ORIGIN = {"made_from": {"links": "0123"}, "terms": "Drawn; free of terms."}
@@ -273,6 +276,35 @@ def test_plain_tar_and_json_read_a_version(made):
     assert facts["split"] == "test"
     assert facts["url"].startswith("http://h")
     assert len(facts["face_box_xyxy"]) == 4
+
+
+@pytest.mark.parametrize(("min_faces", "left"), [(2, FACES_EACH), (FACES_EACH + 1, 0)])
+def test_a_group_photo_of_people_on_two_sides_stays_with_those_who_train(tmp_path, min_faces, left):
+    splits = split_identities(row[0] for row in ROWS)
+    learner, tested = (min(name for name in splits if splits[name] == side) for side in ("train", "test"))
+    photo = [(learner, 9, "http://group.example/", BOX), (tested, 9, "http://group.example/", OTHER_BOX)]
+    rules = SelectRules(min_faces=min_faces)
+    content = decide(lake_of(tmp_path, [*ROWS, *photo]), Request("faces", SOURCE, "mtcnn", rules))
+    fates = {(row["identity"], row["line"]): row["reason"] or row["stage"] for row in content.fates.to_pylist()}
+
+    assert (fates[learner, 9], fates[tested, 9]) == ("sample", "straddles")
+    assert Counter(content.samples["identity"].to_pylist())[tested] == left
+    assert [fates[tested, line] for line in range(FACES_EACH)] == ["sample" if left else "few_faces"] * FACES_EACH
+    assert not any(count_leaks(content.samples, content.ties).values())
+
+
+def lake_of(folder: Path, rows: list[tuple[str, int, str, Box | None]]) -> Lake:
+    """A lake in which each of these lines has a face, without pictures."""
+    lake, lines = Lake(folder), link_lines(*rows)
+    write_table(lake, lake.links(SOURCE, "lines.parquet"), lines)
+    write_table(lake, lake.links(SOURCE, "rejected.parquet"), REJECTED_LINES.empty_table())
+    write_table(lake, lake.plan(SOURCE), plan(lines))
+    urls = dict.fromkeys(url for _, _, url, _ in rows)
+    write_table(lake, f"{lake.images(SOURCE, STEM)}.parquet", attempts(*[attempt(url) for url in urls]))
+    crops = {row: bytes_digest(repr(row).encode()) for row in rows}
+    found = [face(*row[:3], crop_digest=crops[row], source_box_xyxy=row[3] or BOX) for row in rows]
+    write_table(lake, f"{lake.faces('mtcnn', SOURCE, STEM)}.parquet", faces(*found))
+    return lake
 
 
 @pytest.mark.parametrize("method", ["bbox", "mtcnn", "agree"])

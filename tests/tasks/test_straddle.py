@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.records import Split, bytes_digest
+from storage.records import Reason, Split, bytes_digest
 from tasks.leaks import count_leaks
 from tasks.samples import collect_samples
-from tasks.select import SelectRules, select
-from tasks.straddle import straddling_lines
+from tasks.select import Ints, SelectRules, select, stop_samples
+from tasks.straddle import straddling_rows
 from tests.tasks.builders import attempt, attempts, face, faces, verdicts
 from tests.tasks.image_shards import link_lines
 
@@ -30,22 +30,21 @@ class Lines:
         self.faces = faces(*[face(*one, crop_digest=crop) for one, crop in zip(named, crops, strict=True)])
         self.attempts = attempts(*[attempt(url) for url in urls])
 
-    def fates(self, refused: pa.Table | None = None) -> pa.Table:
+    def fates(self) -> pa.Table:
         tables = (self.lines, self.attempts, self.verdicts, self.faces)
-        return select(*tables, method="mtcnn", rules=SelectRules(min_faces=1), refused=refused)
+        return select(*tables, method="mtcnn", rules=SelectRules(min_faces=1))
 
-    def straddling(self) -> pa.Table:
-        return straddling_lines(self.lines, self.verdicts, self.faces, self.fates(), SPLITS)
+    def straddling(self) -> Ints:
+        return straddling_rows(self.lines, self.verdicts, self.faces, self.fates(), SPLITS)
 
     def refused(self) -> list[tuple[str, int]]:
-        table = self.straddling()
-        assert set(table["reason"].to_pylist()) <= {"straddles"}
-        return [(row["identity"], row["line"]) for row in table.to_pylist()]
+        rows = self.lines.take(pa.array(self.straddling())).to_pylist()
+        return [(row["identity"], row["line"]) for row in rows]
 
-    def leaks(self, refused: pa.Table) -> int:
+    def leaks(self) -> int:
         found = self.faces.append_column("method", pa.array(["mtcnn"] * len(self.faces)))
         found = found.append_column("shard", pa.array([""] * len(self.faces)))
-        fates = self.fates(refused)
+        fates = stop_samples(self.fates(), self.straddling(), Reason.STRADDLES)
         return sum(count_leaks(collect_samples("made", self.lines, self.verdicts, found, fates, SPLITS)).values())
 
 
@@ -76,4 +75,4 @@ def test_where_it_is_as_many_those_who_train_keep_it():
 def test_what_is_left_stands_on_one_side(rows):
     lines = Lines(*dict.fromkeys(rows))
 
-    assert lines.leaks(lines.straddling()) == 0
+    assert lines.leaks() == 0
