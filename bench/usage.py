@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,16 +31,25 @@ class Usage:
     pss_bytes: int
 
 
-def measured(command: Sequence[str], log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Usage:
+def measured(
+    command: Sequence[str],
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    answer: Path | None = None,
+) -> Usage:
     """Run a command to its end, what it says going to `log`.
+
+    Args:
+        answer: where its standard output goes instead.
 
     Raises:
         subprocess.CalledProcessError: it failed.
     """
     started = time.monotonic()
-    with log.open("wb") as out:
+    with log.open("wb") as said, answer.open("wb") if answer else nullcontext(said) as out:
         # No `with`: it would wait for the process, and os.wait4 below must, which tells of it alone.
-        process = subprocess.Popen(command, stdout=out, stderr=out, env=env, cwd=cwd)
+        process = subprocess.Popen(command, stdout=out, stderr=said, env=env, cwd=cwd)
     peak = _Peak(process.pid)
     peak.start()
     _, status, used = os.wait4(process.pid, 0)

@@ -1,0 +1,210 @@
+"""The road as a user goes it, command by command, through a world played on loopback: what each step costs and answers.
+
+Pipeline, what is due asked for again, publish twice, clean, publish without the wrong people, diff, report, export,
+check; then somebody is taken down, and what was theirs is looked for in every file of the lake.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+
+from bench.usage import Usage, measured
+from storage.datasets import DatasetVersion, open_dataset
+from storage.lake import Lake
+from storage.records import bytes_digest
+from storage.shards import read_member
+from tasks.ledger import accepted, read_ledger
+from tasks.sources.synthetic.origin import serving
+
+SOURCE = "vggface1"
+METHODS = ("bbox", "mtcnn")
+_FACEMILL = [sys.executable, "-c", "from flows.cli import main; main()"]
+_LIMITS = {"FACEMILL_SILENCE_S": "5", "FACEMILL_TOTAL_S": "20"}
+# Of those taken down, so many pictures and crops are looked for byte by byte.
+_SOUGHT = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command: what it cost, and what came of it in a few words."""
+
+    name: str
+    usage: Usage
+    came: str
+
+    def __str__(self) -> str:
+        return f"{self.name:<34}{self.usage.cpu_s:>8.1f} {self.usage.rss_bytes / 1e6:>7,.0f}  {self.came}"
+
+
+@dataclass
+class Road:
+    """A lake on its way. `dataset` names its versions: `<dataset>-<method>`."""
+
+    folder: Path
+    lake: Lake
+    steps: list[Step] = field(default_factory=list)
+
+    def go(self, *command: str) -> Any:
+        """Run a command to its end, and give its answer.
+
+        Raises:
+            subprocess.CalledProcessError: it failed.
+        """
+        env = os.environ | _LIMITS | {"PREFECT_HOME": str(self.folder / "prefect"), "FACEMILL_LAKE": self.lake.url}
+        answer, log = self.folder / "answer.json", self.folder / "log"
+        usage = measured([*_FACEMILL, *command, "--json"], log, env, answer=answer)
+        self.steps.append(Step(" ".join(word for word in command[:2] if not word.startswith("-")), usage, ""))
+        return json.loads(answer.read_text())
+
+    def tell(self, came: str, name: str = "") -> None:
+        """Say what came of the last step, and print it."""
+        last = self.steps.pop()
+        self.steps.append(Step(name or last.name, last.usage, came))
+        print(self.steps[-1], flush=True)
+
+    def version(self, method: str, dataset: str = "faces") -> DatasetVersion:
+        """The newest version of a method."""
+        return open_dataset(self.lake, f"{dataset}-{method}")
+
+
+def go_the_road(road: Road, world: Path, fit_on: str) -> None:
+    """Up to the checked lake. `fit_on` is the dataset version that the judge of wrong people is fitted to."""
+    print(f"{'step':<34}{'CPU s':>8} {'peak MB':>7}  what came of it")
+    with serving(world) as origin:
+        web = ("--links", str(world / "links"), "--connect-to", f"127.0.0.1:{origin.port}")
+        _fetch_crop_publish_train(road, web)
+    _publish_again(road)
+    _clean(road, fit_on)
+    for method in METHODS:
+        _compare(road, method)
+        page = Path(road.go("report", f"faces-{method}")["report"])
+        road.tell(f"{page.stat().st_size / 1e6:.2f} MB", f"report faces-{method}")
+    for form in ("imagefolder", "hf-parquet"):
+        told = road.go("export", "faces-mtcnn", str(road.folder / form), "--to", form)
+        road.tell(f"{told['samples']:,} faces of {told['identities']} people", f"export --to {form}")
+    _check(road)
+
+
+def _fetch_crop_publish_train(road: Road, web: tuple[str, ...]) -> None:
+    done = road.go("pipeline", *web)
+    fetched, model = done["ingest"], done["train"]
+    num_accepted = fetched["accepted"] + done["retry"]["accepted"]
+    faces = ", ".join(f"{one['samples']:,} by {one['dataset'].split('-')[-1]}" for one in done["publish"])
+    road.tell(
+        f"{fetched['lines']:,} lines, {fetched['asked']:,} asked, {num_accepted:,} accepted; "
+        f"samples: {faces}; AUC {model['auc']:.3f}, untrained {model['untrained_auc']:.3f}"
+    )
+    again = road.go("retry", "--now", *web)
+    road.tell(f"{again['asked']:,} asked, {again['accepted']:,} accepted", "retry --now")
+    done = road.go("pipeline", *web)
+    road.tell(
+        f"{done['ingest']['asked']:,} asked, {done['crop']['detected']:,} pictures searched, "
+        f"{sum(one['is_new'] for one in done['publish'])} new versions",
+        "pipeline again",
+    )
+
+
+def _publish_again(road: Road) -> None:
+    before = _files(road.lake)
+    published = road.go("publish")
+    written = len(_files(road.lake).items() - before.items())
+    road.tell(f"{sum(one['is_new'] for one in published)} new versions, {written} files written", "publish again")
+
+
+def _clean(road: Road, fit_on: str) -> None:
+    cleaned = road.go("clean", "--fit-on", fit_on)
+    doubts = ", ".join(f"{one['wrong_person']:,} of {one['faces']:,} by {one['method']}" for one in cleaned)
+    same = sum(len(one["same_person"]) for one in cleaned)
+    road.tell(f"somebody else: {doubts}; {same} pairs of names are one person", f"clean --fit-on {fit_on}")
+    published = road.go("publish", "--cleaned-by", "histograms", "--dataset", "cleaned")
+    faces = ", ".join(f"{one['samples']:,} of {one['identities']} people" for one in published)
+    road.tell(f"samples: {faces}", "publish --cleaned-by histograms")
+
+
+def _compare(road: Road, method: str) -> None:
+    names = f"faces-{method}", f"cleaned-{method}"
+    found = road.go("diff", *names)
+    changes = "; ".join(f"{change} {reasons}" for change, reasons in found["changes"].items() if reasons)
+    road.tell(f"{found['kept']:,} kept; {changes}", "diff {} {}".format(*names))
+
+
+def _check(road: Road) -> None:
+    found = road.go("check")
+    road.tell(f"{found['parts']:,} parts, {len(found['findings'])} findings", "check")
+
+
+def take_down(road: Road) -> dict[str, Any]:
+    """Take down a person, a link and a picture, purge the lake, and look for what was theirs.
+
+    Returns:
+        How many samples of theirs there were, and what of them is found afterwards.
+    """
+    version = road.version("mtcnn")
+    samples = version.index(["identity", "url", "image_digest"])
+    person, *others = sorted(set(samples["identity"].to_pylist()))
+    rest = samples.filter(pc.equal(samples["identity"], others[-1])).to_pylist()
+    url, digest = rest[0]["url"], rest[-1]["image_digest"]
+    sought = _bytes_of(road.lake, samples, person, url, digest)
+    asked = ("--identity", person, "--url", url, "--digest", digest.hex())
+    told = road.go("forget", *asked)
+    road.tell(f"recorded; samples covered: {sum(told['samples'].values()):,} in {len(told['samples'])} versions")
+    still_listed = sum(_is_theirs(row, person, url, digest) for row in road.version("mtcnn").index().to_pylist())
+    purged = road.go("forget", "--purge")["purged"]
+    road.tell(
+        f"{purged['pictures']:,} pictures gone, {len(purged['datasets'])} dataset versions redacted, "
+        f"{len(purged['models'])} model versions named",
+        "forget --purge",
+    )
+    _check(road)
+    road.go("crop")
+    road.tell("", "crop")
+    published = road.go("publish")
+    road.tell(", ".join(f"{one['samples']:,} of {one['identities']} people" for one in published), "publish")
+    return {
+        "samples covered": sum(told["samples"].values()),
+        "still listed before the purge": still_listed,
+        "pictures and crops looked for": len(sought),
+        "of them found in the lake": sum(_is_in(road.lake, data) for data in sought),
+        "samples of theirs published anew": sum(
+            _is_theirs(row, person, url, digest)
+            for method in METHODS
+            for row in road.version(method).index().to_pylist()
+        ),
+    }
+
+
+def _is_theirs(row: dict[str, Any], person: str, url: str, digest: bytes) -> bool:
+    return row["identity"] == person or row["url"] == url or row["image_digest"] == digest
+
+
+def _bytes_of(lake: Lake, samples: Any, person: str, url: str, digest: bytes) -> list[bytes]:
+    """Some of the pictures and crops that must go, as they lie in the lake."""
+    theirs = [row for row in samples.to_pylist() if _is_theirs(row, person, url, digest)]
+    digests = list(dict.fromkeys([digest, *(row["image_digest"] for row in reversed(theirs))]))[: _SOUGHT // 2]
+    ledger = accepted(read_ledger(lake, SOURCE, ["key", "outcome", "digest", "shard", "offset", "length"])).to_pylist()
+    held = {row["digest"]: row for row in ledger}
+    pictures = [
+        read_member(lake, f"{lake.images(SOURCE, row['shard'])}.tar", row["offset"], row["length"])
+        for row in (held[one] for one in digests)
+    ]
+    assert [bytes_digest(data) for data in pictures] == digests
+    return pictures
+
+
+def _is_in(lake: Lake, data: bytes) -> bool:
+    """Whether some file of the lake holds these bytes."""
+    return any(data in path.read_bytes() for path in Path(lake.root).rglob("*") if path.is_file())
+
+
+def _files(lake: Lake) -> dict[str, int]:
+    """When each file of the lake was written; the work folder may be thrown away and does not count."""
+    root = Path(lake.root)
+    paths = (path for path in root.rglob("*") if path.is_file() and "work" not in path.relative_to(root).parts)
+    return {str(path): path.stat().st_mtime_ns for path in paths}
