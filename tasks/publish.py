@@ -96,7 +96,7 @@ def decide(lake: Lake, request: Request) -> Content:
     attempts = read_ledger(lake, request.source, ["key", "outcome", "reason"])
     verdicts = read_verdicts(lake, request.source, lines)
     faces = read_faces(lake, request.source, request.method)
-    refused, ties = _refused(lake, request, lines, judged_faces(faces, verdicts))
+    refused, ties = _refused(lake, request, lines, verdicts, faces)
     fates = select(lines, attempts, verdicts, faces, method=request.method, rules=request.select, refused=refused)
     splits = split_identities(chosen_people(lines, fates), request.split, ties)
     fates = stop_samples(fates, straddling_rows(lines, verdicts, faces, fates, splits), Reason.STRADDLES)
@@ -110,13 +110,14 @@ def decide(lake: Lake, request: Request) -> Content:
 
 
 def _refused(
-    lake: Lake, request: Request, lines: pa.Table, faces: pa.Table
+    lake: Lake, request: Request, lines: pa.Table, verdicts: pa.Table, faces: pa.Table
 ) -> tuple[pa.Table, tuple[tuple[str, str], ...]]:
     """Lines left out by name or by a model's doubts (identity, line, reason), and names that may be one person."""
     named = lines_of(lines, request.exclusion.identities if request.exclusion else ())
     if request.cleaning is None:
         return named, ()
-    cleaned = open_cleaned(lake, request.source, request.method, request.cleaning.model, faces)
+    judged = judged_faces(faces, verdicts)
+    cleaned = open_cleaned(lake, request.source, request.method, request.cleaning.model, judged)
     return pa.concat_tables([named, cleaned.refused(request.cleaning)]), cleaned.ties()
 
 
