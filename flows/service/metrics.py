@@ -12,6 +12,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from flows.service.gpu import GpuUse
+
 _HOUR_S = 3600.0
 Counts = Mapping[str, float]
 
@@ -25,6 +27,7 @@ def shown_metrics(folder: Path, port: int, *, tell: Callable[[str], None], every
     """
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
+    registry.register(GpuUse())
     server, thread = start_http_server(port, addr="127.0.0.1", registry=registry)
     stop = threading.Event()
     teller = threading.Thread(target=_tell_regularly, args=(registry, tell, every_s, stop), daemon=True)
