@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -52,9 +53,12 @@ def serve(
     per_identity: PerIdentityOption = None,
     connect_to: ConnectToOption = None,
     runs: RunsOption = 1,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on. It has no login: leave it local.")] = (
-        "127.0.0.1"
-    ),
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; others than loopback ask for a password.")
+    ] = "127.0.0.1",
+    no_password: Annotated[
+        bool, typer.Option("--no-password", help="Listen there without one: something else stands guard.")
+    ] = False,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the pages and of the API.")] = 4200,
     metrics_port: MetricsPortOption = 4201,
     verbose: VerboseOption = False,
@@ -65,6 +69,9 @@ def serve(
     FACEMILL_REDIS_URL give the server a PostgreSQL and a Redis of yours.
     """
     check_usage(lake, links, connect_to)
+    address = Address(host, port, metrics_port)
+    if not no_password:
+        address.check_guarded(os.environ)
     set_up(verbose, None)
 
     parameters = {
@@ -77,7 +84,6 @@ def serve(
         "runs": runs,
     }
     console = Console(stderr=True)
-    address = Address(host, port, metrics_port)
     run_service(
         address,
         parameters,

@@ -1,4 +1,4 @@
-"""Processes that belong together: started in order, watched, stopped in reverse."""
+"""Processes that belong together: started, watched, started again, stopped."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from storage.errors import ServiceError
 
-# A worker that is told to stop waits for the runs it has; a run is safe to kill at any moment, so it is not given long.
-_GRACE_S = 20.0
+# A worker that is told to stop ends the runs it has and waits for them; a run is safe to kill at any moment, so it is
+# not given long.
+_GRACE_S = 8.0
 _LOOK_EVERY_S = 0.5
 # One that ends soon after its start will end again. It is started no more often than this, and given up after so many
 # times in a row.
@@ -51,13 +52,16 @@ class Process:
             preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, which takes no lock of another thread
         )
 
-    def stop(self) -> None:
-        """Ask it to end, and make it end if it does not."""
-        if self.running is None or self.running.poll() is not None:
-            return
-        self.running.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            self.running.wait(_GRACE_S)
+    def ask_to_end(self) -> None:
+        """Send it SIGTERM, if it runs."""
+        if self.running is not None:
+            self.running.terminate()
+
+    def end_by(self, until_s: float) -> None:
+        """Wait for its end until then, on the clock of `time.monotonic`; then kill what is left of it."""
+        if self.running is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self.running.wait(max(until_s - time.monotonic(), 0.0))
         self.kill_group()
 
     def kill_group(self) -> None:
@@ -74,16 +78,30 @@ class Process:
 
 
 @contextmanager
-def stopping(processes: Sequence[Process]) -> Iterator[None]:
-    """Stop them, the last first, when the block ends; a SIGTERM ends it as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, _interrupt)
+def stopping(*stops: Callable[[], None]) -> Iterator[None]:
+    """Call these in order when the block ends, however it does; a SIGTERM ends it as Ctrl-C does.
+
+    A second signal is not heard while they are at work: each is bounded, and half a stop would leave processes behind.
+    """
+    before = {one: signal.signal(one, _interrupt) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        for process in reversed(processes):
-            process.stop()
-        signal.signal(signal.SIGTERM, before)
+        for one in before:
+            signal.signal(one, signal.SIG_IGN)
+        for stop in stops:
+            stop()
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def stop_all(processes: Sequence[Process]) -> None:
+    """Ask all of them to end, all at once, and make those end that have not after a while."""
+    for process in processes:
+        process.ask_to_end()
+    until = time.monotonic() + _GRACE_S
+    for process in processes:
+        process.end_by(until)
 
 
 def look_after(

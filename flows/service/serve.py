@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from ipaddress import ip_address
 from typing import Any
 
 from flows.service.engines import Engines
-from flows.service.processes import Process, look_after, stopping
+from flows.service.processes import Process, look_after, stop_all, stopping
+from flows.service.run_processes import SERVICE, end_runs_of
 from flows.service.work import POOLS, check_free, counted, is_healthy, prefect, runs_environment, worker
-from storage.errors import ServiceError
+from storage.errors import ServiceError, UsageError
 
 # With these the server handles its records in batches. One by one it falls behind at 6000 task runs in a burst, and
 # drops what its queue of 10,000 no longer holds.
@@ -27,6 +30,7 @@ _SERVER = {
 }
 _START_S = 180.0
 _ALL_ADDRESSES = ("0.0.0.0", "::")
+_PASSWORD, _PASSWORD_OF_CLIENTS = "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,18 @@ class Address:
     def api(self) -> str:
         """The URL of the API from this machine."""
         return f"{self.pages}/api"
+
+    def check_guarded(self, environment: Mapping[str, str]) -> None:
+        """See that nobody elsewhere can start runs without a password: a run may write wherever this user may.
+
+        Raises:
+            UsageError: they could.
+        """
+        if not _is_loopback(self.host) and not environment.get(_PASSWORD):
+            raise UsageError(
+                f"--host {self.host} can be reached from other machines, and anyone there could start runs: set "
+                f"{_PASSWORD}=name:password, or say --no-password where a proxy or a container's port stands guard"
+            )
 
     def check_free(self) -> None:
         """See that the ports can be had.
@@ -83,8 +99,12 @@ def serve(
     environment = _environment(address)
     start_server = prefect("server", "start", "--host", address.host, "--port", str(address.port))
     server = Process("server", start_server, environment | engines.variables())
-    processes = [server]
-    with counted(address.metrics_port, log) as counts, stopping(processes):
+    workers: list[Process] = []
+    with (
+        counted(address.metrics_port, log) as counts,
+        # The server last: what ends tells it so.
+        stopping(partial(stop_all, workers), partial(end_runs_of, environment[SERVICE]), partial(stop_all, [server])),
+    ):
         with engines.starting_alone():
             tell("starting Prefect's server")
             server.start()
@@ -95,16 +115,18 @@ def serve(
             tell("applying the deployments")
             deployments = set_up_server(parameters, environment)
         for pool in POOLS:
-            processes.append(worker(pool, {**environment, **counts}))
-            processes[-1].start()
+            workers.append(worker(pool, {**environment, **counts}))
+            workers[-1].start()
         up(deployments)
         # Being told to stop is how a service ends.
         with suppress(KeyboardInterrupt):
-            look_after(processes, tell=tell)
+            look_after([server, *workers], tell=tell)
 
 
 def _environment(address: Address) -> dict[str, str]:
+    password = os.environ.get(_PASSWORD)
     return {
+        **({_PASSWORD_OF_CLIENTS: password} if password else {}),
         **runs_environment(address.api),
         **_SERVER,
         # The pages ask the server they came from, whatever its name and port look like from outside.
@@ -112,6 +134,13 @@ def _environment(address: Address) -> dict[str, str]:
         "PREFECT_SERVER_API_HOST": address.host,
         "PREFECT_SERVER_API_PORT": str(address.port),
     }
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _wait_until_healthy(api: str, server: Process) -> None:

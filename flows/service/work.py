@@ -14,10 +14,12 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from urllib.error import URLError
+from uuid import uuid4
 
 from flows.service.engines import without_secrets
 from flows.service.metrics import shown_metrics
-from flows.service.processes import Process, look_after, stopping
+from flows.service.processes import Process, look_after, stop_all, stopping
+from flows.service.run_processes import SERVICE, end_runs_of
 from storage.errors import UsageError
 
 # The work pools, and how many runs of each a machine does at a time. One that crops takes all its cores, one that
@@ -53,21 +55,22 @@ def work(
     check_free("127.0.0.1", metrics_port)
     environment = runs_environment(api)
     os.environ.update(environment)
-    processes: list[Process] = []
+    workers: list[Process] = []
+    stops = partial(stop_all, workers), partial(end_runs_of, environment[SERVICE])
     # Being told to stop is how a service ends.
-    with counted(metrics_port, log) as counts, stopping(processes), suppress(KeyboardInterrupt):
+    with counted(metrics_port, log) as counts, stopping(*stops), suppress(KeyboardInterrupt):
         tell(f"waiting for {api}")
         while not is_healthy(api):
             time.sleep(_LOOK_EVERY_S)
         for pool in pools:
-            processes.append(worker(pool, {**environment, **counts}))
-            processes[-1].start()
+            workers.append(worker(pool, {**environment, **counts}))
+            workers[-1].start()
         up()
-        look_after(processes, tell=tell)
+        look_after(workers, tell=tell)
 
 
 def worker(pool: str, environment: Mapping[str, str]) -> Process:
-    """This machine's worker of a pool; runs that were lost with the one before it are told to the server first."""
+    """This machine's worker of a pool; the runs of the one before it, if it was killed, are ended first."""
     from flows.service.lost_runs import crash_lost_runs  # noqa: PLC0415 - reads PREFECT_API_URL when imported
 
     name = f"facemill {pool} on {socket.gethostname()}"
@@ -82,6 +85,7 @@ def runs_environment(api: str) -> dict[str, str]:
     return {
         **without_secrets(os.environ),
         "PREFECT_API_URL": api,
+        SERVICE: uuid4().hex,
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
         "DO_NOT_TRACK": "1",
     }

@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from flows.service import processes
-from flows.service.processes import Process, look_after, stopping
+from flows.service.processes import Process, look_after, stop_all, stopping
 from storage.errors import ServiceError
 
 LASTS = "import time; time.sleep(60)"
@@ -46,7 +47,7 @@ def test_what_ends_is_started_again_and_given_up_when_it_ends_at_once_time_after
     monkeypatch.setattr(processes, "_LOOK_EVERY_S", 0.05)
     server, worker = python("server", LASTS), python("worker", "raise SystemExit(3)")
     told: list[str] = []
-    with stopping([server, worker]):
+    with stopping(partial(stop_all, [server, worker])):
         server.start()
         worker.start()
         with pytest.raises(
@@ -69,7 +70,7 @@ def test_a_worker_that_ends_at_once_is_not_started_again_at_once() -> None:
     worker.start()
     assert worker.running is not None
     worker.running.wait()
-    with stopping([worker]), pytest.raises(KeyboardInterrupt):
+    with stopping(partial(stop_all, [worker])), pytest.raises(KeyboardInterrupt):
         look_after([worker], tell=lambda line: None, sleep=sleep)
     assert 3 < slept[0] <= 5
 
@@ -93,23 +94,32 @@ def test_what_a_process_left_behind_is_killed_and_mended_before_it_is_started_ag
     worker.recover = recover
     worker.start()
     wait_for(lambda: worker.exit_code is not None)
-    with stopping([worker]), pytest.raises(KeyboardInterrupt):
+    with stopping(partial(stop_all, [worker])), pytest.raises(KeyboardInterrupt):
         look_after([worker], tell=lambda line: None, sleep=sleep)
     assert answers == []
 
 
-def test_all_are_stopped_in_reverse_order(tmp_path: Path) -> None:
+def test_what_a_block_started_is_stopped_in_the_order_given_and_a_second_signal_changes_nothing(
+    tmp_path: Path,
+) -> None:
     code = (
         "import signal, sys, time\n"
         "def end(*_):\n    print(sys.argv[1], file=open(sys.argv[2], 'a')); sys.exit()\n"
         "signal.signal(signal.SIGTERM, end); open(sys.argv[2] + sys.argv[1], 'w'); time.sleep(60)"
     )
     log = tmp_path / "log"
-    started = [Process(name, [sys.executable, "-c", code, name, str(log)], os.environ) for name in ("server", "worker")]
-    with stopping(started):
-        for process in started:
+    server, worker = (
+        Process(name, [sys.executable, "-c", code, name, str(log)], os.environ) for name in ("server", "worker")
+    )
+    again = partial(signal.raise_signal, signal.SIGINT)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        stopping(partial(stop_all, [worker]), again, partial(stop_all, [server])),
+    ):
+        for process in (server, worker):
             process.start()
-        wait_for(lambda: all(Path(f"{log}{process.name}").exists() for process in started))
+        wait_for(lambda: all(Path(f"{log}{process.name}").exists() for process in (server, worker)))
+        signal.raise_signal(signal.SIGTERM)
     assert log.read_text().split() == ["worker", "server"]
 
 
@@ -120,7 +130,7 @@ def test_what_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path:
     deaf = python("deaf", f"{ignores}; open({str(ready)!r}, 'w'); {LASTS}")
     deaf.start()
     wait_for(ready.exists)
-    deaf.stop()
+    stop_all([deaf])
     assert deaf.exit_code == -signal.SIGKILL
 
 
