@@ -7,7 +7,7 @@ LAKE ?= lake
 # 5.7 GB of wheels, nearly all of it torch with the CUDA libraries.
 DISK_MB := 9000
 
-.PHONY: setup run test fuzz chaos browser lint format lock clean
+.PHONY: setup run test fuzz chaos browser audit lint format lock clean
 
 setup: $(STAMP)
 
@@ -29,6 +29,12 @@ run: setup
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+# Known vulnerabilities of the locked packages. pip-audit is no package of ours, so it gets an environment of its own.
+audit:
+	test -x $(VENV)-audit/bin/pip-audit \
+	  || { $(PYTHON) -m venv $(VENV)-audit && $(VENV)-audit/bin/python -m pip install --quiet pip-audit; }
+	$(VENV)-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement requirements.lock
+
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -43,7 +49,7 @@ lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-header --no-annotate -o requirements.lock
 
 clean:
-	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(VENV)-audit *.egg-info .mypy_cache .ruff_cache .pytest_cache
 
 # 16,000 made-up lines, URLs, headers and bodies; `make test` tries a few hundred.
 fuzz: setup
