@@ -38,7 +38,11 @@ class TrainState:
 
 
 def save_checkpoint(path: Path, state: TrainState) -> None:
-    """Write `state` to `path` in one step."""
+    """Write `state` to `path` in one step.
+
+    Raises:
+        TrainingError: the disk is full, or may not be written to.
+    """
     temporary = path.parent / f".tmp-{uuid.uuid4().hex}"
     path.parent.mkdir(parents=True, exist_ok=True)
     header = {"state": json.dumps({"step": state.step, "history": state.history})}
@@ -48,6 +52,10 @@ def save_checkpoint(path: Path, state: TrainState) -> None:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except SafetensorError as error:
+        raise TrainingError(
+            f"checkpoint {path} cannot be written: {error}; once that is mended the same command goes on where it was"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

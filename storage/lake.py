@@ -48,7 +48,7 @@ FORMAT = 1
 _HOST = re.sub("[^A-Za-z0-9]", "_", socket.gethostname())
 _UNFINISHED = f".tmp-{_HOST}-*"
 # A full disk or quota, a file system or folder that is read-only, a file too large for it.
-_CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
+CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
 # What file systems without hard links answer.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -228,7 +228,7 @@ class Lake:
             with self._created(path, once) as temporary:
                 yield temporary
         except OSError as error:
-            if error.errno not in _CANNOT_WRITE:
+            if error.errno not in CANNOT_WRITE:
                 raise
             raise LakeError(
                 f"{self.url}/{path} cannot be written: {error.strerror}; once that is mended the same command goes on "

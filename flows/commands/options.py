@@ -17,7 +17,7 @@ from rich.progress import Progress
 
 from flows.settings import choose_log, load_settings, tame_libraries
 from storage.errors import FacemillError, UsageError
-from storage.lake import Lake
+from storage.lake import CANNOT_WRITE, Lake
 from tasks.crops import METHOD_CHOICES
 from tasks.web.http import ConnectTo
 
@@ -148,6 +148,15 @@ def reporting(command: Callable[Given, Result]) -> Callable[Given, Result]:
         except FacemillError as error:
             typer.echo(f"facemill: {error}", err=True)
             raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error
+        except OSError as error:
+            if error.errno not in CANNOT_WRITE:
+                raise
+            typer.echo(
+                f"facemill: {error.filename}: {error.strerror}; once that is mended the same command goes on where it "
+                "was",
+                err=True,
+            )
+            raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             typer.echo("facemill: stopped; the same command goes on where it was", err=True)
             raise typer.Exit(1) from error

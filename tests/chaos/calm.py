@@ -36,10 +36,12 @@ def links_of(world: Path, origin: Origin) -> list[str]:
 
 
 def assert_same(disturbed: Path, calm: Path) -> None:
-    """No accepted picture lost, none twice, the same dataset versions, and nothing that `facemill check` finds."""
+    """No accepted picture lost, none twice, the same versions of datasets and
+    models, and nothing that `facemill check` finds."""
     one, other = Lake(disturbed), Lake(calm)
     assert accepted_urls(one) == accepted_urls(other)
     assert version_ids(one) == version_ids(other)
+    assert one.names(one.model("embedder")) == other.names(other.model("embedder"))
     samples = [{name: sorted(urls) for name, urls in dataset_urls(lake).items()} for lake in (one, other)]
     assert samples[0] == samples[1]
     assert findings_of(disturbed) == []

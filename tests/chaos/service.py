@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from urllib.error import URLError
 
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 # What tells a part of the service in its command line.
-PARTS = {"server": b"prefect.server", "worker": b"worker\0start", "run": b"prefect.engine"}
+PARTS = {"server": b"server\0start", "worker": b"worker\0start", "run": b"prefect.engine"}
 
 
 def free_port() -> int:
@@ -38,11 +38,12 @@ class Service:
     def api(self) -> str:
         return f"http://127.0.0.1:{self.port}/api"
 
-    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
+    def ask(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.api}{path}", data, {"content-type": "application/json"})
+        headers = {"content-type": "application/json"}
+        request = urllib.request.Request(f"{self.api}{path}", data, headers, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)
+            return json.loads(answer.read() or "null")
 
     def insist(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """Ask until the server answers, which it may not while it is started again."""
@@ -71,38 +72,38 @@ class Service:
             time.sleep(0.5)
         raise AssertionError(f"the run is {state} after {within_s:.0f} s")
 
+    def disable(self, automation: str) -> None:
+        """Have the server do no more what an automation of this name asks for."""
+        for one in self.insist("/automations/filter", {"automations": {"name": {"any_": [automation]}}}):
+            self.ask(f"/automations/{one['id']}", {"enabled": False}, "PATCH")
+
     def metrics(self) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=30) as answer:
             return str(answer.read().decode())
 
     def kill(self, part: str) -> bool:
-        """SIGKILL every process of a part, if there is one; those of runs with their children."""
-        pids = [pid for pid in descendants(self.process.pid) if PARTS[part] in command_line(pid)]
-        for pid in pids:
-            for one in [pid, *(descendants(pid) if part == "run" else [])]:
-                try:
-                    os.kill(one, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
-        return bool(pids)
+        """SIGKILL every process of a part, if there is one."""
+        found = [pid for pid in self.processes() if PARTS[part] in in_proc(pid, "cmdline")]
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return bool(found)
+
+    def processes(self) -> list[int]:
+        """Those that know this server: itself, the workers, the runs and what these have started."""
+        wanted = f"PREFECT_API_URL={self.api}".encode()
+        pids = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+        return [pid for pid in pids if wanted in in_proc(pid, "environ").split(b"\0")]
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(90)
 
 
-def descendants(pid: int) -> list[int]:
+def in_proc(pid: int, name: str) -> bytes:
+    """What the system tells of a process; nothing once it has ended."""
     try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except OSError:
-        return []
-    children = [int(child) for child in text.split()]
-    return [*children, *(one for child in children for one in descendants(child))]
-
-
-def command_line(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
+        return Path(f"/proc/{pid}/{name}").read_bytes()
     except OSError:
         return b""
 
@@ -131,6 +132,6 @@ def serving(folder: Path, *arguments: str) -> Iterator[Service]:
             time.sleep(0.5)
         yield Service(process, *ports)
     finally:
-        process.kill()
+        process.terminate()
         process.wait()
         log.close()
