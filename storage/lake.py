@@ -35,14 +35,14 @@ import socket
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from storage.errors import LakeError, UsageError
+from storage.stores import Upload, abort_upload, asking, lost_uploads, open_store, upload
 
 FORMAT = 1
 _HOST = re.sub("[^A-Za-z0-9]", "_", socket.gethostname())
@@ -67,13 +67,10 @@ class Lake:
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
         self.url = os.fspath(url)
-        try:
-            # Other machines write, too: what a folder held a moment ago is not what it holds.
-            self.fs, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
-        except (ImportError, ValueError) as error:
-            raise UsageError(f"--lake {self.url} cannot be opened: {error}") from error
+        self.fs, root = open_store(self.url)
         self.root = root.rstrip("/")
         self.is_local = isinstance(self.fs, LocalFileSystem)
+        self._has_begun = False
         self._swept: set[Path] = set()
         self._check_format()
 
@@ -150,38 +147,43 @@ class Lake:
 
     # -- reading --
 
+    def _asking(self, path: str) -> AbstractContextManager[None]:
+        """In the block a store is asked; what it refuses is told in a line."""
+        return nullcontext() if self.is_local else asking(f"{self.url}/{path}")
+
     def full(self, path: str) -> str:
         """The path as the file system below knows it."""
         return f"{self.root}/{path}"
 
     def exists(self, path: str) -> bool:
         """Whether a file or folder is there."""
-        return bool(self.fs.exists(self.full(path)))
+        with self._asking(path):
+            return bool(self.fs.exists(self.full(path)))
 
     def size(self, path: str) -> int | None:
         """The length of a file in bytes; None if it is not there."""
-        try:
+        with self._asking(path), suppress(FileNotFoundError):
             return int(self.fs.size(self.full(path)))
-        except FileNotFoundError:
-            return None
+        return None
 
     def names(self, folder: str) -> list[str]:
         """The names in a folder, sorted; none if it is not there. Unfinished writes are left out."""
-        try:
+        found: list[str] = []
+        with self._asking(folder), suppress(FileNotFoundError):
             found = self.fs.ls(self.full(folder), detail=False)
-        except FileNotFoundError:
-            return []
         names = (entry.rstrip("/").rsplit("/", 1)[-1] for entry in found)
         return sorted(name for name in names if not name.startswith(".tmp-"))
 
     def open(self, path: str) -> IO[bytes]:
         """Open a file for reading."""
-        return self.fs.open(self.full(path), "rb")  # type: ignore[no-any-return]
+        with self._asking(path):
+            return self.fs.open(self.full(path), "rb")  # type: ignore[no-any-return]
 
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         """Read a file, or `length` bytes of it from `offset`."""
         end = None if length is None else offset + length
-        return self.fs.cat_file(self.full(path), start=offset, end=end)  # type: ignore[no-any-return]
+        with self._asking(path):
+            return self.fs.cat_file(self.full(path), start=offset, end=end)  # type: ignore[no-any-return]
 
     def read_json(self, path: str) -> dict[str, Any]:
         """Read a JSON object.
@@ -208,8 +210,11 @@ class Lake:
                 temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
                 temporary.write_text(json.dumps({"format": FORMAT}) + "\n")
                 temporary.replace(path)
-        elif not self.exists(self.format_file):
-            self.fs.pipe_file(self.full(self.format_file), json.dumps({"format": FORMAT}).encode())
+        elif not self._has_begun:
+            if not self.exists(self.format_file):
+                with self._asking(self.format_file), _filled(to_json({"format": FORMAT})) as file:
+                    upload(self.fs, file, self.full(self.format_file), once=False)
+            self._has_begun = True
 
     @contextmanager
     def create(self, path: str, *, once: bool = False) -> Iterator[Path]:
@@ -239,10 +244,10 @@ class Lake:
     def _created(self, path: str, once: bool) -> Iterator[Path]:
         self.begin()
         if not self.is_local:
-            with tempfile.TemporaryDirectory(prefix="facemill-") as folder:
-                local = Path(folder) / "file"
-                yield local
-                self._upload(local, path, once)
+            with _filled() as file:
+                yield file
+                with self._asking(path):
+                    upload(self.fs, file, self.full(path), once=once)
             return
         target = Path(self.full(path))
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -259,15 +264,6 @@ class Lake:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def _upload(self, local: Path, path: str, once: bool) -> None:
-        try:
-            self.fs.put_file(str(local), self.full(path), mode="create" if once else "overwrite")
-        except OSError as error:
-            # A store that is not Amazon's answers 412 without saying which condition failed: there is only this one.
-            if once and error.errno == errno.EINVAL:
-                raise FileExistsError(f"{self.url}/{path} is there already") from error
-            raise
-
     def write(self, path: str, data: bytes) -> None:
         """Write a file in one step."""
         with self.create(path) as temporary:
@@ -280,7 +276,9 @@ class Lake:
                 temporary.write_bytes(data)
         except FileExistsError:
             # An upload whose answer was lost is tried again, and then finds itself.
-            return self.read(path) == data
+            with suppress(FileNotFoundError):
+                return self.read(path) == data
+            return False
         return True
 
     def write_json(self, path: str, value: dict[str, Any]) -> None:
@@ -294,7 +292,8 @@ class Lake:
         if self.is_local and Path(self.full(path)).is_dir():
             shutil.rmtree(self.full(path))
         else:
-            self.fs.rm(self.full(path), recursive=True)
+            with self._asking(path):
+                self.fs.rm(self.full(path), recursive=True)
 
     def move(self, path: str, target: str) -> None:
         """Move a file or a folder with all it holds; on a local lake in one step."""
@@ -302,7 +301,21 @@ class Lake:
             Path(self.full(target)).parent.mkdir(parents=True, exist_ok=True)
             Path(self.full(path)).replace(self.full(target))
         else:
-            self.fs.mv(self.full(path), self.full(target), recursive=True)
+            # What fsspec calls moving a folder fails on S3, where there are none.
+            with self._asking(path):
+                for file in self.fs.find(self.full(path)):
+                    self.fs.cp_file(file, self.full(target) + file.removeprefix(self.full(path)))
+            self.remove(path)
+
+    def lost_uploads(self) -> list[Upload]:
+        """Uploads to an object store whose writers were killed; their parts take room, and are no file."""
+        with self._asking(""):
+            return lost_uploads(self.fs, self.root)
+
+    def abort(self, lost: Upload) -> None:
+        """Have the store drop the parts of a lost upload."""
+        with self._asking(lost.path):
+            abort_upload(self.fs, self.root, lost)
 
     def leftovers(self) -> list[str]:
         """What writers of this machine left unfinished when they were killed, sorted; none in an object store."""
@@ -326,7 +339,8 @@ class Lake:
         if self.is_local and Path(self.root).is_file():
             raise UsageError(f"--lake {self.url} is a file; name a folder, or one that does not exist yet")
         if not self.exists(self.format_file):
-            if self.names(""):
+            # Another run may have made it a lake between the two looks.
+            if self.names("") and not self.exists(self.format_file):
                 raise UsageError(
                     f"--lake {self.url} holds files but no lake.json: it is not a lake; name another folder"
                 )
@@ -336,6 +350,15 @@ class Lake:
             raise LakeError(
                 f"the lake {self.url} is of format {found}, this facemill reads up to {FORMAT}: install a newer one"
             )
+
+
+@contextmanager
+def _filled(data: bytes = b"") -> Iterator[Path]:
+    """A temporary local file, to be uploaded."""
+    with tempfile.TemporaryDirectory(prefix="facemill-") as folder:
+        file = Path(folder) / "file"
+        file.write_bytes(data)
+        yield file
 
 
 def _is_left(unfinished: Path) -> bool:

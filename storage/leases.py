@@ -193,8 +193,9 @@ class Leases:
                     self._held.clear()
                 ended, self._ended = self._ended, []
                 held = [lease for lease in self._held.values() if not lease.is_lost]
+                is_last = self._is_closed
             self._give_back(ended)
-            if self._is_closed and not held:
+            if is_last:
                 return
             if time.monotonic() >= due_s:
                 self._renew(held)

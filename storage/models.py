@@ -13,12 +13,11 @@ import json
 import os
 from typing import Any
 
-import fsspec
-
 from storage.aliases import Alias, aliases
 from storage.errors import LakeError, UsageError
 from storage.lake import Lake, to_json
 from storage.records import bytes_digest
+from storage.stores import open_store
 
 
 class ModelFolder:
@@ -34,7 +33,7 @@ class ModelFolder:
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
         self.url = os.fspath(url).rstrip("/")
-        self._fs, self._root = fsspec.core.url_to_fs(self.url)
+        self._fs, self._root = open_store(self.url)
         try:
             self.manifest: dict[str, Any] = json.loads(self._fs.cat_file(f"{self._root}/manifest.json"))
         except (FileNotFoundError, NotADirectoryError) as error:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from storage.errors import LakeError
 from storage.lake import Lake
+from storage.stores import refusals
 
 _STAMP = b"facemill.stamp"
 # Measured on an index of 200,000 rows: 9.3 MB and 5 ms a column with groups of 100,000, 23 MB and 126 ms with 100.
@@ -59,7 +60,7 @@ def read_table(lake: Lake, path: str, columns: list[str] | None = None) -> pa.Ta
     try:
         with lake.open(path) as file:
             return pq.read_table(file, columns=columns)
-    except (OSError, pa.ArrowInvalid) as error:
+    except (*refusals(), pa.ArrowInvalid) as error:
         raise LakeError(f"{lake.url}/{path} cannot be read: {error}") from error
 
 
@@ -92,7 +93,7 @@ def _read_schema(lake: Lake, path: str) -> pa.Schema:
     try:
         with lake.open(path) as file:
             return pq.read_schema(file)
-    except (OSError, pa.ArrowInvalid) as error:
+    except (*refusals(), pa.ArrowInvalid) as error:
         raise LakeError(f"{lake.url}/{path} cannot be read: {error}") from error
 
 

@@ -131,7 +131,9 @@ def _show_repaired(console: Console, done: dict[str, Any] | None) -> None:
         return
     console.print(
         f"[bold]repair[/]   {len(done['moved']):,} files and folders put aside in {done['folder']}; "
-        f"{done['lost']:,} pictures are due again" + (", what is taken down was purged" if done["purged"] else "")
+        f"{done['lost']:,} pictures are due again"
+        + (f", {done['aborted']:,} partial uploads dropped" if done["aborted"] else "")
+        + (", what is taken down was purged" if done["purged"] else "")
     )
     console.print("`facemill pipeline` fetches, crops and publishes again what was lost by it")
     for words in done["left"]:

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     UNFINISHED = "unfinished"
     LEFTOVER = "leftover"
     STRANGE_FILE = "strange_file"
+    PARTIAL_UPLOAD = "partial_upload"
     TAKEN_DOWN = "taken_down"
 
 
@@ -32,11 +33,13 @@ class Remedy(StrEnum):
     # Written anew without what is broken; that is asked for again.
     REWRITE = "rewrite"
     PURGE = "purge"
+    # The store drops what it has of an upload: it never was a file.
+    ABORT = "abort"
     # Nothing in the lake could make it again.
     BACKUP = "restore from a backup"
 
 
-_NOT_MISSED = frozenset({Kind.SUPERSEDED, Kind.LEFTOVER, Kind.STRANGE_FILE, Kind.TAKEN_DOWN})
+_NOT_MISSED = frozenset({Kind.SUPERSEDED, Kind.LEFTOVER, Kind.PARTIAL_UPLOAD, Kind.STRANGE_FILE, Kind.TAKEN_DOWN})
 _ADVICE = {
     "links": "ingest reads them again",
     "plan": "ingest makes it again",
@@ -72,6 +75,8 @@ def remedy(finding: Finding) -> Remedy:
     place = finding.path.split("/", 1)[0]
     if finding.kind is Kind.TAKEN_DOWN:
         return Remedy.PURGE
+    if finding.kind is Kind.PARTIAL_UPLOAD:
+        return Remedy.ABORT
     if place == "takedowns":
         return Remedy.BACKUP
     is_picture_at_stake = finding.kind in {Kind.NO_TAR, Kind.BROKEN_BYTES, Kind.BROKEN_TAR, Kind.MISCOUNT}

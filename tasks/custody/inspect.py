@@ -178,4 +178,6 @@ def _check_plan(lake: Lake, source: str, *, quick: bool) -> list[Finding]:
 
 
 def _leftovers(lake: Lake) -> list[Finding]:
-    return [Finding(Kind.LEFTOVER, path, "its writer was killed") for path in lake.leftovers()]
+    files = [Finding(Kind.LEFTOVER, path, "its writer was killed") for path in lake.leftovers()]
+    parts = [Finding(Kind.PARTIAL_UPLOAD, one.path, "its writer was killed") for one in lake.lost_uploads()]
+    return files + parts

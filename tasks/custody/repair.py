@@ -35,6 +35,7 @@ class Repaired:
         folder: in the quarantine.
         moved: paths that were put aside.
         lost: pictures that are due again.
+        aborted: uploads of which the store was told to drop what it has.
         purged: whether what is taken down was taken out.
         left: what cannot be repaired, in words.
     """
@@ -42,6 +43,7 @@ class Repaired:
     folder: str
     moved: list[str] = field(default_factory=list)
     lost: int = 0
+    aborted: int = 0
     purged: bool = False
     left: list[str] = field(default_factory=list)
 
@@ -65,6 +67,11 @@ def repair(lake: Lake, findings: list[Finding], now: datetime) -> Repaired:
         broken[finding.path] |= finding.keys
     for path, keys in broken.items():
         _rewrite(lake, path, keys, now, done)
+    uploads = {finding.path for finding in by_remedy[Remedy.ABORT]}
+    for lost in lake.lost_uploads() if uploads else []:
+        if lost.path in uploads:
+            lake.abort(lost)
+            done.aborted += 1
     if by_remedy[Remedy.PURGE]:
         purge(lake)
         done.purged = True

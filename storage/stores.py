@@ -1,0 +1,176 @@
+"""Object stores: how one is opened, how often it is asked again, and what its refusals mean.
+
+fsspec brings the protocols, of which S3 is the one made safe here. Nothing is remembered of what a bucket holds, since
+others write to it too; what is refused for a while is asked for again; a file can be written only where none is yet.
+Credentials and the address of a service come from where all tools of AWS look for them: the environment, a profile, the
+machine's role. They never stand in a URL, which is shown and kept in many places.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import fsspec
+
+from storage.errors import LakeError, UsageError
+
+# With pauses of up to 0.5, 1, 2, 4 and 8 s (botocore's "standard" mode), for busy and failing stores and lost
+# connections; s3fs does all of it a second time, and for answers that break off in the middle.
+_TRIES, _ROUNDS = 6, 2
+_S3 = {
+    "use_listings_cache": False,
+    "config_kwargs": {"retries": {"mode": "standard", "max_attempts": _TRIES}, "connect_timeout": 10},
+}
+_CONFLICT, _EXISTS, _NOT_KNOWN = 409, 412, 501
+_CONFLICT_PAUSES_S = (0.1, 0.5, 2.0)
+# No upload of ours takes so long; the parts of an older one belong to nobody.
+_UPLOAD = timedelta(hours=1)
+_NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "CredentialRetrievalError"}
+
+
+class Upload(NamedTuple):
+    """An upload in parts that was begun and neither ended nor given up."""
+
+    path: str
+    id: str
+
+
+def open_store(url: str) -> tuple[Any, str]:
+    """The file system of a path or URL, and the path below it.
+
+    Raises:
+        UsageError: no installed package knows URLs of this kind, or it holds a user or a secret.
+    """
+    parts = urlsplit(url)
+    if "@" in parts.netloc:
+        bucket = parts.netloc.rpartition("@")[2]
+        raise UsageError(
+            f"the URL {parts.scheme}://...@{bucket} holds credentials, which would be shown and kept: leave them out, "
+            "and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role"
+        )
+    try:
+        fs, root = fsspec.core.url_to_fs(url, **(_S3 if parts.scheme == "s3" else {}))
+    except (ImportError, ValueError) as error:
+        raise UsageError(f"{url} cannot be opened: {error}") from error
+    if is_s3(fs):
+        fs.retries = _ROUNDS
+    return fs, root
+
+
+def is_s3(fs: Any) -> bool:
+    """Whether this is S3, or a service that speaks its protocol."""
+    return "s3" in fs.protocol
+
+
+@contextmanager
+def asking(place: str) -> Iterator[None]:
+    """In the block a store is asked for `place`; missing and existing files are told as always.
+
+    Raises:
+        LakeError: it refused, or could not be reached, as often as it was asked.
+    """
+    try:
+        yield
+    except (FileNotFoundError, FileExistsError):
+        raise
+    except refusals() as error:
+        raise LakeError(_refusal(place, error)) from error
+
+
+def refusals() -> tuple[type[BaseException], ...]:
+    """What libraries raise when a file system or a store refuses; those of S3 only if it is used."""
+    s3fs, botocore = sys.modules.get("s3fs.core"), sys.modules.get("botocore.exceptions")
+    return (OSError, *s3fs.S3_RETRYABLE_ERRORS, botocore.BotoCoreError) if s3fs and botocore else (OSError,)
+
+
+def _refusal(place: str, error: BaseException) -> str:
+    if type(error).__name__ in _NO_CREDENTIALS:
+        advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role"
+    elif isinstance(error, PermissionError):
+        advice = "allow these credentials to list, read, write and delete there, or use others"
+    else:
+        advice = f"asked up to {_TRIES * _ROUNDS} times; once it answers, the same command goes on where it was"
+    return f"{place}: the store refused: {' '.join(str(error).split()) or type(error).__name__}; {advice}"
+
+
+def upload(fs: Any, file: Path, target: str, *, once: bool) -> None:
+    """Upload a whole file, or nothing.
+
+    Args:
+        once: only where nothing is: by a conditional put, or where the store knows none, by looking first.
+
+    Raises:
+        FileExistsError: with `once`, something is there.
+        LakeError: the bucket does not exist.
+    """
+    try:
+        if once:
+            _upload_once(fs, str(file), target)
+        else:
+            fs.put_file(str(file), target)
+    except FileNotFoundError as error:
+        bucket = target.partition("/")[0]
+        raise LakeError(f"{target} cannot be written: there is no bucket {bucket}; make it") from error
+
+
+def _upload_once(fs: Any, file: str, target: str) -> None:
+    for pause_s in (*_CONFLICT_PAUSES_S, None):
+        try:
+            fs.put_file(file, target, mode="create")
+            return
+        except OSError as error:
+            status = _status(error)
+            if status == _EXISTS or (status == _NOT_KNOWN and fs.exists(target)):
+                raise FileExistsError(target) from error
+            if status == _NOT_KNOWN:
+                fs.put_file(file, target)
+                return
+            # Another one's upload of the same file is being decided.
+            if status != _CONFLICT or pause_s is None:
+                raise
+            time.sleep(pause_s)
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status of the answer that became this error."""
+    response = getattr(error.__cause__, "response", None) or {}
+    status: int | None = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status
+
+
+def lost_uploads(fs: Any, root: str, older_than: timedelta = _UPLOAD) -> list[Upload]:
+    """The uploads below `root` whose writers were killed: those begun long ago, by the store's own clock."""
+    if not is_s3(fs):
+        return []
+    bucket, _, prefix = root.partition("/")
+    found: list[Upload] = []
+    place: dict[str, str] = {}
+    while True:
+        page = fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=f"{prefix}/" if prefix else "", **place)
+        now = _told_time(page)
+        for one in page.get("Uploads", []):
+            if now - one["Initiated"] >= older_than:
+                found.append(Upload(f"{bucket}/{one['Key']}".removeprefix(f"{root}/"), one["UploadId"]))
+        if not page.get("IsTruncated"):
+            return sorted(found)
+        place = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+
+def abort_upload(fs: Any, root: str, lost: Upload) -> None:
+    """Have the store drop the parts of an upload."""
+    bucket, _, prefix = root.partition("/")
+    key = f"{prefix}/{lost.path}" if prefix else lost.path
+    fs.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=lost.id)
+
+
+def _told_time(answer: dict[str, Any]) -> datetime:
+    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    return parsedate_to_datetime(date) if date else datetime.now(UTC)
