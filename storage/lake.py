@@ -181,9 +181,10 @@ class Lake:
 
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         """Read a file, or `length` bytes of it from `offset`."""
-        end = None if length is None else offset + length
+        # S3 refuses to read an empty file from anywhere, also from its start.
+        start, end = offset or None, None if length is None else offset + length
         with self._asking(path):
-            return self.fs.cat_file(self.full(path), start=offset, end=end)  # type: ignore[no-any-return]
+            return self.fs.cat_file(self.full(path), start=start, end=end)  # type: ignore[no-any-return]
 
     def read_json(self, path: str) -> dict[str, Any]:
         """Read a JSON object.

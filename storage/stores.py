@@ -27,7 +27,7 @@ from storage.errors import LakeError, UsageError
 _TRIES, _ROUNDS = 6, 2
 _S3 = {
     "use_listings_cache": False,
-    "config_kwargs": {"retries": {"mode": "standard", "max_attempts": _TRIES}, "connect_timeout": 10},
+    "config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": _TRIES}, "connect_timeout": 10},
 }
 _CONFLICT, _EXISTS, _NOT_KNOWN = 409, 412, 501
 _CONFLICT_PAUSES_S = (0.1, 0.5, 2.0)

@@ -3,6 +3,7 @@
 import os
 
 from tests import fuzzing  # noqa: F401 - registers its profile
+from tests.buckets import bucket, faults, s3_endpoint  # noqa: F401 - fixtures for all
 
 # Before torch is imported: idle threads that spin make two busy cores twice as slow.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

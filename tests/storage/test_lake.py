@@ -15,9 +15,11 @@ from storage.errors import FacemillError, LakeError, UsageError
 from storage.lake import FORMAT, Lake
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "memory", "s3"])
 def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
-    """A lake on this disk, and one in an object store (in memory)."""
+    """A lake on this disk, and in two object stores."""
+    if request.param == "s3":
+        return Lake(f"{request.getfixturevalue('bucket')}/lake")
     return Lake(tmp_path / "lake" if request.param == "local" else f"memory://{uuid.uuid4().hex}")
 
 

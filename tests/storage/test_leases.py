@@ -25,8 +25,10 @@ UNITS = ["0000", "0001", "0002"]
 FOLDER = "leases/crop/made"
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "memory", "s3"])
 def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+    if request.param == "s3":
+        return Lake(f"{request.getfixturevalue('bucket')}/lake")
     return Lake(tmp_path / "lake" if request.param == "local" else f"memory://{uuid.uuid4().hex}")
 
 
