@@ -19,6 +19,7 @@ from storage.errors import ServiceError, UsageError
 SECRETS = frozenset({"FACEMILL_DATABASE_URL", "FACEMILL_REDIS_URL"})
 # The advisory lock of a service that is starting; the number means nothing.
 _STARTING = 0x66616365
+_LOOK_EVERY_S = 1.0
 _IN_REDIS = {
     "PREFECT_SERVER_EVENTS_MESSAGING_BROKER": "prefect_redis.messaging",
     "PREFECT_SERVER_EVENTS_MESSAGING_CACHE": "prefect_redis.messaging",
@@ -88,7 +89,10 @@ def _check_kind(variable: str, url: str, kinds: tuple[str, ...]) -> None:
 async def _locked(url: str) -> asyncpg.Connection:
     try:
         connection = await asyncpg.connect(url)
-        await connection.execute("select pg_advisory_lock($1)", _STARTING)
+        # Asked for again and again: a statement that waits for it would hold up what the other one waits for, since its
+        # indexes are made once all older statements have ended.
+        while not await connection.fetchval("select pg_try_advisory_lock($1)", _STARTING):
+            await asyncio.sleep(_LOOK_EVERY_S)
     except ValueError:
         # What it says may be a piece of the password.
         raise UsageError("FACEMILL_DATABASE_URL is no URL such as postgresql://user:password@host:5432/name") from None

@@ -95,7 +95,8 @@ def _deploy(described: dict[str, Any], environment: Mapping[str, str]) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)],
             cwd=ROOT,
-            env=dict(environment),
+            # prefect.yaml has the runs work where this says; systemd does not set it.
+            env={**environment, "PWD": str(ROOT)},
             capture_output=True,
             text=True,
             check=False,
