@@ -7,7 +7,7 @@ LAKE ?= lake
 # 5.7 GB of wheels, nearly all of it torch with the CUDA libraries.
 DISK_MB := 9000
 
-.PHONY: setup run test fuzz chaos browser audit lint format lock clean
+.PHONY: setup run test fuzz chaos browser scale audit lint format lock clean
 
 setup: $(STAMP)
 
@@ -62,3 +62,8 @@ chaos: setup
 # The service's pages as a person uses them; needs Debian's chromium and chromium-driver.
 browser: setup
 	$(BIN)/python -m pytest -m browser tests/flows/service
+
+# Three machines in network namespaces share a pipeline, and one is killed; as root, with what docs/scale.md names.
+scale: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[scale]'
+	$(BIN)/python -m pytest -m scale tests/scale

@@ -38,10 +38,13 @@ class Service:
     def api(self) -> str:
         return f"http://127.0.0.1:{self.port}/api"
 
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"content-type": "application/json"}
+
     def ask(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        headers = {"content-type": "application/json"}
-        request = urllib.request.Request(f"{self.api}{path}", data, headers, method=method)
+        request = urllib.request.Request(f"{self.api}{path}", data, self.headers, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read() or "null")
 

@@ -1,0 +1,34 @@
+"""One rack for all trials of a session; nothing of it where Debian's engines or namespaces are missing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks.sources.synthetic.world import make_world
+from tests.scale import engines, store
+from tests.scale.hosts import can_make_hosts
+from tests.scale.machines import Machines
+from tests.scale.machines import machines as all_machines
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A unit is 25 people: six units, 900 links."""
+    folder = tmp_path_factory.mktemp("worlds") / "world"
+    make_world(folder, num_identities=150, per_identity=6, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def machines(tmp_path_factory: pytest.TempPathFactory, world: Path) -> Iterator[Machines]:
+    """The rack, with all that is on it."""
+    if engines.installed() is None or not shutil.which("redis-server") or not store.is_installed():
+        pytest.skip("PostgreSQL, Redis or Ceph is not installed: docs/scale.md names the packages")
+    if not can_make_hosts():
+        pytest.skip("network namespaces cannot be made here: only root may, and not in every container")
+    with all_machines(tmp_path_factory.mktemp("rack"), world) as made:
+        yield made
