@@ -21,6 +21,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _SCHEME_AND_HOST = re.compile(r"((?:[^:/?#]+:)?(?://[^/?#]*)?)")
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _NAME = re.compile(r"[a-z0-9_.-]+")
+# A letter that no form of an address has: nine names in ten need not be tried as one.
+_NOT_IN_ADDRESSES = re.compile(r"[g-wyzG-WYZ_-]")
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 # RFC 6761: `localhost` is this machine whatever a resolver says. The others never leave a local network.
@@ -63,6 +65,8 @@ def literal_address(host: str) -> Address | None:
     bare = host.strip("[]").rstrip(".")
     if ":" in bare:
         bare = bare.partition("%")[0]  # the zone of a link-local address
+    elif _NOT_IN_ADDRESSES.search(bare):
+        return None
     try:
         return ipaddress.ip_address(bare)
     except ValueError:

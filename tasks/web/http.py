@@ -190,17 +190,18 @@ class WebTransport:
         if (response.content_length or 0) > cap:
             raise Refusal(Reason.TOO_LARGE, f"{response.content_length} bytes, over {cap}")
         started = time.monotonic()
-        body = bytearray()
-        async for chunk in response.content.iter_any():
-            body += chunk
-            seen.received_bytes = len(body)
-            if len(body) > cap:
+        chunks = []
+        while chunk := await response.content.readany():
+            chunks.append(chunk)
+            seen.received_bytes += len(chunk)
+            if seen.received_bytes > cap:
                 raise Refusal(Reason.TOO_LARGE, f"over {cap} bytes")
             elapsed = time.monotonic() - started
-            if elapsed > self._limits.grace_s and len(body) < elapsed * self._limits.min_bytes_per_s:
-                raise Refusal(Reason.TOO_SLOW, f"{len(body)} bytes in {elapsed:.1f} s")
+            if elapsed > self._limits.grace_s and seen.received_bytes < elapsed * self._limits.min_bytes_per_s:
+                raise Refusal(Reason.TOO_SLOW, f"{seen.received_bytes} bytes in {elapsed:.1f} s")
+        body = b"".join(chunks)
         encoding = response.headers.get("Content-Encoding", "identity").lower()
-        return bytes(body) if encoding in ("identity", "") else inflate(bytes(body), encoding, cap)
+        return body if encoding in ("identity", "") else inflate(body, encoding, cap)
 
 
 class _Seen:
