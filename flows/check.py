@@ -13,6 +13,7 @@ from prefect.events import emit_event
 from flows.watch import artifacts
 from flows.watch.progress import track
 from storage.lake import Lake
+from storage.leases import held
 from tasks.custody.findings import Finding, advice, remedy
 from tasks.custody.inspect import inspect, jobs
 from tasks.custody.repair import repair as repair_lake
@@ -28,7 +29,8 @@ def check(lake: str, quick: bool = False, repair: bool = False) -> dict[str, Any
         repair: put aside what is broken, and make due what was lost by it.
 
     Returns:
-        How many parts were looked at, what was found, and with `repair` what was done.
+        How many parts were looked at, what was found, which units runs were doing (what is being written looks
+        unfinished), and with `repair` what was done.
     """
     store = Lake(lake)
     work = jobs(store, quick=quick)
@@ -36,12 +38,14 @@ def check(lake: str, quick: bool = False, repair: bool = False) -> dict[str, Any
         findings = inspect(work, progress.reach)
     artifacts.table("check-findings", _rows(findings), f"What is wrong with {lake}")
     get_run_logger().info("check %s: %d findings in %d parts", lake, len(findings), len(work))
+    at_work = [one for one in held(store) if not one.is_dead]
     if findings:
-        _announce(store, findings)
+        _announce(store, findings, len(at_work))
     done = repair_lake(store, findings, datetime.now(UTC)) if repair and findings else None
     return {
         "parts": len(work),
         "findings": [_told(one) for one in findings],
+        "at_work": [f"{one.stage} {one.of} {one.unit} on {one.host}" for one in at_work],
         "repaired": asdict(done) if done else None,
     }
 
@@ -68,7 +72,7 @@ def _rows(findings: list[Finding]) -> list[dict[str, Any]]:
     return rows or [{"kind": "nothing", "number": 0, "for instance": ""}]
 
 
-def _announce(lake: Lake, findings: list[Finding]) -> None:
+def _announce(lake: Lake, findings: list[Finding], at_work: int) -> None:
     """Tell Prefect, where an automation may call for somebody."""
     resource = {"prefect.resource.id": "facemill.lake", "prefect.resource.name": lake.url}
-    emit_event("lake.broken", resource, payload={"lake": lake.url, "findings": len(findings)})
+    emit_event("lake.broken", resource, payload={"lake": lake.url, "findings": len(findings), "at_work": at_work})

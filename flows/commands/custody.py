@@ -122,6 +122,10 @@ def show_findings(console: Console, result: dict[str, Any]) -> None:
     for kind, some in kinds.items():
         for one in some[:_EXAMPLES]:
             console.print(f"[bold]{kind}[/]  {escape(one['path'])}: {escape(one['detail'])}", soft_wrap=True)
+    if result["at_work"]:
+        console.print(
+            f"runs were at work meanwhile ({', '.join(result['at_work'][:_EXAMPLES])}): what they write looks so"
+        )
     _show_repaired(console, result["repaired"])
 
 

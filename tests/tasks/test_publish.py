@@ -97,6 +97,20 @@ def test_a_version_holds_every_sample_with_its_picture(made):
         assert row["shard"].startswith(f"{row['split']}-")
 
 
+def test_of_two_that_publish_a_version_at_the_same_time_the_first_one_s_manifest_stays(made):
+    published = []
+
+    def another_does_meanwhile(done: int) -> None:
+        if not published:
+            published.append(None)
+            published[0] = made.publish()
+
+    second = made.publish(another_does_meanwhile)
+    assert (published[0].is_new, second.is_new) == (True, False)
+    assert second.dataset.manifest == published[0].dataset.manifest
+    assert len(versions(made.lake, "faces")) == 1
+
+
 def test_a_person_is_in_one_split_and_every_split_has_people(made):
     rows = made.publish().dataset.index(["identity", "split"]).to_pylist()
     splits = {row["identity"]: row["split"] for row in rows}

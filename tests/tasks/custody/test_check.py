@@ -8,7 +8,8 @@ import shutil
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from storage.datasets import all_versions
 from storage.lake import Lake
 from storage.models import write_model
 from storage.records import url_key
+from storage.stores import lost_uploads
 from storage.tables import read_stamp, read_table, write_table
 from tasks.custody.findings import Finding, Kind, Remedy, remedy
 from tasks.custody.forget import Asked, coverage, forget
@@ -223,6 +225,23 @@ def test_a_lake_in_an_object_store_is_mended_and_purged_alike(ready: Mill) -> No
     assert purge(lake).pictures == 1
     mended.run()
     assert (check(lake), mended.outcomes()[url_key(GROUP)]) == ([], "taken_down")
+
+
+def test_parts_of_an_upload_whose_writer_was_killed_are_dropped_and_leases_are_no_fault(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.lake.lost_uploads", partial(lost_uploads, older_than=timedelta(0)))
+    lake = Lake(f"{bucket}/lake")
+    lake.write_json("leases/crop/made/0000.1.json", {"holder": "killed"})
+    place = {"Bucket": bucket.removeprefix("s3://"), "Key": "lake/datasets/faces/v1/train-00000.tar"}
+    for _ in range(2):
+        lake.fs.call_s3("create_multipart_upload", **place)
+    found = check(lake)
+    assert {(one.kind, one.path, remedy(one)) for one in found} == {
+        (Kind.PARTIAL_UPLOAD, "datasets/faces/v1/train-00000.tar", Remedy.ABORT)
+    }
+    assert repair(lake, found, datetime.now(UTC)).aborted == 2
+    assert check(lake) == []
 
 
 def test_only_what_is_broken_is_asked_for_again(ready: Mill) -> None:
