@@ -90,7 +90,7 @@ async def _plan(
     """Bring the link lines and the candidates up to date, one run at a time: the second finds the lines as they are."""
     names = identities if isinstance(identities, list) else None
     with Leases(lake, "links", source, ["all"], good_for_s=load_settings().lease_s) as leases:
-        while (lease := await asyncio.to_thread(leases.next)) is not None:
+        async for lease in leases:
             with lease:
                 summary = await links_task(lake, source, links, connect_to, names)
                 lines = read_table(lake, lake.links(source, "lines.parquet"))
@@ -159,17 +159,14 @@ async def _fetch_units(
                 await fetch_task(lake, source, unit, mine, transport, in_flight, on_attempt)
                 progress.log("unit", unit=unit, links=len(mine), seconds=round(time.monotonic() - started, 1))
 
-    with Leases(
-        lake,
-        "fetch",
-        source,
-        [f"{unit:04d}" for unit in units],
-        good_for_s=settings.lease_s,
-        at_once=settings.units_at_once,
-    ) as leases:
-        async with asyncio.TaskGroup() as group:
-            while (lease := await asyncio.to_thread(leases.next)) is not None:
-                group.create_task(fetch_one(lease))
+    names, at_once = [f"{unit:04d}" for unit in units], settings.units_at_once
+    try:
+        with Leases(lake, "fetch", source, names, good_for_s=settings.lease_s, at_once=at_once) as leases:
+            async with asyncio.TaskGroup() as group:
+                async for lease in leases:
+                    group.create_task(fetch_one(lease))
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
 
 
 @asynccontextmanager

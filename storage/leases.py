@@ -14,13 +14,14 @@ bear their writer's digits, and all else is computed from the lake, to the same 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
@@ -92,6 +93,11 @@ class Leases:
         while (lease := self.next()) is not None:
             yield lease
 
+    async def __aiter__(self) -> AsyncIterator[Lease]:
+        """The same, waiting in a thread."""
+        while (lease := await asyncio.to_thread(self.next)) is not None:
+            yield lease
+
     def next(self) -> Lease | None:
         """Wait for a unit that can be done; None once all are done, or the context has ended.
 
@@ -116,7 +122,7 @@ class Leases:
                     return lease
 
     def _has_turn(self) -> bool:
-        """Whether there is something to decide: a place is free and a unit is left, or neither is anything held."""
+        """Whether there is something to decide: a place is free and a unit is left, or all is done."""
         return self._is_closed or (len(self._held) < self._at_once if self._left else not self._held)
 
     # -- what others hold --

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -76,6 +77,22 @@ def test_a_run_alone_gets_every_unit_once_in_order_and_leaves_nothing_behind(lak
                 taken.append(lease.unit)
 
     assert taken == UNITS
+    assert lake.names(FOLDER) == []
+
+
+async def test_units_are_waited_for_without_holding_up_the_loop(lake):
+    taken = []
+    with run_of(lake, good_for_s=1.0, at_once=2) as leases:
+        async with asyncio.TaskGroup() as group:
+
+            async def work(lease: Lease) -> None:
+                with lease:
+                    await asyncio.sleep(0.01)
+                    taken.append(lease.unit)
+
+            async for lease in leases:
+                group.create_task(work(lease))
+    assert sorted(taken) == UNITS
     assert lake.names(FOLDER) == []
 
 
