@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.records import FATES, Split
+from storage.records import FATES, Reason, Split
 from tasks.crop import sample_name
 from tasks.select import Stage
 
@@ -65,6 +65,7 @@ def collect_samples(
 
 
 def kept_fates(lines: pa.Table, fates: pa.Table) -> pa.Table:
-    """The fates as a version keeps them (`records.FATES`), by identity and line."""
-    columns = {name: lines[name] for name in ("identity", "line", "url")}
+    """The fates as a version keeps them (`records.FATES`), by identity and line; no URL of what is taken down."""
+    taken_down = pc.fill_null(pc.equal(fates["reason"], Reason.TAKEN_DOWN.value), False)
+    columns = {"identity": lines["identity"], "line": lines["line"], "url": pc.if_else(taken_down, "", lines["url"])}
     return pa.table(columns | {"stage": fates["stage"], "reason": fates["reason"]}).cast(FATES)

@@ -14,7 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.datasets import DatasetVersion
+from storage.records import Reason, Split
 from storage.tables import with_plain_words
+from storage.takedowns import about, read_forgotten
 from tasks.agreement import Agreement, compare, count_agreement
 from tasks.catalog import read_faces
 from tasks.funnel import Funnel
@@ -119,7 +121,8 @@ def _people(story: Story) -> str:
     top = max(20.0, 10.0 * np.ceil(counts.max() / 10.0))
     rows = [
         (name, f"{part['samples']:,}", f"{part['identities']:,}", f"{part['samples'] / part['identities']:.1f}", "")
-        for name, part in manifest["splits"].items()
+        for name, part in ((split.value, manifest["splits"].get(split)) for split in Split)
+        if part
     ]
     leaks = ", ".join(f"{_name(what)} {num:,}" for what, num in manifest.get("leaks", {}).items())
     told = f"A person is in one split only. What stands in more than one: {leaks}." if leaks else ""
@@ -154,11 +157,12 @@ def _offenders(story: Story) -> str:
     """Hosts asked in vain, people who lose most, faces that their listed boxes hardly frame."""
     fits = loosest_fits(story.index, _ROWS)
     rows = [(_name(one.name), f"{one.num_samples:,}", f"{one.agreement:.2f}", "") for one in fits]
+    fates = _told_by_name(story)
     return "".join(
         page.subheading(title) + table
         for title, table in (
-            ("Hosts with most failures", _losses("host", worst_hosts(story.fates, _ROWS))),
-            ("People who lose most", _losses("person", worst_people(story.fates, _ROWS))),
+            ("Hosts with most failures", _losses("host", worst_hosts(fates, _ROWS))),
+            ("People who lose most", _losses("person", worst_people(fates, _ROWS))),
             (
                 "People whose listed boxes fit least",
                 page.table(("person", "faces", "mean IoU", ""), rows) if rows else "",
@@ -166,6 +170,13 @@ def _offenders(story: Story) -> str:
         )
         if table
     )
+
+
+def _told_by_name(story: Story) -> pa.Table:
+    """The fates without those that name somebody who must be forgotten."""
+    forgotten = read_forgotten(story.dataset.lake, story.manifest["source"])
+    taken_down = pc.fill_null(pc.equal(story.fates["reason"], Reason.TAKEN_DOWN.value), False)
+    return story.fates.filter(pc.invert(pc.or_(taken_down, about(story.fates, forgotten.people))))
 
 
 def _losses(what: str, worst: list[Offender]) -> str:
@@ -199,10 +210,10 @@ def _methods(story: Story) -> str:
 
 def _unfetched(story: Story) -> str:
     stopped = story.fates.filter(pc.equal(story.fates["stage"], Stage.FETCH.value))
-    rows = []
+    told, rows = _told_by_name(story), []
     for reason, num in _reasons(stopped).items():
-        urls = stopped.filter(pc.equal(stopped["reason"], reason))["url"]
-        some = urls.take(pa.array(evenly(len(urls), 2))).to_pylist()
+        urls = told.filter(pc.equal(told["reason"], reason))["url"]
+        some = urls.take(pa.array(evenly(len(urls), 2), pa.int64())).to_pylist()
         rows.append((reason, f"{num:,}", f"{num / len(story.fates):.1%}", "\n".join(some)))
     return page.table(("reason", "lines", "share", "for example"), rows) if rows else ""
 

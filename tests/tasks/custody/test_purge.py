@@ -104,6 +104,7 @@ def test_the_bytes_are_gone_from_the_lake_and_what_is_left_goes_on_as_before(rea
         "Person_1": 3, "Person_2": 3, "Person_3": 4, "Person_4": 3, "Person_5": 3,
     }  # fmt: skip
     assert after.funnel.stages[1].rejected == {"taken_down": 5, "gone": 1}
+    assert {row["url"] for row in after.dataset.fates().to_pylist() if row["reason"] == "taken_down"} == {""}
     assert purge(ready.lake) == Purged()
 
 
