@@ -40,11 +40,12 @@ _MEASURES = (
 
 
 class Story(NamedTuple):
-    """All that the page tells, with plain words in its tables."""
+    """All that the page tells, with plain words in its tables; `named` are the fates of whom nobody asked to forget."""
 
     dataset: DatasetVersion
     index: pa.Table
     fates: pa.Table
+    named: pa.Table
     pictures: Pictures
 
     @property
@@ -55,7 +56,8 @@ class Story(NamedTuple):
 
 def write_report(dataset: DatasetVersion, path: Path | None = None) -> Path:
     """Write the page of a version, by default below the lake's work folder, and return where it lies."""
-    story = Story(dataset, with_plain_words(dataset.index()), with_plain_words(dataset.fates()), Pictures(dataset))
+    fates = with_plain_words(dataset.fates())
+    story = Story(dataset, with_plain_words(dataset.index()), fates, _named(dataset, fates), Pictures(dataset))
     sections = {title: html for title, html in _sections(story) if html}
     links = page.contents(sections)
     path = path or dataset.lake.work_folder / "reports" / f"{dataset.name}-{dataset.version}.html"
@@ -63,6 +65,12 @@ def write_report(dataset: DatasetVersion, path: Path | None = None) -> Path:
     parts = [_overview(story), links, *(page.heading(title) + html for title, html in sections.items())]
     path.write_text(page.page(str(dataset), _subtitle(story.manifest), parts), encoding="utf-8")
     return path
+
+
+def _named(dataset: DatasetVersion, fates: pa.Table) -> pa.Table:
+    people = read_forgotten(dataset.lake, dataset.manifest["source"]).people
+    taken_down = pc.fill_null(pc.equal(fates["reason"], Reason.TAKEN_DOWN.value), False)
+    return fates.filter(pc.invert(pc.or_(taken_down, about(fates, people))))
 
 
 def _sections(story: Story) -> Iterator[tuple[str, str]]:
@@ -157,12 +165,11 @@ def _offenders(story: Story) -> str:
     """Hosts asked in vain, people who lose most, faces that their listed boxes hardly frame."""
     fits = loosest_fits(story.index, _ROWS)
     rows = [(_name(one.name), f"{one.num_samples:,}", f"{one.agreement:.2f}", "") for one in fits]
-    fates = _told_by_name(story)
     return "".join(
         page.subheading(title) + table
         for title, table in (
-            ("Hosts with most failures", _losses("host", worst_hosts(fates, _ROWS))),
-            ("People who lose most", _losses("person", worst_people(fates, _ROWS))),
+            ("Hosts with most failures", _losses("host", worst_hosts(story.named, _ROWS))),
+            ("People who lose most", _losses("person", worst_people(story.named, _ROWS))),
             (
                 "People whose listed boxes fit least",
                 page.table(("person", "faces", "mean IoU", ""), rows) if rows else "",
@@ -170,13 +177,6 @@ def _offenders(story: Story) -> str:
         )
         if table
     )
-
-
-def _told_by_name(story: Story) -> pa.Table:
-    """The fates without those that name somebody who must be forgotten."""
-    forgotten = read_forgotten(story.dataset.lake, story.manifest["source"])
-    taken_down = pc.fill_null(pc.equal(story.fates["reason"], Reason.TAKEN_DOWN.value), False)
-    return story.fates.filter(pc.invert(pc.or_(taken_down, about(story.fates, forgotten.people))))
 
 
 def _losses(what: str, worst: list[Offender]) -> str:
@@ -210,9 +210,9 @@ def _methods(story: Story) -> str:
 
 def _unfetched(story: Story) -> str:
     stopped = story.fates.filter(pc.equal(story.fates["stage"], Stage.FETCH.value))
-    told, rows = _told_by_name(story), []
+    rows = []
     for reason, num in _reasons(stopped).items():
-        urls = told.filter(pc.equal(told["reason"], reason))["url"]
+        urls = story.named.filter(pc.equal(story.named["reason"], reason))["url"]
         some = urls.take(pa.array(evenly(len(urls), 2), pa.int64())).to_pylist()
         rows.append((reason, f"{num:,}", f"{num / len(story.fates):.1%}", "\n".join(some)))
     return page.table(("reason", "lines", "share", "for example"), rows) if rows else ""
@@ -227,7 +227,7 @@ def _turned_away(story: Story) -> str:
 def _turned_away_lines(story: Story) -> pa.Table:
     """The fates of lines whose picture came, and that are no samples."""
     others = pa.array([Stage.FETCH.value, Stage.SAMPLE.value])
-    return story.fates.filter(pc.invert(pc.is_in(story.fates["stage"], value_set=others)))
+    return story.named.filter(pc.invert(pc.is_in(story.named["stage"], value_set=others)))
 
 
 def _sheet(story: Story, stopped: pa.Table, reason: str, num: int) -> str:
