@@ -2,6 +2,7 @@
 
     python -m bench.clean --lake LAKE --fit-on faces112       histograms, fitted in two minutes
     python -m bench.clean --lake LAKE --model embedder        a model of the lake
+    python -m bench.clean --lake LAKE --fit-on faces112 --caution 1    by another rule than `CleanRules` has
 
 LAKE holds the model, the dataset version it was trained on (made by `bench/corpus.py`), and the cropped faces of the
 world's link lines. Judged:
@@ -39,7 +40,7 @@ from storage.lake import Lake
 from storage.models import open_model
 from storage.records import Split
 from tasks.catalog import planned_lines, read_faces, read_verdicts
-from tasks.clean import FaceSet, doubt, expected_limit
+from tasks.clean import CleanRules, FaceSet, doubt, expected_limit
 from tasks.cleaned import EXPECTED_LOSS, Cleaned, judge, judged_faces
 
 REPLAY = Path(__file__).parents[2] / "shared" / "data" / "replay"
@@ -85,7 +86,7 @@ def held_out(dataset: DatasetVersion, embedder: Embedder) -> tuple[NDArray[np.fl
     return np.concatenate(rows), np.concatenate(names)
 
 
-def planted(rows: NDArray[np.floating], names: NDArray[np.str_], share: float, seed: int) -> Graded:
+def planted(rows: NDArray[np.floating], names: NDArray[np.str_], share: float, seed: int, rules: CleanRules) -> Graded:
     """A set in which `share` of the faces show somebody else, judged."""
     rng = np.random.default_rng(seed)
     everybody = rng.permutation(np.unique(names))
@@ -99,16 +100,16 @@ def planted(rows: NDArray[np.floating], names: NDArray[np.str_], share: float, s
         shown[face] = rng.choice(strangers)
     num = len(inside)
     faces = FaceSet(rows[shown], people, np.arange(num), np.zeros(num, np.int64), np.ones(num, bool))
-    scores = doubt(faces).wrong
+    scores = doubt(faces, rules).wrong
     return Graded(scores, expected_limit(scores, EXPECTED_LOSS), wrong, ~wrong)
 
 
-def replayed(lake: Lake, embedder: Embedder, method: str, world: Path) -> Graded:
+def replayed(lake: Lake, embedder: Embedder, method: str, world: Path, rules: CleanRules) -> Graded:
     """The world's faces by one method, judged."""
     lines = planned_lines(lake, SOURCE)
     faces = judged_faces(read_faces(lake, SOURCE, method), read_verdicts(lake, SOURCE, lines))
     embeddings = embed_crops(lake, faces, embedder, resolve_device("auto"), lake.work_folder)
-    return grade(judge(faces, embeddings), faces, lines, method, world)
+    return grade(judge(faces, embeddings, rules), faces, lines, method, world)
 
 
 def grade(cleaned: Cleaned, faces: pa.Table, lines: pa.Table, method: str, world: Path) -> Graded:
@@ -152,7 +153,9 @@ def main() -> None:
     judge_by.add_argument("--model", metavar="NAME[@VERSION]")
     judge_by.add_argument("--fit-on", metavar="NAME[@VERSION]")
     parser.add_argument("--world", type=Path, default=REPLAY)
+    parser.add_argument("--caution", type=float, default=CleanRules().caution)
     args = parser.parse_args()
+    rules = CleanRules(caution=args.caution)
     if args.model:
         model = open_model(args.lake, args.model)
         dataset, embedder = open_dataset(args.lake, model.manifest["dataset"]), model_embedder(model)
@@ -165,9 +168,9 @@ def main() -> None:
     print(f"planted: judged by {unseeing}, {len(names)} faces of {len(np.unique(names))} people of {dataset}")
     print(f"replay: judged by {embedder}")
     for share in SHARES:
-        table(f"planted, {share:.0%} wrong", [planted(rows, names, share, seed) for seed in range(5)])
+        table(f"planted, {share:.0%} wrong", [planted(rows, names, share, seed, rules) for seed in range(5)])
     for method in ("bbox", "mtcnn"):
-        table(f"replay, {method}", [replayed(args.lake, embedder, method, args.world)])
+        table(f"replay, {method}", [replayed(args.lake, embedder, method, args.world, rules)])
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from tasks.people import Ints
 from tasks.select import line_ids
 
 # Counted up when the same faces and embeddings give other scores than before.
-_RULES = 1
+_RULES = 2
 _SAME_FACE_IOU = 0.5
 # High, since a wrong guess costs a whole person: at 0.94 histograms took two men in hats for one.
 SAME_PERSON_SCORE = 0.99

@@ -99,6 +99,16 @@ def test_scores_are_probabilities_that_hold_what_they_say():
     assert wrong[is_stray].mean() > 10 * wrong[~is_stray].mean()
 
 
+def test_caution_finds_more_among_many_wrong_faces_and_scores_say_how_many_there_are():
+    rng, faces = np.random.default_rng(9), crowd(people=40, noise=1.4, seed=1)
+    stray = np.flatnonzero(rng.random(480) < 0.1)
+    moved = {int(row): int((faces.people[row] + rng.integers(1, 40)) % 40) for row in stray}
+    bold, cautious = (doubt(listed_as(faces, moved), CleanRules(caution=one)).wrong for one in (1, 3))
+    found, found_with = ((wrong[stray] >= expected_limit(wrong, 0.02)).mean() for wrong in (bold, cautious))
+    assert found_with > found + 0.05
+    assert cautious.sum() == pytest.approx(len(stray), rel=0.15)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_order_of_the_faces_changes_nothing(seed):
     faces = listed_as(crowd(people=8), {3: 7})
