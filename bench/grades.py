@@ -10,7 +10,7 @@ from typing import Any
 
 from storage.datasets import DatasetVersion
 from storage.lake import Lake
-from storage.records import Split
+from storage.records import Fit, Split
 from storage.tables import with_plain_words
 from tasks.leaks import count_leaks
 from tasks.ledger import accepted, read_ledger
@@ -93,7 +93,7 @@ def grade_version(version: DatasetVersion, truth: Truth) -> dict[str, Any]:
         "people": {str(split): len({row["identity"] for row in rows if row["split"] == split}) for split in Split},
         "bad let in": sum(truth.responses[row["url"]].expect != "accepted" for row in rows),
         "of the wrong person": sum(not truth.shows(line) for line in lines),
-        "listed box frames no face": _num_boxes_off(version, lines, truth),
+        "box as listed frames no face": _num_boxes_off(version, lines, truth),
         "a person twice from one picture": sum(num > 1 for num in claims.values()),
         "pictures on two sides, by the truth": len(sides) - len(set(pictures)),
         "leaks, as counted": sum(count_leaks(index).values()),
@@ -103,9 +103,11 @@ def grade_version(version: DatasetVersion, truth: Truth) -> dict[str, Any]:
 
 
 def _num_boxes_off(version: DatasetVersion, lines: list[Line], truth: Truth) -> int | None:
-    """Of crops that are listed boxes; None where a detector's are."""
-    is_listed = version.manifest["method"] == "bbox"
-    return sum(not truth.lines[line].box_ok for line in lines) if is_listed else None
+    """Of listed boxes that were cut out as they are, not rescaled or turned; None where a detector's boxes are."""
+    if version.manifest["method"] != "bbox":
+        return None
+    fits = with_plain_words(version.index(["fit"]))["fit"].to_pylist()
+    return sum(fit == Fit.AS_LISTED and not truth.lines[line].box_ok for line, fit in zip(lines, fits, strict=True))
 
 
 def grade_fates(version: DatasetVersion, truth: Truth) -> dict[str, Any]:
