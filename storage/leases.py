@@ -8,8 +8,8 @@ seconds of their own clock takes it for dead, and writes the next generation: no
 so none can be wrong. A holder that is overtaken so stops. Where it ran on the machine of the one who looks, and its
 process is gone, it is dead at once.
 
-Leases only save work. If two runs did a unit at the same time after all, the lake would be right: shards of images
-bear their writer's digits, and all else is computed from the lake, to the same content, in single steps.
+Leases only save work. Should two runs do a unit at the same time after all, the lake is right: shards of images bear
+their writer's digits, the first manifest of a version stays, and all else is computed to the same content.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from tasks.ledger import (
     due,
     host_of,
     image_stems,
+    left_of,
     newest,
     next_try,
     pending_due,
@@ -37,6 +38,19 @@ def candidates(*urls: str) -> pa.Table:
 
 def urls(table: pa.Table) -> list[str]:
     return table["url"].to_pylist()
+
+
+def test_what_another_run_has_asked_for_meanwhile_is_left_out_of_a_unit(tmp_path):
+    lake = Lake(tmp_path)
+    write_table(lake, f"{lake.images('made', '0007-0000-aaaaaa')}.parquet", attempts(attempt(A, Reason.RESET)))
+    seen = image_stems(lake, "made")
+    pending = pending_new(candidates(B, C, D), read_ledger(lake, "made", ["key"], stems=seen))
+    assert left_of(lake, "made", pending, seen) == pending
+
+    write_table(lake, f"{lake.images('made', '0007-0000-bbbbbb')}.parquet", attempts(attempt(B)))
+    write_table(lake, f"{lake.images('made', '0008-0000-bbbbbb')}.parquet", attempts(attempt(C)))
+    assert urls(left_of(lake, "made", pending, seen)) == [C, D]
+    assert urls(pending) == [B, C, D]
 
 
 def test_the_ledger_holds_the_newest_row_of_each_key(tmp_path):
