@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,28 @@ from tests.flows.grading import accepted_urls, dataset_urls, version_ids
 _WITHIN_S = 600.0
 
 
+_FACEMILL = [sys.executable, "-c", "from flows.cli import main; main()"]
+
+
 def start(*arguments: str) -> subprocess.CompletedProcess[str]:
     """A command run to its end, whatever that is."""
-    command = [sys.executable, "-c", "from flows.cli import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=_WITHIN_S)
+    return subprocess.run([*_FACEMILL, *arguments], capture_output=True, text=True, check=False, timeout=_WITHIN_S)
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A command on its way."""
+    with subprocess.Popen(
+        [*_FACEMILL, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+
+
+def wait_until(process: subprocess.Popen[str], reached: Callable[[], bool]) -> None:
+    """Wait for a point of a run, which must be reached before its end."""
+    while not reached():
+        assert process.poll() is None, f"it ended before that: {process.stderr and process.stderr.read()[-3000:]}"
+        time.sleep(0.01)
 
 
 def facemill(*arguments: str) -> Any:

@@ -8,7 +8,6 @@ import shutil
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import pytest
 from tasks.sources.synthetic.origin import Origin
 from tasks.sources.synthetic.origin import serving as origin_of
 from tasks.sources.synthetic.world import make_world
-from tests.chaos.calm import assert_same, links_of
+from tests.chaos.calm import assert_same, links_of, wait_until
 from tests.flows.grading import expected
 
 COMPILER = shutil.which("cc")
@@ -81,12 +80,6 @@ def run(words: list[list[str]], environment: dict[str, str]) -> subprocess.Popen
 def finish(process: subprocess.Popen[str]) -> None:
     _, errors = process.communicate(timeout=_WITHIN_S)
     assert process.returncode == 0, errors[-3000:]
-
-
-def wait_until(process: subprocess.Popen[str], reached: Callable[[], bool]) -> None:
-    while not reached():
-        assert process.poll() is None, f"it ended before that: {process.stderr and process.stderr.read()[-3000:]}"
-        time.sleep(0.01)
 
 
 def test_a_clock_that_is_set_loses_nothing_and_repeats_nothing(tmp_path: Path, calm_limits: None) -> None:

@@ -1,4 +1,4 @@
-"""A disk that is full, and then is not."""
+"""A disk that is full, or turns read-only, and then is neither."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 from storage.lake import Lake
 from tasks.sources.synthetic.origin import serving as origin_of
 from tasks.sources.synthetic.world import make_world
-from tests.chaos.calm import assert_same, facemill, links_of, start
+from tests.chaos.calm import assert_same, facemill, links_of, running, start, wait_until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")]
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1.5 MB, of which the pictures alone need more."""
+    """A disk of 1.5 MB; the pictures alone need more."""
     disk = tmp_path / "disk"
     disk.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=1536k", "tmpfs", str(disk)]
@@ -42,6 +42,42 @@ def test_a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
         assert "cannot be written: No space left on device; once that is mended" in full.stderr.splitlines()[-1]
         assert not [path for path in lake.rglob("*") if path.name.startswith(".tmp-")]
         assert Lake(lake).names("datasets") == []
-        subprocess.run(["mount", "-o", "remount,size=256m", str(small_disk)], check=True)
+        assert remount(small_disk, "size=256m")
         facemill("pipeline", "--lake", str(lake), *links_of(world, origin), "--steps", "4")
     assert_same(lake, calm)
+
+
+@pytest.mark.parametrize(
+    ("point", "pattern"),
+    [
+        ("after the first round of requests", "images/*/*.parquet"),
+        ("before faces are cut out", "detections/*/*.parquet"),
+        ("before the model is trained", "datasets/faces-mtcnn/*/manifest.json"),
+    ],
+)
+def test_a_run_whose_disk_turns_read_only_says_so_and_goes_on_when_it_may_write_again(
+    tmp_path: Path, small_disk: Path, calm_limits: None, point: str, pattern: str
+) -> None:
+    world, lake, calm = tmp_path / "world", small_disk / "lake", tmp_path / "calm"
+    make_world(world, num_identities=6, per_identity=12, seed=2)
+    assert remount(small_disk, "size=256m")
+    with origin_of(world) as origin:
+        facemill("pipeline", "--lake", str(calm), *links_of(world, origin), "--steps", "40")
+    with origin_of(world) as origin:
+        command = ["pipeline", "--lake", str(lake), *links_of(world, origin), "--steps", "40"]
+        with running(*command) as refused:
+            wait_until(refused, lambda: any(lake.glob(pattern)))
+            # Refused while a file is open for writing.
+            wait_until(refused, lambda: remount(small_disk, "ro"))
+            _, errors = refused.communicate(timeout=300)
+        assert refused.returncode == 1, point
+        last = errors.splitlines()[-1]
+        assert last.startswith("facemill: "), errors[-3000:]
+        assert "Read-only file system; once that is mended the same command goes on where it was" in last
+        assert remount(small_disk, "rw")
+        facemill(*command)
+    assert_same(lake, calm)
+
+
+def remount(disk: Path, option: str) -> bool:
+    return subprocess.run(["mount", "-o", f"remount,{option}", str(disk)], check=False).returncode == 0
