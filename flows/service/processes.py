@@ -18,10 +18,11 @@ from storage.errors import ServiceError
 _GRACE_S = 8.0
 _LOOK_EVERY_S = 0.5
 # One that ends soon after its start will end again. It is started no more often than this, and given up after so many
-# times in a row.
+# times in a row. What is killed, by a person or by a system short of memory, is not at fault.
 _RESTART_AFTER_S = 5.0
 _MAX_SHORT_LIVES = 5
 _SHORT_LIFE_S = 20.0
+_KILLED = {-signal.SIGKILL, -signal.SIGTERM}
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
@@ -123,7 +124,8 @@ def look_after(
 
 def _start_again(process: Process, tell: Callable[[str], None], sleep: Callable[[float], None]) -> None:
     age_s = time.monotonic() - process.started_at_s
-    process.num_short_lives = process.num_short_lives + 1 if age_s < _SHORT_LIFE_S else 0
+    if process.exit_code not in _KILLED:
+        process.num_short_lives = process.num_short_lives + 1 if age_s < _SHORT_LIFE_S else 0
     if process.num_short_lives >= _MAX_SHORT_LIVES:
         raise ServiceError(
             f"{process.name} ended {_MAX_SHORT_LIVES} times within {_SHORT_LIFE_S:.0f} s of its start, the last time "

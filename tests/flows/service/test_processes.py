@@ -58,6 +58,23 @@ def test_what_ends_is_started_again_and_given_up_when_it_ends_at_once_time_after
     assert told == ["worker ended with exit code 3; started again"] * 4
 
 
+def test_what_is_killed_again_and_again_is_never_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_RESTART_AFTER_S", 0.0)
+    monkeypatch.setattr(processes, "_LOOK_EVERY_S", 0.01)
+    told: list[str] = []
+
+    def tell(line: str) -> None:
+        told.append(line)
+        if len(told) == 7:
+            raise KeyboardInterrupt
+
+    killed = python("server", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(KeyboardInterrupt), stopping(partial(stop_all, [killed])):
+        killed.start()
+        look_after([killed], tell=tell)
+    assert told == ["server ended with exit code -9; started again"] * 7
+
+
 def test_a_worker_that_ends_at_once_is_not_started_again_at_once() -> None:
     worker, slept = python("worker", ""), list[float]()
 
