@@ -64,7 +64,7 @@ def commands(world: Path, origin: Origin, lake: Path) -> list[list[str]]:
         again,
         *([[*again, "--now"]] * 4),
         ["forget", *where, "--url", first],
-        ["forget", *where, "--url", second],
+        ["forget", *where, "--url", second, "--purge"],
         ["crop", *where],
         ["publish", *where],
         ["train", *where, "--steps", "40"],
