@@ -11,11 +11,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from storage.lake import Lake
+from storage.tables import read_table
+from tasks.ledger import accepted, image_stems
 from tasks.sources.synthetic.origin import Origin
 from tests.flows.grading import accepted_urls, dataset_urls, version_ids
 
 _WITHIN_S = 600.0
+_KEPT = ["key", "outcome"]
 
 
 _FACEMILL = [sys.executable, "-c", "from flows.cli import main; main()"]
@@ -55,11 +61,13 @@ def links_of(world: Path, origin: Origin) -> list[str]:
     return ["--links", str(world / "links"), "--connect-to", f"127.0.0.1:{origin.port}"]
 
 
-def assert_same(disturbed: Path, calm: Path) -> None:
-    """No accepted picture lost, none twice, the same versions of datasets and
-    models, and nothing that `facemill check` finds."""
+def assert_same(disturbed: Path | str, calm: Path) -> None:
+    """No accepted picture lost, none kept twice, the same versions of datasets and models, and nothing that
+    `facemill check` finds.
+    """
     one, other = Lake(disturbed), Lake(calm)
     assert accepted_urls(one) == accepted_urls(other)
+    assert num_twice(one) == 0
     assert version_ids(one) == version_ids(other)
     assert one.names(one.model("embedder")) == other.names(other.model("embedder"))
     samples = [{name: sorted(urls) for name, urls in dataset_urls(lake).items()} for lake in (one, other)]
@@ -67,7 +75,19 @@ def assert_same(disturbed: Path, calm: Path) -> None:
     assert findings_of(disturbed) == []
 
 
-def findings_of(lake: Path) -> list[dict[str, Any]]:
+def num_lost(disturbed: Path, calm: Path) -> int:
+    """The links whose picture only the undisturbed lake has."""
+    return len(accepted_urls(Lake(calm)) - accepted_urls(Lake(disturbed)))
+
+
+def num_twice(lake: Lake, source: str = "vggface1") -> int:
+    """The pictures that a lake keeps more than one copy of for the same link."""
+    tables = [read_table(lake, f"{lake.images(source, stem)}.parquet", _KEPT) for stem in image_stems(lake, source)]
+    kept = accepted(pa.concat_tables(tables).unify_dictionaries())["key"]
+    return len(kept) - len(pc.unique(kept))
+
+
+def findings_of(lake: Path | str) -> list[dict[str, Any]]:
     """What `facemill check` finds once nobody writes any more: a training started by its event may still be at work."""
     for _ in range(12):
         found: list[dict[str, Any]] = json.loads(start("check", "--lake", str(lake), "--json").stdout)["findings"]

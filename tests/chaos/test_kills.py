@@ -19,10 +19,11 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
+from storage.lake import Lake
 from tasks.sources.synthetic.origin import Origin
 from tasks.sources.synthetic.origin import serving as origin_of
 from tasks.sources.synthetic.world import make_world
-from tests.chaos.calm import assert_same, facemill, links_of
+from tests.chaos.calm import assert_same, facemill, links_of, num_lost, num_twice
 from tests.chaos.service import ENDED, PARTS, Service, serving
 
 pytestmark = pytest.mark.chaos
@@ -97,13 +98,14 @@ def test_what_a_service_makes_is_the_same_however_often_it_is_killed(
     with origin_of(world) as origin:
         facemill("pipeline", "--lake", str(calm), *links_of(world, origin), "--steps", str(_STEPS))
         asked = origin.num_requests
-    repeated = list[float]()
+    repeated, lakes = list[float](), list[Path]()
     with serving(tmp_path) as service:
         # A run of its own trains, for a few steps, so that kills can meet it.
         service.disable("a published dataset version is trained on")
         killer = Killer(service, np.random.default_rng(SEED))
         while (missing := KILLS - killer.parts.total()) > 0:
-            lake = tmp_path / f"lake-{len(repeated)}"
+            lake = tmp_path / f"lake-{len(lakes)}"
+            lakes.append(lake)
             with counted(world, repeated, asked) as origin:
                 web = {"links": str(world / "links"), "connect_to": f"127.0.0.1:{origin.port}"}
                 wanted = {
@@ -123,9 +125,9 @@ def test_what_a_service_makes_is_the_same_however_often_it_is_killed(
     told = {
         "kills survived": f"{killer.parts.total()} ({counts(killer.parts)})",
         "in the stages": counts(killer.stages),
-        "lakes": f"{len(repeated)}, each with the rows, pictures and versions of the undisturbed one; check clean",
-        "pictures lost": "0",
-        "pictures twice": "0",
+        "lakes": f"{len(lakes)}, each with the versions of the undisturbed one, and nothing that a check finds",
+        "pictures lost": str(sum(num_lost(lake, calm) for lake in lakes)),
+        "pictures twice": str(sum(num_twice(Lake(str(lake))) for lake in lakes)),
         "requests repeated": f"{sum(repeated) / len(repeated):.1%}",
         "seed": str(SEED),
     }
