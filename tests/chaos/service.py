@@ -18,8 +18,8 @@ from typing import Any
 from urllib.error import URLError
 
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-# What tells a part of the service in its command line.
-PARTS = {"server": b"server\0start", "worker": b"worker\0start", "run": b"prefect.engine"}
+# What tells a part of the service in its command line; of the workers, the one of a pool.
+PARTS = {"server": "server\0start", "worker": "worker\0start\0--pool\0{pool}", "run": "prefect.engine"}
 
 
 def free_port() -> int:
@@ -84,9 +84,10 @@ class Service:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=30) as answer:
             return str(answer.read().decode())
 
-    def kill(self, part: str) -> bool:
+    def kill(self, part: str, pool: str) -> bool:
         """SIGKILL every process of a part, if there is one."""
-        found = [pid for pid in self.processes() if PARTS[part] in in_proc(pid, "cmdline")]
+        words = PARTS[part].format(pool=pool).encode()
+        found = [pid for pid in self.processes() if words in in_proc(pid, "cmdline")]
         for pid in found:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
