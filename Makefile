@@ -55,7 +55,8 @@ clean:
 fuzz: setup
 	$(BIN)/python -m pytest --hypothesis-profile=fuzz tests/tasks -k test_any_
 
-# 50 kills of runs, workers and the server, a full disk, a web that goes away: half an hour.
+# 50 kills of runs, workers and the server; a full disk, a bucket that refuses, a web that goes away, a clock that is set.
+# An hour of two free cores.
 chaos: setup
 	CHAOS_KILLS=50 $(BIN)/python -m pytest -m chaos tests/chaos
 

@@ -21,7 +21,7 @@ from tasks.ledger import accepted, image_stems
 from tasks.sources.synthetic.origin import Origin
 from tests.flows.grading import accepted_urls, dataset_urls, version_ids
 
-_WITHIN_S = 600.0
+_WITHIN_S = 1800.0
 _KEPT = ["key", "outcome"]
 
 

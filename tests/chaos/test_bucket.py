@@ -34,7 +34,7 @@ def test_a_store_that_is_busy_for_a_while_delays_a_run_and_one_that_stays_so_is_
             wait_until(refused, lambda: bool(Lake(lake).names("detections/vggface1")))
             assert faults.planned == []
             faults.plan("PUT", *["503"] * _FOR_GOOD)
-            _, errors = refused.communicate(timeout=600)
+            _, errors = refused.communicate(timeout=1800)
         assert refused.returncode == 1
         assert "the store refused: " in errors.splitlines()[-1], errors[-3000:]
         assert errors.splitlines()[-1].startswith("facemill: s3://")

@@ -69,7 +69,7 @@ def test_a_run_whose_disk_turns_read_only_says_so_and_goes_on_when_it_may_write_
             wait_until(refused, lambda: any(lake.glob(pattern)))
             # Refused while a file is open for writing.
             wait_until(refused, lambda: remount(small_disk, "ro"))
-            _, errors = refused.communicate(timeout=300)
+            _, errors = refused.communicate(timeout=900)
         assert refused.returncode == 1, point
         last = errors.splitlines()[-1]
         assert last.startswith("facemill: "), errors[-3000:]
