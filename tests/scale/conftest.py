@@ -17,9 +17,9 @@ from tests.scale.machines import machines as all_machines
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A unit is 25 people: six units, 900 links."""
+    """A unit is 25 people: twelve units, 1200 links."""
     folder = tmp_path_factory.mktemp("worlds") / "world"
-    make_world(folder, num_identities=150, per_identity=6, seed=1)
+    make_world(folder, num_identities=300, per_identity=4, seed=1)
     return folder
 
 

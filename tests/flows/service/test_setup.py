@@ -43,7 +43,9 @@ def test_every_parameter_of_a_deployment_is_one_of_its_flow_and_is_described_in_
 @pytest.fixture(scope="module")
 def deployed(prefect_server: str) -> Iterator[list[str]]:
     """The deployments of a server set up twice; gone afterwards, since a pipeline leaves training to them."""
-    environment = {**os.environ, "PREFECT_API_URL": prefect_server}
+    # As systemd starts it: nothing says where the code is.
+    environment = {name: value for name, value in os.environ.items() if name != "PWD"}
+    environment["PREFECT_API_URL"] = prefect_server
     for _ in range(2):
         named = set_up_server({"lake": "/somewhere/lake", "source": "synthetic"}, environment)
     yield named
@@ -62,6 +64,8 @@ def test_a_server_is_set_up_once_however_often_it_is_done(deployed: list[str]) -
     assert {name: pools[name] for name in POOLS} == dict.fromkeys(POOLS)
     assert len(deployments) == len(deployed)
     assert {one.parameters["lake"] for one in deployments} == {"/somewhere/lake"}
+    places = {step["directory"] for one in deployments for steps in one.pull_steps or [] for step in steps.values()}
+    assert places == {str(ROOT)}
     scheduled = {one.name for one in deployments if one.schedules}
     assert {"pipeline", "retry"} <= scheduled
 
