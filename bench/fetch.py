@@ -18,8 +18,8 @@ idle ones: compare within a run.
 
 By default the origin ends each connection: links of a host stand far apart in a real list of 124,402 hosts, so a
 connection is rarely used twice, and img2dataset never does. Decoding a picture strictly enough to find zeroed blocks
-takes 0.5 CPU-ms, half of facemill's cost; so with connections kept, where a bare GET takes 0.15, seven times that is
-out of reach of anything that checks what it keeps.
+takes 0.5 CPU-ms, a third of facemill's cost, and with connections kept, where a bare GET takes 0.17, nearly half of
+seven times that: `bench.floor` prints what the pieces cost.
 
 Of the 40% that fail, facemill asks those that may pass (errors, resets, cut off) once more after a second, img2dataset
 does not; neither gets a picture out of them. `--hang` adds hosts that never end: img2dataset takes minutes then.
@@ -49,7 +49,7 @@ from tasks.ledger import accepted, read_ledger
 from tasks.plan import plan
 from tasks.sources import vggface1
 
-_PICTURE_BYTES = 58_000
+PICTURE_BYTES = 58_000
 _SMALL_PICTURE_BYTES = 3000
 # As in VGGFace1: 19 links a host, 1000 lines a person (906 distinct).
 _LINKS_PER_HOST = 19
@@ -224,7 +224,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
         ]
         found = {}
         for name, faults in {"good": {}, "40% faults": _FAULTS | (_HANGS if options.hang else {})}.items():
-            with job_of(options, options.num, faults, _PICTURE_BYTES) as job:
+            with job_of(options, options.num, faults, PICTURE_BYTES) as job:
                 found[name] = rows = compared(job, contenders, options.rounds)
             print(f"\n{options.num:,} links, {name}")
             print_table(rows)

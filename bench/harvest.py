@@ -11,6 +11,7 @@ import sys
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flows.loop import run
 from storage.lake import Lake
 from storage.tables import read_table
 from tasks.fetch import fetch_unit, to_pending
@@ -39,4 +40,4 @@ async def harvest(lake: Lake, port: int, limits: FetchLimits = FetchLimits()) ->
 
 
 if __name__ == "__main__":
-    asyncio.run(harvest(Lake(sys.argv[1]), int(sys.argv[2])))
+    run(harvest(Lake(sys.argv[1]), int(sys.argv[2])))

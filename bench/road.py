@@ -26,7 +26,8 @@ from tasks.sources.synthetic.origin import serving
 SOURCE = "vggface1"
 METHODS = ("bbox", "mtcnn")
 _FACEMILL = [sys.executable, "-c", "from flows.cli import main; main()"]
-_LIMITS = {"FACEMILL_SILENCE_S": "5", "FACEMILL_TOTAL_S": "20"}
+# Of its commands; a world has hosts that never answer.
+LIMITS = {"FACEMILL_SILENCE_S": "5", "FACEMILL_TOTAL_S": "20"}
 # Of those taken down, so many pictures and crops are looked for byte by byte.
 _SOUGHT = 12
 
@@ -57,7 +58,7 @@ class Road:
         Raises:
             subprocess.CalledProcessError: it failed.
         """
-        env = os.environ | _LIMITS | {"PREFECT_HOME": str(self.folder / "prefect"), "FACEMILL_LAKE": self.lake.url}
+        env = os.environ | LIMITS | {"PREFECT_HOME": str(self.folder / "prefect"), "FACEMILL_LAKE": self.lake.url}
         answer, log = self.folder / "answer.json", self.folder / "log"
         usage = measured([*_FACEMILL, *command, "--json"], log, env, answer=answer)
         self.steps.append(Step(" ".join(word for word in command[:2] if not word.startswith("-")), usage, ""))

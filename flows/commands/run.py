@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,6 +37,7 @@ from flows.commands.options import (
     set_up,
     split_words,
 )
+from flows.loop import run
 from flows.settings import load_settings
 from storage.lake import Lake
 from tasks.exclude import read_names
@@ -68,7 +68,7 @@ def pipeline(
     set_up(verbose, log)
     from flows.pipeline import pipeline as flow  # noqa: PLC0415
 
-    result = asyncio.run(
+    result = run(
         flow(
             lake,
             source.value,
@@ -105,7 +105,7 @@ def ingest(
     set_up(verbose, log)
     from flows.ingest import ingest as flow  # noqa: PLC0415
 
-    result = asyncio.run(flow(lake, source.value, links, chosen_people(identities), per_identity, connect_to))
+    result = run(flow(lake, source.value, links, chosen_people(identities), per_identity, connect_to))
     print_result(result, as_json, show_ingested)
 
 
@@ -146,7 +146,7 @@ def retry(
     typer.echo(_forecast(due, is_archive=archive_fallback), err=True)
     from flows.retry import retry as flow  # noqa: PLC0415
 
-    result = asyncio.run(flow(lake, source.value, links, connect_to, reasons, hosts, now, archive_fallback))
+    result = run(flow(lake, source.value, links, connect_to, reasons, hosts, now, archive_fallback))
     print_result(result, as_json, show_retried)
 
 

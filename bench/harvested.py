@@ -1,0 +1,95 @@
+"""A world fetched and graded: all that can be had, nothing else, a row for every URL, no link longer than its bound.
+
+    python -m bench.harvested                    ../shared/data/replay beside the repository
+    python -m bench.harvested --world FOLDER     a made world of 200 people with 200 links each, made there if need be:
+                                                 drawing takes 16 minutes of CPU time; --people and --links make it less
+    python -m bench.harvested --json FILE
+
+`facemill ingest`, then `facemill retry --now` until a round brings nothing more, as `bench.road` runs commands. A
+picture that is valid and yet worth nothing, such as one "not available" picture served from many hosts, is let in here
+and is for `publish` to find: it is counted apart from other bad ones, by its bytes being served at five URLs or more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.grades import Truth, grade_fetch
+from bench.road import LIMITS, SOURCE, Road
+from storage.lake import Lake
+from tasks.fetch import LONGEST_PAUSE_S
+from tasks.ledger import accepted, read_ledger
+from tasks.sources.synthetic.origin import serving
+from tasks.sources.synthetic.world import make_world
+from tasks.web.http import FetchLimits
+
+_REPLAY = Path(__file__).parents[1].parent / "shared" / "data" / "replay"
+_MOST_ROUNDS = 4
+_URLS_OF_A_PLACEHOLDER = 5
+
+
+def fetch(road: Road, world: Path) -> None:
+    """Ask for all links, and again for what failed and may yet come, until nothing does."""
+    print(f"{'step':<34}{'CPU s':>8} {'peak MB':>7}  what came of it")
+    with serving(world) as origin:
+        web = ("--links", str(world / "links"), "--connect-to", f"127.0.0.1:{origin.port}")
+        commands = [("ingest",), *[("retry", "--now")] * _MOST_ROUNDS]
+        for command in commands:
+            came = road.go(*command, *web)
+            wall_s = road.steps[-1].usage.wall_s
+            road.tell(f"{came['asked']:,} asked, {came['accepted']:,} accepted in {wall_s:.0f} s", " ".join(command))
+            if not came["accepted"]:
+                return
+
+
+def grade(lake: Lake, truth: Truth) -> dict[str, Any]:
+    """What is in the lake, held against the truth; and the longest that the round of one link took."""
+    ledger = read_ledger(lake, SOURCE, ["key", "url", "outcome", "latency_s"])
+    bodies = Counter(one.body for one in truth.responses.values() if one.body)
+    unwanted = [url for url in accepted(ledger)["url"].to_pylist() if truth.responses[url].expect == "rejected"]
+    num_placeholders = sum(bodies[truth.responses[url].body] >= _URLS_OF_A_PLACEHOLDER for url in unwanted)
+    found = grade_fetch(lake, SOURCE, truth)
+    return {
+        **found,
+        "accepted": len(accepted(ledger)),
+        "other bad ones let in": len(unwanted) - num_placeholders,
+        "placeholders, for publish to find": num_placeholders,
+        "URLs without a row": found["urls"] - len(set(ledger["url"].to_pylist())),
+        "longest round of a link, s": round(float(np.max(ledger["latency_s"].to_numpy())), 1),
+    }
+
+
+def longest_round_s() -> float:
+    """What the limits allow one link a round: two requests and the pause between them, waiting for a place left out."""
+    return 2 * FetchLimits(total_s=float(LIMITS["FACEMILL_TOTAL_S"])).longest_get_s + LONGEST_PAUSE_S
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--world", type=Path, help="where the made world is or shall be")
+    parser.add_argument("--people", type=int, default=200)
+    parser.add_argument("--links", type=int, default=200, help="of each of the people")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    options = parser.parse_args()
+    world = options.world or _REPLAY
+    if options.world and not world.exists():
+        make_world(world, num_identities=options.people, per_identity=options.links, seed=1)
+    with tempfile.TemporaryDirectory(prefix="facemill-bench-") as folder:
+        road = Road(Path(folder), Lake(Path(folder) / "lake"))
+        fetch(road, world)
+        found = grade(road.lake, Truth.of(world)) | {"at most, by its limits, s": longest_round_s()}
+    for name, value in found.items():
+        print(f"  {name:<44}{value:,}")
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
