@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 from bench.usage import Usage, measured
 from storage.datasets import DatasetVersion, open_dataset
 from storage.lake import Lake
-from storage.records import bytes_digest
 from storage.shards import read_member
 from tasks.ledger import accepted, read_ledger
 from tasks.sources.synthetic.origin import serving
@@ -148,11 +147,13 @@ def take_down(road: Road) -> dict[str, Any]:
         How many samples of theirs there were, and what of them is found afterwards.
     """
     version = road.version("mtcnn")
-    samples = version.index(["identity", "url", "image_digest"])
+    samples = version.index(["identity", "url", "image_digest", "shard", "offset", "length"])
     person, *others = sorted(set(samples["identity"].to_pylist()))
     rest = samples.filter(pc.equal(samples["identity"], others[-1])).to_pylist()
     url, digest = rest[0]["url"], rest[-1]["image_digest"]
-    sought = _bytes_of(road.lake, samples, person, url, digest)
+    theirs = [row for row in samples.to_pylist() if _is_theirs(row, person, url, digest)][: _SOUGHT // 2]
+    sought = _pictures(road.lake, [digest, *(row["image_digest"] for row in theirs)])
+    sought += [version.read(row["shard"], row["offset"], row["length"]) for row in theirs]
     asked = ("--identity", person, "--url", url, "--digest", digest.hex())
     told = road.go("forget", *asked)
     road.tell(f"recorded; samples covered: {sum(told['samples'].values()):,} in {len(told['samples'])} versions")
@@ -185,18 +186,14 @@ def _is_theirs(row: dict[str, Any], person: str, url: str, digest: bytes) -> boo
     return row["identity"] == person or row["url"] == url or row["image_digest"] == digest
 
 
-def _bytes_of(lake: Lake, samples: Any, person: str, url: str, digest: bytes) -> list[bytes]:
-    """Some of the pictures and crops that must go, as they lie in the lake."""
-    theirs = [row for row in samples.to_pylist() if _is_theirs(row, person, url, digest)]
-    digests = list(dict.fromkeys([digest, *(row["image_digest"] for row in reversed(theirs))]))[: _SOUGHT // 2]
+def _pictures(lake: Lake, digests: list[bytes]) -> list[bytes]:
+    """The bytes of these pictures as they lie in the lake, each once."""
     ledger = accepted(read_ledger(lake, SOURCE, ["key", "outcome", "digest", "shard", "offset", "length"])).to_pylist()
     held = {row["digest"]: row for row in ledger}
-    pictures = [
+    return [
         read_member(lake, f"{lake.images(SOURCE, row['shard'])}.tar", row["offset"], row["length"])
-        for row in (held[one] for one in digests)
+        for row in (held[digest] for digest in dict.fromkeys(digests))
     ]
-    assert [bytes_digest(data) for data in pictures] == digests
-    return pictures
 
 
 def _is_in(lake: Lake, data: bytes) -> bool:
