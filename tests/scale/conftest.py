@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,11 +25,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def machines(tmp_path_factory: pytest.TempPathFactory, world: Path) -> Iterator[Machines]:
+def machines(world: Path) -> Iterator[Machines]:
     """The rack, with all that is on it."""
     if engines.installed() is None or not shutil.which("redis-server") or not store.is_installed():
         pytest.skip("PostgreSQL, Redis or Ceph is not installed: docs/scale.md names the packages")
     if not can_make_hosts():
         pytest.skip("network namespaces cannot be made here: only root may, and not in every container")
-    with all_machines(tmp_path_factory.mktemp("rack"), world) as made:
-        yield made
+    # Not in pytest's folder, which only root may enter: PostgreSQL runs as another user.
+    with tempfile.TemporaryDirectory(prefix="facemill-rack-") as folder:
+        Path(folder).chmod(0o755)
+        with all_machines(Path(folder), world) as made:
+            yield made
