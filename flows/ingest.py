@@ -87,16 +87,25 @@ async def _plan(
     identities: int | list[str] | None,
     per_identity: int | None,
 ) -> tuple[LinksSummary, pa.Table]:
-    """Bring the link lines and the candidates up to date, one run at a time: the second finds the lines as they are."""
-    names = identities if isinstance(identities, list) else None
+    """Bring the link lines and the candidates up to date, one run at a time: the second finds the lines as they are.
+
+    A new lake goes without a lease, which would make a lake of it and stay behind where the links are refused.
+    """
+
+    async def planned() -> tuple[LinksSummary, pa.Table]:
+        names = identities if isinstance(identities, list) else None
+        summary = await links_task(lake, source, links, connect_to, names)
+        candidates = plan(read_table(lake, lake.links(source, "lines.parquet")), identities, per_identity)
+        write_table(lake, lake.plan(source), candidates, stamp=stamp(summary.digest, identities, per_identity))
+        return summary, candidates
+
+    if not lake.exists(lake.format_file):
+        return await planned()
     with Leases(lake, "links", source, ["all"], good_for_s=load_settings().lease_s) as leases:
         async for lease in leases:
             with lease:
-                summary = await links_task(lake, source, links, connect_to, names)
-                lines = read_table(lake, lake.links(source, "lines.parquet"))
-                candidates = plan(lines, identities, per_identity)
-                write_table(lake, lake.plan(source), candidates, stamp=stamp(summary.digest, identities, per_identity))
-    return summary, candidates
+                found = await planned()
+    return found
 
 
 async def fetch_pending(
