@@ -247,7 +247,7 @@ def killed_before_the_manifest(made: Made, monkeypatch: pytest.MonkeyPatch) -> N
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(made.lake, "write_json", die)
+    monkeypatch.setattr(made.lake, "write_once", die)
     made.publish()
 
 
