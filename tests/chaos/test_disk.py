@@ -80,4 +80,5 @@ def test_a_run_whose_disk_turns_read_only_says_so_and_goes_on_when_it_may_write_
 
 
 def remount(disk: Path, option: str) -> bool:
-    return subprocess.run(["mount", "-o", f"remount,{option}", str(disk)], check=False).returncode == 0
+    command = ["mount", "-o", f"remount,{option}", str(disk)]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
