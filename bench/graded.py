@@ -33,14 +33,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bench.grades import Truth, grade_cleaning, grade_fetch, grade_version
-from bench.road import METHODS, SOURCE, Road, go_the_road, take_down
+from bench.road import METHODS, REPLAY, SOURCE, Road, add_world_options, go_the_road, make_asked_world, take_down
 from storage.lake import Lake
 from tasks.catalog import planned_lines, read_verdicts
 from tasks.dedupe import DedupeRules, dedupe
 from tasks.ledger import accepted, read_ledger
-from tasks.sources.synthetic.world import make_world
 
-_REPLAY = Path(__file__).parents[1].parent / "shared" / "data" / "replay"
 _DISTANCES = range(2, 11)
 _FIT_ON = "faces-mtcnn"
 
@@ -133,18 +131,15 @@ def grade(world: Path, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--world", type=Path, help="where the made world is or shall be")
-    parser.add_argument("--people", type=int, default=100)
-    parser.add_argument("--links", type=int, default=200, help="of each of the people")
+    add_world_options(parser, 100)
     parser.add_argument("--keep", type=Path, help="leave the lake and what was exported there")
-    parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
     if options.world:
-        make_world(options.world, num_identities=options.people, per_identity=options.links, seed=7)
+        make_asked_world(options)
     with tempfile.TemporaryDirectory(prefix="facemill-bench-") as temporary:
         folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        found = grade(options.world or _REPLAY, folder)
+        found = grade(options.world or REPLAY, folder)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
 

@@ -22,24 +22,20 @@ from typing import Any
 import numpy as np
 
 from bench.grades import Truth, grade_fetch
-from bench.road import LIMITS, SOURCE, Road
+from bench.road import LIMITS, REPLAY, SOURCE, Road, add_world_options, make_asked_world, played, print_head
 from storage.lake import Lake
 from tasks.fetch import LONGEST_PAUSE_S
 from tasks.ledger import accepted, read_ledger
-from tasks.sources.synthetic.origin import serving
-from tasks.sources.synthetic.world import make_world
 from tasks.web.http import FetchLimits
 
-_REPLAY = Path(__file__).parents[1].parent / "shared" / "data" / "replay"
 _MOST_ROUNDS = 4
 _URLS_OF_A_PLACEHOLDER = 5
 
 
 def fetch(road: Road, world: Path) -> None:
     """Ask for all links, and again for what failed and may yet come, until nothing does."""
-    print(f"{'step':<34}{'CPU s':>8} {'peak MB':>7}  what came of it")
-    with serving(world) as origin:
-        web = ("--links", str(world / "links"), "--connect-to", f"127.0.0.1:{origin.port}")
+    print_head()
+    with played(world) as web:
         commands = [("ingest",), *[("retry", "--now")] * _MOST_ROUNDS]
         for command in commands:
             came = road.go(*command, *web)
@@ -73,14 +69,11 @@ def longest_round_s() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--world", type=Path, help="where the made world is or shall be")
-    parser.add_argument("--people", type=int, default=200)
-    parser.add_argument("--links", type=int, default=200, help="of each of the people")
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    add_world_options(parser, 200)
     options = parser.parse_args()
-    world = options.world or _REPLAY
+    world = options.world or REPLAY
     if options.world and not world.exists():
-        make_world(world, num_identities=options.people, per_identity=options.links, seed=1)
+        make_asked_world(options)
     with tempfile.TemporaryDirectory(prefix="facemill-bench-") as folder:
         road = Road(Path(folder), Lake(Path(folder) / "lake"))
         fetch(road, world)

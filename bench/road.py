@@ -6,9 +6,12 @@ check; then somebody is taken down, and what was theirs is looked for in every f
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,9 +24,11 @@ from storage.lake import Lake
 from storage.shards import read_member
 from tasks.ledger import accepted, read_ledger
 from tasks.sources.synthetic.origin import serving
+from tasks.sources.synthetic.world import make_world
 
 SOURCE = "vggface1"
 METHODS = ("bbox", "mtcnn")
+REPLAY = Path(__file__).parents[2] / "shared" / "data" / "replay"
 _FACEMILL = [sys.executable, "-c", "from flows.cli import main; main()"]
 # Of its commands; a world has hosts that never answer.
 LIMITS = {"FACEMILL_SILENCE_S": "5", "FACEMILL_TOTAL_S": "20"}
@@ -74,11 +79,35 @@ class Road:
         return open_dataset(self.lake, f"{dataset}-{method}")
 
 
+def add_world_options(parser: argparse.ArgumentParser, num_people: int) -> None:
+    """Which world is graded, and where the figures go."""
+    parser.add_argument("--world", type=Path, help="where the made world is or shall be")
+    parser.add_argument("--people", type=int, default=num_people)
+    parser.add_argument("--links", type=int, default=200, help="of each of the people")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+
+
+def make_asked_world(options: argparse.Namespace) -> None:
+    """Make the world of the options, always with the same chance; one of these numbers is left as it is."""
+    make_world(options.world, num_identities=options.people, per_identity=options.links, seed=7)
+
+
+def print_head() -> None:
+    """Say what stands in the lines of steps."""
+    print(f"{'step':<34}{'CPU s':>8} {'peak MB':>7}  what came of it")
+
+
+@contextmanager
+def played(world: Path) -> Iterator[tuple[str, ...]]:
+    """Play a world on loopback; yields the options by which commands ask it."""
+    with serving(world) as origin:
+        yield ("--links", str(world / "links"), "--connect-to", f"127.0.0.1:{origin.port}")
+
+
 def go_the_road(road: Road, world: Path, fit_on: str) -> None:
     """Up to the checked lake. `fit_on` is the dataset version that the judge of wrong people is fitted to."""
-    print(f"{'step':<34}{'CPU s':>8} {'peak MB':>7}  what came of it")
-    with serving(world) as origin:
-        web = ("--links", str(world / "links"), "--connect-to", f"127.0.0.1:{origin.port}")
+    print_head()
+    with played(world) as web:
         _fetch_crop_publish_train(road, web)
     _publish_again(road)
     _clean(road, fit_on)
