@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -12,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.pipeline import pipeline
 from storage.lake import Lake
 from tasks.sources.synthetic.origin import Origin, serving
 from tests.flows.grading import version_ids
+from tests.flows.test_pipeline import run
 
 pytestmark = pytest.mark.slow
 
@@ -52,15 +51,11 @@ def kill_when(process: subprocess.Popen[bytes], reached: Callable[[], bool]) -> 
         time.sleep(0.05)
 
 
-def finish(lake: Path, world: Path, port: int) -> None:
-    asyncio.run(pipeline(str(lake), links=str(world / "links"), connect_to=f"127.0.0.1:{port}", steps=_STEPS))
-
-
 def test_a_run_killed_at_five_points_ends_like_an_undisturbed_one(
     tmp_path: Path, world: Path, origin: Origin, prefect_server: str
 ) -> None:
     with serving(world) as undisturbed:
-        finish(tmp_path / "calm", world, undisturbed.port)
+        run(tmp_path / "calm", world, undisturbed, _STEPS)
 
     lake = tmp_path / "killed"
     points: dict[str, Callable[[], bool]] = {
@@ -72,7 +67,7 @@ def test_a_run_killed_at_five_points_ends_like_an_undisturbed_one(
     }
     for reached in points.values():
         kill_when(start(lake, world, origin.port, prefect_server), reached)
-    finish(lake, world, origin.port)
+    run(lake, world, origin, _STEPS)
 
     assert version_ids(Lake(lake)) == version_ids(Lake(tmp_path / "calm"))
     assert not list(lake.rglob(".tmp-*"))

@@ -20,9 +20,9 @@ from tests.flows.grading import accepted_urls, dataset_urls, expected, linked_ur
 pytestmark = pytest.mark.slow
 
 
-def run(lake: Path, world: Path, origin: Origin, **options: Any) -> dict[str, Any]:
+def run(lake: Path, world: Path, origin: Origin, steps: int = 4, **options: Any) -> dict[str, Any]:
     return asyncio.run(
-        pipeline(str(lake), links=str(world / "links"), connect_to=f"127.0.0.1:{origin.port}", steps=4, **options)
+        pipeline(str(lake), links=str(world / "links"), connect_to=f"127.0.0.1:{origin.port}", steps=steps, **options)
     )
 
 
