@@ -31,7 +31,7 @@ from storage.records import Outcome
 from tasks.agreement import compare, count_agreement
 from tasks.catalog import planned_lines, read_faces
 from tasks.crops import AGREE, METHOD_CHOICES, CropSettings
-from tasks.ledger import accepted, image_stems, read_ledger, stems_by_unit
+from tasks.ledger import accepted, image_stems, read_ledger, stems_by_unit, unit_name
 from tasks.pages.crops import cropped_methods, write_report
 from tasks.prefect_tasks import crop_task
 from tasks.sources import source_named
@@ -96,7 +96,7 @@ def crop(
     lines = planned_lines(store, source)
     units = stems_by_unit(image_stems(store, source))
     pictures = len(accepted(read_ledger(store, source, ["key", "outcome"])))
-    names, given = [f"{unit:04d}" for unit in units], []
+    names, given = [unit_name(unit) for unit in units], []
     with (
         _processes(settings.num_workers()) as pool,
         track("detect and crop", pictures) as progress,

@@ -30,7 +30,7 @@ from storage.takedowns import read_forgotten
 from tasks.custody.guard import GuardedTransport
 from tasks.fetch import Transport
 from tasks.folder import FolderTransport
-from tasks.ledger import accepted, image_stems, left_of, pending_new, read_ledger
+from tasks.ledger import accepted, image_stems, left_of, pending_new, read_ledger, unit_name
 from tasks.links import LinksSummary
 from tasks.plan import plan
 from tasks.prefect_tasks import fetch_task, links_task
@@ -168,7 +168,7 @@ async def _fetch_units(
                 await fetch_task(lake, source, unit, mine, transport, in_flight, on_attempt)
                 progress.log("unit", unit=unit, links=len(mine), seconds=round(time.monotonic() - started, 1))
 
-    names, at_once = [f"{unit:04d}" for unit in units], settings.units_at_once
+    names, at_once = [unit_name(unit) for unit in units], settings.units_at_once
     try:
         with Leases(lake, "fetch", source, names, good_for_s=settings.lease_s, at_once=at_once) as leases:
             async with asyncio.TaskGroup() as group:

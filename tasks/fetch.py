@@ -23,7 +23,7 @@ from storage.records import ATTEMPTS, Attempt, Candidate, ImageFacts, Outcome, R
 from storage.shards import ShardWriter, create_shard
 from storage.tables import rows_to_table, write_table
 from tasks.checks import Checks, Verdict
-from tasks.ledger import image_stems, next_try
+from tasks.ledger import image_stems, next_try, unit_name
 from tasks.validate import ImageLimits, Invalid
 from tasks.web.answers import Answer
 
@@ -211,7 +211,7 @@ class _Shards:
     def __init__(self, lake: Lake, source: str, unit: int) -> None:
         self._lake = lake
         self._source = source
-        self._unit = f"{unit:04d}"
+        self._unit = unit_name(unit)
         taken = [stem for stem in image_stems(lake, source) if stem.startswith(f"{self._unit}-")]
         # Should two runs do one unit after all, they fetch some pictures twice, but never write the same shard.
         self._token = secrets.token_hex(3)

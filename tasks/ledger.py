@@ -54,6 +54,11 @@ def image_stems(lake: Lake, source: str) -> list[str]:
     return [name.removesuffix(suffix) for name in lake.names(lake.images(source)) if name.endswith(suffix)]
 
 
+def unit_name(unit: int) -> str:
+    """A unit as the names of its shards and leases begin."""
+    return f"{unit:04d}"
+
+
 def stems_by_unit(stems: Iterable[str]) -> dict[int, list[str]]:
     """The shards of each unit, in order."""
     units: dict[int, list[str]] = {}
