@@ -92,27 +92,7 @@ def difference_hash(gray: Image.Image) -> bytes:
     return np.packbits(np.concatenate([across.ravel(), down.ravel()])).tobytes()
 
 
-def _look(data: bytes, kind: str, limits: ImageLimits) -> tuple[int, int, Image.Image] | Invalid:
-    """Width, height and gray pixels. A JPEG's header is read by the decoder that goes on: Pillow's verdict on 19,000
-    damaged ones was the same, and takes a tenth of the time of a check.
-    """
-    if kind == "JPEG":
-        height, width, _, _ = simplejpeg.decode_jpeg_header(data, strict=True)
-        return _check_size(width, height, limits) or (width, height, _gray_of_jpeg(data, width, height))
-    with Image.open(BytesIO(data), formats=[kind]) as image:
-        width, height = image.size
-        return _check_size(width, height, limits) or (width, height, _gray_of(image))
-
-
-def _check_size(width: int, height: int, limits: ImageLimits) -> Invalid | None:
-    if width * height > limits.max_pixels:
-        return Invalid(Reason.TOO_MANY_PIXELS, f"{width}x{height} is over {limits.max_pixels} pixels")
-    if min(width, height) < limits.min_side_px:
-        return Invalid(Reason.TOO_SMALL, f"{width}x{height} is under {limits.min_side_px} px")
-    return None
-
-
-def _gray_of_jpeg(data: bytes, width: int, height: int) -> Image.Image:
+def gray_of_jpeg(data: bytes, width: int, height: int) -> Image.Image:
     """The picture at the smallest scale of at least 64 px a side, strictly decoded: truncation and zeroed blocks raise
     ValueError.
 
@@ -129,6 +109,26 @@ def _gray_of_jpeg(data: bytes, width: int, height: int) -> Image.Image:
         strict=True,
     )
     return Image.fromarray(pixels[:, :, 0])
+
+
+def _look(data: bytes, kind: str, limits: ImageLimits) -> tuple[int, int, Image.Image] | Invalid:
+    """Width, height and gray pixels. A JPEG's header is read by the decoder that goes on: Pillow's verdict on 19,000
+    damaged ones was the same, and takes a tenth of the time of a check.
+    """
+    if kind == "JPEG":
+        height, width, _, _ = simplejpeg.decode_jpeg_header(data, strict=True)
+        return _check_size(width, height, limits) or (width, height, gray_of_jpeg(data, width, height))
+    with Image.open(BytesIO(data), formats=[kind]) as image:
+        width, height = image.size
+        return _check_size(width, height, limits) or (width, height, _gray_of(image))
+
+
+def _check_size(width: int, height: int, limits: ImageLimits) -> Invalid | None:
+    if width * height > limits.max_pixels:
+        return Invalid(Reason.TOO_MANY_PIXELS, f"{width}x{height} is over {limits.max_pixels} pixels")
+    if min(width, height) < limits.min_side_px:
+        return Invalid(Reason.TOO_SMALL, f"{width}x{height} is under {limits.min_side_px} px")
+    return None
 
 
 def _gray_of(image: ImageFile.ImageFile) -> Image.Image:

@@ -147,7 +147,7 @@ class WebTransport:
                 raise Refusal(Reason.REDIRECT_LOOP, f"after {len(hops)} redirects")
             hops.add(seen.url)
             delay_s = await robots.check(url) if robots else 0.0
-            async with self._turns.at((url.host or "").lower()) as host, self._slots:
+            async with self._turns.at((url.raw_host or "").lower()) as host, self._slots:
                 host.crawl_delay_s = delay_s
                 if len(hops) == 1:  # the clock starts when a slot is free, not while others are being asked
                     deadline.reschedule(asyncio.get_running_loop().time() + self._limits.total_s)

@@ -4,6 +4,8 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 from tasks.checks import Checks, Verdict
 from tasks.validate import validate
 from tests.tasks.builders import jpeg
@@ -31,9 +33,9 @@ async def test_each_picture_gets_its_own_verdict_in_whatever_company() -> None:
     assert await verdicts(Checks(), [*mixed, b""]) == [validate(data) for data in [*mixed, b""]]
 
 
-async def test_what_comes_together_is_handed_over_together_eight_at_most() -> None:
+async def test_what_comes_together_is_handed_over_together_eight_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     threads = Counting()
-    asyncio.get_running_loop().set_default_executor(threads)
+    monkeypatch.setattr("tasks.checks._THREADS", threads)
     await verdicts(Checks(), PICTURES)
 
     assert threads.num_submitted == 3
