@@ -44,6 +44,9 @@ async def retry(
     """
     store = Lake(lake)
     choice = retry_choice(reasons, hosts, now=now, archive=archive_fallback)
+    if not store.exists(store.plan(source)):  # the schedule is older than the first ingest
+        get_run_logger().info("retry %s: nothing has been planned yet in %s", source, store.url)
+        return {"due": {}, "asked": 0, "accepted": 0, "rejected": {}}
     seen = image_stems(store, source)
     pending, due = due_for(store, source, choice)
     get_run_logger().info("retry %s: %d links are due: %s", source, len(pending), due)
