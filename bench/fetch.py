@@ -18,8 +18,8 @@ idle ones: compare within a run.
 
 By default the origin ends each connection: links of a host stand far apart in a real list of 124,402 hosts, so a
 connection is rarely used twice, and img2dataset never does. Decoding a picture strictly enough to find zeroed blocks
-takes 0.5 CPU-ms, a third of facemill's cost, and with connections kept, where a bare GET takes 0.17, nearly half of
-seven times that: `bench.floor` prints what the pieces cost.
+takes 0.5 CPU-ms, two fifths of facemill's cost, and with connections kept, where a bare GET takes 0.14, more than half
+of seven times that: `bench.floor` prints what the pieces cost.
 
 Of the 40% that fail, facemill asks those that may pass (errors, resets, cut off) once more after a second, img2dataset
 does not; neither gets a picture out of them. `--hang` adds hosts that never end: img2dataset takes minutes then.
