@@ -10,8 +10,8 @@ import sys
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from uvloop import run
 
-from flows.loop import run
 from storage.lake import Lake
 from storage.tables import read_table
 from tasks.fetch import fetch_unit, to_pending

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from uvloop import run
 
 from flows.commands.datasets import funnel_table
 from flows.commands.options import (
@@ -37,7 +38,6 @@ from flows.commands.options import (
     set_up,
     split_words,
 )
-from flows.loop import run
 from flows.settings import load_settings
 from storage.lake import Lake
 from tasks.exclude import read_names

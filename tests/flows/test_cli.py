@@ -15,6 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from flows.cli import app
+from storage.errors import UsageError
 from storage.lake import Lake
 from tasks.ledger import read_ledger
 from tasks.sources.synthetic.origin import Origin
@@ -70,6 +71,16 @@ def test_a_lake_of_a_newer_format_is_refused_untouched(tmp_path: Path) -> None:
 def test_a_wrong_setting_in_the_environment_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEMILL_PER_HOST", "many")
     assert "FACEMILL_PER_HOST='many'" in refused("status")
+
+
+def test_a_flow_runs_on_uvloop_and_its_error_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def its_loop(*_: object) -> None:
+        raise UsageError(f"the loop of {type(asyncio.get_running_loop()).__module__}")
+
+    monkeypatch.setattr("flows.ingest.ingest", its_loop)
+    assert "the loop of uvloop" in refused("ingest", "--lake", str(tmp_path / "lake"))
 
 
 def test_a_list_of_names_that_is_not_there_is_refused_before_anything_starts(tmp_path: Path) -> None:
