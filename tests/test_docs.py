@@ -95,17 +95,6 @@ def test_every_environment_variable_stands_in_the_readme_with_its_default(name: 
     assert (told if isinstance(default, str) else json.loads(told)) == default
 
 
-@pytest.mark.parametrize("room", ["flows", "tasks", "model", "storage"])
-def test_every_file_stands_in_the_tree_of_the_readme(room: str) -> None:
-    tree = re.search(rf"^{room}/.*?(?=^\S)", README.split("## Where things are")[1], re.DOTALL | re.MULTILINE)
-    assert tree is not None
-    told = set(re.findall(r"[\w/]+\.py\b", tree[0]))
-    files = [
-        path for path in (ROOT / room).rglob("*.py") if path.name != "__init__.py" and "synthetic" not in path.parts
-    ]
-    assert told == {path.name for path in files}
-
-
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_no_link_between_documents_is_broken(document: Path) -> None:
     text = document.read_text()
