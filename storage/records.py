@@ -49,6 +49,7 @@ class Reason(StrEnum):
     # links: the line itself
     MALFORMED_LINE = "malformed_line"
     BAD_URL = "bad_url"
+    SYMBOLIC_LINK = "symbolic_link"
     # fetch: policy
     NOT_PUBLIC = "not_public"
     OPTED_OUT = "opted_out"

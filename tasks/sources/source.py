@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.records import LINK_LINES, REJECTED_LINES, Reason
-
-# What a file name may not hold: control characters, and bytes that are no UTF-8 as Python spells them.
-_NOT_TEXT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +58,6 @@ class Source:
     fingerprint: Callable[[Path], str]
     read: Callable[[Path, Collection[str] | None, str], SourceLines]
     parse_file: Callable[[bytes], IdentityLines] | None
-
-
-def is_text(name: str) -> bool:
-    """Whether a file's name can be kept as an identity or in a URL."""
-    return not _NOT_TEXT.search(name)
 
 
 def identity_lines(lines: dict[str, Any], rejected: list[tuple[int, str, Reason, str]]) -> IdentityLines:

@@ -19,13 +19,15 @@ import re
 import tarfile
 import zlib
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
 from storage.errors import SourceError
+from storage.names import UNSAFE, is_text, visible
 from storage.records import LINK_LINES, Reason, url_key
-from tasks.sources.source import IdentityLines, SourceLines, assembled, identity_lines, is_text, joined
+from tasks.sources.source import IdentityLines, SourceLines, assembled, identity_lines, joined
 
 # The largest official file is 0.2 MB, all 2622 are 350 MB; more than this is not a list of links.
 MAX_FILE_BYTES = 64_000_000
@@ -41,7 +43,7 @@ _ID = re.compile(rb"[0-9]{1,9}")
 _CURATED = {b"0": False, b"1": True}
 # No userinfo, and no backslash before the path: programs disagree on the host of such a URL.
 _URL = re.compile(
-    r"https?://(?:\[[0-9A-Fa-f:.]+\]|[^\s\x00-\x20\x7f/?#@:\[\]\\]+)(?::(\d{0,5}))?(?:[/?#][^\x00-\x20\x7f]*)?",
+    rf"https?://(?:\[[0-9A-Fa-f:.]+\]|[^\s{UNSAFE}/?#@:\[\]\\]+)(?::(\d{{0,5}}))?(?:[/?#][^ {UNSAFE}]*)?",
     re.IGNORECASE,
 )
 _Row = tuple[int, str, bytes, float, float, float, float, float, float, bool]
@@ -96,6 +98,7 @@ def read(path: Path, wanted: Collection[str] | None, shown: str) -> SourceLines:
         OSError: a file of the folder cannot be read.
     """
     parts: dict[str, IdentityLines] = {}
+    links = _left_out(path, wanted) if path.is_dir() else {}
     for identity, data in _link_files(path, shown):
         if wanted is not None and identity not in wanted:
             continue
@@ -105,7 +108,7 @@ def read(path: Path, wanted: Collection[str] | None, shown: str) -> SourceLines:
         else:
             taken = earlier.lines["line"].to_numpy().tolist()
             parts[identity] = joined(earlier, parse_file(data, taken))
-    missing = sorted(set(wanted or ()) - set(parts))
+    missing = sorted(set(wanted or ()) - {*parts, *links})
     if missing:
         raise SourceError(
             f"{shown} has no link file {missing[0]}.txt ({len(missing)} of those asked for): check the names"
@@ -113,17 +116,19 @@ def read(path: Path, wanted: Collection[str] | None, shown: str) -> SourceLines:
     if not parts:
         raise SourceError(
             f"{shown} holds no link file: expected <Identity>.txt, or files/<Identity>.txt as in VGGFace1"
+            + (f"; {len(links)} symbolic links are not followed: name the folder they lead to" if links else "")
         )
-    return assembled(parts)
+    both = {name: joined(parts[name], links[name]) for name in parts.keys() & links.keys()}
+    return replace(assembled(parts | links | both), num_files=len(parts))
 
 
 def fingerprint(path: Path) -> str:
     """SHA-256 of an archive, or of names and contents of a folder's link files; empty if there is neither."""
     if path.is_dir():
         sha = hashlib.sha256()
-        for file in _folder_paths(path):
-            sha.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode("utf-8", "surrogateescape"))
-            sha.update(file.read_bytes())
+        for file in _entries(path):
+            sha.update(f"{file.relative_to(path)}\0{file.lstat().st_size}\0".encode("utf-8", "surrogateescape"))
+            sha.update(b"" if file.is_symlink() else file.read_bytes())
         return sha.hexdigest()
     if not path.is_file():
         return ""
@@ -173,7 +178,9 @@ def _checked_url(raw: bytes) -> str:
         raise _BadLineError(Reason.BAD_URL, f"{len(url)} characters, at most {_MAX_URL}")
     match = _URL.fullmatch(url)
     if match is None:
-        raise _BadLineError(Reason.BAD_URL, "not http(s)://host/..., without user name, password or control characters")
+        raise _BadLineError(
+            Reason.BAD_URL, "not http(s)://host/..., without user name, password, control or bidi characters"
+        )
     if int(match[1] or 0) > 65535:
         raise _BadLineError(Reason.BAD_URL, f"port {match[1]} is beyond 65535")
     return url
@@ -194,21 +201,47 @@ def _link_files(path: Path, shown: str) -> Iterator[tuple[str, bytes]]:
     pairs = _folder_files(path, shown) if path.is_dir() else _archive_files(path, shown)
     for name, data in pairs:
         if not is_text(name):
-            raise SourceError(f"{shown} holds a link file named {name!r}, which is not UTF-8 text: rename it")
+            raise SourceError(
+                f"{shown} holds a link file named {name!r}, which is not UTF-8 text without control and bidi "
+                "characters: rename it"
+            )
         yield name, data
 
 
-def _folder_paths(folder: Path) -> list[Path]:
-    """The link files of a folder. Symbolic links are left out, as in an archive."""
-    found = (path for pattern in ("*.txt", "*/*.txt", "*/files/*.txt") for path in folder.glob(pattern))
-    regular = (path for path in found if path.is_file() and not path.is_symlink())
-    return sorted(path for path in regular if is_link_file(PurePosixPath(path.relative_to(folder))))
+def _entries(folder: Path, depth: int = 0) -> Iterator[Path]:
+    """The link files of a folder, and the symbolic links in the places of link files and their folders.
+
+    No link is followed, neither to a file nor to a folder: what it leads to is not part of the list.
+    """
+    for entry in sorted(folder.iterdir()):
+        path = PurePosixPath(*entry.parts[-1 - depth :])
+        holds_files = depth == 0 or (depth == 1 and entry.name == "files")
+        if entry.is_symlink() and entry.is_dir():
+            if holds_files and not entry.name.startswith("."):
+                yield entry
+        elif entry.is_dir():
+            if holds_files:
+                yield from _entries(entry, depth + 1)
+        elif is_link_file(path) and (entry.is_file() or entry.is_symlink()):
+            yield entry
+
+
+def _left_out(folder: Path, wanted: Collection[str] | None) -> dict[str, IdentityLines]:
+    """A rejected row for each symbolic link, by the identity it is named like."""
+    rows: dict[str, list[tuple[int, str, Reason, str]]] = {}
+    for entry in filter(Path.is_symlink, _entries(folder)):
+        name = visible(entry.name.removesuffix(".txt"))
+        if wanted is None or name in wanted:
+            row = (0, visible(str(entry.relative_to(folder))), Reason.SYMBOLIC_LINK, "not followed")
+            rows.setdefault(name, []).append(row)
+    return {name: identity_lines(_columns([]), found) for name, found in rows.items()}
 
 
 def _folder_files(folder: Path, shown: str) -> Iterator[tuple[str, bytes]]:
-    for path in _folder_paths(folder):
-        _check_size(f"{shown}: {path.name}", path.stat().st_size)
-        yield path.stem, path.read_bytes()
+    for path in _entries(folder):
+        if not path.is_symlink():
+            _check_size(f"{shown}: {path.name}", path.stat().st_size)
+            yield path.stem, path.read_bytes()
 
 
 def _archive_files(path: Path, shown: str) -> Iterator[tuple[str, bytes]]:

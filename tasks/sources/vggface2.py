@@ -13,8 +13,9 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 
 from storage.errors import SourceError
+from storage.names import is_text, visible
 from storage.records import LINK_LINES, Reason, url_key
-from tasks.sources.source import IdentityLines, SourceLines, assembled, identity_lines, is_text
+from tasks.sources.source import IdentityLines, SourceLines, assembled, identity_lines
 
 _PICTURES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
 
@@ -79,7 +80,10 @@ def _people(root: Path) -> Iterator[tuple[str, list[str]]]:
     for folder in sorted(root.iterdir()):
         if folder.is_dir() and not folder.name.startswith(".") and _is_own(inside, folder):
             if not is_text(folder.name):
-                raise SourceError(f"{root} holds a folder named {folder.name!r}, which is not UTF-8 text: rename it")
+                raise SourceError(
+                    f"{root} holds a folder named {folder.name!r}, which is not UTF-8 text without control and bidi "
+                    "characters: rename it"
+                )
             pictures = (file for file in folder.iterdir() if _is_picture(inside, file))
             yield folder.name, sorted(file.name for file in pictures)
 
@@ -102,11 +106,9 @@ def _is_inside(inside: Path, path: Path) -> bool:
 
 def _listed(identity: str, names: list[str]) -> IdentityLines:
     good = [(line, f"{identity}/{name}") for line, name in enumerate(names, start=1) if is_text(name)]
-    detail = "the file name is not UTF-8 text"
+    detail = "the file name is not UTF-8 text without control and bidi characters"
     rejected = [
-        (line, name.encode(errors="replace").decode(), Reason.BAD_URL, detail)
-        for line, name in enumerate(names, start=1)
-        if not is_text(name)
+        (line, visible(name), Reason.BAD_URL, detail) for line, name in enumerate(names, start=1) if not is_text(name)
     ]
     columns: dict[str, object] = {name: pa.nulls(len(good), LINK_LINES.field(name).type) for name in LINK_LINES.names}
     columns["line"] = [line for line, _ in good]

@@ -15,7 +15,7 @@ import aiohttp
 from yarl import URL
 
 from storage.errors import LinksUnavailable, SourceError
-from tasks.sources.source import is_text
+from storage.names import is_text
 from tasks.sources.vggface1 import MAX_FILE_BYTES, is_link_file
 from tasks.web.http import USER_AGENT, ConnectTo, addressed
 

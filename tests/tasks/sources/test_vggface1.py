@@ -233,6 +233,41 @@ def test_a_folder_is_read_as_an_archive_is(tmp_path):
     assert read(tmp_path, None, "here").lines["identity"].to_pylist() == ["A", "B"]
 
 
+@pytest.mark.attack(18)
+@pytest.mark.parametrize("place", ["extra", "x/files", "Named.txt", "x/Named.txt", "x/files/Named.txt", "loop"])
+def test_a_symbolic_link_in_a_folder_is_not_followed_and_leaves_a_row(tmp_path, place):
+    outside, folder = tmp_path / "notes", tmp_path / "links"
+    (outside / "files").mkdir(parents=True)
+    (outside / "diary.txt").write_bytes(GOOD)
+    (outside / "files" / "diary.txt").write_bytes(GOOD)
+    folder.mkdir()
+    (folder / "A.txt").write_bytes(GOOD)
+    before = fingerprint(folder)
+    link = folder / place
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(outside / "diary.txt" if place.endswith(".txt") else folder if place == "loop" else outside)
+
+    found = read(folder, None, "here")
+    assert (found.lines["identity"].to_pylist(), found.num_files) == (["A"], 1)
+    told = [(row["identity"], row["text"], row["reason"]) for row in found.rejected.to_pylist()]
+    assert told == [(link.stem, place, "symbolic_link")]
+    assert fingerprint(folder) != before
+
+
+@pytest.mark.attack(18)
+def test_a_folder_of_nothing_but_links_says_so(tmp_path):
+    (tmp_path / "extra").symlink_to("/etc")
+    with pytest.raises(SourceError, match=r"no link file.* 1 symbolic links are not followed"):
+        read(tmp_path, None, "here")
+
+
+@pytest.mark.attack(15)
+@pytest.mark.parametrize("letter", ["\x85", "\x9b", "\u202e", "\u2066", "\u200f", "\u2028"], ids=ascii)
+def test_a_url_with_a_control_or_bidi_character_is_no_url(letter):
+    parsed = parse_file(line(url=f"http://a.example/{letter}2J.jpg"))
+    assert (len(parsed.lines), parsed.rejected["reason"].to_pylist()) == (0, ["bad_url"])
+
+
 def test_one_identity_in_two_files_keeps_the_first_of_each_id(tmp_path):
     path = tmp_path / "links.tar"
     path.write_bytes(tar_of({"a/A.txt": line(id="2"), "b/A.txt": b"\n".join([line(), line(id="2"), b"junk"])}))
