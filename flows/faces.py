@@ -24,7 +24,7 @@ PhotoPath = str | os.PathLike[str]
 _BATCH = 64
 WHY = {
     Reason.NO_FACE: "no face is found in it",
-    Reason.BROKEN_IMAGE: "it is no picture that can be decoded (JPEG, PNG, GIF, WebP, BMP or TIFF)",
+    Reason.BROKEN_IMAGE: "it is no picture that can be decoded (JPEG, PNG, GIF, WebP, AVIF, BMP or TIFF)",
 }
 
 

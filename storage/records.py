@@ -83,6 +83,7 @@ class Reason(StrEnum):
     TOO_MANY_PIXELS = "too_many_pixels"
     TOO_SMALL = "too_small"
     BROKEN_IMAGE = "broken_image"
+    TOO_COSTLY = "too_costly"
     # dedupe: the image among all others
     PLACEHOLDER = "placeholder"
     EXACT_DUPLICATE = "exact_duplicate"

@@ -10,8 +10,10 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, ImageCms
 
+from tasks.formats import FORMATS
+
 # Pillow knows many more formats; some of them start other programs (EPS).
-_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+_FORMATS = tuple(FORMATS)
 
 # What Pillow's parsers raise on damaged files: of 157,000 all but 1900 gave OSError, most of those a
 # DecompressionBombError, then SyntaxError, ValueError, TypeError. The others are read out of their code.
@@ -54,7 +56,7 @@ def decode(data: bytes, max_pixels: int = 100_000_000) -> Image.Image:
     of an animation the first frame counts. Damaged EXIF and colour profiles are passed over.
 
     Args:
-        data: a JPEG, PNG, GIF, WebP, BMP or TIFF file.
+        data: a JPEG, PNG, GIF, WebP, AVIF, BMP or TIFF file.
         max_pixels: the most pixels to decode, by the header's word (100 million take 300 MB).
 
     Returns:

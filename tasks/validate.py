@@ -11,18 +11,7 @@ from PIL import Image, ImageFile
 
 from storage.records import ImageFacts, Reason, bytes_digest
 from tasks.decode import PARSER_ERRORS
-
-# AVIF, HEIC and SVG are left out: browsers of 2014 could not show them, and SVG is a program.
-_SIGNATURES = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"GIF87a": "GIF",
-    b"GIF89a": "GIF",
-    b"BM": "BMP",
-    b"II*\x00": "TIFF",
-    b"MM\x00*": "TIFF",
-}
-
+from tasks.formats import sniff
 
 _GRAY_PX = 64
 
@@ -58,6 +47,8 @@ def validate(data: bytes, limits: ImageLimits = ImageLimits()) -> ImageFacts | I
     except Image.DecompressionBombError as error:
         # Pillow's own cap on the header's word, 179 million pixels, comes before ours.
         return Invalid(Reason.TOO_MANY_PIXELS, f"{kind}: {error}"[:200])
+    except MemoryError as error:
+        return Invalid(Reason.TOO_COSTLY, f"{kind}: {error}"[:200])
     except PARSER_ERRORS as error:
         return Invalid(Reason.BROKEN_IMAGE, f"{kind}: {error}"[:200])
     if isinstance(seen, Invalid):
@@ -71,13 +62,6 @@ def validate(data: bytes, limits: ImageLimits = ImageLimits()) -> ImageFacts | I
         height=height,
         dhash=difference_hash(gray),
     )
-
-
-def sniff(data: bytes) -> str | None:
-    """The format that the first bytes say, as Pillow names it; None if it is none that is taken."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WEBP"
-    return next((kind for start, kind in _SIGNATURES.items() if data.startswith(start)), None)
 
 
 def difference_hash(gray: Image.Image) -> bytes:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from storage.records import ImageFacts, Reason, bytes_digest
-from tasks.validate import ImageLimits, Invalid, difference_hash, sniff, validate
+from tasks.formats import sniff
+from tasks.validate import ImageLimits, Invalid, difference_hash, validate
 from tests.fuzzing import examples
 
 
@@ -71,6 +72,9 @@ FORMATS = {
     "TIFF LZW": ("TIFF", encoded(picture(), "TIFF", compression="tiff_lzw")),
     "TIFF JPEG": ("TIFF", encoded(picture(), "TIFF", compression="jpeg")),
     "TIFF float": ("TIFF", encoded(picture().convert("F"), "TIFF")),
+    "AVIF": ("AVIF", encoded(picture(), "AVIF")),
+    "AVIF alpha": ("AVIF", encoded(picture().convert("RGBA"), "AVIF")),
+    "AVIF animated": ("AVIF", animated("AVIF")),
     "TIFF CMYK": ("TIFF", encoded(picture().convert("CMYK"), "TIFF")),
 }
 
@@ -139,7 +143,7 @@ def test_bytes_after_the_end_of_a_picture_are_of_no_account() -> None:
         (b"\0" * 5000, Reason.NOT_AN_IMAGE),
         (b"\x89PNG", Reason.NOT_AN_IMAGE),
         (b"RIFF\0\0\0\0WAVE", Reason.NOT_AN_IMAGE),
-        (b"\0\0\0 ftypavif", Reason.NOT_AN_IMAGE),
+        (b"\0\0\0 ftypheic\0\0\0\0mif1heic", Reason.NOT_AN_IMAGE),
         (b"P6\n100 100\n255\n" + bytes(30_000), Reason.NOT_AN_IMAGE),
         (b"\xff\xd8\xff", Reason.BROKEN_IMAGE),
         (b"GIF89a", Reason.BROKEN_IMAGE),
@@ -147,6 +151,7 @@ def test_bytes_after_the_end_of_a_picture_are_of_no_account() -> None:
         (b"BM I am not a picture, but a letter to B.M.", Reason.BROKEN_IMAGE),
         (b"RIFF\0\0\0\0WEBP", Reason.BROKEN_IMAGE),
         (b"II*\0", Reason.BROKEN_IMAGE),
+        (b"\0\0\0 ftypavif", Reason.BROKEN_IMAGE),
     ],
 )
 def test_what_is_no_picture_gets_its_reason(data: bytes, expected: Reason) -> None:
@@ -260,4 +265,4 @@ def test_any_damaged_picture_is_facts_or_a_reason(name: str, data: st.DataObject
 
 def test_sniffing_goes_by_the_first_bytes_alone() -> None:
     for kind, data in FORMATS.values():
-        assert sniff(data[:12]) == kind
+        assert sniff(data[:48]) == kind

@@ -1,0 +1,43 @@
+"""The picture formats that are taken, each told by its first bytes."""
+
+from __future__ import annotations
+
+# Pillow's name of each format that is taken, and its media type: what an Accept header names. HEIC is left out since
+# Pillow does not read it, SVG since it is a program, and EPS since Pillow starts another program for it.
+FORMATS = {
+    "AVIF": "image/avif",
+    "WEBP": "image/webp",
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "GIF": "image/gif",
+    "BMP": "image/bmp",
+    "TIFF": "image/tiff",
+}
+
+_SIGNATURES = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    b"BM": "BMP",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+}
+_AVIF_BRANDS = {b"avif", b"avis"}
+# What a box of brands holds at most: 16 names, where AVIF writers list 4 to 8.
+_LONGEST_BRANDS = 16 + 4 * 16
+
+
+def sniff(data: bytes) -> str | None:
+    """The format that the first bytes name, as Pillow calls it; None if it is not one of `FORMATS`."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data[4:8] == b"ftyp":
+        return "AVIF" if _AVIF_BRANDS & set(_brands(data)) else None
+    return next((kind for start, kind in _SIGNATURES.items() if data.startswith(start)), None)
+
+
+def _brands(data: bytes) -> list[bytes]:
+    """The major and the compatible brands of an ISO media file (ISO/IEC 14496-12, 4.3)."""
+    end = min(int.from_bytes(data[:4], "big"), len(data), _LONGEST_BRANDS)
+    return [data[8:12], *(data[at : at + 4] for at in range(16, end - 3, 4))]
