@@ -30,7 +30,6 @@ from storage.errors import LakeError, LeaseLost
 from storage.lake import Lake, to_json
 from storage.processes import is_gone, this_process
 
-# How often a run looks again at what others hold, once they hold all that is left.
 _LOOK_EVERY_S = 2.0
 _BEATS = 3
 _NAME = re.compile(r"(?P<unit>.+)\.(?P<generation>\d+)\.json")
@@ -55,6 +54,7 @@ class Leases:
         units: their names, in the order in which they are wanted.
         good_for_s: seconds after which others may take over a unit from a run that has fallen silent.
         at_once: so many are held at a time.
+        look_every_s: how often to look again at what others hold, once they hold all that is left.
         clock: tells seconds, from any start.
     """
 
@@ -67,11 +67,13 @@ class Leases:
         *,
         good_for_s: float,
         at_once: int = 1,
+        look_every_s: float = _LOOK_EVERY_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lake, self._stage, self._of = lake, stage, of
         self._left = list(units)
         self._good_for_s, self._at_once, self._clock = good_for_s, at_once, clock
+        self._look_every_s = min(look_every_s, good_for_s / 10)
         self._seen: dict[str, _Seen] = {}
         self._held: dict[str, Lease] = {}
         self._ended: list[Lease] = []
@@ -113,7 +115,7 @@ class Leases:
             lease = self._take(wanted)
             with self._changed:
                 if lease is None:
-                    self._changed.wait(min(_LOOK_EVERY_S, self._good_for_s / 10))
+                    self._changed.wait(self._look_every_s)
                 elif self._is_closed:
                     self._give_back([lease])
                 else:
@@ -198,13 +200,12 @@ class Leases:
                         self._ended.append(lease)
                     self._held.clear()
                 ended, self._ended = self._ended, []
-                held = [lease for lease in self._held.values() if not lease.is_lost]
                 is_last = self._is_closed
             self._give_back(ended)
             if is_last:
                 return
             if time.monotonic() >= due_s:
-                self._renew(held)
+                self.renew()
                 due_s = time.monotonic() + beat_s
 
     # A lake that cannot be written now may be at the next beat; if not, others see no change, and take over.
@@ -215,7 +216,10 @@ class Leases:
                 if self._is_ours(lease):
                     self._lake.remove(lease.path)
 
-    def _renew(self, held: list[Lease]) -> None:
+    def renew(self) -> None:
+        """Renew what is held, and find out what others have taken over. A thread does so every third of `good_for_s`."""
+        with self._changed:
+            held = [lease for lease in self._held.values() if not lease.is_lost]
         with suppress(OSError, LakeError):
             there = self._generations() if held else {}
             for lease in held:
@@ -278,9 +282,11 @@ class Lease:
 
 
 @contextmanager
-def alone(lake: Lake, stage: str, of: str, unit: str, *, good_for_s: float) -> Iterator[Lease]:
+def alone(
+    lake: Lake, stage: str, of: str, unit: str, *, good_for_s: float, look_every_s: float = _LOOK_EVERY_S
+) -> Iterator[Lease]:
     """Wait until no other run does this unit, and do it in the block."""
-    with Leases(lake, stage, of, [unit], good_for_s=good_for_s) as leases:
+    with Leases(lake, stage, of, [unit], good_for_s=good_for_s, look_every_s=look_every_s) as leases:
         lease = leases.next()
         assert lease is not None, "the only unit is handed out once"
         try:
