@@ -20,6 +20,7 @@ from rapidfuzz import fuzz, process
 from storage.errors import UsageError
 from storage.records import Reason
 from storage.tables import stamp
+from storage.text import read_text
 
 # `python -m bench.names`: of names with one letter wrong, 97% are found at 90 and 86% at 91. Of 1000 names of VGGFace1,
 # three are like one of 1664 of LFW at 90: two are the same person misspelled, the third is not. One person too many
@@ -66,10 +67,7 @@ def read_names(path: Path) -> tuple[str, ...]:
     Raises:
         UsageError: there is no such file, it is no text, or it holds no name.
     """
-    try:
-        cells = re.split(r"[\t\n]", path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the list of names {path} cannot be read: {error}") from error
+    cells = re.split(r"[\t\n]", read_text(path))
     names = tuple(sorted({cell.strip() for cell in cells if _words(cell) and not cell.strip().isdecimal()}))
     if not names:
         raise UsageError(f"{path} holds no name: it should have one a line")

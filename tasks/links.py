@@ -28,7 +28,7 @@ from tasks.web.http import USER_AGENT, ConnectTo
 from tasks.web.link_server import Etags, LinkLimits, LinkServer, identities_below, open_link_server
 
 # Raised when a link file would be read otherwise than before, so that unchanged files are read again.
-_RULES = 1
+_RULES = 2
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 _COUNTS = ("digest", "num_files", "num_lines", "num_accepted", "num_rejected")
 

@@ -19,6 +19,7 @@ from storage.errors import UsageError
 from storage.lake import Lake
 from storage.records import Takedown, TakedownKind, identity_key, url_key
 from storage.takedowns import TOLD_BY, Forgotten, about, covered_samples, read_lines, record, with_their_links
+from storage.text import read_text
 from tasks.catalog import planned_lines, read_verdicts
 from tasks.ledger import accepted, read_ledger
 
@@ -114,10 +115,7 @@ def read_asked(path: Path) -> Asked:
     Raises:
         UsageError: the file cannot be read, or a line is none of these.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--file {path} cannot be read ({error}): name a text file") from error
+    lines = read_text(path).split("\n")
     found: dict[str, list[str]] = {kind.value: [] for kind in TakedownKind}
     for number, line in enumerate(lines, 1):
         kind, _, target = line.strip().partition(" ")

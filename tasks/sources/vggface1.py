@@ -27,6 +27,7 @@ import pyarrow as pa
 from storage.errors import SourceError
 from storage.names import UNSAFE, is_text, visible
 from storage.records import LINK_LINES, Reason, url_key
+from storage.text import as_utf8, lines_of
 from tasks.sources.source import IdentityLines, SourceLines, assembled, identity_lines, joined
 
 # The largest official file is 0.2 MB, all 2622 are 350 MB; more than this is not a list of links.
@@ -37,6 +38,7 @@ _MAX_URL = 8000
 # On the sum of the six numbers of a line: also what keeps 1e300 from becoming infinite as a float32.
 _MAX_NUMBER = 1e6
 _KEPT_TEXT = 1000
+_NOT_UTF8 = "the URL is not UTF-8, perhaps Latin-1 (ISO 8859-1, Windows-1252): save the list as UTF-8"
 _NOT_LINKS = {"readme", "license", "licence", "copying"}
 _HEX = re.compile(rb"[0-9A-Fa-f]{32}")
 _ID = re.compile(rb"[0-9]{1,9}")
@@ -59,7 +61,8 @@ class _BadLineError(Exception):
 def parse_file(data: bytes, taken: Collection[int] = ()) -> IdentityLines:
     """Read one link file: every line becomes a row of `LINK_LINES` or of `REJECTED_LINES`, whatever it holds.
 
-    Lines end in LF or CRLF, the last one in neither if it likes; blank lines at the end count as nothing.
+    It may be in UTF-8, UTF-16 or UTF-32, with a byte order mark or without (`storage.text`). Lines end in LF, CRLF or
+    CR; blank lines at the end count as nothing.
 
     Args:
         data: the file.
@@ -68,8 +71,7 @@ def parse_file(data: bytes, taken: Collection[int] = ()) -> IdentityLines:
     seen = set(taken)
     rows: list[_Row] = []
     rejected: list[tuple[int, str, Reason, str]] = []
-    data = data.removeprefix(b"\xef\xbb\xbf").rstrip()
-    for number, raw in enumerate(data.split(b"\n") if data else [], start=1):
+    for number, raw in enumerate(lines_of(as_utf8(data)), start=1):
         try:
             row = _parse_line(raw)
             if row[0] in seen:
@@ -145,6 +147,8 @@ def is_link_file(path: PurePosixPath) -> bool:
 
 
 def _parse_line(raw: bytes) -> _Row:
+    if b"\0" in raw:
+        raise _BadLineError(Reason.MALFORMED_LINE, "the line holds NUL bytes, so it is no text: write the list anew")
     fields = raw.split()
     if len(fields) == 10 and _HEX.fullmatch(fields[1]):
         del fields[1]
@@ -173,7 +177,7 @@ def _checked_url(raw: bytes) -> str:
     try:
         url = raw.decode()
     except UnicodeDecodeError:
-        raise _BadLineError(Reason.MALFORMED_LINE, "the URL is not UTF-8") from None
+        raise _BadLineError(Reason.MALFORMED_LINE, _NOT_UTF8) from None
     if len(url) > _MAX_URL:
         raise _BadLineError(Reason.BAD_URL, f"{len(url)} characters, at most {_MAX_URL}")
     match = _URL.fullmatch(url)

@@ -34,6 +34,14 @@ def test_a_slip_of_a_letter_still_means_the_person(listed):
     assert matches("Bella_Ballo", listed) == [listed]
 
 
+@pytest.mark.case(15)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_list_of_names_may_be_in_any_unicode_encoding(tmp_path, encoding, end):
+    (tmp_path / "names.txt").write_bytes(end.join(["Zoë Aal", "Bo Berg", ""]).encode(encoding))
+    assert read_names(tmp_path / "names.txt") == ("Bo Berg", "Zoë Aal")
+
+
 @pytest.mark.parametrize("listed", ["Bella_Baxter", "Stella_Ballo", "Bella", "Ballo"])
 def test_another_name_means_another_person(listed):
     assert matches("Bella_Ballo", listed) == []
@@ -72,7 +80,7 @@ def test_names_are_read_one_a_line_or_as_lfw_lists_them(tmp_path: Path, text):
 
 
 @pytest.mark.parametrize(
-    ("data", "why"), [(None, "No such file"), (b"", "no name"), (b"12\t300\n", "no name"), (b"\xff\xfe", "utf-8")]
+    ("data", "why"), [(None, "No such file"), (b"", "no name"), (b"12\t300\n", "no name"), (b"\xff\xfeA", "UTF-8")]
 )
 def test_a_list_without_names_is_refused(tmp_path: Path, data, why):
     path = tmp_path / "names.txt"

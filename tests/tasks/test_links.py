@@ -32,6 +32,14 @@ async def test_a_folder_becomes_two_tables_and_an_origin(lake, tmp_path):
     assert sorted(written(lake)) == ["lines.parquet", "origin.json", "rejected.parquet"]
 
 
+@pytest.mark.case(15)
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32", "utf-8-sig"])
+async def test_a_folder_of_lists_that_notepad_saved_is_read_whole(lake, tmp_path, encoding):
+    (tmp_path / "A.txt").write_bytes(links(1, 2).decode().replace("\n", "\r\n").encode(encoding))
+    found = await collect_links(lake, VGG, str(tmp_path))
+    assert (rows(lake), found.num_rejected) == ([("A", 1), ("A", 2)], 0)
+
+
 async def test_a_folder_that_has_not_changed_writes_nothing(lake, tmp_path):
     (tmp_path / "A.txt").write_bytes(links(1))
     first = await collect_links(lake, VGG, str(tmp_path))

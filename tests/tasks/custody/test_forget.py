@@ -16,6 +16,14 @@ def test_a_file_names_urls_people_and_digests(tmp_path: Path) -> None:
     assert read_asked(path) == Asked(("http://a.example/é 1.jpg",), ("Ada Aal",), (bytes.fromhex(DIGEST),))
 
 
+@pytest.mark.case(15)
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32-be"])
+def test_the_file_may_be_in_any_unicode_encoding(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "list.txt"
+    path.write_bytes("identity Zoë Aal\r\nidentity Bo\r\n".encode(encoding))
+    assert read_asked(path).names == ("Zoë Aal", "Bo")
+
+
 @pytest.mark.parametrize("line", ["Ada_Aal", "name Ada_Aal", "url", "digest 12"])
 def test_a_line_that_names_nothing_is_refused(tmp_path: Path, line: str) -> None:
     path = tmp_path / "list.txt"

@@ -2,6 +2,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import tarfile
 from pathlib import Path
 
@@ -72,6 +73,43 @@ def test_line_ends_and_blank_lines_at_the_end_do_not_matter(ending):
 
 def test_a_byte_order_mark_is_no_part_of_the_first_id():
     assert len(parse_file(b"\xef\xbb\xbf" + GOOD).lines) == 1
+
+
+@pytest.mark.case(15)
+@pytest.mark.parametrize(
+    "encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "utf-8-sig"]
+)
+def test_a_file_of_notepad_or_powershell_is_read_line_by_line(encoding):
+    text = "\r\n".join([GOOD.decode(), line(id="2", url="http://münchen.example/ä.jpg").decode(), "junk", ""])
+    found = parse_file(text.encode(encoding))
+    assert found.lines["url"].to_pylist() == ["http://a.example/x.jpg", "http://münchen.example/ä.jpg"]
+    assert found.rejected["line"].to_pylist() == [3]
+
+
+@pytest.mark.case(15)
+def test_lines_that_end_in_cr_alone_are_lines():
+    assert parse_file(b"\r".join([GOOD, line(id="2"), b""])).lines["line"].to_pylist() == [1, 2]
+
+
+@pytest.mark.case(15)
+@pytest.mark.parametrize(
+    ("data", "detail"),
+    [
+        (line(url="http://a.example/caf\u00e9.jpg").decode().encode("latin-1"), "Latin-1"),
+        (line(id="2").decode().encode("utf-16")[:-1], "curation|NUL|not UTF-8"),
+        (b"\0" * 70, "NUL"),
+        (GOOD.replace(b"x.jpg", b"x\0.jpg"), "NUL"),
+        (b"\0" + GOOD, "NUL"),
+    ],
+)
+def test_bytes_that_are_no_text_are_rejected_with_what_they_are(data, detail):
+    reason, found = only_reject(data)
+    assert reason == Reason.MALFORMED_LINE
+    assert re.search(detail, found)
+
+
+def test_a_form_feed_between_pages_of_a_list_is_a_blank():
+    assert parse_file(GOOD + b"\n\x0c" + line(id="2")).lines["line"].to_pylist() == [1, 2]
 
 
 def test_an_empty_file_has_no_lines():
