@@ -8,22 +8,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from prefect import flow, get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow, get_run_logger
 
 from flows.crop import Method, datasets_of
 from flows.ingest import SourceName
 from flows.settings import Device
+from flows.tasks import clean_task
 from flows.watch import artifacts
-from flows.watch.progress import Track, track
-from model.config import resolve_device
-from model.embedders import Embedder, embed_crops, facenet_embedder, histogram_embedder, model_embedder
+from flows.watch.progress import track
+from model.embedders import Embedder, facenet_embedder, histogram_embedder, model_embedder
 from storage.datasets import open_dataset
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.models import open_model
 from tasks.catalog import planned_lines, read_faces, read_verdicts
-from tasks.cleaned import Cleaned, Cleaning, clean_stamp, is_cleaned, judge, judged_faces, read_cleaned, write_cleaned
+from tasks.cleaned import Cleaned, Cleaning, clean_stamp, is_cleaned, judged_faces, read_cleaned
 
 _SHOWN = 24
 
@@ -80,16 +79,6 @@ def _clean_one(lake: Lake, source: str, method: str, embedder: Embedder, device:
         with track(f"clean {method}", len(faces)) as progress:
             clean_task(lake, folder, faces, embedder, device, state, progress)
     return _told(lake, method, faces, read_cleaned(lake, folder), str(embedder))
-
-
-# Here and not among the other tasks, since `tasks` knows nothing of `model`.
-@task(name="clean", task_run_name="clean by {embedder}", tags=["gpu"], cache_policy=NO_CACHE, persist_result=False)
-def clean_task(
-    lake: Lake, folder: str, faces: pa.Table, embedder: Embedder, device: Device, state: str, progress: Track
-) -> None:
-    """Embed the faces, and write what is doubted; what a killed run has embedded is there already."""
-    embeddings = embed_crops(lake, faces, embedder, resolve_device(device), lake.work_folder, progress.advance)
-    write_cleaned(lake, folder, judge(faces, embeddings), state)
 
 
 def _told(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, judge_name: str) -> dict[str, Any]:

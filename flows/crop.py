@@ -22,6 +22,7 @@ from pydantic import Field
 
 from flows.ingest import SourceName
 from flows.settings import load_settings
+from flows.tasks import crop_task
 from flows.watch import artifacts
 from flows.watch.progress import track
 from storage.errors import UsageError
@@ -33,7 +34,6 @@ from tasks.catalog import planned_lines, read_faces
 from tasks.crops import AGREE, METHOD_CHOICES, CropSettings
 from tasks.ledger import accepted, image_stems, read_ledger, stems_by_unit, unit_name
 from tasks.pages.crops import cropped_methods, write_report
-from tasks.prefect_tasks import crop_task
 from tasks.sources import source_named
 
 # A word of METHOD_CHOICES; forms in Prefect's UI show them all.

@@ -6,16 +6,16 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-from prefect import flow, get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow, get_run_logger
 
 from flows.pages.experiment import figure_rows, page
 from flows.settings import Device
-from flows.train import Preset, recipe_of, train_task
+from flows.tasks import judge_task, train_task
+from flows.train import Preset, recipe_of
 from flows.watch import artifacts
 from flows.watch.progress import track
 from model.config import TrainConfig
-from model.experiment import Cell, experiment_id, judge_grid
+from model.experiment import Cell, experiment_id
 from storage.datasets import open_dataset
 from storage.lake import Lake
 from storage.models import ModelVersion
@@ -62,12 +62,6 @@ def experiment(
     artifacts.markdown("experiment-page", page(result))
     get_run_logger().info("%d trainings are compared in %s", len(cells), path)
     return {**result, "path": f"{store.url}/{path}"}
-
-
-@task(name="judge", task_run_name="judge {cells}", tags=["gpu"], cache_policy=NO_CACHE, persist_result=False)
-def judge_task(lake: Lake, cells: list[Cell], models: list[ModelVersion], device: Device) -> dict[str, Any]:
-    """Judge all models of the grid on the same test."""
-    return judge_grid(cells, models, device=device, work_folder=lake.work_folder)
 
 
 def _grid(

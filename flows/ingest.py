@@ -18,6 +18,7 @@ from prefect import flow, get_run_logger
 
 from flows.made_world import web_for
 from flows.settings import Settings, load_settings
+from flows.tasks import fetch_task, links_task
 from flows.watch import artifacts
 from flows.watch.progress import Track, track
 from flows.watch.tally import Tally
@@ -33,7 +34,6 @@ from tasks.folder import FolderTransport
 from tasks.ledger import accepted, image_stems, left_of, pending_new, read_ledger, unit_name
 from tasks.links import LinksSummary
 from tasks.plan import plan
-from tasks.prefect_tasks import fetch_task, links_task
 from tasks.sources import source_named
 from tasks.web.archive import ArchiveTransport
 from tasks.web.http import ConnectTo, open_web

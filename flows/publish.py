@@ -12,6 +12,7 @@ from prefect.events import emit_event
 from flows.crop import Method, datasets_of
 from flows.ingest import SourceName
 from flows.settings import load_settings
+from flows.tasks import publish_task
 from flows.watch import artifacts
 from flows.watch.progress import track
 from storage.datasets import DatasetVersion
@@ -21,7 +22,6 @@ from tasks.catalog import planned_people, read_plan
 from tasks.cleaned import Cleaning, judge_named, read_cleaned
 from tasks.exclude import exclude as exclude_names
 from tasks.exclude import read_names
-from tasks.prefect_tasks import publish_task
 from tasks.publish import Request
 from tasks.select import SelectRules
 

@@ -5,20 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal
 
-from prefect import flow, get_run_logger, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow, get_run_logger
 
-from flows.settings import Device, load_settings, user_name
+from flows.settings import Device, user_name
+from flows.tasks import train_task
 from flows.watch import artifacts
-from flows.watch.progress import Track, track
+from flows.watch.progress import track
 from model.config import PRESETS, TrainConfig, default_preset
-from model.export import model_version_id
-from model.train import Progress
-from model.train import train as train_model
 from storage.aliases import nominate
-from storage.datasets import DatasetVersion, open_dataset
+from storage.datasets import open_dataset
 from storage.lake import Lake
-from storage.leases import alone
 from storage.models import ModelVersion, model_versions
 
 Preset = Literal["auto", "smoke", "cpu", "full"]
@@ -75,29 +71,6 @@ def train(
 def recipe_of(preset: Preset, device: Device) -> TrainConfig:
     """The configuration of a preset."""
     return PRESETS[default_preset(device) if preset == "auto" else preset]
-
-
-# Here and not among the other tasks, since `tasks` knows nothing of `model`.
-@task(name="train", task_run_name="train {config.name}", tags=["gpu"], cache_policy=NO_CACHE, persist_result=False)
-def train_task(lake: Lake, dataset: DatasetVersion, config: TrainConfig, progress: Track) -> ModelVersion:
-    """Train, or find the model trained already; a killed run goes on from its last checkpoint."""
-    page = artifacts.LivePage("training", f"## {config.name} on {dataset}\n\nGetting ready.\n")
-    losses: list[float] = []
-
-    def on_progress(now: Progress) -> None:
-        lease.check()
-        losses.append(now.loss)
-        told = f"loss {now.loss:.3f}, {now.images_per_s:.0f} faces/s"
-        progress.reach(now.step, told)
-        page.show(
-            f"## {config.name} on {dataset}\n\nStep {now.step} of {now.steps}: {told}, learning rate "
-            f"{now.learning_rate:.2g}.\n\n{artifacts.curve(losses)}\n"
-        )
-
-    # Two that were asked for the same, by a person and by an event for instance: the second finds the version made.
-    version = model_version_id(dataset, config)
-    with alone(lake, "train", config.name, version, good_for_s=load_settings().lease_s) as lease:
-        return train_model(lake, dataset, config, on_progress=on_progress, work_folder=lake.work_folder)
 
 
 def _show(version: ModelVersion, metrics: dict[str, Any]) -> None:

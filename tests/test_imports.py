@@ -27,7 +27,7 @@ HOMES = {
     "aiohttp": ["tasks/web/*.py", "tasks/sources/synthetic/*.py"],
     "onnx": ["model/graph.py", "tasks/crops/centerface.py", "tasks/detectors/graphs.py", "tasks/detectors/on_cpu.py"],
     "onnxruntime": ["model/face_model.py", "tasks/crops/centerface.py", "tasks/detectors/on_cpu.py"],
-    "prefect": ["flows/**/*.py", "tasks/prefect_tasks.py"],
+    "prefect": ["flows/**/*.py"],
 }
 
 
@@ -97,3 +97,29 @@ def test_only_the_command_line_prints():
         if isinstance(node, ast.Name) and node.id == "print"
     }
     assert printing - {"flows/cli.py"} == set()
+
+
+def test_every_prefect_task_is_on_one_page_and_states_its_options():
+    makers = {
+        name.as_posix()
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("prefect")
+        for alias in node.names
+        if alias.name in {"task", "Task"}
+    }
+    assert makers == {"flows/tasks.py"}
+
+    functions = [
+        node
+        for node in ast.walk(TREES[Path("flows/tasks.py")])
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    decorators = {node.name: node.decorator_list for node in functions if node.name.endswith("_task")}
+    assert {"links_task", "fetch_task", "crop_task", "publish_task", "clean_task", "train_task", "judge_task"} <= set(
+        decorators
+    )
+    for name, (decorator,) in decorators.items():
+        assert isinstance(decorator, ast.Call), name
+        stated = {word.arg for word in decorator.keywords}
+        assert stated >= {"name", "task_run_name", "retries", "tags", None}, name  # None is **_OPTIONS

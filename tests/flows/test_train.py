@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 
-from flows import train as train_flow
+import model.train as training
 from flows.train import train
 from model.config import PRESETS, TrainConfig
 from storage.aliases import aliases
@@ -41,12 +41,12 @@ def test_a_training_shows_its_loss_as_it_goes_and_its_card_and_figures_in_the_en
 def test_of_two_runs_of_one_training_at_a_time_the_second_finds_what_the_first_made(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained, real = [], train_flow.train_model
+    trained, real = [], training.train
 
     def counted(*args, **kwargs):  # type: ignore[no-untyped-def]
         return real(*args, on_progress=lambda now: trained.append(now.step), work_folder=kwargs["work_folder"])
 
-    monkeypatch.setattr(train_flow, "train_model", counted)
+    monkeypatch.setattr(training, "train", counted)
     with ThreadPoolExecutor(2) as both:
         results = list(both.map(lambda _: train(lake.url, "drawn", preset="smoke", steps=4), range(2)))
     assert trained == [1, 2, 3, 4]

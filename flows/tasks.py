@@ -1,14 +1,15 @@
-"""The stages as Prefect tasks: every name, retry, tag and cache policy on one page.
+"""Every Prefect task: name, run name, retries, tags and cache policy, on one page.
 
-Only paths, small tables of candidates and summaries are passed between them. Results are never cached: what is done
-is known from the lake, so a task that is run again finds its work finished and returns.
+Tasks run in the process of their flow. They are handed the lake, paths, tables of rows (`crop` those of all planned
+lines), and handles such as a lease, a connection or a progress bar; never pictures. No result is cached or persisted:
+what is done is known from the lake, so a task that is run again finds its work finished and returns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from prefect import task
@@ -16,10 +17,16 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.runtime import task_run
 
+from flows.settings import Device, load_settings
+from flows.watch import artifacts
+from flows.watch.progress import Track
+from storage.datasets import DatasetVersion
 from storage.errors import LeaseLost, UsageError
 from storage.lake import Lake
-from storage.leases import Lease
+from storage.leases import Lease, alone
+from storage.models import ModelVersion
 from storage.records import Attempt
+from tasks.cleaned import judge, write_cleaned
 from tasks.crop import crop_shard, is_cropped
 from tasks.crops import CropSettings
 from tasks.detect import detect_shard, is_detected
@@ -31,9 +38,16 @@ from tasks.publish import Published, Request, publish_source
 from tasks.sources import source_named
 from tasks.web.http import ConnectTo
 
+# `model` brings torch, which takes four seconds to import: only the tasks that use it import it.
+if TYPE_CHECKING:
+    from model.config import TrainConfig
+    from model.embedders import Embedder
+    from model.experiment import Cell
+    from model.train import Progress
+
 
 def worth_retrying(task: Any, run: Any, state: State[Any]) -> bool:
-    """Whether a failed task may do better a second time: not if what was asked for cannot be done, or others do it.
+    """Whether a failed task may succeed on a second try: not after a usage error, or where another run took its unit.
 
     Looks at `state.data`: asking an async task's state for its result makes Prefect give up retrying (3.8.8).
     """
@@ -41,7 +55,7 @@ def worth_retrying(task: Any, run: Any, state: State[Any]) -> bool:
 
 
 _OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False, "retry_condition_fn": worth_retrying}
-Progress = Callable[[int], None]
+OnProgress = Callable[[int], None]
 
 
 @task(
@@ -103,7 +117,7 @@ def crop_task(
     detector: DetectorSettings,
     crops: CropSettings,
     pool: Executor | None,
-    on_image: Progress,
+    on_image: OnProgress,
 ) -> dict[str, int]:
     """Find the faces in the unit's pictures and crop them by each method; what is up to date is left as it is.
 
@@ -130,7 +144,76 @@ def crop_task(
     return done
 
 
-@task(name="publish", task_run_name="publish {request.name} by {request.method}", tags=["cpu"], **_OPTIONS)
-def publish_task(lake: Lake, request: Request, on_sample: Progress) -> Published:
+@task(
+    name="publish",
+    task_run_name="publish {request.name} by {request.method}",
+    retries=0,
+    tags=["cpu"],
+    **_OPTIONS,
+)
+def publish_task(lake: Lake, request: Request, on_sample: OnProgress) -> Published:
     """Compare all pictures, decide the fate of every line, and publish what is left as a dataset version."""
     return publish_source(lake, request, on_progress=on_sample)
+
+
+@task(
+    name="clean",
+    task_run_name="clean by {embedder}",
+    retries=0,
+    tags=["gpu"],
+    **_OPTIONS,
+)
+def clean_task(
+    lake: Lake, folder: str, faces: pa.Table, embedder: Embedder, device: Device, state: str, progress: Track
+) -> None:
+    """Embed the faces and write the verdicts; faces embedded by a run that was killed are not embedded again."""
+    from model.config import resolve_device  # noqa: PLC0415
+    from model.embedders import embed_crops  # noqa: PLC0415
+
+    embeddings = embed_crops(lake, faces, embedder, resolve_device(device), lake.work_folder, progress.advance)
+    write_cleaned(lake, folder, judge(faces, embeddings), state)
+
+
+@task(
+    name="train",
+    task_run_name="train {config.name}",
+    retries=0,
+    tags=["gpu"],
+    **_OPTIONS,
+)
+def train_task(lake: Lake, dataset: DatasetVersion, config: TrainConfig, progress: Track) -> ModelVersion:
+    """Train, or return the version that is trained already; a killed run resumes from its last checkpoint."""
+    from model.export import model_version_id  # noqa: PLC0415
+    from model.train import train  # noqa: PLC0415
+
+    page = artifacts.LivePage("training", f"## {config.name} on {dataset}\n\nGetting ready.\n")
+    losses: list[float] = []
+
+    def on_progress(now: Progress) -> None:
+        lease.check()
+        losses.append(now.loss)
+        note = f"loss {now.loss:.3f}, {now.images_per_s:.0f} faces/s"
+        progress.reach(now.step, note)
+        page.show(
+            f"## {config.name} on {dataset}\n\nStep {now.step} of {now.steps}: {note}, learning rate "
+            f"{now.learning_rate:.2g}.\n\n{artifacts.curve(losses)}\n"
+        )
+
+    # The same training may be started by a person and by an event: the second waits, and finds the version made.
+    version = model_version_id(dataset, config)
+    with alone(lake, "train", config.name, version, good_for_s=load_settings().lease_s) as lease:
+        return train(lake, dataset, config, on_progress=on_progress, work_folder=lake.work_folder)
+
+
+@task(
+    name="judge",
+    task_run_name="judge {cells}",
+    retries=0,
+    tags=["gpu"],
+    **_OPTIONS,
+)
+def judge_task(lake: Lake, cells: list[Cell], models: list[ModelVersion], device: Device) -> dict[str, Any]:
+    """Judge all models of the grid on the same test."""
+    from model.experiment import judge_grid  # noqa: PLC0415
+
+    return judge_grid(cells, models, device=device, work_folder=lake.work_folder)
