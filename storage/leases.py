@@ -217,7 +217,7 @@ class Leases:
                     self._lake.remove(lease.path)
 
     def renew(self) -> None:
-        """Renew what is held, and find out what others have taken over. A thread does so every third of `good_for_s`."""
+        """Renew what is held and find out what others have taken over; a thread does so every third of `good_for_s`."""
         with self._changed:
             held = [lease for lease in self._held.values() if not lease.is_lost]
         with suppress(OSError, LakeError):
