@@ -9,7 +9,6 @@ import hashlib
 import io
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from flows.settings import Device
 from model.align import warp
 from model.judging import image_px, judge_version_on_lfw
 from model.lfw import LfwPairs, parse_pairs, usual_place
+from storage.counted import counted
 from storage.errors import SourceError
 from storage.evaluations import Evaluation
 from storage.lake import Lake
@@ -97,7 +97,7 @@ def aligned_faces(
     lake: Lake, photos: dict[str, bytes], digest: str, side_px: int, on_progress: Callable[[int], None]
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """(faces uint8 [photos, px, px, 3], whether each was found), kept in the work folder for the next model."""
-    path = lake.work_folder / "faces" / f"lfw-{stamp(digest, side_px, asdict(_DETECTOR))}.npz"
+    path = lake.work_folder / "faces" / f"lfw-{stamp(digest, side_px, counted('detect', _DETECTOR))}.npz"
     if path.exists():
         with np.load(path) as kept:
             return kept["faces"], kept["is_found"]

@@ -10,6 +10,7 @@ import torch
 
 from model.backbones import ACTIVATIONS, BACKBONES, SIDE_MULTIPLE_PX
 from model.losses import LOSSES, MINERS
+from storage.counted import counted
 from storage.errors import UsageError
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -104,6 +105,10 @@ class TrainConfig:
     def recipe(self) -> dict[str, Any]:
         """The fields that make one training another. Where it runs is lineage, so `device` is not among them."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in _MACHINE}
+
+    def counted(self) -> dict[str, Any]:
+        """The fields of the recipe that make the id of a model version (`storage.counted`)."""
+        return {name: value for name, value in counted("train", self).items() if name not in _MACHINE}
 
     def uses_bfloat16(self, device: torch.device) -> bool:
         """Whether the backbone runs in bfloat16 on `device`."""

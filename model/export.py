@@ -27,7 +27,7 @@ from storage.tables import stamp
 
 def model_version_id(dataset: DatasetVersion, config: TrainConfig) -> str:
     """The id of the model version that training with `config` on `dataset` makes."""
-    return stamp(dataset.state, config.recipe())
+    return stamp(dataset.state, config.counted())
 
 
 def build_backbone(config: TrainConfig) -> nn.Module:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from storage.counted import counted
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.records import FACES
@@ -82,7 +82,9 @@ def read_verdicts(lake: Lake, source: str, lines: pa.Table, rules: DedupeRules =
     images = accepted(read_ledger(lake, source, columns)).sort_by("key")
     lines = lines.filter(pc.is_in(lines["key"], value_set=images["key"].combine_chunks()))
     images = images.filter(pc.is_in(images["key"], value_set=lines["key"].combine_chunks()))
-    state = stamp("dedupe", asdict(rules), table_digest(images.select(["key", "digest"])), table_digest(lines))
+    state = stamp(
+        "dedupe", counted("dedupe", rules), table_digest(images.select(["key", "digest"])), table_digest(lines)
+    )
     path = lake.unique(source, state)
     if not lake.exists(path):
         write_table(lake, path, dedupe(lines, images, rules), stamp=state)

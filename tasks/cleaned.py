@@ -7,13 +7,14 @@ limit, or none, brings every face back.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from storage.counted import counted
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.models import model_versions
@@ -104,7 +105,7 @@ def judged_faces(faces: pa.Table, verdicts: pa.Table) -> pa.Table:
 def clean_stamp(model: str, faces: pa.Table, rules: CleanRules = CleanRules()) -> str:
     """The stamp of what `model` (`name@version`) says of these faces (`judged_faces`)."""
     content = faces.select(["identity", "line", "crop_digest", "cluster"])
-    return stamp("clean", _RULES, asdict(rules), model, table_digest(content))
+    return stamp("clean", _RULES, counted("clean", rules), model, table_digest(content))
 
 
 def judge(faces: pa.Table, embeddings: NDArray[np.floating], rules: CleanRules = CleanRules()) -> Cleaned:

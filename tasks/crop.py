@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
+from storage.counted import counted
 from storage.errors import LakeError, UsageError
 from storage.lake import Lake
 from storage.records import FACES, Box, Detection, Face, Outcome, Reason, bytes_digest
@@ -238,4 +239,4 @@ def _write_tars(
 
 
 def _stamp(lake: Lake, detections: str, joined: pa.Table, method: str, settings: CropSettings) -> str:
-    return stamp("crop", _RULES, method, asdict(settings), read_stamp(lake, detections), table_digest(joined))
+    return stamp("crop", _RULES, method, counted("crop", settings), read_stamp(lake, detections), table_digest(joined))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
+from storage.counted import counted
 from storage.lake import Lake
 from storage.records import DETECTIONS, Detection, FoundFace, Outcome, Reason
 from storage.shards import read_member
@@ -156,7 +157,7 @@ def _detect_chunk(lake: Lake, tar: str, settings: DetectorSettings, images: list
 
 
 def _stamp(settings: DetectorSettings) -> str:
-    return stamp("detect", asdict(settings))
+    return stamp("detect", counted("detect", settings))
 
 
 def _row(detection: Detection) -> dict[str, Any]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from storage.counted import counted
 from storage.datasets import DatasetVersion
 from storage.errors import UsageError
 from storage.lake import Lake, to_json
@@ -48,9 +49,9 @@ class Request:
 
     def settings(self) -> dict[str, Any]:
         """What makes one version another beside its content: all but the name; a list of names by its digest."""
-        rules = {"select": asdict(self.select), "split": asdict(self.split)}
+        rules = {"select": counted("select", self.select), "split": counted("split", self.split)}
         excluded = {"exclude": self.exclusion.to_json()} if self.exclusion else {}
-        cleaned = {"cleaning": asdict(self.cleaning)} if self.cleaning else {}
+        cleaned = {"cleaning": counted("cleaning", self.cleaning)} if self.cleaning else {}
         return {"source": self.source, "method": self.method, **rules, **excluded, **cleaned}
 
 
