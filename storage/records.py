@@ -50,6 +50,7 @@ class Reason(StrEnum):
     MALFORMED_LINE = "malformed_line"
     BAD_URL = "bad_url"
     SYMBOLIC_LINK = "symbolic_link"
+    NOT_LISTED = "not_listed"
     # fetch: policy
     NOT_PUBLIC = "not_public"
     OPTED_OUT = "opted_out"

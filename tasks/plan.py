@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from storage.errors import UsageError
 from storage.records import CANDIDATES
+from tasks.sources.spelling import match_names, suggestion
 
 # 2622 people make 105 units: few enough for a task each, small enough that a lost one costs minutes.
 IDENTITIES_PER_UNIT = 25
@@ -26,7 +27,7 @@ def plan(lines: pa.Table, identities: int | Sequence[str] | None = None, per_ide
 
     Args:
         lines: `records.LINK_LINES` of the whole source, sorted by identity and line.
-        identities: the first so many people, or the named ones; None for all.
+        identities: the first so many people, or the named ones in any normal form of Unicode; None for all.
         per_identity: the first so many lines of each; None for all.
 
     Returns:
@@ -75,12 +76,13 @@ def _wanted(names: list[str], identities: int | Sequence[str] | None) -> npt.NDA
         return np.ones(len(names), dtype=bool)
     if isinstance(identities, int):
         return np.arange(len(names)) < identities
-    unknown = sorted(set(identities) - set(names))
+    found, unknown = match_names(identities, names)
     if unknown:
         raise UsageError(
-            f"the link files hold no {', '.join(unknown[:5])}; they hold {len(names)} people, {names[0]} first"
+            f"the link files hold no {', '.join(unknown[:5])}; they hold {len(names)} people, {names[0]} first: "
+            + suggestion(unknown[0], names)
         )
-    return np.isin(names, list(identities))
+    return np.isin(names, found)
 
 
 def _spread(candidates: pa.Table) -> Ints:

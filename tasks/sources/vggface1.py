@@ -29,6 +29,7 @@ from storage.names import UNSAFE, is_text, visible
 from storage.records import LINK_LINES, Reason, url_key
 from storage.text import as_utf8, lines_of
 from tasks.sources.source import IdentityLines, SourceLines, assembled, identity_lines, joined
+from tasks.sources.spelling import match_names, one_form, suggestion
 
 # The largest official file is 0.2 MB, all 2622 are 350 MB; more than this is not a list of links.
 MAX_FILE_BYTES = 64_000_000
@@ -91,7 +92,7 @@ def read(path: Path, wanted: Collection[str] | None, shown: str) -> SourceLines:
 
     Args:
         path: the folder, or an archive: .tar, plain or packed by gzip, xz or bzip2.
-        wanted: the identities to read; None for all.
+        wanted: the identities to read, in any normal form of Unicode; None for all.
         shown: how errors call the place, for instance the URL that `path` was fetched from.
 
     Raises:
@@ -100,9 +101,12 @@ def read(path: Path, wanted: Collection[str] | None, shown: str) -> SourceLines:
         OSError: a file of the folder cannot be read.
     """
     parts: dict[str, IdentityLines] = {}
-    links = _left_out(path, wanted) if path.is_dir() else {}
+    forms = None if wanted is None else {one_form(name) for name in wanted}
+    links = _left_out(path, forms) if path.is_dir() else {}
+    names = set(links)
     for identity, data in _link_files(path, shown):
-        if wanted is not None and identity not in wanted:
+        names.add(identity)
+        if forms is not None and one_form(identity) not in forms:
             continue
         earlier = parts.get(identity)
         if earlier is None:
@@ -110,10 +114,11 @@ def read(path: Path, wanted: Collection[str] | None, shown: str) -> SourceLines:
         else:
             taken = earlier.lines["line"].to_numpy().tolist()
             parts[identity] = joined(earlier, parse_file(data, taken))
-    missing = sorted(set(wanted or ()) - {*parts, *links})
+    _, missing = match_names(wanted or (), names)
     if missing:
         raise SourceError(
-            f"{shown} has no link file {missing[0]}.txt ({len(missing)} of those asked for): check the names"
+            f"{shown} has no link file {missing[0]}.txt ({len(missing)} of those asked for): "
+            + suggestion(missing[0], names)
         )
     if not parts:
         raise SourceError(
@@ -230,12 +235,12 @@ def _entries(folder: Path, depth: int = 0) -> Iterator[Path]:
             yield entry
 
 
-def _left_out(folder: Path, wanted: Collection[str] | None) -> dict[str, IdentityLines]:
+def _left_out(folder: Path, forms: Collection[str] | None) -> dict[str, IdentityLines]:
     """A rejected row for each symbolic link, by the identity it is named like."""
     rows: dict[str, list[tuple[int, str, Reason, str]]] = {}
     for entry in filter(Path.is_symlink, _entries(folder)):
         name = visible(entry.name.removesuffix(".txt"))
-        if wanted is None or name in wanted:
+        if forms is None or one_form(name) in forms:
             row = (0, visible(str(entry.relative_to(folder))), Reason.SYMBOLIC_LINK, "not followed")
             rows.setdefault(name, []).append(row)
     return {name: identity_lines(_columns([]), found) for name, found in rows.items()}

@@ -176,3 +176,11 @@ def test_each_tenth_of_a_unit_holds_about_a_tenth_of_each_host():
 @given(st.lists(st.integers(0, 4), min_size=1))
 def test_the_rank_counts_the_equal_ones_before(codes):
     assert rank_within(np.array(codes)).tolist() == [codes[:at].count(code) for at, code in enumerate(codes)]
+
+
+@pytest.mark.case(13)
+def test_people_are_named_in_any_normal_form_and_those_who_resemble_are_suggested():
+    lines = link_lines(("Ada Aal", 1, "http://a.example/1", None), ("Zoe\u0308", 1, "http://z.example/1", None))
+    assert urls(plan(lines, ["Zo\u00eb"])) == {"http://z.example/1"}
+    with pytest.raises(UsageError, match="did you mean 'Ada Aal'"):
+        plan(lines, ["ada_aal"])

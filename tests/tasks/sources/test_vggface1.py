@@ -385,3 +385,14 @@ def test_a_million_real_lines_are_read_and_none_is_rejected():
         pytest.skip("the real link files are not in ../shared/data")
     found = read(DATA, None, DATA.name)
     assert (found.num_files, len(found.lines), len(found.rejected)) == (1000, 993_364, 0)
+
+
+@pytest.mark.case(13)
+def test_a_name_is_found_in_any_normal_form_and_one_that_resembles_is_suggested(tmp_path):
+    (tmp_path / "Zoe\u0308_Aal.txt").write_bytes(GOOD)
+    assert set(read(tmp_path, ["Zo\u00eb_Aal"], "here").lines["identity"].to_pylist()) == {"Zoe\u0308_Aal"}
+    with pytest.raises(SourceError, match="did you mean 'Zoe\u0308_Aal'"):
+        read(tmp_path, ["Zoe Aal"], "here")
+    (tmp_path / "Zo\u00eb_Aal.txt").write_bytes(GOOD)
+    with pytest.raises(SourceError, match="look alike"):
+        read(tmp_path, ["Zo\u00eb_Aal"], "here")
