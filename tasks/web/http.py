@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -92,14 +92,16 @@ class WebTransport:
         *,
         connect_to: ConnectTo | None = None,
         allowed: tuple[Network, ...] = (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
         self._limits = limits
+        self._clock = clock
         self._connect_to = connect_to
         self._allowed = allowed
         self._slots = asyncio.Semaphore(limits.concurrency)
-        self._turns = Turns(limits.host_rules())
-        self._robots = Robots(self._get_robots, AGENT) if limits.robots else None
+        self._turns = Turns(limits.host_rules(), clock=clock)
+        self._robots = Robots(self._get_robots, AGENT, clock=clock) if limits.robots else None
         self.num_requests = 0
 
     async def get(self, url: str) -> Answer:
@@ -121,7 +123,7 @@ class WebTransport:
         return await self._get(url, None, ROBOTS_MAX_BYTES)
 
     async def _get(self, url: str, robots: Robots | None, max_bytes: int) -> Answer:
-        started = time.monotonic()
+        started = self._clock()
         seen = _Seen(url, max_bytes)
         try:
             async with asyncio.timeout(None) as deadline:
@@ -131,7 +133,7 @@ class WebTransport:
         except NotNow as later:
             return seen.failed(later.reason, later.detail, later.after_s)
         except TimeoutError:
-            return seen.failed(Reason.TIMEOUT, f"after {time.monotonic() - started:.1f} s")
+            return seen.failed(Reason.TIMEOUT, f"after {self._clock() - started:.1f} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return seen.failed(_reason_of(error), f"{type(error).__name__}: {error}")
 
@@ -160,16 +162,16 @@ class WebTransport:
         """One request: the answer, or where it is redirected to. The host is told what came of it."""
         target, headers = addressed(url, self._connect_to)
         self.num_requests += 1
-        asked_at = time.monotonic()
+        asked_at = self._clock()
         try:
             response = await self._session.get(target, headers=headers, allow_redirects=False)
         except (aiohttp.ClientConnectorError, TimeoutError) as error:
             # A name that does not resolve and a certificate that is not valid say nothing of the host behind.
             if not isinstance(error, aiohttp.ClientConnectorDNSError | aiohttp.ClientSSLError):
-                host.failed(asked_at, time.monotonic())
+                host.failed(asked_at, self._clock())
             raise
         async with response:
-            now = time.monotonic()
+            now = self._clock()
             seen.head(response, now - asked_at)
             host.answered(asked_at, now, refused=response.status in (429, 503), retry_after_s=seen.retry_after_s)
             return await self._read(url, response, seen)
@@ -189,14 +191,14 @@ class WebTransport:
         cap = seen.max_bytes
         if (response.content_length or 0) > cap:
             raise Refusal(Reason.TOO_LARGE, f"{response.content_length} bytes, over {cap}")
-        started = time.monotonic()
+        started = self._clock()
         chunks = []
         while chunk := await response.content.readany():
             chunks.append(chunk)
             seen.received_bytes += len(chunk)
             if seen.received_bytes > cap:
                 raise Refusal(Reason.TOO_LARGE, f"over {cap} bytes")
-            elapsed = time.monotonic() - started
+            elapsed = self._clock() - started
             if elapsed > self._limits.grace_s and seen.received_bytes < elapsed * self._limits.min_bytes_per_s:
                 raise Refusal(Reason.TOO_SLOW, f"{seen.received_bytes} bytes in {elapsed:.1f} s")
         body = b"".join(chunks)
@@ -262,16 +264,18 @@ async def open_web(
     allowed: tuple[Network, ...] = (),
     contact: str = "",
     resolver: AbstractResolver | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[WebTransport]:
     """A transport with its connections, closed at the end.
 
     Args:
         contact: a URL or mail address that the User-Agent shows to the hosts asked.
         resolver: looks names up; the system's own if not given. Its answers are judged before anything connects.
+        clock: tells seconds, from any start: of rates, pauses, latencies, and of how long an answer is remembered.
     """
     resolver = resolver or SystemResolver()
     if not connect_to:  # else the only name looked up is the operator's own
-        resolver = GuardedResolver(resolver, allowed, timeout_s=limits.connect_s)
+        resolver = GuardedResolver(resolver, allowed, timeout_s=limits.connect_s, clock=clock)
     connector = aiohttp.TCPConnector(
         limit=limits.concurrency,
         resolver=resolver,
@@ -293,7 +297,7 @@ async def open_web(
             trust_env=False,
             response_class=_Response,
         ) as session:
-            web = WebTransport(session, limits, connect_to=connect_to, allowed=allowed)
+            web = WebTransport(session, limits, connect_to=connect_to, allowed=allowed, clock=clock)
             try:
                 yield web
             finally:

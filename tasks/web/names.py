@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import ip_address
@@ -70,13 +72,21 @@ class GuardedResolver(AbstractResolver):
 
     Args:
         timeout_s: a name that takes longer counts as dead for half a minute.
+        clock: tells seconds, from any start.
     """
 
-    def __init__(self, inner: AbstractResolver, allowed: tuple[Network, ...] = (), *, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        inner: AbstractResolver,
+        allowed: tuple[Network, ...] = (),
+        *,
+        timeout_s: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._inner = inner
         self._allowed = allowed
         self._timeout_s = timeout_s
-        self._names = Memo(self._look_up)
+        self._names = Memo(self._look_up, clock=clock)
 
     async def resolve(
         self, host: str, port: int = 0, family: AddressFamily = AddressFamily.AF_UNSPEC

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 from urllib.robotparser import RobotFileParser
@@ -40,12 +41,15 @@ class Robots:
     Args:
         ask: brings the bytes behind a URL, within the same limits as any picture.
         agent: the name this program goes by in rules.
+        clock: tells seconds, from any start.
     """
 
-    def __init__(self, ask: Callable[[str], Awaitable[Answer]], agent: str) -> None:
+    def __init__(
+        self, ask: Callable[[str], Awaitable[Answer]], agent: str, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._ask = ask
         self._agent = agent
-        self._rules = Memo(self._find)
+        self._rules = Memo(self._find, clock=clock)
 
     async def check(self, url: URL) -> float:
         """The seconds its host wants between two requests.

@@ -7,11 +7,14 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from tasks.web import http
 from tasks.web.answers import Answer
-from tasks.web.http import ConnectTo, FetchLimits, open_web
+from tasks.web.http import ConnectTo, FetchLimits, WebTransport
+from tests.virtual_time import now_s
 
 Play = Callable[[asyncio.StreamWriter], Awaitable[None]]
 QUICK = FetchLimits(connect_s=0.5, silence_s=0.3, total_s=2, grace_s=0.3, max_bytes=100_000, per_host_per_s=1000)
@@ -103,6 +106,13 @@ async def playing(reply: bytes | Play) -> AsyncIterator[Origin]:
     """An origin that gives every request the same answer."""
     async with serving(Origin(default=reply)) as origin:
         yield origin
+
+
+@asynccontextmanager
+async def open_web(limits: FetchLimits = QUICK, **options: Any) -> AsyncIterator[WebTransport]:
+    """A transport that goes by the clock of the running loop, which may be a virtual one."""
+    async with http.open_web(limits, clock=now_s, **options) as web:
+        yield web
 
 
 async def asked(origin: Origin, url: str = "http://a.example/a.jpg", limits: FetchLimits = QUICK) -> Answer:

@@ -22,7 +22,7 @@ from storage.errors import UsageError
 from storage.records import Reason
 from tasks.web.addresses import parse_url
 from tasks.web.answers import Answer
-from tasks.web.http import ConnectTo, FetchLimits, addressed, open_web
+from tasks.web.http import ConnectTo, FetchLimits, addressed
 from tests.fuzzing import examples
 from tests.tasks.web.origin import (
     NOT_FOUND,
@@ -33,11 +33,13 @@ from tests.tasks.web.origin import (
     break_off,
     drip,
     hang,
+    open_web,
     playing,
     redirect,
     response,
     serving,
 )  # fmt: skip
+from tests.virtual_time import VirtualTimeLoop
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.1/32"),)
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -627,7 +629,7 @@ HEADS = st.sampled_from(
 @contextmanager
 def at_hand(reply: bytes) -> Iterator[tuple[Origin, Callable[[str], Answer]]]:
     """An origin and a way to ask it, for tests that are not async."""
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         stack = AsyncExitStack()
         origin = runner.run(stack.enter_async_context(playing(reply)))
         web = runner.run(stack.enter_async_context(open_web(QUICK, connect_to=origin.address)))

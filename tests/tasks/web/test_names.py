@@ -2,26 +2,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 
 import pytest
 from aiohttp.abc import ResolveResult
 
 from storage.records import Reason
-from tasks.web import memo
 from tasks.web.addresses import Refusal
 from tasks.web.names import GuardedResolver, SystemResolver
 from tests.tasks.web.origin import Told
+from tests.virtual_time import now_s
 
 PUBLIC = "93.184.216.34"
-
-
-class Clock:
-    """The clock of what is remembered, moved by hand."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 0.0
-        monkeypatch.setitem(memo.Memo.__init__.__kwdefaults__, "clock", lambda: self.now)
 
 
 class Failing(Told):
@@ -40,10 +31,11 @@ class Failing(Told):
         raise self._error or OSError("a bug of the test")
 
 
-async def test_a_name_keeps_its_address_for_five_minutes_and_takes_any_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, told = Clock(monkeypatch), Told(a_example=[[PUBLIC]])
-    resolver = GuardedResolver(told)
-    for clock.now, port in [(0, 80), (299, 8080), (301, 80)]:
+async def test_a_name_keeps_its_address_for_five_minutes_and_takes_any_port() -> None:
+    told = Told(a_example=[[PUBLIC]])
+    resolver = GuardedResolver(told, clock=now_s)
+    for after_s, port in [(0, 80), (299, 8080), (2, 80)]:
+        await asyncio.sleep(after_s)
         found = await resolver.resolve("a.example", port)
         assert [(one["host"], one["port"]) for one in found] == [(PUBLIC, port)]
     assert len(told.asked) == 2
@@ -57,25 +49,24 @@ async def test_a_name_keeps_its_address_for_five_minutes_and_takes_any_port(monk
         (OSError("no resolver"), 900),
     ],
 )
-async def test_a_dead_name_is_asked_for_once_in_a_while(
-    monkeypatch: pytest.MonkeyPatch, error: OSError, holds_s: float
-) -> None:
-    clock, told = Clock(monkeypatch), Failing(error)
-    resolver = GuardedResolver(told)
-    for clock.now in [0, 1, holds_s - 1, holds_s + 1]:
+async def test_a_dead_name_is_asked_for_once_in_a_while(error: OSError, holds_s: float) -> None:
+    told = Failing(error)
+    resolver = GuardedResolver(told, clock=now_s)
+    for after_s in [0, 1, holds_s - 2, 2]:
+        await asyncio.sleep(after_s)
         with pytest.raises(OSError, match=r"dead\.example"):
             await resolver.resolve("dead.example")
     assert len(told.asked) == 2
 
 
 async def test_a_name_that_takes_too_long_counts_as_dead() -> None:
-    resolver = GuardedResolver(Failing(wait_s=60), timeout_s=0.02)
-    with pytest.raises(OSError, match="more than"):
-        await resolver.resolve("slow.example")
-    started = time.monotonic()
-    with pytest.raises(OSError, match="more than"):
-        await resolver.resolve("slow.example")
-    assert time.monotonic() - started < 0.02
+    told = Failing(wait_s=60)
+    resolver = GuardedResolver(told, timeout_s=20, clock=now_s)
+    for _ in range(2):
+        with pytest.raises(OSError, match="more than 20 s"):
+            await resolver.resolve("slow.example")
+        assert now_s() == 20
+    assert told.asked == ["slow.example"]
 
 
 async def test_a_private_answer_is_refused_each_time_and_remembered() -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import replace
 
 import pytest
@@ -12,10 +11,10 @@ from yarl import URL
 from storage.records import Reason
 from tasks.web.addresses import Refusal
 from tasks.web.answers import Answer
-from tasks.web.http import open_web
 from tasks.web.robots import Robots
 from tests.fuzzing import examples
-from tests.tasks.web.origin import QUICK, Origin, hang, redirect, response, serving
+from tests.tasks.web.origin import QUICK, Origin, hang, open_web, redirect, response, serving
+from tests.virtual_time import now_s
 
 OBEDIENT = replace(QUICK, robots=True)
 RULES = b"User-agent: *\nDisallow: /private/\nAllow: /\n\nUser-agent: facemill\nDisallow: /not-you/\n"
@@ -72,9 +71,9 @@ async def test_the_pause_that_rules_ask_for_is_kept_up_to_a_bound() -> None:
     async with serving(
         Origin({"/robots.txt": response(b"User-agent: *\nCrawl-delay: 1\nAllow: /")}, default=PICTURE)
     ) as origin:
-        started = time.monotonic()
+        started = now_s()
         assert await asked(origin, *[f"http://a.example/{n}" for n in range(3)]) == [None] * 3
-        assert time.monotonic() - started >= 1
+        assert now_s() - started == pytest.approx(1, abs=0.01)  # the first answer tells of the pause; two come after it
         origin.replies["/robots.txt"] = response(b"User-agent: *\nCrawl-delay: " + b"9" * 400 + b"\nAllow: /")
         assert await asked(origin, "http://a.example/1") == [None]
 

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from storage.records import Reason
-from tasks.web import turns
 from tasks.web.hosts import HostRules, NotNow
-from tasks.web.turns import HostCounts, Turns
+from tasks.web.turns import LONGEST_TURN_S, HostCounts, Turns
+from tests.virtual_time import now_s
 
 FAST = HostRules(most_at_once=2, most_per_s=10_000, failures_to_break=3)
+
+
+def turns(rules: HostRules, **options: Any) -> Turns:
+    return Turns(rules, clock=now_s, **options)
 
 
 class Visitor:
@@ -20,11 +24,13 @@ class Visitor:
     def __init__(self, table: Turns) -> None:
         self.table = table
         self.order: list[Any] = []
+        self.came: list[float] = []
         self.now = self.most = 0
 
     async def visit(self, name: Any, host: str = "a", stay_s: float = 0.01) -> None:
         async with self.table.at(host):
             self.order.append(name)
+            self.came.append(now_s())
             self.now += 1
             self.most = max(self.most, self.now)
             await asyncio.sleep(stay_s)
@@ -32,26 +38,25 @@ class Visitor:
 
 
 async def test_turns_come_in_order_and_so_many_at_a_time() -> None:
-    visitor = Visitor(Turns(FAST))
+    visitor = Visitor(turns(FAST))
     await asyncio.gather(*[visitor.visit(n) for n in range(10)])
     assert (visitor.order, visitor.most) == (list(range(10)), 2)
 
 
 async def test_hosts_do_not_wait_for_each_other() -> None:
-    visitor = Visitor(Turns(FAST))
+    visitor = Visitor(turns(FAST))
     await asyncio.gather(*[visitor.visit(n, host=str(n)) for n in range(10)])
     assert visitor.most == 10
 
 
 async def test_a_rate_is_kept_by_all_who_wait() -> None:
-    visitor = Visitor(Turns(HostRules(most_at_once=4, most_per_s=50)))
-    started = time.monotonic()
+    visitor = Visitor(turns(HostRules(most_at_once=4, most_per_s=50)))
     await asyncio.gather(*[visitor.visit(n, stay_s=0) for n in range(6)])
-    assert time.monotonic() - started >= 0.099
+    assert [later - earlier for earlier, later in pairwise(visitor.came)] == pytest.approx([1 / 50] * 5)
 
 
 async def test_who_gives_up_waiting_or_fails_leaves_the_turn_to_the_next() -> None:
-    table = Turns(HostRules(most_at_once=1, most_per_s=10_000))
+    table = turns(HostRules(most_at_once=1, most_per_s=10_000))
     visitor = Visitor(table)
     first = asyncio.create_task(visitor.visit("first", stay_s=10))
     waiting = [asyncio.create_task(visitor.visit(n)) for n in range(3)]
@@ -67,14 +72,14 @@ async def test_who_gives_up_waiting_or_fails_leaves_the_turn_to_the_next() -> No
 
 
 async def test_those_in_line_when_a_host_breaks_are_turned_away_without_a_turn() -> None:
-    table, outcomes = Turns(FAST), []
+    table, outcomes = turns(FAST), []
 
     async def visit() -> None:
         try:
             async with table.at("a") as host:
-                asked_at = time.monotonic()
+                asked_at = now_s()
                 await asyncio.sleep(0.01)
-                host.failed(asked_at, time.monotonic())
+                host.failed(asked_at, now_s())
                 outcomes.append("asked")
         except NotNow as later:
             outcomes.append(str(later.reason))
@@ -85,18 +90,19 @@ async def test_those_in_line_when_a_host_breaks_are_turned_away_without_a_turn()
     assert table.counts() == HostCounts(known=1, slowed=0, down=1)
 
 
-async def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "LONGEST_TURN_S", 0.05)
-    table = Turns(HostRules(most_at_once=1))
+async def test_nobody_waits_for_ever() -> None:
+    table = turns(HostRules(most_at_once=1))
     async with table.at("a"):
+        began = now_s()
         with pytest.raises(NotNow, match="no turn within") as told:
             async with table.at("a"):
                 pass
+    assert now_s() - began == LONGEST_TURN_S
     assert told.value.reason is Reason.HOST_BUSY
 
 
 async def test_hosts_idle_for_longest_are_forgotten_and_those_in_use_are_kept() -> None:
-    table = Turns(FAST, max_hosts=100)
+    table = turns(FAST, max_hosts=100)
     async with table.at("in use") as host:
         for n in range(1000):
             async with table.at(str(n)):
