@@ -5,6 +5,9 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from flows.commands import custody, datasets, experiment, faces, lake, models, run, service, world
@@ -12,17 +15,36 @@ from flows.commands import custody, datasets, experiment, faces, lake, models, r
 # The flows import Prefect, which takes two seconds: only the commands that run one import them.
 
 
-def _group(help_text: str) -> typer.Typer:
+def _group(help_text: str, *, completion: bool = False) -> typer.Typer:
     return typer.Typer(
         help=help_text,
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=completion,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
 
 
-app = _group("From lists of links to face datasets people can trust, and from those to embedding models.")
+app = _group(
+    "From lists of links to face datasets people can trust, and from those to embedding models.", completion=True
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"facemill {version('facemill')}")
+        raise typer.Exit
+
+
+@app.callback()
+def facemill(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options that stand before any command."""
+
+
 for command in (
     run.pipeline,
     run.ingest,

@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 
@@ -33,6 +34,15 @@ def refused(*arguments: str) -> str:
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("facemill: ")
     return lines[0]
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert runner.invoke(app, ["--version"]).output == f"facemill {version('facemill')}\n"
+
+
+def test_shells_can_complete_commands() -> None:
+    typed = {"COMP_WORDS": "facemill pip", "COMP_CWORD": "1", "_FACEMILL_COMPLETE": "complete_bash"}
+    assert runner.invoke(app, [], prog_name="facemill", env=typed).output.split() == ["pipeline"]
 
 
 @pytest.mark.parametrize(
