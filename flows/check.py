@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -12,11 +13,13 @@ from prefect.events import emit_event
 
 from flows.watch import artifacts
 from flows.watch.progress import track
+from storage.errors import FacemillError
 from storage.lake import Lake
 from storage.leases import held
 from tasks.custody.findings import Finding, advice, remedy
 from tasks.custody.inspect import inspect, jobs
 from tasks.custody.repair import repair as repair_lake
+from tasks.ledger import judged_before, read_ledger
 
 
 @flow(name="check", flow_run_name="check {lake}", persist_result=False)
@@ -29,8 +32,9 @@ def check(lake: str, quick: bool = False, repair: bool = False) -> dict[str, Any
         repair: put aside what is broken, and make due what was lost by it.
 
     Returns:
-        How many parts were looked at, what was found, which units runs were doing (what is being written looks
-        unfinished), and with `repair` what was done.
+        How many parts were looked at, what was found, how many links of each source an older version of the rules
+        rejected for good, by reason, which units runs were doing (what is being written looks unfinished), and with
+        `repair` what was done.
     """
     store = Lake(lake)
     work = jobs(store, quick=quick)
@@ -45,9 +49,19 @@ def check(lake: str, quick: bool = False, repair: bool = False) -> dict[str, Any
     return {
         "parts": len(work),
         "findings": [_told(one) for one in findings],
+        "judged_before": _judged_before(store),
         "at_work": [f"{one.stage} {one.of} {one.unit} on {one.host}" for one in at_work],
         "repaired": asdict(done) if done else None,
     }
+
+
+def _judged_before(lake: Lake) -> dict[str, dict[str, int]]:
+    counts = {}
+    for source in lake.names("images"):
+        with suppress(FacemillError):  # a broken index is a finding
+            ledger = read_ledger(lake, source, ["reason", "next_try", "rules"])
+            counts[source] = dict(judged_before(ledger).most_common())
+    return {source: some for source, some in counts.items() if some}
 
 
 def _told(finding: Finding) -> dict[str, Any]:

@@ -24,6 +24,7 @@ async def retry(
     hosts: list[str] | None = None,
     now: bool = False,
     archive_fallback: bool = False,
+    also_final: bool = False,
 ) -> dict[str, Any]:
     """Ask for the failed links whose waiting time is over.
 
@@ -36,14 +37,15 @@ async def retry(
         connect_to: HOST:PORT that every request goes to instead of its own host.
         reasons: only links that failed for one of these.
         hosts: only links on one of these hosts.
-        now: also those that are not due yet; never those that no try is due for any more.
+        now: also those that are not due yet.
         archive_fallback: instead, ask the web archive of FACEMILL_ARCHIVE_URL for what is gone for good.
+        also_final: also those that no try is due for any more.
 
     Returns:
         Counts of this round: due by reason before it, asked, accepted, rejected by reason.
     """
     store = Lake(lake)
-    choice = retry_choice(reasons, hosts, now=now, archive=archive_fallback)
+    choice = retry_choice(reasons, hosts, now=now, also_final=also_final, archive=archive_fallback)
     if not store.exists(store.plan(source)):  # the schedule is older than the first ingest
         get_run_logger().info("retry %s: nothing has been planned yet in %s", source, store.url)
         return {"due": {}, "asked": 0, "accepted": 0, "rejected": {}}

@@ -77,7 +77,14 @@ def source_status(lake: Lake, source: str) -> dict[str, Any]:
     }
 
 
-def retry_choice(reasons: list[str] | None, hosts: list[str] | None, *, now: bool, archive: bool) -> Choice:
+def retry_choice(
+    reasons: list[str] | None,
+    hosts: list[str] | None,
+    *,
+    now: bool = False,
+    also_final: bool = False,
+    archive: bool = False,
+) -> Choice:
     """What a retry is to take, from words.
 
     Raises:
@@ -91,6 +98,7 @@ def retry_choice(reasons: list[str] | None, hosts: list[str] | None, *, now: boo
         reasons=tuple(known[word] for word in reasons or []),
         hosts=tuple(host.lower() for host in hosts or []),
         ignore_gaps=now,
+        also_final=also_final,
         archive=archive,
     )
 

@@ -111,6 +111,24 @@ class Reason(StrEnum):
     SAME_PERSON = "same_person"
 
 
+class Note(StrEnum):
+    """What was not right about the way an answer came, though what it brought was taken. The closed list."""
+
+    # A status line or header field outside of HTTP's grammar: bare line feeds, folded lines, odd names.
+    ODD_HEAD = "odd_head"
+    # Content-Length repeated, empty, with a plus sign, or beside chunks.
+    ODD_LENGTH = "odd_length"
+    # A chunk with another line end than CR LF, or with none.
+    ODD_CHUNKS = "odd_chunks"
+    # A Content-Encoding that the bytes do not have, or that is none.
+    ODD_ENCODING = "odd_encoding"
+    # The connection ended, or fell silent, before the announced end; the picture is whole.
+    INCOMPLETE = "incomplete"
+    SURPLUS_BYTES = "surplus_bytes"
+    # The certificate of the host is expired, or not its own.
+    BAD_CERTIFICATE = "bad_certificate"
+
+
 class Fit(StrEnum):
     """How a listed box of 2014 fits a face in the picture of today."""
 
@@ -224,7 +242,9 @@ class Attempt:
 
     `latency_s` is the whole round with its pauses, `first_byte_s` the wait of the last request for the head of its
     answer. `received_bytes` came over the wire, for a picture or not, from the host's `address`. `via` is None for the
-    link's own host and `archive` for a web archive; `final_url` tells which page of it.
+    link's own host and `archive` for a web archive; `final_url` tells which page of it. `rules` is the version of the
+    rules that judged it (`tasks.ledger.RULES`; None: version 1). `note` holds the words of `Note` that apply, sorted
+    and joined by blanks; None for no word.
     """
 
     key: bytes
@@ -247,6 +267,8 @@ class Attempt:
     received_bytes: int | None = None
     address: str | None = None
     via: str | None = None
+    rules: int | None = None
+    note: str | None = None
 
 
 # Columns are only ever added, at the end: `ledger` reads indexes that were written without the newer ones.
@@ -277,6 +299,8 @@ ATTEMPTS = pa.schema(
         pa.field("received_bytes", pa.int64()),
         pa.field("address", pa.string()),
         pa.field("via", _WORD),
+        pa.field("rules", pa.int16()),
+        pa.field("note", _WORD),
     ]
 )
 

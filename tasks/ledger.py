@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +30,19 @@ _GONE = (
 )  # fmt: skip
 
 
+# Rows say which version of the rules judged them; those without a version are of the first.
+# Version 2: answers are framed as curl and browsers do, cookies and up to 20 redirects are followed, URLs are escaped
+# as browsers do, robots.txt is read by RFC 9309, AVIF is taken, and so are JPEGs and PNGs with harmless oddities.
+RULES = 2
+# The reasons that each version since the first gives to fewer links than the one before.
+_FEWER = {
+    2: frozenset({
+        Reason.BAD_RESPONSE, Reason.BAD_URL, Reason.BROKEN_IMAGE, Reason.CUT_SHORT, Reason.HTTP_ERROR,
+        Reason.NOT_AN_IMAGE, Reason.REDIRECT_LOOP, Reason.ROBOTS,
+    }),
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Which failed links a retry takes.
@@ -36,12 +51,14 @@ class Choice:
         reasons: only those that failed for one of these; empty for all.
         hosts: only those on one of these hosts, in lower case; empty for all.
         ignore_gaps: also those whose next try is still to come. What has none stays as it is.
+        also_final: also those that no try is due for any more, except what takedowns cover.
         archive: instead, those that are gone for good and may lie in a web archive.
     """
 
     reasons: tuple[Reason, ...] = ()
     hosts: tuple[str, ...] = ()
     ignore_gaps: bool = False
+    also_final: bool = False
     archive: bool = False
 
     # What `chosen` looks at, and what a further round needs.
@@ -104,9 +121,11 @@ def unknown(candidates: pa.Table, ledger: pa.Table) -> pa.Table:
 
 def due(ledger: pa.Table, now: datetime) -> pa.Table:
     """The rows whose next try has come."""
-    return ledger.filter(
-        pc.fill_null(pc.less_equal(ledger["next_try"], pa.scalar(now, pa.timestamp("ms", "UTC"))), False)
-    )
+    return ledger.filter(_is_due(ledger, now))
+
+
+def _is_due(ledger: pa.Table, now: datetime) -> pa.ChunkedArray:
+    return pc.fill_null(pc.less_equal(ledger["next_try"], pa.scalar(now, pa.timestamp("ms", "UTC"))), False)
 
 
 def chosen(ledger: pa.Table, choice: Choice, now: datetime) -> pa.Table:
@@ -115,17 +134,38 @@ def chosen(ledger: pa.Table, choice: Choice, now: datetime) -> pa.Table:
     Args:
         ledger: with at least the columns `Choice.columns`.
     """
-    if choice.archive:
-        rows = _gone_for_good(ledger)
-    elif choice.ignore_gaps:
-        rows = ledger.filter(pc.is_valid(ledger["next_try"]))
-    else:
-        rows = due(ledger, now)
+    rows = _gone_for_good(ledger) if choice.archive else ledger.filter(_is_asked_for(ledger, choice, now))
     if choice.reasons:
         rows = rows.filter(_is_one_of(rows["reason"], choice.reasons))
     if choice.hosts:
         rows = rows.filter(_is_one_of(host_of(rows["url"]), choice.hosts))
     return rows
+
+
+def _is_asked_for(ledger: pa.Table, choice: Choice, now: datetime) -> pa.ChunkedArray:
+    is_due = pc.is_valid(ledger["next_try"]) if choice.ignore_gaps else _is_due(ledger, now)
+    return pc.or_(is_due, _is_final(ledger)) if choice.also_final else is_due
+
+
+def _is_final(ledger: pa.Table) -> pa.ChunkedArray:
+    """Which links failed and are not asked for again by themselves."""
+    is_open = pc.and_(pc.is_valid(ledger["reason"]), pc.is_null(ledger["next_try"]))
+    return pc.and_not(is_open, _is_one_of(ledger["reason"], [Reason.TAKEN_DOWN]))
+
+
+def judged_before(ledger: pa.Table) -> Counter[str]:
+    """How many links that are not asked for again failed by an older version of the rules, for a reason that the
+    present one gives to fewer links; by reason.
+
+    Args:
+        ledger: with at least reason, next_try and rules.
+    """
+    final = ledger.filter(_is_final(ledger))
+    versions = pc.fill_null(final["rules"], 1)
+    of_each = [
+        pc.and_(pc.less(versions, version), _is_one_of(final["reason"], reasons)) for version, reasons in _FEWER.items()
+    ]
+    return Counter(final.filter(reduce(pc.or_, of_each))["reason"].cast(pa.string()).to_pylist())
 
 
 def _gone_for_good(ledger: pa.Table) -> pa.Table:

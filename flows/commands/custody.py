@@ -99,9 +99,21 @@ def check(
 
     result = flow(lake, quick, repair)
     print_result(result, as_json, show_findings)
+    if not as_json:
+        show_judged_before(Console(), result["judged_before"])
     is_mended = result["repaired"] and not result["repaired"]["left"]
     if result["findings"] and not is_mended:
         raise typer.Exit(1)
+
+
+def show_judged_before(console: Console, counts: dict[str, dict[str, int]]) -> None:
+    """Which links older rules rejected, and the command that asks for them again."""
+    for source, by_reason in counts.items():
+        console.print(
+            f"[bold]rules[/]    {sum(by_reason.values()):,} links of {source} were rejected for good by older rules. "
+            f"To ask again: facemill retry --source {source} --also-final --reason {','.join(sorted(by_reason))}",
+            soft_wrap=True,
+        )
 
 
 def show_findings(console: Console, result: dict[str, Any]) -> None:

@@ -124,6 +124,9 @@ def retry(
         typer.Option("--host", metavar="NAME,...", help="Only links on this host. May be repeated."),
     ] = None,
     now: Annotated[bool, typer.Option("--now", help="Do not wait until a link's next try has come.")] = False,
+    also_final: Annotated[
+        bool, typer.Option("--also-final", help="Also links that are never due again, such as those of older rules.")
+    ] = False,
     archive_fallback: Annotated[
         bool,
         typer.Option(
@@ -142,11 +145,12 @@ def retry(
     from flows.status import due_for, retry_choice  # noqa: PLC0415
 
     reasons, hosts = split_words(reason), split_words(host)
-    _, due = due_for(Lake(lake), source.value, retry_choice(reasons, hosts, now=now, archive=archive_fallback))
+    choice = retry_choice(reasons, hosts, now=now, also_final=also_final, archive=archive_fallback)
+    _, due = due_for(Lake(lake), source.value, choice)
     typer.echo(_forecast(due, is_archive=archive_fallback), err=True)
     from flows.retry import retry as flow  # noqa: PLC0415
 
-    result = run(flow(lake, source.value, links, connect_to, reasons, hosts, now, archive_fallback))
+    result = run(flow(lake, source.value, links, connect_to, reasons, hosts, now, archive_fallback, also_final))
     print_result(result, as_json, show_retried)
 
 

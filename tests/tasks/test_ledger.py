@@ -10,12 +10,14 @@ from storage.lake import Lake
 from storage.records import ATTEMPTS, CANDIDATES, Reason, Retry, url_key
 from storage.tables import rows_to_table, write_table
 from tasks.ledger import (
+    RULES,
     Choice,
     accepted,
     chosen,
     due,
     host_of,
     image_stems,
+    judged_before,
     left_of,
     newest,
     next_try,
@@ -181,15 +183,20 @@ def test_a_server_that_asks_for_more_time_gets_it():
 
 def test_an_index_written_before_a_column_was_thought_of_has_nulls_there(tmp_path):
     lake = Lake(tmp_path)
-    old = attempts(attempt(A, Reason.GONE)).drop_columns(["first_byte_s", "received_bytes", "address", "via"])
+    old = attempts(attempt(A, Reason.GONE)).drop_columns(ATTEMPTS.names[-6:])
     write_table(lake, "images/made/0000-0.parquet", old)
-    write_table(lake, "images/made/0000-1.parquet", attempts(attempt(B, via="archive", received_bytes=7)))
+    write_table(
+        lake,
+        "images/made/0000-1.parquet",
+        attempts(attempt(B, via="archive", received_bytes=7, rules=2, note="odd_head")),
+    )
     ledger = read_ledger(lake, "made")
 
     assert ledger.schema.names == ATTEMPTS.names
-    assert [(row["url"], row["received_bytes"], row["via"]) for row in ledger.to_pylist()] == [
-        (A, None, None),
-        (B, 7, "archive"),
+    columns = ("url", "received_bytes", "via", "rules", "note")
+    assert [tuple(row[name] for name in columns) for row in ledger.to_pylist()] == [
+        (A, None, None, None, None),
+        (B, 7, "archive", 2, "odd_head"),
     ]
     assert read_ledger(lake, "made", ["via"])["via"].to_pylist() == [None, "archive"]
 
@@ -227,6 +234,7 @@ FAILED = [
     attempt("http://f.example/1", Reason.OPTED_OUT),
     attempt("http://g.example/1", Reason.BROKEN_IMAGE),
     attempt("http://h.example/1"),
+    attempt("http://i.example/1", Reason.TAKEN_DOWN),
 ]
 
 
@@ -240,14 +248,33 @@ FAILED = [
         (Choice(hosts=("a.example", "c.example")), "a"),
         (Choice(hosts=("a.example", "c.example"), ignore_gaps=True), "ac"),
         (Choice(reasons=(Reason.GONE,), ignore_gaps=True), ""),
+        (Choice(also_final=True), "abdefg"),
+        (Choice(also_final=True, ignore_gaps=True), "abcdefg"),
+        (Choice(also_final=True, reasons=(Reason.BROKEN_IMAGE, Reason.TIMEOUT)), "beg"),
+        (Choice(also_final=True, hosts=("c.example", "d.example")), "d"),
         (Choice(archive=True), "de"),
         (Choice(archive=True, reasons=(Reason.GONE,)), "d"),
     ],
 )
-def test_a_retry_takes_what_is_due_narrowed_or_hurried_and_never_what_no_try_is_due_for(choice, taken):
+def test_a_retry_takes_what_is_due_narrowed_hurried_or_with_what_is_final(choice, taken):
     rows = chosen(attempts(*FAILED).select(list(Choice.columns)), choice, NOW)
 
     assert urls(rows) == [f"http://{name}.example/1" for name in taken]
+
+
+def test_links_that_older_rules_rejected_for_good_are_counted_where_newer_ones_may_take_them():
+    ledger = attempts(
+        attempt(A, Reason.BROKEN_IMAGE),
+        attempt(B, Reason.REDIRECT_LOOP, rules=1),
+        attempt(C, Reason.REDIRECT_LOOP, rules=RULES),
+        attempt(D, Reason.GONE),
+        attempt("http://e.example/1", Reason.BAD_RESPONSE, next_try=NOW),
+        attempt("http://f.example/1"),
+        attempt("http://g.example/1", Reason.BROKEN_IMAGE),
+    )
+
+    assert judged_before(ledger) == {"broken_image": 2, "redirect_loop": 1}
+    assert judged_before(EMPTY) == {}
 
 
 def test_what_an_archive_does_not_have_is_not_asked_of_it_again_but_what_it_failed_to_give_is():
