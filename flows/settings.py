@@ -38,6 +38,11 @@ class Settings(BaseSettings):
         [], description="networks that may be asked though they are not public (JSON list)"
     )
     robots: bool = Field(False, description="whether each host's robots.txt is asked for and obeyed")
+    bad_certificates: bool = Field(
+        False,
+        description="whether pictures are taken from hosts whose certificate has expired or is not their own; their "
+        "rows bear the note bad_certificate",
+    )
     archive_url: str = Field(
         "",
         description="for `facemill retry --archive-fallback`: a web archive's URL of a raw copy, {url} for the link: "
@@ -71,6 +76,7 @@ class Settings(BaseSettings):
             per_host=self.per_host,
             per_host_per_s=self.per_host_per_s,
             robots=self.robots,
+            bad_certificates=self.bad_certificates,
         )
 
     def networks(self) -> tuple[Network, ...]:

@@ -11,7 +11,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
@@ -19,11 +19,12 @@ from typing import Any, Protocol, TypeVar
 import pyarrow as pa
 
 from storage.lake import Lake
-from storage.records import ATTEMPTS, Attempt, Candidate, ImageFacts, Outcome, Reason, Retry
+from storage.records import ATTEMPTS, Attempt, Candidate, ImageFacts, Note, Outcome, Reason, Retry
 from storage.shards import ShardWriter, create_shard
 from storage.tables import rows_to_table, write_table
 from tasks.checks import Checks, Verdict
-from tasks.ledger import image_stems, next_try, unit_name
+from tasks.endings import ends_whole
+from tasks.ledger import RULES, image_stems, next_try, unit_name
 from tasks.validate import ImageLimits, Invalid
 from tasks.web.answers import Answer
 
@@ -146,15 +147,22 @@ async def attempt_one(
         received_bytes=answer.received_bytes,
         address=answer.address,
         via=answer.via,
+        rules=RULES,
+        note=" ".join(sorted(answer.notes)) or None,
     )
     return attempt, b"" if invalid else answer.data
 
 
 async def _ask_and_check(pending: Pending, transport: Transport, checks: Checks) -> tuple[Answer, Verdict]:
     answer = await transport.get(pending.candidate.url)
-    if answer.reason is not None:
-        return answer, Invalid(answer.reason, answer.detail)
-    return answer, await checks.verdict(answer.data)
+    if answer.reason is None:
+        return answer, await checks.verdict(answer.data)
+    if ends_whole(answer.partial):
+        verdict = await checks.verdict(answer.partial)
+        if isinstance(verdict, ImageFacts):
+            notes = answer.notes | {Note.INCOMPLETE}
+            return replace(answer, data=answer.partial, reason=None, partial=b"", notes=notes), verdict
+    return answer, Invalid(answer.reason, answer.detail)
 
 
 async def _to_the_end(work: Callable[[], None]) -> None:

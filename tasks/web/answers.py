@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 
-from storage.records import Reason
+from storage.records import Note, Reason
+from tasks.formats import sniff
 from tasks.web.addresses import Refusal
 
 # 115 days; whoever asks for longer does not mean it.
 _LONGEST_RETRY_AFTER_S = 10_000_000
+_MOST_CODINGS = 4
+# Words that servers put into Content-Encoding and that are no coding.
+_NO_CODINGS = frozenset({
+    "", "identity", "none", "null", "binary", "7bit", "8bit", "base64", "plain", "utf-8", "utf8", "iso-8859-1",
+    "us-ascii", "ascii", "text", "image", "jpeg", "jpg", "png", "gif", "webp", "image/jpeg", "image/jpg", "image/png",
+    "image/gif", "image/webp",
+})  # fmt: skip
 _REASONS = {401: Reason.FORBIDDEN, 403: Reason.FORBIDDEN, 404: Reason.GONE, 410: Reason.GONE, 429: Reason.RATE_LIMITED}
 
 
@@ -26,6 +36,9 @@ class Answer:
         received_bytes: of the body, as they came over the wire.
         address: the address the last answer came from.
         via: None for the link's own host, `archive` for a web archive.
+        notes: what was not right about the answer, and was taken all the same.
+        partial: where `reason` is set, the bytes of a picture that came before the answer broke off. They may be all
+            of it: a Content-Length can be wrong.
     """
 
     final_url: str
@@ -38,6 +51,8 @@ class Answer:
     received_bytes: int = field(default=0, compare=False)
     address: str | None = field(default=None, compare=False)
     via: str | None = None
+    notes: frozenset[Note] = field(default=frozenset(), compare=False)
+    partial: bytes = field(default=b"", compare=False, repr=False)
 
 
 def reason_of_status(status: int) -> Reason | None:
@@ -79,21 +94,74 @@ def storable(text: str) -> str:
     return text[:200].encode("utf-8", "backslashreplace").decode()
 
 
-def inflate(data: bytes, encoding: str, cap: int) -> bytes:
-    """Undo a Content-Encoding that was not asked for, never beyond `cap` bytes.
+class Unpacked(NamedTuple):
+    """The bytes that an encoding held.
+
+    Attributes:
+        is_odd: the encoding is none, or the bytes are not of it and were taken as they are.
+        is_whole: the end of the packed bytes came.
+    """
+
+    data: bytes
+    is_odd: bool = False
+    is_whole: bool = True
+
+
+def unpack(data: bytes, codings: list[str], cap: int) -> Unpacked:
+    """Undo the codings of a body, never beyond `cap` bytes. None was asked for, so a label may be a mistake.
+
+    A picture under a label that it does not have is taken as it is, and so is anything under a word that is no coding,
+    such as `none` or `utf-8`.
+
+    Args:
+        codings: in the order they were applied, in lower case.
 
     Raises:
-        Refusal: the encoding is unknown, or the bytes are not of it, cut short, or too many once unpacked.
+        Refusal: a coding is unknown, or the bytes are not of it, or too many once unpacked.
     """
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise Refusal(Reason.BAD_RESPONSE, f"Content-Encoding {encoding[:20]!r}")
-    inflater = zlib.decompressobj(wbits=47)
+    is_odd, is_whole = False, True
+    if len(codings) > _MOST_CODINGS:
+        raise Refusal(Reason.BAD_RESPONSE, f"{len(codings)} encodings, over {_MOST_CODINGS}")
+    for coding in reversed(codings):
+        if coding in _NO_CODINGS:
+            is_odd |= coding not in ("", "identity")
+            continue
+        try:
+            data, is_whole = inflate(data, coding, cap)
+        except Refusal as refusal:
+            if refusal.reason is not Reason.BAD_RESPONSE or not sniff(data):
+                raise
+            is_odd = True
+    return Unpacked(data, is_odd, is_whole)
+
+
+def inflate(data: bytes, coding: str, cap: int) -> tuple[bytes, bool]:
+    """Undo one coding, and whether its end came.
+
+    Raises:
+        Refusal: the coding is unknown, or the bytes are not of it, or too many once unpacked.
+    """
+    if coding not in ("gzip", "x-gzip", "deflate"):
+        raise Refusal(Reason.BAD_RESPONSE, f"Content-Encoding {coding[:20]!a}")
+    if not data:
+        return b"", True
     try:
-        plain = inflater.decompress(data, cap + 1)
+        return _inflate(data, 47, cap)
     except zlib.error as error:
-        raise Refusal(Reason.BAD_RESPONSE, f"{encoding}: {error}") from error
-    if len(plain) > cap:
-        raise Refusal(Reason.TOO_LARGE, f"over {cap} bytes once unpacked")
-    if data and not inflater.eof:
-        raise Refusal(Reason.CUT_SHORT, f"{encoding}: the end is missing")
-    return plain
+        if coding == "deflate":  # browsers take it without the frame that RFC 9110 asks for, too
+            with suppress(zlib.error):
+                return _inflate(data, -15, cap)
+        raise Refusal(Reason.BAD_RESPONSE, f"{coding}: {error}") from error
+
+
+def _inflate(data: bytes, wbits: int, cap: int) -> tuple[bytes, bool]:
+    """All members of a gzip file, or the one stream of another format."""
+    plain = b""
+    while True:
+        inflater = zlib.decompressobj(wbits)
+        plain += inflater.decompress(data, cap + 1 - len(plain))
+        if len(plain) > cap:
+            raise Refusal(Reason.TOO_LARGE, f"over {cap} bytes once unpacked")
+        data = inflater.unused_data
+        if not (inflater.eof and data.startswith(b"\x1f\x8b")):
+            return plain, inflater.eof

@@ -9,24 +9,30 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from storage.errors import UsageError
-from storage.records import Reason
+from storage.records import Note, Reason
+from tasks.formats import FORMATS
 from tasks.web.addresses import Network, Refusal, check_url, parse_url
-from tasks.web.answers import Answer, inflate, is_opted_out, reason_of_status, retry_after_s, storable
+from tasks.web.answers import Answer
+from tasks.web.connections import Connector, Response
+from tasks.web.hops import Hops
 from tasks.web.hosts import Host, HostRules, NotNow
 from tasks.web.names import GuardedResolver, SystemResolver
+from tasks.web.reading import Seen, read
 from tasks.web.robots import MAX_BYTES as ROBOTS_MAX_BYTES
+from tasks.web.robots import MAX_REDIRECTS as ROBOTS_MAX_REDIRECTS
 from tasks.web.robots import Robots
 from tasks.web.turns import LONGEST_TURN_S, HostCounts, Turns
 
 AGENT = "facemill"
 USER_AGENT = f"{AGENT}/{version('facemill')}"
+# Who says `image/*` is sent what the host likes best, HEIC too.
+ACCEPT = ", ".join(FORMATS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +67,15 @@ class FetchLimits:
     min_bytes_per_s: int = 2048
     grace_s: float = 5.0
     max_bytes: int = 32_000_000
-    max_redirects: int = 5
+    # As browsers have it.
+    max_redirects: int = 20
     concurrency: int = 128
     per_host: int = 4
     per_host_per_s: float = 20.0
     # Whether robots.txt is asked for and obeyed.
     robots: bool = False
+    # Whether a picture is taken from a host whose certificate has expired or is not its own.
+    bad_certificates: bool = False
 
     @property
     def longest_get_s(self) -> float:
@@ -108,7 +117,7 @@ class WebTransport:
         """Ask once, following redirects. Never raises for what the web does, and ends within
         `FetchLimits.longest_get_s`.
         """
-        return await self._get(url, self._robots, self._limits.max_bytes)
+        return await self._get(url, self._robots, Seen(url, self._limits.max_bytes), self._limits.max_redirects)
 
     def host_counts(self) -> HostCounts:
         """How many hosts are known, slowed and down. Safe to call from any thread."""
@@ -120,14 +129,13 @@ class WebTransport:
             await self._robots.close()
 
     async def _get_robots(self, url: str) -> Answer:
-        return await self._get(url, None, ROBOTS_MAX_BYTES)
+        return await self._get(url, None, Seen(url, ROBOTS_MAX_BYTES, is_start_enough=True), ROBOTS_MAX_REDIRECTS)
 
-    async def _get(self, url: str, robots: Robots | None, max_bytes: int) -> Answer:
+    async def _get(self, url: str, robots: Robots | None, seen: Seen, max_redirects: int) -> Answer:
         started = self._clock()
-        seen = _Seen(url, max_bytes)
         try:
             async with asyncio.timeout(None) as deadline:
-                return await self._follow(parse_url(url), seen, robots, deadline)
+                return await self._follow(parse_url(url), seen, robots, Hops(max_redirects), deadline)
         except Refusal as refusal:
             return seen.failed(refusal.reason, refusal.detail)
         except NotNow as later:
@@ -135,36 +143,41 @@ class WebTransport:
         except TimeoutError:
             return seen.failed(Reason.TIMEOUT, f"after {self._clock() - started:.1f} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            if isinstance(error, aiohttp.ClientResponseError):
+                seen.http_status = error.status or None
+                return seen.failed(Reason.BAD_RESPONSE, error.message)
             return seen.failed(_reason_of(error), f"{type(error).__name__}: {error}")
 
-    async def _follow(self, url: URL, seen: _Seen, robots: Robots | None, deadline: asyncio.Timeout) -> Answer:
+    async def _follow(
+        self, url: URL, seen: Seen, robots: Robots | None, hops: Hops, deadline: asyncio.Timeout
+    ) -> Answer:
         """Ask hop by hop until something is no redirect."""
-        hops: set[str] = set()
         while True:
             seen.url = str(url)
             refused = check_url(url, self._allowed)
             if refused is not None:
                 raise refused
-            if seen.url in hops or len(hops) > self._limits.max_redirects:
-                raise Refusal(Reason.REDIRECT_LOOP, f"after {len(hops)} redirects")
-            hops.add(seen.url)
+            headers = hops.start(url)
             delay_s = await robots.check(url) if robots else 0.0
             async with self._turns.at((url.raw_host or "").lower()) as host, self._slots:
                 host.crawl_delay_s = delay_s
-                if len(hops) == 1:  # the clock starts when a slot is free, not while others are being asked
+                if hops.is_first:  # the clock starts when a slot is free, not while others are being asked
                     deadline.reschedule(asyncio.get_running_loop().time() + self._limits.total_s)
-                answer = await self._ask(url, host, seen)
-            if isinstance(answer, Answer):
-                return answer
-            url = answer
+                async with self._asked(url, headers, host, seen) as response:
+                    target = _redirected(url, response)
+                    if target is None:
+                        return await read(response, seen, self._limits, self._clock)
+                    hops.keep(url, response.headers.getall("Set-Cookie", ()))
+            url = target
 
-    async def _ask(self, url: URL, host: Host, seen: _Seen) -> Answer | URL:
-        """One request: the answer, or where it is redirected to. The host is told what came of it."""
-        target, headers = addressed(url, self._connect_to)
+    @asynccontextmanager
+    async def _asked(self, url: URL, headers: dict[str, str], host: Host, seen: Seen) -> AsyncIterator[Response]:
+        """The head of the answer to one request. The host is told what came of it."""
+        target, named = addressed(url, self._connect_to)
         self.num_requests += 1
         asked_at = self._clock()
         try:
-            response = await self._session.get(target, headers=headers, allow_redirects=False)
+            response = await self._send(target, headers | named, seen)
         except (aiohttp.ClientConnectorError, TimeoutError) as error:
             # A name that does not resolve and a certificate that is not valid say nothing of the host behind.
             if not isinstance(error, aiohttp.ClientConnectorDNSError | aiohttp.ClientSSLError):
@@ -174,86 +187,25 @@ class WebTransport:
             now = self._clock()
             seen.head(response, now - asked_at)
             host.answered(asked_at, now, refused=response.status in (429, 503), retry_after_s=seen.retry_after_s)
-            return await self._read(url, response, seen)
+            yield response
 
-    async def _read(self, url: URL, response: aiohttp.ClientResponse, seen: _Seen) -> Answer | URL:
-        location = response.headers.get("Location", "")
-        if response.status in (301, 302, 303, 307, 308) and location:
-            return url.join(parse_url(location))
-        reason = reason_of_status(response.status)
-        if reason is None and is_opted_out(response.headers.getall("X-Robots-Tag", [])):
-            reason = Reason.OPTED_OUT
-        if reason is not None:
-            return seen.failed(reason, f"{response.status} {response.reason or ''}".strip(), seen.retry_after_s)
-        return seen.brought(await self._body(response, seen))
-
-    async def _body(self, response: aiohttp.ClientResponse, seen: _Seen) -> bytes:
-        cap = seen.max_bytes
-        if (response.content_length or 0) > cap:
-            raise Refusal(Reason.TOO_LARGE, f"{response.content_length} bytes, over {cap}")
-        started = self._clock()
-        chunks = []
-        while chunk := await response.content.readany():
-            chunks.append(chunk)
-            seen.received_bytes += len(chunk)
-            if seen.received_bytes > cap:
-                raise Refusal(Reason.TOO_LARGE, f"over {cap} bytes")
-            elapsed = self._clock() - started
-            if elapsed > self._limits.grace_s and seen.received_bytes < elapsed * self._limits.min_bytes_per_s:
-                raise Refusal(Reason.TOO_SLOW, f"{seen.received_bytes} bytes in {elapsed:.1f} s")
-        body = b"".join(chunks)
-        encoding = response.headers.get("Content-Encoding", "identity").lower()
-        return body if encoding in ("identity", "") else inflate(body, encoding, cap)
+    async def _send(self, url: URL, headers: dict[str, str], seen: Seen) -> Response:
+        try:
+            response = await self._session.get(url, headers=headers, allow_redirects=False)
+        except aiohttp.ClientConnectorCertificateError:
+            if not self._limits.bad_certificates:
+                raise
+            seen.notes.add(Note.BAD_CERTIFICATE)
+            response = await self._session.get(url, headers=headers, allow_redirects=False, ssl=False)
+        assert isinstance(response, Response)
+        return response
 
 
-class _Seen:
-    """What was seen so far while one URL is asked for, whatever comes of it."""
-
-    def __init__(self, url: str, max_bytes: int) -> None:
-        self.url = url
-        self.max_bytes = max_bytes
-        self.http_status: int | None = None
-        self.retry_after_s: float | None = None
-        self.first_byte_s: float | None = None
-        self.received_bytes = 0
-        self.address: str | None = None
-
-    def head(self, response: aiohttp.ClientResponse, first_byte_s: float) -> None:
-        """The head of an answer came."""
-        self.http_status = response.status
-        self.retry_after_s = retry_after_s(response.headers.get("Retry-After", ""))
-        self.first_byte_s = first_byte_s
-        self.address = response.peer if isinstance(response, _Response) else None
-
-    def brought(self, data: bytes) -> Answer:
-        """The answer that holds the bytes."""
-        return self._answer(data=data)
-
-    def failed(self, reason: Reason, detail: str, retry_after_s: float | None = None) -> Answer:
-        """The answer that says why there are none."""
-        return self._answer(reason=reason, detail=storable(detail), retry_after_s=retry_after_s)
-
-    def _answer(self, **what: Any) -> Answer:
-        return Answer(
-            self.url,
-            http_status=self.http_status,
-            first_byte_s=self.first_byte_s,
-            received_bytes=self.received_bytes,
-            address=self.address,
-            **what,
-        )
-
-
-class _Response(aiohttp.ClientResponse):
-    """A response that remembers who sent it; a connection is back in the pool once a short body has come."""
-
-    peer: str | None = None
-
-    async def start(self, connection: Any) -> aiohttp.ClientResponse:
-        """Read the head of the answer."""
-        name = connection.transport.get_extra_info("peername") if connection.transport else None
-        self.peer = name[0] if isinstance(name, tuple) else None
-        return await super().start(connection)
+def _redirected(url: URL, response: Response) -> URL | None:
+    """Where an answer redirects to; None if it is no redirect."""
+    location = response.headers.get("Location", "")
+    is_redirect = response.status in (301, 302, 303, 307, 308) and location
+    return url.join(parse_url(location)) if is_redirect else None
 
 
 @asynccontextmanager
@@ -276,7 +228,7 @@ async def open_web(
     resolver = resolver or SystemResolver()
     if not connect_to:  # else the only name looked up is the operator's own
         resolver = GuardedResolver(resolver, allowed, timeout_s=limits.connect_s, clock=clock)
-    connector = aiohttp.TCPConnector(
+    connector = Connector(
         limit=limits.concurrency,
         resolver=resolver,
         ssl=ssl.create_default_context(),
@@ -284,7 +236,7 @@ async def open_web(
     )
     headers = {
         "User-Agent": f"{USER_AGENT} ({contact})" if contact else USER_AGENT,
-        "Accept": "image/*",
+        "Accept": ACCEPT,
         "Accept-Encoding": "identity",
     }
     try:
@@ -295,7 +247,7 @@ async def open_web(
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_s, sock_read=limits.silence_s),
             auto_decompress=False,
             trust_env=False,
-            response_class=_Response,
+            response_class=Response,
         ) as session:
             web = WebTransport(session, limits, connect_to=connect_to, allowed=allowed, clock=clock)
             try:
@@ -327,10 +279,8 @@ _REASONS: tuple[tuple[type[BaseException], Reason], ...] = (
     (aiohttp.ClientSSLError, Reason.TLS),
     (aiohttp.ClientConnectorError, Reason.CONNECT),
     (aiohttp.InvalidURL, Reason.BAD_URL),
-    (aiohttp.ClientPayloadError, Reason.CUT_SHORT),
     (aiohttp.ServerDisconnectedError, Reason.RESET),
     (aiohttp.ClientOSError, Reason.RESET),
-    (aiohttp.ClientResponseError, Reason.BAD_RESPONSE),
     (OSError, Reason.RESET),
     (ValueError, Reason.BAD_URL),
 )

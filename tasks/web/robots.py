@@ -17,6 +17,8 @@ from tasks.web.memo import Memo
 # RFC 9309, 2.5: at least 500 KiB are read, and rules are kept for a day at most.
 MAX_BYTES = 512_000
 _HOLDS_S = 86_400.0
+# RFC 9309, 2.3.1.2.
+MAX_REDIRECTS = 5
 # A host that wants more would get its few links asked in months.
 _LONGEST_DELAY_S = 30
 # A host whose rules could not be had is asked for them again, once it may have recovered.

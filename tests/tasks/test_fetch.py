@@ -20,11 +20,11 @@ from storage.shards import read_member
 from storage.tables import rows_to_table, write_table
 from tasks import fetch
 from tasks.fetch import fetch_unit, to_pending
-from tasks.ledger import image_stems, pending_due, pending_new, read_ledger
+from tasks.ledger import RULES, image_stems, pending_due, pending_new, read_ledger
 from tasks.validate import ImageLimits
 from tasks.web.answers import Answer
 from tasks.web.http import open_web
-from tests.tasks.web.origin import QUICK, Origin, Play, playing, response, serving
+from tests.tasks.web.origin import NOT_FOUND, QUICK, Origin, Play, playing, response, serving
 
 SOURCE, UNIT = "made", 3
 
@@ -126,6 +126,19 @@ async def test_what_a_host_says_is_stored_whatever_its_bytes(lake: Lake) -> None
     async with playing(b"HTTP/1.1 404 \xff\xfe\x00gone\r\n\r\n") as origin:
         await first_round(lake, origin, ["x"])
     assert rows(lake)["x"]["reason"] == "gone"
+
+
+async def test_a_row_says_which_rules_judged_it_and_what_was_odd(lake: Lake) -> None:
+    odd = b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\nContent-Encoding: none\r\n\r\n" + jpeg(0)
+    replies = {"/good": response(jpeg(1)), "/odd": odd, "/bad": NOT_FOUND}
+    async with serving(Origin(dict(replies))) as origin:
+        await first_round(lake, origin, ["good", "odd", "bad"])
+    found = {path: (row["outcome"], row["rules"], row["note"]) for path, row in rows(lake).items()}
+    assert found == {
+        "good": (Outcome.ACCEPTED, RULES, None),
+        "odd": (Outcome.ACCEPTED, RULES, "incomplete odd_encoding"),
+        "bad": (Outcome.REJECTED, RULES, None),
+    }
 
 
 async def test_pictures_are_judged_by_the_limits_given(lake: Lake) -> None:

@@ -154,13 +154,14 @@ async def test_redirects_in_a_circle_end(replies: dict[str, str]) -> None:
     assert len(origin.heads) == len(replies)
 
 
+@pytest.mark.case(9)
 async def test_so_many_redirects_are_followed_and_no_more() -> None:
-    replies = {f"/{n}": redirect(f"/{n + 1}") for n in range(10)} | {"/5": response(b"picture")}
+    replies = {f"/{n}": redirect(f"/{n + 1}") for n in range(30)} | {"/20": response(b"picture")}
     async with serving(Origin(dict(replies))) as origin:
         assert (await asked(origin, "http://a.example/0")).data == b"picture"
-        origin.replies["/5"] = redirect("/6")
+        origin.replies["/20"] = redirect("/21")
         answer = await asked(origin, "http://a.example/0")
-    assert (answer.reason, origin.targets[-1]) == (Reason.REDIRECT_LOOP, "/5")
+    assert (answer.reason, origin.targets[-1]) == (Reason.REDIRECT_LOOP, "/20")
 
 
 @pytest.mark.parametrize(
@@ -437,7 +438,7 @@ async def test_a_literal_private_address_is_not_even_connected_to() -> None:
         ("http://[2606:4700::1111]:81/x", "[2606:4700::1111]:81", "/x"),
         ("http://münchen.example/", "xn--mnchen-3ya.example", "/"),
         ("http://xn--mnchen-3ya.example/", "xn--mnchen-3ya.example", "/"),
-        ("http://under_score.example/'()[]{}|^~;:@!$,*", "under_score.example", "/'()[]{}|^~;:@!$,*"),
+        ("http://under_score.example/'()[]|~;:@!$,*", "under_score.example", "/'()[]|~;:@!$,*"),
     ],
 )
 async def test_a_url_reaches_the_server_as_it_is_written(url: str, host: str, target: str) -> None:
@@ -587,7 +588,7 @@ def test_without_connect_to_nothing_is_readdressed() -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nx",
         b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nx",
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nxxxxx",
-        pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", id="long header"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 300_000 + b"\r\n\r\n", id="long header"),
         pytest.param(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20_000 + b"\r\n", id="many headers"),
     ],
 )

@@ -1,0 +1,155 @@
+"""The connections of aiohttp, with `framing.Framing` in place of its own parser.
+
+aiohttp has no public place for another parser. This reaches into two private ones: `BaseConnector._factory`, and what
+`ResponseHandler.set_response_params` sets; pyproject.toml bounds its version for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import HttpVersion11, RawResponseMessage
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+
+from tasks.web.framing import BadFraming, Framing, Head
+
+_Fed = tuple[tuple[tuple[RawResponseMessage, StreamReader], ...], bool, bytes]
+_NOTHING: _Fed = ((), False, b"")
+
+
+class Connector(aiohttp.TCPConnector):
+    """A TCP connector whose connections read answers by `framing`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._factory = partial(Connection, loop=asyncio.get_running_loop())  # type: ignore[assignment]
+
+
+class Connection(ResponseHandler):
+    """One connection; `framing` is that of the answer in hand."""
+
+    framing: Framing
+    _num_asked = 0
+
+    def set_response_params(
+        self,
+        *,
+        read_timeout: float | None = None,
+        read_bufsize: int = 1 << 18,
+        timeout_ceil_threshold: float = 5,
+        **_: Any,
+    ) -> None:
+        """Get ready for the next answer."""
+        self._read_timeout = read_timeout
+        self._read_bufsize = read_bufsize
+        self._timeout_ceil_threshold = timeout_ceil_threshold
+        self._num_asked += 1
+        parser = _Parser(self, self._loop, read_bufsize, is_first=self._num_asked == 1)
+        self.framing = parser.framing
+        self._parser = parser  # type: ignore[assignment]
+        self._drain_tail()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The connection ended; `exc` says why, if not by the host's closing it."""
+        if exc and isinstance(self._parser, _Parser):
+            self._parser.is_lost = True
+        super().connection_lost(exc)
+
+
+class Response(aiohttp.ClientResponse):
+    """A response that remembers who sent it and how; a connection is back in the pool once a short body has come.
+
+    Attributes:
+        peer: the address it came from.
+        framing: how much of it has come, and what was not right about it.
+    """
+
+    peer: str | None = None
+    framing: Framing
+
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        """Read the head of the answer."""
+        name = connection.transport.get_extra_info("peername") if connection.transport else None
+        self.peer = name[0] if isinstance(name, tuple) else None
+        self.framing = connection.protocol.framing
+        return await super().start(connection)
+
+
+class _Parser:
+    """What `ResponseHandler` wants of a parser, around a `Framing`.
+
+    A body that breaks off ends its stream like any other; `Framing.is_done` and `error` say how it ended. An exception
+    in the stream would swallow the bytes before it that nobody has read yet.
+    """
+
+    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop, limit: int, *, is_first: bool) -> None:
+        self.framing = Framing()
+        self.is_lost = False
+        self._connection = connection
+        self._loop = loop
+        self._limit = limit
+        self._is_first = is_first
+        self._stream: StreamReader | None = None
+
+    def feed_data(self, data: bytes) -> _Fed:
+        """Take what arrived: the head of the answer with the stream of its body, once it is whole."""
+        framing = self.framing
+        if not data or framing.error:
+            return _NOTHING
+        if framing.is_done:
+            self._hang_up()
+            return _NOTHING
+        is_new = framing.head is None
+        body = framing.feed(data)
+        if framing.head is None:
+            return self._refused(framing.error) if framing.error else _NOTHING
+        is_over = framing.is_done or framing.error is not None
+        if is_new:
+            is_empty = is_over and not body
+            self._stream = EMPTY_PAYLOAD if is_empty else StreamReader(self._connection, self._limit, loop=self._loop)
+        if body and self._stream:
+            self._stream.feed_data(body)
+        if is_over:
+            self._end_stream()
+        return (((_message(framing.head), self._stream),), False, b"") if is_new and self._stream else _NOTHING
+
+    def feed_eof(self) -> None:
+        """The connection ended; bytes until its end are the whole body only if it ended as it should."""
+        if not (self.framing.is_done or self.is_lost):
+            self.framing.end()
+        if self._stream:
+            self._end_stream()
+
+    def pause_reading(self) -> None:
+        """Nothing is held back here: the transport is paused as well."""
+
+    def _end_stream(self) -> None:
+        framing, stream = self.framing, self._stream
+        if framing.notes or framing.error or not framing.is_done:
+            self._hang_up()
+        if stream and not stream.is_eof():
+            stream.feed_eof()
+
+    def _refused(self, error: BadFraming) -> _Fed:
+        if self._is_first:
+            raise HttpProcessingError(code=self.framing.status or 0, message=str(error))
+        # What the answer before left behind on a connection that was kept: ask again on a new one.
+        self._connection.set_exception(aiohttp.ServerDisconnectedError("bytes left of the answer before"))
+        self._hang_up()
+        return _NOTHING
+
+    def _hang_up(self) -> None:
+        self._connection.force_close()
+        if self._connection.transport:
+            self._connection.transport.close()
+
+
+def _message(head: Head) -> RawResponseMessage:
+    return RawResponseMessage(
+        HttpVersion11, head.status, head.phrase, head.fields, (), not head.is_kept, None, False, False
+    )

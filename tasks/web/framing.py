@@ -1,0 +1,313 @@
+"""Where an HTTP/1 answer's head and body begin and end: what curl and browsers take is taken. No sockets, no clock.
+
+llhttp, the parser of aiohttp, refuses whole answers over a blank or a repeated header, and what it refuses depends on
+how the bytes were cut into packets. Here the result is a function of the bytes alone: every limit counts bytes from
+the beginning of a thing, never what one packet brought. What was not as RFC 9112 has it is in `Framing.notes`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from storage.records import Note
+
+# As Chromium and Firefox have it.
+MAX_HEAD_BYTES = 262_144
+MAX_FIELDS = 1000
+# All that comes besides the body: heads of interim answers, chunk sizes, trailers. A picture of 32 MB in chunks of
+# 512 bytes needs 0.4 MB.
+MAX_OVERHEAD_BYTES = 524_288
+_MAX_LINE_BYTES = 4096
+# Larger than any limit on a body, and still quick to read as a number.
+_ENDLESS = 10**18
+
+_STATUS = re.compile(r"HTTP/1\.(\d)[ \t]+([1-9]\d\d)(?!\d)(.*)", re.IGNORECASE | re.DOTALL)
+_STRICT_STATUS = re.compile(r"HTTP/1\.\d \d\d\d(?: .*)?", re.DOTALL)
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEAD_END = re.compile(rb"\n\r?\n")
+_PLAIN_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
+_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]+)[ \t]*(;[^\n]*)?\r?\n")
+
+
+class BadFraming(Exception):
+    """The bytes are no HTTP/1 answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of a final answer.
+
+    Attributes:
+        fields: bytes that are not UTF-8 are lone surrogates.
+        is_kept: whether the server says that the connection may be used again.
+        length: of the body in bytes; None if it is chunked or lasts until the connection ends.
+    """
+
+    status: int
+    phrase: str
+    fields: CIMultiDictProxy[str]
+    is_kept: bool
+    length: int | None
+
+
+class Framing:
+    """One answer, fed as it arrives.
+
+    Attributes:
+        head: the head, once it is whole.
+        status: of the head, even of one that is refused.
+        notes: what was not as it should be, and was taken all the same.
+        is_done: the answer is whole.
+        error: why it is refused; whatever came before it still counts.
+    """
+
+    def __init__(self) -> None:
+        self.head: Head | None = None
+        self.status: int | None = None
+        self.notes: set[Note] = set()
+        self.is_done = False
+        self.error: BadFraming | None = None
+        self._step: Callable[[bytes, int], int] = self._in_head
+        self._held = bytearray()
+        self._left = 0
+        self._overhead = 0
+        self._pieces: list[bytes] = []
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what arrived.
+
+        Returns:
+            What of it belongs to the body.
+        """
+        position = 0
+        try:
+            while position < len(data) and not self.is_done and not self.error:
+                position = self._step(data, position)
+        except BadFraming as error:
+            self.error = error
+        if self.is_done and position < len(data):
+            self.notes.add(Note.SURPLUS_BYTES)
+        pieces, self._pieces = self._pieces, []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def end(self) -> bool:
+        """The connection ended; whether the answer is whole."""
+        if self.error or self.is_done:
+            return self.is_done
+        if self._step == self._in_trailer:  # all chunks came
+            self.notes.add(Note.ODD_CHUNKS)
+        self.is_done = self._step in (self._until_end, self._in_trailer)
+        return self.is_done
+
+    # -- steps: each takes what of the data is its own, and returns where the next one goes on --
+
+    def _in_head(self, data: bytes, start: int) -> int:
+        held = self._held
+        if not held:
+            while start < len(data) and data[start] in b"\r\n":
+                self._count(1)
+                self.notes.add(Note.ODD_HEAD)
+                start += 1
+        known = len(held)
+        held += data[start:]
+        end = _HEAD_END.search(held, max(known - 2, 0))
+        if (end.end() if end else len(held)) > MAX_HEAD_BYTES:
+            raise BadFraming(f"a head of more than {MAX_HEAD_BYTES} bytes")
+        if not end:
+            if not b"HTTP/1.".startswith(held[:7].upper()):
+                raise BadFraming(f"no HTTP/1 status line: {bytes(held[:20])!r}")
+            self._count(len(held) - known)
+            return len(data)
+        self._count(end.end() - known)
+        self._held = bytearray()
+        self._take_head(bytes(held[: end.start() + 1]))
+        return start + end.end() - known
+
+    def _take_head(self, raw: bytes) -> None:
+        status, phrase, minor, fields = self._read_head(raw)
+        if status < 200 and status != 101:
+            return  # an interim answer: the final one follows
+        is_chunked, length = "chunked" in words_of(fields, "Transfer-Encoding"), self._length(fields)
+        if is_chunked and length is not None:
+            self.notes.add(Note.ODD_LENGTH)
+            length = None
+        if status in (101, 204, 304):
+            is_chunked, length = False, 0
+        connection = words_of(fields, "Connection")
+        is_kept = "close" not in connection and (minor > 0 or "keep-alive" in connection)
+        is_kept = is_kept and status != 101 and (is_chunked or length is not None)
+        self.head = Head(status, phrase, CIMultiDictProxy(fields), is_kept, length)
+        self._left = length or 0
+        self._step = self._in_size if is_chunked else self._until_end if length is None else self._in_body
+        self.is_done = length == 0
+
+    def _in_body(self, data: bytes, start: int) -> int:
+        start = self._take(data, start)
+        self.is_done = not self._left
+        return start
+
+    def _until_end(self, data: bytes, start: int) -> int:
+        self._pieces.append(data[start:])
+        return len(data)
+
+    def _in_size(self, data: bytes, start: int) -> int:
+        """The size of a chunk and what stands behind it in its line."""
+        if not self._held:
+            start = self._whole_chunks(data, start)
+            if start == len(data):
+                return start
+        line, start = self._line(data, start)
+        if line:
+            size = _SIZE.fullmatch(line)
+            if not size:
+                raise BadFraming(f"no size of a chunk: {line[:20]!r}")
+            self._take_size(size)
+        return start
+
+    def _whole_chunks(self, data: bytes, start: int) -> int:
+        """Chunks of the usual form that lie whole in the data. A loop: some hosts send one byte in each."""
+        while size := _PLAIN_SIZE.match(data, start):
+            first = size.end()
+            last = first + int(size[1], 16)
+            if first == last or data[last : last + 2] != b"\r\n":
+                break
+            self._count(first - start)
+            self._pieces.append(data[first:last])
+            self._count(2)
+            start = last + 2
+        return start
+
+    def _take_size(self, size: re.Match[bytes]) -> None:
+        digits = size[1].lstrip(b"0")
+        if len(digits) > 15:
+            raise BadFraming(f"a chunk of 0x{digits[:20].decode()} bytes")
+        if size[0][-2:-1] != b"\r" or size[0][:1] in b" \t":
+            self.notes.add(Note.ODD_CHUNKS)
+        self._left = int(digits or b"0", 16)
+        self._step = self._in_chunk if self._left else self._in_trailer
+
+    def _in_chunk(self, data: bytes, start: int) -> int:
+        start = self._take(data, start)
+        if not self._left:
+            self._step = self._after_chunk
+        return start
+
+    def _after_chunk(self, data: bytes, start: int) -> int:
+        """The line end behind a chunk; where it is missing the next size follows at once."""
+        if not self._held and data.startswith(b"\r\n", start):
+            self._count(2)
+            self._step = self._in_size
+            return start + 2
+        byte = data[start : start + 1]
+        if byte == b"\r" and not self._held:
+            self._held += byte
+            self._count(1)
+            return start + 1
+        is_line_end = byte == b"\n"
+        if not self._held or not is_line_end:
+            self.notes.add(Note.ODD_CHUNKS)
+        self._held.clear()
+        self._count(is_line_end)
+        self._step = self._in_size
+        return start + is_line_end
+
+    def _in_trailer(self, data: bytes, start: int) -> int:
+        line, start = self._line(data, start)
+        self.is_done = line in (b"\r\n", b"\n")
+        if line == b"\n":
+            self.notes.add(Note.ODD_CHUNKS)
+        return start
+
+    # -- what they share --
+
+    def _take(self, data: bytes, start: int) -> int:
+        """Of the body, what is left of this part of it."""
+        end = min(start + self._left, len(data))
+        self._pieces.append(data if start == 0 and end == len(data) else data[start:end])
+        self._left -= end - start
+        return end
+
+    def _line(self, data: bytes, start: int) -> tuple[bytes, int]:
+        """A line, once it is whole, and where the data goes on."""
+        found = data.find(b"\n", start)
+        end = found + 1 or len(data)
+        self._held += data[start:end]
+        self._count(end - start)
+        if len(self._held) > _MAX_LINE_BYTES:
+            raise BadFraming(f"a line of more than {_MAX_LINE_BYTES} bytes between chunks")
+        if found < 0:
+            return b"", end
+        line = bytes(self._held)
+        self._held.clear()
+        return line, end
+
+    def _count(self, num_bytes: int) -> None:
+        self._overhead += num_bytes
+        if self._overhead > MAX_OVERHEAD_BYTES:
+            raise BadFraming(f"more than {MAX_OVERHEAD_BYTES} bytes besides the body")
+
+    def _read_head(self, raw: bytes) -> tuple[int, str, int, CIMultiDict[str]]:
+        """The status, its phrase, the minor version and the fields of a head without its last, empty line."""
+        text = raw.decode("utf-8", "surrogateescape")
+        lines = text.removesuffix("\n").removesuffix("\r").split("\r\n")
+        if "\n" in text.replace("\r\n", "") or "\r" in text.replace("\r\n", ""):
+            self.notes.add(Note.ODD_HEAD)
+            lines = [line.replace("\r", " ") for line in re.split(r"\r?\n", text.removesuffix("\n").removesuffix("\r"))]
+        found = _STATUS.fullmatch(lines[0])
+        if not found:
+            raise BadFraming(f"no HTTP/1 status line: {lines[0][:20]!a}")
+        if not _STRICT_STATUS.fullmatch(lines[0]):
+            self.notes.add(Note.ODD_HEAD)
+        self.status = int(found[2])
+        if "\0" in text[len(lines[0]) :]:
+            raise BadFraming("a zero byte in a header")
+        if len(lines) > MAX_FIELDS + 1:
+            raise BadFraming(f"a head of more than {MAX_FIELDS} fields")
+        return self.status, found[3].strip(), int(found[1]), self._fields(lines[1:])
+
+    def _fields(self, lines: list[str]) -> CIMultiDict[str]:
+        fields: list[tuple[str, str]] = []
+        for line in lines:
+            if line[:1] in (" ", "\t"):  # goes on with the field before it (RFC 9112, 5.2)
+                self.notes.add(Note.ODD_HEAD)
+                if fields:
+                    name, value = fields[-1]
+                    fields[-1] = name, f"{value} {line.strip()}".strip()
+                continue
+            name, colon, value = line.partition(":")
+            if not colon:
+                raise BadFraming(f"a header without a colon: {line[:20]!a}")
+            if not _NAME.fullmatch(name):
+                self.notes.add(Note.ODD_HEAD)
+                name = name.rstrip()
+            if name:
+                fields.append((name, value.strip(" \t")))
+        return CIMultiDict(fields)
+
+    def _length(self, fields: CIMultiDict[str]) -> int | None:
+        """The one length that all values of Content-Length name; None if they name none."""
+        words = words_of(fields, "Content-Length")
+        if not words:
+            return None
+        if len(words) > 1 or not (words[0].isascii() and words[0].isdecimal()):
+            self.notes.add(Note.ODD_LENGTH)
+        lengths = set()
+        for word in filter(None, words):
+            digits = word.removeprefix("+")
+            if not (digits.isascii() and digits.isdecimal()):
+                raise BadFraming(f"Content-Length {word[:20]!a}")
+            digits = digits.lstrip("0")
+            lengths.add(int(digits or "0") if len(digits) < 18 else _ENDLESS)
+        if len(lengths) > 1:
+            raise BadFraming(f"Content-Length of {len(lengths)} different values")
+        return lengths.pop() if lengths else None
+
+
+def words_of(fields: CIMultiDict[str] | CIMultiDictProxy[str], name: str) -> list[str]:
+    """The members of the list that a header holds, in lower case (RFC 9110, 5.6.1)."""
+    values = fields.getall(name, ())
+    return [word.strip().lower() for value in values for word in value.split(",")] if values else []
