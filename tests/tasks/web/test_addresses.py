@@ -42,7 +42,7 @@ PUBLIC = (
     "100.128.0.1", "169.253.0.1", "192.167.1.1", "223.255.255.255", "[2606:4700::1111]", "[::ffff:8.8.8.8]",
     "[64:ff9b::8.8.8.8]", "[2002:808:808::1]", "a.example", "A.EXAMPLE.", "xn--mnchen-3ya.example", "münchen.example",
     "localhost.example", "local.example", "mylocal", "invalid.example", "under_score.example",
-    "127.0.0.1.example", "1.2.3.4.5",
+    "127.0.0.1.example", "1.2.3.4.a5",
 )  # fmt: skip
 
 
@@ -58,6 +58,7 @@ def reason(text: str, *allowed: str) -> Reason | None:
     return refused.reason if refused else None
 
 
+@pytest.mark.attack(0)
 @pytest.mark.parametrize("host", LOOPBACK_AND_PRIVATE + SPECIAL + IPV6 + LOCAL_NAMES + UNICODE)
 @pytest.mark.parametrize("form", ["http://{}/a.jpg", "HTTPS://{}:8443"])
 def test_a_host_that_is_not_public_is_refused_in_every_spelling(form: str, host: str) -> None:
@@ -99,6 +100,16 @@ def test_what_is_no_url_is_refused_as_such(url: str) -> None:
     assert reason(url) is Reason.BAD_URL
 
 
+@pytest.mark.attack(0)
+@pytest.mark.parametrize(
+    "host", ["08.8.8.8", "1.2.3.4.5", "127.0.0.1.1", "a.example.1", "127.0.0.0x", "256.1.1.1", "09."]
+)
+def test_a_name_that_ends_in_a_number_and_is_no_address_is_refused(host: str) -> None:
+    refused = refusal(f"http://{host}/")
+    assert refused is not None
+    assert (refused.reason, "ends in a number" in refused.detail) == (Reason.BAD_URL, True)
+
+
 @pytest.mark.parametrize("host", ["invalid", "a.invalid", "A.B.INVALID."])
 def test_a_name_under_invalid_does_not_resolve(host: str) -> None:
     assert reason(f"http://{host}/") is Reason.DNS
@@ -122,7 +133,7 @@ def test_local_names_are_left_to_the_resolver_once_a_network_is_allowed() -> Non
     [
         ("http://a.example/%2F%252f/é?q=%20ä#ü", "http://a.example/%2F%252f/%C3%A9?q=%20%C3%A4#%C3%BC"),
         (" http://a.example/a b.jpg\n", "http://a.example/a%20b.jpg"),
-        ("http://a.example/[1]/'{x}|%zz%", "http://a.example/[1]/'{x}|%zz%"),
+        ("http://a.example/[1]/'{x}|%zz%", "http://a.example/[1]/'%7Bx%7D|%zz%"),
         ("http://a.example/\udce9.jpg", "http://a.example/%E9.jpg"),
         ("http://münchen.example:81/x", "http://xn--mnchen-3ya.example:81/x"),
         ("?ä", "?%C3%A4"),

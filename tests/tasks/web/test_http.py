@@ -424,6 +424,7 @@ async def test_a_literal_private_address_is_not_even_connected_to() -> None:
 # -- what the server is shown --
 
 
+@pytest.mark.case(16)
 @pytest.mark.parametrize(
     ("url", "host", "target"),
     [
@@ -438,10 +439,19 @@ async def test_a_literal_private_address_is_not_even_connected_to() -> None:
         ("http://[2606:4700::1111]:81/x", "[2606:4700::1111]:81", "/x"),
         ("http://münchen.example/", "xn--mnchen-3ya.example", "/"),
         ("http://xn--mnchen-3ya.example/", "xn--mnchen-3ya.example", "/"),
+        ('http://a.example/a"b<c>d`e{f}g^h.jpg', "a.example", "/a%22b%3Cc%3Ed%60e%7Bf%7Dg%5Eh.jpg"),
+        ("http://a.example/a?q=\"<>'`{}^|", "a.example", "/a?q=%22%3C%3E%27`{}^|"),
+        ('http://a.example/a%22%3c?q=%27%3E"', "a.example", "/a%22%3c?q=%27%3E%22"),
+        ("http://a.example/é\"ü?ö='", "a.example", "/%C3%A9%22%C3%BC?%C3%B6=%27"),
+        ("http://a.example/dir\\x.jpg?a\\b", "a.example", "/dir/x.jpg?a\\b"),
+        ("http://a.example/a\tb\nc\r.jpg", "a.example", "/abc.jpg"),
+        ("  http://a.example/x y  ", "a.example", "/x%20y"),
+        ("http://a.example/x\x7fy\x01", "a.example", "/x%7Fy%01"),
+        ('http://a.example/x#a"b', "a.example", "/x"),
         ("http://under_score.example/'()[]|~;:@!$,*", "under_score.example", "/'()[]|~;:@!$,*"),
     ],
 )
-async def test_a_url_reaches_the_server_as_it_is_written(url: str, host: str, target: str) -> None:
+async def test_a_url_reaches_the_server_as_browsers_send_it(url: str, host: str, target: str) -> None:
     async with playing(response(b"picture")) as origin:
         assert (await asked(origin, url)).data == b"picture"
     assert (origin.targets, origin.headers("Host")) == ([target], [host])
