@@ -25,8 +25,8 @@ from flows.watch.tally import Tally
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.leases import Lease, Leases
-from storage.records import Attempt
-from storage.tables import read_table, stamp, write_table
+from storage.records import LINK_LINES, Attempt
+from storage.tables import read_as, stamp, write_table
 from storage.takedowns import read_forgotten
 from tasks.custody.guard import GuardedTransport
 from tasks.fetch import Transport
@@ -95,7 +95,7 @@ async def _plan(
     async def planned() -> tuple[LinksSummary, pa.Table]:
         names = identities if isinstance(identities, list) else None
         summary = await links_task(lake, source, links, connect_to, names)
-        candidates = plan(read_table(lake, lake.links(source, "lines.parquet")), identities, per_identity)
+        candidates = plan(read_as(lake, lake.links(source, "lines.parquet"), LINK_LINES), identities, per_identity)
         write_table(lake, lake.plan(source), candidates, stamp=stamp(summary.digest, identities, per_identity))
         return summary, candidates
 

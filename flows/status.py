@@ -15,8 +15,8 @@ from storage.errors import UsageError
 from storage.lake import Lake
 from storage.leases import held
 from storage.models import model_versions
-from storage.records import Outcome, Reason
-from storage.tables import read_table
+from storage.records import CANDIDATES, LINK_LINES, REJECTED_LINES, Outcome, Reason
+from storage.tables import read_as
 from tasks.catalog import read_faces, read_plan
 from tasks.ledger import Choice, accepted, chosen, due, host_of, pending_again, read_ledger
 
@@ -39,8 +39,8 @@ def dataset_status(lake: Lake) -> list[dict[str, Any]]:
             "dataset": one.name,
             "version": one.version,
             "published_at": one.manifest["published_at"],
-            "samples": one.manifest["num_samples"],
-            "identities": one.manifest["num_identities"],
+            "samples": one.manifest.get("num_samples"),
+            "identities": one.manifest.get("num_identities"),
         }
         for one in all_versions(lake)
     ]
@@ -52,9 +52,9 @@ def models_status(lake: Lake) -> list[dict[str, Any]]:
         {
             "model": one.name,
             "version": one.version,
-            "trained_at": one.manifest["trained_at"],
-            "dataset": one.manifest["dataset"],
-            "auc": one.manifest["auc"],
+            "trained_at": one.manifest.get("trained_at"),
+            "dataset": one.manifest.get("dataset"),
+            "auc": one.manifest.get("auc"),
             "aliases": [alias for alias, version in aliases(lake, one.name).items() if version == one.version],
         }
         for one in model_versions(lake)
@@ -67,9 +67,9 @@ def source_status(lake: Lake, source: str) -> dict[str, Any]:
     planned = lake.exists(lake.plan(source))
     methods = [method for method in lake.names("faces") if source in lake.names(f"faces/{method}")]
     return {
-        "links": len(read_table(lake, lake.links(source, "lines.parquet"), ["line"])),
-        "rejected_lines": len(read_table(lake, lake.links(source, "rejected.parquet"), ["line"])),
-        "candidates": len(read_table(lake, lake.plan(source), ["unit"])) if planned else 0,
+        "links": len(read_as(lake, lake.links(source, "lines.parquet"), LINK_LINES, ["line"])),
+        "rejected_lines": len(read_as(lake, lake.links(source, "rejected.parquet"), REJECTED_LINES, ["line"])),
+        "candidates": len(read_as(lake, lake.plan(source), CANDIDATES, ["unit"])) if planned else 0,
         "accepted": len(accepted(ledger)),
         "rejected": _counts(ledger["reason"]),
         "due": len(due(ledger, datetime.now(UTC))),

@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 
-from model.backbones import ACTIVATIONS, BACKBONES, SIDE_MULTIPLE_PX
+from model.backbones import ACTIVATIONS, BACKBONES
 from model.losses import LOSSES, MINERS
+from model.ranges import out_of_range, published_settings
 from storage.counted import counted
-from storage.errors import UsageError
+from storage.errors import LakeError, UsageError
+from storage.models import ModelFolder
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -95,12 +97,8 @@ class TrainConfig:
         _check_word("device", self.device, DEVICES)
         _check_word("precision", self.precision, PRECISIONS)
         _check_word("compile", self.compile, SWITCH)
-        for field, low, high in _RANGES:
-            value = getattr(self, field)
-            if not low <= value <= high:
-                raise UsageError(f"{field} must lie between {low} and {high}, not {value}")
-        if self.image_px % SIDE_MULTIPLE_PX:
-            raise UsageError(f"image_px must be a multiple of {SIDE_MULTIPLE_PX}, not {self.image_px}; try 112")
+        if words := out_of_range(dataclasses.asdict(self)):
+            raise UsageError(words)
 
     def recipe(self) -> dict[str, Any]:
         """The fields that make one training another. Where it runs is lineage, so `device` is not among them."""
@@ -118,25 +116,6 @@ class TrainConfig:
         """Whether the backbone is compiled on `device`."""
         return self.compile == "on" or (self.compile == "auto" and device.type == "cuda")
 
-
-_RANGES = (
-    ("width", 0.05, 4.0),
-    ("embedding_dim", 2, 4096),
-    ("image_px", 32, 512),
-    ("margin", 1e-3, 4.0),
-    ("head_margin", 0.0, 1.5),
-    ("head_scale", 1.0, 1000.0),
-    ("head_weight", 0.0, 1000.0),
-    ("identities_per_batch", 2, 100_000),
-    ("faces_per_identity", 2, 1000),
-    ("steps", 1, 100_000_000),
-    ("learning_rate", 1e-8, 10.0),
-    ("weight_decay", 0.0, 10.0),
-    ("warmup_steps", 0, 100_000_000),
-    ("ema_decay", 0.0, 0.9999),
-    ("augment_strength", 0.0, 3.0),
-    ("seed", 0, 2**63 - 1),
-)
 
 PRESETS: dict[str, TrainConfig] = {
     # Shows on a CPU that learning works.
@@ -168,6 +147,18 @@ PRESETS: dict[str, TrainConfig] = {
     ),
     "full": TrainConfig(),
 }
+
+
+def config_of(model: ModelFolder) -> TrainConfig:
+    """The configuration of a published version, checked as that of a new training is.
+
+    Raises:
+        LakeError: `config.json` lacks a setting, has an unknown one, or one that no training could have.
+    """
+    try:
+        return TrainConfig(**published_settings(model))
+    except UsageError as error:
+        raise LakeError(f"{model.url}/config.json: {error}; copy the version again, or train again") from error
 
 
 def default_preset(device: str = "auto") -> str:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.align import face_square
+from model.config import config_of
 from model.data import load_faces
 from model.embed import embed
 from model.export import load_backbone
@@ -138,7 +139,7 @@ def model_embedder(model: ModelVersion) -> Embedder:
         LakeError: a file of the version is not what its manifest says.
     """
     embed_squares = partial(embed, load_backbone(model), flip_average=True)
-    return Embedder(model.name, model.version, model.manifest["config"]["image_px"], embed_squares)
+    return Embedder(model.name, model.version, config_of(model).image_px, embed_squares)
 
 
 def histogram_embedder(

@@ -7,21 +7,24 @@ from datetime import UTC, datetime
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
 from model.align import TEMPLATE_112
 from model.backbones import BACKBONES, set_activations
 from model.card import card
-from model.config import TrainConfig
+from model.config import TrainConfig, config_of
 from model.evaluate import EvaluationReport
 from model.graph import OPSET, make_graph, missing_packages
 from model.lineage import lineage
 from model.mirrored import as_judged
 from model.thresholds import Thresholds
 from storage.datasets import DatasetVersion
+from storage.errors import LakeError
 from storage.lake import Lake
 from storage.models import ModelFolder, ModelVersion, write_model
+from storage.names import visible
 from storage.tables import stamp
 
 
@@ -93,11 +96,18 @@ def load_backbone(model: ModelFolder) -> nn.Module:
     """The backbone of a version with its weights, as it was judged, on the CPU, in evaluation mode.
 
     Raises:
-        LakeError: a file of the version is not what its manifest says.
+        LakeError: a file of the version is not what its manifest says, or cannot be what its name says.
     """
-    config = TrainConfig(**json.loads(model.read("config.json")))
+    config, data = config_of(model), model.read("weights.safetensors")
     backbone = build_backbone(config)
-    backbone.load_state_dict(load(model.read("weights.safetensors")))
+    try:
+        backbone.load_state_dict(load(data))
+    except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError, MemoryError) as error:
+        words = " ".join(visible(str(error)).split())[:200]
+        raise LakeError(
+            f"{model.url}/weights.safetensors does not hold the weights of its config.json ({words}): copy the version "
+            "again, or train again"
+        ) from error
     return as_judged(backbone, config).eval()
 
 

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.external_data import no_network, refuse_external_data
+from model.ranges import published_settings
 from model.thresholds import Thresholds
-from storage.errors import UsageError
+from storage.errors import LakeError, UsageError
 from storage.models import ModelFolder
 
 Embeddings = NDArray[np.float32]
@@ -44,15 +46,15 @@ class FaceModel:
     """A model version opened for use.
 
     Raises:
-        LakeError: a file of the version is not what its manifest says.
+        LakeError: a file of the version is not what its manifest says, or not what it must be.
     """
 
     def __init__(self, version: ModelFolder) -> None:
         self.version = version
-        config = version.read_json("config.json")
-        self.image_px: int = config["image_px"]
-        self.embedding_dim: int = config["embedding_dim"]
-        self._network = _network(version)
+        settings = published_settings(version)
+        self.image_px: int = settings["image_px"]
+        self.embedding_dim: int = settings["embedding_dim"]
+        self._network = _network(version, self.embedding_dim)
 
     def embed(self, faces: NDArray[np.uint8]) -> Embeddings:
         """Unit rows, float32 [n, d], of aligned faces, uint8 [n, px, px, 3] RGB.
@@ -86,21 +88,52 @@ class FaceModel:
 
 
 def open_session(graph: bytes, threads: int = 0) -> Any:
-    """An ONNX Runtime session on the CPU; with 0 threads it takes one a core."""
+    """An ONNX Runtime session on the CPU; with 0 threads it takes one a core.
+
+    Raises:
+        LakeError: the graph is none, or keeps numbers in other files.
+    """
     import onnxruntime  # noqa: PLC0415
 
+    refuse_external_data(graph)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     # Waiting threads that spin make everything else on busy cores twice as slow.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    # What was looked at above is what is opened: not ONNX Runtime's own format, which bytes could be as well.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except _onnx_errors() as error:
+        raise no_network(error) from error
 
 
-def _network(version: ModelFolder) -> Callable[[NDArray[np.uint8]], Embeddings]:
+def _onnx_errors() -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises; its errors have no base of their own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state  # noqa: PLC0415
+
+    errors = (one for one in vars(state).values() if isinstance(one, type) and issubclass(one, Exception))
+    return (*errors, RuntimeError, ValueError, TypeError, MemoryError)
+
+
+def _network(version: ModelFolder, embedding_dim: int) -> Callable[[NDArray[np.uint8]], Embeddings]:
     """What gives the unit embeddings of a batch of faces."""
     if version.manifest.get("onnx"):
         session = open_session(version.read("model.onnx"))
-        return lambda faces: session.run(["embeddings"], {"faces": faces})[0]
+
+        def run(faces: NDArray[np.uint8]) -> Embeddings:
+            try:
+                found: Embeddings = session.run(["embeddings"], {"faces": faces})[0]
+            except _onnx_errors() as error:
+                raise no_network(error) from error
+            if getattr(found, "shape", None) != (len(faces), embedding_dim) or found.dtype != np.float32:
+                raise LakeError(
+                    f"{version.url}/model.onnx must give float32 [{len(faces)}, {embedding_dim}] for {len(faces)} "
+                    "faces, as its config.json says, and does not: get the version anew"
+                )
+            return found
+
+        return run
     import torch  # noqa: PLC0415
 
     from model.embed import embed  # noqa: PLC0415

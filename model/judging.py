@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from model.config import resolve_device
+from model.config import config_of, resolve_device
 from model.data import load_faces
 from model.embed import embed_raw
 from model.evaluate import judge
@@ -77,7 +77,7 @@ def judge_version_on_lfw(
 
 def image_px(model: ModelVersion) -> int:
     """Side of the square that a version takes."""
-    return int(model.manifest["config"]["image_px"])
+    return config_of(model).image_px
 
 
 def version_thresholds(model: ModelVersion) -> Thresholds | None:
@@ -100,7 +100,7 @@ def people_seen(model: ModelVersion, people: Iterable[str]) -> list[str] | None:
     Names are compared without case, accents and signs between their words.
     """
     try:
-        dataset = open_dataset(model.lake, model.manifest["dataset"])
+        dataset = open_dataset(model.lake, model.dataset)
     except UsageError:
         return None
     rows = dataset.index(["identity", "split"]).to_pylist()

@@ -31,7 +31,7 @@ def promote(
         raise UsageError(f"{challenger} is the champion of {challenger.name} already: name another version")
     found = None
     if champion is not None:
-        test = open_dataset(lake, dataset or challenger.manifest["dataset"])
+        test = open_dataset(lake, dataset or challenger.dataset)
         found = compare_versions(open_model(lake, f"{challenger.name}@{champion}"), challenger, test, device=device)
     against = objection(found) if found else None
     if against and not force:

@@ -15,6 +15,8 @@ from typing import Any
 
 from storage.errors import UsageError
 from storage.lake import Lake
+from storage.names import NAME, VERSIONED, Form
+from storage.shapes import FIGURE, FLAG, INTERVAL, TEXT, Kind, Shape, require
 
 _TIME = "%Y%m%dT%H%M%S.%fZ"
 
@@ -52,10 +54,50 @@ class AliasEvent:
     at: str = ""
 
 
+def _is_time(value: Any) -> bool:
+    try:
+        return datetime.fromisoformat(value).tzinfo is not None
+    except (TypeError, ValueError):
+        return False
+
+
+_EVENT: Shape = {
+    "alias": Form("champion|candidate", "champion or candidate"),
+    "action": Form("train|promote|rollback", "train, promote or rollback"),
+    "version": NAME,
+    "over?": NAME,
+    "by": TEXT,
+    "why?": TEXT,
+    "forced?": FLAG,
+    "figures?": {
+        "test": VERSIONED,
+        "first?": VERSIONED,
+        "second?": VERSIONED,
+        "auc": {"first": FIGURE, "second": FIGURE, "difference": FIGURE, "interval?": INTERVAL},
+    },
+    "at": Kind(_is_time, "a time with its zone, ISO 8601"),
+}
+
+
 def alias_history(lake: Lake, model: str) -> list[AliasEvent]:
-    """All events of a model, oldest first."""
+    """All events of a model, oldest first.
+
+    Raises:
+        LakeError: one of them is damaged.
+    """
     folder = f"{lake.model(model)}/aliases"
-    return [AliasEvent(**lake.read_json(f"{folder}/{name}")) for name in lake.names(folder)]
+    return [read_event(lake, f"{folder}/{name}") for name in lake.names(folder)]
+
+
+def read_event(lake: Lake, path: str) -> AliasEvent:
+    """One event, by the path of its file.
+
+    Raises:
+        LakeError: it is damaged.
+    """
+    value = lake.read_json(path)
+    require(value, _EVENT, f"{lake.url}/{path}")
+    return AliasEvent(**{field: value[field] for field in AliasEvent.__dataclass_fields__ if field in value})
 
 
 def aliases(lake: Lake, model: str) -> dict[str, str]:

@@ -18,22 +18,51 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.errors import UsageError
-from storage.lake import Lake
-from storage.records import FATES, SAMPLES
+from storage.lake import Lake, checked_name
+from storage.names import DATASET_SHARD, NAME, SAMPLE, VERSIONED
+from storage.records import FATES, SAMPLES, Split
+from storage.shapes import COUNT, TEXT, Shape, require
 from storage.shards import read_member
 from storage.tables import read_as
 from storage.takedowns import TOLD_BY, covered_samples, read_forgotten
 
+_COUNTS = {"samples": COUNT, "identities": COUNT}
+# What a manifest holds, as far as anything is made of it. Older versions lack some of it.
+MANIFEST: Shape = {
+    "published_at": TEXT,
+    "name?": NAME,
+    "version?": NAME,
+    "source?": NAME,
+    "method?": NAME,
+    "terms?": TEXT,
+    "num_samples?": COUNT,
+    "num_identities?": COUNT,
+    "splits?": {split.value + "?": _COUNTS for split in Split},
+    "funnel?": {
+        "method": NAME,
+        "stages": [{"stage": TEXT, "num_in": COUNT, "num_out": COUNT, "rejected": {"*": COUNT}}],
+    },
+    "leaks?": {"*": COUNT},
+    "cleaning?": {"model": VERSIONED},
+    "redactions?": [{"at": TEXT, "num_samples": COUNT, "samples": [SAMPLE]}],
+}
+
 
 class DatasetVersion:
-    """One published version, opened for reading."""
+    """One published version, opened for reading.
+
+    Raises:
+        LakeError: its manifest is damaged.
+    """
 
     def __init__(self, lake: Lake, name: str, version: str) -> None:
         self.lake = lake
         self.name = name
         self.version = version
         self.folder = lake.dataset(name, version)
-        self.manifest: dict[str, Any] = lake.read_json(f"{self.folder}/manifest.json")
+        path = f"{self.folder}/manifest.json"
+        self.manifest: dict[str, Any] = lake.read_json(path)
+        require(self.manifest, MANIFEST, f"{lake.url}/{path}")
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
@@ -78,7 +107,12 @@ class DatasetVersion:
         return read_as(self.lake, path, FATES, columns)
 
     def read(self, shard: str, offset: int, length: int) -> bytes:
-        """The JPEG bytes of one sample, by the columns of its row."""
+        """The JPEG bytes of one sample, by the columns of its row.
+
+        Raises:
+            LakeError: the shard's name is none, or the shard does not hold them.
+        """
+        DATASET_SHARD.checked(shard, "shard", f"{self.lake.url}/{self.folder}/index.parquet")
         return read_member(self.lake, f"{self.folder}/{shard}", offset, length)
 
 
@@ -87,7 +121,7 @@ def versions(lake: Lake, name: str) -> list[DatasetVersion]:
     folder = lake.dataset(name)
     found = [
         DatasetVersion(lake, name, version)
-        for version in lake.names(folder)
+        for version in filter(NAME.fits, lake.names(folder))
         if lake.exists(f"{folder}/{version}/manifest.json")
     ]
     return sorted(found, key=lambda version: (version.manifest["published_at"], version.version))
@@ -95,7 +129,7 @@ def versions(lake: Lake, name: str) -> list[DatasetVersion]:
 
 def all_versions(lake: Lake) -> list[DatasetVersion]:
     """The complete versions of every dataset in the lake."""
-    return [version for name in lake.names("datasets") for version in versions(lake, name)]
+    return [version for name in filter(NAME.fits, lake.names("datasets")) for version in versions(lake, name)]
 
 
 def open_dataset(lake: Lake, reference: str) -> DatasetVersion:
@@ -105,7 +139,7 @@ def open_dataset(lake: Lake, reference: str) -> DatasetVersion:
         UsageError: there is no such version; the message names those that there are.
     """
     name, _, version = reference.partition("@")
-    found = versions(lake, name)
+    found = versions(lake, checked_name(name))
     matching = [one for one in found if one.version == version] if version else found
     if not matching:
         known = ", ".join(str(one) for one in all_versions(lake)) or "none yet; `facemill publish` makes one"

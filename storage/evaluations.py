@@ -14,20 +14,30 @@ from typing import Any
 import pyarrow as pa
 
 from storage.lake import Lake
-from storage.models import ModelVersion
-from storage.tables import read_table, write_table
+from storage.models import FIGURES, ModelVersion
+from storage.names import VERSIONED
+from storage.records import SCORES
+from storage.shapes import TEXT, Shape, require
+from storage.tables import read_as, write_table
+
+_FACTS: Shape = {**FIGURES, "model": VERSIONED, "test": VERSIONED, "stamp": TEXT, "folds?": [{}]}
 
 
 class Evaluation:
-    """One evaluation, opened for reading."""
+    """One evaluation, opened for reading.
+
+    Raises:
+        LakeError: its facts are damaged.
+    """
 
     def __init__(self, lake: Lake, path: str) -> None:
         self._lake, self._path = lake, path
         self.facts: dict[str, Any] = lake.read_json(f"{path}.json")
+        require(self.facts, _FACTS, f"{lake.url}/{path}.json")
 
     def scores(self) -> pa.Table:
         """The pairs (`records.SCORES`)."""
-        return read_table(self._lake, f"{self._path}.parquet")
+        return read_as(self._lake, f"{self._path}.parquet", SCORES)
 
 
 def write_evaluation(model: ModelVersion, test: str, stamp: str, facts: dict[str, Any], scores: pa.Table) -> Evaluation:
@@ -53,5 +63,5 @@ def evaluations(model: ModelVersion) -> list[Evaluation]:
     return [
         Evaluation(model.lake, model.lake.evaluations(model.name, model.version, name.removesuffix(".json")))
         for name in names
-        if name.endswith(".json")
+        if name.endswith(".json") and VERSIONED.fits(name.removesuffix(".json"))
     ]

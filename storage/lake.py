@@ -42,6 +42,7 @@ from typing import IO, Any
 from fsspec.implementations.local import LocalFileSystem
 
 from storage.errors import LakeError, UsageError
+from storage.shapes import parse_object
 from storage.stores import Upload, abort_upload, asking, lost_uploads, open_store, upload
 
 FORMAT = 1
@@ -192,13 +193,7 @@ class Lake:
         Raises:
             LakeError: the file is not JSON, or no object.
         """
-        try:
-            value = json.loads(self.read(path))
-        except ValueError as error:
-            raise LakeError(f"{self.url}/{path} is not JSON ({error}); restore it from a backup") from error
-        if not isinstance(value, dict):
-            raise LakeError(f"{self.url}/{path} holds a JSON {type(value).__name__}, no object; restore it")
-        return value
+        return parse_object(self.read(path), f"{self.url}/{path}")
 
     # -- writing --
 

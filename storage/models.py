@@ -9,19 +9,73 @@ training finds the first one's model.
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any
 
 from storage.aliases import Alias, aliases
 from storage.errors import LakeError, UsageError
 from storage.lake import Lake, to_json
+from storage.names import NAME, VERSIONED, Form
 from storage.records import bytes_digest
+from storage.shapes import COUNT, FIGURE, INTERVAL, NUMBER, TEXT, Kind, Shape, parse_object
 from storage.stores import open_store
+
+_DIGEST = Form("[0-9a-f]{64}", "64 hex digits")
+MANIFEST: Shape = {
+    "name": NAME,
+    "version?": NAME,
+    "dataset?": TEXT,
+    "trained_at?": TEXT,
+    "auc?": FIGURE,
+    "files": {"*": _DIGEST},
+}
+# The figures of a report (`metrics.json`, an evaluation), as far as they are shown. Older versions lack some of them.
+_BY_MARGIN = {"*": FIGURE}
+_BY_MARGIN_INTERVAL = {"*": INTERVAL}
+_MAYBE_FIGURE = Kind(lambda value: value is None or FIGURE.fits(value), "a number or null")
+_MAYBE_INTERVAL = Kind(lambda value: value is None or INTERVAL.fits(value), "two numbers or null")
+_SHARES = [FIGURE]
+FIGURES: dict[str, Shape] = {
+    **{f"{name}?": FIGURE for name in ("auc", "eer", "accuracy", "rank_1", "threshold", "accuracy_standard_error")},
+    **{f"{name}_interval?": INTERVAL for name in ("auc", "eer", "accuracy", "rank_1")},
+    **{f"num_{name}?": COUNT for name in ("identities", "faces", "genuine", "impostor", "people_seen", "photos")},
+    "num_without_face?": COUNT,
+    "tar_at_far?": {"*": _MAYBE_FIGURE},
+    "tar_at_far_interval?": {"*": _MAYBE_INTERVAL},
+    "operating_points?": [
+        {"chosen_for": TEXT, "threshold": FIGURE, "far": FIGURE, "far_interval": INTERVAL, "tar": FIGURE,
+         "tar_interval": INTERVAL}
+    ],
+    "calibration?": {
+        "brier": FIGURE, "expected_error": FIGURE, **dict.fromkeys(("said", "observed", "weight"), _SHARES),
+    },
+    "triplet?": {
+        "unit?": _BY_MARGIN, "unit_interval?": _BY_MARGIN_INTERVAL, "raw?": _BY_MARGIN,
+        "raw_interval?": _BY_MARGIN_INTERVAL,
+    },
+    "roc?": {"far": _SHARES, "tar": _SHARES, "tar_low?": _SHARES, "tar_high?": _SHARES},
+    "distances?": {"genuine": _SHARES, "impostor": _SHARES},
+}  # fmt: skip
+_FILES: dict[str, Shape] = {
+    "metrics.json": {"untrained": FIGURES, "trained": FIGURES},
+    "thresholds.json": {
+        "chosen_on": TEXT,
+        "num_genuine": COUNT,
+        "num_impostor": COUNT,
+        "accuracy": NUMBER,
+        "far": {"*": Kind(lambda value: value is None or NUMBER.fits(value), "a finite number or null")},
+        "calibration": {"slope": NUMBER, "offset": NUMBER},
+    },
+    "history.json": {"intervals": [{"step": COUNT, "loss": FIGURE, "learning_rate": FIGURE}]},
+}
+# What is read of one file at most: the largest network is 300 MB, a manifest a few KB.
+_MAX_BYTES, _MAX_MANIFEST_BYTES = 2_000_000_000, 10_000_000
 
 
 class ModelFolder:
     """A published version in a folder of its own, wherever that was copied to; opened for reading.
+
+    It may come from somebody else: nothing outside of the folder is read, and what is read is held against its form.
 
     Args:
         url: a path, or a URL that fsspec understands.
@@ -34,19 +88,30 @@ class ModelFolder:
     def __init__(self, url: str | os.PathLike[str]) -> None:
         self.url = os.fspath(url).rstrip("/")
         self._fs, self._root = open_store(self.url)
+        where = f"{self.url}/manifest.json"
         try:
-            self.manifest: dict[str, Any] = json.loads(self._fs.cat_file(f"{self._root}/manifest.json"))
+            data = self._read("manifest.json", _MAX_MANIFEST_BYTES)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UsageError(
                 f"{self.url} is no model version: it holds no manifest.json; name a folder models/<name>/<version>"
             ) from error
-        except ValueError as error:
-            raise LakeError(f"{self.url}/manifest.json is not JSON ({error}); restore it from a backup") from error
+        self.manifest: dict[str, Any] = parse_object(data, where, MANIFEST)
+        for file in self.manifest["files"]:
+            NAME.checked(file, "the name of a file", where)
         self.name: str = self.manifest["name"]
-        self.version: str = self.manifest.get("version", self.url.rsplit("/", 1)[-1])
+        self.version: str = self.manifest.get("version") or self.url.rsplit("/", 1)[-1]
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
+
+    @property
+    def dataset(self) -> str:
+        """The dataset version it was trained on, `name@version`.
+
+        Raises:
+            LakeError: its manifest does not say.
+        """
+        return VERSIONED.checked(self.manifest.get("dataset"), "dataset", f"{self.url}/manifest.json")
 
     def read(self, file: str) -> bytes:
         """The bytes of one file of the version.
@@ -56,15 +121,38 @@ class ModelFolder:
         """
         if file not in self.manifest["files"]:
             raise LakeError(f"{self.url} has no {file}: it was made by an older facemill; train the model again")
-        data: bytes = self._fs.cat_file(f"{self._root}/{file}")
+        try:
+            data = self._read(file, _MAX_BYTES)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise LakeError(f"{self.url}/{file} is not there: copy the folder again, or train again") from error
         if bytes_digest(data).hex() != self.manifest["files"][file]:
             raise LakeError(f"{self.url}/{file} is not what its manifest says; publish the model again")
         return data
 
     def read_json(self, file: str) -> dict[str, Any]:
-        """One of the version's JSON files."""
-        value: dict[str, Any] = json.loads(self.read(file))
-        return value
+        """One of the version's JSON files, of the shape it should have.
+
+        Raises:
+            LakeError: it is not, or as for `read`.
+        """
+        return parse_object(self.read(file), f"{self.url}/{file}", _FILES.get(file))
+
+    def read_text(self, file: str) -> str:
+        """One of the version's texts; what is no UTF-8 in it is replaced."""
+        return self.read(file).decode("utf-8", "replace")
+
+    def _read(self, file: str, max_bytes: int) -> bytes:
+        """The bytes of a regular file of the folder, at most so many."""
+        facts = self._fs.info(f"{self._root}/{file}")
+        if facts["type"] != "file":
+            raise LakeError(f"{self.url}/{file} is no regular file: run `facemill check`, or copy the folder again")
+        if facts["size"] > max_bytes:
+            raise LakeError(f"{self.url}/{file} has {facts['size']:,} bytes, and at most {max_bytes:,} are read")
+        return self._bytes(file)
+
+    def _bytes(self, file: str) -> bytes:
+        data: bytes = self._fs.cat_file(f"{self._root}/{file}")
+        return data
 
 
 class ModelVersion(ModelFolder):
@@ -74,6 +162,10 @@ class ModelVersion(ModelFolder):
         self.lake = lake
         self.folder = lake.model(name, version)
         super().__init__(f"{lake.url.rstrip('/')}/{self.folder}")
+
+    def _bytes(self, file: str) -> bytes:
+        """Read through the lake, which lets no link lead out of it."""
+        return self.lake.read(f"{self.folder}/{file}")
 
 
 def write_model(lake: Lake, name: str, version: str, files: dict[str, bytes], manifest: dict[str, Any]) -> ModelVersion:
@@ -95,14 +187,14 @@ def has_model(lake: Lake, name: str, version: str) -> bool:
 
 def model_versions(lake: Lake, name: str | None = None) -> list[ModelVersion]:
     """The complete versions of one model or of all, oldest first."""
-    names = [name] if name else lake.names("models")
+    names = [name] if name else filter(NAME.fits, lake.names("models"))
     found = [
         ModelVersion(lake, one, version)
         for one in names
-        for version in lake.names(lake.model(one))
+        for version in filter(NAME.fits, lake.names(lake.model(one)))
         if has_model(lake, one, version)
     ]
-    return sorted(found, key=lambda version: (version.manifest["trained_at"], version.version))
+    return sorted(found, key=lambda version: (version.manifest.get("trained_at") or "", version.version))
 
 
 def open_model(lake: Lake, reference: str) -> ModelVersion:

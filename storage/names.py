@@ -8,6 +8,9 @@ escaped, so that it cannot move the cursor, turn the line around or pretend to b
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+
+from storage.errors import LakeError
 
 # C0, DEL and C1 controls; marks, embeddings, overrides and isolates of the bidirectional algorithm (Unicode annex 9);
 # separators of lines and paragraphs; and bytes that are no UTF-8, as Python spells them (PEP 383).
@@ -23,3 +26,65 @@ def is_text(name: str) -> bool:
 def visible(text: str) -> str:
     """`text` with its control and bidi characters as Python escapes them: `\\x9b` for U+009B. Others stay."""
     return NOT_TEXT.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a name must look like.
+
+    Attributes:
+        pattern: matches a name as a whole; written so that Python and RE2, which Arrow uses, read it alike.
+        words: the same, for people.
+    """
+
+    pattern: str
+    words: str
+
+    def fits(self, value: object) -> bool:
+        """Whether a value is such a name."""
+        return isinstance(value, str) and re.fullmatch(self.pattern, value, re.ASCII) is not None
+
+    def checked(self, value: object, what: str, where: str) -> str:
+        """`value` itself, if it is such a name.
+
+        Args:
+            what: how an error calls the value, such as "shard".
+            where: the file that holds it.
+
+        Raises:
+            LakeError: it is not.
+        """
+        if not isinstance(value, str) or not self.fits(value):
+            raise bad_value(where, what, value, self.words)
+        return value
+
+
+def bad_value(where: str, what: str, value: object, words: str) -> LakeError:
+    """The error for a value of the wrong form or type: file, value, what it must be, and what to do."""
+    shown = ascii(value)
+    shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+    return LakeError(f"{where}: {what} is {shown} and must be {words}: run `facemill check`")
+
+
+_SHOWN = 80
+_PLAIN = "[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
+_HEX16 = "[0-9a-f]{16}"
+
+# Datasets, models, versions, sources, crop methods, and the files of a version: what can be a folder or a file.
+NAME = Form(_PLAIN, "1 to 100 letters, digits, '_', '.' or '-' that start with a letter or digit")
+VERSIONED = Form(f"{_PLAIN}@{_PLAIN}", "<name>@<version>")
+SPLIT = Form("train|val|test", "train, val or test")
+SAMPLE = Form(_HEX16, "16 hex digits")
+# A computed table, an experiment.
+STAMP = Form(_HEX16, "16 hex digits")
+# `<split>-<n>.tar`, and what takes its place after a redaction.
+DATASET_SHARD = Form(r"(train|val|test)-[0-9]{1,9}(-r[0-9]{1,9})?\.tar", "<split>-<n>.tar or <split>-<n>-r<k>.tar")
+DATASET_MEMBER = Form(rf"{_HEX16}\.(jpg|json)", "<sample>.jpg or <sample>.json")
+# A shard of images and of what is computed from it: unit, number, writer.
+STEM = Form("[0-9]{1,9}(-[0-9a-z]{1,32}){1,2}", "<unit>-<n>-<writer>")
+FORMAT = Form("[A-Za-z0-9]{1,16}", "the name of a picture format")
+# Outcomes, reasons, stages: a newer facemill may know more of them.
+WORD = Form("[a-z0-9_]{1,64}", "a word of a-z, 0-9 and '_'")
+TAKEDOWN = Form(f"[0-9T]{{15,24}}-{_HEX16}", "<time>-<16 hex digits>")
+ALIAS_EVENT = Form(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{6}", "<time>-<six hex digits>")
+LEASE = Form(r"[A-Za-z0-9_.-]{1,120}\.[0-9]{1,9}\.json", "<unit>.<n>.json")

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
+from storage.errors import LakeError
 from storage.lake import Lake
 
 _BLOCK_BYTES = tarfile.BLOCKSIZE
 _NAME_BYTES = 100
+_LARGE_BYTES, _FAR_BYTES = 64_000_000, 2**40
 
 
 def _empty_header() -> bytes:
@@ -82,5 +84,26 @@ def create_shard(lake: Lake, path: str) -> Iterator[ShardWriter]:
 
 
 def read_member(lake: Lake, path: str, offset: int, length: int) -> bytes:
-    """The bytes of one member."""
-    return lake.read(path, offset, length)
+    """The bytes of one member.
+
+    Raises:
+        LakeError: there is no such tar, or it ends before the member does.
+    """
+    if offset < 0 or length < 0:
+        raise _misplaced(lake, path, offset, length)
+    # Reading asks for so much memory first, so what no picture needs is compared with the tar's length before that.
+    if (length > _LARGE_BYTES or offset > _FAR_BYTES) and offset + length > (lake.size(path) or 0):
+        raise _misplaced(lake, path, offset, length)
+    try:
+        data = lake.read(path, offset, length)
+    except FileNotFoundError as error:
+        raise LakeError(f"{lake.url}/{path} is not there: run `facemill check --repair`") from error
+    if len(data) != length:
+        raise _misplaced(lake, path, offset, length)
+    return data
+
+
+def _misplaced(lake: Lake, path: str, offset: int, length: int) -> LakeError:
+    return LakeError(
+        f"{lake.url}/{path} holds no {length} bytes at {offset}, where its index has a member: run `facemill check`"
+    )

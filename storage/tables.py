@@ -2,6 +2,9 @@
 
 A *stamp* is a digest over all inputs of a computed table. A table is up to date if and only if it bears the stamp
 its inputs would give it now; that is how a stage knows what is done, from the lake alone.
+
+What `read_as` gives is safe to use: columns of the right types, valid UTF-8, names of their form (`storage.names`), and
+places in tars that are not negative. A lake may come from somebody else.
 """
 
 from __future__ import annotations
@@ -12,15 +15,41 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from storage import names
 from storage.errors import LakeError
 from storage.lake import Lake
+from storage.names import Form
+from storage.records import ATTEMPTS, FACES, FATES, SAMPLES, TAKEDOWNS, VERDICTS
 from storage.stores import refusals
 
 _STAMP = b"facemill.stamp"
 # Measured on an index of 200,000 rows: 9.3 MB and 5 ms a column with groups of 100,000, 23 MB and 126 ms with 100.
 _ROW_GROUP = 100_000
+# What Arrow raises for bytes that are no Parquet, or that say what cannot be. Some are also OSError or ValueError.
+_NOT_PARQUET = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError)
+_OUTCOME = {"outcome": names.WORD, "reason": names.WORD}
+_FORMS: tuple[tuple[pa.Schema, dict[str, Form]], ...] = (
+    (ATTEMPTS, {**_OUTCOME, "shard": names.STEM, "format": names.FORMAT}),
+    (FACES, _OUTCOME),
+    (VERDICTS, _OUTCOME),
+    (FATES, {"stage": names.WORD, "reason": names.WORD}),
+    (
+        SAMPLES,
+        {
+            "sample": names.SAMPLE,
+            "split": names.SPLIT,
+            "source": names.NAME,
+            "method": names.NAME,
+            "shard": names.DATASET_SHARD,
+        },
+    ),
+    (TAKEDOWNS, {"kind": names.WORD, "source": names.NAME}),
+)
+# Where the bytes of a member lie.
+_PLACE = ("offset", "length")
 
 
 def stamp(*inputs: Any) -> str:
@@ -52,29 +81,71 @@ def write_table(lake: Lake, path: str, table: pa.Table, *, stamp: str = "") -> N
 
 
 def read_table(lake: Lake, path: str, columns: list[str] | None = None) -> pa.Table:
-    """Read a table, or some columns of it.
+    """Read a table, or some columns of it, as it stands there. Where its schema is known, use `read_as`.
 
     Raises:
         LakeError: there is no such table, or it cannot be read.
     """
     try:
         with lake.open(path) as file:
-            return pq.read_table(file, columns=columns)
-    except (*refusals(), pa.ArrowInvalid) as error:
-        raise LakeError(f"{lake.url}/{path} cannot be read: {error}") from error
+            table = pq.read_table(file, columns=columns)
+        table.validate(full=True)
+    except (*refusals(), *_NOT_PARQUET) as error:
+        raise _unreadable(lake, path, error) from error
+    missing = sorted(set(columns or ()) - set(table.column_names))
+    if missing:
+        raise LakeError(f"{lake.url}/{path} has no column {missing[0]}: run `facemill check`")
+    return table
 
 
 def read_as(lake: Lake, path: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
     """Read a table of `schema`, or some columns of it; those it was written without are null.
 
     Raises:
-        LakeError: there is no such table, or it cannot be read.
+        LakeError: there is no such table, it cannot be read, or it holds what a table of `schema` cannot.
     """
     wanted = [schema.field(name) for name in columns or schema.names]
     there = _read_schema(lake, path).names
     table = read_table(lake, path, [field.name for field in wanted if field.name in there])
-    found = [table[field.name] if field.name in there else pa.nulls(len(table), field.type) for field in wanted]
-    return pa.table(found, schema=pa.schema(wanted))
+    where = f"{lake.url}/{path}"
+    found = [_column(table, field, where) for field in wanted]
+    table = pa.table(found, schema=pa.schema(wanted))
+    check_forms(table, next((forms for known, forms in _FORMS if known is schema), {}), where)
+    return table
+
+
+def check_forms(table: pa.Table, forms: dict[str, Form], where: str) -> None:
+    """Hold the names of a table against their forms, and places in tars against zero.
+
+    Args:
+        where: the file, for errors.
+
+    Raises:
+        LakeError: one does not have its form.
+    """
+    for name in forms.keys() & set(table.column_names):
+        words = pc.unique(with_plain_words(table.select([name]))[name]).drop_null()
+        wrong = words.filter(pc.invert(pc.match_substring_regex(words, f"^(?:{forms[name].pattern})$")))
+        if len(wrong):
+            raise names.bad_value(where, name, wrong[0].as_py(), forms[name].words)
+    for name in set(_PLACE) & set(table.column_names):
+        lowest = pc.min(table[name]).as_py()
+        if lowest is not None and lowest < 0:
+            raise names.bad_value(where, name, lowest, "at least 0")
+
+
+def _column(table: pa.Table, field: pa.Field, where: str) -> pa.ChunkedArray:
+    """A column as its schema has it; one that may be null may be younger than the table, and then is null."""
+    is_there = field.name in table.column_names
+    column = table[field.name] if is_there else pa.nulls(len(table), field.type)
+    if not field.nullable and (not is_there or column.null_count):
+        raise LakeError(f"{where}: column {field.name} must be in every row, and is not: run `facemill check`")
+    try:
+        return column if column.type == field.type else column.cast(field.type)
+    except pa.ArrowException as error:
+        raise LakeError(
+            f"{where}: column {field.name} is of type {column.type} and must be {field.type}: run `facemill check`"
+        ) from error
 
 
 def read_stamp(lake: Lake, path: str) -> str | None:
@@ -86,15 +157,20 @@ def read_stamp(lake: Lake, path: str) -> str | None:
     if not lake.exists(path):
         return None
     metadata = _read_schema(lake, path).metadata or {}
-    return metadata.get(_STAMP, b"").decode() or None
+    return metadata.get(_STAMP, b"").decode("utf-8", "replace") or None
 
 
 def _read_schema(lake: Lake, path: str) -> pa.Schema:
     try:
         with lake.open(path) as file:
             return pq.read_schema(file)
-    except (*refusals(), pa.ArrowInvalid) as error:
-        raise LakeError(f"{lake.url}/{path} cannot be read: {error}") from error
+    except (*refusals(), *_NOT_PARQUET) as error:
+        raise _unreadable(lake, path, error) from error
+
+
+def _unreadable(lake: Lake, path: str, error: BaseException) -> LakeError:
+    words = " ".join(names.visible(str(error)).split()) or type(error).__name__
+    return LakeError(f"{lake.url}/{path} cannot be read ({words[:200]}): run `facemill check`")
 
 
 def rows_to_table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from storage.lake import Lake
 from storage.records import LINK_LINES, TAKEDOWNS, Outcome, Reason, Takedown, TakedownKind, identity_key, url_key
-from storage.tables import read_stamp, read_table, rows_to_table, table_digest, write_table
+from storage.tables import read_as, read_stamp, rows_to_table, table_digest, write_table
 
 # By what a sample of a dataset version is told to be covered.
 TOLD_BY = ("identity", "url", "image_digest", "crop_digest")
@@ -57,7 +57,8 @@ def read_takedowns(lake: Lake) -> pa.Table:
     Raises:
         LakeError: a file of them cannot be read; it is not passed over, since someone is named in it.
     """
-    tables = [read_table(lake, f"{lake.takedowns()}/{name}") for name in lake.names(lake.takedowns())]
+    files = [f"{lake.takedowns()}/{name}" for name in lake.names(lake.takedowns())]
+    tables = [read_as(lake, file, TAKEDOWNS) for file in files]
     return pa.concat_tables([TAKEDOWNS.empty_table(), *tables]).unify_dictionaries()
 
 
@@ -83,7 +84,7 @@ def read_lines(lake: Lake, source: str, columns: list[str]) -> pa.Table:
     """Some columns of the link lines of a source; no rows where it has none."""
     if not lake.exists(_lines(lake, source)):
         return pa.schema([LINK_LINES.field(name) for name in columns]).empty_table()
-    return read_table(lake, _lines(lake, source), columns)
+    return read_as(lake, _lines(lake, source), LINK_LINES, columns)
 
 
 def with_their_links(forgotten: Forgotten, lines: pa.Table) -> Forgotten:

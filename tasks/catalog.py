@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from storage.counted import counted
 from storage.errors import UsageError
 from storage.lake import Lake
-from storage.records import FACES
-from storage.tables import read_as, read_stamp, read_table, stamp, table_digest, write_table
+from storage.records import CANDIDATES, FACES, LINK_LINES, REJECTED_LINES, VERDICTS
+from storage.tables import read_as, read_stamp, stamp, table_digest, write_table
 from storage.takedowns import read_forgotten
 from tasks.agreement import agreed
 from tasks.crops import AGREE
@@ -31,13 +31,13 @@ def read_plan(lake: Lake, source: str) -> pa.Table:
     """
     if not lake.exists(lake.plan(source)):
         raise UsageError(f"{lake.url} has no plan for {source} yet: run `facemill ingest --source {source}` first")
-    return read_table(lake, lake.plan(source))
+    return read_as(lake, lake.plan(source), CANDIDATES)
 
 
 def planned_lines(lake: Lake, source: str) -> pa.Table:
     """The link lines whose URL is a candidate: also those beyond the selection that share a URL with it."""
     keys = read_plan(lake, source)["key"].combine_chunks()
-    lines = read_table(lake, lake.links(source, "lines.parquet"))
+    lines = read_as(lake, lake.links(source, "lines.parquet"), LINK_LINES)
     return lines.filter(pc.is_in(lines["key"], value_set=keys))
 
 
@@ -49,9 +49,10 @@ def planned_people(lake: Lake, source: str) -> list[str]:
 
 def lines_left_out(lake: Lake, source: str, num_planned: int) -> dict[str, int]:
     """How many lines of the link files were never planned, by reason; `not_planned` are those beyond the selection."""
-    reasons = read_table(lake, lake.links(source, "rejected.parquet"), ["reason"])["reason"].cast(pa.string())
+    rejected_lines = read_as(lake, lake.links(source, "rejected.parquet"), REJECTED_LINES, ["reason"])
+    reasons = rejected_lines["reason"].cast(pa.string())
     rejected = {item["values"]: item["counts"] for item in pc.value_counts(reasons).to_pylist()}
-    beyond = len(read_table(lake, lake.links(source, "lines.parquet"), ["line"])) - num_planned
+    beyond = len(read_as(lake, lake.links(source, "lines.parquet"), LINK_LINES, ["line"])) - num_planned
     return rejected | ({NOT_PLANNED: beyond} if beyond else {})
 
 
@@ -88,7 +89,7 @@ def read_verdicts(lake: Lake, source: str, lines: pa.Table, rules: DedupeRules =
     path = lake.unique(source, state)
     if not lake.exists(path):
         write_table(lake, path, dedupe(lines, images, rules), stamp=state)
-    return read_table(lake, path)
+    return read_as(lake, path, VERDICTS)
 
 
 def read_faces(lake: Lake, source: str, method: str) -> pa.Table:

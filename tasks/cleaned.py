@@ -19,7 +19,7 @@ from storage.errors import UsageError
 from storage.lake import Lake
 from storage.models import model_versions
 from storage.records import FACE_VERDICTS, SAME_PEOPLE, Box, Outcome, Reason
-from storage.tables import read_stamp, read_table, rows_to_table, stamp, table_digest, write_table
+from storage.tables import read_as, read_stamp, rows_to_table, stamp, table_digest, write_table
 from tasks.boxes import iou
 from tasks.clean import CleanRules, FaceSet, doubt, expected_limit
 from tasks.people import Ints
@@ -165,7 +165,9 @@ def is_cleaned(lake: Lake, folder: str, state: str) -> bool:
 
 def read_cleaned(lake: Lake, folder: str) -> Cleaned:
     """The tables of the folder."""
-    return Cleaned(*(read_table(lake, f"{folder}/{name}.parquet") for name in ("faces", "people")))
+    return Cleaned(
+        read_as(lake, f"{folder}/faces.parquet", FACE_VERDICTS), read_as(lake, f"{folder}/people.parquet", SAME_PEOPLE)
+    )
 
 
 def judge_named(lake: Lake, source: str, method: str, reference: str) -> str:

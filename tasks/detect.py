@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from storage.counted import counted
+from storage.errors import LakeError
 from storage.lake import Lake
-from storage.records import DETECTIONS, Detection, FoundFace, Outcome, Reason
+from storage.records import ATTEMPTS, DETECTIONS, Detection, FoundFace, Outcome, Reason
 from storage.shards import read_member
-from storage.tables import read_stamp, read_table, rows_to_table, stamp, write_table
+from storage.tables import read_as, read_stamp, rows_to_table, stamp, write_table
 from storage.takedowns import read_forgotten
 from tasks.decode import UndecodableImage, decode
 from tasks.detectors import Detector, DetectorSettings, load_detector
@@ -97,7 +98,7 @@ def read_detections(lake: Lake, source: str, stem: str) -> dict[bytes, Detection
     Raises:
         LakeError: the shard has none yet.
     """
-    rows = read_table(lake, lake.detections(source, stem)).to_pylist()
+    rows = read_as(lake, lake.detections(source, stem), DETECTIONS).to_pylist()
     return {row["key"]: _detection(row) for row in rows}
 
 
@@ -108,8 +109,11 @@ def accepted_images(lake: Lake, source: str, stem: str) -> list[StoredImage]:
         LakeError: there is no such shard.
     """
     columns = ["outcome", *StoredImage._fields]
-    table = read_table(lake, f"{lake.images(source, stem)}.parquet", columns)
+    path = f"{lake.images(source, stem)}.parquet"
+    table = read_as(lake, path, ATTEMPTS, columns)
     accepted = table.filter(pc.equal(table["outcome"].cast(pa.string()), pa.scalar(Outcome.ACCEPTED.value)))
+    if any(accepted[name].null_count for name in StoredImage._fields):
+        raise LakeError(f"{lake.url}/{path} has accepted pictures without a place: run `facemill check --repair`")
     accepted = accepted.filter(pc.invert(read_forgotten(lake, source).rows(accepted)))
     rows = accepted.select(list(StoredImage._fields)).to_pylist()
     return sorted((StoredImage(**row) for row in rows), key=lambda image: image.offset)

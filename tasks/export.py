@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from storage.datasets import DatasetVersion
 from storage.errors import UsageError
+from storage.lake import CANNOT_WRITE, to_json
 from storage.tables import with_plain_words
 from tasks.exports import EXPORTS
 
@@ -36,23 +37,36 @@ def export(
     """
     if to not in EXPORTS:
         raise UsageError(f"--to {to!r} is no form to export to; there are: {', '.join(EXPORTS)}")
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UsageError(f"{target} holds something already; name a folder that is new or empty")
     rows = with_plain_words(dataset.index())
     if split is not None:
         known = ", ".join(pc.unique(rows["split"]).to_pylist())
         rows = rows.filter(pc.equal(rows["split"], split))
         if not len(rows):
             raise UsageError(f"{dataset} has no split {split!r}; there are: {known}")
-    temporary = target.absolute().with_name(f".tmp-{target.absolute().name}")
+    try:
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise UsageError(f"{target} holds something already; name a folder that is new or empty")
+        with _whole_folder(target) as temporary:
+            EXPORTS[to](dataset, rows, temporary, on_progress)
+            (temporary / "manifest.json").write_bytes(to_json(dataset.manifest))
+    except OSError as error:
+        if error.errno in CANNOT_WRITE:
+            raise
+        raise UsageError(f"{target} cannot be written: {error.strerror}; name another folder") from error
+    people = pc.count_distinct(rows["identity"]).as_py()
+    return {"dataset": str(dataset), "to": to, "path": str(target), "samples": len(rows), "identities": people}
+
+
+@contextmanager
+def _whole_folder(target: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `target` when the block ends well and goes when it does not."""
+    target = target.absolute()
+    temporary = target.with_name(f".tmp-{target.name}")
     # What a killed export left goes first.
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        EXPORTS[to](dataset, rows, temporary, on_progress)
-        (temporary / "manifest.json").write_text(json.dumps(dataset.manifest, indent=2, ensure_ascii=False) + "\n")
+        yield temporary
         temporary.replace(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    people = pc.count_distinct(rows["identity"]).as_py()
-    return {"dataset": str(dataset), "to": to, "path": str(target), "samples": len(rows), "identities": people}

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.lake import Lake
+from storage.names import STEM
 from storage.records import ATTEMPTS, Outcome, Reason, Retry
 from storage.tables import read_as
 from storage.takedowns import blanked, read_forgotten
@@ -66,9 +67,9 @@ class Choice:
 
 
 def image_stems(lake: Lake, source: str) -> list[str]:
-    """The committed shards of images of a source, in order."""
-    suffix = ".parquet"
-    return [name.removesuffix(suffix) for name in lake.names(lake.images(source)) if name.endswith(suffix)]
+    """The committed shards of images of a source, in order. Other files are none, and `facemill check` names them."""
+    stems = [name.removesuffix(".parquet") for name in lake.names(lake.images(source)) if name.endswith(".parquet")]
+    return [stem for stem in stems if STEM.fits(stem)]
 
 
 def unit_name(unit: int) -> str:

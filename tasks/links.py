@@ -22,7 +22,8 @@ from yarl import URL
 
 from storage.errors import SourceError
 from storage.lake import Lake
-from storage.tables import read_stamp, read_table, stamp, table_digest, write_table
+from storage.records import LINK_LINES, REJECTED_LINES
+from storage.tables import read_as, read_stamp, stamp, table_digest, write_table
 from tasks.sources.source import IdentityLines, Source, SourceLines, assembled, renewed
 from tasks.web.http import USER_AGENT, ConnectTo
 from tasks.web.link_server import Etags, LinkLimits, LinkServer, identities_below, open_link_server
@@ -254,8 +255,9 @@ async def _fetch_files(server: LinkServer, asked: _Asked) -> _Found:
 
 
 def _stored_lines(asked: _Asked) -> SourceLines:
-    paths = [asked.lake.links(asked.source.name, name) for name in ("lines.parquet", "rejected.parquet")]
-    lines, rejected = (read_table(asked.lake, path) for path in paths)
+    lake, name = asked.lake, asked.source.name
+    lines = read_as(lake, lake.links(name, "lines.parquet"), LINK_LINES)
+    rejected = read_as(lake, lake.links(name, "rejected.parquet"), REJECTED_LINES)
     return SourceLines(lines, rejected, asked.known["num_files"])
 
 

@@ -25,7 +25,7 @@ HOMES = {
     "torchvision": ["model/**/*.py", "tasks/detectors/*.py"],
     "facenet_pytorch": ["tasks/detectors/*.py", "model/embedders.py"],
     "aiohttp": ["tasks/web/*.py", "tasks/sources/synthetic/*.py"],
-    "onnx": ["model/graph.py", "tasks/crops/centerface.py", "tasks/detectors/graphs.py", "tasks/detectors/on_cpu.py"],
+    "onnx": ["model/graph.py", "model/external_data.py", "tasks/crops/centerface.py", "tasks/detectors/*.py"],
     "onnxruntime": ["model/face_model.py", "tasks/crops/centerface.py", "tasks/detectors/on_cpu.py"],
     "prefect": ["flows/**/*.py"],
 }

@@ -92,7 +92,7 @@ def models_evaluate(
         with bar("align", len(pairs.photos)) as reach:
             found = evaluate_on_lfw(model, lfw, pairs, device=device.value, on_progress=reach)
     else:
-        found = judge_version(model, open_dataset(store, dataset or model.manifest["dataset"]), device=device.value)
+        found = judge_version(model, open_dataset(store, dataset or model.dataset), device=device.value)
     print_result(found.facts, as_json, show_evaluation)
 
 
@@ -109,7 +109,7 @@ def models_report(
 
     store = existing_lake(lake)
     model = open_model(store, version)
-    test = open_dataset(store, dataset or model.manifest["dataset"])
+    test = open_dataset(store, dataset or model.dataset)
     path = write_model_report(model, test, device=device.value)
     print_result({"model": str(model), "report": str(path)}, as_json, show_report)
 
@@ -128,7 +128,7 @@ def models_diff(
 
     store = existing_lake(lake)
     models = open_model(store, first), open_model(store, second)
-    test = open_dataset(store, dataset or models[1].manifest["dataset"])
+    test = open_dataset(store, dataset or models[1].dataset)
     found = compare_versions(*models, test, device=device.value)
     result = {
         **found.to_json(),

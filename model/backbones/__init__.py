@@ -11,10 +11,10 @@ from collections.abc import Callable
 from torch import nn
 
 from model.backbones.activations import ACTIVATIONS, set_activations
-from model.backbones.mobilefacenet import SIDE_MULTIPLE_PX, MobileFaceNet
+from model.backbones.mobilefacenet import MobileFaceNet
 from model.backbones.mobilenetv3 import MobileNetV3Small
 
-__all__ = ["ACTIVATIONS", "BACKBONES", "SIDE_MULTIPLE_PX", "MobileFaceNet", "MobileNetV3Small", "set_activations"]
+__all__ = ["ACTIVATIONS", "BACKBONES", "MobileFaceNet", "MobileNetV3Small", "set_activations"]
 
 BACKBONES: dict[str, Callable[[int, float, int], nn.Module]] = {
     "mobilefacenet": MobileFaceNet,

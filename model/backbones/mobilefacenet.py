@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from model.ranges import SIDE_MULTIPLE_PX
+
 # The bottlenecks of MobileFaceNet: (expansion, channels, repeats, stride of the first).
 _STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
 # The stem and three stages halve the picture, so the last grid is 7 x 7 at 112 px.
-SIDE_MULTIPLE_PX = 16
 
 
 class MobileFaceNet(nn.Module):

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     STRANGE_FILE = "strange_file"
     PARTIAL_UPLOAD = "partial_upload"
     TAKEN_DOWN = "taken_down"
+    DANGLING = "dangling"
 
 
 class Remedy(StrEnum):
@@ -37,6 +38,8 @@ class Remedy(StrEnum):
     ABORT = "abort"
     # Nothing in the lake could make it again.
     BACKUP = "restore from a backup"
+    # What is named is gone. What names it is whole, and stays.
+    CHOOSE = "restore what is named, or choose anew"
 
 
 _NOT_MISSED = frozenset({Kind.SUPERSEDED, Kind.LEFTOVER, Kind.PARTIAL_UPLOAD, Kind.STRANGE_FILE, Kind.TAKEN_DOWN})
@@ -51,6 +54,17 @@ _ADVICE = {
     "evaluations": "models evaluate makes it again",
     "datasets": "publish again",
     "models": "train again",
+    "aliases": "models promote sets the alias again",
+    "experiments": "experiment makes it again",
+}
+# What ends a finding of a name that leads nowhere, where nothing can be restored.
+_CHOICES = {
+    "aliases": "models promote makes another version the champion, train makes a candidate",
+    "models": "train again on a dataset version that is there, and remove this version",
+    "evaluations": "remove the evaluation, or models evaluate a version that is there",
+    "experiments": "remove the experiment's file",
+    "cleaned": "remove what that model said, or clean with a model that is there",
+    "datasets": "publish again without that model's doubts, or with another's",
 }
 
 
@@ -77,6 +91,8 @@ def remedy(finding: Finding) -> Remedy:
         return Remedy.PURGE
     if finding.kind is Kind.PARTIAL_UPLOAD:
         return Remedy.ABORT
+    if finding.kind is Kind.DANGLING:
+        return Remedy.CHOOSE
     if place == "takedowns":
         return Remedy.BACKUP
     is_picture_at_stake = finding.kind in {Kind.NO_TAR, Kind.BROKEN_BYTES, Kind.BROKEN_TAR, Kind.MISCOUNT}
@@ -84,5 +100,8 @@ def remedy(finding: Finding) -> Remedy:
 
 
 def advice(finding: Finding) -> str:
-    """What brings back what a repair puts aside, in words; empty where nothing is missed."""
-    return "" if finding.kind in _NOT_MISSED else _ADVICE.get(finding.path.split("/", 1)[0], "")
+    """What brings back what a repair puts aside, or ends a finding that it leaves; empty if nothing is missed."""
+    place = "aliases" if "/aliases" in finding.path else finding.path.split("/", 1)[0]
+    if finding.kind is Kind.DANGLING:
+        return _CHOICES[place]
+    return "" if finding.kind in _NOT_MISSED else _ADVICE.get(place, "")

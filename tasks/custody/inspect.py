@@ -13,10 +13,13 @@ import pyarrow.compute as pc
 
 from storage.errors import FacemillError, LakeError
 from storage.lake import Lake
-from storage.tables import read_stamp, read_table
+from storage.names import NAME, STEM
+from storage.records import CANDIDATES, LINK_LINES, REJECTED_LINES
+from storage.tables import read_as, read_stamp, read_table
 from storage.takedowns import Forgotten, read_forgotten, read_takedowns
 from tasks.catalog import planned_lines
 from tasks.custody.findings import Finding, Kind
+from tasks.custody.lineage import check_lineage
 from tasks.custody.rewrite import lone_tars, pieces, shard_folders, successor
 from tasks.custody.shards import SourceFacts, astray, check_shard
 from tasks.custody.versions import check_dataset, check_model
@@ -30,6 +33,7 @@ _TABLE = ".parquet"
 _COMPUTED = ("unique", "cleaned", "evaluations")
 # Stands among the versions of a model, and is none.
 _ALIASES = "aliases"
+_CHECKS = ("datasets", "models")
 
 
 def jobs(lake: Lake, *, quick: bool = False) -> list[Job]:
@@ -44,14 +48,26 @@ def jobs(lake: Lake, *, quick: bool = False) -> list[Job]:
         work += [partial(check, lake, source, quick=quick) for check in (_check_links, _check_plan)]
     for source in _sources(lake):
         work += _source_jobs(lake, source, forgotten, quick=quick)
-    for name in lake.names("datasets"):
-        for version in lake.names(lake.dataset(name)):
-            work.append(partial(check_dataset, lake, name, version, forgotten, quick=quick))
-    for name in lake.names("models"):
-        for version in lake.names(lake.model(name)):
-            if version != _ALIASES:
-                work.append(partial(check_model, lake, name, version, quick=quick))
-    return work
+    work.append(partial(check_lineage, lake))
+    return work + [job for kind in _CHECKS for job in _version_jobs(lake, kind, forgotten, quick=quick)]
+
+
+def _version_jobs(lake: Lake, kind: str, covered: Covered, *, quick: bool) -> Iterator[Job]:
+    """A job for each version of a dataset or model; what cannot be one is strange."""
+    for name in lake.names(kind):
+        for version in lake.names(f"{kind}/{name}") if NAME.fits(name) else [""]:
+            path = f"{kind}/{name}/{version}".rstrip("/")
+            if kind == "models" and version == _ALIASES:
+                continue
+            if not NAME.fits(name) or not NAME.fits(version):
+                yield partial(list, [Finding(Kind.STRANGE_FILE, path, "no version has such a name")])
+            elif kind == "datasets":
+                yield partial(check_dataset, lake, name, version, covered, quick=quick)
+            else:
+                yield partial(check_model, lake, name, version, quick=quick)
+
+
+Covered = Callable[[str], Forgotten]
 
 
 def inspect(work: list[Job], on_progress: Callable[[int], None] = lambda done: None) -> list[Finding]:
@@ -62,9 +78,6 @@ def inspect(work: list[Job], on_progress: Callable[[int], None] = lambda done: N
             found += findings
             on_progress(done)
     return found
-
-
-Covered = Callable[[str], Forgotten]
 
 
 def _check_takedowns(lake: Lake) -> tuple[list[Finding], Covered]:
@@ -108,7 +121,7 @@ def _check_folders(lake: Lake, source: str, stems: list[str]) -> list[Finding]:
         for name in lake.names(folder):
             stem, _, ending = name.rpartition(".")
             path = f"{folder}/{name}"
-            if ending not in {"tar", "parquet"}:
+            if ending not in {"tar", "parquet"} or not STEM.fits(stem):
                 found.append(Finding(Kind.STRANGE_FILE, path, "nothing writes such a file"))
             elif stem not in stems and path not in lone:
                 found.append(Finding(Kind.NO_SHARD, path, "the shard of images it was computed from is not there"))
@@ -150,7 +163,7 @@ def _check_links(lake: Lake, source: str, *, quick: bool) -> list[Finding]:
     try:
         origin = lake.read_json(lake.links(source, "origin.json"))
         stamps = {read_stamp(lake, path) for path in paths}
-        tables = [read_table(lake, path) for path in paths]
+        tables = [read_as(lake, path, schema) for path, schema in zip(paths, (LINK_LINES, REJECTED_LINES), strict=True)]
     except (LakeError, FileNotFoundError) as error:
         return [Finding(Kind.UNREADABLE, folder, str(error))]
     told, counts = [origin.get(name) for name in ("num_accepted", "num_rejected")], [len(table) for table in tables]
@@ -168,7 +181,7 @@ def _check_plan(lake: Lake, source: str, *, quick: bool) -> list[Finding]:
     if not lake.exists(path):
         return []
     try:
-        plan = read_table(lake, path, ["key", "url"])
+        plan = read_as(lake, path, CANDIDATES, ["key", "url"])
     except LakeError as error:
         return [Finding(Kind.UNREADABLE, path, str(error))]
     twice = len(plan) - len(pc.unique(plan["key"]))

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from storage.datasets import DatasetVersion, all_versions
 from storage.lake import Lake
 from storage.models import model_versions
-from storage.tables import read_table
+from storage.records import ATTEMPTS
+from storage.tables import read_as, read_table
 from storage.takedowns import TOLD_BY, Forgotten, blanked, covered_samples, read_forgotten
 from tasks.custody.redact import redact, unnamed_shards
 from tasks.custody.rewrite import lone_tars, pieces, replace_shard, superseded
@@ -97,7 +98,7 @@ def _purge_source(
         if not lake.exists(path):
             continue
         on_progress(path)
-        index = read_table(lake, path)
+        index = read_as(lake, path, ATTEMPTS)
         covered = forgotten.rows(index)
         replace_shard(lake, source, stem, blanked(index, covered))
         purged.shards += 1
@@ -114,7 +115,7 @@ def _purge_source(
 
 def _holds(lake: Lake, source: str, stem: str, forgotten: Forgotten) -> bool:
     path = f"{lake.images(source, stem)}.parquet"
-    index = read_table(lake, path, ["key", "url", "reason", "digest"])
+    index = read_as(lake, path, ATTEMPTS, ["key", "url", "reason", "digest"])
     if pc.any(pc.and_(forgotten.rows(index), pc.not_equal(index["url"], ""))).as_py():
         return True
     computed = [one for one in pieces(lake, source, stem) if one.endswith(".parquet") and one != path]

@@ -20,10 +20,12 @@ import pyarrow.compute as pc
 
 from storage.datasets import DatasetVersion
 from storage.errors import LakeError
+from storage.names import DATASET_MEMBER
 from storage.records import bytes_digest, url_key
 from storage.shards import create_shard
-from storage.tables import read_table, write_table
+from storage.tables import write_table
 from storage.takedowns import Forgotten, about, covered_samples
+from tasks.custody.tars import NOT_A_TAR
 from tasks.manifest import sample_counts
 
 _PAGE = ".html"
@@ -78,7 +80,7 @@ def _blank_urls(version: DatasetVersion, forgotten: Forgotten) -> None:
     """A URL may tell whose picture it is; the fate of its line stays, so that the counts add up."""
     path = f"{version.folder}/fates.parquet"
     if version.lake.exists(path):
-        fates = read_table(version.lake, path)
+        fates = version.fates()
         keys = pa.array([url_key(url) for url in fates["url"].to_pylist()], pa.binary(16))
         covered = pc.or_(forgotten.rows(fates.append_column("key", keys)), about(fates, forgotten.people))
         urls = pc.if_else(covered, "", fates["url"])
@@ -104,8 +106,14 @@ def _copy_shard(version: DatasetVersion, shard: str, new: str, gone: frozenset[s
 
 
 def _members(version: DatasetVersion, shard: str) -> Iterator[tuple[str, bytes]]:
-    with version.lake.open(f"{version.folder}/{shard}") as file, tarfile.open(fileobj=file) as tar:
-        for member in tar:
-            content = tar.extractfile(member)
-            if content is not None:
+    path = f"{version.folder}/{shard}"
+    where = f"{version.lake.url}/{path}"
+    try:
+        with version.lake.open(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+            for member in tar:
+                DATASET_MEMBER.checked(member.name, "the name of a member", where)
+                if (content := tar.extractfile(member) if member.isreg() and not member.issparse() else None) is None:
+                    raise LakeError(f"{where} holds more than plain files: run `facemill check --repair`")
                 yield member.name, content.read()
+    except (*NOT_A_TAR, FileNotFoundError) as error:
+        raise LakeError(f"{where} cannot be read ({error}): run `facemill check --repair` first") from error

@@ -17,8 +17,8 @@ from typing import Any
 import pyarrow as pa
 
 from storage.lake import Lake
-from storage.records import Outcome, Reason, url_key
-from storage.tables import read_table
+from storage.records import ATTEMPTS, Outcome, Reason, url_key
+from storage.tables import read_as
 from tasks.custody.findings import Finding, Remedy, advice, remedy
 from tasks.custody.purge import purge
 from tasks.custody.rewrite import pieces, replace_shard
@@ -58,7 +58,7 @@ def repair(lake: Lake, findings: list[Finding], now: datetime) -> Repaired:
     by_remedy: dict[Remedy, list[Finding]] = defaultdict(list)
     for finding in findings:
         by_remedy[remedy(finding)].append(finding)
-    done.left = [f"{one.path}: {one.detail}" for one in by_remedy[Remedy.BACKUP]]
+    done.left = [f"{one.path}: {one.detail}" for kind in (Remedy.BACKUP, Remedy.CHOOSE) for one in by_remedy[kind]]
     lake.write_json(f"{done.folder}/note.json", _note(findings, now))
     for path in dict.fromkeys(finding.path for finding in by_remedy[Remedy.QUARANTINE]):
         _put_aside(lake, _files(lake, path), done)
@@ -98,7 +98,7 @@ def _lost(row: dict[str, Any], now: datetime) -> dict[str, Any]:
 def _rewrite(lake: Lake, path: str, keys: set[bytes], now: datetime, done: Repaired) -> None:
     """Replace a shard of images by one without the pictures of `keys`, and put the old one aside."""
     _, source, stem = path.split("/")
-    index = lost(read_table(lake, f"{path}.parquet"), keys, now)
+    index = lost(read_as(lake, f"{path}.parquet", ATTEMPTS), keys, now)
     replace_shard(lake, source, stem, index)
     done.lost += len(keys)
     _put_aside(lake, pieces(lake, source, stem), done)

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 
 from storage.errors import LakeError
 from storage.lake import Lake
-from storage.records import Outcome
+from storage.records import DETECTIONS, Outcome
 from storage.shards import create_shard, read_member
-from storage.tables import read_stamp, read_table, write_table
+from storage.tables import read_as, read_stamp, write_table
 from tasks.ledger import accepted, image_stems
 
 
@@ -59,7 +59,7 @@ def _bring_detections(lake: Lake, source: str, stem: str, keys: pa.ChunkedArray)
     """The dear step is not done again for the pictures that stay; crops are cheap, and made anew."""
     path = lake.detections(source, stem)
     if lake.exists(path):
-        table = read_table(lake, path)
+        table = read_as(lake, path, DETECTIONS)
         kept = table.filter(pc.is_in(table["key"], value_set=keys.combine_chunks()))
         write_table(lake, lake.detections(source, successor(stem)), kept, stamp=read_stamp(lake, path) or "")
 

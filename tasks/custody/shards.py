@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import pyarrow as pa
@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from storage.errors import LakeError
 from storage.lake import Lake
-from storage.records import Outcome, Reason, url_key
-from storage.tables import read_table
+from storage.records import ATTEMPTS, DETECTIONS, FACES, Outcome, Reason, url_key
+from storage.tables import read_as
 from storage.takedowns import Forgotten
 from tasks.crop import is_cropped, sample_name
 from tasks.crops import CropSettings
@@ -44,10 +44,10 @@ def check_shard(facts: SourceFacts, stem: str) -> list[Finding]:
     """A shard of images, its detections, and its faces by each method."""
     lake, source = facts.lake, facts.source
     path = lake.images(source, stem)
-    index = _read(lake, f"{path}.parquet")
+    index = _read(lake, f"{path}.parquet", ATTEMPTS)
     if isinstance(index, Finding):
         return [Finding(index.kind, path, index.detail)]
-    members = [_picture(row) for row in accepted(index).to_pylist() if row["offset"] is not None]
+    members = [_picture(row) for row in accepted(index).to_pylist() if _has_place(row)]
     found = judge_index(path, stem, index, is_url_known=not facts.quick)
     found += judge_tar(path, members, read_tar(lake, f"{path}.tar", members, quick=facts.quick))
     covered = facts.forgotten.rows(index)
@@ -71,7 +71,8 @@ def judge_index(path: str, stem: str, index: pa.Table, *, is_url_known: bool) ->
     reason = index["reason"].cast(pa.string())
     is_in = pc.equal(index["outcome"].cast(pa.string()), Outcome.ACCEPTED.value)
     has_place = pc.and_(
-        pc.equal(index["shard"], stem), pc.and_(pc.is_valid(index["digest"]), pc.is_valid(index["offset"]))
+        pc.equal(index["shard"], stem),
+        reduce(pc.and_, (pc.is_valid(index[name]) for name in ("digest", "offset", "length", "format"))),
     )
     is_told = pc.is_in(reason, value_set=pa.array(sorted(_REASONS)))
     makes_sense = pc.fill_null(
@@ -101,7 +102,7 @@ def _check_detections(facts: SourceFacts, stem: str, there: pa.Table, due: pa.Ta
     path = facts.lake.detections(facts.source, stem)
     if not facts.lake.exists(path):
         return []
-    table = _read(facts.lake, path, ["key"])
+    table = _read(facts.lake, path, DETECTIONS, ["key"])
     if isinstance(table, Finding):
         return [table]
     keys = set(table["key"].to_pylist())
@@ -116,11 +117,11 @@ def _check_faces(facts: SourceFacts, stem: str, method: str, there: pa.Table, du
     path = facts.lake.faces(method, facts.source, stem)
     if not facts.lake.exists(f"{path}.parquet"):
         return []
-    faces = _read(facts.lake, f"{path}.parquet")
+    faces = _read(facts.lake, f"{path}.parquet", FACES)
     if isinstance(faces, Finding):
         return [Finding(faces.kind, path, faces.detail)]
     crops = accepted(faces)
-    members = [_crop(facts.source, method, row) for row in crops.to_pylist() if row["offset"] is not None]
+    members = [_crop(facts.source, method, row) for row in crops.to_pylist() if _has_place(row)]
     found = judge_tar(path, members, read_tar(facts.lake, f"{path}.tar", members, quick=facts.quick))
     strange = pc.sum(pc.invert(pc.is_in(faces["key"], value_set=there["key"].combine_chunks()))).as_py()
     twice = len(faces) - faces.group_by(["identity", "line"]).aggregate([]).num_rows
@@ -143,11 +144,15 @@ def _lacks_lines(facts: SourceFacts, stem: str, method: str, num_faces: int, due
     return num_faces != expected and any(is_today(settings=settings) for settings in _CROP_SETTINGS)
 
 
-def _read(lake: Lake, path: str, columns: list[str] | None = None) -> pa.Table | Finding:
+def _read(lake: Lake, path: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table | Finding:
     try:
-        return read_table(lake, path, columns)
+        return read_as(lake, path, schema, columns)
     except LakeError as error:
         return Finding(Kind.UNREADABLE, path, str(error))
+
+
+def _has_place(row: dict[str, Any]) -> bool:
+    return row["offset"] is not None and row["length"] is not None
 
 
 def _picture(row: dict[str, Any]) -> Member:

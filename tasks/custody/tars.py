@@ -12,6 +12,8 @@ from storage.records import bytes_digest
 from tasks.custody.findings import Finding, Kind
 
 _SHOWN = 3
+# What `tarfile` raises for headers that are none.
+NOT_A_TAR = (tarfile.TarError, EOFError, ValueError, OverflowError)
 
 
 class Member(NamedTuple):
@@ -45,7 +47,11 @@ def read_tar(lake: Lake, path: str, members: Sequence[Member], *, quick: bool) -
     if num_bytes is None or quick:
         return TarFacts(num_bytes)
     with lake.open(path) as file:
-        broken = [at for at, member in enumerate(members) if not _is_whole(file, member)]
+        broken = [
+            at
+            for at, member in enumerate(members)
+            if member.offset + member.length > num_bytes or not _is_whole(file, member)
+        ]
         return TarFacts(num_bytes, _headers(file), frozenset(broken))
 
 
@@ -101,7 +107,7 @@ def _headers(file: IO[bytes]) -> frozenset[tuple[str, int, int]]:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
                 found.add((member.name, member.offset_data, member.size))
-    except tarfile.TarError:
+    except NOT_A_TAR:
         pass
     return frozenset(found)
 

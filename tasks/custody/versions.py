@@ -10,10 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.datasets import DatasetVersion
-from storage.errors import LakeError
+from storage.errors import FacemillError, LakeError
 from storage.lake import Lake
 from storage.models import ModelVersion
-from storage.records import bytes_digest
 from storage.takedowns import Forgotten, covered_samples
 from tasks.custody.findings import Finding, Kind
 from tasks.custody.redact import redacted_samples, unnamed_shards
@@ -36,7 +35,14 @@ def check_dataset(
     if not lake.exists(f"{folder}/manifest.json"):
         return [Finding(Kind.UNFINISHED, folder, "there is no manifest.json: its publishing was broken off")]
     try:
+        lake.read_json(f"{folder}/manifest.json")
+    except LakeError as error:
+        return [Finding(Kind.UNREADABLE, folder, str(error))]
+    try:
         dataset = DatasetVersion(lake, name, version)
+    except LakeError as error:
+        return [Finding(Kind.UNTRUE_MANIFEST, folder, str(error))]
+    try:
         index, fates = dataset.whole_index(), dataset.fates()
     except LakeError as error:
         return [Finding(Kind.UNREADABLE, folder, str(error))]
@@ -117,11 +123,26 @@ def check_model(lake: Lake, name: str, version: str, *, quick: bool) -> list[Fin
     if not lake.exists(f"{folder}/manifest.json"):
         return [Finding(Kind.UNFINISHED, folder, "there is no manifest.json: its publishing was broken off")]
     try:
-        digests: dict[str, str] = ModelVersion(lake, name, version).manifest.get("files", {})
-    except LakeError as error:
+        model = ModelVersion(lake, name, version)
+    except FacemillError as error:
         return [Finding(Kind.UNREADABLE, folder, str(error))]
-    missing = [file for file in digests if not lake.exists(f"{folder}/{file}")]
-    others = [] if quick else [file for file in digests if file not in missing]
-    broken = [file for file in others if bytes_digest(lake.read(f"{folder}/{file}")).hex() != digests[file]]
+    if (model.name, model.version) != (name, version):
+        return [Finding(Kind.UNTRUE_MANIFEST, folder, f"it is of {model}")]
+    missing = [file for file in model.manifest["files"] if not lake.exists(f"{folder}/{file}")]
+    others = [] if quick else [file for file in model.manifest["files"] if file not in missing]
     found = [Finding(Kind.UNTRUE_MANIFEST, folder, f"{file} is not there") for file in missing]
-    return found + [Finding(Kind.BROKEN_BYTES, folder, f"{file} is not what the manifest says") for file in broken]
+    return found + [finding for file in others for finding in _check_file(model, file)]
+
+
+def _check_file(model: ModelVersion, file: str) -> list[Finding]:
+    """A file of a model version: it has the digest in the manifest, and JSON has its shape."""
+    try:
+        model.read(file)
+    except LakeError:
+        return [Finding(Kind.BROKEN_BYTES, model.folder, f"{file} is not what the manifest says")]
+    try:
+        if file.endswith(".json"):
+            model.read_json(file)
+    except LakeError as error:
+        return [Finding(Kind.UNREADABLE, model.folder, str(error))]
+    return []

@@ -2,6 +2,9 @@
 
 <split>/<identity>/<sample>.jpg
 <split>/metadata.csv                 one row a picture; `file_name` is its path below the split
+
+Cells are as they stand in the index. A name that a spreadsheet would take for a formula is refused, so that no cell of
+the table is one.
 """
 
 from __future__ import annotations
@@ -18,6 +21,12 @@ from storage.errors import UsageError
 from storage.tables import with_plain_words
 
 _FACTS = ("identity", "source", "method", "line", "url", "score", "agreement", "face_px", "sharpness")
+_TABLE = "metadata.csv"
+# Hidden folders and `..`; formulas of spreadsheets (OWASP, CSV injection), of which `-` is also an option of commands.
+_STARTS = (".", "=", "+", "-", "@", "\t", "\r")
+# What file systems take.
+_MAX_NAME_BYTES = 255
+_SHOWN = 60
 _SIDES = ("face_left", "face_top", "face_right", "face_bottom")
 
 
@@ -30,14 +39,16 @@ def write_imagefolder(
         UsageError: a person's name cannot be a folder's name.
     """
     rows, done = with_plain_words(rows), 0
+    for identity in pc.unique(rows["identity"]).to_pylist():
+        _check_folder_name(identity)
     for split in pc.unique(rows["split"]).to_pylist():
         place = folder / split
         place.mkdir()
-        with (place / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
+        with (place / _TABLE).open("w", encoding="utf-8", newline="") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(["file_name", *_FACTS, *_SIDES, "image_sha256"])
             for row in rows.filter(pc.equal(rows["split"], split)).to_pylist():
-                name = f"{_folder_name(row['identity'])}/{row['sample']}.jpg"
+                name = f"{row['identity']}/{row['sample']}.jpg"
                 (place / name).parent.mkdir(exist_ok=True)
                 (place / name).write_bytes(dataset.read(row["shard"], row["offset"], row["length"]))
                 facts = [row[fact] for fact in _FACTS]
@@ -46,7 +57,10 @@ def write_imagefolder(
                 on_progress(done)
 
 
-def _folder_name(identity: str) -> str:
-    if identity.startswith(".") or not identity.isprintable() or "/" in identity or "\\" in identity:
-        raise UsageError(f"the name {identity!r} cannot be that of a folder; export to hf-parquet instead")
-    return identity
+def _check_folder_name(identity: str) -> None:
+    """Refuse what is no name of one folder, what this form keeps for itself, and what a spreadsheet computes."""
+    is_plain = identity.isprintable() and not any(sign in identity for sign in "/\\")
+    is_short = len(identity.encode("utf-8", "replace")) <= _MAX_NAME_BYTES
+    if not identity or not is_plain or not is_short or identity.startswith(_STARTS) or identity == _TABLE:
+        shown = ascii(identity) if len(identity) <= _SHOWN else f"{identity[:_SHOWN]!a}... of {len(identity)} letters"
+        raise UsageError(f"the name {shown} cannot be that of a folder; export to hf-parquet instead")

@@ -47,9 +47,14 @@ def draw_face(identity: int, face: int) -> tuple[bytes, tuple[float, ...]]:
     return file.getvalue(), tuple(landmarks.ravel().tolist())
 
 
+def sample_name(identity: int, face: int) -> str:
+    """16 hex digits that tell, to people, which face it is."""
+    return f"{identity:08}{face:08}"
+
+
 def sample_row(identity: int, face: int, split: str, place: tuple[int, int], **changes: Any) -> dict[str, Any]:
     return {
-        "sample": f"{split}-{identity:03}-{face:02}",
+        "sample": sample_name(identity, face),
         "identity": f"Person_{identity:03}",
         "split": split,
         "source": "drawn",
@@ -78,7 +83,7 @@ def write_dataset(lake: Lake, name: str, people: dict[str, int], faces_each: int
             for identity in range(first, first + count):
                 for face in range(faces_each):
                     data, landmarks = draw_face(identity, face)
-                    place = shard.add(f"{split}-{identity:03}-{face:02}.jpg", data)
+                    place = shard.add(f"{sample_name(identity, face)}.jpg", data)
                     landmarks_or_none = landmarks if face % 2 == 0 else None
                     rows.append(sample_row(identity, face, split, place, landmarks=landmarks_or_none))
         first += count

@@ -29,11 +29,14 @@ def test_training_makes_a_candidate_and_training_the_same_again_does_not(lake):
     assert [(event.version, event.over) for event in alias_history(lake, "small")] == [("v1", None), ("v2", "v1")]
 
 
+FIGURES = {"test": "faces@v1", "auc": {"first": 0.8, "second": 0.9, "difference": 0.1, "interval": [0.05, 0.15]}}
+
+
 def test_an_event_says_who_when_why_and_by_which_figures(lake):
-    told = AliasEvent("champion", "promote", "v2", "v1", "ada", "more people", forced=True, figures={"auc": 0.9})
+    told = AliasEvent("champion", "promote", "v2", "v1", "ada", "more people", forced=True, figures=FIGURES)
     kept = record_alias(lake, "small", told)
     assert alias_history(lake, "small") == [kept]
-    assert (kept.by, kept.why, kept.forced, kept.figures) == ("ada", "more people", True, {"auc": 0.9})
+    assert (kept.by, kept.why, kept.forced, kept.figures) == ("ada", "more people", True, FIGURES)
     assert kept.at.endswith("+00:00")
 
 

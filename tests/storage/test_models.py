@@ -15,7 +15,7 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def write(lake: Lake, name: str, version: str, trained_at: str = "2026-01-01", weights: bytes = b"weights") -> None:
-    files = {"weights.safetensors": weights, "metrics.json": b'{"auc": 0.5}'}
+    files = {"weights.safetensors": weights, "metrics.json": b'{"trained": {"auc": 0.5}, "untrained": {}}'}
     write_model(lake, name, version, files, {"trained_at": trained_at})
 
 
@@ -25,7 +25,7 @@ def test_a_model_gives_its_files_back(lake):
 
     assert str(model) == "small@v1"
     assert model.read("weights.safetensors") == b"weights"
-    assert model.read_json("metrics.json") == {"auc": 0.5}
+    assert model.read_json("metrics.json") == {"trained": {"auc": 0.5}, "untrained": {}}
     assert model.manifest["trained_at"] == "2026-01-01"
 
 

@@ -1,0 +1,104 @@
+"""What a JSON file may hold: read in one way, and held against a shape before anything of it is used.
+
+A shape is a `Form` or a `Kind` for a value, `[shape]` for a list, or a dictionary of shapes. In a dictionary a key that
+ends in `?` may be missing or null, `*` stands for any other key, and keys that no shape names are left alone: a newer
+facemill may write more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from storage.errors import LakeError
+from storage.names import Form, bad_value, visible
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A value that is no name.
+
+    Attributes:
+        fits: whether a value is one.
+        words: what it must be, for people.
+    """
+
+    fits: Callable[[Any], bool]
+    words: str
+
+
+Shape = Form | Kind | dict[str, Any] | list[Any]
+
+_HUGE = 1e300
+TEXT = Kind(lambda value: isinstance(value, str), "text")
+COUNT = Kind(lambda value: type(value) is int and 0 <= value < 2**63, "a whole number, not negative")
+FLAG = Kind(lambda value: isinstance(value, bool), "true or false")
+# Figures of few pairs may be NaN; what is computed with must be finite.
+FIGURE = Kind(lambda value: type(value) in {int, float} and not abs(value) >= _HUGE, "a number")
+NUMBER = Kind(lambda value: type(value) in {int, float} and abs(value) < _HUGE, "a finite number")
+INTERVAL = Kind(
+    lambda value: isinstance(value, list) and len(value) == 2 and all(map(FIGURE.fits, value)), "two numbers"
+)
+
+
+def parse_object(data: bytes, where: str, shape: Shape | None = None) -> dict[str, Any]:
+    """The JSON object in `data`, of that shape.
+
+    Args:
+        where: the file, for errors.
+
+    Raises:
+        LakeError: it is no JSON, no object, or not of that shape.
+    """
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        words = visible(str(error)) or type(error).__name__
+        raise LakeError(f"{where} is not JSON ({words}); restore it from a backup") from error
+    if not isinstance(value, dict):
+        raise LakeError(f"{where} holds a JSON {type(value).__name__}, no object; restore it")
+    if shape is not None:
+        require(value, shape, where)
+    return value
+
+
+def require(value: Any, shape: Shape, where: str) -> None:
+    """Hold a value against a shape.
+
+    Raises:
+        LakeError: it is of another; the first place where it is not is named.
+    """
+    for path, found, words in _misfits(value, shape, ""):
+        raise bad_value(where, path or "it", found, words)
+
+
+def _misfits(value: Any, shape: Shape, path: str) -> Iterator[tuple[str, Any, str]]:
+    """(path, value, what it must be) of all that is of another shape."""
+    if isinstance(shape, Form | Kind):
+        if not shape.fits(value):
+            yield path, value, shape.words
+    elif isinstance(shape, list):
+        if not isinstance(value, list):
+            yield path, value, "a list"
+        else:
+            for at, one in enumerate(value):
+                yield from _misfits(one, shape[0], f"{path}[{at}]")
+    elif not isinstance(value, dict):
+        yield path, value, "an object"
+    else:
+        yield from _misfits_inside(value, shape, path)
+
+
+def _misfits_inside(value: dict[str, Any], shape: dict[str, Any], path: str) -> Iterator[tuple[str, Any, str]]:
+    before = f"{path}." if path else ""
+    for key, inner in shape.items():
+        name = key.removesuffix("?")
+        if key == "*":
+            for other, found in value.items():
+                yield from _misfits(found, inner, f"{before}{other}")
+        elif name in value and not (value[name] is None and key.endswith("?")):
+            yield from _misfits(value[name], inner, f"{before}{name}")
+        elif name == key:
+            yield f"{before}{name}", None, "there"
