@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import getpass
 import os
+import sys
+import tomllib
+from collections.abc import Mapping
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from flows.proxies import unusable_proxies, without_proxy_for_loopback
+from flows.service.password import new_password, prefect_home
 from storage.errors import UsageError
 from tasks.detectors import DetectorSettings
 from tasks.web.addresses import Network
@@ -66,6 +72,15 @@ class Settings(BaseSettings):
         description="Redis for the server of `facemill serve`, where there are several: redis://host:6379/0",
     )
 
+    password_file: str = Field(
+        "",
+        description="file with the password of Prefect's API; empty: `facemill-password` in PREFECT_HOME, made by "
+        "`facemill serve`",
+    )
+    server_names: list[str] = Field(
+        [], description="names by which the server of `facemill serve` may be reached, beside its --host (JSON list)"
+    )
+
     def fetch_limits(self) -> FetchLimits:
         """The limits of one process's requests."""
         return FetchLimits(
@@ -119,15 +134,67 @@ def choose_log(style: LogStyle) -> None:
     os.environ["FACEMILL_LOG"] = style
 
 
-def tame_libraries(*, verbose: bool) -> None:
+def tame_libraries(*, verbose: bool, is_service: bool = False) -> None:
     """Set what libraries should not do unasked; to be called before they are imported.
 
-    Prefect: phone home, and show its log on the terminal (the server gets it all the same). Torch: let idle threads
-    spin, which on busy cores costs as much again.
+    Prefect: phone home, ask questions on the terminal, reach its own server through a proxy, and show its log on the
+    terminal (the server gets it all the same). Torch: let idle threads spin, which on busy cores costs as much again.
+
+    Without PREFECT_API_URL a command has a small Prefect server of its own. It gets a password and a database that no
+    other server has, so that nobody can reach the service's runs through it.
+
+    Args:
+        verbose: show Prefect's log.
+        is_service: the process starts a server or workers itself, and sets what these need.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("DO_NOT_TRACK", "1")
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    # A command's own small server takes 5 s to start, and on a busy machine more than the 20 s it is given.
-    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO" if verbose else "CRITICAL")
+    defaults = {
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_CLI_PROMPT": "false",
+        # A server that Prefect starts itself takes 5 s, and on a busy machine more than the 20 s it is given.
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO" if verbose else "CRITICAL",
+    }
+    os.environ.update({name: value for name, value in defaults.items() if name not in os.environ})
+    api = api_in_use(os.environ)
+    _leave_out_proxies(api)
+    if is_service:
+        return
+    if api:
+        os.environ["PREFECT_API_URL"] = api
+    else:
+        os.environ.update(of_own_server(os.environ))
+
+
+def api_in_use(environment: Mapping[str, str]) -> str:
+    """The PREFECT_API_URL of the environment, or of the profile of Prefect's that is in use; empty if there is none."""
+    if url := environment.get("PREFECT_API_URL"):
+        return url
+    home = prefect_home(environment)
+    try:
+        known = tomllib.loads(Path(environment.get("PREFECT_PROFILES_PATH") or home / "profiles.toml").read_text())
+    except (OSError, ValueError):
+        return ""
+    profile = known.get("profiles", {}).get(environment.get("PREFECT_PROFILE") or known.get("active"), {})
+    return str(profile.get("PREFECT_API_URL", ""))
+
+
+def of_own_server(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a server for one command alone, and of its clients."""
+    password = new_password()
+    database = prefect_home(environment).absolute() / "facemill-commands.db"
+    return {
+        "PREFECT_SERVER_API_AUTH_STRING": password,
+        "PREFECT_API_AUTH_STRING": password,
+        # It has no pages, so no page may read its answers.
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "",
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}",
+    }
+
+
+def _leave_out_proxies(api: str) -> None:
+    os.environ.update(without_proxy_for_loopback(os.environ, api))
+    for name in unusable_proxies(os.environ):
+        del os.environ[name]
+        sys.stderr.write(f"facemill: {name} is not used: only proxies of the kinds http and https can be\n")

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from flows.service.own_server import start_own_server
 from flows.settings import choose_log, load_settings, tame_libraries
 from storage.errors import FacemillError, UsageError
 from storage.lake import CANNOT_WRITE, Lake
@@ -178,6 +179,7 @@ def set_up(verbose: bool, log: LogChoice | None) -> None:
     tame_libraries(verbose=verbose)
     if log is not None:
         choose_log(log.value)
+    start_own_server()
 
 
 def split_words(given: list[str] | None) -> list[str] | None:

@@ -1,0 +1,36 @@
+"""Proxies of the environment: never for this machine's own servers, and none that the clients cannot use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+# What httpx connects through; it refuses to start where a variable names another kind, whatever the host it asks.
+_SCHEMES = {"http", "https", ""}
+
+
+def without_proxy_for_loopback(environment: Mapping[str, str], api: str = "") -> dict[str, str]:
+    """The variables NO_PROXY and no_proxy, amended by loopback and by the host of `api` if that is a loopback address.
+
+    Where both are set, clients take the one in lower case; so do we, and set both.
+    """
+    own = next((environment[name] for name in ("no_proxy", "NO_PROXY") if name in environment), "")
+    hosts = [host.strip() for host in own.split(",") if host.strip()]
+    host = urlsplit(api).hostname or ""
+    wanted = [*_LOOPBACK, *([host] if host.startswith("127.") else [])]
+    hosts += [one for one in wanted if one not in hosts]
+    return dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(hosts))
+
+
+def unusable_proxies(environment: Mapping[str, str]) -> list[str]:
+    """The variables that name a proxy of a kind that httpx cannot use, such as socks5://127.0.0.1:1080."""
+    return [
+        name
+        for name, url in environment.items()
+        if name.lower() in {"http_proxy", "https_proxy", "all_proxy"} and _scheme(url) not in _SCHEMES
+    ]
+
+
+def _scheme(url: str) -> str:
+    return url.partition("://")[0].lower() if "://" in url else ""

@@ -1,0 +1,144 @@
+"""Which requests reach Prefect's server: those that name it as their host, from its own pages or from no page at all.
+
+Prefect checks the password. This is what it does not check. A page of another site that resolves its own name to this
+address (DNS rebinding) still names its own host, and a browser states the origin of every page that sends a request
+which can change something. Both are refused before anything reads them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Collection, Iterable
+from ipaddress import ip_address
+from urllib.parse import quote, urlsplit
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import HTMLResponse, PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LOGIN = "/facemill/login"
+# No page of another site may show these pages in a frame, or load them as a script or an image.
+_HEADERS = {
+    "x-frame-options": "DENY",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+}
+_SCRIPT = """
+const password = decodeURIComponent(location.hash.slice(1));
+history.replaceState(null, "", location.pathname);
+const token = btoa(String.fromCharCode(...new TextEncoder().encode(password)));
+fetch("/api/admin/version", {headers: {Authorization: "Basic " + token}}).then(answer => {
+  if (!answer.ok) throw new Error(answer.status);
+  localStorage.setItem("prefect-password", token);
+  location.replace("/");
+}).catch(() => { document.querySelector("p").hidden = false; });
+"""
+_PAGE = f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>facemill: login</title>
+<p hidden>This link has no password, or one that is not valid any more. Open the link that <code>facemill serve</code>
+prints, or <a href="/login">enter the password</a>.</p><script>{_SCRIPT}</script></html>"""
+_SCRIPT_DIGEST = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
+_PAGE_HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": f"default-src 'none'; connect-src 'self'; script-src 'sha256-{_SCRIPT_DIGEST}'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+}
+
+
+def login_link(pages: str, password: str) -> str:
+    """A link that logs a browser in. What follows the # stays in the browser: it is in no request and in no log."""
+    return f"{pages}{LOGIN}#{quote(password, safe='')}"
+
+
+def refusal(hosts: Collection[str], origins: Collection[str], bound_to: str, names: Collection[str]) -> str | None:
+    """Why a request is refused; None if it is not.
+
+    Args:
+        hosts: the values of its header fields `Host`.
+        origins: the values of its header fields `Origin`.
+        bound_to: the address or name that the server listens on.
+        names: other names by which it may be reached.
+    """
+    if len(hosts) != 1 or not _is_own(_hostname(next(iter(hosts))), bound_to, names):
+        return "this server does not go by that host name; add it to FACEMILL_SERVER_NAMES if it should"
+    (host,) = hosts
+    if any(urlsplit(origin).netloc.lower() != host.lower() for origin in origins):
+        return "requests from pages of other sites are refused"
+    return None
+
+
+class Guard:
+    """An ASGI application in front of Prefect's: refuses foreign requests, and has the page that logs in."""
+
+    def __init__(self, app: ASGIApp, bound_to: str, names: Collection[str]) -> None:
+        self._app = app
+        self._bound_to = bound_to
+        self._names = frozenset(name.lower() for name in names)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request or one websocket."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        reason = refusal(_values(scope, b"host"), _values(scope, b"origin"), self._bound_to, self._names)
+        if scope["type"] == "websocket":
+            # Closed before it is accepted, a websocket is answered with 403.
+            await (_closed if reason else self._app)(scope, receive, send)
+        elif reason:
+            await PlainTextResponse(f"{reason}\n", 403, _HEADERS)(scope, receive, send)
+        elif scope["path"] == LOGIN and scope["method"] in {"GET", "HEAD"}:
+            await HTMLResponse(_PAGE, headers=_HEADERS | _PAGE_HEADERS)(scope, receive, send)
+        else:
+            await self._app(scope, receive, _with_headers(send))
+
+
+def _is_own(hostname: str, bound_to: str, names: Collection[str]) -> bool:
+    """Whether a request for this host is meant for this server.
+
+    A literal address is safe: rebinding needs a name that somebody else controls.
+    """
+    try:
+        address = ip_address(hostname)
+    except ValueError:
+        return bool(hostname) and hostname in {"localhost", bound_to.lower(), *names}
+    # 0.0.0.0 reaches this machine too, and is no address that anybody would type.
+    return not address.is_unspecified and (address.is_loopback or not _is_loopback(bound_to))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _hostname(host: str) -> str:
+    """The name or address in a field `Host`, without its port; empty if there is none."""
+    try:
+        parts = urlsplit(f"//{host}")
+        _ = parts.port
+    except ValueError:
+        return ""
+    return parts.hostname or "" if parts.netloc == host and "@" not in host else ""
+
+
+def _values(scope: Scope, name: bytes) -> list[str]:
+    fields: Iterable[tuple[bytes, bytes]] = scope["headers"]
+    return [value.decode("latin-1") for field, value in fields if field.lower() == name]
+
+
+async def _closed(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.close", "code": 1008})
+
+
+def _with_headers(send: Send) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return send_with_headers

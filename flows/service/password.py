@@ -1,0 +1,114 @@
+"""The password of Prefect's API: whoever has it may run any command as the user of the workers.
+
+It is text such as `name:password`, which Prefect's server takes as PREFECT_SERVER_API_AUTH_STRING and its clients as
+PREFECT_API_AUTH_STRING. Processes get it in their environment or from a file that only its owner can read, never as an
+argument and never in a log.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from storage.errors import UsageError
+
+OF_SERVER, OF_CLIENTS = "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"
+_NAME = "facemill-password"
+
+
+def new_password() -> str:
+    """A password of 256 random bits."""
+    return f"facemill:{secrets.token_urlsafe(32)}"
+
+
+def prefect_home(environment: Mapping[str, str]) -> Path:
+    """The folder of Prefect's database."""
+    return Path(environment.get("PREFECT_HOME") or "~/.prefect").expanduser()
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder if it is not there, and close it to other users.
+
+    Raises:
+        UsageError: the folder cannot be made or belongs to another user.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be made private to this user: {error.strerror}; set PREFECT_HOME") from error
+
+
+def password_path(environment: Mapping[str, str], named: str = "") -> Path:
+    """The file that holds the password of this user's service: the one named, or one beside Prefect's database."""
+    return Path(named).expanduser() if named else prefect_home(environment) / _NAME
+
+
+def password_of_server(environment: Mapping[str, str], named: str = "") -> str:
+    """The password that a server is started with: from the environment, from its file, or a new one in a new file.
+
+    Args:
+        environment: may hold PREFECT_SERVER_API_AUTH_STRING.
+        named: a file; empty for the one beside Prefect's database.
+
+    Raises:
+        UsageError: the file holds no password, or cannot be read or made.
+    """
+    if given := environment.get(OF_SERVER):
+        return given
+    path = password_path(environment, named)
+    try:
+        if not path.exists():
+            make_private(path.parent) if not named else None
+            _write_new(path, new_password())
+        path.chmod(0o600)
+    except OSError as error:
+        raise UsageError(f"the password file {path} cannot be made private: {error.strerror}") from error
+    return read_password(path)
+
+
+def password_of_client(environment: Mapping[str, str], named: str = "") -> str:
+    """The password for a server that somebody else started: from the environment, or from the file named.
+
+    Raises:
+        UsageError: there is none, or the file holds none.
+    """
+    if given := environment.get(OF_CLIENTS):
+        return given
+    if not named:
+        raise UsageError(
+            f"the server needs a password: set FACEMILL_PASSWORD_FILE to a copy of its password file, or {OF_CLIENTS} "
+            f"to what that holds; the file is PREFECT_HOME/{_NAME} where `facemill serve` runs"
+        )
+    return read_password(Path(named).expanduser())
+
+
+def read_password(path: Path) -> str:
+    """The password in a file.
+
+    Raises:
+        UsageError: the file cannot be read, or does not hold a single line of text.
+    """
+    try:
+        text = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the password file {path} cannot be read: {error}") from error
+    if not text or not text.isprintable():
+        raise UsageError(f"the password file {path} must hold one line of text such as name:password")
+    return text
+
+
+def _write_new(path: Path, password: str) -> None:
+    """Write a file of mode 0600, whole from its first moment; one that is there by then is kept."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(f"{password}\n")
+        with suppress(FileExistsError):
+            os.link(name, path)
+    finally:
+        Path(name).unlink()
