@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from flows.commands.options import (
     ConnectToOption,
@@ -23,13 +24,22 @@ from flows.commands.options import (
     check_usage,
     chosen_people,
     reporting,
-    set_up,
 )
 from flows.service.engines import Engines
+from flows.service.guard import login_link
+from flows.service.password import (
+    OF_SERVER,
+    make_private,
+    password_of_client,
+    password_of_server,
+    password_path,
+    prefect_home,
+)
 from flows.service.serve import Address
 from flows.service.serve import serve as run_service
+from flows.service.work import check_free
 from flows.service.work import work as run_workers
-from flows.settings import load_settings
+from flows.settings import Settings, load_settings, tame_libraries
 from storage.errors import UsageError
 
 MetricsPortOption = Annotated[
@@ -54,11 +64,8 @@ def serve(
     connect_to: ConnectToOption = None,
     runs: RunsOption = 1,
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; others than loopback ask for a password.")
+        str, typer.Option("--host", help="Address to listen on. Whoever has the password may run any command there.")
     ] = "127.0.0.1",
-    no_password: Annotated[
-        bool, typer.Option("--no-password", help="Listen there without one: something else stands guard.")
-    ] = False,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the pages and of the API.")] = 4200,
     metrics_port: MetricsPortOption = 4201,
     verbose: VerboseOption = False,
@@ -70,9 +77,11 @@ def serve(
     """
     check_usage(lake, links, connect_to)
     address = Address(host, port, metrics_port)
-    if not no_password:
-        address.check_guarded(os.environ)
-    set_up(verbose, None)
+    address.check_free()
+    tame_libraries(verbose=verbose, is_service=True)
+    settings = load_settings()
+    make_private(prefect_home(os.environ))
+    password = password_of_server(os.environ, settings.password_file)
 
     parameters = {
         "lake": _absolute(lake),
@@ -87,10 +96,11 @@ def serve(
     run_service(
         address,
         parameters,
-        engines=_engines(),
+        password=password,
+        engines=_engines(settings),
         tell=lambda line: console.print(f"[bold]serve[/]    {line}"),
         log=lambda line: typer.echo(line, err=True),
-        up=lambda deployments: _show(console, address, parameters, deployments),
+        up=lambda deployments: _show(console, address, parameters, deployments, _login(console, address, password)),
     )
 
 
@@ -109,7 +119,9 @@ def work(
     """Run workers for the server of another machine until Ctrl-C. The lake must be one that both can reach."""
     if not server.startswith(("http://", "https://")):
         raise UsageError(f"--server {server} must be a URL such as http://192.0.2.1:4200")
-    set_up(verbose, None)
+    check_free("127.0.0.1", metrics_port)
+    tame_libraries(verbose=verbose, is_service=True)
+    password = password_of_client(os.environ, load_settings().password_file)
 
     api = f"{server.rstrip('/').removesuffix('/api')}/api"
     pools = [one.value for one in pool or [PoolChoice.CPU]]
@@ -118,6 +130,7 @@ def work(
         api,
         pools,
         metrics_port,
+        password=password,
         tell=lambda line: console.print(f"[bold]work[/]     {line}", soft_wrap=True),
         log=lambda line: typer.echo(line, err=True),
         up=lambda: _show_lines(
@@ -132,9 +145,17 @@ def work(
     )
 
 
-def _engines() -> Engines:
-    settings = load_settings()
+def _engines(settings: Settings) -> Engines:
     return Engines(settings.database_url.get_secret_value(), settings.redis_url.get_secret_value())
+
+
+def _login(console: Console, address: Address, password: str) -> str:
+    """How to open the pages: a link with the password on a terminal; elsewhere it would be kept in a log."""
+    if console.is_terminal:
+        return login_link(address.pages, password)
+    if os.environ.get(OF_SERVER):
+        return f"{address.pages}, with the password of {OF_SERVER}"
+    return f"{address.pages}, with the password in {password_path(os.environ, load_settings().password_file)}"
 
 
 def _absolute(place: str) -> str:
@@ -142,9 +163,9 @@ def _absolute(place: str) -> str:
     return place if "://" in place else str(Path(place).resolve())
 
 
-def _show(console: Console, address: Address, parameters: dict[str, Any], deployments: list[str]) -> None:
+def _show(console: Console, address: Address, parameters: dict[str, Any], deployments: list[str], login: str) -> None:
     lines = {
-        "pages": address.pages,
+        "pages": login,
         "metrics": f"http://127.0.0.1:{address.metrics_port}/metrics",
         "lake": f"{parameters['lake']}, source {parameters['source']}",
         "runs": ", ".join(deployments),
@@ -155,4 +176,4 @@ def _show(console: Console, address: Address, parameters: dict[str, Any], deploy
 
 def _show_lines(console: Console, lines: dict[str, str]) -> None:
     for name, text in lines.items():
-        console.print(f"[bold]{name:<8}[/] {text}", soft_wrap=True)
+        console.print(f"[bold]{name:<8}[/] {escape(text)}", soft_wrap=True, highlight=False)

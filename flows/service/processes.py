@@ -49,6 +49,8 @@ class Process:
         self.running = subprocess.Popen(
             self.command,
             env=dict(self.environment),
+            # A child that reads the terminal would be stopped, or take what is typed.
+            stdin=subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, which takes no lock of another thread
         )

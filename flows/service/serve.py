@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import ip_address
 from typing import Any
 
 from flows.service.engines import Engines
+from flows.service.password import OF_SERVER
 from flows.service.processes import Process, look_after, stop_all, stopping
 from flows.service.run_processes import SERVICE, end_runs_of
-from flows.service.work import POOLS, check_free, counted, is_healthy, prefect, runs_environment, worker
-from storage.errors import ServiceError, UsageError
+from flows.service.work import POOLS, check_free, counted, is_healthy, python_module, runs_environment, worker
+from storage.errors import ServiceError
 
 # With these the server handles its records in batches. One by one it falls behind at 6000 task runs in a burst, and
 # drops what its queue of 10,000 no longer holds.
@@ -30,7 +30,6 @@ _SERVER = {
 }
 _START_S = 180.0
 _ALL_ADDRESSES = ("0.0.0.0", "::")
-_PASSWORD, _PASSWORD_OF_CLIENTS = "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +50,6 @@ class Address:
         """The URL of the API from this machine."""
         return f"{self.pages}/api"
 
-    def check_guarded(self, environment: Mapping[str, str]) -> None:
-        """See that nobody elsewhere can start runs without a password: a run may write wherever this user may.
-
-        Raises:
-            UsageError: they could.
-        """
-        if not _is_loopback(self.host) and not environment.get(_PASSWORD):
-            raise UsageError(
-                f"--host {self.host} can be reached from other machines, and anyone there could start runs: set "
-                f"{_PASSWORD}=name:password, or say --no-password where a proxy or a container's port stands guard"
-            )
-
     def check_free(self) -> None:
         """See that the ports can be had.
 
@@ -77,6 +64,7 @@ def serve(
     address: Address,
     parameters: Mapping[str, Any],
     *,
+    password: str,
     engines: Engines = Engines(),
     tell: Callable[[str], None],
     log: Callable[[str], None],
@@ -86,6 +74,7 @@ def serve(
 
     Args:
         parameters: of the deployments, by name: lake, source, links, ...
+        password: of the API, `name:password`.
         engines: the database and the broker of the server.
         tell: told in a line what is going on.
         log: told once an hour what was done, in a line of JSON.
@@ -96,9 +85,10 @@ def serve(
         ServiceError: the server does not start, or a part of the service ends time after time.
     """
     address.check_free()
-    environment = _environment(address)
-    start_server = prefect("server", "start", "--host", address.host, "--port", str(address.port))
-    server = Process("server", start_server, environment | engines.variables())
+    environment = server_environment(address, password)
+    # The words of the command tell the server from other processes; the password is in its environment.
+    command = ["flows.service.server", "start", "--host", address.host, "--port", str(address.port)]
+    server = Process("server", python_module(*command), environment | engines.variables())
     workers: list[Process] = []
     with (
         counted(address.metrics_port, log) as counts,
@@ -123,24 +113,18 @@ def serve(
             look_after([server, *workers], tell=tell)
 
 
-def _environment(address: Address) -> dict[str, str]:
-    password = os.environ.get(_PASSWORD)
+def server_environment(address: Address, password: str) -> dict[str, str]:
+    """What Prefect's server sees beside its engines; its workers see it too."""
     return {
-        **({_PASSWORD_OF_CLIENTS: password} if password else {}),
-        **runs_environment(address.api),
+        **runs_environment(address.api, password),
         **_SERVER,
-        # The pages ask the server they came from, whatever its name and port look like from outside.
+        OF_SERVER: password,
+        # The pages ask the server they came from, whatever its name and port look like from outside; no others may.
         "PREFECT_SERVER_UI_API_URL": "/api",
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": address.pages,
         "PREFECT_SERVER_API_HOST": address.host,
         "PREFECT_SERVER_API_PORT": str(address.port),
     }
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _wait_until_healthy(api: str, server: Process) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from datetime import timedelta
@@ -18,7 +17,7 @@ from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
-from flows.service.work import HEARTBEAT_S, POOLS
+from flows.service.work import HEARTBEAT_S, POOLS, python_module
 from storage.errors import ServiceError
 
 ROOT = Path(__file__).parents[2]
@@ -93,10 +92,11 @@ def _deploy(described: dict[str, Any], environment: Mapping[str, str]) -> None:
         file = Path(folder) / "prefect.yaml"
         file.write_text(yaml.safe_dump(described))
         done = subprocess.run(
-            [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)],
+            [*python_module("prefect"), "--no-prompt", "deploy", "--all", "--prefect-file", str(file)],
             cwd=ROOT,
             # prefect.yaml has the runs work where this says; systemd does not set it.
             env={**environment, "PWD": str(ROOT)},
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import os
 import socket
@@ -13,11 +14,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from uuid import uuid4
 
 from flows.service.engines import without_secrets
 from flows.service.metrics import shown_metrics
+from flows.service.password import OF_CLIENTS
 from flows.service.processes import Process, look_after, stop_all, stopping
 from flows.service.run_processes import SERVICE, end_runs_of
 from storage.errors import UsageError
@@ -35,6 +37,7 @@ def work(
     pools: Sequence[str],
     metrics_port: int,
     *,
+    password: str,
     tell: Callable[[str], None],
     log: Callable[[str], None],
     up: Callable[[], None],
@@ -45,15 +48,16 @@ def work(
         api: the URL of the server's API; waited for until it answers.
         pools: of `POOLS`.
         metrics_port: on loopback.
+        password: of the API, `name:password`.
         tell, up: told in a line what is going on, and that everything runs.
         log: told once an hour what was done, in a line of JSON.
 
     Raises:
-        UsageError: the port is taken.
+        UsageError: the port is taken, or the server refuses the password.
         ServiceError: a worker ends time after time.
     """
     check_free("127.0.0.1", metrics_port)
-    environment = runs_environment(api)
+    environment = runs_environment(api, password)
     os.environ.update(environment)
     workers: list[Process] = []
     stops = partial(stop_all, workers), partial(end_runs_of, environment[SERVICE])
@@ -62,6 +66,7 @@ def work(
         tell(f"waiting for {api}")
         while not is_healthy(api):
             time.sleep(_LOOK_EVERY_S)
+        check_password(api, password)
         for pool in pools:
             workers.append(worker(pool, {**environment, **counts}))
             workers[-1].start()
@@ -76,15 +81,16 @@ def worker(pool: str, environment: Mapping[str, str]) -> Process:
     name = f"facemill {pool} on {socket.gethostname()}"
     recover = partial(crash_lost_runs, pool, name)
     recover()
-    start = prefect("worker", "start", "--pool", pool, "--name", name, "--limit", str(POOLS[pool]))
+    start = python_module("prefect", "worker", "start", "--pool", pool, "--name", name, "--limit", str(POOLS[pool]))
     return Process(f"worker {pool}", start, environment, recover)
 
 
-def runs_environment(api: str) -> dict[str, str]:
-    """What a worker and its runs see: where the server is, and nothing of its database."""
+def runs_environment(api: str, password: str) -> dict[str, str]:
+    """What a worker and its runs see: where the server is, its password, and nothing of its database."""
     return {
         **without_secrets(os.environ),
         "PREFECT_API_URL": api,
+        OF_CLIENTS: password,
         SERVICE: uuid4().hex,
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
         "DO_NOT_TRACK": "1",
@@ -101,9 +107,9 @@ def counted(metrics_port: int, log: Callable[[str], None]) -> Iterator[dict[str,
         yield {"PROMETHEUS_MULTIPROC_DIR": counts}
 
 
-def prefect(*arguments: str) -> list[str]:
-    """A command of Prefect, run by this Python."""
-    return [sys.executable, "-m", "prefect", *arguments]
+def python_module(*arguments: str) -> list[str]:
+    """A command that runs a module by this Python; -P: nothing is imported from the folder it is started in."""
+    return [sys.executable, "-P", "-m", *arguments]
 
 
 def is_healthy(api: str) -> bool:
@@ -113,6 +119,24 @@ def is_healthy(api: str) -> bool:
             return True
     except (URLError, OSError):
         return False
+
+
+def check_password(api: str, password: str) -> None:
+    """See that a server takes this password.
+
+    Raises:
+        UsageError: it does not.
+    """
+    token = base64.b64encode(password.encode()).decode()
+    request = urllib.request.Request(f"{api}/admin/version", headers={"Authorization": f"Basic {token}"})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=30):  # noqa: S310 - http or https, as checked
+            return
+    except HTTPError as error:
+        raise UsageError(
+            f"{api} refuses the password ({error.code} {error.reason}): it must be that of the password file of the "
+            "machine where `facemill serve` runs"
+        ) from error
 
 
 def check_free(host: str, port: int) -> None:

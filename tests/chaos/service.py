@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -33,6 +34,7 @@ class Service:
     process: subprocess.Popen[str]
     port: int
     metrics_port: int
+    password: str = ""
 
     @property
     def api(self) -> str:
@@ -40,7 +42,8 @@ class Service:
 
     @property
     def headers(self) -> dict[str, str]:
-        return {"content-type": "application/json"}
+        token = base64.b64encode(self.password.encode()).decode()
+        return {"content-type": "application/json", "authorization": f"Basic {token}"}
 
     def ask(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
@@ -134,7 +137,7 @@ def serving(folder: Path, *arguments: str) -> Iterator[Service]:
                 break
             assert process.poll() is None, (folder / "serve.log").read_text()
             time.sleep(0.5)
-        yield Service(process, *ports)
+        yield Service(process, *ports, (folder / "prefect" / "facemill-password").read_text().strip())
     finally:
         process.terminate()
         process.wait()

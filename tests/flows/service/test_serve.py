@@ -27,19 +27,3 @@ def test_an_address_that_is_taken_is_told_in_one_line(tmp_path: Path, option: st
 def test_a_service_that_listens_on_all_addresses_is_reached_by_loopback_from_here() -> None:
     assert Address("0.0.0.0", 4300).api == "http://127.0.0.1:4300/api"
     assert Address("mill.example", 4300).pages == "http://mill.example:4300"
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "mill.example"])
-def test_an_address_that_others_reach_is_refused_without_a_password(
-    tmp_path: Path, host: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("PREFECT_SERVER_API_AUTH_STRING", raising=False)
-    result = CliRunner().invoke(app, ["serve", "--lake", str(tmp_path / "lake"), "--host", host])
-    assert result.exit_code == 2
-    assert "anyone there could start runs: set PREFECT_SERVER_API_AUTH_STRING=name:password" in result.stderr
-    Address(host).check_guarded({"PREFECT_SERVER_API_AUTH_STRING": "name:password"})
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
-def test_an_address_of_this_machine_needs_no_password(host: str) -> None:
-    Address(host).check_guarded({})

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.service.work import check_password
+from storage.errors import UsageError
 
 
 def test_a_server_that_is_no_url_is_told_in_one_line() -> None:
@@ -23,3 +28,25 @@ def test_a_port_that_is_taken_is_told_before_any_server_is_waited_for() -> None:
         refused = CliRunner().invoke(app, ["work", "--server", "http://127.0.0.1:9", "--metrics-port", str(port)])
     assert refused.exit_code == 2
     assert f"127.0.0.1:{port} cannot be served on: something listens there already" in refused.stderr
+
+
+def test_a_worker_without_the_password_says_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_API_AUTH_STRING", raising=False)
+    refused = CliRunner().invoke(app, ["work", "--server", "http://127.0.0.1:9"])
+    assert refused.exit_code == 2
+    assert "the file is PREFECT_HOME/facemill-password where `facemill serve` runs" in refused.stderr
+
+
+def test_a_password_that_the_server_refuses_is_told_in_one_line() -> None:
+    class Refuses(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(401)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Refuses) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        with pytest.raises(UsageError, match=r"refuses the password \(401"):
+            check_password(f"http://127.0.0.1:{server.server_port}/api", "me:wrong")
