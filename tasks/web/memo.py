@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
 
-# Names, or the rules of robots.txt: about 1 KB each.
+# Names: about 1 KB each.
 _MAX_SIZE = 10_000
 
 
@@ -18,7 +18,8 @@ class Memo(Generic[Value]):
     """The answers of `find`, which gives a value and the seconds it holds for, and never raises.
 
     Args:
-        max_size: of the values remembered, those unused for longest are dropped.
+        max_size: of the values remembered, those unused for longest are dropped; a number of values, or what
+            `size_of` measures them in.
     """
 
     def __init__(
@@ -27,10 +28,13 @@ class Memo(Generic[Value]):
         *,
         clock: Callable[[], float] = time.monotonic,
         max_size: int = _MAX_SIZE,
+        size_of: Callable[[Value], int] = lambda value: 1,
     ) -> None:
         self._find = find
         self._clock = clock
         self._max_size = max_size
+        self._size_of = size_of
+        self._size = 0
         self._known: OrderedDict[str, tuple[Value, float]] = OrderedDict()
         self._running: dict[str, asyncio.Task[Value]] = {}
 
@@ -61,8 +65,11 @@ class Memo(Generic[Value]):
             value, holds_s = await self._find(key)
         finally:
             del self._running[key]
+        if key in self._known:
+            self._size -= self._size_of(self._known.pop(key)[0])
         self._known[key] = value, self._clock() + holds_s
-        self._known.move_to_end(key)
-        if len(self._known) > self._max_size:
-            self._known.popitem(last=False)
+        self._size += self._size_of(value)
+        while self._size > self._max_size:
+            _, (oldest, _) = self._known.popitem(last=False)
+            self._size -= self._size_of(oldest)
         return value

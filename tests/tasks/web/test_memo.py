@@ -51,6 +51,20 @@ async def test_what_was_unused_for_longest_is_dropped() -> None:
     assert len(memo) == 2
 
 
+async def test_what_was_unused_for_longest_is_dropped_by_the_size_of_values_too() -> None:
+    sizes = {"a": 60, "b": 30, "c": 30, "d": 500}
+    asked: list[str] = []
+
+    async def find(key: str) -> tuple[str, float]:
+        asked.append(key)
+        return key, 1000.0
+
+    memo = Memo(find, max_size=100, size_of=sizes.__getitem__)
+    for key in ["a", "b", "a", "c", "a", "b", "d", "d", "a"]:
+        await memo.get(key)
+    assert asked == ["a", "b", "c", "b", "d", "d", "a"]
+
+
 async def test_closing_ends_what_is_under_way() -> None:
     async def never(key: str) -> tuple[str, float]:
         await asyncio.sleep(60)

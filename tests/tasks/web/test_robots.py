@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from yarl import URL
 from storage.records import Reason
 from tasks.web.addresses import Refusal
 from tasks.web.answers import Answer
-from tasks.web.robots import Robots
+from tasks.web.robots import MAX_BYTES, Robots, memory_of, parse
 from tests.fuzzing import examples
 from tests.tasks.web.origin import QUICK, Origin, hang, open_web, redirect, response, serving
 from tests.virtual_time import now_s
@@ -97,6 +98,130 @@ def test_any_rules_allow_or_forbid(text: str) -> None:
             assert refused.reason in (Reason.ROBOTS, Reason.BAD_RESPONSE)
 
     asyncio.run(check())
+
+
+def is_allowed(text: str | bytes, path: str = "/photos/1.jpg") -> bool:
+    data = text if isinstance(text, bytes) else text.encode()
+    rules = parse(data, "facemill")
+    return rules.parser is not None and rules.parser.can_fetch(f"http://a.example{path}", "facemill")
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "allowed"),
+    [
+        ("User-agent: *\nDisallow: /*.jpg$", "/photos/1.jpg", False),
+        ("User-agent: *\nDisallow: /*.jpg$", "/photos/1.jpg?x", True),
+        ("User-agent: *\nAllow: /\nDisallow: /photos/", "/photos/1.jpg", False),
+        ("User-agent: *\nDisallow: /photos/\nAllow: /", "/photos/1.jpg", False),
+        ("User-agent: *\nDisallow: /\nAllow: /public/", "/public/1.jpg", True),
+        ("User-agent: *\nDisallow: /\nAllow: /public/", "/photos/1.jpg", False),
+        ("User-agent: facemill\nDisallow: /a/\n\nUser-agent: facemill\nDisallow: /photos/", "/photos/1.jpg", False),
+        ("User-agent: facemill\nDisallow: /a/\n\nUser-agent: facemill\nDisallow: /photos/", "/a/1.jpg", False),
+    ],
+)
+def test_the_rules_of_rfc_9309_hold_where_the_standard_library_breaks_them(text: str, path: str, allowed: bool) -> None:
+    assert is_allowed(text, path) == allowed
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        ("\ufeffUser-agent: *\nDisallow: /photos/", False),
+        ("USER-AGENT: FaceMill\nDISALLOW: /photos/", False),
+        ("user-agent:facemill/1.0 (any)\ndisallow:/photos/", False),
+        ("User-agent: facemillbot\nDisallow: /", True),
+        ("User-agent: face\nDisallow: /", True),
+        ("User-agent: facemill\nDisallow:\n\nUser-agent: *\nDisallow: /", True),
+        ("User-agent: facemill\n\nUser-agent: *\nDisallow: /", False),
+        ("User-agent: *\nDisallow: /\n\nUser-agent: facemill\nAllow: /", True),
+        ("User-agent: other\nUser-agent: facemill\nDisallow: /photos/", False),
+        ("User-agent: facemill\nSitemap: http://a.example/s\nUser-agent: other\nDisallow: /photos/", False),
+        ("User-agent: other\nDisallow: /x/\nUser-agent: facemill\nDisallow: /photos/", False),
+        ("User-agent: facemill # us\nDisallow: /photos/ # them", False),
+        ("User-agent: *\r\nDisallow: /photos/\r\n", False),
+        ("User-agent: *\rDisallow: /photos/\r", False),
+        ("Disallow: /photos/\nUser-agent: *\nDisallow: /x/", True),
+        ("User-agent: *\nDisallow: /PHOTOS/", True),
+        ("User-agent: *\nDisallow: /ph%6Ftos/", False),
+        ("User-agent: *\nDisallow: /*/1", False),
+        ("User-agent: *\nDisallow: *1.jpg", False),
+        ("User-agent: *\nDisallow: /p*s/*.jpg\nAllow: /photos/1.jpg$", True),
+        ("User-agent: *\nDisallow: /photos/1.jpg\nAllow: /photos/1.jpg", True),
+        ("User-agent: *\nDisallow: /photos/1.jp$", True),
+        ("User-agent: *\nDisallow: ", True),
+        ("User-agent: *\n", True),
+        ("", True),
+    ],
+)
+def test_rules_are_read_as_rfc_9309_has_them(text: str, allowed: bool) -> None:
+    assert is_allowed(text) == allowed
+
+
+@pytest.mark.parametrize("length", [MAX_BYTES - 100, MAX_BYTES, 3 * MAX_BYTES])
+def test_the_first_500_kib_of_rules_count(length: int) -> None:
+    rules = b"User-agent: *\nDisallow: /photos/\n#"
+    assert not is_allowed(rules + b"x" * (length - len(rules)))
+    late = b"#" + b"x" * MAX_BYTES + b"\nUser-agent: *\nDisallow: /\n"
+    assert is_allowed(late)
+
+
+async def test_rules_longer_than_500_kib_are_obeyed_over_the_wire() -> None:
+    async with serving(Origin({"/robots.txt": response(RULES + b"#" * 9_000_000)}, default=PICTURE)) as origin:
+        assert await asked(origin, "http://a.example/not-you/1.jpg", "http://a.example/1.jpg") == [Reason.ROBOTS, None]
+
+
+@pytest.mark.parametrize(("num", "reason"), [(5, Reason.ROBOTS), (6, None)])
+async def test_five_redirects_to_rules_are_followed(num: int, reason: Reason | None) -> None:
+    hops = {f"/{n}": redirect(f"/{n + 1}") for n in range(1, num)} | {f"/{num}": response(RULES)}
+    async with serving(Origin({"/robots.txt": redirect("/1"), **hops}, default=PICTURE)) as origin:
+        assert await asked(origin, "http://a.example/not-you/1.jpg") == [reason]
+
+
+@pytest.mark.attack(10)
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"User-agent: other\nDisallow: /x\n" * 14_000,
+        b"User-agent: *\nDisallow: /x\n" * 1_900 + b"User-agent: other\nDisallow: /y\n" * 10_000,
+        b"User-agent: *\n" + b"Disallow: /*a*a$\n" * 1_900,
+        b"User-agent: *\nDisallow: /x\n" * 18_000,
+        b"User-agent: *\nDisallow: /" + b"*a" * 200_000,
+        b"User-agent: *\n" * 34_000,
+        b"a:\n" * 170_000,
+    ],
+    ids=["of others", "few of many", "patterns", "too many", "one that is too long", "agents", "nonsense"],
+)
+def test_what_is_kept_of_a_host_is_small_whatever_it_sends(text: bytes) -> None:
+    assert len(text) < MAX_BYTES
+    tracemalloc.start()
+    rules = parse(text, "facemill")
+    if rules.parser:
+        rules.parser.can_fetch("http://a.example/x", "facemill")
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 1.2 * memory_of(rules) < 4_000_000
+
+
+@pytest.mark.attack(10)
+async def test_rules_that_are_too_many_to_obey_forbid_all() -> None:
+    rules = b"User-agent: *\n" + b"Disallow: /x\n" * 2_001
+    async with serving(Origin({"/robots.txt": response(rules)}, default=PICTURE)) as origin:
+        assert await asked(origin, "http://a.example/1.jpg") == [Reason.ROBOTS]
+
+
+@pytest.mark.attack(10)
+def test_a_pattern_of_many_stars_is_matched_in_linear_time() -> None:
+    """A backtracking matcher would take longer than the universe has existed."""
+    rules = "User-agent: *\nDisallow: /" + "*a" * 500 + "b$"
+    assert is_allowed(rules, "/" + "a" * 8000)
+
+
+@pytest.mark.attack(0)
+async def test_rules_that_lead_to_a_private_address_are_not_asked_for_and_say_nothing_final() -> None:
+    replies = {"/robots.txt": redirect("http://127.0.0.2/rules")}
+    async with serving(Origin(dict(replies), default=PICTURE)) as origin:
+        assert await asked(origin, "http://a.example/1.jpg") == [Reason.CONNECT]
+    assert origin.targets == ["/robots.txt"]
 
 
 async def test_redirected_rules_are_followed() -> None:
