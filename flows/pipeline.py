@@ -23,6 +23,8 @@ from tasks.funnel import Funnel
 _TRAIN_DEPLOYMENT = "train/train"
 # What the pipeline asks of a training when nobody asks otherwise.
 AS_DEPLOYED = {"margin": 1.0, "steps": None, "device": "auto"}
+# The dataset whose new versions are trained on by an event, as the trigger of the deployment `train` has it.
+TRAINED_BY_EVENT = "faces-mtcnn"
 
 
 @flow(name="pipeline", flow_run_name="pipeline {source}", persist_result=False)
@@ -88,18 +90,30 @@ async def pipeline(
     }
 
 
-def start_training(published: list[dict[str, Any]], asked: dict[str, Any], lake: str) -> dict[str, Any]:
-    """See that the last method's version (the aligned crops, where both were asked for) is trained on.
+def model_name(dataset: str) -> str:
+    """What the model of a dataset is called: a name belongs to one dataset.
 
-    On a server with the deployment `train`, the event of a new version starts that already, with the deployment's
-    parameters; what is asked for otherwise, or not new, is asked of the deployment here.
+    `embedder` for faces-mtcnn, `embedder-<method>` for the faces of another method, `embedder-<dataset>` for others.
+    """
+    base, _, method = dataset.rpartition("-")
+    if base != "faces":
+        return f"embedder-{dataset}"
+    return "embedder" if method == "mtcnn" else f"embedder-{method}"
+
+
+def start_training(published: list[dict[str, Any]], asked: dict[str, Any], lake: str) -> dict[str, Any]:
+    """See that the last method's version is trained on (that of mtcnn, where both were published), and no other.
+
+    On a server with the deployment `train`, the event of a new version of `TRAINED_BY_EVENT` starts that already, with
+    the deployment's parameters; any other training is requested from the deployment here.
     """
     chosen = published[-1]
-    parameters = {**asked, "lake": lake, "dataset": f"{chosen['dataset']}@{chosen['version']}"}
+    model = model_name(chosen["dataset"])
+    parameters = {**asked, "lake": lake, "dataset": f"{chosen['dataset']}@{chosen['version']}", "model": model}
     if not has_deployment(_TRAIN_DEPLOYMENT):
         result: dict[str, Any] = train(**parameters)
         return result
-    if chosen["is_new"] and asked == AS_DEPLOYED:
+    if chosen["is_new"] and asked == AS_DEPLOYED and chosen["dataset"] == TRAINED_BY_EVENT:
         return {"flow_run": None}
     run = ask_for(_TRAIN_DEPLOYMENT, parameters)
     return {"flow_run": run.name, "id": str(run.id)}

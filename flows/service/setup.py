@@ -1,4 +1,4 @@
-"""What a server must know of facemill: its pools, the deployments of `prefect.yaml`, and when a run counts as dead."""
+"""What a server is told of facemill: its pools, the deployments of `prefect.yaml`, and when a run counts as dead."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from datetime import timedelta
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from prefect.events.schemas.events import ResourceSpecification
 from flows.service.work import HEARTBEAT_S, POOLS, python_module
 from storage.errors import ServiceError
 
-ROOT = Path(__file__).parents[2]
 # Three missed heartbeats, and the run is dead.
 _DEAD_AFTER = timedelta(seconds=3 * HEARTBEAT_S)
 _HEARTBEAT = "prefect.flow-run.heartbeat"
@@ -43,18 +43,24 @@ def set_up_server(parameters: Mapping[str, Any], environment: Mapping[str, str])
     with get_client(sync_client=True) as client:
         _make_pools(client)
         _make_automation(client)
-    described = with_parameters(yaml.safe_load((ROOT / "prefect.yaml").read_text()), parameters)
+    described = with_parameters(deployments(), parameters)
     _deploy(described, environment)
-    return [f"{one['entrypoint'].rpartition(':')[2]}/{one['name']}" for one in described["deployments"]]
+    return [f"{one['entrypoint'].rpartition('.')[2]}/{one['name']}" for one in described["deployments"]]
+
+
+def deployments() -> dict[str, Any]:
+    """The content of `prefect.yaml`, which is part of this package."""
+    content: dict[str, Any] = yaml.safe_load(files("flows.service").joinpath("prefect.yaml").read_text())
+    return content
 
 
 def with_parameters(described: dict[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The content of `prefect.yaml` with other values for the parameters its deployments name already."""
-    deployments = [
+    changed = [
         {**one, "parameters": {name: parameters.get(name, value) for name, value in one.get("parameters", {}).items()}}
         for one in described["deployments"]
     ]
-    return {**described, "deployments": deployments}
+    return {**described, "deployments": changed}
 
 
 def _make_pools(client: SyncPrefectClient) -> None:
@@ -93,9 +99,8 @@ def _deploy(described: dict[str, Any], environment: Mapping[str, str]) -> None:
         file.write_text(yaml.safe_dump(described))
         done = subprocess.run(
             [*python_module("prefect"), "--no-prompt", "deploy", "--all", "--prefect-file", str(file)],
-            cwd=ROOT,
-            # prefect.yaml has the runs work where this says; systemd does not set it.
-            env={**environment, "PWD": str(ROOT)},
+            cwd=folder,
+            env=dict(environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from prefect.client.orchestration import get_client
 from prefect.states import Running
 
 from flows.beside import runs_beside
-from flows.pipeline import AS_DEPLOYED, start_training
+from flows.pipeline import AS_DEPLOYED, TRAINED_BY_EVENT, model_name, start_training
 from flows.publish import announce
-from flows.service.setup import ROOT, set_up_server, with_parameters
+from flows.service.setup import deployments, set_up_server, with_parameters
 from flows.service.work import POOLS
 from storage.errors import UsageError
 from storage.lake import Lake
@@ -32,12 +31,34 @@ def test_every_parameter_of_a_deployment_is_one_of_its_flow_and_is_described_in_
     from prefect import Flow
     from prefect.flows import load_flow_from_entrypoint
 
-    for one in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]:
-        flow: Flow[..., object] = load_flow_from_entrypoint(str(ROOT / one["entrypoint"]))
+    for one in deployments()["deployments"]:
+        flow: Flow[..., object] = load_flow_from_entrypoint(one["entrypoint"])
         assert set(one["parameters"]) <= set(flow.parameters.properties), one["name"]
         assert [name for name, form in flow.parameters.properties.items() if not form.get("description")] == [], one[
             "name"
         ]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "model"),
+    [
+        ("faces-mtcnn", "embedder"),
+        ("faces-bbox", "embedder-bbox"),
+        ("faces-agree", "embedder-agree"),
+        ("lab-mtcnn", "embedder-lab-mtcnn"),
+        ("faces-old-mtcnn", "embedder-faces-old-mtcnn"),
+    ],
+)
+def test_a_model_name_belongs_to_one_dataset(dataset: str, model: str) -> None:
+    assert model_name(dataset) == model
+
+
+def test_the_event_trains_the_dataset_that_a_pipeline_in_a_terminal_trains_under_the_same_name() -> None:
+    (train,) = [one for one in deployments()["deployments"] if one["name"] == "train"]
+    (trigger,) = train["triggers"]
+    assert trigger["match"] == {"prefect.resource.id": f"facemill.dataset.{TRAINED_BY_EVENT}"}
+    assert train["parameters"]["dataset"] == TRAINED_BY_EVENT
+    assert train["parameters"]["model"] == model_name(TRAINED_BY_EVENT)
 
 
 @pytest.fixture(scope="module")
@@ -58,15 +79,15 @@ def deployed(prefect_server: str) -> Iterator[list[str]]:
 def test_a_server_is_set_up_once_however_often_it_is_done(deployed: list[str]) -> None:
     with get_client(sync_client=True) as client:
         pools = {pool.name: pool.concurrency_limit for pool in client.read_work_pools()}
-        deployments = client.read_deployments()
+        made = client.read_deployments()
         for name in ("a run whose heartbeat stops is crashed", "a published dataset version is trained on"):
             assert len(client.read_automations_by_name(name)) == 1
     assert {name: pools[name] for name in POOLS} == dict.fromkeys(POOLS)
-    assert len(deployments) == len(deployed)
-    assert {one.parameters["lake"] for one in deployments} == {"/somewhere/lake"}
-    places = {step["directory"] for one in deployments for steps in one.pull_steps or [] for step in steps.values()}
-    assert places == {str(ROOT)}
-    scheduled = {one.name for one in deployments if one.schedules}
+    assert len(made) == len(deployed)
+    assert {one.parameters["lake"] for one in made} == {"/somewhere/lake"}
+    # Imported from the installed package, wherever a worker runs.
+    assert [one.name for one in made if one.pull_steps or one.path or ":" in str(one.entrypoint)] == []
+    scheduled = {one.name for one in made if one.schedules}
     assert {"pipeline", "retry"} <= scheduled
 
 
@@ -97,6 +118,8 @@ def test_a_published_version_is_trained_on_by_its_event_and_the_pipeline_asks_fo
 ) -> None:
     lake = Lake(tmp_path / "lake")
     version = write_dataset(lake, "faces-mtcnn", {"train": 2}, faces_each=2)
+    other = write_dataset(lake, "faces-bbox", {"train": 2}, faces_each=2)
+    announce(other)
     announce(version)
     wanted = {"lake": lake.url, "dataset": str(version)}
     with get_client(sync_client=True) as client:
@@ -111,4 +134,9 @@ def test_a_published_version_is_trained_on_by_its_event_and_the_pipeline_asks_fo
         asked = [run for run in client.read_flow_runs() if wanted.items() <= run.parameters.items()]
         (deployment,) = {run.deployment_id for run in runs}
         assert client.read_deployment(deployment).work_pool_name == "gpu"
+        told = {"dataset": other.name, "version": other.version, "is_new": True}
+        assert start_training([told], AS_DEPLOYED, lake.url)["flow_run"]
+        trained = [run.parameters for run in client.read_flow_runs() if run.parameters.get("lake") == lake.url]
     assert sorted(run.parameters.get("margin", 1.0) for run in asked) == [1.0, 2.0]
+    # The event of the other dataset started nothing: the run that was asked for is the only one, under its own name.
+    assert [one["model"] for one in trained if one["dataset"] == str(other)] == ["embedder-bbox"]
