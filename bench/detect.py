@@ -40,11 +40,11 @@ from storage.records import FoundFace, Reason
 from tasks.boxes import iou
 from tasks.crops import CropSettings
 from tasks.crops.subject import one_clear_person, shorter_side
-from tasks.decode import decode
+from tasks.decode import UndecodableImage, decode
 from tasks.detectors import Detector, DetectorSettings, load_detector
 from tasks.detectors.packed import PackedMtcnn
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp"}
+SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".avif", ".bmp", ".tif", ".tiff"}
 CROPS = CropSettings()
 
 Resampler = Callable[[Tensor, tuple[int, int]], Tensor]
@@ -309,7 +309,10 @@ def changed(face: FoundFace, change: Callable[[float], float]) -> FoundFace:
 
 
 def read_photos(folder: Path, limit: int) -> list[bytes]:
-    """Files of a world's accepted pictures, or of any folder, spread evenly over all there are."""
+    """Files of a world's accepted pictures, or of any folder, spread evenly over all there are.
+
+    Those that cannot be decoded are counted and left out.
+    """
     answers = folder / "responses.csv"
     if answers.exists():
         with answers.open() as file:
@@ -320,7 +323,21 @@ def read_photos(folder: Path, limit: int) -> list[bytes]:
     if not paths:
         raise SystemExit(f"there are no photographs in {folder}: name a folder with --photos")
     step = max(1, len(paths) // limit)
-    return [path.read_bytes() for path in paths[::step][:limit]]
+    files = [path.read_bytes() for path in paths[::step][:limit]]
+    whole = [data for data in files if is_decodable(data)]
+    if len(whole) < len(files):
+        print(f"{len(files) - len(whole)} of {len(files)} files are left out: they cannot be decoded")
+    if not whole:
+        raise SystemExit(f"no photograph in {folder} can be decoded: name another folder with --photos")
+    return whole
+
+
+def is_decodable(data: bytes) -> bool:
+    try:
+        decode(data)
+    except UndecodableImage:
+        return False
+    return True
 
 
 def resized(data: bytes, size: tuple[int, int]) -> bytes:

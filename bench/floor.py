@@ -21,8 +21,8 @@ from pathlib import Path
 
 from bench.fetch import PICTURE_BYTES, run_bare, write_job
 from bench.loopback import origin, pictures
+from tasks import jpeg
 from tasks.fetch import ATTEMPTS_PER_SHARD
-from tasks.validate import gray_of_jpeg
 
 _ROUNDS = 5
 
@@ -64,7 +64,7 @@ def floor(num: int, *, keep_alive: bool) -> dict[str, float]:
             bare = [run_bare(job) for _ in range(_ROUNDS)]
         return {
             "GET": statistics.median(1000 * one.usage.cpu_s / max(one.num_accepted, 1) for one in bare),
-            "strict decode": cpu_ms(lambda body: gray_of_jpeg(body, 640, 640), bodies),
+            "strict decode": cpu_ms(lambda body: jpeg.gray(body, 640, 640), bodies),
             "SHA-256": cpu_ms(lambda body: hashlib.sha256(body).digest(), bodies),
             "written and synced": kept_ms(bodies, Path(folder)),
         }

@@ -6,16 +6,14 @@ Here and not in `model`, since it takes the detector of the pipeline.
 from __future__ import annotations
 
 import hashlib
-import io
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from flows.photos import align_photo
+from flows.photos import AlignedFace, align_photo
 from flows.settings import Device
 from model.align import warp
 from model.judging import image_px, judge_version_on_lfw
@@ -27,6 +25,7 @@ from storage.lake import Lake
 from storage.models import ModelVersion
 from storage.records import Reason
 from storage.tables import stamp
+from tasks.decode import decode
 from tasks.detectors import DetectorSettings
 
 _DETECTOR = DetectorSettings()
@@ -120,9 +119,9 @@ def aligned_face(name: str, photo: bytes, side_px: int) -> tuple[NDArray[np.uint
         SourceError: the file is no picture.
     """
     face = align_photo(photo, side_px, detector=_DETECTOR)
-    if face is Reason.BROKEN_IMAGE:
+    if isinstance(face, AlignedFace):
+        return face.image, True
+    if face is not Reason.NO_FACE:
         raise SourceError(f"the photo {name} of --lfw is no picture that can be decoded: fetch it again")
-    if isinstance(face, Reason):
-        with Image.open(io.BytesIO(photo)) as image:
-            return warp(image, usual_place(image.size, side_px), side_px), False
-    return face.image, True
+    image = decode(photo)
+    return warp(image, usual_place(image.size, side_px), side_px), False

@@ -25,6 +25,8 @@ _BATCH = 64
 WHY = {
     Reason.NO_FACE: "no face is found in it",
     Reason.BROKEN_IMAGE: "it is no picture that can be decoded (JPEG, PNG, GIF, WebP, AVIF, BMP or TIFF)",
+    Reason.TOO_MANY_PIXELS: "it has over 100 million pixels",
+    Reason.TOO_COSTLY: "decoding it takes more time or memory than any picture needs",
 }
 
 

@@ -48,12 +48,13 @@ def align_photo(
         rules: which faces count (`min_score`, `second_face_ratio`).
 
     Returns:
-        `Reason.BROKEN_IMAGE` for what is no picture, `Reason.NO_FACE` where no face is found in it.
+        `Reason.NO_FACE` where no face is found, and why a file gives no picture: `Reason.BROKEN_IMAGE`,
+        `Reason.TOO_MANY_PIXELS` or `Reason.TOO_COSTLY`.
     """
     try:
         photo = decode(data)
-    except UndecodableImage:
-        return Reason.BROKEN_IMAGE
+    except UndecodableImage as error:
+        return error.reason
     found = load_detector(detector).find(photo)
     faces = sure_faces(Detection(b"", b"", *photo.size, found), rules)
     if not faces:

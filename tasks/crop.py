@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -128,8 +128,8 @@ def judge(box: Box | None, picture: Picture, method: str, settings: CropSettings
         return picture.detection.reason
     try:
         verdict = METHODS[method](box, picture, settings)
-    except UndecodableImage:
-        return Reason.BROKEN_IMAGE
+    except UndecodableImage as error:
+        return error.reason
     if isinstance(verdict, Subject) and shorter_side(verdict.box_xyxy) < settings.min_face_px:
         return Reason.FACE_TOO_SMALL
     return verdict
@@ -149,8 +149,10 @@ def _face(picture: Picture, listed: Listed, method: str, settings: CropSettings)
         image_height=detection.height or None,
     )
     if isinstance(verdict, Subject):
-        with suppress(UndecodableImage):
+        try:
             return _accepted(face, verdict, picture.image, settings)
+        except UndecodableImage as error:
+            return replace(face, reason=error.reason), b""
     return face, b""
 
 

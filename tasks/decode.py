@@ -5,15 +5,19 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
 from io import BytesIO
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from tasks.formats import FORMATS
-
-# Pillow knows many more formats; some of them start other programs (EPS).
-_FORMATS = tuple(FORMATS)
+from storage.records import Reason
+from tasks import jpeg, sandbox
+from tasks.formats import TooCostlyError, sniff
+from tasks.opening import open_picture
 
 # What Pillow's parsers raise on damaged files: of 157,000 all but 1900 gave OSError, most of those a
 # DecompressionBombError, then SyntaxError, ValueError, TypeError. The others are read out of their code.
@@ -33,7 +37,11 @@ PARSER_ERRORS = (
     Image.DecompressionBombError,
 )
 
+T = TypeVar("T")
+
 _ORIENTATION = 0x0112
+# Of a band of rows, where a whole picture would take several copies.
+_BAND_PIXELS = 1 << 20
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -46,7 +54,11 @@ _UPRIGHT = {
 
 
 class UndecodableImage(ValueError):
-    """The bytes give no picture: a row with `Reason.BROKEN_IMAGE`."""
+    """The bytes give no picture; `reason` is what their row says."""
+
+    def __init__(self, message: str, reason: Reason = Reason.BROKEN_IMAGE) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 def decode(data: bytes, max_pixels: int = 100_000_000) -> Image.Image:
@@ -55,25 +67,54 @@ def decode(data: bytes, max_pixels: int = 100_000_000) -> Image.Image:
     EXIF rotation is applied, colours are brought to sRGB, transparency lies on white, 16 bits become 8, and
     of an animation the first frame counts. Damaged EXIF and colour profiles are passed over.
 
+    Anything but a JPEG whose decoding is sure to be cheap is decoded in a process of its own (`tasks.sandbox`), so that
+    no file takes more than 20 CPU-s and 2 GB. In this process a picture takes at most 8 bytes a pixel, two copies of
+    4 bytes, and 4 bytes once it is returned: Pillow keeps four for each pixel of RGB (`bench.decode`).
+
     Args:
         data: a JPEG, PNG, GIF, WebP, AVIF, BMP or TIFF file.
-        max_pixels: the most pixels to decode, by the header's word (100 million take 300 MB).
+        max_pixels: the most pixels to decode, by the header's word.
 
     Returns:
         A picture of mode RGB that carries no metadata.
 
     Raises:
-        UndecodableImage: the bytes are of no such format, damaged, or of more than `max_pixels`.
+        UndecodableImage: the bytes are of no such format, damaged, of more than `max_pixels`, or too costly.
     """
+    if jpeg.is_bounded(data):
+        return decode_here(data, max_pixels)
+    try:
+        facts, pixels = sandbox.Call(decode_for_parent, data, max_pixels=max_pixels).run()
+    except sandbox.OverLimitError as error:
+        raise UndecodableImage(str(error), Reason.TOO_COSTLY) from error
+    except sandbox.CrashedError as error:
+        raise UndecodableImage(str(error)) from error
+    if "reason" in facts:
+        raise UndecodableImage(facts["detail"], Reason(facts["reason"]))
+    return Image.frombytes("RGB", (facts["width"], facts["height"]), pixels)
+
+
+def decode_for_parent(data: bytes, max_pixels: int) -> sandbox.Result:
+    """`decode_here` for another process: width, height and pixels, or reason and detail."""
+    try:
+        image = decode_here(data, max_pixels)
+    except UndecodableImage as error:
+        return {"reason": error.reason, "detail": str(error)}, b""
+    return {"width": image.width, "height": image.height}, image.tobytes()
+
+
+def decode_here(data: bytes, max_pixels: int) -> Image.Image:
+    """`decode` in this process, whatever it takes: MemoryError is raised as it is."""
     try:
         # Pillow warns of large pictures and odd files; under `-W error` that would lose a good picture.
-        with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(data), formats=_FORMATS) as image:
-            if image.width * image.height > max_pixels:
-                raise UndecodableImage(f"{image.width}x{image.height} is over {max_pixels} pixels")
-            image.load()
-            return _as_seen(image)
-    except UndecodableImage:
+        with warnings.catch_warnings(action="ignore"):
+            return _read(data, partial(_decode, max_pixels=max_pixels))
+    except (UndecodableImage, MemoryError):
         raise
+    except TooCostlyError as error:
+        raise UndecodableImage(str(error), Reason.TOO_COSTLY) from error
+    except Image.DecompressionBombError as error:
+        raise UndecodableImage(str(error), Reason.TOO_MANY_PIXELS) from error
     except PARSER_ERRORS as error:
         raise UndecodableImage(f"{type(error).__name__}: {error}"[:200]) from error
 
@@ -81,22 +122,55 @@ def decode(data: bytes, max_pixels: int = 100_000_000) -> Image.Image:
 def orientation(data: bytes) -> int:
     """The EXIF orientation of a picture's file: 2 to 8 where its pixels are to be turned or mirrored, else 1."""
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(data), formats=_FORMATS) as image:
-            found = _orientation(image)
+        with warnings.catch_warnings(action="ignore"):
+            found = _read(data, _orientation)
     except PARSER_ERRORS:
         return 1
     return found if isinstance(found, int) and found in _UPRIGHT else 1
 
 
+def _read(data: bytes, read: Callable[[Image.Image], T]) -> T:
+    """What `read` gives of the opened picture, or of its mended copy where Pillow cannot read an odd JPEG."""
+    try:
+        with open_picture(data) as image:
+            return read(image)
+    except (UndecodableImage, MemoryError, TooCostlyError, Image.DecompressionBombError):
+        raise
+    except PARSER_ERRORS as error:
+        if sniff(data) != "JPEG":
+            raise
+        try:
+            mended = jpeg.mended(data)
+        except TooCostlyError:
+            raise
+        except ValueError:
+            raise error from None
+        with open_picture(mended) as image:
+            return read(image)
+
+
+def _decode(image: Image.Image, max_pixels: int) -> Image.Image:
+    if image.width * image.height > max_pixels:
+        raise UndecodableImage(f"{image.width}x{image.height} is over {max_pixels} pixels", Reason.TOO_MANY_PIXELS)
+    image.load()
+    return _as_seen(image)
+
+
 def _as_seen(image: Image.Image) -> Image.Image:
     # Read before the conversions below, which may drop them.
     turned, profile = _orientation(image), image.info.get("icc_profile")
-    seen = _in_srgb(_opaque(_in_8_bits(image)), profile)
+    steps: list[Callable[[Image.Image], Image.Image]] = [_in_8_bits, _opaque, partial(_in_srgb, profile=profile)]
     if turned in _UPRIGHT:
-        seen = seen.transpose(_UPRIGHT[turned])
+        steps.append(partial(Image.Image.transpose, method=_UPRIGHT[turned]))
+    for step in steps:
+        seen = step(image)
+        if seen is not image:
+            # Two copies at a time, not one for each step.
+            image.close()
+        image = seen
     # A profile or a comment left here would be written into every crop.
-    seen.info.clear()
-    return seen
+    image.info.clear()
+    return image
 
 
 def _orientation(image: Image.Image) -> object:
@@ -110,17 +184,36 @@ def _in_8_bits(image: Image.Image) -> Image.Image:
     """I;16 scaled from 0..65535; I and F, whose range nobody states, from the lowest to the highest value."""
     if not image.mode.startswith(("I", "F")):
         return image
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    low, high = (0.0, 65535.0) if image.mode.startswith("I;16") else (float(values.min()), float(values.max()))
-    scaled = (values - low) * (255 / max(high - low, 1e-9))
-    return Image.fromarray(scaled.round().clip(0, 255).astype(np.uint8))
+    low, high = (0.0, 65535.0) if image.mode.startswith("I;16") else _range(image)
+    seen = Image.new("L", image.size)
+    for top, band in _bands(image):
+        scaled = (_values(band) - low) * (255 / max(high - low, 1e-9))
+        seen.paste(Image.fromarray(scaled.round().clip(0, 255).astype(np.uint8)), (0, top))
+    return seen
+
+
+def _range(image: Image.Image) -> tuple[float, float]:
+    ends = [(float(values.min()), float(values.max())) for values in (_values(band) for _, band in _bands(image))]
+    return min(low for low, _ in ends), max(high for _, high in ends)
+
+
+def _values(band: Image.Image) -> NDArray[np.float32]:
+    return np.nan_to_num(np.asarray(band, dtype=np.float32))
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """The picture in bands of rows, each with the row it begins at."""
+    rows = max(_BAND_PIXELS // image.width, 1)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
 def _opaque(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
-        clear = image.convert("RGBA")
         white = Image.new("RGB", image.size, "white")
-        white.paste(clear, mask=clear.getchannel("A"))
+        for top, band in _bands(image):
+            clear = band.convert("RGBA")
+            white.paste(clear, (0, top), mask=clear.getchannel("A"))
         return white
     return image if image.mode in ("RGB", "CMYK", "L") else image.convert("RGB")
 

@@ -72,7 +72,7 @@ def detect_shard(
         on_progress: told the number of pictures just finished.
 
     Returns:
-        Counts of pictures: a picture that cannot be decoded keeps its row, with `Reason.BROKEN_IMAGE`.
+        Counts of pictures: a picture that cannot be decoded keeps its row, with the reason.
     """
     images = accepted_images(lake, source, stem)
     work = partial(_detect_chunk, lake, f"{lake.images(source, stem)}.tar", settings)
@@ -133,26 +133,26 @@ def detect(data: bytes, key: bytes, digest: bytes, detector: Detector) -> Detect
 def detect_all(pictures: Sequence[tuple[bytes, bytes, bytes]], detector: Detector) -> list[Detection]:
     """Look at several pictures together, each given as data, key and digest."""
     decoded = [_decoded(data) for data, _, _ in pictures]
-    found = iter(detector.find_all([image for image in decoded if image is not None]))
+    found = iter(detector.find_all([image for image in decoded if not isinstance(image, Reason)]))
     return [
-        Detection(key, digest, *image.size, next(found))
-        if image is not None
-        else Detection(key, digest, 0, 0, (), Reason.BROKEN_IMAGE)
+        Detection(key, digest, 0, 0, (), image)
+        if isinstance(image, Reason)
+        else Detection(key, digest, *image.size, next(found))
         for (_, key, digest), image in zip(pictures, decoded, strict=True)
     ]
 
 
-def _decoded(data: bytes) -> Image.Image | None:
+def _decoded(data: bytes) -> Image.Image | Reason:
     try:
         return decode(data)
-    except UndecodableImage:
-        return None
+    except UndecodableImage as error:
+        return error.reason
 
 
 def _detect_chunk(lake: Lake, tar: str, settings: DetectorSettings, images: list[StoredImage]) -> list[Detection]:
     detector = load_detector(settings)
     found: list[Detection] = []
-    # Never more than a batch in memory: a picture may take 300 MB.
+    # Never more than a batch in memory: a picture may take 400 MB.
     for start in range(0, len(images), detector.batch):
         batch = images[start : start + detector.batch]
         pictures = [(read_member(lake, tar, one.offset, one.length), one.key, one.digest) for one in batch]

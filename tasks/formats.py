@@ -1,4 +1,4 @@
-"""The picture formats that are taken, each told by its first bytes."""
+"""The picture formats that are taken, each told by its first bytes, and the error for what would cost too much."""
 
 from __future__ import annotations
 
@@ -22,10 +22,16 @@ _SIGNATURES = {
     b"BM": "BMP",
     b"II*\x00": "TIFF",
     b"MM\x00*": "TIFF",
+    b"II+\x00": "TIFF",
+    b"MM\x00+": "TIFF",
 }
 _AVIF_BRANDS = {b"avif", b"avis"}
 # What a box of brands holds at most: 16 names, where AVIF writers list 4 to 8.
 _LONGEST_BRANDS = 16 + 4 * 16
+
+
+class TooCostlyError(ValueError):
+    """Decoding would take more time or memory than any picture needs; told from the bytes alone."""
 
 
 def sniff(data: bytes) -> str | None:

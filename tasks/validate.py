@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
-from io import BytesIO
 
 import numpy as np
 import simplejpeg
 from PIL import Image, ImageFile
 
 from storage.records import ImageFacts, Reason, bytes_digest
+from tasks import jpeg, sandbox
 from tasks.decode import PARSER_ERRORS
-from tasks.formats import sniff
-
-_GRAY_PX = 64
+from tasks.formats import TooCostlyError, sniff
+from tasks.opening import open_picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +33,72 @@ class Invalid:
 
 
 def validate(data: bytes, limits: ImageLimits = ImageLimits()) -> ImageFacts | Invalid:
-    """Check one picture and describe it. Never raises for what the bytes hold.
+    """Check one picture and describe it, in a process of its own where that may be costly. Never raises for what the
+    bytes hold.
 
     The pixel cap is applied to the header's word, before anything is decoded.
     """
+    if is_bounded(data):
+        return validate_here(data, limits)
+    return validate_apart(call_apart(data, limits), data)
+
+
+def is_bounded(data: bytes) -> bool:
+    """Whether checking the bytes is sure to cost little: no picture, or a JPEG of an ordinary kind and size."""
+    kind = sniff(data)
+    return kind is None or (kind == "JPEG" and jpeg.is_bounded(data))
+
+
+def call_apart(data: bytes, limits: ImageLimits) -> sandbox.Call:
+    """The check of a picture in a process of its own, to be run by `validate_apart`."""
+    return sandbox.Call(validate_for_parent, data, min_side_px=limits.min_side_px, max_pixels=limits.max_pixels)
+
+
+def validate_apart(call: sandbox.Call, data: bytes) -> ImageFacts | Invalid:
+    """What came of `validate_here` in a process of its own."""
+    try:
+        facts, dhash = call.run()
+    except sandbox.OverLimitError as error:
+        return Invalid(Reason.TOO_COSTLY, str(error))
+    except sandbox.CrashedError as error:
+        return Invalid(Reason.BROKEN_IMAGE, str(error))
+    if "reason" in facts:
+        return Invalid(Reason(facts["reason"]), facts["detail"])
+    return ImageFacts(bytes_digest(data), len(data), facts["format"], facts["width"], facts["height"], dhash)
+
+
+def validate_for_parent(data: bytes, min_side_px: int, max_pixels: int) -> sandbox.Result:
+    """`validate_here` for another process: format, width, height and hash, or reason and detail."""
+    result = validate_here(data, ImageLimits(min_side_px, max_pixels))
+    if isinstance(result, Invalid):
+        return {"reason": result.reason, "detail": result.detail}, b""
+    return {"format": result.format, "width": result.width, "height": result.height}, result.dhash
+
+
+def validate_here(data: bytes, limits: ImageLimits) -> ImageFacts | Invalid:
+    """`validate` in this process, whatever it takes: MemoryError is raised as it is."""
     if not data:
         return Invalid(Reason.EMPTY, "0 bytes")
     kind = sniff(data)
     if kind is None:
         return Invalid(Reason.NOT_AN_IMAGE, f"starts with {data[:12]!r}")
     try:
-        seen = _look(data, kind, limits)
-    except Image.DecompressionBombError as error:
-        # Pillow's own cap on the header's word, 179 million pixels, comes before ours.
-        return Invalid(Reason.TOO_MANY_PIXELS, f"{kind}: {error}"[:200])
-    except MemoryError as error:
-        return Invalid(Reason.TOO_COSTLY, f"{kind}: {error}"[:200])
+        return _facts(data, kind, limits)
+    except MemoryError:
+        raise
     except PARSER_ERRORS as error:
-        return Invalid(Reason.BROKEN_IMAGE, f"{kind}: {error}"[:200])
+        return Invalid(_reason(error), f"{kind}: {error}"[:200])
+
+
+def _reason(error: Exception) -> Reason:
+    if isinstance(error, TooCostlyError):
+        return Reason.TOO_COSTLY
+    # Pillow's own cap on the header's word, 179 million pixels, comes before ours.
+    return Reason.TOO_MANY_PIXELS if isinstance(error, Image.DecompressionBombError) else Reason.BROKEN_IMAGE
+
+
+def _facts(data: bytes, kind: str, limits: ImageLimits) -> ImageFacts | Invalid:
+    seen = _look_at_jpeg(data, limits) if kind == "JPEG" else _look(data, limits)
     if isinstance(seen, Invalid):
         return seen
     width, height, gray = seen
@@ -76,33 +124,38 @@ def difference_hash(gray: Image.Image) -> bytes:
     return np.packbits(np.concatenate([across.ravel(), down.ravel()])).tobytes()
 
 
-def gray_of_jpeg(data: bytes, width: int, height: int) -> Image.Image:
-    """The picture at the smallest scale of at least 64 px a side, strictly decoded: truncation and zeroed blocks raise
-    ValueError.
-
-    Costs 0.46 CPU-ms where Pillow's full decode, which lets zeroed blocks through, costs 1.27. Always an eighth costs
-    no less and finds 74% of the copies that this finds (measured).
+def _look_at_jpeg(data: bytes, limits: ImageLimits) -> tuple[int, int, Image.Image] | Invalid:
+    """Width, height and gray pixels. The header is read by the decoder that goes on: Pillow's verdict on 19,000 damaged
+    ones was the same, and takes a tenth of the time of a check.
     """
-    pixels = simplejpeg.decode_jpeg(
-        data,
-        colorspace="GRAY",
-        fastdct=True,
-        fastupsample=True,
-        min_height=min(height, _GRAY_PX),
-        min_width=min(width, _GRAY_PX),
-        strict=True,
-    )
-    return Image.fromarray(pixels[:, :, 0])
+    try:
+        return _decode_jpeg(data, limits)
+    except TooCostlyError:
+        raise
+    except ValueError as error:
+        if jpeg.is_damage(error):
+            raise
+        try:
+            mended = jpeg.mended(data)
+        except TooCostlyError:
+            raise
+        except ValueError:
+            raise error from None
+        return _decode_jpeg(mended, limits)
 
 
-def _look(data: bytes, kind: str, limits: ImageLimits) -> tuple[int, int, Image.Image] | Invalid:
-    """Width, height and gray pixels. A JPEG's header is read by the decoder that goes on: Pillow's verdict on 19,000
-    damaged ones was the same, and takes a tenth of the time of a check.
-    """
-    if kind == "JPEG":
-        height, width, _, _ = simplejpeg.decode_jpeg_header(data, strict=True)
-        return _check_size(width, height, limits) or (width, height, gray_of_jpeg(data, width, height))
-    with Image.open(BytesIO(data), formats=[kind]) as image:
+def _decode_jpeg(data: bytes, limits: ImageLimits) -> tuple[int, int, Image.Image] | Invalid:
+    height, width, _, _ = simplejpeg.decode_jpeg_header(data, strict=True)
+    refused = _check_size(width, height, limits)
+    if refused:
+        return refused
+    jpeg.check_cost(data, width, height)
+    return width, height, Image.fromarray(jpeg.gray(data, width, height)[:, :, 0])
+
+
+def _look(data: bytes, limits: ImageLimits) -> tuple[int, int, Image.Image] | Invalid:
+    """Width, height and gray pixels of any other format."""
+    with warnings.catch_warnings(action="ignore"), open_picture(data) as image:
         width, height = image.size
         return _check_size(width, height, limits) or (width, height, _gray_of(image))
 
@@ -121,7 +174,9 @@ def _gray_of(image: ImageFile.ImageFile) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         # Made small first: 64 million pixels as float64 take 1.3 GB, so 0.55 (measured).
         wide = image if image.mode == "F" else image.convert("I")
-        values = np.nan_to_num(np.asarray(wide.resize((_GRAY_PX, _GRAY_PX), Image.Resampling.BOX), dtype=np.float64))
+        values = np.nan_to_num(
+            np.asarray(wide.resize((jpeg.GRAY_PX, jpeg.GRAY_PX), Image.Resampling.BOX), dtype=np.float64)
+        )
         spread = max(float(np.ptp(values)), 1.0)
         return Image.fromarray(((values - values.min()) * (255 / spread)).astype(np.uint8))
     return image.convert("L")

@@ -15,8 +15,10 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 
 from storage.datasets import DatasetVersion
+from storage.errors import LakeError
 from storage.lake import Lake
 from storage.shards import read_member
+from tasks.decode import UndecodableImage, decode
 
 _COLUMNS, _ROWS, _TILE_PX = 8, 3, 56
 
@@ -61,11 +63,16 @@ def _update(artifact: UUID, change: ArtifactUpdate) -> None:
 
 
 def contact_sheet(pictures: list[bytes]) -> str:
-    """A Markdown image that shows up to 24 pictures; in 64 colours, since it is stored in the server's database."""
+    """A Markdown image that shows up to 24 pictures; in 64 colours, since it is stored in the server's database.
+
+    What cannot be decoded leaves a blank tile: nothing that is only looked at ends a run.
+    """
     sheet = Image.new("RGB", (_COLUMNS * _TILE_PX, _ROWS * _TILE_PX), "white")
     for place, data in enumerate(pictures[: _COLUMNS * _ROWS]):
-        with Image.open(BytesIO(data)) as image:
-            tile = image.convert("RGB").resize((_TILE_PX, _TILE_PX), Image.Resampling.BILINEAR)
+        try:
+            tile = decode(data).resize((_TILE_PX, _TILE_PX), Image.Resampling.BILINEAR)
+        except UndecodableImage:
+            continue
         sheet.paste(tile, (place % _COLUMNS * _TILE_PX, place // _COLUMNS * _TILE_PX))
     return _markdown_image(sheet.quantize(64), "contact sheet")
 
@@ -85,8 +92,15 @@ def dataset_page(dataset: DatasetVersion) -> str:
 
 
 def member_sheet(lake: Lake, members: list[tuple[str, int, int]]) -> str:
-    """A contact sheet of shard members given as (path, offset, length)."""
-    return contact_sheet([read_member(lake, *member) for member in members])
+    """A contact sheet of shard members given as (path, offset, length); what cannot be read leaves a blank tile."""
+    return contact_sheet([_read(lake, member) for member in members])
+
+
+def _read(lake: Lake, member: tuple[str, int, int]) -> bytes:
+    try:
+        return read_member(lake, *member)
+    except (OSError, LakeError):
+        return b""
 
 
 def curve(values: list[float], width: int = 480, height: int = 160) -> str:

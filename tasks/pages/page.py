@@ -8,8 +8,7 @@ from html import escape
 from io import BytesIO
 from typing import NamedTuple
 
-from PIL import Image, ImageOps
-
+from tasks.decode import UndecodableImage, decode
 from tasks.pages.style import STYLE
 
 _COLOURS = ("#3b8f5a", "#c9862b", "#3b6fb6", "#8a5bb0", "#9aa3af")
@@ -166,11 +165,11 @@ def _short(num: int) -> str:
 
 
 def _image(data: bytes) -> str:
-    file = BytesIO()
     try:
-        with Image.open(BytesIO(data)) as image:
-            image.thumbnail((_THUMB_PX, _THUMB_PX))
-            ImageOps.exif_transpose(image).convert("RGB").save(file, "JPEG", quality=82)
-    except OSError:
+        image = decode(data)
+    except UndecodableImage:
         return "<i class=blank></i>"
+    image.thumbnail((_THUMB_PX, _THUMB_PX))
+    file = BytesIO()
+    image.save(file, "JPEG", quality=82)
     return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}">'

@@ -1,0 +1,282 @@
+"""Work on bytes of strangers in child processes, which the kernel ends when they take too much time or memory.
+
+A decoder cannot be stopped from within its process, and what a file makes it do is not always told beforehand. Children
+are started when the first such file comes, serve one call at a time, and are replaced when one has ended. What goes to
+and fro is a line of JSON and bytes, so nothing that a child says is run.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import json
+import os
+import resource
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+# Facts that JSON can hold, and bytes.
+Result = tuple[dict[str, Any], bytes]
+
+# Only what hangs without using the processor, or a machine with 30 other processes a core, gets here.
+_MOST_WALL_S = 600.0
+# A child takes 70 MB at rest, and goes when nothing was asked of it for so long.
+_IDLE_S = 60.0
+# After so many a child is replaced, lest memory that decoders leak adds up.
+_MOST_CALLS = 1000
+MOST_CHILDREN = min(os.cpu_count() or 1, 4)
+# Deaths that come of the picture: a decoder that crashed. By any other signal somebody else ended the child.
+_CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP}
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one call may take: CPU seconds, and bytes of address space beyond those of an idle child.
+
+    The costliest sound pictures of 64 million pixels, lossless WebP, take 4 CPU-s and 1.1 GB (`bench.decode`).
+    """
+
+    cpu_s: int = 20
+    memory_bytes: int = 2_000_000_000
+
+
+class OverLimitError(Exception):
+    """The call took more CPU time or memory than it may."""
+
+
+class CrashedError(Exception):
+    """The child that worked on the call crashed."""
+
+
+class StoppedError(Exception):
+    """The call was stopped by `Call.stop`."""
+
+
+class Call:
+    """`work(data, **options)` to be done in a child process, once.
+
+    Args:
+        work: a function of a module, which gives facts and bytes.
+        options: what JSON can hold.
+    """
+
+    def __init__(self, work: Callable[..., Result], data: bytes, limits: Limits = Limits(), **options: Any) -> None:
+        head = {"module": work.__module__, "name": work.__name__, "options": options, "limits": astuple(limits)}
+        self._message = head, data
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._child: _Child | None = None
+        self._is_stopped = False
+
+    def run(self) -> Result:
+        """What the work gave.
+
+        Raises:
+            OverLimitError: it took more than its limits.
+            CrashedError: the child crashed.
+            StoppedError: `stop` was called.
+            RuntimeError: the work raised an error, or the child could not be started.
+        """
+        with _PLACES:
+            for _ in range(_TRIES):
+                child = _take()
+                try:
+                    facts, data = self._ask(child)
+                except (EOFError, OSError):
+                    self._judge(child.end())
+                    continue
+                except BaseException:
+                    child.kill()
+                    child.end()
+                    raise
+                _give_back(child)
+                return self._checked(facts), data
+        raise OverLimitError(f"its process was ended {_TRIES} times from outside, as a machine without memory does")
+
+    def stop(self) -> None:
+        """End the work at once, or keep it from beginning."""
+        with self._lock:
+            self._is_stopped = True
+            if self._child:
+                self._child.kill()
+
+    def _ask(self, child: _Child) -> Result:
+        with self._lock:
+            if self._is_stopped:
+                raise StoppedError
+            self._child = child
+        try:
+            return child.ask(*self._message)
+        finally:
+            with self._lock:
+                self._child = None
+
+    def _checked(self, facts: dict[str, Any]) -> dict[str, Any]:
+        if facts.get("error") == MemoryError.__name__:
+            raise OverLimitError(f"over {self._limits.memory_bytes / 1e9:g} GB")
+        if "error" in facts:
+            raise RuntimeError(f"a process for decoding failed: {facts['error']}")
+        return facts
+
+    def _judge(self, code: int) -> None:
+        """Raise what the death of a child means for its call; nothing where the call is to be made again."""
+        if self._is_stopped:
+            raise StoppedError
+        if code == -signal.SIGXCPU:
+            raise OverLimitError(f"over {self._limits.cpu_s} CPU-s")
+        if code == -signal.SIGALRM:
+            raise OverLimitError(f"over {_MOST_WALL_S:g} s")
+        if -code in _CRASHES:
+            raise CrashedError(f"the decoder crashed: {signal.Signals(-code).name}")
+        if code > 0:
+            raise RuntimeError(f"a process for decoding ended with code {code}: {sys.executable} cannot run {__name__}")
+
+
+class _Child:
+    """The parent's side of one child process."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", f"from {__name__} import serve; serve()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            # BLAS would start a thread a core.
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"},
+            # Ctrl-C in the terminal is for the parent, which ends its children.
+            process_group=0,
+        )
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(self, head: dict[str, Any], data: bytes) -> Result:
+        """Send one call and wait for what came of it."""
+        stdin, stdout = self._pipes()
+        guard = threading.Timer(_MOST_WALL_S, self._process.send_signal, [signal.SIGALRM])
+        guard.daemon = True
+        guard.start()
+        try:
+            _write(stdin, head, data)
+            return _read(stdout)
+        finally:
+            guard.cancel()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def end(self) -> int:
+        """The code that the child ended with: its own, if it ended by itself."""
+        with suppress(subprocess.TimeoutExpired):
+            # It has closed its pipe, so it is about to end.
+            self._process.wait(10)
+        self._process.kill()
+        for pipe in self._pipes():
+            with suppress(OSError):
+                pipe.close()
+        return self._process.wait()
+
+    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin and stdout
+        return stdin, stdout
+
+
+_PLACES = threading.BoundedSemaphore(MOST_CHILDREN)
+_IDLE: list[_Child] = []
+# A forked process must not use the pipes of its parent's children.
+os.register_at_fork(after_in_child=_IDLE.clear)
+
+
+def _take() -> _Child:
+    with suppress(IndexError):
+        while True:
+            child = _IDLE.pop()
+            if child.is_alive:
+                return child
+            child.end()
+    return _Child()
+
+
+def _give_back(child: _Child) -> None:
+    _IDLE.append(child)
+
+
+@atexit.register
+def _end_idle() -> None:
+    for child in _IDLE:
+        child.kill()
+        child.end()
+
+
+def serve() -> None:
+    """The child's side: answer calls from standard input on standard output until it is closed or idle."""
+    calls, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    # What decoders print belongs to nobody.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError):
+        # When memory ends, the kernel ends this process and not its parent.
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    for _ in range(_MOST_CALLS):
+        if not select.select([calls], [], [], _IDLE_S)[0]:
+            return
+        try:
+            head, data = _read(calls)
+        except EOFError:
+            return
+        _write(answers, *_done(head, data, nowhere))
+
+
+def _done(head: dict[str, Any], data: bytes, nowhere: int) -> Result:
+    work: Callable[..., Result] = getattr(importlib.import_module(head["module"]), head["name"])
+    # Only now, since the import brings the decoders, and its errors are worth a look.
+    os.dup2(nowhere, 2)
+    limits = Limits(*head["limits"])
+    _limit(resource.RLIMIT_AS, _bytes_in_use() + limits.memory_bytes)
+    _limit(resource.RLIMIT_CPU, int(time.process_time()) + 1 + limits.cpu_s)
+    try:
+        return work(data, **head["options"])
+    except MemoryError:
+        return {"error": MemoryError.__name__}, b""
+    except Exception as error:  # noqa: BLE001 - the parent raises it
+        return {"error": repr(error)[:500]}, b""
+
+
+def _write(file: IO[bytes], head: dict[str, Any], data: bytes) -> None:
+    file.write(json.dumps(head | {"num_bytes": len(data)}).encode() + b"\n")
+    file.write(data)
+    file.flush()
+
+
+def _read(file: IO[bytes]) -> Result:
+    line = file.readline()
+    if not line.endswith(b"\n"):
+        raise EOFError
+    head: dict[str, Any] = json.loads(line)
+    num_bytes = head.pop("num_bytes")
+    data = file.read(num_bytes)
+    if len(data) < num_bytes:
+        raise EOFError
+    return head, data
+
+
+def _bytes_in_use() -> int:
+    """The size of this process's address space."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+def _limit(kind: int, most: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
