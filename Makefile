@@ -3,11 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# uv and pip-audit, which are not the product's, in an environment of their own.
+TOOLS := $(VENV)-tools
 LAKE ?= lake
 # 5.7 GB of wheels, nearly all of it torch with the CUDA libraries.
 DISK_MB := 9000
 
-.PHONY: setup run test fuzz chaos browser scale audit lint format lock clean
+# What a lock names, by its hashes. Wheels only: building a source archive would install packages that no lock names.
+INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r
+
+.PHONY: setup run test fuzz chaos browser scale audit lint format lock upgrade clean
 
 setup: $(STAMP)
 
@@ -19,8 +24,13 @@ $(STAMP): requirements.lock pyproject.toml
 	@test -d $(VENV) || test "$$(df -Pm . | awk 'NR==2 {print $$4}')" -ge $(DISK_MB) \
 	  || { echo "less than $(DISK_MB) MB of disk is free here; the packages take that much"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/python $(INSTALL) requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(TOOLS)/.installed: requirements-tools.lock
+	@test -x $(TOOLS)/bin/python || $(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python $(INSTALL) $<
 	@touch $@
 
 run: setup
@@ -29,11 +39,10 @@ run: setup
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-# Known vulnerabilities of the locked packages. pip-audit is no package of ours, so it gets an environment of its own.
-audit:
-	test -x $(VENV)-audit/bin/pip-audit \
-	  || { $(PYTHON) -m venv $(VENV)-audit && $(VENV)-audit/bin/python -m pip install --quiet pip-audit; }
-	$(VENV)-audit/bin/pip-audit --strict --no-deps --disable-pip --requirement requirements.lock
+# Known vulnerabilities of the locked packages.
+audit: $(TOOLS)/.installed
+	$(TOOLS)/bin/pip-audit --strict --no-deps --disable-pip --requirement requirements.lock
+	$(TOOLS)/bin/pip-audit --strict --no-deps --disable-pip --requirement requirements-tools.lock
 
 lint: setup
 	$(BIN)/ruff format --check .
@@ -44,12 +53,23 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Needs uv, which is not installed by `make setup`: pip install uv
-lock:
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-header --no-annotate -o requirements.lock
+# Writes the locks: what `make setup` installs, what the image installs (the same versions), and the tools.
+# A version that is locked stays as it is while pyproject.toml allows it. UV_CONSTRAINT=FILE holds versions back.
+COMPILE := $(TOOLS)/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --only-binary :all: \
+	--generate-hashes --no-header --no-annotate --quiet $(UPGRADE)
+lock: $(TOOLS)/.installed
+	$(COMPILE) --extra dev --extra scale -o requirements.lock
+	$(COMPILE) --extra scale --constraint requirements.lock -o requirements-image.lock
+	$(COMPILE:pyproject.toml=--group tools) -o requirements-tools.lock
+
+# Moves the locks on to the newest versions that pyproject.toml allows, and runs what has failed under new versions before.
+upgrade:
+	$(MAKE) lock UPGRADE=--upgrade
+	$(MAKE) audit lint test browser
+	CHAOS_KILLS=3 $(BIN)/python -m pytest -m chaos tests/chaos/test_kills.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-audit *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(TOOLS) *.egg-info .mypy_cache .ruff_cache .pytest_cache
 
 # 16,000 made-up lines, URLs, headers and bodies; `make test` tries a few hundred.
 fuzz: setup
@@ -66,5 +86,4 @@ browser: setup
 
 # Three machines in network namespaces share a pipeline, and one is killed; as root, with what docs/scale.md names.
 scale: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[scale]'
 	$(BIN)/python -m pytest -m scale tests/scale

@@ -81,7 +81,7 @@ def gathered(rows: Tensor) -> Tensor:
     """
     if num_ranks() == 1:
         return rows
-    everything: Tensor = _Gather.apply(rows)  # type: ignore[no-untyped-call]
+    everything: Tensor = _Gather.apply(rows)
     return everything
 
 
