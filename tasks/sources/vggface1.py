@@ -38,7 +38,8 @@ MAX_UNPACKED_BYTES = 4_000_000_000
 _MAX_URL = 8000
 # On the sum of the six numbers of a line: also what keeps 1e300 from becoming infinite as a float32.
 _MAX_NUMBER = 1e6
-_KEPT_TEXT = 1000
+# Of a line that is none: enough to see what it was, and little of a page that is not meant for a lake.
+_KEPT_TEXT = 300
 _NOT_UTF8 = "the URL is not UTF-8, perhaps Latin-1 (ISO 8859-1, Windows-1252): save the list as UTF-8"
 _NOT_LINKS = {"readme", "license", "licence", "copying"}
 _HEX = re.compile(rb"[0-9A-Fa-f]{32}")

@@ -61,21 +61,33 @@ class Connection(ResponseHandler):
         super().connection_lost(exc)
 
 
-class Response(aiohttp.ClientResponse):
-    """A response that remembers who sent it and how; a connection is back in the pool once a short body has come.
+class PeerResponse(aiohttp.ClientResponse):
+    """A response that remembers who sent it: a connection is back in the pool once a short body has come.
 
     Attributes:
         peer: the address it came from.
-        framing: how much of it has come, and what was not right about it.
     """
 
     peer: str | None = None
-    framing: Framing
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
         """Read the head of the answer."""
         name = connection.transport.get_extra_info("peername") if connection.transport else None
         self.peer = name[0] if isinstance(name, tuple) else None
+        return await super().start(connection)
+
+
+class Response(PeerResponse):
+    """A response over a `Connection`.
+
+    Attributes:
+        framing: how much of it has come, and what was not right about it.
+    """
+
+    framing: Framing
+
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        """Read the head of the answer."""
         self.framing = connection.protocol.framing
         return await super().start(connection)
 

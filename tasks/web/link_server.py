@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from io import BytesIO
+from ipaddress import ip_address
 from pathlib import PurePosixPath
 from typing import IO
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from storage.errors import LinksUnavailable, SourceError
 from storage.names import is_text
 from tasks.sources.vggface1 import MAX_FILE_BYTES, is_link_file
+from tasks.web.addresses import Refusal, check_url, is_public
+from tasks.web.connections import PeerResponse
 from tasks.web.http import USER_AGENT, ConnectTo, addressed
+from tasks.web.names import GuardedResolver, SystemResolver
 
 _REDIRECTS = {301, 302, 303, 307, 308}
 
@@ -54,26 +59,51 @@ class LinkAnswer:
 
 @asynccontextmanager
 async def open_link_server(
-    connect_to: ConnectTo | None = None, user_agent: str = USER_AGENT, limits: LinkLimits = LinkLimits()
+    connect_to: ConnectTo | None = None,
+    user_agent: str = USER_AGENT,
+    limits: LinkLimits = LinkLimits(),
+    *,
+    resolver: AbstractResolver | None = None,
 ) -> AsyncIterator[LinkServer]:
     """A server to ask, its connections closed at the end.
 
-    The operator names the location, so private addresses are allowed; proxies and cookies are not wanted.
+    The operator names the location, so it may be a private address; where it redirects to may be one only then.
+    Proxies and cookies are not wanted.
+
+    Args:
+        resolver: looks names up; the system's own if not given.
     """
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=limits.concurrent),
+    resolver = resolver or SystemResolver()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(resolver.close)
+        sessions = [
+            await stack.enter_async_context(_session(limits, user_agent, one))
+            for one in (resolver, GuardedResolver(resolver))
+        ]
+        yield LinkServer(sessions[0], sessions[1], connect_to, limits)
+
+
+def _session(limits: LinkLimits, user_agent: str, resolver: AbstractResolver) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=limits.concurrent, resolver=resolver),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
+        response_class=PeerResponse,
         trust_env=False,
-    ) as session:
-        yield LinkServer(session, connect_to, limits)
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class LinkServer:
-    """Gets files over HTTP as the operator asks for them; make it with `open_link_server`."""
+    """Gets files over HTTP as the operator asks for them; make it with `open_link_server`.
+
+    Attributes:
+        session: connects anywhere.
+        guarded: connects to public addresses alone.
+    """
 
     session: aiohttp.ClientSession
+    guarded: aiohttp.ClientSession
     connect_to: ConnectTo | None
     limits: LinkLimits
 
@@ -101,6 +131,8 @@ class LinkServer:
                     return await self._follow(url, etag, sink, max_bytes)
             except TimeoutError:
                 cause = f"no full answer within {timeout_s:g} s"
+            except Refusal as refused:
+                raise LinksUnavailable(f"{url}: redirects to where it may not: {refused.detail}") from refused
             except (_TryAgainError, aiohttp.ClientError, OSError) as error:
                 cause = " ".join(str(error).split()) or type(error).__name__
             if number < tries:
@@ -110,16 +142,24 @@ class LinkServer:
         )
 
     async def _follow(self, url: URL, etag: dict[str, str], sink: IO[bytes], max_bytes: int) -> LinkAnswer:
-        asked = url
+        asked, session = url, self.session
         for _ in range(self.limits.max_redirects + 1):
             mapped, headers = addressed(url, self.connect_to)
-            async with self.session.get(mapped, headers={**headers, **etag}, allow_redirects=False) as response:
+            async with session.get(mapped, headers={**headers, **etag}, allow_redirects=False) as response:
                 if response.status not in _REDIRECTS:
                     return await _taken(response, url, etag, sink, max_bytes)
-                url = _redirected(url, response.headers.get("Location", ""))
+                if url is asked and not self._is_private(asked, response):
+                    session = self.guarded
+                url = _redirected(url, response.headers.get("Location", ""), is_private=session is self.session)
         raise LinksUnavailable(
             f"{asked}: more than {self.limits.max_redirects} redirects: give the URL it should lead to"
         )
+
+    def _is_private(self, asked: URL, response: aiohttp.ClientResponse) -> bool:
+        """Whether the location that the operator named is no public one; under `connect_to` by its name alone."""
+        if self.connect_to is None and isinstance(response, PeerResponse) and response.peer:
+            return not is_public(ip_address(response.peer.partition("%")[0]))
+        return check_url(asked) is not None
 
 
 async def _taken(
@@ -151,16 +191,28 @@ def _etag(response: aiohttp.ClientResponse) -> dict[str, str]:
     return {}
 
 
-def _redirected(url: URL, location: str) -> URL:
+def _redirected(url: URL, location: str, *, is_private: bool) -> URL:
+    """Where a redirect leads.
+
+    Args:
+        is_private: whether it may lead to private addresses.
+
+    Raises:
+        LinksUnavailable: it leads to another scheme than http(s), from https to http, or where it may not.
+    """
     try:
         target = url.join(URL(location))
     except ValueError:
         target = URL()
     if target.scheme not in ("http", "https") or not target.host:
-        raise LinksUnavailable(
-            f"{url}: redirects to {location!r}, which is not http(s): give the URL it should lead to"
-        )
-    return target
+        cause = "which is not http(s)"
+    elif url.scheme == "https" and target.scheme == "http":
+        cause = "from https to http"
+    elif not is_private and (refused := check_url(target)):
+        cause = refused.detail
+    else:
+        return target
+    raise LinksUnavailable(f"{url}: redirects to {location[:200]!r}, {cause}: give the URL it should lead to")
 
 
 # -- the identities of a folder --

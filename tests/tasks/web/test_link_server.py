@@ -1,15 +1,21 @@
+import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from yarl import URL
 
 from storage.errors import LinksUnavailable, SourceError
 from storage.lake import Lake
 from tasks.links import collect_links
-from tasks.sources import SOURCES
+from tasks.sources import SOURCES, vggface1
+from tasks.web import link_server
 from tasks.web.http import USER_AGENT, ConnectTo
-from tasks.web.link_server import LinkLimits
+from tasks.web.link_server import LinkLimits, open_link_server
 from tests.tasks.web.link_host import FAST, archive, below_links, index, links, rows, serving
+from tests.tasks.web.origin import Told
 
 VGG = SOURCES["vggface1"]
 
@@ -76,6 +82,66 @@ async def test_a_server_that_stays_broken_is_given_up_after_three_tries(lake):
         await collect_links(lake, VGG, server.url + "/c.tar", limits=FAST)
     assert Counter(server.paths)["/a.tar"] == 3
     assert not lake.exists("links")
+
+
+@asynccontextmanager
+async def canary() -> AsyncIterator[tuple[int, list[bytes]]]:
+    """A server on another private address, and what it was asked."""
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.2", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1], asked
+
+
+@pytest.mark.attack(12)
+@pytest.mark.parametrize(
+    "target", ["http://127.0.0.2:{}/", "http://private.example:{}/", "http://2130706434:{}/", "//127.0.0.2:{}/"]
+)
+async def test_a_public_server_of_links_does_not_lead_to_a_private_address(target, monkeypatch):
+    monkeypatch.setattr(link_server, "is_public", lambda address: True)  # so that loopback plays a public server
+    resolver = Told(links_example=[["127.0.0.1"]], private_example=[["127.0.0.2"]])
+    async with (
+        canary() as (port, asked),
+        serving({}) as server,
+        open_link_server(limits=FAST, resolver=resolver) as links,
+    ):
+        server.redirects["/a"] = target.format(port)
+        with pytest.raises(LinksUnavailable, match=r"redirects to"):
+            await links.get_small(URL(f"http://links.example:{server.port}/a"), {})
+    assert asked == []
+
+
+@pytest.mark.attack(12)
+async def test_a_private_server_of_links_may_lead_to_another(lake):
+    async with canary() as (port, asked), serving({}) as server, open_link_server(limits=FAST) as links:
+        server.redirects["/a"] = f"http://127.0.0.2:{port}/b"
+        body, _ = await links.get_small(URL(f"{server.url}/a"), {})
+    assert (body, len(asked)) == (b"secret", 1)
+
+
+@pytest.mark.attack(12)
+@pytest.mark.parametrize(
+    "target", ["http://127.0.0.1/x", "http://localhost/x", "http://user@b.example/", "http://b.example/x"]
+)
+async def test_where_a_server_of_links_may_not_lead_is_judged_by_name_under_connect_to(target):
+    async with serving({"/x": b"secret"}) as server:
+        server.redirects["/a"] = target
+        async with open_link_server(ConnectTo("127.0.0.1", server.port), limits=FAST) as links:
+            with pytest.raises(LinksUnavailable, match=r"redirects to"):
+                await links.get_small(URL("https://a.example/a"), {})
+    assert server.paths == ["/a"]
+
+
+@pytest.mark.attack(12)
+def test_of_a_page_that_is_no_list_little_is_kept():
+    rejected = vggface1.parse_file(b"secret " * 10_000 + b"\n" + b"x" * 10_000).rejected
+    assert [len(text) for text in rejected["text"].to_pylist()] == [300, 300]
 
 
 @pytest.mark.parametrize(
