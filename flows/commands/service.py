@@ -100,7 +100,7 @@ def serve(
         engines=_engines(settings),
         tell=lambda line: console.print(f"[bold]serve[/]    {line}"),
         log=lambda line: typer.echo(line, err=True),
-        up=lambda deployments: _show(console, address, parameters, deployments, _login(console, address, password)),
+        up=lambda deployments: _show(console, address, parameters, deployments, login(console, address, password)),
     )
 
 
@@ -149,7 +149,7 @@ def _engines(settings: Settings) -> Engines:
     return Engines(settings.database_url.get_secret_value(), settings.redis_url.get_secret_value())
 
 
-def _login(console: Console, address: Address, password: str) -> str:
+def login(console: Console, address: Address, password: str) -> str:
     """How to open the pages: a link with the password on a terminal; elsewhere it would be kept in a log."""
     if console.is_terminal:
         return login_link(address.pages, password)
