@@ -1,0 +1,102 @@
+"""What do the costliest sound pictures take to check and to decode?
+
+    python -m bench.decode                     # 64 million pixels, the most that validation takes; 4 minutes
+    python -m bench.decode --side 3000
+
+Each picture is made here and given to a process of its own, where CPU seconds are that process's and memory is the most
+that was resident, beyond what the process held before. Bytes a pixel are of what Pillow and the decoders hold, the file
+included. `tasks.sandbox.Limits` is set by these figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+from tasks.decode import decode_here
+from tasks.validate import ImageLimits, validate_here
+
+# Name, format, mode, options of the encoder.
+PICTURES: list[tuple[str, str, str, dict[str, object]]] = [
+    ("JPEG", "JPEG", "RGB", {}),
+    ("JPEG progressive, 4:4:4", "JPEG", "RGB", {"progressive": True, "subsampling": 0}),
+    ("PNG", "PNG", "RGB", {"compress_level": 1}),
+    ("PNG, alpha", "PNG", "RGBA", {"compress_level": 1}),
+    ("GIF", "GIF", "P", {}),
+    ("WebP", "WEBP", "RGB", {"method": 0}),
+    ("WebP lossless, alpha", "WEBP", "RGBA", {"lossless": True, "method": 0}),
+    ("AVIF", "AVIF", "RGB", {"speed": 10}),
+    ("AVIF, alpha", "AVIF", "RGBA", {"speed": 10}),
+    ("TIFF, LZW", "TIFF", "RGB", {"compression": "tiff_lzw"}),
+]
+
+
+def drawn(side_px: int, mode: str) -> Image.Image:
+    """Soft shapes, which pack well enough for a file of them to be sent."""
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, len(mode) if mode == "RGBA" else 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize((side_px, side_px), Image.Resampling.BICUBIC).convert(mode)
+
+
+def encoded(side_px: int, kind: str, mode: str, options: dict[str, object]) -> bytes:
+    file = BytesIO()
+    drawn(side_px, mode).save(file, kind, **options)
+    return file.getvalue()
+
+
+def measured(work: Callable[[bytes], object], data: bytes) -> tuple[float, float]:
+    """CPU seconds and bytes of memory of one call in a new process."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_measure, (work, data))
+
+
+def _measure(work: Callable[[bytes], object], data: bytes) -> tuple[float, float]:
+    # The decoders are loaded before anything is counted.
+    work(data[:100])
+    before, started = _peak_bytes(), time.process_time()
+    work(data)
+    return time.process_time() - started, _peak_bytes() - before
+
+
+def _peak_bytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+
+
+def check(data: bytes) -> None:
+    validate_here(data, ImageLimits(max_pixels=10**9))
+
+
+def decode(data: bytes) -> None:
+    try:
+        decode_here(data, 10**9)
+    except ValueError:
+        if len(data) > 100:
+            raise
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--side", type=int, default=8000, help="pixels of width and height")
+    parser.add_argument("--json", action="store_true", help="the figures once more, as the last line")
+    options = parser.parse_args()
+    figures = {}
+    print(f"{'':26}{'file, MB':>10}{'check, s':>10}{'bytes/px':>10}{'decode, s':>11}{'bytes/px':>10}")
+    for name, kind, mode, encoder in PICTURES:
+        data = encoded(options.side, kind, mode, encoder)
+        costs = [measured(work, data) for work in (check, decode)]
+        figures[name] = costs
+        cells = [f"{seconds:10.2f}{num_bytes / options.side**2:10.1f}" for seconds, num_bytes in costs]
+        print(f"{name:26}{len(data) / 1e6:10.1f}{''.join(cells)}")
+    if options.json:
+        print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
