@@ -70,7 +70,7 @@ def parse_url(text: str) -> URL:
 
 
 def _escaped(part: str, safe: str) -> str:
-    return quote(part, safe=safe, errors="surrogateescape") if part else part
+    return quote(part, safe=safe, errors="surrogateescape") if part.strip(safe) else part
 
 
 def literal_address(host: str) -> Address | None:

@@ -254,7 +254,7 @@ class Framing:
         """The status, its phrase, the minor version and the fields of a head without its last, empty line."""
         text = raw.decode("utf-8", "surrogateescape")
         lines = text.removesuffix("\n").removesuffix("\r").split("\r\n")
-        if "\n" in text.replace("\r\n", "") or "\r" in text.replace("\r\n", ""):
+        if not text.count("\n") == text.count("\r\n") == text.count("\r"):
             self.notes.add(Note.ODD_HEAD)
             lines = [line.replace("\r", " ") for line in re.split(r"\r?\n", text.removesuffix("\n").removesuffix("\r"))]
         found = _STATUS.fullmatch(lines[0])
