@@ -1,6 +1,6 @@
 """How many made-up inputs a test is given: few by default, 2000 with `pytest --hypothesis-profile=fuzz -k test_any_`.
 
-Eight tests take malformed lines, URLs, headers, bodies, rules and pictures, so that is 16,000.
+Ten tests take malformed lines, URLs, headers, bodies, framings, rules and pictures, so that is 20,000.
 """
 
 from hypothesis import settings

@@ -71,6 +71,7 @@ def test_a_public_host_is_let_through(form: str, host: str) -> None:
     assert refusal(form.format(host)) is None
 
 
+@pytest.mark.attack(0)
 @pytest.mark.parametrize(
     "url",
     [
@@ -85,6 +86,7 @@ def test_other_schemes_and_user_names_are_refused(url: str) -> None:
     assert reason(url) is Reason.NOT_PUBLIC
 
 
+@pytest.mark.attack(0)
 @pytest.mark.parametrize(
     "url",
     [

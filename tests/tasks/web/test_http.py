@@ -164,6 +164,7 @@ async def test_so_many_redirects_are_followed_and_no_more() -> None:
     assert (answer.reason, origin.targets[-1]) == (Reason.REDIRECT_LOOP, "/20")
 
 
+@pytest.mark.attack(0)
 @pytest.mark.parametrize(
     ("location", "reason"),
     [
@@ -208,6 +209,7 @@ async def test_a_server_that_falls_silent_in_the_body_times_out() -> None:
         assert (await asked(origin)).reason is Reason.TIMEOUT
 
 
+@pytest.mark.attack(0)
 async def test_headers_that_never_end_time_out() -> None:
     limits = replace(QUICK, total_s=0.5)
     async with playing(drip(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", 0.1)) as origin:
@@ -215,6 +217,7 @@ async def test_headers_that_never_end_time_out() -> None:
     assert answer.reason is Reason.TIMEOUT
 
 
+@pytest.mark.attack(0)
 async def test_a_drip_is_too_slow() -> None:
     async with playing(drip(LONG, b"x" * 50, 0.1)) as origin:
         answer = await asked(origin)
@@ -234,6 +237,7 @@ async def test_the_clock_of_a_request_starts_when_its_turn_comes() -> None:
     assert [answer.reason for answer in answers] == [None] * 5
 
 
+@pytest.mark.attack(0)
 @pytest.mark.parametrize(
     "reply",
     [
@@ -256,6 +260,7 @@ async def test_a_body_of_just_the_cap_is_taken() -> None:
         assert len((await asked(origin)).data) == 100_000
 
 
+@pytest.mark.attack(0)
 async def test_a_gzip_bomb_takes_no_more_memory_than_the_cap() -> None:
     async with playing(response(bomb(80), "Content-Encoding: gzip")) as origin:
         tracemalloc.start()
@@ -386,6 +391,7 @@ async def test_a_name_that_does_not_resolve_is_a_reason() -> None:
             assert (await web.get(url)).reason is Reason.DNS
 
 
+@pytest.mark.attack(0)
 @pytest.mark.parametrize(
     "address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fe80::1%eth0", "::ffff:127.0.0.1"]
 )
@@ -396,6 +402,7 @@ async def test_a_name_that_leads_to_a_private_address_is_refused(address: str) -
     assert origin.num_connections == 0
 
 
+@pytest.mark.attack(0)
 async def test_a_name_that_changes_its_answer_never_leads_to_the_private_address() -> None:
     private = Origin(default=response(b"secret"), host="127.0.0.2")
     async with playing(response(b"picture")) as public:
@@ -414,6 +421,7 @@ async def test_a_name_that_changes_its_answer_never_leads_to_the_private_address
     assert private.num_connections == 0
 
 
+@pytest.mark.attack(0)
 async def test_a_literal_private_address_is_not_even_connected_to() -> None:
     async with playing(response(b"secret")) as origin, open_web(QUICK, resolver=Told()) as web:
         for host in ["127.0.0.1", "2130706433", "0x7f.1", "localhost", "[::ffff:127.0.0.1]", "１２７.0.0.1"]:
@@ -477,6 +485,7 @@ async def test_cookies_are_neither_kept_nor_sent() -> None:
     assert origin.headers("Cookie") == [None] * 4
 
 
+@pytest.mark.attack(0)
 async def test_neither_proxies_nor_passwords_of_the_environment_are_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -585,6 +594,7 @@ def test_without_connect_to_nothing_is_readdressed() -> None:
 # -- whatever comes --
 
 
+@pytest.mark.attack(0)
 @pytest.mark.parametrize(
     "reply",
     [
@@ -667,6 +677,7 @@ def test_any_text_asked_for_is_an_answer() -> None:
         check()
 
 
+@pytest.mark.attack(0)
 def test_any_bytes_of_a_server_are_an_answer() -> None:
     replies = st.lists(HEADS | st.binary(max_size=9), max_size=9).map(b"".join)
     numbers = itertools.count()
