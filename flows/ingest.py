@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import flow, get_run_logger
 
-from flows.made_world import web_for
-from flows.settings import Settings, load_settings
+from flows.made_world import Web, web_for
+from flows.settings import Settings, load_settings, user_name
 from flows.tasks import fetch_task, links_task
 from flows.watch import artifacts
 from flows.watch.progress import Track, track
@@ -28,11 +28,13 @@ from storage.leases import Lease, Leases
 from storage.records import LINK_LINES, Attempt
 from storage.tables import read_as, stamp, write_table
 from storage.takedowns import read_forgotten
+from tasks.consent import asks_outside, has_consent, record_consent, refusal
 from tasks.custody.guard import GuardedTransport
 from tasks.fetch import Transport
 from tasks.folder import FolderTransport
+from tasks.forecast import forecast
 from tasks.ledger import accepted, image_stems, left_of, pending_new, read_ledger, unit_name
-from tasks.links import LinksSummary
+from tasks.links import LinksSummary, location_of
 from tasks.plan import plan
 from tasks.sources import source_named
 from tasks.web.archive import ArchiveTransport
@@ -44,11 +46,13 @@ SourceName = Literal["vggface1", "vggface2", "synthetic"]
 @flow(name="ingest", flow_run_name="ingest {source}", persist_result=False)
 async def ingest(
     lake: str,
+    *,
     source: SourceName = "vggface1",
     links: str | None = None,
     identities: int | list[str] | None = None,
     per_identity: int | None = None,
     connect_to: str | None = None,
+    yes: bool = False,
 ) -> dict[str, Any]:
     """Fetch the pictures of a selection of people that have not been asked for yet.
 
@@ -60,6 +64,7 @@ async def ingest(
         identities: the first so many people, or their names; None for all.
         per_identity: the first so many links of each; None for all.
         connect_to: HOST:PORT that every request goes to instead of its own host.
+        yes: hosts outside this machine may be asked, though nobody has said so for this lake and source yet.
 
     Returns:
         Counts: lines, rejected lines, candidates, and of this run asked, accepted and rejected by reason.
@@ -67,9 +72,12 @@ async def ingest(
     store = Lake(lake)
     with web_for(store, source, links, connect_to, identities, per_identity) as web:
         address = ConnectTo.parse(web.connect_to) if web.connect_to else None
+        is_first = is_first_contact(store, source, web, yes=yes)
         summary, candidates = await _plan(store, source, web.links, address, identities, per_identity)
         seen = image_stems(store, source)
         pending = pending_new(candidates, read_ledger(store, source, ["key"], stems=seen))
+        if is_first:
+            record_consent(store, source, by=user_name(), told=str(forecast(pending["url"])))
         counts = await fetch_pending(store, source, web.links, address, pending, "fetch", seen=seen)
     return {
         "lines": summary.num_accepted,
@@ -77,6 +85,19 @@ async def ingest(
         "candidates": len(candidates),
         **counts,
     }
+
+
+def is_first_contact(lake: Lake, source: str, web: Web, *, yes: bool) -> bool:
+    """Whether this run is the first that asks hosts outside this machine for the source.
+
+    Raises:
+        UsageError: it is, and nobody has said yes.
+    """
+    if not asks_outside(source, web.links, web.connect_to) or has_consent(lake, source):
+        return False
+    if not yes:
+        raise refusal(lake, source, f"the links of {location_of(source_named(source), web.links)}")
+    return True
 
 
 async def _plan(

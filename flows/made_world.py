@@ -39,7 +39,8 @@ def web_for(
     A world of the asked size is made once and kept in `<lake>/world/`.
 
     Raises:
-        UsageError: the lake is not a local folder, or people of a world still to be made were asked for by name.
+        UsageError: the lake is not a local folder, people of a world still to be made were asked for by name, or
+            nobody was asked for.
     """
     if source != "synthetic" or links is not None:
         yield Web(links, connect_to)
@@ -62,7 +63,10 @@ def _world_folder(lake: Lake, identities: int | list[str] | None, per_identity: 
         raise UsageError(
             "the people of a made world have no names before it is made: ask for a number with --identities"
         )
-    people, each = identities or _IDENTITIES, per_identity or _PER_IDENTITY
+    people = _IDENTITIES if identities is None else identities
+    each = _PER_IDENTITY if per_identity is None else per_identity
+    if people < 1 or each < 1:
+        raise UsageError(f"a made world of {people} people with {each} links each holds nobody: ask for at least 1")
     lake.begin()
     folder = Path(lake.full("world")) / f"{people}x{each}"
     with (

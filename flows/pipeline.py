@@ -16,9 +16,11 @@ from flows.retry import retry
 from flows.settings import Device
 from flows.train import train
 from flows.watch import artifacts
+from flows.watch.stages import stage_ended
 from storage.datasets import open_dataset
 from storage.lake import Lake
 from tasks.funnel import Funnel
+from tasks.split import check_enough_people
 
 _TRAIN_DEPLOYMENT = "train/train"
 # What the pipeline asks of a training when nobody asks otherwise.
@@ -30,6 +32,7 @@ TRAINED_BY_EVENT = "faces-mtcnn"
 @flow(name="pipeline", flow_run_name="pipeline {source}", persist_result=False)
 async def pipeline(
     lake: str,
+    *,
     source: SourceName = "vggface1",
     links: str | None = None,
     identities: int | list[str] | None = None,
@@ -42,6 +45,7 @@ async def pipeline(
     steps: int | None = None,
     device: Device = "auto",
     runs: Annotated[int, Field(ge=1)] = 1,
+    yes: bool = False,
 ) -> dict[str, Any]:
     """From link files to dataset versions and a model version. What is done already is not done again.
 
@@ -61,6 +65,7 @@ async def pipeline(
         device: where to train.
         runs: so many share each of ingest, retry and crop: this one, and others of the server's deployments, on
             workers that are free.
+        yes: hosts outside this machine may be asked, though nobody has said so for this lake and source yet.
 
     Returns:
         What each of the flows returned, under its name. `train` bears only a `flow_run` where a server's deployment
@@ -68,26 +73,29 @@ async def pipeline(
     """
     store = Lake(lake)
     others = runs - 1
+    if identities is not None:
+        check_enough_people(identities if isinstance(identities, int) else len(set(identities)))
     # Another process may have another working folder.
     shared = {"lake": store.root if store.is_local else store.url, "source": source}
+    selection: dict[str, Any] = {"identities": identities, "per_identity": per_identity}
+    done: dict[str, Any] = {}
+
+    def ended(name: str, result: Any) -> None:
+        done[name] = result
+        stage_ended(name, result)
+
     with web_for(store, source, links, connect_to, identities, per_identity) as web:
-        asked = shared | {"links": web.links, "connect_to": web.connect_to}
-        with runs_beside("ingest", others, asked | {"identities": identities, "per_identity": per_identity}):
-            ingested = await ingest(lake, source, web.links, identities, per_identity, web.connect_to)
-        with runs_beside("retry", others, asked):
-            retried = await retry(lake, source, web.links, web.connect_to)
+        asked: dict[str, Any] = {"source": source, "links": web.links, "connect_to": web.connect_to, "yes": yes}
+        with runs_beside("ingest", others, shared | asked | selection):
+            ended("ingest", await ingest(lake, **asked, **selection))
+        with runs_beside("retry", others, shared | asked):
+            ended("retry", await retry(lake, **asked))
     with runs_beside("crop", others, shared | {"method": method}):
-        cropped = crop(lake, source, method)
-    published = publish(lake, source, dataset, method, min_face)
-    trained = start_training(published, {"margin": margin, "steps": steps, "device": device}, lake)
-    _show(store, published, trained)
-    return {
-        "ingest": ingested,
-        "retry": retried,
-        "crop": cropped,
-        "publish": published,
-        "train": trained,
-    }
+        ended("crop", crop(lake, source, method))
+    ended("publish", publish(lake, source, dataset, method, min_face))
+    ended("train", start_training(done["publish"], {"margin": margin, "steps": steps, "device": device}, lake))
+    _show(store, done["publish"], done["train"])
+    return done
 
 
 def model_name(dataset: str) -> str:

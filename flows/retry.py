@@ -6,10 +6,13 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
-from flows.ingest import SourceName, fetch_pending
+from flows.ingest import SourceName, fetch_pending, is_first_contact
 from flows.made_world import web_for
+from flows.settings import user_name
 from flows.status import due_for, retry_choice
 from storage.lake import Lake
+from tasks.consent import record_consent
+from tasks.forecast import forecast
 from tasks.ledger import image_stems
 from tasks.web.http import ConnectTo
 
@@ -17,6 +20,7 @@ from tasks.web.http import ConnectTo
 @flow(name="retry", flow_run_name="retry {source}", persist_result=False)
 async def retry(
     lake: str,
+    *,
     source: SourceName = "vggface1",
     links: str | None = None,
     connect_to: str | None = None,
@@ -25,6 +29,7 @@ async def retry(
     now: bool = False,
     archive_fallback: bool = False,
     also_final: bool = False,
+    yes: bool = False,
 ) -> dict[str, Any]:
     """Ask for the failed links whose waiting time is over.
 
@@ -40,6 +45,7 @@ async def retry(
         now: also those that are not due yet.
         archive_fallback: instead, ask the web archive of FACEMILL_ARCHIVE_URL for what is gone for good.
         also_final: also those that no try is due for any more.
+        yes: hosts outside this machine may be asked, though nobody has said so for this lake and source yet.
 
     Returns:
         Counts of this round: due by reason before it, asked, accepted, rejected by reason.
@@ -54,6 +60,8 @@ async def retry(
     get_run_logger().info("retry %s: %d links are due: %s", source, len(pending), due)
     with web_for(store, source, links, connect_to) as web:
         address = ConnectTo.parse(web.connect_to) if web.connect_to else None
+        if len(pending) and is_first_contact(store, source, web, yes=yes):
+            record_consent(store, source, by=user_name(), told=str(forecast(pending["url"])))
         counts = await fetch_pending(
             store,
             source,

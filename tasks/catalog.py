@@ -30,7 +30,11 @@ def read_plan(lake: Lake, source: str) -> pa.Table:
         UsageError: nothing has been planned yet.
     """
     if not lake.exists(lake.plan(source)):
-        raise UsageError(f"{lake.url} has no plan for {source} yet: run `facemill ingest --source {source}` first")
+        held = [one for one in lake.names("links") if lake.exists(lake.plan(one))]
+        if held:
+            choices = " or ".join(f"--source {one}" for one in held)
+            raise UsageError(f"{lake.url} holds {', '.join(held)} and nothing of {source}: did you mean {choices}?")
+        raise UsageError(f"{lake.url} holds no links yet: run `facemill ingest` first")
     return read_as(lake, lake.plan(source), CANDIDATES)
 
 

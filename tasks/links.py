@@ -53,7 +53,31 @@ class LinksSummary:
     num_rejected: int
 
 
-async def collect_links(
+@dataclass(frozen=True, slots=True)
+class FoundLinks:
+    """What a location holds now, read and not yet written.
+
+    Attributes:
+        lines: None if the lake holds them already.
+        origin: what `origin.json` is to say; None if it says so already.
+    """
+
+    summary: LinksSummary
+    lines: SourceLines | None
+    origin: dict[str, Any] | None
+
+
+async def collect_links(lake: Lake, source: Source, location: str | None = None, **options: Any) -> LinksSummary:
+    """Read the link lines of a source into the lake; what the lake held of the source before is replaced.
+
+    Takes and raises what `find_links` does.
+    """
+    found = await find_links(lake, source, location, **options)
+    await asyncio.to_thread(keep_links, lake, source, found)
+    return found.summary
+
+
+async def find_links(
     lake: Lake,
     source: Source,
     location: str | None = None,
@@ -63,8 +87,8 @@ async def collect_links(
     on_progress: Callable[[int], None] | None = None,
     user_agent: str = USER_AGENT,
     limits: LinkLimits = LinkLimits(),
-) -> LinksSummary:
-    """Read the link lines of a source into the lake; what the lake held of the source before is replaced.
+) -> FoundLinks:
+    """Read the link lines of a source, and write nothing. What the lake has read already is not read again.
 
     Args:
         location: a folder or tar archive on disk, the URL of a tar archive, or the URL of a folder of
@@ -78,13 +102,13 @@ async def collect_links(
         SourceError: the location cannot be what it is said to be, or holds no usable line.
         LinksUnavailable: the link files could not be fetched.
     """
-    where = _checked_location(source, location)
+    where = location_of(source, location)
     wanted = sorted(set(identities)) if identities is not None else None
     stored = _stored_origin(lake, source)
     request = {"location": where, "identities": wanted, "rules": _RULES}
     known = stored if request.items() <= stored.items() else {}
     asked = _Asked(lake, source, where, wanted, known, on_progress)
-    if _is_url(where):
+    if is_url(where):
         async with open_link_server(connect_to, user_agent, limits) as server:
             is_archive = URL(where).path.endswith(_ARCHIVES)
             found = await (_fetch_archive(server, asked) if is_archive else _fetch_files(server, asked))
@@ -97,9 +121,22 @@ async def collect_links(
         on_progress(counts["num_files"])
     changed = counts["digest"] != stored.get("digest")
     origin = {**request, **counts, "etags": found.etags, "content": found.content}
-    if not origin.items() <= stored.items():
-        await asyncio.to_thread(_write, lake, source, found.lines if changed else None, origin)
-    return LinksSummary(source=source.name, location=where, changed=changed, **counts)
+    return FoundLinks(
+        LinksSummary(source=source.name, location=where, changed=changed, **counts),
+        found.lines if changed else None,
+        None if origin.items() <= stored.items() else origin,
+    )
+
+
+def keep_links(lake: Lake, source: Source, found: FoundLinks) -> None:
+    """Write what was found where it differs from what the lake holds, `origin.json` last."""
+    if found.origin is not None:
+        _write(lake, source, found.lines, found.origin)
+
+
+def lines_found(lake: Lake, source: Source, found: FoundLinks) -> pa.Table:
+    """The lines, `records.LINK_LINES`, whether they are in the lake or not yet."""
+    return found.lines.lines if found.lines else read_table(lake, lake.links(source.name, "lines.parquet"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,15 +211,21 @@ def _check_usable(lines: SourceLines, where: str) -> None:
 # -- where it comes from --
 
 
-def _is_url(location: str) -> bool:
+def is_url(location: str) -> bool:
+    """Whether a location is asked over HTTP."""
     return location.lower().startswith(("http://", "https://"))
 
 
-def _checked_location(source: Source, location: str | None) -> str:
+def location_of(source: Source, location: str | None) -> str:
+    """Where the links of a source are read from: an absolute path, or a URL.
+
+    Raises:
+        SourceError: the source is published nowhere, or is not read from such a place.
+    """
     where = location or source.location
     if not where:
         raise SourceError(f"the source {source.name} is published nowhere: name its folder with --links")
-    if not _is_url(where):
+    if not is_url(where):
         if "://" in where:
             raise SourceError(f"{where} is neither http(s) nor a path on this machine: download it first")
         return str(Path(where).resolve())
@@ -230,7 +273,7 @@ async def _fetch_archive(server: LinkServer, asked: _Asked) -> _Found:
 async def _fetch_files(server: LinkServer, asked: _Asked) -> _Found:
     """Fetch `<Identity>.txt` for each name; one that is as before keeps the rows that the lake has of it."""
     parse = asked.source.parse_file
-    assert parse is not None, "_checked_location refuses a URL for a source without link files"
+    assert parse is not None, "location_of refuses a URL for a source without link files"
     base, names = await identities_below(server, URL(asked.where), asked.wanted)
     before: Etags = asked.known.get("etags", {})
     etags: Etags = {}

@@ -20,7 +20,7 @@ from storage.tables import stamp, write_table
 from tasks.catalog import lines_left_out, planned_lines, read_faces, read_verdicts, source_digests
 from tasks.cleaned import Cleaning, judged_faces, open_cleaned
 from tasks.exclude import Exclusion, lines_of
-from tasks.funnel import Funnel, count_fates
+from tasks.funnel import Funnel, FunnelStage, count_fates
 from tasks.leaks import count_leaks, refuse_leaks
 from tasks.ledger import read_ledger
 from tasks.manifest import manifest_counts
@@ -157,7 +157,7 @@ def publish(
     if not len(content.samples):
         raise UsageError(
             f"no {request.method} face of {request.source} is fit to be published: "
-            + "; ".join(f"{one.stage} {one.num_out} of {one.num_in}" for one in content.funnel.stages)
+            + "; ".join(map(_told, content.funnel.stages))
         )
     refuse_leaks(count_leaks(content.samples, content.ties), request.name)
     version = version_id(request, content.samples)
@@ -171,6 +171,12 @@ def publish(
         told |= {"leaks": count_leaks(index, content.ties), **manifest_counts(index, content.funnel)}
         is_new = lake.write_once(f"{folder}/manifest.json", to_json(told))
     return Published(DatasetVersion(lake, request.name, version), content.funnel, is_new)
+
+
+def _told(stage: FunnelStage) -> str:
+    """What a stage let through, and what stopped most of the rest."""
+    top = max(stage.rejected.items(), key=lambda item: item[1], default=None)
+    return f"{stage.stage} {stage.num_out} of {stage.num_in}" + (f" ({top[0]} {top[1]})" if top else "")
 
 
 def _write_shards(lake: Lake, folder: str, samples: pa.Table, on_progress: Callable[[int], None]) -> pa.Table:

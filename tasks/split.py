@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from storage.errors import UsageError
 from storage.records import Split
 
 
@@ -40,6 +41,20 @@ def split_identities(
         for wanted in (Split.TEST, Split.VAL, Split.TRAIN):
             _fill(splits, places, wanted, rules.least_identities)
     return splits
+
+
+def check_enough_people(num: int, rules: SplitRules = SplitRules()) -> None:
+    """See before any work that so many people can train a model and judge it on others.
+
+    Raises:
+        UsageError: they are too few to fill every split.
+    """
+    least = 3 * rules.least_identities
+    if num < least:
+        raise UsageError(
+            f"a pipeline ends with a training, which needs at least {least} people, {rules.least_identities} in each "
+            f"split, and {num} were asked for: ask for more, or run ingest, crop and publish, which train nothing"
+        )
 
 
 def _fill(splits: dict[str, Split], places: dict[str, float], wanted: Split, least: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,11 @@ from tasks.web.http import ConnectTo
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
+
+
+# A number of people, and the number that a person is called by: CASIA, MS1M and Glint have such names.
+_COUNT = re.compile(r"[1-9][0-9]*")
+_CODE = re.compile(r"0[0-9]+")
 
 
 class SourceChoice(StrEnum):
@@ -82,7 +88,12 @@ LakeOption = Annotated[
         show_default="./lake",
     ),
 ]
-SourceOption = Annotated[SourceChoice, typer.Option("--source", help="Where the links come from.")]
+SourceOption = Annotated[
+    SourceChoice | None,
+    typer.Option(
+        "--source", help="Where the links come from. Default: the lake's only source; for a new one vggface1."
+    ),
+]
 LinksOption = Annotated[
     str | None,
     typer.Option(
@@ -94,7 +105,11 @@ LinksOption = Annotated[
 ]
 IdentitiesOption = Annotated[
     str | None,
-    typer.Option("--identities", metavar="N|NAME,...", help="The first N people, or these. Default: all."),
+    typer.Option(
+        "--identities",
+        metavar="N|NAME,...",
+        help="The first N people, or these. A comma makes a number a name: 0000099 and 99, are people. Default: all.",
+    ),
 ]
 PerIdentityOption = Annotated[
     int | None,
@@ -103,6 +118,12 @@ PerIdentityOption = Annotated[
 ConnectToOption = Annotated[
     str | None,
     typer.Option("--connect-to", metavar="HOST:PORT", help="Send every request there, whatever host its link names."),
+]
+YesOption = Annotated[
+    bool,
+    typer.Option(
+        "--yes", help="Ask hosts outside this machine without a question; a lake's first contact wants a yes."
+    ),
 ]
 MethodOption = Annotated[
     str,
@@ -165,13 +186,14 @@ def reporting(command: Callable[Given, Result]) -> Callable[Given, Result]:
     return wrapped
 
 
-def check_usage(lake: str, links: str | None = None, connect_to: str | None = None) -> None:
+def check_usage(lake: str, links: str | None = None, connect_to: str | None = None) -> Lake:
     """Find wrong usage before anything is started or written."""
-    Lake(lake)
+    found = Lake(lake)
     if connect_to is not None:
         ConnectTo.parse(connect_to)
     if links is not None and "://" not in links and not Path(links).exists():
         raise UsageError(f"--links {links}: there is no such file or folder")
+    return found
 
 
 def set_up(verbose: bool, log: LogChoice | None) -> None:
@@ -200,19 +222,67 @@ def existing_lake(url: str) -> Lake:
     return lake
 
 
-def chosen_people(text: str | None) -> int | list[str] | None:
-    """A number of people or their names.
+def source_for(lake: Lake, given: SourceChoice | None, *, starts: bool) -> SourceChoice:
+    """The source a command is about: the one that is named, or else the only one of the lake.
+
+    Args:
+        starts: whether the command may bring another source into the lake; a new lake then begins with vggface1.
 
     Raises:
-        UsageError: the number is 0.
+        UsageError: it cannot be told, or the lake holds others only.
+    """
+    held = [one for one in SourceChoice if one.value in lake.names("links")]
+    if given is not None and (starts or given in held):
+        return given
+    if not held:
+        if starts:
+            return SourceChoice.VGGFACE1
+        raise UsageError(f"there are no links in {lake.url} yet: run `facemill ingest` first")
+    choices = " or ".join(f"--source {one.value}" for one in held)
+    holds = f"{lake.url} holds {' and '.join(one.value for one in held)}"
+    if given is not None:
+        raise UsageError(f"{holds}, and nothing of {given.value}: did you mean {choices}?")
+    if len(held) > 1:
+        raise UsageError(f"{holds}: say which with {choices}")
+    return held[0]
+
+
+def chosen_people(text: str | None) -> int | list[str] | None:
+    """A number of people or their names: a whole number alone is a number, unless it begins with 0 or a comma follows.
+
+    Raises:
+        UsageError: it is neither, or names nobody.
     """
     if text is None:
         return None
-    if text.isdecimal():
-        if int(text) == 0:
-            raise UsageError("--identities 0 leaves nobody: ask for at least 1, or for names")
-        return int(text)
-    return [name.strip() for name in text.split(",") if name.strip()]
+    alone = text.strip()
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise UsageError("--identities names nobody: give a number of people, or names with commas between")
+    if alone.startswith("first:"):
+        alone = alone.removeprefix("first:")
+        if not _COUNT.fullmatch(alone):
+            raise UsageError(f"--identities first:{alone} is no number of people: write it as first:5")
+        return int(alone)
+    if _COUNT.fullmatch(alone):
+        return int(alone)
+    if alone == "0":
+        raise UsageError("--identities 0 leaves nobody: ask for at least 1; for the person called '0' write '0,'")
+    if "," not in alone and not _CODE.fullmatch(alone) and _is_number(alone):
+        raise UsageError(
+            f"--identities {alone} is no number of people: write a whole number from 1 on; for the person called "
+            f"{alone!r} write '{alone},'"
+        )
+    return names
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text reads like a number: -5, 1e3, 2.0, and 5 in the digits of any script."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return any(letter.isdigit() for letter in text)
 
 
 def print_result(result: Any, as_json: bool, shown: Callable[[Console, Any], None]) -> None:

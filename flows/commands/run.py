@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,19 +28,22 @@ from flows.commands.options import (
     PresetChoice,
     PresetOption,
     RunsOption,
-    SourceChoice,
     SourceOption,
     StepsOption,
     VerboseOption,
+    YesOption,
     check_usage,
     chosen_people,
     print_result,
     reporting,
     set_up,
+    source_for,
     split_words,
 )
+from flows.commands.start import judge_retry, judge_start
 from flows.settings import load_settings
-from storage.lake import Lake
+from storage.datasets import open_dataset
+from storage.lake import checked_name
 from tasks.exclude import read_names
 from tasks.web.archive import checked_template
 
@@ -47,7 +51,7 @@ from tasks.web.archive import checked_template
 @reporting
 def pipeline(
     lake: LakeOption,
-    source: SourceOption = SourceChoice.VGGFACE1,
+    source: SourceOption = None,
     links: LinksOption = None,
     identities: IdentitiesOption = None,
     per_identity: PerIdentityOption = None,
@@ -59,60 +63,85 @@ def pipeline(
     steps: StepsOption = None,
     device: DeviceOption = DeviceChoice.AUTO,
     runs: RunsOption = 1,
+    yes: YesOption = False,
     as_json: JsonOption = False,
     log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Do everything: fetch, crop, publish, train. What is done already is not done again."""
-    check_usage(lake, links, connect_to)
+    store = check_usage(lake, links, connect_to)
+    checked_name(f"{dataset}-{method}")
+    chosen, people = source_for(store, source, starts=True), chosen_people(identities)
+    judge_start(store, chosen.value, links, connect_to, people, per_identity, as_typed=identities, yes=yes, trains=True)
     set_up(verbose, log)
     from flows.pipeline import pipeline as flow  # noqa: PLC0415
+    from flows.watch.stages import watching  # noqa: PLC0415
 
-    result = run(
-        flow(
-            lake,
-            source.value,
-            links,
-            chosen_people(identities),
-            per_identity,
-            connect_to,
-            method,
-            dataset,
-            min_face,
-            margin,
-            steps,
-            device.value,
-            runs,
-        )
-    )
-    print_result(result, as_json, show_pipeline)
+    done: dict[str, Any] = {}
+
+    def ended(stage: str, result: Any) -> None:
+        done[stage] = result
+        if not as_json:
+            show_stage(Console(), stage, result)
+
+    try:
+        with watching(ended):
+            run(
+                flow(
+                    lake,
+                    source=chosen.value,
+                    links=links,
+                    identities=people,
+                    per_identity=per_identity,
+                    connect_to=connect_to,
+                    method=method,
+                    dataset=dataset,
+                    min_face=min_face,
+                    margin=margin,
+                    steps=steps,
+                    device=device.value,
+                    runs=runs,
+                )
+            )
+    finally:
+        if as_json and done:
+            print_result(done, as_json, lambda console, result: None)
 
 
 @reporting
 def ingest(
     lake: LakeOption,
-    source: SourceOption = SourceChoice.VGGFACE1,
+    source: SourceOption = None,
     links: LinksOption = None,
     identities: IdentitiesOption = None,
     per_identity: PerIdentityOption = None,
     connect_to: ConnectToOption = None,
+    yes: YesOption = False,
     as_json: JsonOption = False,
     log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Read the link files and fetch the pictures that have not been asked for yet."""
-    check_usage(lake, links, connect_to)
+    store = check_usage(lake, links, connect_to)
+    chosen, people = source_for(store, source, starts=True), chosen_people(identities)
+    judge_start(
+        store, chosen.value, links, connect_to, people, per_identity, as_typed=identities, yes=yes, trains=False
+    )
     set_up(verbose, log)
     from flows.ingest import ingest as flow  # noqa: PLC0415
 
-    result = run(flow(lake, source.value, links, chosen_people(identities), per_identity, connect_to))
+    result = run(
+        flow(
+            lake, source=chosen.value, links=links, identities=people, per_identity=per_identity, connect_to=connect_to
+        )
+    )
     print_result(result, as_json, show_ingested)
 
 
 @reporting
 def retry(
     lake: LakeOption,
-    source: SourceOption = SourceChoice.VGGFACE1,
+    source: SourceOption = None,
     links: LinksOption = None,
     connect_to: ConnectToOption = None,
     reason: Annotated[
@@ -133,12 +162,14 @@ def retry(
             "--archive-fallback", help="Ask the web archive of FACEMILL_ARCHIVE_URL for what is gone for good, instead."
         ),
     ] = False,
+    yes: YesOption = False,
     as_json: JsonOption = False,
     log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Ask once more for the failed links that are due. Says first how many they are."""
-    check_usage(lake, links, connect_to)
+    store = check_usage(lake, links, connect_to)
+    chosen = source_for(store, source, starts=False)
     if archive_fallback:
         checked_template(load_settings().archive_url)
     set_up(verbose, log)
@@ -146,18 +177,31 @@ def retry(
 
     reasons, hosts = split_words(reason), split_words(host)
     choice = retry_choice(reasons, hosts, now=now, also_final=also_final, archive=archive_fallback)
-    _, due = due_for(Lake(lake), source.value, choice)
+    pending, due = due_for(store, chosen.value, choice)
+    judge_retry(store, chosen.value, links, connect_to, pending, yes=yes)
     typer.echo(_forecast(due, is_archive=archive_fallback), err=True)
     from flows.retry import retry as flow  # noqa: PLC0415
 
-    result = run(flow(lake, source.value, links, connect_to, reasons, hosts, now, archive_fallback, also_final))
+    result = run(
+        flow(
+            lake,
+            source=chosen.value,
+            links=links,
+            connect_to=connect_to,
+            reasons=reasons,
+            hosts=hosts,
+            now=now,
+            archive_fallback=archive_fallback,
+            also_final=also_final,
+        )
+    )
     print_result(result, as_json, show_retried)
 
 
 @reporting
 def crop(
     lake: LakeOption,
-    source: SourceOption = SourceChoice.VGGFACE1,
+    source: SourceOption = None,
     method: MethodOption = "both",
     check_boxes: Annotated[
         bool, typer.Option(help="Correct listed boxes that fit today's picture only rescaled or turned.")
@@ -170,17 +214,18 @@ def crop(
     verbose: VerboseOption = False,
 ) -> None:
     """Find the faces in the accepted pictures and cut them out."""
-    check_usage(lake)
+    chosen = source_for(check_usage(lake), source, starts=False)
     set_up(verbose, log)
     from flows.crop import crop as flow  # noqa: PLC0415
 
-    print_result(flow(lake, source.value, method, check_boxes, report), as_json, show_cropped)
+    result = flow(lake, source=chosen.value, method=method, check_boxes=check_boxes, report=report)
+    print_result(result, as_json, show_cropped)
 
 
 @reporting
 def publish(
     lake: LakeOption,
-    source: SourceOption = SourceChoice.VGGFACE1,
+    source: SourceOption = None,
     dataset: DatasetOption = "faces",
     method: MethodOption = "both",
     min_face: MinFaceOption = 100,
@@ -209,20 +254,32 @@ def publish(
     verbose: VerboseOption = False,
 ) -> None:
     """Publish an immutable dataset version per method."""
-    check_usage(lake)
+    store = check_usage(lake)
     if exclude is not None:
         read_names(exclude)
+    checked_name(f"{dataset}-{method}")
+    chosen = source_for(store, source, starts=False)
     set_up(verbose, log)
     from flows.publish import publish as flow  # noqa: PLC0415
 
-    result = flow(lake, source.value, dataset, method, min_face, check_boxes, exclude, cleaned_by, wrong_person_score)
+    result = flow(
+        lake,
+        source=chosen.value,
+        dataset=dataset,
+        method=method,
+        min_face=min_face,
+        check_boxes=check_boxes,
+        exclude=exclude,
+        cleaned_by=cleaned_by,
+        wrong_person_score=wrong_person_score,
+    )
     print_result(result, as_json, show_published)
 
 
 @reporting
 def clean(
     lake: LakeOption,
-    source: SourceOption = SourceChoice.VGGFACE1,
+    source: SourceOption = None,
     method: MethodOption = "both",
     model: Annotated[
         str | None, typer.Option("--model", metavar="NAME[@VERSION]", help="The model version that judges.")
@@ -241,11 +298,19 @@ def clean(
     verbose: VerboseOption = False,
 ) -> None:
     """Find faces of the wrong person, and people listed under two names, by what a model sees."""
-    check_usage(lake)
+    chosen = source_for(check_usage(lake), source, starts=False)
     set_up(verbose, log)
     from flows.clean import clean as flow  # noqa: PLC0415
 
-    result = flow(lake, source.value, method, model, fit_on, str(weights) if weights else None, device.value)
+    result = flow(
+        lake,
+        source=chosen.value,
+        method=method,
+        model=model,
+        fit_on=fit_on,
+        weights=str(weights) if weights else None,
+        device=device.value,
+    )
     print_result(result, as_json, show_cleaned)
 
 
@@ -266,27 +331,42 @@ def train(
     verbose: VerboseOption = False,
 ) -> None:
     """Train an embedding model on a dataset version and register it as a model version."""
-    check_usage(lake)
+    open_dataset(check_usage(lake), dataset)
+    checked_name(model)
     set_up(verbose, log)
     from flows.train import train as flow  # noqa: PLC0415
 
-    print_result(flow(lake, dataset, model, margin, preset.value, steps, seed, device.value), as_json, show_trained)
+    result = flow(
+        lake,
+        dataset=dataset,
+        model=model,
+        margin=margin,
+        preset=preset.value,
+        steps=steps,
+        seed=seed,
+        device=device.value,
+    )
+    print_result(result, as_json, show_trained)
 
 
-def show_pipeline(console: Console, result: dict[str, Any]) -> None:
-    """All that a pipeline run did."""
-    show_ingested(console, result["ingest"])
-    if result["retry"]["asked"]:
-        show_retried(console, result["retry"])
-    show_cropped(console, result["crop"])
-    show_published(console, result["publish"])
-    show_trained(console, result["train"])
+def show_stage(console: Console, stage: str, result: Any) -> None:
+    """What one stage of a pipeline did."""
+    if stage == "retry" and not result["asked"]:
+        return
+    shown: dict[str, Callable[[Console, Any], None]] = {
+        "ingest": show_ingested,
+        "retry": show_retried,
+        "crop": show_cropped,
+        "publish": show_published,
+        "train": show_trained,
+    }
+    shown[stage](console, result)
 
 
 def show_ingested(console: Console, result: dict[str, Any]) -> None:
     """Lines, candidates, and what came of asking."""
     console.print(
-        f"[bold]links[/]    {result['lines']:,} lines, {result['rejected_lines']:,} malformed; "
+        f"[bold]links[/]    {result['lines']:,} lines, {result['rejected_lines']:,} rejected; "
         f"{result['candidates']:,} distinct URLs selected"
     )
     show_fetched(console, result)

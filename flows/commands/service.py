@@ -18,12 +18,13 @@ from flows.commands.options import (
     LinksOption,
     PerIdentityOption,
     RunsOption,
-    SourceChoice,
     SourceOption,
     VerboseOption,
+    YesOption,
     check_usage,
     chosen_people,
     reporting,
+    source_for,
 )
 from flows.service.engines import Engines
 from flows.service.guard import login_link
@@ -41,6 +42,9 @@ from flows.service.work import check_free
 from flows.service.work import work as run_workers
 from flows.settings import Settings, load_settings, tame_libraries
 from storage.errors import UsageError
+from storage.lake import Lake
+from tasks.consent import asks_outside, has_consent
+from tasks.split import check_enough_people
 
 MetricsPortOption = Annotated[
     int, typer.Option("--metrics-port", min=1, max=65535, help="Port of the metrics, on loopback.")
@@ -57,12 +61,13 @@ class PoolChoice(StrEnum):
 @reporting
 def serve(
     lake: LakeOption,
-    source: SourceOption = SourceChoice.VGGFACE1,
+    source: SourceOption = None,
     links: LinksOption = None,
     identities: IdentitiesOption = None,
     per_identity: PerIdentityOption = None,
     connect_to: ConnectToOption = None,
     runs: RunsOption = 1,
+    yes: YesOption = False,
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on. Whoever has the password may run any command there.")
     ] = "127.0.0.1",
@@ -75,7 +80,11 @@ def serve(
     The options but --host and the ports become the parameters of the scheduled runs. FACEMILL_DATABASE_URL and
     FACEMILL_REDIS_URL give the server a PostgreSQL and a Redis of yours.
     """
-    check_usage(lake, links, connect_to)
+    store = check_usage(lake, links, connect_to)
+    chosen = source_for(store, source, starts=True).value
+    people = chosen_people(identities)
+    if people is not None:
+        check_enough_people(people if isinstance(people, int) else len(people))
     address = Address(host, port, metrics_port)
     address.check_free()
     tame_libraries(verbose=verbose, is_service=True)
@@ -85,12 +94,13 @@ def serve(
 
     parameters = {
         "lake": _absolute(lake),
-        "source": source.value,
+        "source": chosen,
         "links": _absolute(links) if links else None,
-        "identities": chosen_people(identities),
+        "identities": people,
         "per_identity": per_identity,
         "connect_to": connect_to,
         "runs": runs,
+        "yes": yes,
     }
     console = Console(stderr=True)
     run_service(
@@ -169,9 +179,26 @@ def _show(console: Console, address: Address, parameters: dict[str, Any], deploy
         "metrics": f"http://127.0.0.1:{address.metrics_port}/metrics",
         "lake": f"{parameters['lake']}, source {parameters['source']}",
         "runs": ", ".join(deployments),
+        "people": _people(parameters["identities"]),
+    }
+    if _waits_for_yes(parameters):
+        lines["asks"] = "no host outside this machine until somebody says yes: start with --yes, or a run with yes=true"
+    lines |= {
         "stop": "Ctrl-C",
     }
     _show_lines(console, lines)
+
+
+def _people(identities: int | list[str] | None) -> str:
+    if identities is None:
+        return "all"
+    return f"the first {identities:,}" if isinstance(identities, int) else ", ".join(identities)
+
+
+def _waits_for_yes(parameters: dict[str, Any]) -> bool:
+    """Whether the scheduled runs will refuse to ask outside hosts for what is a first contact."""
+    asked = parameters["source"], parameters["links"], parameters["connect_to"]
+    return not parameters["yes"] and asks_outside(*asked) and not has_consent(Lake(parameters["lake"]), asked[0])
 
 
 def _show_lines(console: Console, lines: dict[str, str]) -> None:

@@ -84,13 +84,14 @@ def test_a_wrong_setting_in_the_environment_is_named(tmp_path: Path, monkeypatch
 
 
 def test_a_flow_runs_on_uvloop_and_its_error_is_told_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def its_loop(*_: object) -> None:
+    async def its_loop(*_: object, **__: object) -> None:
         raise UsageError(f"the loop of {type(asyncio.get_running_loop()).__module__}")
 
     monkeypatch.setattr("flows.ingest.ingest", its_loop)
-    assert "the loop of uvloop" in refused("ingest", "--lake", str(tmp_path / "lake"))
+    where = ["--links", str(world / "links"), "--connect-to", "127.0.0.1:9"]
+    assert "the loop of uvloop" in refused("ingest", "--lake", str(tmp_path / "lake"), *where)
 
 
 def test_a_list_of_names_that_is_not_there_is_refused_before_anything_starts(tmp_path: Path) -> None:
