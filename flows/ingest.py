@@ -52,7 +52,7 @@ async def ingest(
     identities: int | list[str] | None = None,
     per_identity: int | None = None,
     connect_to: str | None = None,
-    yes: bool = False,
+    allow_outside: bool = False,
 ) -> dict[str, Any]:
     """Fetch the pictures of a selection of people that have not been asked for yet.
 
@@ -64,7 +64,7 @@ async def ingest(
         identities: the first so many people, or their names; None for all.
         per_identity: the first so many links of each; None for all.
         connect_to: HOST:PORT that every request goes to instead of its own host.
-        yes: hosts outside this machine may be asked, though nobody has said so for this lake and source yet.
+        allow_outside: hosts outside this machine may be asked, though nobody has said so for this lake and source yet.
 
     Returns:
         Counts: lines, rejected lines, candidates, and of this run asked, accepted and rejected by reason.
@@ -72,7 +72,7 @@ async def ingest(
     store = Lake(lake)
     with web_for(store, source, links, connect_to, identities, per_identity) as web:
         address = ConnectTo.parse(web.connect_to) if web.connect_to else None
-        is_first = is_first_contact(store, source, web, yes=yes)
+        is_first = is_first_contact(store, source, web, allowed=allow_outside)
         summary, candidates = await _plan(store, source, web.links, address, identities, per_identity)
         seen = image_stems(store, source)
         pending = pending_new(candidates, read_ledger(store, source, ["key"], stems=seen))
@@ -87,7 +87,7 @@ async def ingest(
     }
 
 
-def is_first_contact(lake: Lake, source: str, web: Web, *, yes: bool) -> bool:
+def is_first_contact(lake: Lake, source: str, web: Web, *, allowed: bool) -> bool:
     """Whether this run is the first that asks hosts outside this machine for the source.
 
     Raises:
@@ -95,7 +95,7 @@ def is_first_contact(lake: Lake, source: str, web: Web, *, yes: bool) -> bool:
     """
     if not asks_outside(source, web.links, web.connect_to) or has_consent(lake, source):
         return False
-    if not yes:
+    if not allowed:
         raise refusal(lake, source, f"the links of {location_of(source_named(source), web.links)}")
     return True
 

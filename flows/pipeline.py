@@ -45,7 +45,7 @@ async def pipeline(
     steps: int | None = None,
     device: Device = "auto",
     runs: Annotated[int, Field(ge=1)] = 1,
-    yes: bool = False,
+    allow_outside: bool = False,
 ) -> dict[str, Any]:
     """From link files to dataset versions and a model version. What is done already is not done again.
 
@@ -65,7 +65,7 @@ async def pipeline(
         device: where to train.
         runs: so many share each of ingest, retry and crop: this one, and others of the server's deployments, on
             workers that are free.
-        yes: hosts outside this machine may be asked, though nobody has said so for this lake and source yet.
+        allow_outside: hosts outside this machine may be asked, though nobody has said so for this lake and source yet.
 
     Returns:
         What each of the flows returned, under its name. `train` bears only a `flow_run` where a server's deployment
@@ -85,7 +85,12 @@ async def pipeline(
         stage_ended(name, result)
 
     with web_for(store, source, links, connect_to, identities, per_identity) as web:
-        asked: dict[str, Any] = {"source": source, "links": web.links, "connect_to": web.connect_to, "yes": yes}
+        asked: dict[str, Any] = {
+            "source": source,
+            "links": web.links,
+            "connect_to": web.connect_to,
+            "allow_outside": allow_outside,
+        }
         with runs_beside("ingest", others, shared | asked | selection):
             ended("ingest", await ingest(lake, **asked, **selection))
         with runs_beside("retry", others, shared | asked):

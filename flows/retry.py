@@ -29,7 +29,7 @@ async def retry(
     now: bool = False,
     archive_fallback: bool = False,
     also_final: bool = False,
-    yes: bool = False,
+    allow_outside: bool = False,
 ) -> dict[str, Any]:
     """Ask for the failed links whose waiting time is over.
 
@@ -45,7 +45,7 @@ async def retry(
         now: also those that are not due yet.
         archive_fallback: instead, ask the web archive of FACEMILL_ARCHIVE_URL for what is gone for good.
         also_final: also those that no try is due for any more.
-        yes: hosts outside this machine may be asked, though nobody has said so for this lake and source yet.
+        allow_outside: hosts outside this machine may be asked, though nobody has said so for this lake and source yet.
 
     Returns:
         Counts of this round: due by reason before it, asked, accepted, rejected by reason.
@@ -60,7 +60,7 @@ async def retry(
     get_run_logger().info("retry %s: %d links are due: %s", source, len(pending), due)
     with web_for(store, source, links, connect_to) as web:
         address = ConnectTo.parse(web.connect_to) if web.connect_to else None
-        if len(pending) and is_first_contact(store, source, web, yes=yes):
+        if len(pending) and is_first_contact(store, source, web, allowed=allow_outside):
             record_consent(store, source, by=user_name(), told=str(forecast(pending["url"])))
         counts = await fetch_pending(
             store,

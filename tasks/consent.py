@@ -54,7 +54,7 @@ def refusal(lake: Lake, source: str, told: str) -> UsageError:
     """The error of a first contact that nobody has said yes to."""
     return UsageError(
         f"{lake.url} has asked no host outside this machine for {source} yet, and would now ask for {told}: say --yes "
-        "if that is meant (the parameter `yes` of a deployment); later runs do not ask"
+        "if that is meant (the parameter `allow_outside` of a deployment); later runs do not ask"
     )
 
 

@@ -136,7 +136,7 @@ def keep_links(lake: Lake, source: Source, found: FoundLinks) -> None:
 
 def lines_found(lake: Lake, source: Source, found: FoundLinks) -> pa.Table:
     """The lines, `records.LINK_LINES`, whether they are in the lake or not yet."""
-    return found.lines.lines if found.lines else read_table(lake, lake.links(source.name, "lines.parquet"))
+    return found.lines.lines if found.lines else read_as(lake, lake.links(source.name, "lines.parquet"), LINK_LINES)
 
 
 @dataclass(frozen=True, slots=True)

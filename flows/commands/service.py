@@ -100,7 +100,7 @@ def serve(
         "per_identity": per_identity,
         "connect_to": connect_to,
         "runs": runs,
-        "yes": yes,
+        "allow_outside": yes,
     }
     console = Console(stderr=True)
     run_service(
@@ -182,7 +182,9 @@ def _show(console: Console, address: Address, parameters: dict[str, Any], deploy
         "people": _people(parameters["identities"]),
     }
     if _waits_for_yes(parameters):
-        lines["asks"] = "no host outside this machine until somebody says yes: start with --yes, or a run with yes=true"
+        lines["asks"] = (
+            "no host outside this machine until somebody says yes: start with --yes, or a run with allow_outside=true"
+        )
     lines |= {
         "stop": "Ctrl-C",
     }
@@ -198,7 +200,9 @@ def _people(identities: int | list[str] | None) -> str:
 def _waits_for_yes(parameters: dict[str, Any]) -> bool:
     """Whether the scheduled runs will refuse to ask outside hosts for what is a first contact."""
     asked = parameters["source"], parameters["links"], parameters["connect_to"]
-    return not parameters["yes"] and asks_outside(*asked) and not has_consent(Lake(parameters["lake"]), asked[0])
+    return (
+        not parameters["allow_outside"] and asks_outside(*asked) and not has_consent(Lake(parameters["lake"]), asked[0])
+    )
 
 
 def _show_lines(console: Console, lines: dict[str, str]) -> None:

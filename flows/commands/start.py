@@ -18,7 +18,8 @@ from storage.errors import UsageError
 from storage.lake import Lake
 from storage.leases import alone
 from storage.names import visible
-from storage.tables import read_table
+from storage.records import LINK_LINES
+from storage.tables import read_as
 from tasks.consent import asks_outside, has_consent, record_consent, refusal
 from tasks.forecast import DOCUMENTED, forecast, own_rate
 from tasks.ledger import pending_new, read_ledger
@@ -66,7 +67,7 @@ def judge_start(
         raise refusal(lake, name, f"the links of {where}")
     if is_url(where) and not is_first and lake.exists(lake.links(name, "origin.json")):
         # The run asks the server what has changed since; here it would be asked twice.
-        lines = read_table(lake, lake.links(name, "lines.parquet"), ["identity"])
+        lines = read_as(lake, lake.links(name, "lines.parquet"), LINK_LINES, ["identity"])
         _say(_checked_people(lines, people, as_typed, trains=trains))
         return
     found = asyncio.run(_find(lake, source, where, connect_to, people))

@@ -251,10 +251,10 @@ def test_a_retry_that_would_be_the_first_contact_wants_a_yes(tmp_path: Path) -> 
 
 def test_a_run_that_no_command_started_wants_the_yes_as_a_parameter(tmp_path: Path, links: Path) -> None:
     lake = Lake(tmp_path / "lake")
-    with pytest.raises(UsageError, match="the parameter `yes` of a deployment"):
-        is_first_contact(lake, "vggface1", Web(str(links), None), yes=False)
-    assert is_first_contact(lake, "vggface1", Web(str(links), None), yes=True)
-    assert not is_first_contact(lake, "vggface1", Web(str(links), "127.0.0.1:9"), yes=False)
+    with pytest.raises(UsageError, match="the parameter `allow_outside` of a deployment"):
+        is_first_contact(lake, "vggface1", Web(str(links), None), allowed=False)
+    assert is_first_contact(lake, "vggface1", Web(str(links), None), allowed=True)
+    assert not is_first_contact(lake, "vggface1", Web(str(links), "127.0.0.1:9"), allowed=False)
 
 
 # -- what a pipeline shows --
