@@ -182,12 +182,8 @@ def _show(console: Console, address: Address, parameters: dict[str, Any], deploy
         "people": _people(parameters["identities"]),
     }
     if _waits_for_yes(parameters):
-        lines["asks"] = (
-            "no host outside this machine until somebody says yes: start with --yes, or a run with allow_outside=true"
-        )
-    lines |= {
-        "stop": "Ctrl-C",
-    }
+        lines["asks"] = "no host outside until somebody says yes: serve --yes, or allow_outside=true for one run"
+    lines["stop"] = "Ctrl-C"
     _show_lines(console, lines)
 
 
