@@ -49,13 +49,14 @@ def check(lake: str, quick: bool = False, repair: bool = False) -> dict[str, Any
     return {
         "parts": len(work),
         "findings": [_told(one) for one in findings],
-        "judged_before": _judged_before(store),
+        "judged_before": older_verdicts(store),
         "at_work": [f"{one.stage} {one.of} {one.unit} on {one.host}" for one in at_work],
         "repaired": asdict(done) if done else None,
     }
 
 
-def _judged_before(lake: Lake) -> dict[str, dict[str, int]]:
+def older_verdicts(lake: Lake) -> dict[str, dict[str, int]]:
+    """How many links of each source an older version of the rules rejected for good, by reason; none without any."""
     counts = {}
     for source in lake.names("images"):
         with suppress(FacemillError):  # a broken index is a finding

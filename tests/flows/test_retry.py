@@ -1,9 +1,63 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+from rich.console import Console
+
+from flows.check import older_verdicts
+from flows.commands.custody import show_judged_before
 from flows.retry import retry
+from flows.status import due_for, retry_choice
+from storage.lake import Lake
+from storage.records import CANDIDATES, Reason, url_key
+from storage.tables import rows_to_table, write_table
+from tasks.ledger import RULES
+from tests.tasks.builders import attempt, attempts
+
+URLS = [f"http://a.example/{n}" for n in range(5)]
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """Links that failed for good, judged by the first rules and by those of today, and one that is due."""
+    lake = Lake(tmp_path / "lake")
+    candidates = [{"key": url_key(url), "url": url, "unit": 0} for url in URLS]
+    write_table(lake, lake.plan("vggface1"), rows_to_table(candidates, CANDIDATES))
+    rows = [
+        attempt(URLS[0], Reason.BROKEN_IMAGE),
+        attempt(URLS[1], Reason.BROKEN_IMAGE, rules=RULES),
+        attempt(URLS[2], Reason.GONE),
+        attempt(URLS[3], Reason.TIMEOUT, next_try=datetime(2020, 1, 1, tzinfo=UTC)),
+        attempt(URLS[4]),
+    ]
+    write_table(lake, f"{lake.images('vggface1', '0000-0000-aaaaaa')}.parquet", attempts(*rows))
+    return lake
+
+
+def test_final_verdicts_are_asked_for_again_only_when_someone_says_so(lake: Lake) -> None:
+    _, due = due_for(lake, "vggface1", retry_choice(None, None))
+    assert due == {"timeout": 1}
+    _, due = due_for(lake, "vggface1", retry_choice(None, None, also_final=True))
+    assert due == {"broken_image": 2, "gone": 1, "timeout": 1}
+    pending, due = due_for(lake, "vggface1", retry_choice(["broken_image"], None, also_final=True))
+    assert (due, sorted(pending["url"].to_pylist())) == ({"broken_image": 2}, URLS[:2])
+
+
+def test_verdicts_of_older_rules_are_named_with_the_command_that_asks_again(lake: Lake) -> None:
+    lake.write("images/stray.txt", b"no source")
+    counts = older_verdicts(lake)
+    assert counts == {"vggface1": {"broken_image": 1}}
+    console = Console(record=True, width=80)
+    show_judged_before(console, counts)
+    assert "facemill retry --source vggface1 --also-final --reason broken_image" in console.export_text()
+
+
+def test_a_broken_index_leaves_the_count_out(lake: Lake) -> None:
+    lake.write("images/vggface1/0000-0001-bbbbbb.parquet", b"no parquet")
+    assert older_verdicts(lake) == {}
 
 
 def test_a_schedule_older_than_the_first_ingest_asks_for_nothing_and_makes_no_lake(tmp_path: Path) -> None:
