@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from storage.atomic import whole_file
 from storage.errors import UsageError
 
 Row = dict[str, Any]
@@ -34,13 +34,8 @@ def saver(path: Path) -> Saver:
 
 
 def _save(path: Path, write: Callable[[Path, list[Row], int], None], rows: list[Row], embedding_dim: int) -> None:
-    # With the same ending, which NumPy would add otherwise.
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}{path.suffix}")
-    try:
+    with whole_file(path) as temporary:
         write(temporary, rows, embedding_dim)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _write_array(path: Path, rows: list[Row], embedding_dim: int) -> None:

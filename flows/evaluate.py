@@ -6,7 +6,6 @@ Here and not in `model`, since it takes the detector of the pipeline.
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from flows.settings import Device
 from model.align import warp
 from model.judging import image_px, judge_version_on_lfw
 from model.lfw import LfwPairs, parse_pairs, usual_place
+from storage.atomic import whole_file
 from storage.counted import counted
 from storage.errors import SourceError
 from storage.evaluations import Evaluation
@@ -105,10 +105,8 @@ def aligned_faces(
         found.append(aligned_face(name, photo, side_px))
         on_progress(place + 1)
     faces, is_found = np.stack([face for face, _ in found]), np.array([is_found for _, is_found in found])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}.npz")
-    np.savez(temporary, faces=faces, is_found=is_found)
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        np.savez(temporary, faces=faces, is_found=is_found)
     return faces, is_found
 
 

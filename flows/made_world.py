@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from flows.settings import load_settings
 from flows.watch.progress import track
+from storage.atomic import make_folder
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.leases import alone
@@ -68,7 +69,8 @@ def _world_folder(lake: Lake, identities: int | list[str] | None, per_identity: 
     if people < 1 or each < 1:
         raise UsageError(f"a made world of {people} people with {each} links each holds nobody: ask for at least 1")
     lake.begin()
-    folder = Path(lake.full("world")) / f"{people}x{each}"
+    folder = lake.local_folder(f"world/{people}x{each}")
+    make_folder(folder.parent)
     with (
         track("make world", people * each) as progress,
         alone(lake, "world", "synthetic", folder.name, good_for_s=load_settings().lease_s),

@@ -7,8 +7,6 @@ step and the history as JSON in its header. One file cannot be half new and half
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from storage.atomic import whole_file
 from storage.errors import TrainingError
 
 
@@ -43,21 +42,15 @@ def save_checkpoint(path: Path, state: TrainState) -> None:
     Raises:
         TrainingError: the disk is full, or may not be written to.
     """
-    temporary = path.parent / f".tmp-{uuid.uuid4().hex}"
-    path.parent.mkdir(parents=True, exist_ok=True)
     header = {"state": json.dumps({"step": state.step, "history": state.history})}
     tensors = {name: tensor.contiguous() for name, tensor in _tensors(state).items()}
     try:
-        save_file(tensors, temporary, metadata=header)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            save_file(tensors, temporary, metadata=header)
     except SafetensorError as error:
         raise TrainingError(
             f"checkpoint {path} cannot be written: {error}; once that is mended the same command goes on where it was"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def restore_checkpoint(path: Path, state: TrainState) -> bool:

@@ -7,7 +7,6 @@ array can be kept in a cache folder and mapped into memory the next time.
 from __future__ import annotations
 
 import os
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.align import face_square
+from storage.atomic import whole_file
 from storage.datasets import DatasetVersion
 from storage.errors import LakeError
 
@@ -77,15 +77,10 @@ def _images(
         return images
     path = cache_folder / f"{dataset.state}-{split}-{image_px}px-{_PIXELS_VERSION}.npy"
     if not path.exists():
-        cache_folder.mkdir(parents=True, exist_ok=True)
-        temporary = cache_folder / f".tmp-{uuid.uuid4().hex}"
-        try:
+        with whole_file(path) as temporary:
             images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
             _decode_into(images, dataset, rows, image_px)
             images.flush()
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
     # Copy on write: torch wants memory it may write to, and the file must stay as it is.
     mapped: NDArray[np.uint8] = np.load(path, mmap_mode="c")
     return mapped

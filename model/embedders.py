@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ from model.data import load_faces
 from model.embed import embed
 from model.export import load_backbone
 from model.histograms import IMAGE_PX, Projection, fit_projection
+from storage.atomic import whole_file
 from storage.datasets import DatasetVersion
 from storage.errors import LakeError, UsageError
 from storage.lake import Lake
@@ -125,11 +125,8 @@ def _embed_shard(
 
 def _keep(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     """Write a file of the work folder in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
-    with temporary.open("wb") as file:
+    with whole_file(path) as temporary, temporary.open("wb") as file:
         write(file)
-    temporary.replace(path)
 
 
 def model_embedder(model: ModelVersion) -> Embedder:

@@ -31,27 +31,27 @@ import json
 import os
 import re
 import shutil
-import socket
-import tempfile
-import uuid
+import stat
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from fsspec.implementations.local import LocalFileSystem
 
+from storage.atomic import PREFIX, Writer, is_left, make_folder, temporary_file, unfinished, whole_file, writer_of
 from storage.errors import LakeError, UsageError
+from storage.private import cache_folder, make_private
 from storage.shapes import parse_object
 from storage.stores import Upload, abort_upload, asking, lost_uploads, open_store, upload
 
 FORMAT = 1
-_HOST = re.sub("[^A-Za-z0-9]", "_", socket.gethostname())
-_UNFINISHED = f".tmp-{_HOST}-*"
-# A full disk or quota, a file system or folder that is read-only, a file too large for it.
-CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
-# What file systems without hard links answer.
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+# A full disk or quota, a file system or folder that is read-only, a file too large for it, a disk that fails.
+CANNOT_WRITE = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO, errno.ESTALE,
+}  # fmt: skip
+# Where a lake may be written to. What else fsspec opens is read-only, or lies within another file system.
+_SCHEMES = ("file", "memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -62,15 +62,16 @@ class Lake:
         url: a path, or a URL that fsspec understands (`s3://bucket/lake`).
 
     Raises:
-        LakeError: the folder was written by a newer facemill.
-        UsageError: it holds something that is not a lake, or no installed package knows URLs of this kind.
+        LakeError: the folder was written by a newer facemill, or not by facemill.
+        UsageError: it holds something that is not a lake, cannot be opened, or is a URL of a kind that holds no lake.
     """
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
         self.url = os.fspath(url)
-        self.fs, root = open_store(self.url)
+        self.fs, root = open_store(self.url, _SCHEMES)
         self.root = root.rstrip("/")
         self.is_local = isinstance(self.fs, LocalFileSystem)
+        self._real_root = os.path.realpath(self.root) if self.is_local else self.root
         self._has_begun = False
         self._swept: set[Path] = set()
         self._check_format()
@@ -141,47 +142,114 @@ class Lake:
 
     @property
     def work_folder(self) -> Path:
-        """A local folder for what may be thrown away: decoded pictures, checkpoints of unfinished trainings."""
+        """A local folder for what may be thrown away: decoded pictures, checkpoints of unfinished trainings.
+
+        For a lake in a bucket it lies in the user's cache folder, which is made, open to this user alone.
+
+        Raises:
+            LakeError: it, or something in it, is a link, or the cache folder belongs to another user.
+        """
+        if not self.is_local:
+            return cache_folder() / hashlib.sha256(self.url.encode()).hexdigest()[:16]
+        folder = self.local_folder("work")
+        for place, folders, files in os.walk(folder):
+            for name in (name for name in (*folders, *files) if Path(place, name).is_symlink()):
+                self._inside(Path(place, name).relative_to(self.root).as_posix())
+        return folder
+
+    def local_folder(self, path: str) -> Path:
+        """A folder of a local lake, there or not, for what writes files of its own.
+
+        Raises:
+            LakeError: it is a link that leads out of the lake.
+        """
+        return Path(self._inside(path))
+
+    # -- where a path leads --
+
+    def full(self, path: str) -> str:
+        """The path as the file system below knows it.
+
+        Raises:
+            LakeError: it is absolute, or holds `..`.
+        """
+        if path.startswith("/") or "\0" in path or ".." in path.split("/"):
+            raise LakeError(
+                f"{self.url} has no path {path!r}: nothing is read or written outside of a lake; run `facemill check`"
+            )
+        return f"{self.root}/{path}"
+
+    def _inside(self, path: str, *, follows: bool = True) -> str:
+        """The full path of something that lies in the lake when all links are followed.
+
+        Args:
+            follows: a link at the path itself counts too, not only those on the way there.
+
+        Raises:
+            LakeError: a link leads out of the lake.
+        """
+        full = self.full(path)
         if self.is_local:
-            return Path(self.full("work"))
-        return Path(tempfile.gettempdir()) / "facemill" / hashlib.sha256(self.url.encode()).hexdigest()[:16]
+            self._refuse_outside(path, os.path.realpath(full if follows else os.path.dirname(full)))  # noqa: PTH120
+        return full
+
+    def _refuse_outside(self, path: str, real: str) -> None:
+        if real != self._real_root and not real.startswith(f"{self._real_root.rstrip('/')}/"):
+            raise LakeError(
+                f"{self.url}/{path} leads out of the lake by a link, to {real}: nothing is read or written there; "
+                "remove the link, or to keep a folder of the lake on another disk, mount that folder in its place "
+                "(mount --bind)"
+            )
+
+    def _open_local(self, path: str) -> IO[bytes]:
+        """Open a file, and only then see where it lies: 3 us, against 65 us to resolve its path before."""
+        # What blocks when it is opened, such as a pipe, must not.
+        handle = os.open(self.full(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            self._refuse_outside(path, _place_of(handle, self.full(path)))
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise LakeError(f"{self.url}/{path} is no file: run `facemill check`")
+        except LakeError:
+            os.close(handle)
+            raise
+        return os.fdopen(handle, "rb")
 
     # -- reading --
 
     def _asking(self, path: str) -> AbstractContextManager[None]:
-        """In the block a store is asked; what it refuses is told in a line."""
-        return nullcontext() if self.is_local else asking(f"{self.url}/{path}")
-
-    def full(self, path: str) -> str:
-        """The path as the file system below knows it."""
-        return f"{self.root}/{path}"
+        """In the block a store or disk is asked; what it refuses is a LakeError of one line."""
+        return _reading(f"{self.url}/{path}") if self.is_local else asking(f"{self.url}/{path}")
 
     def exists(self, path: str) -> bool:
         """Whether a file or folder is there."""
         with self._asking(path):
-            return bool(self.fs.exists(self.full(path)))
+            return bool(self.fs.exists(self._inside(path)))
 
     def size(self, path: str) -> int | None:
         """The length of a file in bytes; None if it is not there."""
         with self._asking(path), suppress(FileNotFoundError):
-            return int(self.fs.size(self.full(path)))
+            return int(self.fs.size(self._inside(path)))
         return None
 
     def names(self, folder: str) -> list[str]:
         """The names in a folder, sorted; none if it is not there. Unfinished writes are left out."""
         found: list[str] = []
         with self._asking(folder), suppress(FileNotFoundError):
-            found = self.fs.ls(self.full(folder), detail=False)
+            found = self.fs.ls(self._inside(folder), detail=False)
         names = (entry.rstrip("/").rsplit("/", 1)[-1] for entry in found)
-        return sorted(name for name in names if not name.startswith(".tmp-"))
+        return sorted(name for name in names if not name.startswith(PREFIX))
 
     def open(self, path: str) -> IO[bytes]:
         """Open a file for reading."""
         with self._asking(path):
-            return self.fs.open(self.full(path), "rb")  # type: ignore[no-any-return]
+            return self._open_local(path) if self.is_local else self.fs.open(self.full(path), "rb")
 
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         """Read a file, or `length` bytes of it from `offset`."""
+        if self.is_local:
+            with self._asking(path), self._open_local(path) as file:
+                file.seek(offset)
+                return file.read() if length is None else file.read(length)
         # S3 refuses to read an empty file from anywhere, also from its start.
         start, end = offset or None, None if length is None else offset + length
         with self._asking(path):
@@ -193,24 +261,52 @@ class Lake:
         Raises:
             LakeError: the file is not JSON, or no object.
         """
-        return parse_object(self.read(path), f"{self.url}/{path}")
+        try:
+            data = self.read(path)
+        except FileNotFoundError as error:
+            raise LakeError(f"{self.url}/{path} is not there: run `facemill check`") from error
+        return parse_object(data, f"{self.url}/{path}")
 
     # -- writing --
 
     def begin(self) -> None:
-        """Make the folder a lake, if it is none yet. The first write does this by itself."""
-        path = Path(self.full(self.format_file))
+        """Make the folder a lake, if it is none yet. The first write does this by itself.
+
+        A local one is open to this user alone; also to their group if the umask is 0007, which says so.
+
+        Raises:
+            UsageError: the folder cannot be made.
+            LakeError: the disk is full, or may not be written to.
+        """
         if self.is_local:
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                temporary = path.with_name(f".tmp-{uuid.uuid4().hex}")
-                temporary.write_text(json.dumps({"format": FORMAT}) + "\n")
-                temporary.replace(path)
+            path = Path(self.full(self.format_file))
+            with self._beginning():
+                if not path.exists():
+                    make_private(path.parent)
+                    with whole_file(path) as temporary:
+                        temporary.write_bytes(to_json({"format": FORMAT}))
         elif not self._has_begun:
             if not self.exists(self.format_file):
-                with self._asking(self.format_file), _filled(to_json({"format": FORMAT})) as file:
+                with self._asking(self.format_file), self._filled(to_json({"format": FORMAT})) as file:
                     upload(self.fs, file, self.full(self.format_file), once=False)
             self._has_begun = True
+
+    @contextmanager
+    def _beginning(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno in CANNOT_WRITE:
+                raise self._unwritable(self.format_file, error) from error
+            raise UsageError(
+                f"--lake {self.url} cannot be made: {error.strerror}; name a folder that can be written to"
+            ) from error
+
+    def _unwritable(self, path: str, error: OSError) -> LakeError:
+        return LakeError(
+            f"{self.url}/{path} cannot be written: {error.strerror}; once that is mended the same command goes on "
+            "where it was"
+        )
 
     @contextmanager
     def create(self, path: str, *, once: bool = False) -> Iterator[Path]:
@@ -222,43 +318,43 @@ class Lake:
             once: leave what is at `path` already as it is. Of several at a time the first one's stays.
 
         Raises:
-            LakeError: the disk is full, or may not be written to.
+            LakeError: the disk is full, or may not be written to, or a link leads out of the lake.
             FileExistsError: with `once`, something is there.
         """
+        self.begin()
         try:
-            with self._created(path, once) as temporary:
+            with ExitStack() as stack:
+                try:
+                    temporary = stack.enter_context(self._created(path, once))
+                except OSError as error:
+                    raise self._unwritable(path, error) from error
                 yield temporary
         except OSError as error:
+            # In the block a file may be missing that has nothing to do with this one.
             if error.errno not in CANNOT_WRITE:
                 raise
-            raise LakeError(
-                f"{self.url}/{path} cannot be written: {error.strerror}; once that is mended the same command goes on "
-                "where it was"
-            ) from error
+            raise self._unwritable(path, error) from error
 
     @contextmanager
     def _created(self, path: str, once: bool) -> Iterator[Path]:
-        self.begin()
         if not self.is_local:
-            with _filled() as file:
+            with self._filled() as file:
                 yield file
                 with self._asking(path):
                     upload(self.fs, file, self.full(path), once=once)
             return
-        target = Path(self.full(path))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self._sweep(target.parent)
-        temporary = target.parent / f".tmp-{_HOST}-{os.getpid()}-{uuid.uuid4().hex}"
-        try:
+        target = Path(self._inside(path, follows=False))
+        is_new = target.parent not in self._swept
+        self._swept.add(target.parent)
+        with whole_file(target, once=once, sweeps=is_new) as temporary:
             yield temporary
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            if once:
-                _link(temporary, target)
-            else:
-                temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+
+    @contextmanager
+    def _filled(self, data: bytes = b"") -> Iterator[Path]:
+        """A temporary file in the work folder, to be uploaded. Its writer is known, so that what is left is found."""
+        with temporary_file(self.work_folder / "uploads" / "file") as file:
+            file.write_bytes(data)
+            yield file
 
     def write(self, path: str, data: bytes) -> None:
         """Write a file in one step."""
@@ -282,20 +378,20 @@ class Lake:
         self.write(path, to_json(value))
 
     def remove(self, path: str) -> None:
-        """Remove a file or a folder with all it holds; nothing happens if it is not there."""
-        if not self.exists(path):
-            return
-        if self.is_local and Path(self.full(path)).is_dir():
-            shutil.rmtree(self.full(path))
-        else:
+        """Remove a file, a link or a folder with all it holds; nothing happens if it is not there."""
+        if self.is_local:
+            with self._asking(path), suppress(FileNotFoundError):
+                _remove(Path(self._inside(path, follows=False)))
+        elif self.exists(path):
             with self._asking(path):
                 self.fs.rm(self.full(path), recursive=True)
 
     def move(self, path: str, target: str) -> None:
         """Move a file or a folder with all it holds; on a local lake in one step."""
         if self.is_local:
-            Path(self.full(target)).parent.mkdir(parents=True, exist_ok=True)
-            Path(self.full(path)).replace(self.full(target))
+            source, place = (Path(self._inside(one, follows=False)) for one in (path, target))
+            make_folder(place.parent)
+            source.replace(place)
         else:
             # What fsspec calls moving a folder fails on S3, where there are none.
             with self._asking(path):
@@ -314,26 +410,45 @@ class Lake:
             abort_upload(self.fs, self.root, lost)
 
     def leftovers(self) -> list[str]:
-        """What writers of this machine left unfinished when they were killed, sorted; none in an object store."""
-        if not self.is_local:
-            return []
-        root = Path(self.root)
-        found = [path.relative_to(root).as_posix() for path in root.rglob(_UNFINISHED) if _is_left(path)]
-        return sorted(path for path in found if not path.startswith(self.quarantine()))
+        """What killed writers left unfinished, sorted: of writers that have ended, and of unknown ones an hour ago.
 
-    def _sweep(self, folder: Path) -> None:
-        """Once a folder: remove what writers of this machine left unfinished there when they were killed."""
-        if folder in self._swept:
-            return
-        self._swept.add(folder)
-        for leftover in filter(_is_left, folder.glob(_UNFINISHED)):
-            leftover.unlink(missing_ok=True)
+        What lies in the quarantine is not among them. Of a lake in a bucket, `work/` stands for its work folder.
+        """
+        found = [path for path in self._unfinished() if is_left(self._local(path))]
+        return [path for path in found if not path.startswith(self.quarantine())]
+
+    def unclaimed(self) -> list[str]:
+        """Everything unfinished whose writer is not known to run, the quarantine's too, sorted."""
+        return [path for path in self._unfinished() if writer_of(Path(path)) is not Writer.RUNS]
+
+    def remove_leftover(self, path: str) -> None:
+        """Remove one of `leftovers` or `unclaimed`."""
+        self._local(path).unlink(missing_ok=True)
+
+    def _unfinished(self) -> list[str]:
+        root = Path(self.root) if self.is_local else self.work_folder
+        prefix = "" if self.is_local else "work/"
+        return sorted(prefix + path.relative_to(root).as_posix() for path in unfinished(root))
+
+    def _local(self, path: str) -> Path:
+        if self.is_local:
+            return Path(self._inside(path, follows=False))
+        return self.work_folder / path.removeprefix("work/")
 
     # -- format --
 
     def _check_format(self) -> None:
+        try:
+            self._check_folder()
+        except OSError as error:
+            raise UsageError(f"--lake {self.url} cannot be opened: {error.strerror or error}; name another") from error
+
+    def _check_folder(self) -> None:
         if self.is_local and Path(self.root).is_file():
             raise UsageError(f"--lake {self.url} is a file; name a folder, or one that does not exist yet")
+        if self.is_local:
+            with suppress(FileNotFoundError):
+                next(Path(self.root).iterdir(), None)  # says why a folder cannot be opened
         if not self.exists(self.format_file):
             # Another run may have made it a lake between the two looks.
             if self.names("") and not self.exists(self.format_file):
@@ -342,45 +457,44 @@ class Lake:
                 )
             return
         found = self.read_json(self.format_file).get("format")
-        if not isinstance(found, int) or found > FORMAT:
+        if type(found) is not int or found < 1:
+            raise LakeError(
+                f"{self.url}/{self.format_file} says format {json.dumps(found)}, which no facemill writes: restore it "
+                "from a backup, or name another lake"
+            )
+        if found > FORMAT:
             raise LakeError(
                 f"the lake {self.url} is of format {found}, this facemill reads up to {FORMAT}: install a newer one"
             )
 
 
 @contextmanager
-def _filled(data: bytes = b"") -> Iterator[Path]:
-    """A temporary local file, to be uploaded."""
-    with tempfile.TemporaryDirectory(prefix="facemill-") as folder:
-        file = Path(folder) / "file"
-        file.write_bytes(data)
-        yield file
-
-
-def _is_left(unfinished: Path) -> bool:
-    return not _is_running(int(unfinished.name.split("-")[-2]))
-
-
-def _is_running(pid: int) -> bool:
+def _reading(place: str) -> Iterator[None]:
+    """In the block a disk is asked for `place`; missing and existing files are told as always."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _link(temporary: Path, target: Path) -> None:
-    """Give a finished file its name, unless that is taken; where files cannot have two names, look first."""
-    try:
-        os.link(temporary, target)
+        yield
+    except (FileNotFoundError, FileExistsError):
+        raise
     except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        if target.exists():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
-        temporary.replace(target)
+        raise LakeError(
+            f"{place} cannot be read: {error.strerror or error}; once that is mended the same command goes on where "
+            "it was"
+        ) from error
+
+
+def _place_of(handle: int, path: str) -> str:
+    """Where an open file lies, with all links followed."""
+    try:
+        return str(Path(f"/proc/self/fd/{handle}").readlink())
+    except OSError:
+        return os.path.realpath(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def to_json(value: dict[str, Any]) -> bytes:

@@ -8,17 +8,19 @@ machine's role. They never stand in a URL, which is shown and kept in many place
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from storage.errors import LakeError, UsageError
 
@@ -33,6 +35,10 @@ _CONFLICT, _EXISTS, _NOT_KNOWN = 409, 412, 501
 _CONFLICT_PAUSES_S = (0.1, 0.5, 2.0)
 # No upload of ours takes so long; the parts of an older one belong to nobody.
 _UPLOAD = timedelta(hours=1)
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_CREDENTIALS = re.compile(r"([A-Za-z0-9+.-]*)://[^/]*@([^/@]*)")
+# A URL with a slash forgotten.
+_ONE_SLASH = re.compile(r"(file|memory|s3|gs|gcs|abfs|abfss|az|https?):/")
 _NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "CredentialRetrievalError"}
 
 
@@ -43,26 +49,61 @@ class Upload(NamedTuple):
     id: str
 
 
-def open_store(url: str) -> tuple[Any, str]:
+def open_store(url: str, schemes: Collection[str] = ()) -> tuple[Any, str]:
     """The file system of a path or URL, and the path below it.
 
+    Whatever has no `://` is a path of this machine and taken as written, but for `~` and `~/` at its start.
+
+    Args:
+        schemes: those that may be used, beside paths; empty for all that fsspec knows.
+
     Raises:
-        UsageError: no installed package knows URLs of this kind, or it holds a user or a secret.
+        UsageError: no installed package knows URLs of this kind, or it holds a user or a secret, or it names several
+            file systems.
     """
-    parts = urlsplit(url)
-    if "@" in parts.netloc:
-        bucket = parts.netloc.rpartition("@")[2]
+    scheme, rest = split_scheme(url)
+    is_chain = "::" in url and "://" in url
+    if (scheme or is_chain) and (found := _CREDENTIALS.search(url)):
         raise UsageError(
-            f"the URL {parts.scheme}://...@{bucket} holds credentials, which would be shown and kept: leave them out, "
+            f"the URL {found[1]}://...@{found[2]} holds credentials, which would be shown and kept: leave them out, "
             "and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role"
         )
+    if is_chain:
+        raise UsageError(
+            f"{url} names several file systems, one within another, which facemill does not open: name one of them"
+        )
+    if scheme in {"", "file"}:
+        return LocalFileSystem(), _local_path(url, rest)
+    if schemes and scheme not in schemes:
+        known = ", ".join(f"{one}://" for one in schemes)
+        raise UsageError(f"{url} is of a kind that cannot hold a lake: name a folder, or one of {known}")
+    if not rest.strip("/ "):
+        raise UsageError(f"{url} names no bucket or folder: name one, as in {scheme}://bucket/lake")
     try:
-        fs, root = fsspec.core.url_to_fs(url, **(_S3 if parts.scheme == "s3" else {}))
-    except (ImportError, ValueError) as error:
+        fs, root = fsspec.core.url_to_fs(url, **(_S3 if scheme == "s3" else {}))
+    except (ImportError, ValueError, TypeError, OSError) as error:
         raise UsageError(f"{url} cannot be opened: {error}") from error
     if is_s3(fs):
         fs.retries = _ROUNDS
     return fs, root
+
+
+def split_scheme(url: str) -> tuple[str, str]:
+    """(s3, bucket/lake) of s3://bucket/lake; of a path two empty words."""
+    found = _SCHEME.match(url)
+    return (found[1].lower(), url[found.end() :]) if found else ("", "")
+
+
+def _local_path(url: str, below_file: str) -> str:
+    """The absolute path that a path or a `file://` URL names."""
+    if not url.strip() or "\0" in url or url == "file://":
+        raise UsageError(f"{url!r} is no path: name a folder, or a URL such as s3://bucket/lake")
+    if below_file and not below_file.startswith("/"):
+        raise UsageError(f"{url} names a machine or a relative path: write file:///absolute/path, or the path alone")
+    if not below_file and _ONE_SLASH.match(url):
+        raise UsageError(f"{url} is neither a path nor a URL: write //, or ./{url} for a folder of this name")
+    is_home = url == "~" or url.startswith("~/")
+    return str(Path(below_file or (os.path.expanduser(url) if is_home else url)).absolute())  # noqa: PTH111
 
 
 def is_s3(fs: Any) -> bool:

@@ -16,6 +16,7 @@ from flows.pages.charts import BLUE, GREEN, GREY, HALF_WIDTH, ORANGE, Axis, Char
 from flows.pages.figures import POINT_COLUMNS, evaluation_notes, figure_rows, point_rows
 from model.judging import judge_version
 from storage.aliases import alias_history
+from storage.atomic import whole_file
 from storage.datasets import DatasetVersion
 from storage.evaluations import Evaluation, evaluations
 from storage.models import ModelVersion
@@ -61,8 +62,8 @@ def write_model_report(model: ModelVersion, dataset: DatasetVersion, *, device: 
         _aliases(model),
     ]
     path = model.lake.work_folder / "reports" / f"model-{model.name}-{model.version}.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page.page(str(model), told, parts), encoding="utf-8")
+    with whole_file(path) as temporary:
+        temporary.write_text(page.page(str(model), told, parts), encoding="utf-8")
     return path
 
 

@@ -36,6 +36,8 @@ class Remedy(StrEnum):
     PURGE = "purge"
     # The store drops what it has of an upload: it never was a file.
     ABORT = "abort"
+    # It never was a file of the lake.
+    REMOVE = "remove"
     # Nothing in the lake could make it again.
     BACKUP = "restore from a backup"
     # What is named is gone. What names it is whole, and stays.
@@ -93,6 +95,8 @@ def remedy(finding: Finding) -> Remedy:
         return Remedy.ABORT
     if finding.kind is Kind.DANGLING:
         return Remedy.CHOOSE
+    if finding.kind is Kind.LEFTOVER:
+        return Remedy.REMOVE
     if place == "takedowns":
         return Remedy.BACKUP
     is_picture_at_stake = finding.kind in {Kind.NO_TAR, Kind.BROKEN_BYTES, Kind.BROKEN_TAR, Kind.MISCOUNT}

@@ -164,7 +164,7 @@ def _check_links(lake: Lake, source: str, *, quick: bool) -> list[Finding]:
         origin = lake.read_json(lake.links(source, "origin.json"))
         stamps = {read_stamp(lake, path) for path in paths}
         tables = [read_as(lake, path, schema) for path, schema in zip(paths, (LINK_LINES, REJECTED_LINES), strict=True)]
-    except (LakeError, FileNotFoundError) as error:
+    except LakeError as error:
         return [Finding(Kind.UNREADABLE, folder, str(error))]
     told, counts = [origin.get(name) for name in ("num_accepted", "num_rejected")], [len(table) for table in tables]
     if counts != told:
@@ -191,6 +191,9 @@ def _check_plan(lake: Lake, source: str, *, quick: bool) -> list[Finding]:
 
 
 def _leftovers(lake: Lake) -> list[Finding]:
-    files = [Finding(Kind.LEFTOVER, path, "its writer was killed") for path in lake.leftovers()]
+    files = [
+        Finding(Kind.LEFTOVER, path, "a temporary file whose writer has ended, or not written for an hour")
+        for path in lake.leftovers()
+    ]
     parts = [Finding(Kind.PARTIAL_UPLOAD, one.path, "its writer was killed") for one in lake.lost_uploads()]
     return files + parts

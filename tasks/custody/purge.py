@@ -62,7 +62,10 @@ def purge(lake: Lake, on_progress: Callable[[str], None] = lambda path: None) ->
         on_progress(version.folder)
         purged.datasets[str(version)] = redact(version, read_forgotten(lake, version.manifest["source"]))
     tars = [path for source in sources for path in lone_tars(lake, source)]
-    _remove_all(lake, [*tars, *lake.leftovers()], purged)
+    _remove_all(lake, tars, purged)
+    for path in lake.unclaimed():
+        lake.remove_leftover(path)
+        purged.removed.append(path)
     purged.models = stale_models(lake)
     return purged
 

@@ -1,4 +1,6 @@
-"""A repair: what is broken is put aside, and asked for or made again. Nothing is deleted but what is taken down.
+"""A repair: what is broken is put aside, and fetched or made again.
+
+Nothing is deleted but what is taken down, and the temporary files of killed writers.
 
     quarantine/<when>/note.json     what was found, and what is done about it; written first
     quarantine/<when>/<path>        what was put aside, under the path it had in the lake
@@ -35,6 +37,7 @@ class Repaired:
         folder: in the quarantine.
         moved: paths that were put aside.
         lost: pictures that are due again.
+        removed: temporary files of killed writers.
         aborted: uploads of which the store was told to drop what it has.
         purged: whether what is taken down was taken out.
         left: what cannot be repaired, in words.
@@ -42,6 +45,7 @@ class Repaired:
 
     folder: str
     moved: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
     lost: int = 0
     aborted: int = 0
     purged: bool = False
@@ -72,6 +76,9 @@ def repair(lake: Lake, findings: list[Finding], now: datetime) -> Repaired:
         if lost.path in uploads:
             lake.abort(lost)
             done.aborted += 1
+    for finding in by_remedy[Remedy.REMOVE]:
+        lake.remove_leftover(finding.path)
+        done.removed.append(finding.path)
     if by_remedy[Remedy.PURGE]:
         purge(lake)
         done.purged = True

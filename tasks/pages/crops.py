@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from storage.atomic import whole_file
 from storage.lake import Lake
 from storage.records import Fit, Outcome
 from storage.shards import read_member
@@ -50,8 +51,8 @@ def write_report(lake: Lake, source: str) -> Path:
         f"{lines:,} link lines of {source} whose picture was accepted, cropped by {' and '.join(faces) or 'no method'}."
     )
     path = lake.work_folder / "reports" / f"crop-{source}.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page.page("How the crop methods compare", told, parts), encoding="utf-8")
+    with whole_file(path) as temporary:
+        temporary.write_text(page.page("How the crop methods compare", told, parts), encoding="utf-8")
     return path
 
 

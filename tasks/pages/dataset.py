@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from storage.atomic import whole_file
 from storage.datasets import DatasetVersion
 from storage.records import Reason, Split
 from storage.tables import with_plain_words
@@ -61,9 +62,9 @@ def write_report(dataset: DatasetVersion, path: Path | None = None) -> Path:
     sections = {title: html for title, html in _sections(story) if html}
     links = page.contents(sections)
     path = path or dataset.lake.work_folder / "reports" / f"{dataset.name}-{dataset.version}.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
     parts = [_overview(story), links, *(page.heading(title) + html for title, html in sections.items())]
-    path.write_text(page.page(str(dataset), _subtitle(story.manifest), parts), encoding="utf-8")
+    with whole_file(path) as temporary:
+        temporary.write_text(page.page(str(dataset), _subtitle(story.manifest), parts), encoding="utf-8")
     return path
 
 

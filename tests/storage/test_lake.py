@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from storage.atomic import whole_file
 from storage.errors import FacemillError, LakeError, UsageError
 from storage.lake import FORMAT, Lake
 
@@ -160,14 +162,22 @@ def test_an_empty_folder_and_one_with_leftovers_of_a_killed_write_can_become_lak
     assert Lake(killed_at_the_first_write).names("") == []
 
 
-@pytest.mark.parametrize("found", [FORMAT + 1, "one", None])
-def test_a_lake_of_a_newer_format_is_refused_untouched(tmp_path, found):
+def test_a_lake_of_a_newer_format_is_refused_untouched(tmp_path):
+    Lake(tmp_path).write_json("lake.json", {"format": FORMAT + 1})
+    message = refusal(LakeError, tmp_path)
+
+    assert f"format {FORMAT + 1}" in message
+    assert f"up to {FORMAT}" in message
+    assert "install" in message
+
+
+@pytest.mark.parametrize("found", ["other", None, 0, -1, 1.5, True, [1], {}])
+def test_a_lake_json_that_no_facemill_wrote_does_not_advise_to_install_a_newer_one(tmp_path, found):
     Lake(tmp_path).write_json("lake.json", {"format": found})
     message = refusal(LakeError, tmp_path)
 
-    assert f"format {found}" in message
-    assert f"up to {FORMAT}" in message
-    assert "install" in message
+    assert "no facemill writes" in message and "restore it" in message
+    assert "install" not in message
 
 
 def test_a_folder_that_is_no_lake_is_refused_untouched(tmp_path):
@@ -229,3 +239,284 @@ def test_a_disk_that_cannot_be_written_is_told_with_its_cause_and_leaves_nothing
             raise OSError(errno.ENOSPC, "No space left on device")
     assert lake.names("plan") == []
     assert not list((tmp_path / "lake" / "plan").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("/proc/lake", "cannot be made"),
+        ("/proc/self/lake/deeper", "cannot be made"),
+        ("file/lake", "cannot be opened"),
+        ("loop", "cannot be opened"),
+        ("loop/lake", "cannot be opened"),
+        ("x" * 300, "cannot be opened"),
+        ("dangling", "cannot be made"),
+    ],
+)
+def test_a_folder_that_cannot_be_a_lake_is_told_in_one_line(tmp_path: Path, place: str, message: str) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("/proc/lake")
+    with pytest.raises(FacemillError, match=message) as error:
+        Lake(tmp_path / place).write("plan/made.parquet", b"")
+    assert "\n" not in str(error.value) and place in str(error.value)
+
+
+# -- nothing outside of the lake --
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    folder = tmp_path / "outside"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "secret.txt").write_bytes(b"secret")
+    (folder / "inner" / "deep.txt").write_bytes(b"secret")
+    return folder
+
+
+USES = {
+    "exists": lambda lake, path: lake.exists(path),
+    "size": lambda lake, path: lake.size(path),
+    "names": lambda lake, path: lake.names(path),
+    "open": lambda lake, path: lake.open(path),
+    "read": lambda lake, path: lake.read(path),
+    "read a part": lambda lake, path: lake.read(path, 1, 2),
+    "read_json": lambda lake, path: lake.read_json(path),
+    "write": lambda lake, path: lake.write(path, b"new"),
+    "write_once": lambda lake, path: lake.write_once(path, b"new"),
+    "remove": lambda lake, path: lake.remove(path),
+    "move from": lambda lake, path: lake.move(path, "quarantine/here"),
+    "move to": lambda lake, path: lake.move("plan/made.parquet", path),
+}
+
+
+@pytest.mark.attack(6)
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("path", ["plan/link/secret.txt", "plan/link/inner", "plan/link/new/deeper.txt"])
+def test_nothing_is_done_behind_a_link_that_leads_out_of_the_lake(
+    tmp_path: Path, outside: Path, use: str, path: str
+) -> None:
+    lake = Lake(tmp_path / "lake")
+    lake.write("plan/made.parquet", b"mine")
+    (tmp_path / "lake" / "plan" / "link").symlink_to(outside)
+    before = sorted(outside.rglob("*"))
+    with pytest.raises(
+        LakeError, match=r"leads out of the lake by a link, to .*mount --bind|No such file|cannot be read|is not there"
+    ) as error:
+        try:
+            USES[use](lake, path)
+        except FileNotFoundError as missing:
+            raise LakeError(str(missing)) from missing
+    assert "\n" not in str(error.value)
+    assert sorted(outside.rglob("*")) == before and (outside / "secret.txt").read_bytes() == b"secret"
+    assert lake.read("plan/made.parquet") == b"mine"
+
+
+@pytest.mark.attack(6)
+@pytest.mark.parametrize("use", ["exists", "size", "names", "open", "read", "read a part", "read_json"])
+@pytest.mark.parametrize("target", ["secret.txt", "inner", "../../etc/passwd"])
+def test_a_link_at_the_path_itself_is_not_read_through(tmp_path: Path, outside: Path, use: str, target: str) -> None:
+    lake = Lake(tmp_path / "lake")
+    lake.begin()
+    (tmp_path / "lake" / "plan").symlink_to(outside / target)
+    with pytest.raises((LakeError, FileNotFoundError)):
+        USES[use](lake, "plan")
+
+
+@pytest.mark.attack(6)
+def test_removing_and_moving_a_link_leaves_what_it_leads_to(tmp_path: Path, outside: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    lake.write("plan/folder/made.parquet", b"mine")
+    for name in ("one", "two", "folder/three"):
+        (tmp_path / "lake" / "plan" / name).symlink_to(outside)
+    lake.remove("plan/one")
+    lake.move("plan/two", "quarantine/two")
+    lake.remove("plan/folder")
+    assert sorted(path.name for path in outside.rglob("*")) == ["deep.txt", "inner", "secret.txt"]
+    assert lake.names("plan") == []
+
+
+@pytest.mark.attack(6)
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("path", ["../outside/secret.txt", "plan/../../outside", "/etc/passwd", "plan/..", "a\0b"])
+def test_a_path_that_is_absolute_or_climbs_is_refused(lake: Lake, use: str, path: str) -> None:
+    lake.write("plan/made.parquet", b"mine")
+    with pytest.raises(LakeError, match="nothing is read or written outside of a lake"):
+        USES[use](lake, path)
+    assert lake.read("plan/made.parquet") == b"mine"
+
+
+@pytest.mark.attack(6)
+@pytest.mark.parametrize("path", ["work", "work/faces", "work/faces/one.npy"])
+def test_a_work_folder_that_leads_out_of_the_lake_is_not_used(tmp_path: Path, outside: Path, path: str) -> None:
+    lake = Lake(tmp_path / "lake")
+    lake.begin()
+    link = tmp_path / "lake" / path
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(outside)
+    with pytest.raises(LakeError, match="leads out of the lake"):
+        _ = lake.work_folder
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path, kind: str) -> None:
+    lake = Lake(tmp_path / "lake")
+    lake.write("plan/made.parquet", b"")
+    os.mkfifo(tmp_path / "lake" / "plan" / "pipe")
+    (tmp_path / "lake" / "plan" / "folder").mkdir()
+    with pytest.raises(LakeError, match="is no file"):
+        lake.read(f"plan/{kind}")
+
+
+def test_the_lake_itself_may_be_a_link_and_links_within_it_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "lake").symlink_to(tmp_path / "disk")
+    lake = Lake(tmp_path / "lake")
+    lake.write("plan/made.parquet", b"mine")
+    (tmp_path / "disk" / "plan" / "other.parquet").symlink_to("made.parquet")
+    assert lake.read("plan/other.parquet") == Lake(tmp_path / "disk").read("plan/made.parquet") == b"mine"
+    assert lake.names("plan") == ["made.parquet", "other.parquet"]
+
+
+# -- private --
+
+
+def modes(folder: Path) -> set[str]:
+    return {f"{'d' if path.is_dir() else '-'}{path.stat().st_mode & 0o7777:o}" for path in (folder, *folder.rglob("*"))}
+
+
+@pytest.fixture
+def umask() -> Iterator[Callable[[int], int]]:
+    before = os.umask(0o022)
+    yield os.umask
+    os.umask(before)
+
+
+@pytest.mark.attack(13)
+@pytest.mark.parametrize("mask", [0, 0o022, 0o002, 0o077])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_lake_is_private_whatever_the_umask(
+    tmp_path: Path, umask: Callable[[int], int], mask: int, is_there: bool
+) -> None:
+    umask(mask)
+    folder = tmp_path / "lake"
+    if is_there:
+        folder.mkdir(mode=0o755)
+    lake = Lake(folder)
+    lake.write("datasets/faces/v1/manifest.json", b"{}")
+    lake.move("datasets/faces/v1", "quarantine/now/v1")
+    with whole_file(lake.work_folder / "faces" / "one.npy") as temporary:
+        temporary.write_bytes(b"")
+    assert modes(folder) == {"d700", "-600"}
+
+
+@pytest.mark.attack(13)
+def test_a_lake_made_for_a_group_stays_the_group_s_for_every_later_writer(
+    tmp_path: Path, umask: Callable[[int], int]
+) -> None:
+    umask(0o007)
+    Lake(tmp_path / "lake").begin()
+    umask(0o077)
+    Lake(tmp_path / "lake").write("datasets/faces/v1/manifest.json", b"{}")
+    assert modes(tmp_path / "lake") == {"d2770", "-660"}
+
+
+@pytest.mark.attack(13)
+def test_a_bucket_s_work_folder_is_in_the_user_s_cache_folder_and_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    lake = Lake(f"memory://{uuid.uuid4().hex}")
+    with whole_file(lake.work_folder / "faces" / "one.npy") as temporary:
+        temporary.write_bytes(b"")
+    assert lake.work_folder.parent == tmp_path / "cache" / "facemill"
+    assert modes(tmp_path / "cache" / "facemill") == {"d700", "-600"}
+
+    (tmp_path / "cache" / "facemill").chmod(0o777)
+    assert modes(lake.work_folder.parent) == {"d700", "-600"}
+
+
+@pytest.mark.attack(13)
+@pytest.mark.parametrize("kind", ["link", "file", "of another user"])
+def test_a_cache_folder_that_another_user_could_have_made_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = tmp_path / "facemill"
+    if kind == "link":
+        (tmp_path / "other").mkdir()
+        folder.symlink_to(tmp_path / "other")
+    elif kind == "file":
+        folder.write_bytes(b"")
+    elif os.geteuid() == 0:
+        folder.mkdir()
+        os.chown(folder, 12345, 12345)
+    else:
+        pytest.skip("only root can give a folder to another user")
+    with pytest.raises(LakeError, match="XDG_CACHE_HOME"):
+        _ = Lake(f"memory://{uuid.uuid4().hex}").work_folder
+
+
+# -- what names a lake --
+
+
+@pytest.mark.case(14)
+@pytest.mark.parametrize(
+    "name",
+    ["a::b", "zip::a", "::", "a:b", "C:\\lake", "s3:lake", "lake ", " lake", "#1", "50%", "a?b", "a*b", "[a]", "ä"],
+)
+def test_a_path_is_used_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    lake, absolute = Lake(name), Lake(tmp_path / name)
+    lake.write("plan/made.parquet", name.encode())
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert absolute.read("plan/made.parquet") == name.encode()
+    assert absolute.names("plan") == ["made.parquet"] and absolute.size("plan/made.parquet") == len(name.encode())
+    absolute.remove("plan")
+    assert lake.names("") == ["lake.json"]
+
+
+@pytest.mark.case(14)
+@pytest.mark.parametrize("url", ["~", "~/lake", "~/a::b"])
+def test_a_tilde_at_the_start_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Lake(url).root == str(tmp_path / url[2:])
+
+
+@pytest.mark.case(14)
+def test_a_file_url_is_an_absolute_path(tmp_path: Path) -> None:
+    Lake(f"file://{tmp_path}/lake").write("plan/made.parquet", b"")
+    assert Lake(tmp_path / "lake").names("plan") == ["made.parquet"]
+
+
+@pytest.mark.case(14)
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("zip://a::b", "several file systems"),
+        ("s3://a::b", "several file systems"),
+        ("simplecache::s3://bucket/lake", "several file systems"),
+        ("file:///tmp/a::b", "several file systems"),
+        ("file://lake", "relative path"),
+        ("file://", "is no path"),
+        ("file:/tmp/lake", "neither a path nor a URL"),
+        ("s3:/bucket/lake", "neither a path nor a URL"),
+        ("s3://", "names no bucket"),
+        ("memory://", "names no bucket"),
+        ("s3:// ", "names no bucket"),
+        ("zip://a", "cannot"),
+        ("http://127.0.0.1:9/lake", "cannot hold a lake"),
+        ("nonsense://a", "cannot hold a lake"),
+        ("", "is no path"),
+        ("  ", "is no path"),
+        ("a\0b", "is no path"),
+    ],
+)
+def test_a_url_that_names_no_lake_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=message) as error:
+        Lake(url)
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []

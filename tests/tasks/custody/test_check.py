@@ -16,6 +16,7 @@ import pytest
 
 from storage.aliases import AliasEvent, record_alias
 from storage.datasets import all_versions
+from storage.errors import LakeError
 from storage.lake import Lake
 from storage.models import write_model
 from storage.records import url_key
@@ -321,3 +322,26 @@ def test_a_look_changes_nothing(ready: Mill) -> None:
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     check(ready.lake)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
+
+
+def test_a_repair_removes_what_killed_writers_left_and_keeps_no_copy(ready: Mill) -> None:
+    add_leftover(ready)
+    done = repair(ready.lake, check(ready.lake), datetime.now(UTC))
+    (removed,) = done.removed
+    assert removed.startswith(f"images/{SOURCE}/.tmp-")
+    assert list(Path(ready.lake.root).rglob(".tmp-*")) == [] and check(ready.lake) == []
+
+
+@pytest.mark.attack(6)
+@pytest.mark.parametrize("place", ["quarantine", "detections/other"])
+def test_a_repair_moves_nothing_through_a_link_out_of_the_lake(ready: Mill, tmp_path: Path, place: str) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "diary.parquet").write_bytes(b"precious")
+    link = Path(ready.lake.root) / place
+    link.symlink_to(outside)
+    lose_shard(ready)
+    with pytest.raises(LakeError, match=f"{place}.* leads out of the lake by a link.*mount --bind"):
+        repair(ready.lake, check(ready.lake), datetime.now(UTC))
+    assert [path.name for path in outside.iterdir()] == ["diary.parquet"]
+    assert (outside / "diary.parquet").read_bytes() == b"precious"

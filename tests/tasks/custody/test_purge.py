@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from storage.datasets import all_versions, open_dataset
+from storage.errors import LakeError
 from storage.lake import Lake
 from storage.models import write_model
 from storage.records import bytes_digest, identity_key, url_key
@@ -215,3 +216,56 @@ def test_a_person_is_found_under_her_name_however_it_is_written(ready: Mill) -> 
     take_down(ready.lake, Asked(names=("person 0",)))
     assert ready.outcomes()[url_key(GROUP)] == "taken_down"
     assert identity_key("person 0") == identity_key("Person_0")
+
+
+UNCLAIMED = (".tmp-vm-4194305-0123456789abcdef0123456789abcdef", ".tmp-0123.npz", ".tmp-0123456789ab-7-7-0123")
+PLACES = ("plan", f"images/{SOURCE}", "datasets/faces", "work/faces", "quarantine", "quarantine/now/images", "")
+
+
+def test_what_writers_left_goes_unless_its_writer_is_known_to_run(ready: Mill) -> None:
+    ready.run()
+    root = Path(ready.lake.root)
+    left = [root / place / name for place in PLACES for name in UNCLAIMED]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(ready.web[GROUP])
+    with ready.lake.create("plan/other.parquet") as mine:
+        take_down(ready.lake, PERSON_0)
+        purged = purge(ready.lake)
+        assert [path for path in left if path.exists()] == [] and mine.exists()
+    assert holding(ready.lake, ready.web[GROUP]) == []
+    assert f"plan/{UNCLAIMED[0]}" in purged.removed
+
+
+def test_what_is_left_of_uploads_to_a_bucket_goes_from_the_work_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    lake = Lake("memory://purged")
+    lake.write("takedowns/one.parquet", b"")
+    left = lake.work_folder / "uploads" / UNCLAIMED[0]
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.write_bytes(b"half a shard")
+    assert lake.unclaimed() == [f"work/uploads/{left.name}"]
+    purge(lake)
+    assert not left.exists()
+
+
+@pytest.mark.attack(6)
+@pytest.mark.parametrize("place", ["quarantine", "detections", f"images/{SOURCE}", "datasets/faces", "work"])
+def test_a_purge_removes_nothing_behind_a_link_out_of_the_lake(ready: Mill, tmp_path: Path, place: str) -> None:
+    ready.run()
+    take_down(ready.lake, PERSON_0)
+    outside = tmp_path / "outside"
+    folder = Path(ready.lake.root) / place
+    if folder.exists():
+        folder.rename(outside)
+    else:
+        (outside / "inner").mkdir(parents=True)
+        (outside / "inner" / "thesis.jpg").write_bytes(b"precious")
+    folder.symlink_to(outside)
+    before = {path: path.read_bytes() for path in outside.rglob("*") if path.is_file()}
+    assert before or place == "work"
+    with pytest.raises(LakeError, match=f"{place}.* leads out of the lake by a link.*mount --bind"):
+        purge(Lake(ready.lake.url))
+    assert {path: path.read_bytes() for path in outside.rglob("*") if path.is_file()} == before
