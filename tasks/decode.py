@@ -20,8 +20,10 @@ from tasks.formats import TooCostlyError, sniff
 from tasks.opening import open_picture
 
 # What Pillow's parsers raise on damaged files: of 157,000 all but 1900 gave OSError, most of those a
-# DecompressionBombError, then SyntaxError, ValueError, TypeError. The others are read out of their code.
+# DecompressionBombError, then SyntaxError, ValueError, TypeError. AssertionError comes of a palette that is missing.
+# The others are read out of their code.
 PARSER_ERRORS = (
+    AssertionError,
     OSError,
     SyntaxError,
     ValueError,

@@ -58,6 +58,10 @@ class CrashedError(Exception):
     """The child that worked on the call crashed."""
 
 
+class FailedError(CrashedError):
+    """The work raised an error that it does not declare."""
+
+
 class StoppedError(Exception):
     """The call was stopped by `Call.stop`."""
 
@@ -85,7 +89,8 @@ class Call:
             OverLimitError: it took more than its limits.
             CrashedError: the child crashed.
             StoppedError: `stop` was called.
-            RuntimeError: the work raised an error, or the child could not be started.
+            FailedError: the work raised an error.
+            RuntimeError: the child could not be started.
         """
         with _PLACES:
             for _ in range(_TRIES):
@@ -125,7 +130,7 @@ class Call:
         if facts.get("error") == MemoryError.__name__:
             raise OverLimitError(f"over {self._limits.memory_bytes / 1e9:g} GB")
         if "error" in facts:
-            raise RuntimeError(f"a process for decoding failed: {facts['error']}")
+            raise FailedError(f"the decoder failed: {facts['error']}")
         return facts
 
     def _judge(self, code: int) -> None:

@@ -170,6 +170,8 @@ def _check_size(width: int, height: int, limits: ImageLimits) -> Invalid | None:
 
 def _gray_of(image: ImageFile.ImageFile) -> Image.Image:
     image.load()
+    if image.mode == "P" and image.palette is None:
+        raise SyntaxError("its palette is missing")
     # 16-bit and float pictures clip to white when converted directly: their own range counts here.
     if image.mode.startswith(("I", "F")):
         # Made small first: 64 million pixels as float64 take 1.3 GB, so 0.55 (measured).

@@ -255,6 +255,8 @@ def damaged() -> Iterator[tuple[str, bytes]]:
     restarts = encoded(picture().effect_spread(9), "JPEG", quality=90, restart_marker_rows=1)
     png = encoded(picture().effect_spread(9), "PNG")
     avif = encoded(picture().effect_spread(9), "AVIF", quality=95)
+    palette = encoded(picture().quantize(16), "PNG")
+    pixels_at = palette.index(b"IDAT") - 4
     half = len(base) // 2
     last_scan = progressive.rindex(b"\xff\xda")
     yield from {
@@ -281,6 +283,7 @@ def damaged() -> Iterator[tuple[str, bytes]]:
         "PNG: a header with a broken checksum": png[:29] + bytes(4) + png[33:],
         "PNG: a kind of chunk that is none": png[:33] + b"\0\0\0\x05\0\0\0\0hello\0\0\0\0" + png[33:],
         "PNG: no pixels": png[:33] + png[-12:],
+        "PNG: no palette": palette[:33] + palette[pixels_at:],
         "AVIF: cut": avif[: len(avif) // 2],
         "GIF: cut": encoded(picture().effect_spread(9), "GIF")[:2000],
         "WebP: cut": encoded(picture().effect_spread(9), "WEBP", lossless=True)[:2000],

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tasks.decode import UndecodableImage, decode_here, orientation
 from tasks.formats import sniff
 from tasks.pages.page import sheet
-from tasks.sandbox import Call, CrashedError, Limits, OverLimitError, Result
+from tasks.sandbox import Call, CrashedError, FailedError, Limits, OverLimitError, Result
 from tasks.validate import ImageLimits, Invalid, is_bounded, validate_here
 from tests.fuzzing import examples
 from tests.tasks.odd_pictures import DAMAGED, ODD, many_scans, run_length_bitmap, tiled_tiff
@@ -174,6 +174,8 @@ def test_any_picture_put_together_wrongly_is_facts_or_a_reason_within_the_bound(
     file = with_checksums(bytes(data)) if kind == "PNG" and with_sums else bytes(data)
     try:
         facts, _ = Call(walk, file, Limits(cpu_s=20)).run()
+    except FailedError:
+        raise
     except (OverLimitError, CrashedError) as error:
         # Such a file is rejected; one that is decoded beside other work must not be.
         event(f"{kind}: {type(error).__name__}")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tasks import sandbox
-from tasks.sandbox import Call, CrashedError, Limits, OverLimitError, Result, StoppedError
+from tasks.sandbox import Call, CrashedError, FailedError, Limits, OverLimitError, Result, StoppedError
 
 # Work for child processes, which find it by its name.
 
@@ -59,7 +59,7 @@ def test_a_call_gives_what_its_work_gives() -> None:
 
 
 def test_an_error_of_the_work_is_told() -> None:
-    with pytest.raises(RuntimeError, match=r"LookupError.*not there"):
+    with pytest.raises(FailedError, match=r"LookupError.*not there"):
         Call(fail, b"").run()
 
 
