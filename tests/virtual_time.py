@@ -11,6 +11,8 @@ from typing import Any
 # How long to wait for bytes before the clock moves. Loopback delivers them within the call that sends them, unless the
 # kernel puts that off.
 _SETTLE_S = 0.005
+# A round of the loop takes a moment, so that what waits for less than the resolution of a float is not asleep forever.
+_ROUND_S = 1e-9
 
 
 def now_s() -> float:
@@ -23,8 +25,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     While a callback is ready, bytes are to be read or a job runs in a thread, the clock stands: a slow machine misses
     no deadline. While everything waits, the clock jumps: sleeping for an hour takes no time. Timers fire in the order
-    of their times, so a test may compare times exactly. Bytes have to come from this process, and jobs have to be
-    started by `run_in_executor` or `asyncio.to_thread`.
+    of their times, and tests may compare those to a few digits. Bytes have to come from this process, and jobs have to be
+    started by `run_in_executor` or `asyncio.to_thread`
+    and may not wait for a timer of the loop.
     """
 
     def __init__(self) -> None:
@@ -61,6 +64,7 @@ class _Waits(selectors.DefaultSelector):
         self.num_jobs -= 1
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.now_s += _ROUND_S
         if timeout is None or self.num_jobs:
             return super().select(0 if timeout == 0 else None)
         events = super().select(min(timeout, _SETTLE_S))
