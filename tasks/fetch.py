@@ -32,7 +32,7 @@ ATTEMPTS_PER_SHARD = 500
 # The one retry in the same run waits this long, or as long as Retry-After says, up to the second number.
 _PAUSE_S = 1.0
 LONGEST_PAUSE_S = 20.0
-# So many links wait for their second try without holding a place; 5 KB each.
+# A link that waits for its second try takes 5 KB.
 _MOST_PAUSED = 1000
 _PENDING_AT_ONCE = 1000
 _COLUMNS = tuple(field.name for field in fields(Attempt) if field.name != "image")
@@ -74,18 +74,20 @@ async def fetch_unit(
     *,
     limits: ImageLimits = ImageLimits(),
     in_flight: int = 64,
+    most_paused: int = _MOST_PAUSED,
     on_attempt: Callable[[Attempt], None] = lambda attempt: None,
 ) -> int:
     """Ask for every pending candidate of one unit and commit what came, shard by shard.
 
     Args:
         in_flight: how many are asked at a time; also how many pictures are in memory at most.
+        most_paused: how many may wait for their second try without holding a place.
         on_attempt: told of every attempt as it is decided, committed or not yet.
 
     Returns:
         The number of attempts committed.
     """
-    window = _Window(in_flight)
+    window = _Window(in_flight, most_paused)
     checks = Checks(limits)
     door = asyncio.Lock()
     with _Shards(lake, source, unit) as shards:
@@ -178,7 +180,8 @@ async def _to_the_end(work: Callable[[], None]) -> None:
 class _Window:
     """At most so many are worked on at a time; one that pauses lends its place to another meanwhile."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, most_paused: int) -> None:
+        self._most_paused = most_paused
         self._places = asyncio.Semaphore(width)
         self._num_paused = 0
 
@@ -201,7 +204,7 @@ class _Window:
 
     async def pause(self, seconds: float) -> None:
         """Wait, holding no place meanwhile: 6000 links, 16% of them tried twice, take 8 s and else 11 (measured)."""
-        if self._num_paused >= _MOST_PAUSED:
+        if self._num_paused >= self._most_paused:
             await asyncio.sleep(seconds)
             return
         self._num_paused += 1

@@ -25,9 +25,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     While a callback is ready, bytes are to be read or a job runs in a thread, the clock stands: a slow machine misses
     no deadline. While everything waits, the clock jumps: sleeping for an hour takes no time. Timers fire in the order
-    of their times, and tests may compare those to a few digits. Bytes have to come from this process, and jobs have to be
-    started by `run_in_executor` or `asyncio.to_thread`
-    and may not wait for a timer of the loop.
+    of their times, and tests may compare those to a few digits. Bytes have to come from this process. Jobs
+    have to be started by `run_in_executor` or `asyncio.to_thread`, and may not wait for a timer of the loop.
     """
 
     def __init__(self) -> None:

@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tasks.web.addresses import literal_address
+from tests.virtual_time import VirtualTimeLoop
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Every test that awaits something does so in virtual time."""
+    return {"virtual time": VirtualTimeLoop}
 
 
 @pytest.fixture(autouse=True)
