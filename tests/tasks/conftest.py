@@ -10,10 +10,13 @@ import pytest
 from tasks.web.addresses import literal_address
 from tests.virtual_time import VirtualTimeLoop
 
+_IN_VIRTUAL_TIME = ("web", "synthetic", "test_fetch.py")
 
-def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Every test that awaits something does so in virtual time."""
-    return {"virtual time": VirtualTimeLoop}
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tests of requests, their limits and their pauses run in virtual time; those of other processes do not."""
+    is_virtual = any(name in item.path.parts for name in _IN_VIRTUAL_TIME)
+    return {"loop": VirtualTimeLoop if is_virtual else asyncio.new_event_loop}
 
 
 @pytest.fixture(autouse=True)
