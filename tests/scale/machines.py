@@ -82,9 +82,10 @@ class Machines:
         self.web.start(sys.executable, "-m", "tests.scale.web", self.world, address, str(_WEB_PORT))
         wait_for_port(address, _WEB_PORT)
 
-    def of_web(self) -> dict[str, str]:
-        """The parameters that send a run there."""
-        return {"links": f"http://localhost:{_WEB_PORT}/links/", "connect_to": f"{self.web.address}:{_WEB_PORT}"}
+    def of_web(self) -> dict[str, Any]:
+        """The parameters that send a run there, which is another machine."""
+        links = f"http://localhost:{_WEB_PORT}/links/"
+        return {"links": links, "connect_to": f"{self.web.address}:{_WEB_PORT}", "allow_outside": True}
 
     def fill(self, lake: str) -> str:
         """Ask for a pipeline of three runs that fills a lake; its id."""

@@ -46,7 +46,7 @@ def alone(machines: Machines) -> dict[str, str]:
     host, web = machines.web, machines.of_web()
     lake, asked = ["--lake", str(host.disk / "lake")], ["--links", web["links"], "--connect-to", web["connect_to"]]
     machines.play_web()
-    for stage in (["ingest", *asked], ["retry", *asked], ["crop"], ["publish"]):
+    for stage in (["ingest", *asked, "--yes"], ["retry", *asked], ["crop"], ["publish"]):
         host.run(*FACEMILL, stage[0], *lake, *stage[1:], within_s=_PIPELINE_S)
     found = versions(host, lake[1])
     assert sorted(found) == ["faces-bbox", "faces-mtcnn"]
