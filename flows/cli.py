@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from flows.commands import custody, datasets, experiment, faces, lake, models, run, service, world
+from flows.settings import set_umask
 
 # The flows import Prefect, which takes two seconds: only the commands that run one import them.
 
@@ -90,4 +91,5 @@ app.add_typer(world_app, name="world")
 
 def main() -> None:
     """The entry point of the `facemill` command."""
+    set_umask()
     app()

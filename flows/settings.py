@@ -23,6 +23,7 @@ from tasks.web.http import FetchLimits
 
 Device = Literal["auto", "cpu", "cuda"]
 LogStyle = Literal["bar", "json"]
+Access = Literal["private", "group"]
 
 
 class Settings(BaseSettings):
@@ -58,6 +59,10 @@ class Settings(BaseSettings):
     units_at_once: int = Field(4, ge=1, description="units fetched side by side")
     lease_s: float = Field(
         60.0, ge=1, description="seconds after which the unit of a run that has fallen silent may be done by another"
+    )
+    access: Access = Field(
+        "private",
+        description="who may use what facemill writes: `private`, its user alone; `group`, the group too",
     )
     workers: int = Field(0, ge=0, description="processes that detect and crop; 0: one a core")
     min_face_px: int = Field(
@@ -132,6 +137,18 @@ def load_settings() -> Settings:
 def choose_log(style: LogStyle) -> None:
     """Make this the setting of the process and of those it starts."""
     os.environ["FACEMILL_LOG"] = style
+
+
+def set_umask() -> None:
+    """Close to others what this process and those it starts write, and to the group unless FACEMILL_ACCESS opens it.
+
+    A lake that is made takes the group's rights from it (`Lake.begin`).
+    """
+    try:
+        access = load_settings().access
+    except UsageError:
+        access = "private"  # the command itself reports what is wrong
+    os.umask(0o007 if access == "group" else 0o077)
 
 
 def tame_libraries(*, verbose: bool, is_service: bool = False) -> None:

@@ -82,11 +82,13 @@ def dataset_page(dataset: DatasetVersion) -> str:
     manifest = dataset.manifest
     index = dataset.index(["shard", "offset", "length"])
     rows = np.linspace(0, len(index) - 1, min(len(index), _COLUMNS * _ROWS)).astype(int)
-    pictures = [dataset.read(**row) for row in index.take(rows).to_pylist()]
+    members = [
+        (f"{dataset.folder}/{row['shard']}", row["offset"], row["length"]) for row in index.take(rows).to_pylist()
+    ]
     parts = ", ".join(f"{name} {part['samples']}" for name, part in manifest["splits"].items())
     return (
         f"## {dataset}\n\n{manifest['num_samples']} faces of {manifest['num_identities']} people ({parts}), "
-        f"method {manifest['method']}, source {manifest['source']}.\n\n{contact_sheet(pictures)}\n\n"
+        f"method {manifest['method']}, source {manifest['source']}.\n\n{member_sheet(dataset.lake, members)}\n\n"
         f"{manifest['terms']}\n"
     )
 
