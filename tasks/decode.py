@@ -70,8 +70,10 @@ def decode(data: bytes, max_pixels: int = 100_000_000) -> Image.Image:
     of an animation the first frame counts. Damaged EXIF and colour profiles are passed over.
 
     Anything but a JPEG whose decoding is sure to be cheap is decoded in a process of its own (`tasks.sandbox`), so that
-    no file takes more than 20 CPU-s and 2 GB. In this process a picture takes at most 8 bytes a pixel, two copies of
-    4 bytes, and 4 bytes once it is returned: Pillow keeps four for each pixel of RGB (`bench.decode`).
+    no file takes more than 20 CPU-s and 2 GB. Pillow keeps 4 bytes for each pixel of RGB, and there are two copies at a
+    time at most: 8 bytes a pixel, besides what the decoder holds while it works (with one copy: up to 8 bytes for the
+    coefficients of a progressive JPEG, 12 for WebP). In this process that is at most 200 MB for a JPEG of 16 million
+    pixels; any other picture takes 7 bytes a pixel here, 3 as received and 4 as returned (`bench.decode`).
 
     Args:
         data: a JPEG, PNG, GIF, WebP, AVIF, BMP or TIFF file.

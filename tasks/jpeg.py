@@ -40,7 +40,7 @@ _DAMAGE = ("premature end of data segment", "bad Huffman code", "bad arithmetic 
 _MOST_SCANS = 100
 # A scan costs up to 1 ns a pixel where it is nearly empty (measured): 2 s for this many pixels of scans.
 _MOST_SCANNED = 2_000_000_000
-# What may be decoded beside other work of a process: at most 0.3 CPU-s and 100 MB.
+# What may be decoded beside other work of a process: at most 0.3 CPU-s and 130 MB.
 _BOUNDED_PIXELS, _BOUNDED_SCANNED = 16_000_000, 128_000_000
 
 
