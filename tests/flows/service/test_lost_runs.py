@@ -52,10 +52,10 @@ def running(client: SyncPrefectClient, pool: str, worker: str | None = None) -> 
 def test_what_is_left_of_a_run_ends_with_its_worker_and_it_is_crashed(client: SyncPrefectClient, pool: str) -> None:
     lost, alive = running(client, pool), running(client, pool)
     environment = {**os.environ, "PREFECT__FLOW_RUN_ID": str(alive)}
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], env=environment)
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"], env=environment)
     try:
         assert crash_lost_runs(pool, "mine")
-        assert process.wait(timeout=10) == -signal.SIGTERM
+        assert process.wait(timeout=300) == -signal.SIGTERM
     finally:
         process.kill()
     assert [client.read_flow_run(one).state_name for one in (lost, alive)] == ["Crashed", "Crashed"]

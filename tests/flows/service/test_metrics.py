@@ -47,7 +47,7 @@ def test_what_was_done_is_told_regularly_in_a_line(tmp_path: Path) -> None:
     run(tmp_path)
     with shown_metrics(tmp_path, 0, tell=told.append, every_s=0.2):
         run(tmp_path)
-        for _ in range(100):
+        for _ in range(3000):
             if any("attempts_accepted" in line for line in told):
                 break
             time.sleep(0.1)
