@@ -23,6 +23,7 @@ from tasks.sources.synthetic.origin import Origin
 from tasks.sources.synthetic.world import make_world
 from tasks.web.http import ConnectTo, FetchLimits, open_web
 from tests.flows.grading import linked_urls, read_truth
+from tests.virtual_time import VirtualTimeLoop, now_s
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +45,8 @@ class Run(NamedTuple):
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("graded")
     make_world(folder / "world", num_identities=12, per_identity=16, seed=11)
-    return asyncio.run(fetched(folder))
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        return runner.run(fetched(folder))
 
 
 async def fetched(folder: Path) -> Run:
@@ -61,15 +63,15 @@ async def fetched(folder: Path) -> Run:
                 if len(ledger)
                 else pending_new(candidates, ledger)
             )
-            started = datetime.now(UTC)
+            started = now_s()
             await fetch(lake, pending, ConnectTo("127.0.0.1", origin.port))
-            rounds_s.append((datetime.now(UTC) - started).total_seconds())
+            rounds_s.append(now_s() - started)
             asked.append(len(pending))
     return Run(folder / "world", lake, origin.requests, rounds_s, asked)
 
 
 async def fetch(lake: Lake, pending: pa.Table, address: ConnectTo) -> None:
-    async with open_web(LIMITS, connect_to=address) as web:
+    async with open_web(LIMITS, connect_to=address, clock=now_s) as web:
         await fetch_unit(lake, SOURCE, 0, to_pending(pending), web, in_flight=IN_FLIGHT)
 
 
