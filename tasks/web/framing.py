@@ -59,7 +59,7 @@ class Framing:
 
     Attributes:
         head: the head, once it is whole.
-        status: of the head, even of one that is refused.
+        status: of the final head, even of one that is refused.
         notes: what was not as it should be, and was taken all the same.
         is_done: the answer is whole.
         error: why it is refused; whatever came before it still counts.
@@ -129,8 +129,9 @@ class Framing:
 
     def _take_head(self, raw: bytes) -> None:
         status, phrase, minor, fields = self._read_head(raw)
-        if status < 200 and status != 101:
-            return  # an interim answer: the final one follows
+        if status < 200 and status != 101:  # an interim answer: the final one follows
+            self.status = None
+            return
         is_chunked, length = "chunked" in words_of(fields, "Transfer-Encoding"), self._length(fields)
         if is_chunked and length is not None:
             self.notes.add(Note.ODD_LENGTH)

@@ -165,6 +165,11 @@ def test_an_answer_without_a_body_ends_with_its_head(status: int) -> None:
     assert read_in_all_cuts(wire) == Read(status, b"", True, False, frozenset())
 
 
+def test_the_status_of_an_interim_answer_is_not_that_of_the_final_one() -> None:
+    assert read(b"HTTP/1.1 100 Continue\r\n\r\n").status is None
+    assert read(b"HTTP/1.1 100 Continue\r\n\r\n" + SIZED + b"picture").status == 200
+
+
 def test_surplus_bytes_in_the_same_piece_are_noted() -> None:
     framing = Framing()
     assert framing.feed(SIZED + b"picture\0") == b"picture"
