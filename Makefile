@@ -73,7 +73,7 @@ clean:
 
 # 16,000 made-up lines, URLs, headers and bodies; `make test` tries a few hundred.
 fuzz: setup
-	$(BIN)/python -m pytest --hypothesis-profile=fuzz tests/tasks -k test_any_
+	$(BIN)/python -m pytest --hypothesis-profile=fuzz tests/tasks tests/storage tests/model -k test_any_
 
 # 50 kills of runs, workers and the server; a full disk, a bucket that refuses, a web that goes away, a clock that is set.
 # An hour of two free cores.

@@ -39,9 +39,10 @@ from storage.datasets import DatasetVersion, open_dataset
 from storage.lake import Lake
 from storage.models import open_model
 from storage.records import Split
-from tasks.catalog import planned_lines, read_faces, read_verdicts
+from tasks.catalog import planned_lines, read_faces
 from tasks.clean import CleanRules, FaceSet, doubt, expected_limit
 from tasks.cleaned import EXPECTED_LOSS, Cleaned, judge, judged_faces
+from tasks.compare import verdicts_now
 
 REPLAY = Path(__file__).parents[2] / "shared" / "data" / "replay"
 SOURCE = "vggface1"
@@ -107,7 +108,7 @@ def planted(rows: NDArray[np.floating], names: NDArray[np.str_], share: float, s
 def replayed(lake: Lake, embedder: Embedder, method: str, world: Path, rules: CleanRules) -> Graded:
     """The world's faces by one method, judged."""
     lines = planned_lines(lake, SOURCE)
-    faces = judged_faces(read_faces(lake, SOURCE, method), read_verdicts(lake, SOURCE, lines))
+    faces = judged_faces(read_faces(lake, SOURCE, method), verdicts_now(lake, SOURCE))
     embeddings = embed_crops(lake, faces, embedder, resolve_device("auto"), lake.work_folder)
     return grade(judge(faces, embeddings, rules), faces, lines, method, world)
 

@@ -35,7 +35,8 @@ import pyarrow.compute as pc
 from bench.grades import Truth, grade_cleaning, grade_fetch, grade_version
 from bench.road import METHODS, REPLAY, SOURCE, Road, add_world_options, go_the_road, make_asked_world, take_down
 from storage.lake import Lake
-from tasks.catalog import planned_lines, read_verdicts
+from tasks.catalog import planned_lines
+from tasks.compare import verdicts_now
 from tasks.dedupe import DedupeRules, dedupe
 from tasks.ledger import accepted, read_ledger
 
@@ -86,7 +87,7 @@ def _numbers(column: pa.ChunkedArray) -> Ints:
 
 def verdict_counts(lake: Lake) -> dict[str, int]:
     """The reasons of dedupe at the chosen distance."""
-    reasons = pc.value_counts(read_verdicts(lake, SOURCE, planned_lines(lake, SOURCE))["reason"].cast(pa.string()))
+    reasons = pc.value_counts(verdicts_now(lake, SOURCE)["reason"].cast(pa.string()))
     return {one["values"] or "accepted": one["counts"] for one in reasons.to_pylist()}
 
 

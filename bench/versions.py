@@ -32,7 +32,7 @@ from storage.lake import Lake
 from storage.records import ATTEMPTS, FACES, REJECTED_LINES, Outcome, Reason
 from storage.shards import create_shard
 from storage.tables import write_table
-from tasks.catalog import read_verdicts
+from tasks.compare import verdicts_now
 from tasks.diff import diff
 from tasks.near import connected
 from tasks.pages.dataset import write_report
@@ -161,7 +161,7 @@ def main() -> None:
         lines = lines.slice(0, args.lines)
         lake = timed(rows, "draw a lake", lambda: make_lake(args.keep or Path(temporary) / "lake", lines))
         loose, strict = (Request("faces", _SOURCE, _METHOD, SelectRules(min_face_px=px)) for px in (100, 150))
-        tied = timed(rows, "compare the pictures", lambda: num_tied(read_verdicts(lake, _SOURCE, lines)))
+        tied = timed(rows, "compare the pictures", lambda: num_tied(verdicts_now(lake, _SOURCE)))
         first = timed(rows, "publish", lambda: publish_source(lake, loose).dataset)
         other = timed(rows, "publish with another limit", lambda: publish_source(lake, strict).dataset)
         again = timed(rows, "publish the same again", lambda: publish_source(lake, loose))

@@ -13,7 +13,7 @@ from prefect import flow, get_run_logger
 from flows.crop import Method, datasets_of
 from flows.ingest import SourceName
 from flows.settings import Device
-from flows.tasks import clean_task
+from flows.tasks import clean_task, compare_task
 from flows.watch import artifacts
 from flows.watch.progress import track
 from model.embedders import Embedder, facenet_embedder, histogram_embedder, model_embedder
@@ -70,6 +70,7 @@ def _embedder(lake: Lake, model: str | None, fit_on: str | None, weights: str | 
 
 
 def _clean_one(lake: Lake, source: str, method: str, embedder: Embedder, device: Device) -> dict[str, Any]:
+    compare_task(lake, source)
     faces = judged_faces(read_faces(lake, source, method), read_verdicts(lake, source, planned_lines(lake, source)))
     if not len(faces):
         raise UsageError(f"{lake.url} has no faces of {source} by {method} yet: run `facemill crop` first")

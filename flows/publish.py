@@ -12,7 +12,7 @@ from prefect.events import emit_event
 from flows.crop import Method, datasets_of
 from flows.ingest import SourceName
 from flows.settings import load_settings
-from flows.tasks import publish_task
+from flows.tasks import compare_task, publish_task
 from flows.watch import artifacts
 from flows.watch.progress import track
 from storage.datasets import DatasetVersion
@@ -69,6 +69,7 @@ def publish(
         )
         for one in datasets_of(method, source)
     ]
+    compare_task(store, source)
     return [_publish_one(store, request) for request in requests]
 
 

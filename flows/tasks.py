@@ -27,6 +27,7 @@ from storage.leases import Lease, alone
 from storage.models import ModelVersion
 from storage.records import Attempt
 from tasks.cleaned import judge, write_cleaned
+from tasks.compare import compare_pictures
 from tasks.crop import crop_shard, is_cropped
 from tasks.crops import CropSettings
 from tasks.detect import detect_shard, is_detected
@@ -145,6 +146,19 @@ def crop_task(
 
 
 @task(
+    name="compare",
+    task_run_name="compare the pictures of {source}",
+    retries=0,
+    tags=["cpu"],
+    **_OPTIONS,
+)
+def compare_task(lake: Lake, source: str) -> bool:
+    """Compare all pictures of a source with each other, unless that is done; whether it was still to be done."""
+    with alone(lake, "compare", source, "all", good_for_s=load_settings().lease_s):
+        return compare_pictures(lake, source)
+
+
+@task(
     name="publish",
     task_run_name="publish {request.name} by {request.method}",
     retries=0,
@@ -152,7 +166,7 @@ def crop_task(
     **_OPTIONS,
 )
 def publish_task(lake: Lake, request: Request, on_sample: OnProgress) -> Published:
-    """Compare all pictures, decide the fate of every line, and publish what is left as a dataset version."""
+    """Decide the fate of every line, and publish what is left as a dataset version."""
     return publish_source(lake, request, on_progress=on_sample)
 
 

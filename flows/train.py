@@ -11,6 +11,7 @@ from flows.settings import Device, user_name
 from flows.tasks import train_task
 from flows.watch import artifacts
 from flows.watch.progress import track
+from model.claims import over_untrained, too_few
 from model.config import PRESETS, TrainConfig, default_preset
 from storage.aliases import nominate
 from storage.datasets import open_dataset
@@ -44,7 +45,8 @@ def train(
         device: where to train; auto is a GPU if there is one.
 
     Returns:
-        The model, its version, whether it is new, the dataset, and the verification AUC before and after training.
+        The model, its version, whether it is new, the dataset, the verification AUC before and after training, and
+        what must be said of them (`claims.over_untrained`).
     """
     store = Lake(lake)
     chosen = open_dataset(store, dataset)
@@ -57,7 +59,8 @@ def train(
     metrics = version.read_json("metrics.json")
     _show(version, metrics)
     auc = metrics["trained"]["auc"], metrics["untrained"]["auc"]
-    get_run_logger().info("%s: AUC on unseen people %.3f, untrained %.3f", version, *auc)
+    note = over_untrained(metrics["trained"], metrics["untrained"])
+    get_run_logger().info("%s: AUC on unseen people %.3f, untrained %.3f; %s", version, *auc, note)
     return {
         "model": version.name,
         "version": version.version,
@@ -65,6 +68,7 @@ def train(
         "dataset": str(chosen),
         "auc": metrics["trained"]["auc"],
         "untrained_auc": metrics["untrained"]["auc"],
+        "note": note,
     }
 
 
@@ -75,12 +79,18 @@ def recipe_of(preset: Preset, device: Device) -> TrainConfig:
 
 def _show(version: ModelVersion, metrics: dict[str, Any]) -> None:
     untrained, trained = metrics["untrained"], metrics["trained"]
+    few = too_few(trained.get("num_identities"))
     rows = [
-        {"figure": name, "untrained": untrained[name], "trained": value, "95%": trained.get(f"{name}_interval")}
+        {
+            "figure": name,
+            "untrained": untrained.get(name),
+            "trained": value,
+            "95%": few or trained.get(f"{name}_interval"),
+        }
         for name, value in trained.items()
         if isinstance(value, float)
     ]
     artifacts.table("model-figures", rows, f"{version} on people it has not seen")
     losses = [row["loss"] for row in version.read_json("history.json")["intervals"]]
-    card = version.read("card.md").decode()
+    card = artifacts.foreign_page(version.read_text("card.md"))
     artifacts.markdown("model", f"{card}\n## Training loss over the run of {version}\n\n{artifacts.curve(losses)}\n")

@@ -16,8 +16,6 @@ from model.verification import Curve, Floats, Labels, Scored, auc, roc, thin
 from storage.errors import UsageError
 
 ROUNDS = 500
-# A bootstrap over people knows only the people it has: with fewer than these its intervals are too narrow.
-MANY_PEOPLE = 20
 Weights = NDArray[np.uint8]
 Interval = tuple[float, float]
 

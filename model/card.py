@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from model.bootstrap import Interval
+from model.claims import interval, over_untrained, too_few
 from model.config import TrainConfig
 from model.evaluate import EvaluationReport
 from model.figures import OperatingPoint
@@ -95,7 +96,8 @@ def _figures(untrained: EvaluationReport, trained: EvaluationReport) -> str:
     for far, tar in trained.tar_at_far.items():
         low_high = trained.tar_at_far_interval[far]
         if tar is not None and low_high is not None:
-            rows.append(f"| TAR at FAR {far} | {untrained.tar_at_far[far] or 0:.3f} | {tar:.3f} ({_words(low_high)}) |")
+            told = _with_interval(tar, low_high, trained.num_identities)
+            rows.append(f"| TAR at FAR {far} | {untrained.tar_at_far[far] or 0:.3f} | {told} |")
     before, after = untrained.triplet, trained.triplet
     rows += [
         f"| triplet loss, margin {margin}: of length one / raw "
@@ -106,8 +108,7 @@ def _figures(untrained: EvaluationReport, trained: EvaluationReport) -> str:
     return f"""## Figures
 
 On {trained.num_faces:,} faces of {trained.num_identities:,} people of the test split, none of whom was trained on:
-{trained.num_genuine:,} pairs of one person and {trained.num_impostor:,} of two. In brackets the 95% interval, by
-bootstrap over people.
+{trained.num_genuine:,} pairs of one person and {trained.num_impostor:,} of two. {_about_intervals(trained, untrained)}
 
 | figure | untrained | trained |
 |---|---|---|
@@ -123,7 +124,7 @@ def _thresholds(thresholds: Thresholds, trained: EvaluationReport) -> str:
 
 Squared distance {_distance(thresholds.accuracy)}. {chosen} of the test split, for want of a validation split, so
 that no figure here says how it does on others."""
-    rows = "\n".join(_operating_row(point) for point in trained.operating_points)
+    rows = "\n".join(_operating_row(point, trained.num_identities) for point in trained.operating_points)
     calibration = trained.calibration
     error = (
         ""
@@ -155,13 +156,26 @@ the people embedded must have agreed. Keep embeddings as you would keep the phot
 
 
 def _row(words: str, untrained: EvaluationReport, trained: EvaluationReport, name: str) -> str:
-    interval = _words(getattr(trained, f"{name}_interval"))
-    return f"| {words} | {getattr(untrained, name):.3f} | {getattr(trained, name):.3f} ({interval}) |"
+    value, bounds = getattr(trained, name), getattr(trained, f"{name}_interval")
+    return f"| {words} | {getattr(untrained, name):.3f} | {_with_interval(value, bounds, trained.num_identities)} |"
 
 
-def _operating_row(point: OperatingPoint) -> str:
+def _about_intervals(trained: EvaluationReport, untrained: EvaluationReport) -> str:
+    """What the brackets are, or why there are none; and whether the training gained anything."""
+    few = too_few(trained.num_identities)
+    brackets = "In brackets the 95% interval, by bootstrap over people."
+    gained = over_untrained(trained.to_json(), untrained.to_json())
+    return " ".join([f"It was {few}." if few else brackets, *([f"It is {gained}."] if gained not in ("", few) else [])])
+
+
+def _with_interval(value: float, bounds: Interval, num_people: int, digits: int = 3) -> str:
+    words = interval(bounds, num_people, f".{digits}f")
+    return f"{value:.{digits}f} ({words})" if words else f"{value:.{digits}f}"
+
+
+def _operating_row(point: OperatingPoint, num_people: int) -> str:
     far, tar = (
-        f"{value:.4f} ({_words(low_high, 4)})"
+        _with_interval(value, low_high, num_people, 4)
         for value, low_high in ((point.far, point.far_interval), (point.tar, point.tar_interval))
     )
     return f"| {point.chosen_for} | {_distance(point.threshold)} | {far} | {tar} |"
@@ -169,8 +183,3 @@ def _operating_row(point: OperatingPoint) -> str:
 
 def _distance(cosine: float) -> str:
     return f"{2 - 2 * cosine:.3f}"
-
-
-def _words(interval: Interval, digits: int = 3) -> str:
-    low, high = interval
-    return f"{low:.{digits}f} to {high:.{digits}f}"

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from model.bootstrap import Difference, paired_difference
+from model.claims import too_few, verdict
 from model.judging import judge_version, scored_pairs_of
 from storage.datasets import DatasetVersion
 from storage.evaluations import Evaluation
@@ -20,13 +21,20 @@ class Comparison:
     second: Evaluation
     auc: Difference
 
+    @property
+    def num_people(self) -> int:
+        """How many people the test has."""
+        return int(self.second.facts["num_identities"])
+
     def to_json(self) -> dict[str, Any]:
         """As plain values for JSON."""
         return {
             "test": self.second.facts["test"],
             "first": self.first.facts["model"],
             "second": self.second.facts["model"],
-            "auc": asdict(self.auc),
+            "num_people": self.num_people,
+            "auc": {**asdict(self.auc), "interval": None if too_few(self.num_people) else self.auc.interval},
+            "verdict": verdict(self.auc.interval, self.num_people),
             "accuracy": [self.first.facts["accuracy"], self.second.facts["accuracy"]],
         }
 

@@ -152,6 +152,7 @@ def histogram_embedder(
         UsageError: they hold too few people to tell people apart by.
     """
     version = stamp("histograms", _HISTOGRAMS_VERSION, dataset.state, list(splits))
+    dataset.require("splits")
     num_people = sum(part["identities"] for name, part in dataset.manifest["splits"].items() if name in splits)
     if num_people < _LEAST_PEOPLE:
         raise UsageError(

@@ -26,8 +26,14 @@ from storage.errors import UsageError
 from storage.evaluations import Evaluation, find_evaluation, write_evaluation
 from storage.models import ModelVersion
 from storage.records import SCORES, Split
+from storage.shapes import COUNT, FIGURE, Shape, require
 from storage.tables import stamp
 
+# What is made of a kept evaluation.
+_REPORT: Shape = {
+    **dict.fromkeys(("num_identities", "num_faces", "num_genuine", "num_impostor"), COUNT),
+    **dict.fromkeys(("auc", "eer", "accuracy", "rank_1"), FIGURE),
+}
 # Raise it when the same embeddings would give other figures or other pairs than before.
 _FIGURES_VERSION = 2
 
@@ -40,6 +46,7 @@ def judge_version(model: ModelVersion, dataset: DatasetVersion, *, device: str) 
     """
     made_from = stamp("test split", dataset.state, _FIGURES_VERSION)
     if found := find_evaluation(model, str(dataset), made_from):
+        require(found.facts, _REPORT, f"the evaluation of {model} on {dataset}")
         return found
     faces = load_faces(dataset, Split.TEST, image_px(model), cache_folder=model.lake.work_folder / "faces")
     check_pairs(faces.labels, Split.TEST)

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from storage.errors import UsageError
 from storage.lake import Lake, checked_name
-from storage.names import DATASET_SHARD, NAME, SAMPLE, VERSIONED
+from storage.names import DATASET_SHARD, NAME, SAMPLE, VERSIONED, bad_value
 from storage.records import FATES, SAMPLES, Split
 from storage.shapes import COUNT, TEXT, Shape, require
 from storage.shards import read_member
@@ -67,10 +67,30 @@ class DatasetVersion:
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
 
+    def require(self, *names: str) -> None:
+        """Make sure that the manifest has these keys; those that a version has had from the first format on.
+
+        Raises:
+            LakeError: it has not.
+        """
+        for name in names:
+            if self.manifest.get(name) is None:
+                raise bad_value(f"{self.lake.url}/{self.folder}/manifest.json", name, None, "there")
+
+    @property
+    def source(self) -> str:
+        """Where its links came from.
+
+        Raises:
+            LakeError: the manifest does not say.
+        """
+        self.require("source")
+        return str(self.manifest["source"])
+
     @property
     def redactions(self) -> list[dict[str, Any]]:
         """When which samples were taken out of the version because they had to be forgotten; oldest first."""
-        found: list[dict[str, Any]] = self.manifest.get("redactions", [])
+        found: list[dict[str, Any]] = self.manifest.get("redactions") or []
         return found
 
     @property
@@ -96,7 +116,7 @@ class DatasetVersion:
 
     def _taken_down(self) -> pa.ChunkedArray:
         """Whether each sample of the whole index is; empty where nothing is."""
-        forgotten = read_forgotten(self.lake, self.manifest.get("source", ""))
+        forgotten = read_forgotten(self.lake, self.manifest.get("source") or "")
         return covered_samples(self.whole_index(TOLD_BY), forgotten) if forgotten else pa.chunked_array([], pa.bool_())
 
     def fates(self, columns: list[str] | None = None) -> pa.Table:

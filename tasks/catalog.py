@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,11 +11,11 @@ from storage.counted import counted
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.records import CANDIDATES, FACES, LINK_LINES, REJECTED_LINES, VERDICTS
-from storage.tables import read_as, read_stamp, stamp, table_digest, write_table
+from storage.tables import read_as, read_stamp, stamp, table_digest
 from storage.takedowns import read_forgotten
 from tasks.agreement import agreed
 from tasks.crops import AGREE
-from tasks.dedupe import DedupeRules, dedupe
+from tasks.dedupe import DedupeRules
 from tasks.funnel import NOT_PLANNED
 from tasks.ledger import accepted, image_stems, read_ledger
 
@@ -81,8 +81,23 @@ def _stamps(lake: Lake, paths: list[str]) -> str:
     return stamp(sorted(read_stamp(lake, path) or "" for path in paths))
 
 
-def read_verdicts(lake: Lake, source: str, lines: pa.Table, rules: DedupeRules = DedupeRules()) -> pa.Table:
-    """The verdicts on the planned lines whose picture was accepted; computed if not known yet."""
+class Comparison(NamedTuple):
+    """What the pictures of a source are compared from, and where the verdicts on it lie.
+
+    Attributes:
+        lines: the planned `records.LINK_LINES` whose picture was accepted.
+        images: the accepted `records.ATTEMPTS` that they name, by key.
+        stamp: a digest of both and of the rules.
+    """
+
+    lines: pa.Table
+    images: pa.Table
+    stamp: str
+    path: str
+
+
+def comparison(lake: Lake, source: str, lines: pa.Table, rules: DedupeRules = DedupeRules()) -> Comparison:
+    """What the pictures that planned lines name are compared from, as the lake holds them now."""
     columns = ["key", "url", "outcome", "digest", "dhash", "width", "height", "round"]
     images = accepted(read_ledger(lake, source, columns)).sort_by("key")
     lines = lines.filter(pc.is_in(lines["key"], value_set=images["key"].combine_chunks()))
@@ -90,10 +105,22 @@ def read_verdicts(lake: Lake, source: str, lines: pa.Table, rules: DedupeRules =
     state = stamp(
         "dedupe", counted("dedupe", rules), table_digest(images.select(["key", "digest"])), table_digest(lines)
     )
-    path = lake.unique(source, state)
-    if not lake.exists(path):
-        write_table(lake, path, dedupe(lines, images, rules), stamp=state)
-    return read_as(lake, path, VERDICTS)
+    return Comparison(lines, images, state, lake.unique(source, state))
+
+
+def read_verdicts(lake: Lake, source: str, lines: pa.Table, rules: DedupeRules = DedupeRules()) -> pa.Table:
+    """The verdicts on the planned lines whose picture was accepted (`records.VERDICTS`).
+
+    Raises:
+        UsageError: the pictures have not been compared as they are now.
+    """
+    asked = comparison(lake, source, lines, rules)
+    if not lake.exists(asked.path):
+        raise UsageError(
+            f"the {len(asked.images):,} pictures of {source} in {lake.url} have not been compared as they are now: run "
+            f"`facemill publish --source {source}` first"
+        )
+    return read_as(lake, asked.path, VERDICTS)
 
 
 def read_faces(lake: Lake, source: str, method: str) -> pa.Table:

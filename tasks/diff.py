@@ -99,7 +99,7 @@ def _fate_in(version: DatasetVersion, rows: pa.Table) -> pa.ChunkedArray:
     fates = with_plain_words(version.fates(["identity", "line", "stage", "reason"]))
     if not len(fates):
         return pa.chunked_array([pa.array([f"{version} keeps no fates"] * len(rows), pa.string())])
-    of_source = pc.equal(rows["source"], version.manifest["source"])
+    of_source = pc.equal(rows["source"], version.source)
     at = find_rows(line_ids(rows), line_ids(fates))
     found = fates.take(pa.array(at, mask=at < 0))
     why = pc.binary_join_element_wise(found["stage"], pc.fill_null(found["reason"], PENDING), ": ")

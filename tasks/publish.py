@@ -19,6 +19,7 @@ from storage.shards import create_shard, read_member
 from storage.tables import stamp, write_table
 from tasks.catalog import lines_left_out, planned_lines, read_faces, read_verdicts, source_digests
 from tasks.cleaned import Cleaning, judged_faces, open_cleaned
+from tasks.compare import compare_pictures
 from tasks.exclude import Exclusion, lines_of
 from tasks.funnel import Funnel, FunnelStage, count_fates
 from tasks.leaks import count_leaks, refuse_leaks
@@ -85,6 +86,7 @@ def publish_source(
     Raises:
         UsageError: nothing has been planned yet, or no face is fit to be published.
     """
+    compare_pictures(lake, request.source)
     content = decide(lake, request)
     made_from = source_digests(lake, request.source)
     terms = source_named(request.source).terms
@@ -92,7 +94,11 @@ def publish_source(
 
 
 def decide(lake: Lake, request: Request) -> Content:
-    """Who is in the version and why the others are not, from all that the lake knows of the source."""
+    """Who is in the version and why the others are not, from all that the lake knows of the source.
+
+    Raises:
+        UsageError: its pictures have not been compared yet (`compare.compare_pictures`).
+    """
     lines = planned_lines(lake, request.source)
     attempts = read_ledger(lake, request.source, ["key", "outcome", "reason"])
     verdicts = read_verdicts(lake, request.source, lines)

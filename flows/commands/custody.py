@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from flows.commands.options import (
     JsonOption,
@@ -25,8 +25,10 @@ from flows.commands.options import (
     reporting,
     set_up,
 )
+from flows.commands.terminal import add_row, cell, new_table, say
 from storage.errors import UsageError
 from storage.lake import Lake
+from storage.names import visible
 from tasks.custody.forget import Asked, coverage, parse_digest, read_asked, samples_covered, unknown_names
 from tasks.custody.forget import forget as record_takedown
 from tasks.custody.purge import purge as purge_lake
@@ -72,7 +74,7 @@ def forget(
     result: dict[str, Any] = {"covers": [one.counts() for one in covers], "unknown": unknown_names(asked, covers)}
     result["samples"] = samples_covered(found, asked, covers) if is_asked else {}
     if not as_json:
-        show_coverage(Console(), result, near_copies)
+        show_coverage(Console(), result)
     if not dry_run:
         result["recorded"] = record_takedown(found, asked, covers) if is_asked else None
         result["purged"] = _purged(found) if purge else None
@@ -109,10 +111,10 @@ def check(
 def show_judged_before(console: Console, counts: dict[str, dict[str, int]]) -> None:
     """Which links older rules rejected, and the command that asks for them again."""
     for source, by_reason in counts.items():
-        console.print(
+        say(
+            console,
             f"[bold]rules[/]    {sum(by_reason.values()):,} links of {source} were rejected for good by older rules. "
             f"To ask again: facemill retry --source {source} --also-final --reason {','.join(sorted(by_reason))}",
-            soft_wrap=True,
         )
 
 
@@ -122,78 +124,84 @@ def show_findings(console: Console, result: dict[str, Any]) -> None:
     for one in result["findings"]:
         kinds[one["kind"]].append(one)
     if not kinds:
-        console.print(f"[bold]check[/]    {result['parts']:,} parts looked at, nothing is wrong")
+        say(console, f"[bold]check[/]    {result['parts']:,} parts looked at, nothing is wrong")
         return
-    table = Table(title=f"{len(result['findings']):,} findings in {result['parts']:,} parts", title_justify="left")
+    table = new_table(f"{len(result['findings']):,} findings in {result['parts']:,} parts")
     for column in ("kind", "number", "remedy"):
-        table.add_column(column, justify="right" if column == "number" else "left")
+        table.add_column(cell(column), justify="right" if column == "number" else "left")
     for kind, some in kinds.items():
         remedies = dict.fromkeys(", then ".join(filter(None, (one["remedy"], one["then"]))) for one in some)
-        table.add_row(kind, f"{len(some):,}", "\n".join(remedies))
+        table.add_row(cell(kind), cell(f"{len(some):,}"), Text("\n").join(map(cell, remedies)))
     console.print(table)
     for kind, some in kinds.items():
         for one in some[:_EXAMPLES]:
-            console.print(f"[bold]{kind}[/]  {escape(one['path'])}: {escape(one['detail'])}", soft_wrap=True)
+            say(console, f"[bold]{kind}[/]  {one['path']}: {one['detail']}")
     if result["at_work"]:
-        console.print(
-            f"runs were at work meanwhile ({', '.join(result['at_work'][:_EXAMPLES])}): what they write looks so"
+        say(
+            console,
+            f"runs were at work meanwhile ({', '.join(result['at_work'][:_EXAMPLES])}): what they write looks so",
         )
     _show_repaired(console, result["repaired"])
 
 
 def _show_repaired(console: Console, done: dict[str, Any] | None) -> None:
     if done is None:
-        console.print("`facemill check --repair` puts aside what is broken; nothing is deleted")
+        say(console, "`facemill check --repair` puts aside what is broken; nothing is deleted")
         return
-    console.print(
+    say(
+        console,
         f"[bold]repair[/]   {len(done['moved']):,} files and folders put aside in {done['folder']}; "
         f"{done['lost']:,} pictures are due again"
         + (f", {done['aborted']:,} partial uploads dropped" if done["aborted"] else "")
-        + (", what is taken down was purged" if done["purged"] else "")
+        + (", what is taken down was purged" if done["purged"] else ""),
     )
-    console.print("`facemill pipeline` fetches, crops and publishes again what was lost by it")
+    say(console, "`facemill pipeline` fetches, crops and publishes again what was lost by it")
     for words in done["left"]:
-        console.print(f"not repaired: {words}; restore it from a backup", soft_wrap=True)
+        say(console, f"not repaired: {words}; restore it from a backup")
 
 
-def show_coverage(console: Console, result: dict[str, Any], near_copies: bool) -> None:
+def show_coverage(console: Console, result: dict[str, Any]) -> None:
     """What a takedown covers, source by source."""
     for one in result["covers"]:
-        table = Table(title=one["source"], title_justify="left", show_header=False)
+        table = new_table(one["source"], show_header=False)
         table.add_column()
         table.add_column(justify="right")
-        table.add_row("people", f"{one['num_people']:,}")
-        table.add_row("their lines", f"{one['num_lines']:,}")
-        table.add_row("links", f"{one['num_links']:,}")
-        table.add_row("pictures in the lake", f"{one['num_pictures']:,}")
-        table.add_row("  of these at other links", f"{one['num_elsewhere']:,}")
-        table.add_row("near copies" + ("" if near_copies else ", not covered"), f"{one['num_near']:,}")
+        add_row(table, "people", f"{one['num_people']:,}")
+        add_row(table, "their lines", f"{one['num_lines']:,}")
+        add_row(table, "links", f"{one['num_links']:,}")
+        add_row(table, "pictures in the lake", f"{one['num_pictures']:,}")
+        add_row(table, "  of these at other links", f"{one['num_elsewhere']:,}")
+        if one["num_near"] is None:
+            add_row(table, "near copies, not covered", "not counted")
+        else:
+            add_row(table, "near copies", f"{one['num_near']:,}")
         console.print(table)
     for version, num in result["samples"].items():
-        console.print(f"dataset {version}: {num:,} samples")
+        say(console, f"dataset {version}: {num:,} samples")
     for name in result["unknown"]:
-        console.print(f"no link line bears the name {escape(name)!r}; names are written as in the link files")
+        say(console, f"no link line bears the name {name!r}; names are written as in the link files")
 
 
 def show_forgotten(console: Console, result: dict[str, Any]) -> None:
     """What was recorded and purged, and which models still know of it."""
     if result.get("recorded"):
-        console.print(f"[bold]forget[/]   recorded in {result['recorded']}", soft_wrap=True)
+        say(console, f"[bold]forget[/]   recorded in {result['recorded']}")
     purged = result.get("purged")
     if result.get("recorded") and not purged:
-        console.print("the bytes are still in the lake: `facemill forget --purge` takes them out")
+        say(console, "the bytes are still in the lake: `facemill forget --purge` takes them out")
     if purged:
-        console.print(
+        say(
+            console,
             f"[bold]purge[/]    {purged['pictures']:,} pictures gone from {purged['shards']:,} shards; "
-            f"{len(purged['removed']):,} other files and folders removed"
+            f"{len(purged['removed']):,} other files and folders removed",
         )
         for version, num in purged["datasets"].items():
-            console.print(f"dataset {version} lost {num:,} samples; its manifest says so. Publish a new version")
+            say(console, f"dataset {version} lost {num:,} samples; its manifest says so. Publish a new version")
         for model, dataset in purged["models"].items():
-            console.print(
+            say(
+                console,
                 f"model {model} was trained on {dataset} before that. Weights cannot forget: train again, then remove "
                 f"models/{model.replace('@', '/')}",
-                soft_wrap=True,
             )
 
 
@@ -228,4 +236,4 @@ def _spinner() -> Iterator[Any]:
     """A line on the error stream that says what is being worked on."""
     errors = Console(stderr=True)
     with errors.status("purge") as status:
-        yield lambda path: status.update(f"purge {path}")
+        yield lambda path: status.update(escape(f"purge {visible(path)}"))

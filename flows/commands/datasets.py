@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.commands.options import JsonOption, LakeOption, bar, existing_lake, print_result, reporting
+from flows.commands.terminal import add_row, cell, new_table, say, say_json
 from storage.datasets import open_dataset
 from tasks.exports import EXPORTS
 
@@ -31,6 +32,7 @@ def datasets_list(lake: LakeOption, as_json: JsonOption = False) -> None:
 def datasets_show(version: VersionArgument, lake: LakeOption, as_json: JsonOption = False) -> None:
     """Show the settings, the counts and the funnel of a dataset version."""
     found = open_dataset(existing_lake(lake), version)
+    found.require("num_samples", "num_identities", "splits")
     print_result({"dataset": str(found), **found.manifest}, as_json, show_dataset)
 
 
@@ -71,7 +73,7 @@ def export(
     from tasks.export import export as write  # noqa: PLC0415
 
     found = open_dataset(existing_lake(lake), version)
-    with bar("export", found.manifest["num_samples"]) as reach:
+    with bar("export", found.manifest.get("num_samples") or 0) as reach:
         result = write(found, to, folder, split=split, on_progress=reach)
     print_result(result, as_json, show_exported)
 
@@ -89,17 +91,23 @@ def report(
     from tasks.pages.dataset import write_report  # noqa: PLC0415
 
     found = open_dataset(existing_lake(lake), version)
+    found.require("num_samples", "num_identities", "splits")
     print_result({"dataset": str(found), "report": str(write_report(found, out))}, as_json, show_report)
 
 
 def show_datasets(console: Console, result: list[dict[str, Any]]) -> None:
     """Dataset versions, a line each."""
     for one in result:
-        console.print(
-            f"dataset {one['dataset']}@{one['version']}: {one['samples']:,} faces of {one['identities']:,} people, "
-            f"{one['published_at']}",
-            soft_wrap=True,
+        say(
+            console,
+            f"dataset {one['dataset']}@{one['version']}: {_number(one['samples'])} faces of "
+            f"{_number(one['identities'])} people, {one['published_at']}",
         )
+
+
+def _number(value: int | None) -> str:
+    """A count; a manifest may not have it."""
+    return "an unknown number of" if value is None else f"{value:,}"
 
 
 def show_dataset(console: Console, result: dict[str, Any]) -> None:
@@ -110,55 +118,55 @@ def show_dataset(console: Console, result: dict[str, Any]) -> None:
     splits = ", ".join(
         f"{name} {part['samples']:,} of {part['identities']:,}" for name, part in result["splits"].items()
     )
-    console.print(f"{result['num_samples']:,} faces of {result['num_identities']:,} people: {splits}")
+    say(console, f"{result['num_samples']:,} faces of {result['num_identities']:,} people: {splits}")
     if gone := sum(entry["num_samples"] for entry in result.get("redactions", [])):
-        console.print(f"{gone:,} faces were taken down since it was published")
+        say(console, f"{gone:,} faces were taken down since it was published")
     told = {"dataset", "name", "version", "num_samples", "num_identities", "splits", "funnel", "redactions"}
-    console.print_json(data={name: value for name, value in result.items() if name not in told})
+    say_json(console, {name: value for name, value in result.items() if name not in told})
 
 
 def funnel_table(title: str, funnel: dict[str, Any]) -> Table:
     """Lines in, out and rejected at each stage."""
-    table = Table(title=title, title_justify="left")
+    table = new_table(title)
     for column in ("stage", "lines in", "out", "rejected"):
-        table.add_column(column, justify="left" if column == "stage" else "right")
+        table.add_column(cell(column), justify="left" if column == "stage" else "right")
     table.add_column("why")
     for stage in funnel["stages"]:
         by_number = sorted(stage["rejected"].items(), key=lambda item: -item[1])
         why = ", ".join(f"{reason} {num:,}" for reason, num in by_number)
         lost = stage["num_in"] - stage["num_out"]
-        table.add_row(stage["stage"], f"{stage['num_in']:,}", f"{stage['num_out']:,}", f"{lost:,}", why)
+        add_row(table, stage["stage"], f"{stage['num_in']:,}", f"{stage['num_out']:,}", f"{lost:,}", why)
     return table
 
 
 def show_diff(console: Console, result: dict[str, Any]) -> None:
     """What changed from one version to another: settings, counts by reason, and the lines if they were asked for."""
-    console.print(f"[bold]{result['before']}[/] to [bold]{result['after']}[/]", soft_wrap=True)
+    say(console, f"{result['before']} to {result['after']}")
     for one in result["settings"]:
         before, after = ("not told" if value is None else value for value in (one["before"], one["after"]))
-        console.print(f"{one['name']}: {before} to {after}", soft_wrap=True, highlight=False)
-    table = Table()
+        say(console, f"{one['name']}: {before} to {after}")
+    table = new_table()
     for column in ("change", "faces", "why"):
-        table.add_column(column, justify="right" if column == "faces" else "left")
-    table.add_row("kept", f"{result['kept']:,}", "")
+        table.add_column(cell(column), justify="right" if column == "faces" else "left")
+    add_row(table, "kept", f"{result['kept']:,}", "")
     for change, reasons in result["changes"].items():
         why = ", ".join(f"{reason} {num:,}" for reason, num in reasons.items())
-        table.add_row(change, f"{sum(reasons.values()):,}", why)
+        add_row(table, change, f"{sum(reasons.values()):,}", why)
     console.print(table)
     for row in result.get("lines", []):
         told = f"{row['change']:<9} {row['identity']} {row['line']} {row['url']} ({row['why']})"
-        console.print(told, soft_wrap=True, highlight=False, markup=False)
+        say(console, told)
 
 
 def show_report(console: Console, result: dict[str, Any]) -> None:
     """Where the page is."""
-    console.print(result["report"], soft_wrap=True, highlight=False)
+    say(console, result["report"])
 
 
 def show_exported(console: Console, result: dict[str, Any]) -> None:
     """What was written, and where."""
-    console.print(
+    say(
+        console,
         f"{result['samples']:,} faces of {result['identities']:,} people of {result['dataset']} as {result['to']} "
         f"in {result['path']}",
-        soft_wrap=True,
     )

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from flows.commands.options import (
     DatasetOption,
@@ -25,6 +24,7 @@ from flows.commands.options import (
     set_up,
     split_words,
 )
+from flows.commands.terminal import add_row, cell, new_table, say
 from storage.errors import UsageError
 
 
@@ -62,21 +62,24 @@ def show_experiment(console: Console, result: dict[str, Any]) -> None:
         _show_figures(console, test, [row for row in rows if row["test"] == test])
     differences = difference_rows(result)
     if differences:
-        table = Table(*differences[0], title="differences on the common test", title_justify="left")
+        table = new_table("differences on the common test")
+        for column in differences[0]:
+            table.add_column(cell(column))
         for row in differences:
-            table.add_row(*row.values())
+            add_row(table, *row.values())
         console.print(table)
-    console.print(f"{common_size(result)} {LEGEND}")
-    console.print(f"[bold]stored[/] {result['path']}", soft_wrap=True)
+    say(console, f"{common_size(result)} {LEGEND}")
+    say(console, f"[bold]stored[/] {result['path']}")
 
 
 def _show_figures(console: Console, test: str, rows: list[dict[str, str]]) -> None:
     """A column for each method and margin, so that the four of the original experiment fit 80 characters."""
-    table = Table("", title=f"{test} test", title_justify="left")
+    table = new_table(f"{test} test")
+    table.add_column("")
     for row in rows:
-        table.add_column(f"{row['method']}, margin {row['margin']}")
+        table.add_column(cell(f"{row['method']}, margin {row['margin']}"))
     for figure in list(rows[0])[3:]:
-        table.add_row(figure, *(row[figure] for row in rows))
+        add_row(table, figure, *(row[figure] for row in rows))
     console.print(table)
 
 

@@ -10,10 +10,12 @@ import typer
 from rich.console import Console
 
 from flows.commands.options import JsonOption, LakeOption, bar, existing_lake, print_result, reporting
+from flows.commands.terminal import say
 from flows.embedding_file import saver
 from flows.settings import load_settings, tame_libraries
 from storage.errors import UsageError
 from storage.models import ModelFolder, open_model
+from storage.names import visible
 from storage.records import Reason
 
 Row = dict[str, Any]
@@ -90,23 +92,20 @@ def show_embedded(console: Console, result: dict[str, Any]) -> None:
     for row in result["photos"]:
         if row["reason"] is None:
             left, top, right, bottom = row["box_xyxy"]
-            console.print(
+            say(
+                console,
                 f"{row['photo']}: face of {right - left:.0f} x {bottom - top:.0f} px at ({left:.0f}, {top:.0f}), "
                 f"score {row['score']:.3f}, {len(row['embedding'])} numbers by {result['model']}",
-                soft_wrap=True,
-                highlight=False,
-                markup=False,  # names of files may hold brackets
             )
 
 
 def show_compared(console: Console, result: dict[str, Any]) -> None:
     """The verdict, and what it rests on."""
     verdict = "one person" if result["is_same"] else "two people"
-    console.print(
+    say(
+        console,
         f"[bold]{verdict}[/]: distance {result['distance']:.3f}, one person up to {result['threshold']:.3f}; "
         f"probability of one person {result['probability']:.3f} if both cases are as likely ({result['model']})",
-        soft_wrap=True,
-        highlight=False,
     )
 
 
@@ -143,6 +142,8 @@ def _remark(row: Row) -> None:
     from flows.faces import WHY  # noqa: PLC0415
 
     if row["reason"] is not None:
-        typer.echo(f"facemill: {row['photo']} has no embedding: {WHY[Reason(row['reason'])]}", err=True)
+        typer.echo(f"facemill: {visible(row['photo'])} has no embedding: {WHY[Reason(row['reason'])]}", err=True)
     elif not row["is_alone"]:
-        typer.echo(f"facemill: {row['photo']} shows {row['num_faces']} faces; the main one was taken", err=True)
+        typer.echo(
+            f"facemill: {visible(row['photo'])} shows {row['num_faces']} faces; the main one was taken", err=True
+        )

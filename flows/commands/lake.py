@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from flows.commands.datasets import show_datasets
 from flows.commands.models import show_models
@@ -17,6 +16,7 @@ from flows.commands.options import (
     print_result,
     reporting,
 )
+from flows.commands.terminal import add_row, cell, new_table, say
 
 
 @reporting
@@ -40,41 +40,42 @@ def status(
 def show_status(console: Console, result: dict[str, Any]) -> None:
     """What a lake holds."""
     for source, counts in result["sources"].items():
-        table = Table(title=source, title_justify="left", show_header=False)
+        table = new_table(source, show_header=False)
         table.add_column()
         table.add_column(justify="right")
         for name in ("links", "rejected_lines", "candidates", "accepted"):
-            table.add_row(name.replace("_", " "), f"{counts[name]:,}")
+            add_row(table, name.replace("_", " "), f"{counts[name]:,}")
         for reason, num in counts["rejected"].items():
-            table.add_row(f"  rejected: {reason}", f"{num:,}")
-        table.add_row("due for retry", f"{counts['due']:,}")
+            add_row(table, f"  rejected: {reason}", f"{num:,}")
+        add_row(table, "due for retry", f"{counts['due']:,}")
         for method, num in counts["faces"].items():
-            table.add_row(f"faces by {method}", f"{num:,}")
+            add_row(table, f"faces by {method}", f"{num:,}")
         console.print(table)
     show_datasets(console, result["datasets"])
     show_models(console, result["models"])
     for one in result["leases"]:
         is_dead = ", which is gone" if one["is_dead"] else ""
-        console.print(
-            f"[bold]{one['stage']}[/] {one['of']} {one['unit']}: held on {one['host']}{is_dead}, since {one['since']}"
+        say(
+            console,
+            f"[bold]{one['stage']}[/] {one['of']} {one['unit']}: held on {one['host']}{is_dead}, since {one['since']}",
         )
     if not result["sources"]:
-        console.print("the lake is empty")
+        say(console, "the lake is empty")
 
 
 def show_hosts(console: Console, result: dict[str, Any]) -> None:
     """The hosts of each source with the most failures, and all of them together."""
     for source, found in result.items():
         failing = f"{found['hosts']:,} hosts, {found['hosts_with_failures']:,} with failures"
-        table = Table(title=f"{source}: {failing}", title_justify="left")
+        table = new_table(f"{source}: {failing}")
         for column in ("host", "links", "failures", "MB", "p50 s", "p90 s", "p99 s"):
-            table.add_column(column, justify="left" if column == "host" else "right", overflow="fold")
+            table.add_column(cell(column), justify="left" if column == "host" else "right", overflow="fold")
         table.add_column("why, above all")
         for row in [*found["worst"], {"host": "all", **found}]:
             why = ", ".join(f"{reason} {num:,}" for reason, num in list(row["rejected"].items())[:3])
             latencies = ["" if value is None else f"{value:.2f}" for value in row["first_byte_s"].values()]
             counts = [f"{row['links']:,}", f"{row['failures']:,}", f"{row['received_bytes'] / 1e6:,.1f}"]
-            table.add_row(row["host"], *counts, *latencies, why)
+            add_row(table, row["host"], *counts, *latencies, why)
         console.print(table)
     if not result:
-        console.print("nothing has been asked for yet")
+        say(console, "nothing has been asked for yet")

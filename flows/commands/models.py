@@ -21,8 +21,10 @@ from flows.commands.options import (
     print_result,
     reporting,
 )
+from flows.commands.terminal import add_row, cell, new_table, say, say_json
 from flows.pages.figures import POINT_COLUMNS, comparison_words, evaluation_notes, figure_rows, point_rows
 from flows.settings import user_name
+from model.claims import over_untrained
 from storage.aliases import Alias, alias_history, roll_back
 from storage.datasets import open_dataset
 from storage.errors import UsageError
@@ -171,22 +173,25 @@ def models_rollback(
 def show_models(console: Console, result: list[dict[str, Any]]) -> None:
     """Model versions, a line each."""
     for one in result:
-        borne = f" [bold]{', '.join(one['aliases'])}[/]" if one["aliases"] else ""
-        trained = f"AUC {one['auc']:.3f}, on {one['dataset']}, {one['trained_at']}"
-        console.print(f"model {one['model']}@{one['version']}{borne}: {trained}")
+        borne = f" {', '.join(one['aliases'])}" if one["aliases"] else ""
+        auc = "unknown" if one["auc"] is None else f"{one['auc']:.3f}"
+        trained = f"AUC {auc}, on {one['dataset']}, {one['trained_at']}"
+        say(console, f"model {one['model']}@{one['version']}{borne}: {trained}")
 
 
 def show_model(console: Console, result: dict[str, Any]) -> None:
     """One model version whole."""
-    untrained, trained = (figure_rows(result["metrics"][state]) for state in ("untrained", "trained"))
-    both = zip(untrained, trained, strict=True)
-    rows = [(figure, before, after, interval) for (figure, before, _), (_, after, interval) in both]
+    untrained, trained = (result["metrics"][state] for state in ("untrained", "trained"))
+    before = {figure: value for figure, value, _ in figure_rows(untrained)}
+    rows = [(figure, before.get(figure, ""), value, interval) for figure, value, interval in figure_rows(trained)]
     console.print(_table(result["model"], ("figure", "untrained", "trained", "95% interval"), rows))
+    if note := over_untrained(trained, untrained):
+        say(console, note)
     for event in result["aliases"]:
         forced = ", forced" if event["forced"] else ""
         told = f"{event['at']} {event['alias']} by {event['action']}{forced}: {event['by']} {event['why']}"
-        console.print(told, highlight=False, markup=False)
-    console.print_json(data={name: result[name] for name in ("config", "lineage")})
+        say(console, told)
+    say_json(console, {name: result[name] for name in ("config", "lineage")})
 
 
 def show_evaluation(console: Console, result: dict[str, Any]) -> None:
@@ -196,40 +201,40 @@ def show_evaluation(console: Console, result: dict[str, Any]) -> None:
     if points := point_rows(result):
         console.print(_table("thresholds tried", POINT_COLUMNS, points))
     kinds = f"{result['num_genuine']:,} genuine and {result['num_impostor']:,} impostor pairs"
-    console.print(f"{kinds} of {result['num_identities']:,} people", highlight=False)
+    say(console, f"{kinds} of {result['num_identities']:,} people")
     for line in evaluation_notes(result):
-        console.print(line, highlight=False)
+        say(console, line)
 
 
 def show_report(console: Console, result: dict[str, Any]) -> None:
     """Where a page lies."""
-    console.print(f"[bold]report[/]   {result['report']}", soft_wrap=True)
+    say(console, f"[bold]report[/]   {result['report']}")
 
 
 def show_difference(console: Console, result: dict[str, Any]) -> None:
     """How two versions differ."""
-    for field, (first, second) in result["made_of"].items():
-        console.print(f"{field}: {first} -> {second}", highlight=False)
-    both = zip(*(figure_rows(one) for one in result["figures"]), strict=True)
-    rows = [(figure, first, second) for (figure, first, _), (_, second, _) in both]
+    for field, (one, other) in result["made_of"].items():
+        say(console, f"{field}: {one} -> {other}")
+    first, second = ({figure: value for figure, value, _ in figure_rows(one)} for one in result["figures"])
+    rows = [(figure, value, second.get(figure, "")) for figure, value in first.items()]
     console.print(_table(f"on {result['test']}", ("figure", result["first"], result["second"]), rows))
-    console.print(comparison_words(result), highlight=False)
+    say(console, comparison_words(result))
 
 
 def show_alias(console: Console, result: dict[str, Any]) -> None:
     """Which version bears an alias now, and by what comparison."""
     over = f", before it {result['model']}@{result['over']}" if result["over"] else ", the first"
     forced = " (forced)" if result["forced"] else ""
-    console.print(f"{result['model']}@{result['version']} is {result['alias']} now{forced}{over}", highlight=False)
+    say(console, f"{result['model']}@{result['version']} is {result['alias']} now{forced}{over}")
     if result["figures"]:
-        console.print(comparison_words(result["figures"]), highlight=False)
+        say(console, comparison_words(result["figures"]))
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """A table whose first column is words and whose others are numbers."""
-    table = Table(title=title, title_justify="left")
+    table = new_table(title)
     for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if place else "left", overflow="fold")
+        table.add_column(cell(column), justify="right" if place else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        add_row(table, *row)
     return table

@@ -20,6 +20,7 @@ from flows.service.own_server import start_own_server
 from flows.settings import choose_log, load_settings, tame_libraries
 from storage.errors import FacemillError, UsageError
 from storage.lake import CANNOT_WRITE, Lake
+from storage.names import visible
 from tasks.crops import METHOD_CHOICES
 from tasks.web.http import ConnectTo
 
@@ -168,14 +169,14 @@ def reporting(command: Callable[Given, Result]) -> Callable[Given, Result]:
         try:
             return command(*args, **kwargs)
         except FacemillError as error:
-            typer.echo(f"facemill: {error}", err=True)
+            typer.echo(f"facemill: {visible(str(error))}", err=True)
             raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error
         except OSError as error:
             if error.errno not in CANNOT_WRITE:
                 raise
             typer.echo(
-                f"facemill: {error.filename}: {error.strerror}; once that is mended the same command goes on where it "
-                "was",
+                f"facemill: {visible(str(error.filename))}: {error.strerror}; once that is mended the same command "
+                "goes on where it was",
                 err=True,
             )
             raise typer.Exit(1) from error

@@ -41,6 +41,7 @@ from flows.commands.options import (
     split_words,
 )
 from flows.commands.start import judge_retry, judge_start
+from flows.commands.terminal import say
 from flows.settings import load_settings
 from storage.datasets import open_dataset
 from storage.lake import checked_name
@@ -365,9 +366,10 @@ def show_stage(console: Console, stage: str, result: Any) -> None:
 
 def show_ingested(console: Console, result: dict[str, Any]) -> None:
     """Lines, candidates, and what came of asking."""
-    console.print(
+    say(
+        console,
         f"[bold]links[/]    {result['lines']:,} lines, {result['rejected_lines']:,} rejected; "
-        f"{result['candidates']:,} distinct URLs selected"
+        f"{result['candidates']:,} distinct URLs selected",
     )
     show_fetched(console, result)
 
@@ -376,7 +378,7 @@ def show_fetched(console: Console, result: dict[str, Any], name: str = "fetch") 
     """What came of a round of requests."""
     why = ", ".join(f"{reason} {num:,}" for reason, num in result["rejected"].items())
     asked = f"{result['asked']:,} asked, {result['accepted']:,} accepted" if result["asked"] else "nothing to ask for"
-    console.print(f"[bold]{name:<8}[/] {asked}" + (f"; {why}" if why else ""))
+    say(console, f"[bold]{name:<8}[/] {asked}" + (f"; {why}" if why else ""))
 
 
 def show_retried(console: Console, result: dict[str, Any]) -> None:
@@ -394,23 +396,25 @@ def _forecast(due: dict[str, int], *, is_archive: bool) -> str:
 def show_cropped(console: Console, result: dict[str, Any]) -> None:
     """What was detected and cropped, now and in all."""
     faces = ", ".join(f"{num:,} by {method}" for method, num in result["faces"].items())
-    console.print(
+    say(
+        console,
         f"[bold]crop[/]     {result['detected']:,} pictures searched, {result['cropped']:,} faces cut out now; "
-        f"in all {faces}"
+        f"in all {faces}",
     )
     if "report" in result:
-        console.print(f"[bold]report[/]   {result['report']}", soft_wrap=True)
+        say(console, f"[bold]report[/]   {result['report']}")
 
 
 def show_cleaned(console: Console, result: list[dict[str, Any]]) -> None:
     """How many faces are doubted, and which names are one person."""
     for one in result:
-        console.print(
+        say(
+            console,
             f"[bold]clean[/]    {one['method']}: of {one['faces']:,} faces of {one['people']:,} people "
-            f"{one['wrong_person']:,} show somebody else, says {one['model']}"
+            f"{one['wrong_person']:,} show somebody else, says {one['model']}",
         )
         for pair in one["same_person"]:
-            console.print(f"         {pair['other']} is {pair['identity']} ({pair['same_person_score']:.2f})")
+            say(console, f"         {pair['other']} is {pair['identity']} ({pair['same_person_score']:.2f})")
 
 
 def show_published(console: Console, result: list[dict[str, Any]]) -> None:
@@ -418,19 +422,22 @@ def show_published(console: Console, result: list[dict[str, Any]]) -> None:
     for one in result:
         title = f"{one['dataset']}@{one['version']}" + ("" if one["is_new"] else " (was there)")
         console.print(funnel_table(title, one["funnel"]))
-        console.print(f"{one['samples']:,} faces of {one['identities']:,} people\n")
+        say(console, f"{one['samples']:,} faces of {one['identities']:,} people")
+        say(console, "")
     excluded = result[0]["excluded"] if result else []
     for match in excluded:
-        console.print(f"excluded {match['identity']}: listed as {match['listed']}, {match['alike']:g} of 100 alike")
+        say(console, f"excluded {match['identity']}: listed as {match['listed']}, {match['alike']:g} of 100 alike")
 
 
 def show_trained(console: Console, result: dict[str, Any]) -> None:
     """The model version and its figures, or the run that will make it."""
     if "flow_run" in result:
-        console.print(f"[bold]train[/]    scheduled on the server as {result['flow_run'] or 'a run of its own'}")
+        say(console, f"[bold]train[/]    scheduled on the server as {result['flow_run'] or 'a run of its own'}")
         return
     known = "" if result["is_new"] else " (was there)"
-    console.print(
+    note = f": {result['note']}" if result.get("note") else ""
+    say(
+        console,
         f"[bold]train[/]    {result['model']}@{result['version']}{known}: verification AUC on unseen people "
-        f"{result['auc']:.3f}, untrained {result['untrained_auc']:.3f}"
+        f"{result['auc']:.3f}, untrained {result['untrained_auc']:.3f}{note}",
     )

@@ -15,6 +15,7 @@ from flows.commands.options import (
     print_result,
     reporting,
 )
+from flows.commands.terminal import say
 
 
 @reporting
@@ -59,4 +60,4 @@ def show_world(console: Console, result: dict[str, Any]) -> None:
     """What a made world holds."""
     for name, value in result.items():
         words = ", ".join(f"{key} {num:,}" for key, num in value.items()) if isinstance(value, dict) else str(value)
-        console.print(f"{name.replace('_', ' '):<16} {words}")
+        say(console, f"{name.replace('_', ' '):<16} {words}")

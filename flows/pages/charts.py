@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from math import isclose, log10
+
+from tasks.pages.page import escape
 
 # Told apart in light and in dark, and by people who see no red or no green.
 BLUE, ORANGE, GREEN, GREY = "#4c86d0", "#d08a2e", "#3f9a68", "#8e98a6"

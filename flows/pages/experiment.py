@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from model.bootstrap import MANY_PEOPLE
+from model.claims import too_few
 
 Report = dict[str, Any]
-Estimate = tuple[float, tuple[float, float]]
+# A figure and its interval; None where the test has too few people for one.
+Estimate = tuple[float, tuple[float, float] | None]
 
 # What a table tells of a report: (group of figures or None, figure, key in it or None).
 _OF_MARGIN = "its margin"
@@ -26,7 +27,8 @@ LEGEND = (
     "The common test is the same for all: the link lines in the test split of every dataset, each cropped by the "
     "model's own method. The own test of a method is the whole test split of its dataset. Triplet losses are those at "
     "the margin of the training, of embeddings of length one and as they come. In brackets the 95% interval by "
-    "bootstrap over people; over several seeds the means of figures and bounds, and the lowest and highest figure."
+    "bootstrap over people, left out for a test of too few; over several seeds the means of figures and bounds, and "
+    "the lowest and highest figure."
 )
 
 
@@ -47,9 +49,12 @@ def figure_rows(result: dict[str, Any]) -> list[dict[str, str]]:
 def difference_rows(result: dict[str, Any]) -> list[dict[str, str]]:
     """A row for each two cells that differ in one thing: what the AUC of the second has over the first's."""
     of_pair: dict[tuple[str, str], list[Estimate | None]] = defaultdict(list)
+    people = (result["common_test"] or {}).get("num_identities")
     for one in result["differences"]:
         names = (f"{cell['method']}, margin {cell['margin']:g}" for cell in (one["from"], one["to"]))
-        of_pair[next(names), next(names)].append((one["auc"]["difference"], one["auc"]["interval"]))
+        of_pair[next(names), next(names)].append(
+            (one["auc"]["difference"], None if too_few(people) else one["auc"]["interval"])
+        )
     return [
         {"instead of": first, "take": second, "AUC": _words(estimates, "+.3f")}
         for (first, second), estimates in of_pair.items()
@@ -71,8 +76,8 @@ def common_size(result: dict[str, Any]) -> str:
     if common is None:
         return "The datasets share too few test lines for a common test."
     size = f"The common test has {common['num_faces']:,} faces of {common['num_identities']:,} people."
-    few = f" With fewer than {MANY_PEOPLE} people intervals are too narrow, and say little."
-    return size + (few if common["num_identities"] < MANY_PEOPLE else "")
+    few = too_few(common["num_identities"])
+    return size + (f" Its models were {few}." if few else "")
 
 
 def _figure(report: Report, place: tuple[str | None, str, str | None], margin: float) -> Estimate | None:
@@ -82,7 +87,8 @@ def _figure(report: Report, place: tuple[str | None, str, str | None], margin: f
     if key is not None:
         key = f"{margin:g}" if key == _OF_MARGIN else key
         value, interval = value.get(key), interval.get(key)
-    return None if value is None else (value, tuple(interval))
+    few = too_few(report.get("num_identities"))
+    return None if value is None else (value, None if few else tuple(interval))
 
 
 def _words(estimates: list[Estimate | None], digits: str = ".3f") -> str:
@@ -91,8 +97,10 @@ def _words(estimates: list[Estimate | None], digits: str = ".3f") -> str:
     if not told:
         return "-"
     values = [value for value, _ in told]
-    low, high = np.mean([interval for _, interval in told], axis=0)
-    words = f"{np.mean(values):{digits}} ({low:{digits}} to {high:{digits}})"
+    words, intervals = f"{np.mean(values):{digits}}", [interval for _, interval in told if interval is not None]
+    if len(intervals) == len(told):
+        low, high = np.mean(intervals, axis=0)
+        words += f" ({low:{digits}} to {high:{digits}})"
     return words + (f", seeds {min(values):{digits}} to {max(values):{digits}}" if len(values) > 1 else "")
 
 

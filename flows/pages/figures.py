@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.bootstrap import MANY_PEOPLE
+from model.claims import interval, too_few, verdict
 
 _WORDS = {
     "accuracy": "accuracy",
@@ -15,17 +15,21 @@ _WORDS = {
 
 
 def figure_rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """(figure, value, 95% interval) of every headline figure that is there; old versions have fewer intervals."""
+    """(figure, value, 95% interval) of every headline figure that is there; old versions have fewer intervals.
+
+    From too few people there is no interval (`claims`).
+    """
+    people = figures.get("num_identities")
     rows = [
-        (words, f"{figures[name]:.4f}", interval(figures.get(f"{name}_interval")))
+        (words, f"{figures[name]:.4f}", interval(figures.get(f"{name}_interval"), people))
         for name, words in _WORDS.items()
         if name in figures
     ]
     intervals = figures.get("tar_at_far_interval", {})
-    for far, tar in sorted(figures["tar_at_far"].items(), key=lambda item: -float(item[0])):
+    for far, tar in sorted(figures.get("tar_at_far", {}).items(), key=lambda item: -float(item[0])):
         value = "too few pairs" if tar is None else f"{tar:.4f}"
-        rows.append((f"TAR at FAR {far}", value, interval(intervals.get(far))))
-    return rows + _triplet_rows(figures.get("triplet", {}))
+        rows.append((f"TAR at FAR {far}", value, interval(intervals.get(far), people)))
+    return rows + _triplet_rows(figures.get("triplet", {}), people)
 
 
 POINT_COLUMNS = ("chosen on val for", "cosine", "FAR", "95% interval", "TAR", "95% interval")
@@ -33,44 +37,41 @@ POINT_COLUMNS = ("chosen on val for", "cosine", "FAR", "95% interval", "TAR", "9
 
 def point_rows(figures: dict[str, Any]) -> list[tuple[str, ...]]:
     """What the thresholds chosen on val come to, in the columns of `POINT_COLUMNS`; none for old versions."""
+    people = figures.get("num_identities")
     return [
         (
             point["chosen_for"],
             f"{point['threshold']:.4f}",
             f"{point['far']:.5f}",
-            interval(point["far_interval"], 5),
+            interval(point["far_interval"], people, ".5f"),
             f"{point['tar']:.4f}",
-            interval(point["tar_interval"]),
+            interval(point["tar_interval"], people),
         )
         for point in sorted(figures.get("operating_points", []), key=lambda point: float(point["threshold"]))
     ]
 
 
-def _triplet_rows(triplet: dict[str, Any]) -> list[tuple[str, str, str]]:
+def _triplet_rows(triplet: dict[str, Any], people: int | None) -> list[tuple[str, str, str]]:
     """The losses of the frozen triplets, of embeddings of length one and as they come; none for LFW."""
     return [
         (
             f"triplet loss, margin {margin}, {kind}",
             f"{loss:.4f}",
-            interval(triplet.get(f"{kind}_interval", {}).get(margin)),
+            interval(triplet.get(f"{kind}_interval", {}).get(margin), people),
         )
         for kind in ("unit", "raw")
         for margin, loss in triplet.get(kind, {}).items()
     ]
 
 
-def interval(bounds: list[float] | None, digits: int = 4) -> str:
-    """An interval in words; nothing if there is none."""
-    return f"{bounds[0]:.{digits}f} to {bounds[1]:.{digits}f}" if bounds else ""
-
-
 def comparison_words(found: dict[str, Any]) -> str:
     """What a comparison of two versions (`Comparison.to_json`) comes to."""
-    difference, (low, high) = found["auc"]["difference"], found["auc"]["interval"]
-    verdict = "better" if low > 0 else "worse" if high < 0 else "not told apart"
+    auc, people = found["auc"], found.get("num_people")
+    words = interval(auc.get("interval"), people, "+.5f")
+    between = f" (95%: {words})" if words else ""
     return (
-        f"AUC on {found['test']}: {found['auc']['second']:.5f} against {found['auc']['first']:.5f}, {difference:+.5f} "
-        f"(95%: {low:+.5f} to {high:+.5f}): {verdict}"
+        f"AUC on {found['test']}: {auc['second']:.5f} against {auc['first']:.5f}, {auc['difference']:+.5f}{between}: "
+        f"{verdict(auc.get('interval'), people)}"
     )
 
 
@@ -82,8 +83,8 @@ def evaluation_notes(facts: dict[str, Any]) -> list[str]:
             f"{facts['num_without_face']:,} of {facts['num_photos']:,} photos gave no face and were cut out at LFW's "
             f"usual place; standard error over {len(facts['folds'])} folds {facts['accuracy_standard_error']:.4f}"
         )
-    if facts["num_identities"] < MANY_PEOPLE:
-        notes.append(f"with fewer than {MANY_PEOPLE} people the intervals are too narrow, and say little")
+    if words := too_few(facts.get("num_identities")):
+        notes.append(words)
     seen = facts.get("num_people_seen")
     if seen is None:
         notes.append(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from flows.pages.charts import BLUE, GREEN, GREY, HALF_WIDTH, ORANGE, Axis, Chart, nice_axis
 from flows.pages.figures import POINT_COLUMNS, evaluation_notes, figure_rows, point_rows
+from model.claims import over_untrained, too_few
 from model.judging import judge_version
 from storage.aliases import alias_history
 from storage.atomic import whole_file
@@ -47,11 +48,12 @@ def write_model_report(model: ModelVersion, dataset: DatasetVersion, *, device: 
         f"Judged on {facts['num_faces']:,} faces of {facts['num_identities']:,} people, the test split of {dataset}: "
         f"{facts['num_genuine']:,} genuine and {facts['num_impostor']:,} impostor pairs."
     )
+    untrained = model.read_json("metrics.json")["untrained"]
     parts = [
         page.contents(_SECTIONS),
         _headline(facts),
-        _figures(facts),
-        _roc(facts, model.read_json("metrics.json").get("untrained", {})),
+        _figures(facts, untrained),
+        _roc(facts, untrained),
         _distances(facts),
         _thresholds(facts),
         _calibration(facts),
@@ -94,9 +96,11 @@ def _headline(facts: dict[str, Any]) -> str:
     )
 
 
-def _figures(facts: dict[str, Any]) -> str:
+def _figures(facts: dict[str, Any], untrained: dict[str, Any]) -> str:
     rows = figure_rows(facts)
-    notes = " ".join(f"{note[0].upper()}{note[1:]}." for note in evaluation_notes(facts))
+    gained = over_untrained(facts, untrained)
+    told = list(dict.fromkeys([*([gained] if gained else []), *evaluation_notes(facts)]))
+    notes = " ".join(f"{note[0].upper()}{note[1:]}." for note in told)
     return page.heading(_FIGURES, notes) + page.table(("figure", "value", "95% interval"), rows)
 
 
@@ -108,10 +112,13 @@ def _roc(facts: dict[str, Any], untrained: dict[str, Any]) -> str:
         Axis("FAR (share of impostor pairs accepted)", decades[0], 1.0, decades, is_log=True),
         Axis("TAR (share of genuine pairs accepted)", 0.0, 1.0, _TENTHS),
     )
-    chart.band(line["far"], line["tar_low"], line["tar_high"], BLUE)
+    few = too_few(facts["num_identities"])
+    if not few:
+        chart.band(line["far"], line["tar_low"], line["tar_high"], BLUE)
     if "roc" in untrained:
         chart.line(untrained["roc"]["far"], untrained["roc"]["tar"], GREY, "untrained", dashed=True)
-    chart.line(line["far"], line["tar"], BLUE, "trained, with its 95% interval by drawing other people")
+    name = "trained" if few else "trained, with its 95% interval by drawing other people"
+    chart.line(line["far"], line["tar"], BLUE, name)
     return page.heading(_APART) + chart.html()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from io import BytesIO
 from typing import Any, cast
 from uuid import UUID
@@ -17,14 +18,36 @@ from prefect.client.schemas.actions import ArtifactUpdate
 from storage.datasets import DatasetVersion
 from storage.errors import LakeError
 from storage.lake import Lake
+from storage.names import visible
 from storage.shards import read_member
 from tasks.decode import UndecodableImage, decode
 
 _COLUMNS, _ROWS, _TILE_PX = 8, 3, 56
+# What CommonMark and GitHub's tables and bare links give a meaning inside a line (a backslash takes it away).
+_MARKDOWN = re.compile(r"[\\`*_\[\]<>|~&]|:(?=//)")
+
+
+def plain(text: str) -> str:
+    """Text from outside for a page of Markdown: no emphasis, code, link, picture, HTML or cell border comes of it."""
+    return _MARKDOWN.sub(r"\\\g<0>", visible(text))
+
+
+def foreign_page(text: str) -> str:
+    """A page of Markdown that came with a model: its headings and tables stay, HTML, links and pictures are text."""
+    lines = (
+        visible(line).replace("<", "&lt;").replace("](", "]\\(").replace("]:", "]\\:") for line in text.split("\n")
+    )
+    return "\n".join(lines)
+
+
+def _plain_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a table with control and bidi characters shown escaped."""
+    return [{name: visible(cell) if isinstance(cell, str) else cell for name, cell in row.items()} for row in rows]
 
 
 def table(key: str, rows: list[dict[str, Any]], description: str) -> None:
     """Show rows as a table."""
+    rows, description = _plain_rows(rows), plain(description)
     create_table_artifact(table=rows, key=key, description=description, _sync=True)  # type: ignore[call-arg]
 
 
@@ -37,7 +60,7 @@ class LiveTable:
 
     def show(self, rows: list[dict[str, Any]], description: str) -> None:
         """Show other rows."""
-        _update(self._id, ArtifactUpdate(data=json.dumps(rows), description=description))
+        _update(self._id, ArtifactUpdate(data=json.dumps(_plain_rows(rows)), description=plain(description)))
 
 
 class LivePage:
@@ -79,6 +102,7 @@ def contact_sheet(pictures: list[bytes]) -> str:
 
 def dataset_page(dataset: DatasetVersion) -> str:
     """A version in words and pictures."""
+    dataset.require("source", "method", "num_samples", "num_identities", "splits")
     manifest = dataset.manifest
     index = dataset.index(["shard", "offset", "length"])
     rows = np.linspace(0, len(index) - 1, min(len(index), _COLUMNS * _ROWS)).astype(int)
@@ -89,7 +113,7 @@ def dataset_page(dataset: DatasetVersion) -> str:
     return (
         f"## {dataset}\n\n{manifest['num_samples']} faces of {manifest['num_identities']} people ({parts}), "
         f"method {manifest['method']}, source {manifest['source']}.\n\n{member_sheet(dataset.lake, members)}\n\n"
-        f"{manifest['terms']}\n"
+        f"{plain(manifest.get('terms') or '')}\n"
     )
 
 

@@ -20,7 +20,7 @@ from storage.lake import Lake
 from storage.records import Takedown, TakedownKind, identity_key, url_key
 from storage.takedowns import TOLD_BY, Forgotten, about, covered_samples, read_lines, record, with_their_links
 from storage.text import read_text
-from tasks.catalog import planned_lines, read_verdicts
+from tasks.compare import verdicts_now
 from tasks.ledger import accepted, read_ledger
 
 
@@ -55,7 +55,7 @@ class Coverage:
         num_links: distinct URLs that will not be asked for.
         num_pictures: in the lake and not taken down before, at these links or, byte for byte the same, at others.
         num_elsewhere: of these, at other links.
-        num_near: near copies of them at other links, covered if that was asked for.
+        num_near: near copies of them at other links; None where they were not asked for, and so are not covered.
         digests: of the pictures.
         people: of those asked for, by their `records.identity_key`.
     """
@@ -66,7 +66,7 @@ class Coverage:
     num_links: int
     num_pictures: int
     num_elsewhere: int
-    num_near: int
+    num_near: int | None
     digests: frozenset[bytes] = field(repr=False)
     people: frozenset[bytes] = field(repr=False)
 
@@ -85,8 +85,8 @@ def samples_covered(lake: Lake, asked: Asked, covered: list[Coverage]) -> dict[s
     digests = frozenset[bytes]().union(*(one.digests for one in covered))
     counts = {}
     for version in all_versions(lake):
-        wanted = asked.in_source(version.manifest["source"])
-        lines = read_lines(lake, version.manifest["source"], ["identity", "key"])
+        wanted = asked.in_source(version.source)
+        lines = read_lines(lake, version.source, ["identity", "key"])
         wanted = with_their_links(replace(wanted, digests=wanted.digests | digests), lines)
         counts[str(version)] = pc.sum(covered_samples(version.whole_index(TOLD_BY), wanted)).as_py() or 0
     return {version: num for version, num in counts.items() if num}
@@ -155,8 +155,12 @@ def _coverage(lake: Lake, source: str, asked: Asked) -> Coverage:
     at_links = replace(wanted, digests=frozenset()).rows(pictures)
     served = wanted.digests.union(pictures["digest"].filter(at_links).to_pylist())
     covered = Forgotten(wanted.keys, served).rows(pictures)
-    near = pictures.filter(pc.and_(pc.invert(covered), _near_copies(lake, source, pictures, covered)))
-    digests = pictures["digest"].filter(covered).to_pylist() + (near["digest"].to_pylist() if asked.near_copies else [])
+    digests = pictures["digest"].filter(covered).to_pylist()
+    num_near = None
+    if asked.near_copies:
+        near = pictures.filter(pc.and_(pc.invert(covered), _near_copies(lake, source, pictures, covered)))
+        num_near = len(near)
+        digests += near["digest"].to_pylist()
     people = frozenset(map(identity_key, pc.unique(theirs["identity"].cast(pa.string())).to_pylist()))
     return Coverage(
         source=source,
@@ -165,7 +169,7 @@ def _coverage(lake: Lake, source: str, asked: Asked) -> Coverage:
         num_links=len(_links(lines, wanted)),
         num_pictures=pc.sum(covered).as_py() or 0,
         num_elsewhere=pc.sum(pc.and_(covered, pc.invert(at_links))).as_py() or 0,
-        num_near=len(near),
+        num_near=num_near,
         digests=frozenset(digests),
         people=people,
     )
@@ -180,7 +184,7 @@ def _near_copies(lake: Lake, source: str, pictures: pa.Table, covered: pa.Chunke
     """Whether each picture is in one cluster of copies with a covered one, as dedupe sees it."""
     if not lake.exists(lake.plan(source)) or not pc.any(covered).as_py():
         return pa.chunked_array([pa.array([False] * len(pictures), pa.bool_())])
-    verdicts = read_verdicts(lake, source, planned_lines(lake, source)).select(["key", "cluster"])
+    verdicts = verdicts_now(lake, source).select(["key", "cluster"])
     is_covered = pc.is_in(verdicts["key"], value_set=pictures["key"].filter(covered).combine_chunks())
     clusters = pc.unique(verdicts["cluster"].filter(is_covered))
     copies = verdicts["key"].filter(pc.is_in(verdicts["cluster"], value_set=clusters))

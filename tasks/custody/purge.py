@@ -60,7 +60,7 @@ def purge(lake: Lake, on_progress: Callable[[str], None] = lambda path: None) ->
         _purge_source(lake, source, shards[source], purged, on_progress)
     for version in versions:
         on_progress(version.folder)
-        purged.datasets[str(version)] = redact(version, read_forgotten(lake, version.manifest["source"]))
+        purged.datasets[str(version)] = redact(version, read_forgotten(lake, version.source))
     tars = [path for source in sources for path in lone_tars(lake, source)]
     _remove_all(lake, tars, purged)
     for path in lake.unclaimed():
@@ -126,7 +126,7 @@ def _holds(lake: Lake, source: str, stem: str, forgotten: Forgotten) -> bool:
 
 
 def _num_covered(version: DatasetVersion) -> int:
-    forgotten = read_forgotten(version.lake, version.manifest["source"])
+    forgotten = read_forgotten(version.lake, version.source)
     return (pc.sum(covered_samples(version.whole_index(TOLD_BY), forgotten)).as_py() or 0) if forgotten else 0
 
 

@@ -57,6 +57,7 @@ class Story(NamedTuple):
 
 def write_report(dataset: DatasetVersion, path: Path | None = None) -> Path:
     """Write the page of a version, by default below the lake's work folder, and return where it lies."""
+    dataset.require("source", "method", "num_samples", "num_identities", "splits")
     fates = with_plain_words(dataset.fates())
     story = Story(dataset, with_plain_words(dataset.index()), fates, _named(dataset, fates), Pictures(dataset))
     sections = {title: html for title, html in _sections(story) if html}
@@ -69,7 +70,7 @@ def write_report(dataset: DatasetVersion, path: Path | None = None) -> Path:
 
 
 def _named(dataset: DatasetVersion, fates: pa.Table) -> pa.Table:
-    people = read_forgotten(dataset.lake, dataset.manifest["source"]).people
+    people = read_forgotten(dataset.lake, dataset.source).people
     taken_down = pc.fill_null(pc.equal(fates["reason"], Reason.TAKEN_DOWN.value), False)
     return fates.filter(pc.invert(pc.or_(taken_down, about(fates, people))))
 

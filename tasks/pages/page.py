@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Collection, Iterable, Sequence
-from html import escape
+from html import escape as escape_html
 from io import BytesIO
 from typing import NamedTuple
 
+from storage.names import visible
 from tasks.decode import UndecodableImage, decode
 from tasks.pages.style import STYLE
 
 _COLOURS = ("#3b8f5a", "#c9862b", "#3b6fb6", "#8a5bb0", "#9aa3af")
 _THUMB_PX = 100
+
+
+def escape(text: str) -> str:
+    """Text for any place of a page: no markup, and control and bidi characters shown escaped."""
+    return escape_html(visible(text))
 
 
 class Step(NamedTuple):

@@ -27,7 +27,7 @@ class Pictures:
     def __init__(self, dataset: DatasetVersion) -> None:
         self._dataset = dataset
         self._lake = dataset.lake
-        self._source = str(dataset.manifest["source"])
+        self._source = str(dataset.source)
 
     def of_samples(self, rows: pa.Table) -> list[bytes]:
         """The crops of rows of the version's index."""

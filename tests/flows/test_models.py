@@ -25,6 +25,9 @@ from tests.model.conftest import write_dataset
 runner = CliRunner()
 
 
+FEW = "judged on 8 people, and an interval or a verdict needs at least 20"
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> ModelVersion:
     """A version that has hardly learned anything, and a copy of it under another name of version."""
@@ -64,10 +67,13 @@ def test_two_tests_at_once_are_wrong_usage(model: ModelVersion, tmp_path: Path) 
 
 
 def test_a_version_becomes_champion_its_copy_does_not_and_a_forced_one_is_rolled_back(model: ModelVersion) -> None:
-    assert answered(model, "promote", str(model), "--why", "the first")["figures"] is None
-    refused = asked(model, "promote", "embedder@copy")
-    assert refused.exit_code == 1
-    assert "difference is +0.00000" in refused.output
+    for version in (str(model), "embedder@copy"):
+        refused = asked(model, "promote", version)
+        assert refused.exit_code == 1
+        assert FEW in " ".join(refused.output.split())
+        if version == str(model):
+            first = answered(model, "promote", version, "--why", "the first", "--force")
+            assert (first["figures"], first["forced"]) == (None, True)
     assert answered(model, "promote", "embedder@copy", "--force")["forced"]
     assert open_model(model.lake, "embedder@champion").version == "copy"
     assert answered(model, "rollback", "embedder", "--why", "it was a copy")["version"] == model.version
@@ -79,8 +85,19 @@ def test_a_version_becomes_champion_its_copy_does_not_and_a_forced_one_is_rolled
 
 def test_two_versions_are_told_apart_or_not(model: ModelVersion) -> None:
     found = answered(model, "diff", str(model), "embedder@copy")
-    assert (found["made_of"], found["auc"]["difference"], found["auc"]["interval"]) == ({}, 0, [0, 0])
-    assert "not told apart" in " ".join(asked(model, "diff", str(model), "embedder@copy").output.split())
+    assert (found["made_of"], found["auc"]["difference"], found["auc"]["interval"]) == ({}, 0, None)
+    told = " ".join(asked(model, "diff", str(model), "embedder@copy").output.split())
+    assert f"+0.00000: {FEW}" in told
+    assert "95%" not in told
+
+
+def test_figures_from_few_people_have_no_interval_anywhere(model: ModelVersion) -> None:
+    shown, judged = (asked(model, command, str(model)).output for command in ("show", "evaluate"))
+    page = Path(answered(model, "report", str(model))["report"]).read_text()
+    for told in (shown, judged, page):
+        assert FEW in " ".join(told.split())
+        assert not re.search(r"\d\.\d{3,} to \d\.\d{3,}", told)
+    assert "with its 95% interval" not in page
 
 
 def test_a_version_is_shown_with_its_figures_and_an_older_one_with_those_it_has(model: ModelVersion) -> None:

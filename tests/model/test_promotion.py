@@ -130,7 +130,7 @@ def test_a_test_of_few_people_says_too_little_to_promote_by(versions):
     found = compare_versions(weak, strong, dataset, device="cpu")
     assert objection(found) is None
     found.second.facts["num_identities"] = 19
-    assert "needs at least 20 people, and the test split of drawn@v1 has 19" in (objection(found) or "")
+    assert "judged on 19 people, and an interval or a verdict needs at least 20" in (objection(found) or "")
 
 
 @pytest.mark.usefixtures("no_champion")

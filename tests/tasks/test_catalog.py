@@ -9,8 +9,9 @@ from storage.errors import UsageError
 from storage.lake import Lake
 from storage.records import REJECTED_LINES, VERDICTS, Reason
 from storage.tables import rows_to_table, write_table
-from tasks import catalog
+from tasks import compare
 from tasks.catalog import lines_left_out, planned_lines, read_faces, read_plan, read_verdicts, source_digests
+from tasks.compare import compare_pictures, verdicts_now
 from tasks.dedupe import DedupeRules
 from tasks.plan import plan
 from tests.tasks.builders import BOX, OTHER_BOX, attempt, attempts, face, faces
@@ -64,6 +65,7 @@ def test_lines_that_were_not_planned_are_counted_by_reason(lake):
 
 
 def verdict_by_line(lake: Lake, rules: DedupeRules = DedupeRules()) -> dict[str, str | None]:
+    compare_pictures(lake, SOURCE, rules)
     table = read_verdicts(lake, SOURCE, planned_lines(lake, SOURCE), rules)
     assert table.schema == VERDICTS
     return dict(zip(names(table), table["reason"].to_pylist(), strict=True))
@@ -79,7 +81,7 @@ def test_verdicts_are_given_on_planned_lines_with_a_picture(lake):
 
 def test_the_same_pictures_are_compared_once(lake, monkeypatch):
     first = verdict_by_line(lake)
-    monkeypatch.setattr(catalog, "dedupe", pytest.fail)
+    monkeypatch.setattr(compare, "dedupe", pytest.fail)
 
     assert verdict_by_line(lake) == first
     assert len(lake.names(lake.unique(SOURCE))) == 1
@@ -103,8 +105,21 @@ def test_pictures_are_compared_anew_when_the_boxes_listed_change(lake):
     assert verdict_by_line(lake)["Bo/1"] == "conflict"
 
 
-def test_before_the_first_picture_there_are_no_verdicts(tmp_path):
-    assert read_verdicts(Lake(tmp_path), SOURCE, LINES).equals(VERDICTS.empty_table())
+def test_reading_verdicts_compares_nothing_and_writes_nothing(lake, monkeypatch):
+    monkeypatch.setattr(compare, "dedupe", pytest.fail)
+    before = sorted(Path(lake.root).rglob("*"))
+    with pytest.raises(UsageError, match="have not been compared as they are now: run `facemill publish"):
+        read_verdicts(lake, SOURCE, planned_lines(lake, SOURCE))
+    assert sorted(Path(lake.root).rglob("*")) == before
+
+
+def test_verdicts_for_the_moment_are_those_that_are_kept_and_are_not_written(lake):
+    now = verdicts_now(lake, SOURCE)
+    assert lake.names(lake.unique(SOURCE)) == []
+    assert compare_pictures(lake, SOURCE)
+    assert not compare_pictures(lake, SOURCE)
+    assert read_verdicts(lake, SOURCE, planned_lines(lake, SOURCE)).equals(now)
+    assert verdicts_now(lake, SOURCE).equals(now)
 
 
 def test_faces_come_with_the_shard_that_holds_each(lake):

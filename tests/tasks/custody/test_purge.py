@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def check_places(lake: Lake) -> None:
 
 def test_what_it_covers_is_counted_before_it_is_recorded(ready: Mill) -> None:
     ready.run()
-    (found,) = coverage(ready.lake, PERSON_0)
+    (found,) = coverage(ready.lake, replace(PERSON_0, near_copies=True))
     assert found.counts() == {
         "source": SOURCE,
         "num_people": 1,
@@ -71,13 +72,14 @@ def test_what_it_covers_is_counted_before_it_is_recorded(ready: Mill) -> None:
         "num_elsewhere": 1,
         "num_near": 1,
     }
+    assert [one.num_near for one in coverage(ready.lake, PERSON_0)] == [None]
     assert ready.lake.names("takedowns") == []
 
 
 def test_somebody_can_be_forgotten_before_anything_was_fetched(mill: Mill) -> None:
     asyncio.run(collect_links(mill.lake, source_named(SOURCE), str(mill.links)))
     (found,) = coverage(mill.lake, PERSON_0)
-    assert (found.num_links, found.num_pictures, found.num_near) == (3, 0, 0)
+    assert (found.num_links, found.num_pictures, found.num_near) == (3, 0, None)
     take_down(mill.lake, PERSON_0)
     mill.run()
     assert not [url for url in mill.asked if "h0.example" in url]

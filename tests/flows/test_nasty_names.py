@@ -1,0 +1,324 @@
+"""One set of nasty names through everything that prints or draws them: terminal, Markdown, HTML."""
+
+from __future__ import annotations
+
+import ast
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.commands import custody, datasets, experiment, faces, lake, models, run, terminal, world
+from flows.watch import artifacts
+from storage.names import is_text
+from tasks.pages import page
+
+NASTY = [
+    "Bob_[/b]",
+    "[bold]A[/]",
+    "[link=http://x.example]B",
+    "\x9b2JC",
+    "D\u202egpj",
+    "E\u2028F",
+    "\x1b]0;G\x07",
+    "H\\",
+]
+AUC = {"first": 0.8, "second": 0.9, "difference": 0.1, "interval": [0.05, 0.15]}
+FIGURES = {
+    "auc": 0.9,
+    "auc_interval": [0.8, 0.95],
+    "eer": 0.1,
+    "accuracy": 0.8,
+    "rank_1": 0.7,
+    "num_identities": 4,
+    "num_genuine": 9,
+    "num_impostor": 9,
+    "num_people_seen": 0,
+    "tar_at_far": {"0.01": 0.5},
+    "operating_points": [
+        {"chosen_for": "x", "threshold": 0.5, "far": 0.1, "far_interval": [0, 1], "tar": 0.5, "tar_interval": [0, 1]}
+    ],
+}
+STAGE = {"stage": "x", "num_in": 3, "num_out": 2, "rejected": {"x": 1}}
+FUNNEL = {"method": "x", "stages": [STAGE]}
+COVERED = {
+    "source": "x",
+    "num_people": 1,
+    "num_lines": 1,
+    "num_links": 1,
+    "num_pictures": 1,
+    "num_elsewhere": 1,
+    "num_near": 1,
+}
+REPAIRED = {"folder": "x", "moved": ["x"], "lost": 1, "aborted": 1, "purged": True, "left": ["x"]}
+HOST = {
+    "host": "x",
+    "links": 1,
+    "failures": 1,
+    "rejected": {"x": 1},
+    "received_bytes": 5,
+    "first_byte_s": {"p50": 0.1, "p90": None, "p99": 1.0},
+}
+CELL = {"method": "x", "margin": 1.0, "seed": 0, "dataset": "x", "model": "x"}
+REPORT = {
+    "num_identities": 4,
+    "auc": 0.9,
+    "auc_interval": [0.8, 1.0],
+    "accuracy": 0.8,
+    "accuracy_interval": [0.7, 0.9],
+    "tar_at_far": {"0.01": 0.5, "0.001": None},
+    "tar_at_far_interval": {"0.01": [0.4, 0.6], "0.001": None},
+    "triplet": {"unit": {"1": 0.5}, "unit_interval": {"1": [0, 1]}, "raw": {"1": 0.5}, "raw_interval": {"1": [0, 1]}},
+}
+TRAINED = {"model": "x", "version": "x", "is_new": True, "auc": 0.6, "untrained_auc": 0.5, "note": "x"}
+CROPPED = {"detected": 1, "cropped": 1, "faces": {"x": 1}, "report": "x"}
+FETCHED = {"asked": 2, "accepted": 1, "rejected": {"x": 1}}
+PUBLISHED = {
+    "dataset": "x",
+    "version": "x",
+    "is_new": False,
+    "samples": 1,
+    "identities": 1,
+    "funnel": FUNNEL,
+    "excluded": [{"identity": "x", "listed": "x", "alike": 90.0}],
+}
+EVENT = {
+    "model": "x",
+    "at": "x",
+    "alias": "x",
+    "action": "x",
+    "forced": True,
+    "by": "x",
+    "why": "x",
+    "version": "x",
+    "over": "x",
+    "figures": {"test": "x", "auc": AUC, "num_people": 30},
+}
+# What each function prints, "x" for every text that comes from outside.
+SHOWN: dict[Callable[..., None], Any] = {
+    custody.show_findings: {
+        "parts": 1,
+        "at_work": ["x"],
+        "repaired": REPAIRED,
+        "findings": [{"kind": "dangling", "path": "x", "detail": "x", "remedy": "x", "then": "x"}],
+    },
+    custody.show_judged_before: {"x": {"x": 1}},
+    custody.show_forgotten: {
+        "recorded": "x",
+        "purged": {"pictures": 1, "shards": 1, "removed": [], "datasets": {"x": 1}, "models": {"x": "x"}},
+    },
+    datasets.show_datasets: [{"dataset": "x", "version": "x", "samples": 1, "identities": 1, "published_at": "x"}],
+    datasets.show_dataset: {
+        "dataset": "x",
+        "num_samples": 1,
+        "num_identities": 1,
+        "splits": {"x": {"samples": 1, "identities": 1}},
+        "funnel": FUNNEL,
+        "terms": "x",
+        "x": {"x": ["x"]},
+    },
+    datasets.show_diff: {
+        "before": "x",
+        "after": "x",
+        "settings": [{"name": "x", "before": "x", "after": None}],
+        "kept": 1,
+        "changes": {"came": {"x": 1}},
+        "lines": [{"change": "x", "identity": "x", "line": 1, "url": "x", "why": "x"}],
+    },
+    datasets.show_report: {"report": "x"},
+    datasets.show_exported: {"samples": 1, "identities": 1, "dataset": "x", "to": "x", "path": "x"},
+    experiment.show_experiment: {
+        "path": "x",
+        "common_test": {"num_identities": 4, "num_faces": 8},
+        "cells": [{**CELL, "own": REPORT, "common": REPORT}],
+        "differences": [{"from": CELL, "to": CELL, "auc": AUC}],
+    },
+    faces.show_embedded: {
+        "model": "x",
+        "photos": [{"photo": "x", "reason": None, "box_xyxy": [0, 0, 1, 1], "score": 0.9, "embedding": [1.0]}],
+    },
+    faces.show_compared: {"is_same": True, "distance": 0.1, "threshold": 0.2, "probability": 0.9, "model": "x"},
+    lake.show_status: {
+        "sources": {
+            "x": {
+                "links": 1,
+                "rejected_lines": 1,
+                "candidates": 1,
+                "accepted": 1,
+                "rejected": {"x": 1},
+                "due": 1,
+                "faces": {"x": 1},
+            }
+        },
+        "datasets": [],
+        "models": [],
+        "leases": [{"stage": "x", "of": "x", "unit": "x", "host": "x", "is_dead": True, "since": "x"}],
+    },
+    lake.show_hosts: {"x": {**HOST, "hosts": 1, "hosts_with_failures": 1, "worst": [HOST]}},
+    models.show_models: [
+        {"model": "x", "version": "x", "aliases": ["x"], "auc": 0.9, "dataset": "x", "trained_at": "x"}
+    ],
+    models.show_model: {
+        "model": "x",
+        "metrics": {"trained": FIGURES, "untrained": FIGURES},
+        "aliases": [EVENT],
+        "config": {"x": "x"},
+        "lineage": {"x": "x"},
+    },
+    models.show_evaluation: {**FIGURES, "model": "x", "test": "x"},
+    models.show_report: {"report": "x"},
+    models.show_difference: {
+        "made_of": {"x": ["x", "x"]},
+        "figures": [FIGURES, FIGURES],
+        "test": "x",
+        "first": "x",
+        "second": "x",
+        "auc": AUC,
+    },
+    models.show_alias: EVENT,
+    run.show_pipeline: {
+        "ingest": {**FETCHED, "lines": 1, "rejected_lines": 1, "candidates": 1},
+        "retry": FETCHED,
+        "crop": CROPPED,
+        "publish": [PUBLISHED],
+        "train": TRAINED,
+    },
+    run.show_cleaned: [
+        {
+            "method": "x",
+            "faces": 1,
+            "people": 1,
+            "wrong_person": 1,
+            "model": "x",
+            "same_person": [{"other": "x", "identity": "x", "same_person_score": 0.99}],
+        }
+    ],
+    world.show_world: {"x": "x", "faults": {"x": 1}},
+}
+
+
+def poisoned(value: Any, text: str) -> Any:
+    """`value` with `text` in place of every "x"."""
+    match value:
+        case str():
+            return text if value == "x" else value
+        case dict():
+            return {poisoned(name, text): poisoned(one, text) for name, one in value.items()}
+        case list() | tuple():
+            return [poisoned(one, text) for one in value]
+    return value
+
+
+def printed(show: Callable[..., None], *given: Any) -> str:
+    file = io.StringIO()
+    show(Console(file=file, width=400, force_terminal=False), *given)
+    return file.getvalue()
+
+
+@pytest.mark.attack(15)
+@pytest.mark.parametrize("text", NASTY, ids=ascii)
+@pytest.mark.parametrize("show", SHOWN, ids=lambda show: show.__name__)
+def test_a_nasty_name_is_printed_as_it_stands_or_escaped(show: Callable[..., None], text: str) -> None:
+    shown = printed(show, poisoned(SHOWN[show], text))
+    assert all(is_text(line) for line in shown.split("\n"))
+    assert ascii(text)[1:-1].replace("\\\\", "\\") in shown.replace("\\\\", "\\")
+
+
+@pytest.mark.attack(15)
+def test_every_function_that_prints_is_tried() -> None:
+    places = (custody, datasets, experiment, faces, lake, models, run, world)
+    there = {value for place in places for name, value in vars(place).items() if name.startswith("show_")}
+    inner = {
+        run.show_ingested,
+        run.show_fetched,
+        run.show_retried,
+        run.show_cropped,
+        run.show_published,
+        run.show_trained,
+    }
+    assert there - inner - {custody.show_coverage} == set(SHOWN)
+
+
+@pytest.mark.attack(15)
+@pytest.mark.parametrize("text", NASTY, ids=ascii)
+def test_what_a_takedown_covers_is_printed_likewise(text: str) -> None:
+    result = poisoned({"covers": [COVERED], "samples": {"x": 1}, "unknown": ["x"]}, text)
+    assert all(is_text(line) for line in printed(custody.show_coverage, result).split("\n"))
+
+
+@pytest.mark.attack(15)
+def test_no_command_prints_past_the_terminal() -> None:
+    """`Console.print` reads markup; it is given tables and texts alone."""
+    folder = Path(terminal.__file__).parent
+    for file in sorted(folder.glob("*.py")):
+        calls = (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call))
+        for call in calls:
+            if isinstance(call.func, ast.Attribute) and call.func.attr == "print" and file.name != "service.py":
+                assert not isinstance(call.args[0], ast.JoinedStr | ast.Constant), f"{file.name}:{call.lineno}"
+
+
+@pytest.mark.attack(15)
+@pytest.mark.parametrize("text", NASTY, ids=ascii)
+def test_an_error_is_one_line_whatever_it_names(text: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        app, ["datasets", "show", f"{text}@v1", "--lake", str(tmp_path / f"no{text}".replace("/", ""))]
+    )
+    assert result.exit_code == 2
+    assert all(is_text(line) for line in result.output.split("\n"))
+
+
+@pytest.mark.attack(15)
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a|b", r"a\|b"),
+        ("`rm`", r"\`rm\`"),
+        ("[a](http://x)", r"\[a\](http\://x)"),
+        ("<img src=x>", r"\<img src=x\>"),
+        ("__a__", r"\_\_a\_\_"),
+        ("![p](x)", r"!\[p\](x)"),
+        ("a\nb", "a\\\\nb"),
+        ("\x9b", "\\\\x9b"),
+        ("José", "José"),
+    ],
+)
+def test_text_from_outside_is_no_markdown(text: str, shown: str) -> None:
+    assert artifacts.plain(text) == shown or artifacts.plain(text) == shown.replace("\\\\", "\\")
+
+
+@pytest.mark.attack(15)
+def test_a_page_that_came_with_a_model_loads_and_links_nothing() -> None:
+    page_text = artifacts.foreign_page(
+        "# A\n\n<script>x</script>\n![p](http://x)\n[a]: http://x\n| a | b |\n\x9b\u202e"
+    )
+    assert "# A" in page_text
+    assert "| a | b |" in page_text
+    for sign in ("<", "](", "]:", "\x9b", "\u202e"):
+        assert sign not in page_text
+
+
+@pytest.mark.attack(15)
+@pytest.mark.parametrize("text", [*NASTY, "<script>", "' onload='x", '"><img>'], ids=ascii)
+def test_a_page_shows_text_and_nothing_else(text: str) -> None:
+    parts = [
+        page.contents([text]),
+        page.heading(text, text),
+        page.subheading(text),
+        page.words(text),
+        page.tiles({text: text}),
+        page.funnel([page.Step(text, 2, 1, {text: 1})], [text]),
+        page.table([text], [[text]]),
+        page.shares({text: 1}),
+        page.histogram([0.5], text),
+        page.sheet(text, text, [([b"no picture"], text)]),
+    ]
+    html = page.page(text, text, parts)
+    assert all(is_text(line) for line in html.split("\n"))
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "onload='" not in html
