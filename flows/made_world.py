@@ -13,6 +13,7 @@ from storage.atomic import make_folder
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.leases import alone
+from tasks.links import read_origin
 from tasks.sources.synthetic.origin import serving
 from tasks.sources.synthetic.world import make_world
 
@@ -59,7 +60,7 @@ def _world_folder(lake: Lake, identities: int | list[str] | None, per_identity: 
         )
     origin = lake.links("synthetic", "origin.json")
     if identities is None and per_identity is None and lake.exists(origin):
-        return Path(lake.read_json(origin)["location"]).parent
+        return Path(read_origin(lake, "synthetic")["location"]).parent
     if isinstance(identities, list):
         raise UsageError(
             "the people of a made world have no names before it is made: ask for a number with --identities"

@@ -11,7 +11,7 @@ from flows.settings import Device, user_name
 from flows.tasks import train_task
 from flows.watch import artifacts
 from flows.watch.progress import track
-from model.claims import over_untrained, too_few
+from model.claims import remarks, too_few
 from model.config import PRESETS, TrainConfig, default_preset
 from storage.aliases import nominate
 from storage.datasets import open_dataset
@@ -46,7 +46,7 @@ def train(
 
     Returns:
         The model, its version, whether it is new, the dataset, the verification AUC before and after training, and
-        what must be said of them (`claims.over_untrained`).
+        what must be said of them (`claims.remarks`).
     """
     store = Lake(lake)
     chosen = open_dataset(store, dataset)
@@ -59,7 +59,7 @@ def train(
     metrics = version.read_json("metrics.json")
     _show(version, metrics)
     auc = metrics["trained"]["auc"], metrics["untrained"]["auc"]
-    note = over_untrained(metrics["trained"], metrics["untrained"])
+    note = "; ".join(remarks(metrics["trained"], metrics["untrained"]))
     get_run_logger().info("%s: AUC on unseen people %.3f, untrained %.3f; %s", version, *auc, note)
     return {
         "model": version.name,

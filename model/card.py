@@ -165,7 +165,7 @@ def _about_intervals(trained: EvaluationReport, untrained: EvaluationReport) -> 
     few = too_few(trained.num_identities)
     brackets = "In brackets the 95% interval, by bootstrap over people."
     gained = over_untrained(trained.to_json(), untrained.to_json())
-    return " ".join([f"It was {few}." if few else brackets, *([f"It is {gained}."] if gained not in ("", few) else [])])
+    return " ".join([f"It was {few}." if few else brackets, *([f"It is {gained}."] if gained else [])])
 
 
 def _with_interval(value: float, bounds: Interval, num_people: int, digits: int = 3) -> str:

@@ -39,8 +39,13 @@ def verdict(bounds: Sequence[float] | None, num_people: int | None) -> str:
     return "better" if low > 0 else "worse" if high < 0 else "not told apart"
 
 
+def remarks(trained: dict[str, Any], untrained: dict[str, Any]) -> list[str]:
+    """What must be said beside the figures of a model: that it learned nothing, that its test is too small."""
+    return [words for words in (over_untrained(trained, untrained), too_few(trained.get("num_identities"))) if words]
+
+
 def over_untrained(trained: dict[str, Any], untrained: dict[str, Any]) -> str:
-    """What must be said of a model beside the same network untrained; empty where it is better beyond chance.
+    """That a model is no better than the same network untrained; empty where it is, or where too few people can tell.
 
     Args:
         trained, untrained: figures as in `metrics.json`.
@@ -50,7 +55,5 @@ def over_untrained(trained: dict[str, Any], untrained: dict[str, Any]) -> str:
         return ""
     if not auc > before:
         return NO_BETTER
-    if words := too_few(trained.get("num_identities")):
-        return words
-    bounds = trained.get("auc_interval")
+    bounds = None if too_few(trained.get("num_identities")) else trained.get("auc_interval")
     return f"{NO_BETTER} beyond chance" if bounds and bounds[0] <= before else ""

@@ -44,7 +44,7 @@ MANIFEST: Shape = {
     },
     "leaks?": {"*": COUNT},
     "cleaning?": {"model": VERSIONED},
-    "redactions?": [{"at": TEXT, "num_samples": COUNT, "samples": [SAMPLE]}],
+    "redactions?": [{"at": TEXT, "num_samples": COUNT, "samples": [SAMPLE], "manifest_sha256?": TEXT}],
 }
 
 

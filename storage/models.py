@@ -66,6 +66,7 @@ _FILES: dict[str, Shape] = {
         "far": {"*": Kind(lambda value: value is None or NUMBER.fits(value), "a finite number or null")},
         "calibration": {"slope": NUMBER, "offset": NUMBER},
     },
+    "lineage.json": {"dataset?": TEXT, "dataset_state?": TEXT, "dataset_manifest_sha256?": TEXT},
     "history.json": {"intervals": [{"step": COUNT, "loss": FIGURE, "learning_rate": FIGURE}]},
 }
 # What is read of one file at most: the largest network is 300 MB, a manifest a few KB.

@@ -75,8 +75,6 @@ NAME = Form(_PLAIN, "1 to 100 letters, digits, '_', '.' or '-' that start with a
 VERSIONED = Form(f"{_PLAIN}@{_PLAIN}", "<name>@<version>")
 SPLIT = Form("train|val|test", "train, val or test")
 SAMPLE = Form(_HEX16, "16 hex digits")
-# A computed table, an experiment.
-STAMP = Form(_HEX16, "16 hex digits")
 # `<split>-<n>.tar`, and what takes its place after a redaction.
 DATASET_SHARD = Form(r"(train|val|test)-[0-9]{1,9}(-r[0-9]{1,9})?\.tar", "<split>-<n>.tar or <split>-<n>-r<k>.tar")
 DATASET_MEMBER = Form(rf"{_HEX16}\.(jpg|json)", "<sample>.jpg or <sample>.json")
@@ -85,6 +83,3 @@ STEM = Form("[0-9]{1,9}(-[0-9a-z]{1,32}){1,2}", "<unit>-<n>-<writer>")
 FORMAT = Form("[A-Za-z0-9]{1,16}", "the name of a picture format")
 # Outcomes, reasons, stages: a newer facemill may know more of them.
 WORD = Form("[a-z0-9_]{1,64}", "a word of a-z, 0-9 and '_'")
-TAKEDOWN = Form(f"[0-9T]{{15,24}}-{_HEX16}", "<time>-<16 hex digits>")
-ALIAS_EVENT = Form(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{6}", "<time>-<six hex digits>")
-LEASE = Form(r"[A-Za-z0-9_.-]{1,120}\.[0-9]{1,9}\.json", "<unit>.<n>.json")

@@ -70,7 +70,7 @@ def source_digests(lake: Lake, source: str) -> dict[str, Any]:
         method: [f"{lake.faces(method, source, stem)}.parquet" for stem in stems] for method in lake.names("faces")
     }
     return {
-        "links": lake.read_json(lake.links(source, "origin.json"))["digest"],
+        "links": lake.read_json(lake.links(source, "origin.json")).get("digest"),
         "images": table_digest(attempts),
         "detections": _stamps(lake, [lake.detections(source, stem) for stem in stems]),
         "faces": {method: _stamps(lake, paths) for method, paths in faces.items()},

@@ -23,6 +23,7 @@ from yarl import URL
 from storage.errors import SourceError
 from storage.lake import Lake
 from storage.records import LINK_LINES, REJECTED_LINES
+from storage.shapes import COUNT, TEXT, Shape, require
 from storage.tables import read_as, read_stamp, stamp, table_digest, write_table
 from tasks.sources.source import IdentityLines, Source, SourceLines, assembled, renewed
 from tasks.web.http import USER_AGENT, ConnectTo
@@ -163,12 +164,33 @@ class _Found:
 # -- the lake --
 
 
+_ORIGIN: Shape = {
+    "digest": TEXT,
+    "location?": TEXT,
+    "content?": TEXT,
+    "etags?": {"*": {"*": TEXT}},
+    **{f"{name}?": COUNT for name in _COUNTS if name != "digest"},
+}
+
+
+def read_origin(lake: Lake, source: str) -> dict[str, Any]:
+    """Where the lines of a source came from, and their counts.
+
+    Raises:
+        LakeError: the file is damaged.
+    """
+    path = lake.links(source, "origin.json")
+    origin = lake.read_json(path)
+    require(origin, _ORIGIN, f"{lake.url}/{path}")
+    return origin
+
+
 def _stored_origin(lake: Lake, source: Source) -> dict[str, Any]:
     """The origin of what the lake holds; empty if it holds nothing, or a write was cut off half way."""
     path = lake.links(source.name, "origin.json")
     if not lake.exists(path):
         return {}
-    origin = lake.read_json(path)
+    origin = read_origin(lake, source.name)
     tables = [lake.links(source.name, name) for name in ("lines.parquet", "rejected.parquet")]
     return origin if all(read_stamp(lake, table) == origin.get("digest") for table in tables) else {}
 

@@ -24,7 +24,7 @@ from flows.commands.options import (
 from flows.commands.terminal import add_row, cell, new_table, say, say_json
 from flows.pages.figures import POINT_COLUMNS, comparison_words, evaluation_notes, figure_rows, point_rows
 from flows.settings import user_name
-from model.claims import over_untrained
+from model.claims import remarks
 from storage.aliases import Alias, alias_history, roll_back
 from storage.datasets import open_dataset
 from storage.errors import UsageError
@@ -185,7 +185,7 @@ def show_model(console: Console, result: dict[str, Any]) -> None:
     before = {figure: value for figure, value, _ in figure_rows(untrained)}
     rows = [(figure, before.get(figure, ""), value, interval) for figure, value, interval in figure_rows(trained)]
     console.print(_table(result["model"], ("figure", "untrained", "trained", "95% interval"), rows))
-    if note := over_untrained(trained, untrained):
+    for note in remarks(trained, untrained):
         say(console, note)
     for event in result["aliases"]:
         forced = ", forced" if event["forced"] else ""

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from flows.commands.options import (
     ConnectToOption,
@@ -26,6 +25,7 @@ from flows.commands.options import (
     reporting,
     source_for,
 )
+from flows.commands.terminal import say
 from flows.service.engines import Engines
 from flows.service.guard import login_link
 from flows.service.password import (
@@ -108,7 +108,7 @@ def serve(
         parameters,
         password=password,
         engines=_engines(settings),
-        tell=lambda line: console.print(f"[bold]serve[/]    {line}"),
+        tell=lambda line: say(console, f"[bold]serve[/]    {line}"),
         log=lambda line: typer.echo(line, err=True),
         up=lambda deployments: _show(console, address, parameters, deployments, login(console, address, password)),
     )
@@ -141,7 +141,7 @@ def work(
         pools,
         metrics_port,
         password=password,
-        tell=lambda line: console.print(f"[bold]work[/]     {line}", soft_wrap=True),
+        tell=lambda line: say(console, f"[bold]work[/]     {line}"),
         log=lambda line: typer.echo(line, err=True),
         up=lambda: _show_lines(
             console,
@@ -203,4 +203,4 @@ def _waits_for_yes(parameters: dict[str, Any]) -> bool:
 
 def _show_lines(console: Console, lines: dict[str, str]) -> None:
     for name, text in lines.items():
-        console.print(f"[bold]{name:<8}[/] {escape(text)}", soft_wrap=True, highlight=False)
+        say(console, f"[bold]{name:<8}[/] {text}")

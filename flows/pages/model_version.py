@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from flows.pages.charts import BLUE, GREEN, GREY, HALF_WIDTH, ORANGE, Axis, Chart, nice_axis
 from flows.pages.figures import POINT_COLUMNS, evaluation_notes, figure_rows, point_rows
-from model.claims import over_untrained, too_few
+from model.claims import remarks, too_few
 from model.judging import judge_version
 from storage.aliases import alias_history
 from storage.atomic import whole_file
@@ -98,8 +98,7 @@ def _headline(facts: dict[str, Any]) -> str:
 
 def _figures(facts: dict[str, Any], untrained: dict[str, Any]) -> str:
     rows = figure_rows(facts)
-    gained = over_untrained(facts, untrained)
-    told = list(dict.fromkeys([*([gained] if gained else []), *evaluation_notes(facts)]))
+    told = dict.fromkeys([*remarks(facts, untrained), *evaluation_notes(facts)])
     notes = " ".join(f"{note[0].upper()}{note[1:]}." for note in told)
     return page.heading(_FIGURES, notes) + page.table(("figure", "value", "95% interval"), rows)
 

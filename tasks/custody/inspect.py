@@ -24,7 +24,7 @@ from tasks.custody.rewrite import lone_tars, pieces, shard_folders, successor
 from tasks.custody.shards import SourceFacts, astray, check_shard
 from tasks.custody.versions import check_dataset, check_model
 from tasks.ledger import image_stems
-from tasks.links import lines_digest
+from tasks.links import lines_digest, read_origin
 
 Job = Callable[[], list[Finding]]
 # A thread reads one picture at a time, of 32 MB at most; hashing leaves the GIL alone.
@@ -161,7 +161,7 @@ def _check_links(lake: Lake, source: str, *, quick: bool) -> list[Finding]:
     folder = f"links/{source}"
     paths = [lake.links(source, name) for name in ("lines.parquet", "rejected.parquet")]
     try:
-        origin = lake.read_json(lake.links(source, "origin.json"))
+        origin = read_origin(lake, source)
         stamps = {read_stamp(lake, path) for path in paths}
         tables = [read_as(lake, path, schema) for path, schema in zip(paths, (LINK_LINES, REJECTED_LINES), strict=True)]
     except LakeError as error:

@@ -82,9 +82,9 @@ def held_versions(lake: Lake) -> list[DatasetVersion]:
 
 def stale_models(lake: Lake) -> dict[str, str]:
     """The model versions that were trained on a dataset version before it lost samples, and that version."""
-    before = {entry["manifest_sha256"]: version for version in all_versions(lake) for entry in version.redactions}
+    before = {entry.get("manifest_sha256"): version for version in all_versions(lake) for entry in version.redactions}
     lineages = {str(model): model.read_json("lineage.json") for model in model_versions(lake)}
-    found = {model: before.get(lineage.get("dataset_manifest_sha256", "")) for model, lineage in lineages.items()}
+    found = {model: before.get(lineage.get("dataset_manifest_sha256") or "") for model, lineage in lineages.items()}
     # Where the takedown was recorded first, the training has passed its samples over.
     knew = {model: one for model, one in found.items() if one and lineages[model].get("dataset_state") != one.state}
     return {model: str(dataset) for model, dataset in knew.items()}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from flows.pages.figures import comparison_words, figure_rows
-from model.claims import MANY_PEOPLE, interval, over_untrained, too_few, verdict
+from model.claims import MANY_PEOPLE, interval, over_untrained, remarks, too_few, verdict
 
 FEW = "judged on 19 people, and an interval or a verdict needs at least 20"
 
@@ -50,7 +50,7 @@ def test_two_versions_are_told_apart_by_enough_people_only(bounds, num_people, w
         (report(0.5, 0.4, 100), "no better than untrained"),
         (report(0.6, 0.4, 5), "no better than untrained"),
         (report(0.6, 0.6, 19), "no better than untrained"),
-        (report(0.9, 0.8, 19), FEW),
+        (report(0.9, 0.8, 19), ""),
         (report(0.9, 0.55, 100), "no better than untrained beyond chance"),
         (report(0.9, 0.8, 100), ""),
         ({"auc": 0.9}, ""),
@@ -59,6 +59,18 @@ def test_two_versions_are_told_apart_by_enough_people_only(bounds, num_people, w
 )
 def test_a_model_no_better_than_the_untrained_network_is_said_to_be_one(trained, words) -> None:
     assert over_untrained(trained, {"auc": 0.6}) == words
+
+
+@pytest.mark.parametrize(
+    ("trained", "words"),
+    [
+        (report(0.6, 0.4, 19), ["no better than untrained", FEW]),
+        (report(0.9, 0.55, 19), [FEW]),
+        (report(0.9, 0.8, 20), []),
+    ],
+)
+def test_a_small_test_is_said_beside_what_was_learned(trained, words) -> None:
+    assert remarks(trained, {"auc": 0.6}) == words
 
 
 def test_figures_of_few_people_stand_alone() -> None:
