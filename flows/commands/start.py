@@ -145,7 +145,7 @@ def _num(people: int | list[str]) -> int:
 
 def _say(lines: list[str]) -> None:
     for line in lines:
-        typer.echo(line, err=True)
+        typer.echo(visible(line), err=True)
 
 
 def _ask(lake: Lake, name: str) -> None:

@@ -181,13 +181,11 @@ SHOWN: dict[Callable[..., None], Any] = {
         "auc": AUC,
     },
     models.show_alias: EVENT,
-    run.show_pipeline: {
-        "ingest": {**FETCHED, "lines": 1, "rejected_lines": 1, "candidates": 1},
-        "retry": FETCHED,
-        "crop": CROPPED,
-        "publish": [PUBLISHED],
-        "train": TRAINED,
-    },
+    run.show_ingested: {**FETCHED, "lines": 1, "rejected_lines": 1, "candidates": 1},
+    run.show_retried: FETCHED,
+    run.show_cropped: CROPPED,
+    run.show_published: [PUBLISHED],
+    run.show_trained: TRAINED,
     run.show_cleaned: [
         {
             "method": "x",
@@ -233,14 +231,7 @@ def test_a_nasty_name_is_printed_as_it_stands_or_escaped(show: Callable[..., Non
 def test_every_function_that_prints_is_tried() -> None:
     places = (custody, datasets, experiment, faces, lake, models, run, world)
     there = {value for place in places for name, value in vars(place).items() if name.startswith("show_")}
-    inner = {
-        run.show_ingested,
-        run.show_fetched,
-        run.show_retried,
-        run.show_cropped,
-        run.show_published,
-        run.show_trained,
-    }
+    inner = {run.show_fetched, run.show_stage}
     assert there - inner - {custody.show_coverage} == set(SHOWN)
 
 
