@@ -202,7 +202,7 @@ class Lake:
             )
 
     def _open_local(self, path: str) -> IO[bytes]:
-        """Open a file, and only then see where it lies: 3 us, against 65 us to resolve its path before."""
+        """Open a file, and only then see where it lies, which costs less than to resolve its path before."""
         # What blocks when it is opened, such as a pipe, must not.
         handle = os.open(self.full(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
@@ -485,7 +485,7 @@ def _reading(place: str) -> Iterator[None]:
 def _place_of(handle: int, path: str) -> str:
     """Where an open file lies, with all links followed."""
     try:
-        return str(Path(f"/proc/self/fd/{handle}").readlink())
+        return os.readlink(f"/proc/self/fd/{handle}")  # noqa: PTH115 - a path object costs as much again
     except OSError:
         return os.path.realpath(path)
 
