@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
+from flows.service.guard import login_link
+
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 # What tells a part of the service in its command line; of the workers, the one of a pool.
 PARTS = {"server": "server\0start", "worker": "worker\0start\0--pool\0{pool}", "run": "prefect.engine"}
@@ -39,6 +41,11 @@ class Service:
     @property
     def api(self) -> str:
         return f"http://127.0.0.1:{self.port}/api"
+
+    @property
+    def login(self) -> str:
+        """The link that `facemill serve` shows on a terminal."""
+        return login_link(f"http://127.0.0.1:{self.port}", self.password)
 
     @property
     def headers(self) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,17 @@ pytestmark = [
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromium-driver are not installed"),
 ]
 _WITHIN_S = 240.0
+_OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1500,1200",
+)
 
 
 @pytest.fixture
@@ -31,15 +43,27 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service
         yield service
 
 
-@pytest.fixture
-def browser() -> Iterator[webdriver.Chrome]:
+@contextmanager
+def open_browser(*arguments: str) -> Iterator[webdriver.Chrome]:
+    """A browser that asks for nothing by itself; `arguments` are more of its options."""
     options = webdriver.ChromeOptions()
     options.binary_location = str(CHROMIUM)
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1500,1200"):
+    for argument in (*_OPTIONS, *arguments):
         options.add_argument(argument)
     browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
-    yield browser
-    browser.quit()
+    try:
+        yield browser
+    finally:
+        browser.quit()
+
+
+@pytest.fixture
+def browser(service: Service) -> Iterator[webdriver.Chrome]:
+    """A browser that has followed the link with the password."""
+    with open_browser() as browser:
+        browser.get(service.login)
+        WebDriverWait(browser, _WITHIN_S).until(lambda _: "/facemill/login" not in browser.current_url)
+        yield browser
 
 
 class Pages:
