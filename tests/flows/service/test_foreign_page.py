@@ -57,7 +57,7 @@ const read = async answer => [answer.type, answer.status, (await answer.text()).
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with serving(tmp_path_factory.mktemp("service"), "--source", "synthetic", "--identities", "2") as service:
+    with serving(tmp_path_factory.mktemp("service"), "--source", "synthetic", "--identities", "8") as service:
         yield service
 
 
