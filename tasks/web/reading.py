@@ -17,6 +17,9 @@ from tasks.web.framing import words_of
 if TYPE_CHECKING:
     from tasks.web.http import FetchLimits
 
+# How many bytes of the announced length may be missing behind a picture that is whole. Servers that count wrongly are off
+# by a line end or two; where thousands of bytes are missing, a part of the file is.
+MOST_MISSING_BYTES = 4096
 # What may have come whole all the same: a picture shows where it ends.
 _BROKEN_OFF = frozenset({Reason.CUT_SHORT, Reason.TIMEOUT, Reason.TOO_SLOW, Reason.RESET, Reason.BAD_RESPONSE})
 
@@ -40,6 +43,7 @@ class Seen:
         self.address: str | None = None
         self.notes: set[Note] = set()
         self.codings: list[str] = []
+        self.announced_bytes: int | None = None
         self.chunks: list[bytes] = []
 
     def head(self, response: Response, first_byte_s: float) -> None:
@@ -48,6 +52,7 @@ class Seen:
         self.retry_after_s = retry_after_s(response.headers.get("Retry-After", ""))
         self.first_byte_s = first_byte_s
         self.address = response.peer
+        self.announced_bytes = response.framing.head.length if response.framing.head else None
         self.notes -= _OF_ONE_ANSWER
         # Transfer codings were applied last. Chunks are undone already.
         transfer = [word for word in words_of(response.headers, "Transfer-Encoding") if word != "chunked"]
@@ -59,8 +64,11 @@ class Seen:
 
     def failed(self, reason: Reason, detail: str, retry_after_s: float | None = None) -> Answer:
         """The answer that says why there are none."""
-        partial = self._partial() if self.chunks and reason in _BROKEN_OFF else b""
+        partial = self._partial() if self.chunks and reason in _BROKEN_OFF and self._is_nearly_all() else b""
         return self._answer(reason=reason, detail=storable(detail), retry_after_s=retry_after_s, partial=partial)
+
+    def _is_nearly_all(self) -> bool:
+        return (self.announced_bytes or 0) - self.received_bytes <= MOST_MISSING_BYTES
 
     def _partial(self) -> bytes:
         with suppress(Refusal):
@@ -115,8 +123,7 @@ async def read(
 
 async def _receive(response: Response, seen: Seen, limits: FetchLimits, clock: Callable[[], float]) -> None:
     """Bring all of the body into `seen.chunks`."""
-    cap, framing = seen.max_bytes, response.framing
-    length = framing.head.length if framing.head else None
+    cap, framing, length = seen.max_bytes, response.framing, seen.announced_bytes
     if (length or 0) > cap and not seen.is_start_enough:
         raise Refusal(Reason.TOO_LARGE, f"{length} bytes, over {cap}")
     started = clock()

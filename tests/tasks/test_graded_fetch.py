@@ -77,9 +77,7 @@ async def fetch(lake: Lake, pending: pa.Table, address: ConnectTo) -> None:
 
 def test_what_is_accepted_is_what_can_be_had_and_placeholders_that_only_comparing_finds(run: Run) -> None:
     truth = read_truth(run.world)
-    # A connection that ends early after a whole picture has brought it.
-    whole = {url for url, row in truth.items() if row["kind"] == "truncated"}
-    wanted = {url for url in linked_urls(run.world) if truth[url]["expect"] == "accepted" or url in whole}
+    wanted = {url for url in linked_urls(run.world) if truth[url]["expect"] == "accepted"}
     # A placeholder is a valid picture: that it is served for many people is for dedupe to see.
     bodies = Counter(row["body"] for row in truth.values() if row["expect"] == "rejected" and row["kind"] == "image")
     placeholder, _ = bodies.most_common(1)[0]

@@ -17,6 +17,7 @@ from tasks.endings import ends_whole
 from tasks.fetch import Pending, attempt_one
 from tasks.web.framing import MAX_OVERHEAD_BYTES
 from tasks.web.http import ACCEPT, FetchLimits, open_web
+from tasks.web.reading import MOST_MISSING_BYTES
 from tests.tasks.web.origin import QUICK, Origin, Play, asked, break_off, playing, response, serving
 
 URL = "http://a.example/a.jpg"
@@ -185,7 +186,7 @@ async def test_bytes_left_on_a_kept_connection_are_no_part_of_the_next_answer() 
 
 @pytest.mark.case(6)
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "AVIF"])
-@pytest.mark.parametrize("num_missing", [1, 5000])
+@pytest.mark.parametrize("num_missing", [1, MOST_MISSING_BYTES])
 async def test_a_whole_picture_shorter_than_its_content_length_is_kept_with_a_mark(kind: str, num_missing: int) -> None:
     data = picture(kind)
     reply = OK + b"Content-Length: %d\r\n\r\n" % (len(data) + num_missing) + data
@@ -220,6 +221,12 @@ async def test_a_whole_picture_is_kept_of_a_host_that_then_falls_silent() -> Non
         await asyncio.sleep(60)
 
     assert await row_of(fall_silent, replace(PATIENT, silence_s=2)) == (Outcome.ACCEPTED, None, Note.INCOMPLETE, 200)
+
+
+@pytest.mark.case(6)
+async def test_a_picture_before_a_longer_part_that_is_missing_is_cut_short() -> None:
+    reply = said(len(PICTURE) + MOST_MISSING_BYTES + 1)
+    assert (await row_of(reply))[:2] == (Outcome.REJECTED, Reason.CUT_SHORT)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "AVIF", "TIFF"])
