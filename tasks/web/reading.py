@@ -17,8 +17,8 @@ from tasks.web.framing import words_of
 if TYPE_CHECKING:
     from tasks.web.http import FetchLimits
 
-# How many bytes of the announced length may be missing behind a picture that is whole. Servers that count wrongly are off
-# by a line end or two; where thousands of bytes are missing, a part of the file is.
+# How many bytes of the announced length may be missing behind a whole picture. Servers that count wrongly are off by a
+# line end or two; where thousands of bytes are missing, a part of the file is.
 MOST_MISSING_BYTES = 4096
 # What may have come whole all the same: a picture shows where it ends.
 _BROKEN_OFF = frozenset({Reason.CUT_SHORT, Reason.TIMEOUT, Reason.TOO_SLOW, Reason.RESET, Reason.BAD_RESPONSE})
