@@ -42,7 +42,7 @@ def names(table: pa.Table) -> list[str]:
 
 
 def test_without_a_plan_the_error_says_what_makes_one(tmp_path):
-    with pytest.raises(UsageError, match=r"no plan for made yet: run `facemill ingest --source made`"):
+    with pytest.raises(UsageError, match="holds no links yet: run `facemill ingest` first"):
         read_plan(Lake(tmp_path), "made")
 
 
