@@ -103,6 +103,7 @@ def serve(
         "allow_outside": yes,
     }
     console = Console(stderr=True)
+    how = login(console, address, password)
     run_service(
         address,
         parameters,
@@ -110,7 +111,7 @@ def serve(
         engines=_engines(settings),
         tell=lambda line: say(console, f"[bold]serve[/]    {line}"),
         log=lambda line: typer.echo(line, err=True),
-        up=lambda deployments: _show(console, address, parameters, deployments, login(console, address, password)),
+        up=lambda deployments: _show(console, address, parameters, deployments, how),
     )
 
 
@@ -173,9 +174,9 @@ def _absolute(place: str) -> str:
     return place if "://" in place else str(Path(place).resolve())
 
 
-def _show(console: Console, address: Address, parameters: dict[str, Any], deployments: list[str], login: str) -> None:
+def _show(console: Console, address: Address, parameters: dict[str, Any], deployments: list[str], how: str) -> None:
     lines = {
-        "pages": login,
+        "pages": how,
         "metrics": f"http://127.0.0.1:{address.metrics_port}/metrics",
         "lake": f"{parameters['lake']}, source {parameters['source']}",
         "runs": ", ".join(deployments),

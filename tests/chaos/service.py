@@ -37,6 +37,7 @@ class Service:
     port: int
     metrics_port: int
     password: str = ""
+    folder: Path = Path()
 
     @property
     def api(self) -> str:
@@ -144,7 +145,7 @@ def serving(folder: Path, *arguments: str) -> Iterator[Service]:
                 break
             assert process.poll() is None, (folder / "serve.log").read_text()
             time.sleep(0.5)
-        yield Service(process, *ports, (folder / "prefect" / "facemill-password").read_text().strip())
+        yield Service(process, *ports, (folder / "prefect" / "facemill-password").read_text().strip(), folder)
     finally:
         process.terminate()
         process.wait()

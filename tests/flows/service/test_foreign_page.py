@@ -91,6 +91,12 @@ def runs_by_hand(service: Service) -> list[dict[str, Any]]:
     return [run for run in service.insist("/flow_runs/filter", {}) if not run["auto_scheduled"]]
 
 
+def test_the_log_of_a_service_names_the_file_of_the_password_and_does_not_hold_it(service: Service) -> None:
+    log = (service.folder / "serve.log").read_text()
+    assert f"with the password in {service.folder / 'prefect' / 'facemill-password'}" in log
+    assert service.password not in log
+
+
 def test_a_page_of_another_site_starts_no_run_and_reads_nothing(
     service: Service, foreign_site: int, tmp_path: Path
 ) -> None:

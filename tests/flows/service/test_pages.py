@@ -116,7 +116,7 @@ def test_a_run_is_started_fails_with_its_reason_is_retried_and_finishes(
     pages = Pages(browser, service)
     publish = pages.run("publish/publish")
     pages.open(publish)
-    pages.sees("Failed", "publish faces both", "run `facemill ingest --source synthetic` first")
+    pages.sees("Failed", "publish faces both", "holds no links yet: run `facemill ingest` first")
 
     pipeline = pages.run("pipeline/pipeline")
     pages.open(pipeline)
