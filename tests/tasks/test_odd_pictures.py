@@ -43,9 +43,9 @@ class NoFaces:
 
 
 def case_of(name: str) -> pytest.ParameterSet:
-    numbers = {"JPEG": 2, "PNG": 3, "AVIF": 10}
+    marks = {"JPEG": pytest.mark.case(2), "PNG": pytest.mark.case(3), "AVIF": pytest.mark.case(10)}
     kind = name.partition(":")[0].split()[0].rstrip(",")
-    return pytest.param(name, marks=[pytest.mark.case(numbers[kind])] if kind in numbers else [])
+    return pytest.param(name, marks=[marks[kind]] if kind in marks else [])
 
 
 # -- odd but whole --
