@@ -12,7 +12,7 @@ DISK_MB := 9000
 # What a lock names, by its hashes. Wheels only: building a source archive would install packages that no lock names.
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r
 
-.PHONY: setup run test fuzz chaos browser scale audit lint format lock upgrade clean
+.PHONY: setup run test fuzz redteam reference chaos browser scale audit lint format lock upgrade clean
 
 setup: $(STAMP)
 
@@ -74,6 +74,15 @@ clean:
 # 16,000 made-up lines, URLs, headers and bodies; `make test` tries a few hundred.
 fuzz: setup
 	$(BIN)/python -m pytest --hypothesis-profile=fuzz tests/tasks tests/storage tests/model -k test_any_
+
+# The attacks of docs/security.md, also from a page in Chromium where it is installed, then thousands of damaged inputs.
+redteam: setup
+	$(BIN)/python -m pytest -m attack
+	$(BIN)/python -m pytest --hypothesis-profile=fuzz tests/tasks tests/storage tests/model -k test_any_
+
+# docs/reference.md, from the code.
+reference: setup
+	$(BIN)/python docs/make_reference.py
 
 # 50 kills of runs, workers and the server; a full disk, a bucket that refuses, a web that goes away, a clock that is set.
 # An hour of two free cores.

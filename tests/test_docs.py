@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+import runpy
+from collections import defaultdict
 from pathlib import Path
 
 import pyarrow as pa
@@ -104,3 +107,30 @@ def test_no_link_between_documents_is_broken(document: Path) -> None:
         assert linked.exists(), target
         headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE) if heading else []
         assert not heading or heading in {one.lower().replace(" ", "-") for one in headings}, target
+
+
+def marked_files(marker: str) -> dict[int, set[str]]:
+    """The test files that use `@pytest.mark.<marker>(number)`, by number."""
+    found: dict[int, set[str]] = defaultdict(set)
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(func=ast.Attribute(attr=name), args=numbers) if name == marker:
+                    for number in numbers:
+                        if isinstance(number, ast.Constant) and isinstance(number.value, int):
+                            found[number.value].add(path.relative_to(ROOT).as_posix())
+    return dict(found)
+
+
+@pytest.mark.parametrize(("document", "marker"), [("situations.md", "case"), ("security.md", "attack")])
+def test_every_numbered_row_names_the_files_of_its_tests(document: str, marker: str) -> None:
+    rows = [line.strip("| ").split("|") for line in (ROOT / "docs" / document).read_text().splitlines()]
+    numbered = {
+        int(row[0]): set(re.findall(r"`(tests/[\w/]+\.py)`", row[-1])) for row in rows if row[0].strip().isdigit()
+    }
+    assert numbered == marked_files(marker)
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "make_reference.py"))
+    assert (ROOT / "docs" / "reference.md").read_text() == script["reference"](), "run: make reference"

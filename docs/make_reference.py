@@ -1,0 +1,81 @@
+"""Writes docs/reference.md: every command with its options, and every setting, as the code defines them.
+
+    python docs/make_reference.py
+
+A test compares the file with what this gives, so a changed option without a changed page fails.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import SecretStr
+from pydantic_core import PydanticUndefined
+
+from flows.cli import app
+from flows.settings import Settings
+
+PAGE = Path(__file__).with_name("reference.md")
+_HEAD = """# Reference
+
+Generated from the code by `python docs/make_reference.py`. `facemill COMMAND --help` prints the same.
+
+Exit codes: 0 done, 1 failed, 2 the request cannot be carried out; the message says why.
+"""
+
+
+def reference() -> str:
+    """The page as Markdown."""
+    commands = "\n".join(_command_section(path, command) for path, command in _commands(typer.main.get_command(app)))
+    return f"{_HEAD}\n## Commands\n\n{commands}\n{_settings_section()}"
+
+
+def _commands(command: Any, path: str = "facemill") -> Iterator[tuple[str, Any]]:
+    children = getattr(command, "commands", {})
+    for name, child in children.items():
+        yield from _commands(child, f"{path} {name}")
+    if not children:
+        yield path, command
+
+
+def _command_section(path: str, command: Any) -> str:
+    rows = [_parameter_row(one) for one in command.params if not getattr(one, "hidden", False)]
+    head = ["| option | default | meaning |", "|---|---|---|"]
+    return "\n".join([f"### {path}\n", " ".join((command.help or "").split()), "", *(head if rows else []), *rows, ""])
+
+
+def _parameter_row(parameter: Any) -> str:
+    names = ", ".join(f"`{name}`" for name in [*parameter.opts, *parameter.secondary_opts])
+    if parameter.param_type_name == "argument":
+        names = f"`{(parameter.name or '').upper()}`"
+    default = parameter.default
+    told = "" if default is None or default is False or callable(default) or default in ((), []) else f"`{default}`"
+    return f"| {names} | {told} | {_cell(getattr(parameter, 'help', None) or '')} |"
+
+
+def _settings_section() -> str:
+    rows = [
+        f"| `FACEMILL_{name.upper()}` | {_setting_default(field.get_default())} | {_cell(field.description or '')} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    head = "Options say what to do. Environment variables say how this machine does it.\n"
+    return "\n".join(["## Settings\n", head, "| variable | default | meaning |", "|---|---|---|", *rows, ""])
+
+
+def _setting_default(value: Any) -> str:
+    plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if plain is PydanticUndefined or plain == "":
+        return ""
+    return f"`{plain if isinstance(plain, str) else json.dumps(plain)}`"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(reference())
