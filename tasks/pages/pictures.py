@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.datasets import DatasetVersion
+from storage.errors import LakeError
 from storage.records import Outcome, url_key
 from storage.shards import read_member
 from tasks.catalog import read_faces
@@ -65,7 +66,7 @@ class Pictures:
         if path is None or place["offset"] is None:
             return b""
         # The lake may have moved on since the version was made.
-        with suppress(OSError):
+        with suppress(OSError, LakeError):
             return read_member(self._lake, path, place["offset"], place["length"])
         return b""
 

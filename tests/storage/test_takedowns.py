@@ -11,6 +11,7 @@ from storage.records import Reason, Takedown, TakedownKind, bytes_digest, identi
 from storage.tables import write_table
 from storage.takedowns import Forgotten, read_takedowns, record
 from tasks.catalog import read_faces, read_verdicts
+from tasks.compare import compare_pictures
 from tasks.custody.guard import GuardedTransport
 from tasks.detect import accepted_images
 from tasks.ledger import pending_due, read_ledger
@@ -104,6 +105,7 @@ def test_nothing_taken_down_is_detected_cropped_or_compared(lake):
     forget(lake, TakedownKind.IDENTITY, identity_key("Ada_Aal"))
 
     assert {image.key for image in accepted_images(lake, SOURCE, STEM)} == {url_key(C), url_key(D)}
+    compare_pictures(lake, SOURCE)
     assert read_verdicts(lake, SOURCE, LINES)["identity"].to_pylist() == ["Bo", "Cy"]
     assert read_faces(lake, SOURCE, "mtcnn")["identity"].to_pylist() == ["Bo", "Cy"]
 

@@ -128,7 +128,8 @@ async def test_what_a_host_says_is_stored_whatever_its_bytes(lake: Lake) -> None
 
 
 async def test_a_row_says_which_rules_judged_it_and_what_was_odd(lake: Lake) -> None:
-    odd = b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\nContent-Encoding: none\r\n\r\n" + jpeg(0)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Encoding: none\r\n\r\n" % (len(jpeg(0)) + 2)
+    odd = head + jpeg(0)
     replies = {"/good": response(jpeg(1)), "/odd": odd, "/bad": NOT_FOUND}
     async with serving(Origin(dict(replies))) as origin:
         await first_round(lake, origin, ["good", "odd", "bad"])

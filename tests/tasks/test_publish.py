@@ -18,6 +18,7 @@ from storage.records import FATES, REJECTED_LINES, SAMPLES, Box, bytes_digest
 from storage.shards import create_shard
 from storage.tables import write_table
 from tasks import publish as publishing
+from tasks.compare import compare_pictures
 from tasks.exclude import exclude
 from tasks.funnel import count_fates
 from tasks.leaks import count_leaks
@@ -299,7 +300,9 @@ def test_a_group_photo_of_people_on_two_sides_stays_with_those_who_train(tmp_pat
     learner, tested = (min(name for name in splits if splits[name] == side) for side in ("train", "test"))
     photo = [(learner, 9, "http://group.example/", BOX), (tested, 9, "http://group.example/", OTHER_BOX)]
     rules = SelectRules(min_faces=min_faces)
-    content = decide(lake_of(tmp_path, [*ROWS, *photo]), Request("faces", SOURCE, "mtcnn", rules))
+    lake = lake_of(tmp_path, [*ROWS, *photo])
+    compare_pictures(lake, SOURCE)
+    content = decide(lake, Request("faces", SOURCE, "mtcnn", rules))
     fates = {(row["identity"], row["line"]): row["reason"] or row["stage"] for row in content.fates.to_pylist()}
 
     assert (fates[learner, 9], fates[tested, 9]) == ("sample", "straddles")

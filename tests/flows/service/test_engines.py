@@ -49,5 +49,5 @@ def test_a_database_that_is_not_there_ends_the_service_in_a_line() -> None:
 def test_workers_and_their_runs_do_not_see_where_the_engines_are(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FACEMILL_DATABASE_URL", "FACEMILL_REDIS_URL"):
         monkeypatch.setenv(name, "postgresql://mill:secret@db/prefect")
-    seen = work.runs_environment("http://127.0.0.1:4200/api")
+    seen = work.runs_environment("http://127.0.0.1:4200/api", "facemill:word")
     assert "secret" not in " ".join(seen.values())
