@@ -143,13 +143,7 @@ def _read(data: bytes, read: Callable[[Image.Image], T]) -> T:
     except PARSER_ERRORS as error:
         if sniff(data) != "JPEG":
             raise
-        try:
-            mended = jpeg.mended(data)
-        except TooCostlyError:
-            raise
-        except ValueError:
-            raise error from None
-        with open_picture(mended) as image:
+        with open_picture(jpeg.mended_or_raise(data, error)) as image:
             return read(image)
 
 

@@ -168,6 +168,20 @@ def mended(data: bytes) -> bytes:
     raise ValueError("its scans are not complete")
 
 
+def mended_or_raise(data: bytes, error: Exception) -> bytes:
+    """The `mended` copy of a JPEG that a decoder refused with `error`; the error itself where there is none.
+
+    Raises:
+        TooCostlyError: the JPEG is over the bound of what is decoded.
+    """
+    try:
+        return mended(data)
+    except TooCostlyError:
+        raise
+    except ValueError:
+        raise error from None
+
+
 def is_damage(error: ValueError) -> bool:
     """Whether an error of `gray` says for certain that the picture is not whole."""
     return any(words in str(error) for words in _DAMAGE)

@@ -135,13 +135,7 @@ def _look_at_jpeg(data: bytes, limits: ImageLimits) -> tuple[int, int, Image.Ima
     except ValueError as error:
         if jpeg.is_damage(error):
             raise
-        try:
-            mended = jpeg.mended(data)
-        except TooCostlyError:
-            raise
-        except ValueError:
-            raise error from None
-        return _decode_jpeg(mended, limits)
+        return _decode_jpeg(jpeg.mended_or_raise(data, error), limits)
 
 
 def _decode_jpeg(data: bytes, limits: ImageLimits) -> tuple[int, int, Image.Image] | Invalid:
