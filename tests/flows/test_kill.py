@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,10 +14,10 @@ from storage.lake import Lake
 from tasks.sources.synthetic.origin import Origin, serving
 from tests.flows.grading import version_ids
 from tests.flows.test_pipeline import run
+from tests.waiting import committed, wait_until
 
 pytestmark = pytest.mark.slow
 
-_DEADLINE_S = 120.0
 _STEPS = 40
 
 
@@ -37,18 +36,19 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def kill_when(process: subprocess.Popen[bytes], reached: Callable[[], bool]) -> None:
-    until = time.monotonic() + _DEADLINE_S
-    while not reached():
+def kill_when(process: subprocess.Popen[bytes], point: str, reached: Callable[[], bool]) -> None:
+    def reached_alive() -> bool:
         assert process.poll() is None, f"it ended before the kill: {process.stderr and process.stderr.read().decode()}"
-        assert time.monotonic() < until, "it never came to the point of the kill"
-        time.sleep(0.005)
+        return reached()
+
+    wait_until(point, reached_alive)
     workers = children_of(process.pid)
     process.kill()
     process.communicate()
-    while alive := [worker for worker in workers if Path(f"/proc/{worker}").exists()]:
-        assert time.monotonic() < until, f"the processes {alive} outlived the run that started them"
-        time.sleep(0.05)
+    wait_until(
+        f"{workers} end with the run that started them",
+        lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers),
+    )
 
 
 def test_a_run_killed_at_five_points_ends_like_an_undisturbed_one(
@@ -60,13 +60,13 @@ def test_a_run_killed_at_five_points_ends_like_an_undisturbed_one(
     lake = tmp_path / "killed"
     points: dict[str, Callable[[], bool]] = {
         "while pictures are fetched": lambda: origin.num_requests > 40,
-        "when the images are in, before any face is looked for": lambda: any(lake.glob("images/*/*.parquet")),
-        "when faces were found, before they are cut out": lambda: any(lake.glob("detections/*/*.parquet")),
+        "when the images are in, before any face is looked for": lambda: bool(committed(lake, "images/*/*.parquet")),
+        "when faces were found, before they are cut out": lambda: bool(committed(lake, "detections/*/*.parquet")),
         "while a dataset version is written": lambda: any(lake.glob("datasets/*/*/*.tar")),
-        "while the model is trained": lambda: any(lake.glob("work/**/*.safetensors")),
+        "while the model is trained": lambda: bool(committed(lake, "work/**/*.safetensors")),
     }
-    for reached in points.values():
-        kill_when(start(lake, world, origin.port, prefect_server), reached)
+    for point, reached in points.items():
+        kill_when(start(lake, world, origin.port, prefect_server), point, reached)
     run(lake, world, origin, _STEPS)
 
     assert version_ids(Lake(lake)) == version_ids(Lake(tmp_path / "calm"))
