@@ -39,7 +39,7 @@ def origin(world: Path) -> Iterator[Origin]:
 
 @pytest.fixture(autouse=True)
 def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is silent for four seconds hangs; slow answers take 0.2 s, so that no busy machine makes one of the other."""
+    """What is silent for four seconds hangs. Slow answers take 0.2 s: a busy machine makes neither of the other."""
     monkeypatch.setattr("tasks.sources.synthetic.plays._SLOW_S", 0.2)
     monkeypatch.setenv("FACEMILL_SILENCE_S", "4")
     monkeypatch.setenv("FACEMILL_TOTAL_S", "15")
