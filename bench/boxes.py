@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from storage.records import Box, Fit, Reason
-from tasks.crop import judge
-from tasks.crops import CropSettings, Picture
-from tasks.detect import detect
-from tasks.detectors import DetectorSettings, load_detector
+from tasks.faces.crop_shard import judge
+from tasks.faces.detect_shard import detect
+from tasks.faces.detectors import DetectorSettings, load_detector
+from tasks.faces.methods import CropSettings, Picture
 
 SETTINGS = CropSettings(min_face_px=0)
 

@@ -39,10 +39,10 @@ from storage.datasets import DatasetVersion, open_dataset
 from storage.lake import Lake
 from storage.models import open_model
 from storage.records import Split
-from tasks.catalog import planned_lines, read_faces
-from tasks.clean import CleanRules, FaceSet, doubt, expected_limit
-from tasks.cleaned import EXPECTED_LOSS, Cleaned, judge, judged_faces
-from tasks.compare import verdicts_now
+from tasks.dataset.find_duplicates import verdicts_now
+from tasks.dataset.source_tables import planned_lines, read_faces
+from tasks.label_noise.estimate import CleanRules, FaceSet, doubt, expected_limit
+from tasks.label_noise.score_table import EXPECTED_LOSS, Cleaned, judge, judged_faces
 
 REPLAY = Path(__file__).parents[2] / "shared" / "data" / "replay"
 SOURCE = "vggface1"

@@ -28,7 +28,7 @@ from storage.lake import Lake
 from storage.records import SAMPLES, Split
 from storage.shards import create_shard
 from storage.tables import rows_to_table, stamp, write_table
-from tasks.split import SplitRules, split_identities
+from tasks.dataset.split import SplitRules, split_identities
 
 NAME = "faces112"
 ARCHIVE = Path(__file__).parents[2] / "shared" / "data" / f"{NAME}.tar.xz"

@@ -5,7 +5,7 @@
 
 Each picture is made here and given to a process of its own, where CPU seconds are that process's and memory is the most
 that was resident, beyond what the process held before. Bytes a pixel are of what Pillow and the decoders hold, the file
-included. `tasks.sandbox.Limits` is set by these figures.
+included. `tasks.images.sandbox.Limits` is set by these figures.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tasks.decode import decode_here
-from tasks.validate import ImageLimits, validate_here
+from tasks.images.decode import decode_here
+from tasks.images.validate import ImageLimits, validate_here
 
 # Name, format, mode, options of the encoder.
 PICTURES: list[tuple[str, str, str, dict[str, object]]] = [

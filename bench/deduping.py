@@ -11,8 +11,8 @@ import sys
 import numpy as np
 import pyarrow.parquet as pq
 
-from tasks.dedupe import DedupeRules, dedupe
-from tasks.near import near_clusters
+from tasks.dataset.dedupe import DedupeRules, dedupe
+from tasks.dataset.hamming import near_clusters
 
 
 def main() -> None:

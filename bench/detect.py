@@ -37,12 +37,12 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from storage.records import FoundFace, Reason
-from tasks.boxes import iou
-from tasks.crops import CropSettings
-from tasks.crops.subject import one_clear_person, shorter_side
-from tasks.decode import UndecodableImage, decode
-from tasks.detectors import Detector, DetectorSettings, load_detector
-from tasks.detectors.packed import PackedMtcnn
+from tasks.faces.boxes import iou
+from tasks.faces.detectors import Detector, DetectorSettings, load_detector
+from tasks.faces.detectors.fast import PackedMtcnn
+from tasks.faces.methods import CropSettings
+from tasks.faces.methods.subject import one_clear_person, shorter_side
+from tasks.images.decode import UndecodableImage, decode
 
 SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".avif", ".bmp", ".tif", ".tiff"}
 CROPS = CropSettings()

@@ -26,8 +26,8 @@ from typing import Any
 from bench.corpus import ARCHIVE, publish_corpus
 from flows.evaluate import evaluate_on_lfw, read_pairs
 from model.config import TrainConfig
-from model.options import add_options, config_from
-from model.train import Progress, train
+from model.train_options import add_options, config_from
+from model.training import Progress, train
 from storage.errors import TrainingError
 from storage.lake import Lake
 from storage.models import ModelVersion

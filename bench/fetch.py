@@ -45,9 +45,9 @@ from bench.loopback import origin
 from bench.usage import Usage, measured
 from storage.lake import Lake
 from storage.tables import write_table
-from tasks.ledger import accepted, read_ledger
-from tasks.plan import plan
-from tasks.sources import vggface1
+from tasks.fetch.ledger import accepted, read_ledger
+from tasks.links.plan import plan
+from tasks.links.sources import vggface1
 
 PICTURE_BYTES = 58_000
 _SMALL_PICTURE_BYTES = 3000
@@ -57,7 +57,7 @@ _LINES_PER_IDENTITY = 100
 # What fails of a hundred links, kind by kind.
 _FAULTS = {"missing": 18, "error": 6, "reset": 5, "html": 6, "truncated": 5}
 _HANGS = {"hang": 2, "drip": 2}
-_FACEMILL = [sys.executable, "-c", "from flows.cli import main; main()"]
+_FACEMILL = [sys.executable, "-c", "from flows.cli.app import main; main()"]
 
 
 @dataclass(frozen=True, slots=True)

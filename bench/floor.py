@@ -21,8 +21,8 @@ from pathlib import Path
 
 from bench.fetch import PICTURE_BYTES, run_bare, write_job
 from bench.loopback import origin, pictures
-from tasks import jpeg
-from tasks.fetch import ATTEMPTS_PER_SHARD
+from tasks.fetch.fetch_unit import ATTEMPTS_PER_SHARD
+from tasks.images import jpeg
 
 _ROUNDS = 5
 

@@ -35,10 +35,10 @@ import pyarrow.compute as pc
 from bench.grades import Truth, grade_cleaning, grade_fetch, grade_version
 from bench.road import METHODS, REPLAY, SOURCE, Road, add_world_options, go_the_road, make_asked_world, take_down
 from storage.lake import Lake
-from tasks.catalog import planned_lines
-from tasks.compare import verdicts_now
-from tasks.dedupe import DedupeRules, dedupe
-from tasks.ledger import accepted, read_ledger
+from tasks.dataset.dedupe import DedupeRules, dedupe
+from tasks.dataset.find_duplicates import verdicts_now
+from tasks.dataset.source_tables import planned_lines
+from tasks.fetch.ledger import accepted, read_ledger
 
 _DISTANCES = range(2, 11)
 _FIT_ON = "faces-mtcnn"

@@ -12,9 +12,9 @@ from storage.datasets import DatasetVersion
 from storage.lake import Lake
 from storage.records import Fit, Split
 from storage.tables import with_plain_words
-from tasks.leaks import count_leaks
-from tasks.ledger import accepted, read_ledger
-from tasks.sources.synthetic.responses import BoxRow, Response, read_boxes, read_responses
+from synthetic.response_table import BoxRow, Response, read_boxes, read_responses
+from tasks.dataset.leaks import count_leaks
+from tasks.fetch.ledger import accepted, read_ledger
 
 Line = tuple[str, int]
 

@@ -14,8 +14,8 @@ from uvloop import run
 
 from storage.lake import Lake
 from storage.tables import read_table
-from tasks.fetch import fetch_unit, to_pending
-from tasks.ledger import pending_new, read_ledger
+from tasks.fetch.fetch_unit import fetch_unit, to_pending
+from tasks.fetch.ledger import pending_new, read_ledger
 from tasks.web.http import ConnectTo, FetchLimits, WebTransport, open_web
 
 SOURCE = "bench"

@@ -1,4 +1,4 @@
-"""Millions of dHashes as photographs have them, made from nothing: what `tasks.near` is fast and slow at.
+"""Millions of dHashes as photographs have them, made from nothing: what `tasks.dataset.hamming` is fast and slow at.
 
 Hashes of photos are far from uniform. Neighbouring cells are alike, and many pictures have a flat background, whose
 cells are all equal. So each hash here is that of a made picture of 9x9 cells: a random field whose power falls with

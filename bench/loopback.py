@@ -20,8 +20,8 @@ from typing import cast
 import numpy as np
 from PIL import Image
 
-from tasks.sources.synthetic.identity import sample_identity
-from tasks.sources.synthetic.portrait import draw
+from synthetic.identity import sample_identity
+from synthetic.portrait import draw
 
 _NUM_PICTURES = 24
 _HTML = b"<!doctype html><title>Not found</title><p>This picture has moved.</p>" * 60

@@ -5,7 +5,7 @@
 
 By threshold: how many names of VGGFace1 with one letter wrong (left out, put in, another, two swapped; five drawn for
 each) are found again; and how many of its people are like a name of LFW, which VGGFace1's authors have cleared of LFW's
-people by the names as they are written. Last, whom `tasks.exclude` finds.
+people by the names as they are written. Last, whom `tasks.dataset.exclude` finds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.exclude import ALIKE, exclude
+from tasks.dataset.exclude import ALIKE, exclude
 
 _DATA = Path(__file__).parents[1].parent / "shared" / "data"
 _THRESHOLDS = (86.0, 88.0, 90.0, 91.0, 92.0, 94.0, 96.0)

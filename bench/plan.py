@@ -26,9 +26,9 @@ import numpy as np
 import pyarrow as pa
 
 from storage.records import url_key
-from tasks.ledger import host_of
-from tasks.plan import plan
-from tasks.sources import vggface1
+from tasks.fetch.ledger import host_of
+from tasks.links.plan import plan
+from tasks.links.sources import vggface1
 
 _ARCHIVE = Path(__file__).parents[1].parent / "shared" / "data" / "vgg_face_dataset.tar.xz"
 _MAX_CPU_S, _MAX_BYTES = 12.0, 1.5e9

@@ -22,14 +22,14 @@ from bench.usage import Usage, measured
 from storage.datasets import DatasetVersion, open_dataset
 from storage.lake import Lake
 from storage.shards import read_member
-from tasks.ledger import accepted, read_ledger
-from tasks.sources.synthetic.origin import serving
-from tasks.sources.synthetic.world import make_world
+from synthetic.origin import serving
+from synthetic.world import make_world
+from tasks.fetch.ledger import accepted, read_ledger
 
 SOURCE = "vggface1"
 METHODS = ("bbox", "mtcnn")
 REPLAY = Path(__file__).parents[2] / "shared" / "data" / "replay"
-_FACEMILL = [sys.executable, "-c", "from flows.cli import main; main()"]
+_FACEMILL = [sys.executable, "-c", "from flows.cli.app import main; main()"]
 # Of its commands; a world has hosts that never answer.
 LIMITS = {"FACEMILL_SILENCE_S": "5", "FACEMILL_TOTAL_S": "20"}
 # Of those taken down, so many pictures and crops are looked for byte by byte.

@@ -5,7 +5,7 @@
     python -m bench.train --archive none         on made pictures, where that archive is not at hand
     python -m bench.train --image-px 64 --activation paper --compile on        any field of a training configuration
 
-*ours* is `model.train`: crops decoded once and resident, augmented on the device, precision and compilation as
+*ours* is `model.training`: crops decoded once and resident, augmented on the device, precision and compilation as
 configured. *usual* is what a tutorial shows: a `Dataset` that decodes JPEGs (held in memory, which favours it) and
 augments them with torchvision in the workers of a `DataLoader`, the same network, loss, optimizer and batches, in fp32
 and with autocast to bfloat16. The loops take turns in one process, A B C A B C, each with untimed steps first, in which
@@ -48,10 +48,10 @@ from bench.corpus import ARCHIVE, read_corpus
 from model import augment
 from model.config import TrainConfig, resolve_device
 from model.data import Faces
-from model.options import add_options, config_from
 from model.sampler import PKSampler
-from model.train import first_modules, initial_state, run_interval
+from model.train_options import add_options, config_from
 from model.train_set import put_on
+from model.training import first_modules, initial_state, run_interval
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -146,7 +146,7 @@ Loop = Callable[[int], None]
 
 
 def our_loop(crops: Crops, config: TrainConfig, device: torch.device) -> Loop:
-    """The loop of `model.train`."""
+    """The loop of `model.training`."""
     images = np.stack([np.asarray(_sized(jpeg, config.image_px)) for jpeg in crops.jpegs])
     people = tuple(map(str, range(int(crops.labels.max()) + 1)))
     train_set = put_on(device, Faces(images, crops.labels, people, ()), config)

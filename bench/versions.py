@@ -28,18 +28,18 @@ from PIL import Image
 
 from bench.hashes import draw_pictures, to_column
 from bench.plan import timed
+from flows.reports.dataset_report import write_report
 from storage.lake import Lake
 from storage.records import ATTEMPTS, FACES, REJECTED_LINES, Outcome, Reason
 from storage.shards import create_shard
 from storage.tables import write_table
-from tasks.compare import verdicts_now
-from tasks.diff import diff
-from tasks.near import connected
-from tasks.pages.dataset import write_report
-from tasks.plan import plan
-from tasks.publish import Request, publish_source
-from tasks.select import SelectRules
-from tasks.sources import vggface1
+from tasks.dataset.diff import diff
+from tasks.dataset.find_duplicates import verdicts_now
+from tasks.dataset.hamming import connected
+from tasks.dataset.publish_version import Request, publish_source
+from tasks.dataset.select import SelectRules
+from tasks.links.plan import plan
+from tasks.links.sources import vggface1
 
 _ARCHIVE = Path(__file__).parents[1].parent / "shared" / "data" / "vgg_face_dataset.tar.xz"
 _SOURCE, _STEM, _METHOD = "vggface1", "0000-0", "mtcnn"

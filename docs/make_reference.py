@@ -16,7 +16,7 @@ import typer
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
-from flows.cli import app
+from flows.cli.app import app
 from flows.settings import Settings
 
 PAGE = Path(__file__).with_name("reference.md")

@@ -11,15 +11,15 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.events import emit_event
 
-from flows.watch import artifacts
-from flows.watch.progress import track
+from flows.telemetry import artifacts
+from flows.telemetry.progress import track
 from storage.errors import FacemillError
 from storage.lake import Lake
 from storage.leases import held
-from tasks.custody.findings import Finding, advice, remedy
-from tasks.custody.inspect import inspect, jobs
-from tasks.custody.repair import repair as repair_lake
-from tasks.ledger import judged_before, read_ledger
+from tasks.fetch.ledger import judged_before, read_ledger
+from tasks.maintenance.fsck.findings import Finding, advice, remedy
+from tasks.maintenance.fsck.inspect_lake import inspect, jobs
+from tasks.maintenance.fsck.repair import repair as repair_lake
 
 
 @flow(name="check", flow_run_name="check {lake}", persist_result=False)

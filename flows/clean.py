@@ -14,15 +14,15 @@ from flows.crop import Method, datasets_of
 from flows.ingest import SourceName
 from flows.settings import Device
 from flows.tasks import clean_task, compare_task
-from flows.watch import artifacts
-from flows.watch.progress import track
+from flows.telemetry import artifacts
+from flows.telemetry.progress import track
 from model.embedders import Embedder, facenet_embedder, histogram_embedder, model_embedder
 from storage.datasets import open_dataset
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.models import open_model
-from tasks.catalog import planned_lines, read_faces, read_verdicts
-from tasks.cleaned import Cleaned, Cleaning, clean_stamp, is_cleaned, judged_faces, read_cleaned
+from tasks.dataset.source_tables import planned_lines, read_faces, read_verdicts
+from tasks.label_noise.score_table import Cleaned, Cleaning, clean_stamp, is_cleaned, judged_faces, read_cleaned
 
 _SHOWN = 24
 

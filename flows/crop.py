@@ -21,20 +21,20 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows.ingest import SourceName
+from flows.reports.crop_report import cropped_methods, write_report
 from flows.settings import load_settings
 from flows.tasks import crop_task
-from flows.watch import artifacts
-from flows.watch.progress import track
+from flows.telemetry import artifacts
+from flows.telemetry.progress import track
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.leases import Lease, Leases
 from storage.records import Outcome
-from tasks.agreement import compare, count_agreement
-from tasks.catalog import planned_lines, read_faces
-from tasks.crops import AGREE, METHOD_CHOICES, CropSettings
-from tasks.ledger import accepted, image_stems, read_ledger, stems_by_unit, unit_name
-from tasks.pages.crops import cropped_methods, write_report
-from tasks.sources import source_named
+from tasks.dataset.source_tables import planned_lines, read_faces
+from tasks.faces.agreement import compare, count_agreement
+from tasks.faces.methods import AGREE, METHOD_CHOICES, CropSettings
+from tasks.fetch.ledger import accepted, image_stems, read_ledger, stems_by_unit, unit_name
+from tasks.links.sources import source_named
 
 # A word of METHOD_CHOICES; forms in Prefect's UI show them all.
 Method = Annotated[str, Field(json_schema_extra={"enum": list(METHOD_CHOICES)})]

@@ -12,21 +12,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.photos import AlignedFace, align_photo
+from flows.inference.photos import AlignedFace, align_photo
 from flows.settings import Device
 from model.align import warp
-from model.judging import image_px, judge_version_on_lfw
+from model.evaluation_store import image_px, judge_version_on_lfw
 from model.lfw import LfwPairs, parse_pairs, usual_place
 from storage.atomic import whole_file
-from storage.counted import counted
 from storage.errors import SourceError
 from storage.evaluations import Evaluation
 from storage.lake import Lake
 from storage.models import ModelVersion
 from storage.records import Reason
+from storage.stamped_fields import counted
 from storage.tables import stamp
-from tasks.decode import decode
-from tasks.detectors import DetectorSettings
+from tasks.faces.detectors import DetectorSettings
+from tasks.images.decode import decode
 
 _DETECTOR = DetectorSettings()
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
-from flows.pages.experiment import figure_rows, page
+from flows.reports.experiment_report import figure_rows, page
 from flows.settings import Device
 from flows.tasks import judge_task, train_task
+from flows.telemetry import artifacts
+from flows.telemetry.progress import track
 from flows.train import Preset, recipe_of
-from flows.watch import artifacts
-from flows.watch.progress import track
 from model.config import TrainConfig
-from model.experiment import Cell, experiment_id
+from model.experiment_grid import Cell, experiment_id
 from storage.datasets import open_dataset
 from storage.lake import Lake
 from storage.models import ModelVersion

@@ -16,29 +16,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import flow, get_run_logger
 
-from flows.made_world import Web, web_for
 from flows.settings import Settings, load_settings, user_name
+from flows.synthetic_web import Web, web_for
 from flows.tasks import fetch_task, links_task
-from flows.watch import artifacts
-from flows.watch.progress import Track, track
-from flows.watch.tally import Tally
+from flows.telemetry import artifacts
+from flows.telemetry.progress import Track, track
+from flows.telemetry.tally import Tally
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.leases import Lease, Leases
 from storage.records import LINK_LINES, Attempt
 from storage.tables import read_as, stamp, write_table
 from storage.takedowns import read_forgotten
-from tasks.consent import asks_outside, has_consent, record_consent, refusal
-from tasks.custody.guard import GuardedTransport
-from tasks.fetch import Transport
-from tasks.folder import FolderTransport
-from tasks.forecast import forecast
-from tasks.ledger import accepted, image_stems, left_of, pending_new, read_ledger, unit_name
-from tasks.links import LinksSummary, location_of
-from tasks.plan import plan
-from tasks.sources import source_named
-from tasks.web.archive import ArchiveTransport
+from tasks.fetch.consent import asks_outside, has_consent, record_consent, refusal
+from tasks.fetch.fetch_unit import Transport
+from tasks.fetch.folder_transport import FolderTransport
+from tasks.fetch.forecast import forecast
+from tasks.fetch.ledger import accepted, image_stems, left_of, pending_new, read_ledger, unit_name
+from tasks.fetch.takedown_filter import GuardedTransport
+from tasks.links.collect import LinksSummary, location_of
+from tasks.links.plan import plan
+from tasks.links.sources import source_named
 from tasks.web.http import ConnectTo, open_web
+from tasks.web.web_archive import ArchiveTransport
 
 SourceName = Literal["vggface1", "vggface2", "synthetic"]
 

@@ -7,20 +7,20 @@ from typing import Annotated, Any
 from prefect import flow
 from pydantic import Field
 
-from flows.beside import ask_for, has_deployment, runs_beside
 from flows.crop import Method, crop
 from flows.ingest import SourceName, ingest
-from flows.made_world import web_for
+from flows.peer_runs import ask_for, has_deployment, runs_beside
 from flows.publish import publish
 from flows.retry import retry
 from flows.settings import Device
+from flows.synthetic_web import web_for
+from flows.telemetry import artifacts
+from flows.telemetry.stage_summaries import stage_ended
 from flows.train import train
-from flows.watch import artifacts
-from flows.watch.stages import stage_ended
 from storage.datasets import open_dataset
 from storage.lake import Lake
-from tasks.funnel import Funnel
-from tasks.split import check_enough_people
+from tasks.dataset.funnel import Funnel
+from tasks.dataset.split import check_enough_people
 
 _TRAIN_DEPLOYMENT = "train/train"
 # What the pipeline asks of a training when nobody asks otherwise.

@@ -13,17 +13,17 @@ from flows.crop import Method, datasets_of
 from flows.ingest import SourceName
 from flows.settings import load_settings
 from flows.tasks import compare_task, publish_task
-from flows.watch import artifacts
-from flows.watch.progress import track
+from flows.telemetry import artifacts
+from flows.telemetry.progress import track
 from storage.datasets import DatasetVersion
 from storage.lake import Lake
 from storage.leases import alone
-from tasks.catalog import planned_people, read_plan
-from tasks.cleaned import Cleaning, judge_named, read_cleaned
-from tasks.exclude import exclude as exclude_names
-from tasks.exclude import read_names
-from tasks.publish import Request
-from tasks.select import SelectRules
+from tasks.dataset.exclude import exclude as exclude_names
+from tasks.dataset.exclude import read_names
+from tasks.dataset.publish_version import Request
+from tasks.dataset.select import SelectRules
+from tasks.dataset.source_tables import planned_people, read_plan
+from tasks.label_noise.score_table import Cleaning, judge_named, read_cleaned
 
 
 @flow(name="publish", flow_run_name="publish {dataset} {method}", persist_result=False)

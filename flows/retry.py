@@ -7,13 +7,13 @@ from typing import Any
 from prefect import flow, get_run_logger
 
 from flows.ingest import SourceName, fetch_pending, is_first_contact
-from flows.made_world import web_for
 from flows.settings import user_name
 from flows.status import due_for, retry_choice
+from flows.synthetic_web import web_for
 from storage.lake import Lake
-from tasks.consent import record_consent
-from tasks.forecast import forecast
-from tasks.ledger import image_stems
+from tasks.fetch.consent import record_consent
+from tasks.fetch.forecast import forecast
+from tasks.fetch.ledger import image_stems
 from tasks.web.http import ConnectTo
 
 
@@ -33,7 +33,7 @@ async def retry(
 ) -> dict[str, Any]:
     """Ask for the failed links whose waiting time is over.
 
-    How long each waits is written beside its reason in `storage/records.py`, and the gaps in `tasks/ledger.py`.
+    How long each waits is written beside its reason in `storage/records.py`, and the gaps in `tasks/fetch/ledger.py`.
 
     Args:
         lake: the folder or URL everything is kept in.

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from flows.proxies import unusable_proxies, without_proxy_for_loopback
 from flows.service.password import new_password, prefect_home
 from storage.errors import UsageError
-from tasks.detectors import DetectorSettings
+from tasks.faces.detectors import DetectorSettings
 from tasks.web.addresses import Network
 from tasks.web.http import FetchLimits
 

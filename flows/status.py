@@ -17,8 +17,8 @@ from storage.leases import held
 from storage.models import model_versions
 from storage.records import CANDIDATES, LINK_LINES, REJECTED_LINES, Outcome, Reason
 from storage.tables import read_as
-from tasks.catalog import read_faces, read_plan
-from tasks.ledger import Choice, accepted, chosen, due, host_of, pending_again, read_ledger
+from tasks.dataset.source_tables import read_faces, read_plan
+from tasks.fetch.ledger import Choice, accepted, chosen, due, host_of, pending_again, read_ledger
 
 
 def lake_status(lake: Lake) -> dict[str, Any]:

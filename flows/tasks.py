@@ -18,33 +18,33 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import task_run
 
 from flows.settings import Device, load_settings
-from flows.watch import artifacts
-from flows.watch.progress import Track
+from flows.telemetry import artifacts
+from flows.telemetry.progress import Track
 from storage.datasets import DatasetVersion
 from storage.errors import LeaseLost, UsageError
 from storage.lake import Lake
 from storage.leases import Lease, alone
 from storage.models import ModelVersion
 from storage.records import Attempt
-from tasks.cleaned import judge, write_cleaned
-from tasks.compare import compare_pictures
-from tasks.crop import crop_shard, is_cropped
-from tasks.crops import CropSettings
-from tasks.detect import detect_shard, is_detected
-from tasks.detectors import DetectorSettings
-from tasks.fetch import Transport, fetch_unit, to_pending
-from tasks.ledger import read_ledger, still_pending
-from tasks.links import LinksSummary, collect_links
-from tasks.publish import Published, Request, publish_source
-from tasks.sources import source_named
+from tasks.dataset.find_duplicates import compare_pictures
+from tasks.dataset.publish_version import Published, Request, publish_source
+from tasks.faces.crop_shard import crop_shard, is_cropped
+from tasks.faces.detect_shard import detect_shard, is_detected
+from tasks.faces.detectors import DetectorSettings
+from tasks.faces.methods import CropSettings
+from tasks.fetch.fetch_unit import Transport, fetch_unit, to_pending
+from tasks.fetch.ledger import read_ledger, still_pending
+from tasks.label_noise.score_table import judge, write_cleaned
+from tasks.links.collect import LinksSummary, collect_links
+from tasks.links.sources import source_named
 from tasks.web.http import ConnectTo
 
 # `model` brings torch, which takes four seconds to import: only the tasks that use it import it.
 if TYPE_CHECKING:
     from model.config import TrainConfig
     from model.embedders import Embedder
-    from model.experiment import Cell
-    from model.train import Progress
+    from model.experiment_grid import Cell
+    from model.training import Progress
 
 
 def worth_retrying(task: Any, run: Any, state: State[Any]) -> bool:
@@ -197,8 +197,8 @@ def clean_task(
 )
 def train_task(lake: Lake, dataset: DatasetVersion, config: TrainConfig, progress: Track) -> ModelVersion:
     """Train, or return the version that is trained already; a killed run resumes from its last checkpoint."""
-    from model.export import model_version_id  # noqa: PLC0415
-    from model.train import train  # noqa: PLC0415
+    from model.training import train  # noqa: PLC0415
+    from model.version import model_version_id  # noqa: PLC0415
 
     page = artifacts.LivePage("training", f"## {config.name} on {dataset}\n\nGetting ready.\n")
     losses: list[float] = []
@@ -228,6 +228,6 @@ def train_task(lake: Lake, dataset: DatasetVersion, config: TrainConfig, progres
 )
 def judge_task(lake: Lake, cells: list[Cell], models: list[ModelVersion], device: Device) -> dict[str, Any]:
     """Judge all models of the grid on the same test."""
-    from model.experiment import judge_grid  # noqa: PLC0415
+    from model.experiment_grid import judge_grid  # noqa: PLC0415
 
     return judge_grid(cells, models, device=device, work_folder=lake.work_folder)

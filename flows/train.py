@@ -9,8 +9,8 @@ from prefect import flow, get_run_logger
 
 from flows.settings import Device, user_name
 from flows.tasks import train_task
-from flows.watch import artifacts
-from flows.watch.progress import track
+from flows.telemetry import artifacts
+from flows.telemetry.progress import track
 from model.claims import remarks, too_few
 from model.config import PRESETS, TrainConfig, default_preset
 from storage.aliases import nominate

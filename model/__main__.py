@@ -14,9 +14,9 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from model.options import add_options, config_from
-from model.ranks import is_first, joined
-from model.train import Progress, train
+from model.distributed import is_first, joined
+from model.train_options import add_options, config_from
+from model.training import Progress, train
 from storage.datasets import open_dataset
 from storage.errors import FacemillError, UsageError
 from storage.lake import Lake

@@ -5,8 +5,8 @@ from __future__ import annotations
 from model.bootstrap import Interval
 from model.claims import interval, over_untrained, too_few
 from model.config import TrainConfig
-from model.evaluate import EvaluationReport
-from model.figures import OperatingPoint
+from model.evaluation import EvaluationReport
+from model.metrics import OperatingPoint
 from model.thresholds import Thresholds
 from storage.datasets import DatasetVersion
 
@@ -58,7 +58,7 @@ find out who somebody unknown is, to watch people, to sort them into groups, or 
 `facemill compare A B --model-folder FOLDER` does all of it, and in Python:
 
 ```python
-from flows.faces import Embedder
+from flows.inference.embedder import Embedder
 
 print(Embedder("FOLDER").compare("a.jpg", "b.jpg"))
 ```

@@ -7,7 +7,7 @@ from typing import Any
 
 from model.bootstrap import Difference, paired_difference
 from model.claims import too_few, verdict
-from model.judging import judge_version, scored_pairs_of
+from model.evaluation_store import judge_version, scored_pairs_of
 from storage.datasets import DatasetVersion
 from storage.evaluations import Evaluation
 from storage.models import ModelVersion

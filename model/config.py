@@ -11,9 +11,9 @@ import torch
 from model.backbones import ACTIVATIONS, BACKBONES
 from model.losses import LOSSES, MINERS
 from model.ranges import out_of_range, published_settings
-from storage.counted import counted
 from storage.errors import LakeError, UsageError
 from storage.models import ModelFolder
+from storage.stamped_fields import counted
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -105,7 +105,7 @@ class TrainConfig:
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in _MACHINE}
 
     def counted(self) -> dict[str, Any]:
-        """The fields of the recipe that make the id of a model version (`storage.counted`)."""
+        """The fields of the recipe that make the id of a model version (`storage.stamped_fields`)."""
         return {name: value for name, value in counted("train", self).items() if name not in _MACHINE}
 
     def uses_bfloat16(self, device: torch.device) -> bool:

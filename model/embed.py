@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from model.augment import normalise
-from model.mirrored import mirrored
+from model.flip_tta import mirrored
 
 
 def embed(

@@ -22,8 +22,8 @@ from model.align import face_square
 from model.config import config_of
 from model.data import load_faces
 from model.embed import embed
-from model.export import load_backbone
 from model.histograms import IMAGE_PX, Projection, fit_projection
+from model.version import load_backbone
 from storage.atomic import whole_file
 from storage.datasets import DatasetVersion
 from storage.errors import LakeError, UsageError

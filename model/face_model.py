@@ -137,7 +137,7 @@ def _network(version: ModelFolder, embedding_dim: int) -> Callable[[NDArray[np.u
     import torch  # noqa: PLC0415
 
     from model.embed import embed  # noqa: PLC0415
-    from model.export import load_backbone  # noqa: PLC0415
+    from model.version import load_backbone  # noqa: PLC0415
 
     backbone = load_backbone(version)
     return lambda faces: embed(backbone, faces, torch.device("cpu"))

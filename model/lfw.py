@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from model.align import Affine, affine_from_landmarks
 from model.bootstrap import Interval, identity_weights
 from model.embed import unit_rows
-from model.figures import Verification, accuracy, fields_of, verify
+from model.metrics import Verification, accuracy, fields_of, verify
 from model.thresholds import Thresholds
 from model.verification import Floats, Scored, balanced_accuracy, cosines, folded_thresholds
 from storage.errors import SourceError

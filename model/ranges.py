@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from storage.errors import LakeError
+from storage.json_shapes import COUNT, FLAG, NUMBER, TEXT, Shape, require
 from storage.models import ModelFolder
 from storage.names import NAME
-from storage.shapes import COUNT, FLAG, NUMBER, TEXT, Shape, require
 
 # Of the squares that a backbone sees: it halves them four times.
 SIDE_MULTIPLE_PX = 16

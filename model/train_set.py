@@ -10,7 +10,7 @@ from torch import Tensor
 from model.config import TrainConfig
 from model.data import Faces
 from model.device import moved
-from model.ranks import own_part
+from model.distributed import own_part
 from model.sampler import PKSampler
 
 # Of what is free on a GPU; the rest is for activations.

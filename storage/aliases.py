@@ -14,9 +14,9 @@ from enum import StrEnum
 from typing import Any
 
 from storage.errors import UsageError
+from storage.json_shapes import FIGURE, FLAG, INTERVAL, TEXT, Kind, Shape, require
 from storage.lake import Lake
 from storage.names import NAME, VERSIONED, Form
-from storage.shapes import FIGURE, FLAG, INTERVAL, TEXT, Kind, Shape, require
 
 _TIME = "%Y%m%dT%H%M%S.%fZ"
 

@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.errors import UsageError
+from storage.json_shapes import COUNT, TEXT, Shape, require
 from storage.lake import Lake, checked_name
 from storage.names import DATASET_SHARD, NAME, SAMPLE, VERSIONED, bad_value
 from storage.records import FATES, SAMPLES, Split
-from storage.shapes import COUNT, TEXT, Shape, require
 from storage.shards import read_member
 from storage.tables import read_as
 from storage.takedowns import TOLD_BY, covered_samples, read_forgotten

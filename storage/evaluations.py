@@ -13,11 +13,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from storage.json_shapes import TEXT, Shape, require
 from storage.lake import Lake
 from storage.models import FIGURES, ModelVersion
 from storage.names import VERSIONED
 from storage.records import SCORES
-from storage.shapes import TEXT, Shape, require
 from storage.tables import read_as, write_table
 
 _FACTS: Shape = {**FIGURES, "model": VERSIONED, "test": VERSIONED, "stamp": TEXT, "folds?": [{}]}

@@ -41,8 +41,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from storage.atomic import PREFIX, Writer, is_left, make_folder, temporary_file, unfinished, whole_file, writer_of
 from storage.errors import LakeError, UsageError
-from storage.private import cache_folder, make_private
-from storage.shapes import parse_object
+from storage.json_shapes import parse_object
+from storage.permissions import cache_folder, make_private
 from storage.stores import Upload, abort_upload, asking, lost_uploads, open_store, upload
 
 FORMAT = 1

@@ -14,10 +14,10 @@ from typing import Any
 
 from storage.aliases import Alias, aliases
 from storage.errors import LakeError, UsageError
+from storage.json_shapes import COUNT, FIGURE, INTERVAL, NUMBER, TEXT, Kind, Shape, parse_object
 from storage.lake import Lake, to_json
 from storage.names import NAME, VERSIONED, Form
 from storage.records import bytes_digest
-from storage.shapes import COUNT, FIGURE, INTERVAL, NUMBER, TEXT, Kind, Shape, parse_object
 from storage.stores import open_store
 
 _DIGEST = Form("[0-9a-f]{64}", "64 hex digits")

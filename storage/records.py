@@ -243,8 +243,8 @@ class Attempt:
     `latency_s` is the whole round with its pauses, `first_byte_s` the wait of the last request for the head of its
     answer. `received_bytes` came over the wire, for a picture or not, from the host's `address`. `via` is None for the
     link's own host and `archive` for a web archive; `final_url` tells which page of it. `rules` is the version of the
-    rules that judged it (`tasks.ledger.RULES`; None: version 1). `note` holds the words of `Note` that apply, sorted
-    and joined by blanks; None for no word.
+    rules that judged it (`tasks.fetch.ledger.RULES`; None: version 1). `note` holds the words of `Note` that apply,
+    sorted and joined by blanks; None for no word.
     """
 
     key: bytes
@@ -361,7 +361,7 @@ class Face:
     is the IoU of the listed box with the detected face that overlaps it most (None: no box listed), after the
     correction that `fit` names; `fit` is None where no face confirms the box, or the method asked for none.
     `face_px` is the shorter side of `source_box_xyxy`, `border` the share of that box outside of the picture;
-    `sharpness`, `yaw_deg` and `roll_deg` are as `tasks.crops.quality` measures them.
+    `sharpness`, `yaw_deg` and `roll_deg` are as `tasks.faces.methods.quality` measures them.
     """
 
     identity: str

@@ -14,12 +14,12 @@ import pytest
 import typer
 from pydantic import SecretStr
 
-from flows.cli import app
+from flows.cli.app import app
 from flows.settings import Settings
 from storage import records
 from storage.lake import FORMAT
 from storage.records import Reason
-from tasks.custody.findings import Kind
+from tasks.maintenance.fsck.findings import Kind
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

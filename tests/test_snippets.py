@@ -11,9 +11,9 @@ import pytest
 from storage.datasets import versions
 from storage.records import Reason
 from storage.tables import write_table
-from tasks.split import SplitRules
+from tasks.dataset.split import SplitRules
 from tests.tasks.builders import attempt, attempts
-from tests.tasks.test_publish import ROWS, Made, make
+from tests.tasks.dataset.test_publish_version import ROWS, Made, make
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "datasets.md"]

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from flows.service.engines import Engines
+from flows.service.backing_services import Engines
 from flows.service.password import OF_SERVER
-from flows.service.processes import Process, look_after, stop_all, stopping
 from flows.service.run_processes import SERVICE, end_runs_of
+from flows.service.supervisor import Process, look_after, stop_all, stopping
 from flows.service.work import POOLS, check_free, counted, is_healthy, python_module, runs_environment, worker
 from storage.errors import ServiceError
 
@@ -87,7 +87,7 @@ def serve(
     address.check_free()
     environment = server_environment(address, password)
     # The words of the command tell the server from other processes; the password is in its environment.
-    command = ["flows.service.server", "start", "--host", address.host, "--port", str(address.port)]
+    command = ["flows.service.prefect_server", "start", "--host", address.host, "--port", str(address.port)]
     server = Process("server", python_module(*command), environment | engines.variables())
     workers: list[Process] = []
     with (

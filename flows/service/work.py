@@ -17,11 +17,11 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from uuid import uuid4
 
-from flows.service.engines import without_secrets
-from flows.service.metrics import shown_metrics
+from flows.service.backing_services import without_secrets
+from flows.service.metrics_endpoint import shown_metrics
 from flows.service.password import OF_CLIENTS
-from flows.service.processes import Process, look_after, stop_all, stopping
 from flows.service.run_processes import SERVICE, end_runs_of
+from flows.service.supervisor import Process, look_after, stop_all, stopping
 from storage.errors import UsageError
 
 # The work pools, and how many runs of each a machine does at a time. One that crops takes all its cores, one that

@@ -16,18 +16,18 @@ from yarl import URL
 
 from storage.errors import UsageError
 from storage.records import Note, Reason
-from tasks.formats import FORMATS
+from tasks.images.formats import FORMATS
 from tasks.web.addresses import Network, Refusal, check_url, parse_url
-from tasks.web.answers import Answer
 from tasks.web.connections import Connector, Response
 from tasks.web.hops import Hops
+from tasks.web.host_queue import LONGEST_TURN_S, HostCounts, Turns
 from tasks.web.hosts import Host, HostRules, NotNow
-from tasks.web.names import GuardedResolver, SystemResolver
-from tasks.web.reading import Seen, read
+from tasks.web.resolver import GuardedResolver, SystemResolver
+from tasks.web.response_reader import Seen, read
+from tasks.web.responses import Answer
 from tasks.web.robots import MAX_BYTES as ROBOTS_MAX_BYTES
 from tasks.web.robots import MAX_REDIRECTS as ROBOTS_MAX_REDIRECTS
 from tasks.web.robots import Robots
-from tasks.web.turns import LONGEST_TURN_S, HostCounts, Turns
 
 AGENT = "facemill"
 USER_AGENT = f"{AGENT}/{version('facemill')}"

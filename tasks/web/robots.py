@@ -13,8 +13,8 @@ from yarl import URL
 
 from storage.records import Reason
 from tasks.web.addresses import Refusal
-from tasks.web.answers import Answer
-from tasks.web.memo import Memo
+from tasks.web.responses import Answer
+from tasks.web.ttl_cache import Memo
 
 if TYPE_CHECKING:
     from protego import Protego

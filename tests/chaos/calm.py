@@ -16,16 +16,16 @@ import pyarrow.compute as pc
 
 from storage.lake import Lake
 from storage.tables import read_table
-from tasks.custody.inspect import inspect, jobs
-from tasks.ledger import accepted, image_stems
-from tasks.sources.synthetic.origin import Origin
+from synthetic.origin import Origin
+from tasks.fetch.ledger import accepted, image_stems
+from tasks.maintenance.fsck.inspect_lake import inspect, jobs
 from tests.flows.grading import accepted_urls, dataset_urls, version_ids
 
 _WITHIN_S = 1800.0
 _KEPT = ["key", "outcome"]
 
 
-_FACEMILL = [sys.executable, "-c", "from flows.cli import main; main()"]
+_FACEMILL = [sys.executable, "-c", "from flows.cli.app import main; main()"]
 
 
 def start(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
-from flows.service.guard import login_link
+from flows.service.request_guard import login_link
 
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 # What tells a part of the service in its command line; of the workers, the one of a pool.
@@ -127,7 +127,7 @@ def in_proc(pid: int, name: str) -> bytes:
 def serving(folder: Path, *arguments: str) -> Iterator[Service]:
     """`facemill serve` over the lake `folder`/lake, once it says that all runs."""
     ports = [free_port(), free_port()]
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "serve", "--lake", str(folder / "lake")]
+    command = [sys.executable, "-c", "from flows.cli.app import main; main()", "serve", "--lake", str(folder / "lake")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     # Asked every two seconds, a worker starts a run soon.
     environment |= {"PREFECT_HOME": str(folder / "prefect"), "PREFECT_WORKER_QUERY_SECONDS": "2"}

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from storage.lake import Lake
-from tasks.sources.synthetic.origin import serving as origin_of
-from tasks.sources.synthetic.world import make_world
+from synthetic.origin import serving as origin_of
+from synthetic.world import make_world
 from tests.buckets import Faults
 from tests.chaos.calm import assert_same, facemill, links_of, running, wait_until
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.sources.synthetic.origin import Origin
-from tasks.sources.synthetic.origin import serving as origin_of
-from tasks.sources.synthetic.world import make_world
+from synthetic.origin import Origin
+from synthetic.origin import serving as origin_of
+from synthetic.world import make_world
 from tests.chaos.calm import assert_same, links_of, wait_until
 from tests.flows.grading import expected
 
@@ -27,7 +27,7 @@ _A_DAY_AHEAD, _AN_HOUR_BACK = 86_400, -3_600
 _WITHIN_S = 1800.0
 _IN_A_ROW = """
 import json, sys
-from flows.cli import app
+from flows.cli.app import app
 for words in json.loads(sys.argv[1]):
     if code := app(words, standalone_mode=False):
         sys.exit(code)

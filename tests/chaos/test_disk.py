@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from storage.lake import Lake
-from tasks.sources.synthetic.origin import serving as origin_of
-from tasks.sources.synthetic.world import make_world
+from synthetic.origin import serving as origin_of
+from synthetic.world import make_world
 from tests.chaos.calm import assert_same, facemill, links_of, running, start, wait_until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")]

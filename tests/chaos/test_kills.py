@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 
 from storage.lake import Lake
-from tasks.sources.synthetic.origin import Origin
-from tasks.sources.synthetic.origin import serving as origin_of
-from tasks.sources.synthetic.world import make_world
+from synthetic.origin import Origin
+from synthetic.origin import serving as origin_of
+from synthetic.world import make_world
 from tests.chaos.calm import assert_same, facemill, links_of, num_lost, num_twice
 from tests.chaos.service import ENDED, PARTS, Service, serving
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.sources.synthetic.origin import serving as origin_of
-from tasks.sources.synthetic.world import make_world
+from synthetic.origin import serving as origin_of
+from synthetic.world import make_world
 from tests.chaos.calm import assert_same, facemill, links_of
 from tests.chaos.service import free_port
 

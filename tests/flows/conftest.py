@@ -9,8 +9,8 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 
-from tasks.sources.synthetic.origin import Origin, serving
-from tasks.sources.synthetic.world import make_world
+from synthetic.origin import Origin, serving
+from synthetic.world import make_world
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,7 +40,7 @@ def origin(world: Path) -> Iterator[Origin]:
 @pytest.fixture(autouse=True)
 def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is silent for four seconds hangs. Slow answers take 0.2 s: a busy machine makes neither of the other."""
-    monkeypatch.setattr("tasks.sources.synthetic.plays._SLOW_S", 0.2)
+    monkeypatch.setattr("synthetic.handlers._SLOW_S", 0.2)
     monkeypatch.setenv("FACEMILL_SILENCE_S", "4")
     monkeypatch.setenv("FACEMILL_TOTAL_S", "15")
     monkeypatch.setenv("FACEMILL_WORKERS", "1")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from storage.datasets import all_versions
 from storage.lake import Lake
-from tasks.ledger import accepted, read_ledger
+from tasks.fetch.ledger import accepted, read_ledger
 
 
 def read_truth(world: Path) -> dict[str, dict[str, str]]:

@@ -11,7 +11,7 @@ import torch
 from facenet_pytorch import InceptionResnetV1
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.app import app
 from storage.datasets import open_dataset
 from storage.lake import Lake
 from storage.tables import read_table

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.app import app
 from flows.crop import crop, methods_of
 from flows.ingest import ingest
 from storage.errors import UsageError
-from tasks.crops import METHOD_CHOICES, METHODS
-from tasks.sources.synthetic.origin import Origin
+from synthetic.origin import Origin
+from tasks.faces.methods import METHOD_CHOICES, METHODS
 
 
 def test_every_method_can_be_asked_for_by_its_name_and_no_other() -> None:

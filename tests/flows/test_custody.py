@@ -7,12 +7,12 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.app import app
 from flows.crop import crop
 from flows.publish import publish
-from tests.flows.test_cli import served
-from tests.tasks.custody.conftest import GROUP, Mill, mill, small_and_quick  # noqa: F401 - fixtures
-from tests.tasks.custody.test_check import cut, flip
+from tests.flows.cli.test_app import served
+from tests.tasks.maintenance.conftest import GROUP, Mill, mill, small_and_quick  # noqa: F401 - fixtures
+from tests.tasks.maintenance.fsck.test_check import cut, flip
 from tests.tasks.web.origin import Origin, response
 
 runner = CliRunner()

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.app import app
 from flows.publish import publish
 from storage.lake import Lake
-from tasks.publish import Request, publish_source
-from tasks.select import SelectRules
+from tasks.dataset.publish_version import Request, publish_source
+from tasks.dataset.select import SelectRules
 from tests.tasks.made_lake import LINES, PEOPLE, SOURCE, ends, make_lake
 
 runner = CliRunner()

@@ -9,8 +9,8 @@ import pytest
 from prefect.client.orchestration import get_client
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.pages.experiment import difference_rows, figure_rows, page
+from flows.cli.app import app
+from flows.reports.experiment_report import difference_rows, figure_rows, page
 from model.config import PRESETS, TrainConfig
 from storage.lake import Lake
 from storage.models import model_versions

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from storage.lake import Lake
-from tasks.sources.synthetic.origin import Origin, serving
+from synthetic.origin import Origin, serving
 from tests.flows.grading import version_ids
 from tests.flows.test_pipeline import run
 from tests.waiting import committed, wait_until
@@ -22,7 +22,7 @@ _STEPS = 40
 
 
 def start(lake: Path, world: Path, port: int, server: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "pipeline", "--lake", str(lake)]
+    command = [sys.executable, "-c", "from flows.cli.app import main; main()", "pipeline", "--lake", str(lake)]
     command += ["--links", str(world / "links"), "--connect-to", f"127.0.0.1:{port}", "--steps", str(_STEPS), "--json"]
     return subprocess.Popen(
         command,

@@ -12,10 +12,10 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.pages.model_version import hardest_pairs, write_model_report
+from flows.cli.app import app
+from flows.reports.model_report import hardest_pairs, write_model_report
 from model.config import TrainConfig
-from model.train import train
+from model.training import train
 from storage.datasets import open_dataset
 from storage.lake import Lake
 from storage.models import ModelVersion, open_model, write_model

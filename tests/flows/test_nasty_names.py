@@ -12,11 +12,19 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.commands import custody, datasets, experiment, faces, lake, models, run, terminal, world
-from flows.watch import artifacts
+from flows.cli import dataset_commands as datasets
+from flows.cli import experiment_commands as experiment
+from flows.cli import face_commands as faces
+from flows.cli import lake_commands as lake
+from flows.cli import model_commands as models
+from flows.cli import pipeline_commands as run
+from flows.cli import synthetic_commands as world
+from flows.cli import takedown_commands as custody
+from flows.cli import terminal
+from flows.cli.app import app
+from flows.reports import page
+from flows.telemetry import artifacts
 from storage.names import is_text
-from tasks.pages import page
 
 NASTY = [
     "Bob_[/b]",

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flows.faces import WHY
-from flows.photos import AlignedFace, align_photo
-from flows.watch.artifacts import contact_sheet, member_sheet
+from flows.inference.embedder import WHY
+from flows.inference.photos import AlignedFace, align_photo
+from flows.telemetry.artifacts import contact_sheet, member_sheet
 from storage.lake import Lake
 from storage.records import Reason
 from tests.tasks.odd_pictures import COSTLY, DAMAGED, ODD, encoded, picture

@@ -14,7 +14,7 @@ from flows.publish import publish
 from flows.status import lake_status
 from storage.datasets import all_versions, open_dataset
 from storage.lake import Lake
-from tasks.sources.synthetic.origin import Origin
+from synthetic.origin import Origin
 from tests.flows.grading import accepted_urls, dataset_urls, expected, linked_urls, read_truth
 
 pytestmark = pytest.mark.slow

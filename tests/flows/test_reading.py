@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.app import app
 from storage.models import write_model
-from tests.tasks.custody.conftest import GROUP, Mill, finished, small_and_quick  # noqa: F401 - fixtures
+from tests.tasks.maintenance.conftest import GROUP, Mill, finished, small_and_quick  # noqa: F401 - fixtures
 
 runner = CliRunner()
 METRICS = b'{"trained": {"auc": 0.9, "tar_at_far": {}}, "untrained": {"auc": 0.5, "tar_at_far": {}}}'

@@ -8,13 +8,13 @@ import pytest
 from rich.console import Console
 
 from flows.check import older_verdicts
-from flows.commands.custody import show_judged_before
+from flows.cli.takedown_commands import show_judged_before
 from flows.retry import retry
 from flows.status import due_for, retry_choice
 from storage.lake import Lake
 from storage.records import CANDIDATES, Reason, url_key
 from storage.tables import rows_to_table, write_table
-from tasks.ledger import RULES
+from tasks.fetch.ledger import RULES
 from tests.tasks.builders import attempt, attempts
 
 URLS = [f"http://a.example/{n}" for n in range(5)]

@@ -18,8 +18,8 @@ from flows.crop import crop
 from flows.ingest import ingest
 from storage.lake import Lake
 from storage.tables import read_table
-from tasks.ledger import read_ledger
-from tasks.sources.synthetic.origin import Origin
+from synthetic.origin import Origin
+from tasks.fetch.ledger import read_ledger
 from tests.waiting import committed, wait_until
 
 pytestmark = pytest.mark.slow
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(autouse=True)
 def small_units(monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight people make four units."""
-    monkeypatch.setattr("tasks.plan.IDENTITIES_PER_UNIT", 2)
+    monkeypatch.setattr("tasks.links.plan.IDENTITIES_PER_UNIT", 2)
     monkeypatch.setenv("FACEMILL_UNITS_AT_ONCE", "1")
 
 
@@ -54,7 +54,7 @@ def faces_of(lake: Path) -> dict[str, list[dict[str, object]]]:
 
 
 def start_crop(lake: Path, server: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "crop", "--lake", str(lake)]
+    command = [sys.executable, "-c", "from flows.cli.app import main; main()", "crop", "--lake", str(lake)]
     return subprocess.Popen(command, env={**os.environ, "PREFECT_API_URL": server}, stdout=subprocess.DEVNULL)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 
-import model.train as training
 from flows.train import train
+from model import training
 from model.config import PRESETS, TrainConfig
 from storage.aliases import aliases
 from storage.lake import Lake

@@ -18,8 +18,8 @@ from pathlib import Path
 from PIL import Image
 
 from storage.lake import Lake
-from tasks.sources.synthetic.origin import serving
-from tasks.sources.synthetic.world import make_world
+from synthetic.origin import serving
+from synthetic.world import make_world
 
 _SEED, _IDENTITIES, _PER_IDENTITY, _SCALE, _MIN_FACE_PX = 4, 8, 4, 0.4, 40
 
@@ -60,7 +60,7 @@ def _scaled(line: str) -> str:
 
 
 def _facemill(*words: str) -> None:
-    program = "from flows.cli import main; main()"
+    program = "from flows.cli.app import main; main()"
     environment = {**os.environ, "FACEMILL_WORKERS": "1"}
     subprocess.run([sys.executable, "-c", program, *words], check=True, env=environment)
 

@@ -13,8 +13,8 @@ from storage.datasets import open_dataset
 from storage.errors import LakeError
 from storage.lake import Lake
 from storage.records import Split
-from tasks.publish import Request, publish_source
-from tasks.select import SelectRules
+from tasks.dataset.publish_version import Request, publish_source
+from tasks.dataset.select import SelectRules
 
 
 def remove(path: Path) -> None:

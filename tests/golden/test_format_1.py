@@ -12,24 +12,24 @@ from pathlib import Path
 import pytest
 
 from model.config import PRESETS, TrainConfig
-from model.export import model_version_id
+from model.version import model_version_id
 from storage.datasets import all_versions, open_dataset
 from storage.lake import Lake
 from storage.records import bytes_digest
 from storage.tables import read_stamp
-from tasks.catalog import comparison, planned_lines, read_faces, read_verdicts
-from tasks.clean import CleanRules
-from tasks.cleaned import Cleaning, clean_stamp, judged_faces
-from tasks.crop import is_cropped
-from tasks.crops import CropSettings
-from tasks.custody.inspect import inspect, jobs
-from tasks.dedupe import DedupeRules
-from tasks.detect import accepted_images, is_detected
-from tasks.detectors import DetectorSettings
-from tasks.ledger import image_stems, read_ledger
-from tasks.publish import Request, publish_source, version_id
-from tasks.select import SelectRules
-from tasks.split import SplitRules
+from tasks.dataset.dedupe import DedupeRules
+from tasks.dataset.publish_version import Request, publish_source, version_id
+from tasks.dataset.select import SelectRules
+from tasks.dataset.source_tables import comparison, planned_lines, read_faces, read_verdicts
+from tasks.dataset.split import SplitRules
+from tasks.faces.crop_shard import is_cropped
+from tasks.faces.detect_shard import accepted_images, is_detected
+from tasks.faces.detectors import DetectorSettings
+from tasks.faces.methods import CropSettings
+from tasks.fetch.ledger import image_stems, read_ledger
+from tasks.label_noise.estimate import CleanRules
+from tasks.label_noise.score_table import Cleaning, clean_stamp, judged_faces
+from tasks.maintenance.fsck.inspect_lake import inspect, jobs
 
 SOURCE, STEM = "synthetic", "0000-0000-4ba719"
 # Ids and stamps as the old code wrote them. A change here renames the datasets of every lake or crops it anew.

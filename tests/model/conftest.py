@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from model.align import TEMPLATE_112
 from model.config import TrainConfig
-from model.train import train
+from model.training import train
 from storage.datasets import DatasetVersion, open_dataset
 from storage.lake import Lake
 from storage.models import ModelVersion

@@ -3,7 +3,7 @@ import torch
 
 from model.checkpoint import restore_checkpoint, save_checkpoint
 from model.data import load_faces
-from model.train import initial_state, put_on, run_interval
+from model.training import initial_state, put_on, run_interval
 from storage.errors import TrainingError
 
 CPU = torch.device("cpu")

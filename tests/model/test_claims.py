@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flows.pages.figures import comparison_words, figure_rows
+from flows.reports.metric_text import comparison_words, figure_rows
 from model.claims import MANY_PEOPLE, interval, over_untrained, remarks, too_few, verdict
 
 FEW = "judged on 19 people, and an interval or a verdict needs at least 20"

@@ -11,7 +11,7 @@ from facenet_pytorch import InceptionResnetV1
 
 from model.embed import embed
 from model.embedders import Embedder, embed_crops, facenet_embedder, histogram_embedder, model_embedder
-from model.train import train
+from model.training import train
 from storage.datasets import DatasetVersion
 from storage.errors import LakeError, UsageError
 from storage.lake import Lake

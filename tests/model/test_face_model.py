@@ -11,8 +11,8 @@ import torch
 
 from model.data import load_faces
 from model.embed import embed
-from model.export import load_backbone
 from model.face_model import FaceModel
+from model.version import load_backbone
 from storage.errors import LakeError, UsageError
 from storage.models import ModelFolder
 

@@ -14,16 +14,16 @@ import pytest
 from onnx import TensorProto, helper
 
 from model.config import TrainConfig, config_of
-from model.export import load_backbone
 from model.external_data import refuse_external_data
 from model.face_model import FaceModel
 from model.ranges import SETTINGS
+from model.version import load_backbone
 from storage.errors import LakeError, UsageError
 from storage.lake import Lake
 from storage.models import ModelFolder, open_model
 from storage.records import bytes_digest
-from tasks.custody.findings import Kind
-from tasks.custody.versions import check_model
+from tasks.maintenance.fsck.check_versions import check_model
+from tasks.maintenance.fsck.findings import Kind
 
 SECRET = b"\x00\x00\x80?" * 16
 DEEP = b'{"a":' * 100_000

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from model.comparison import compare_versions, differences
-from model.judging import judge_version, judge_version_on_lfw, people_seen, version_thresholds
+from model.evaluation_store import judge_version, judge_version_on_lfw, people_seen, version_thresholds
 from model.lfw import parse_pairs
 from model.promotion import objection, promote
-from model.train import train
+from model.training import train
 from storage.aliases import alias_history, aliases
 from storage.errors import PromotionRefused, UsageError
 from storage.evaluations import evaluations

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.sources.synthetic.world import make_world
+from synthetic.world import make_world
 from tests.scale import engines, store
 from tests.scale.hosts import can_make_hosts
 from tests.scale.machines import Machines

@@ -19,7 +19,7 @@ from typing import IO
 
 ROOT = Path(__file__).parents[2]
 # A command of facemill.
-FACEMILL = (sys.executable, "-c", "from flows.cli import main; main()")
+FACEMILL = (sys.executable, "-c", "from flows.cli.app import main; main()")
 _NET = "10.77.0"
 _NAMESPACES = ["--net", "--uts", "--pid", "--ipc", "--mount"]
 

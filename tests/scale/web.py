@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from tasks.sources.synthetic.origin import Origin
+from synthetic.origin import Origin
 
 
 async def play(world: Path, address: str, port: int) -> None:

@@ -10,13 +10,13 @@ from storage.lake import Lake
 from storage.records import Reason, Takedown, TakedownKind, bytes_digest, identity_key, url_key
 from storage.tables import write_table
 from storage.takedowns import Forgotten, read_takedowns, record
-from tasks.catalog import read_faces, read_verdicts
-from tasks.compare import compare_pictures
-from tasks.custody.guard import GuardedTransport
-from tasks.detect import accepted_images
-from tasks.ledger import pending_due, read_ledger
-from tasks.plan import plan
-from tasks.web.answers import Answer
+from tasks.dataset.find_duplicates import compare_pictures
+from tasks.dataset.source_tables import read_faces, read_verdicts
+from tasks.faces.detect_shard import accepted_images
+from tasks.fetch.ledger import pending_due, read_ledger
+from tasks.fetch.takedown_filter import GuardedTransport
+from tasks.links.plan import plan
+from tasks.web.responses import Answer
 from tests.tasks.builders import BOX, NOW, attempt, attempts, face, faces
 from tests.tasks.image_shards import SOURCE, link_lines
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.clean import FaceSet
+from tasks.label_noise.estimate import FaceSet
 
 
 def crowd(people: int = 20, each: int = 12, *, dim: int = 32, noise: float = 0.6, seed: int = 0) -> FaceSet:

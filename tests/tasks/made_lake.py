@@ -10,7 +10,7 @@ from storage.lake import Lake
 from storage.records import REJECTED_LINES, Reason, bytes_digest
 from storage.shards import create_shard
 from storage.tables import rows_to_table, write_table
-from tasks.plan import plan
+from tasks.links.plan import plan
 from tests.tasks.builders import BOX, OTHER_BOX, attempt, attempts, face, faces, jpeg
 from tests.tasks.image_shards import link_lines
 

@@ -14,7 +14,7 @@ import pytest
 
 from flows.service import run_processes
 from flows.service.run_processes import SERVICE, end_runs_of
-from tests.flows.service.test_processes import LASTS, wait_for
+from tests.flows.service.test_supervisor import LASTS, wait_for
 
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
 

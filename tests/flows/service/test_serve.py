@@ -18,8 +18,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.commands.service import login
+from flows.cli.app import app
+from flows.cli.service_commands import login
 from flows.service.serve import Address
 from flows.service.work import is_healthy
 from tests.chaos.service import free_port
@@ -73,7 +73,7 @@ def test_a_service_on_another_port_starts_in_a_terminal_without_a_question_and_w
     terminal, side_of_command = os.openpty()
     told = bytearray()
     service = subprocess.Popen(
-        [sys.executable, "-c", "from flows.cli import main; main()", "serve", *options],
+        [sys.executable, "-c", "from flows.cli.app import main; main()", "serve", *options],
         env=environment,
         stdin=side_of_command,
         stdout=side_of_command,

@@ -11,7 +11,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.states import Running
 
-from flows.beside import runs_beside
+from flows.peer_runs import runs_beside
 from flows.pipeline import AS_DEPLOYED, TRAINED_BY_EVENT, model_name, start_training
 from flows.publish import announce
 from flows.service.setup import deployments, set_up_server, with_parameters

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from storage.lake import Lake
 from storage.tables import read_table
-from tasks.web.link_server import LinkLimits
+from tasks.links.link_server import LinkLimits
 
 FAST = LinkLimits(backoff_s=0.01, file_timeout_s=0.5, archive_timeout_s=0.5)
 

@@ -12,8 +12,8 @@ from typing import Any
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from tasks.web import http
-from tasks.web.answers import Answer
 from tasks.web.http import ConnectTo, FetchLimits, WebTransport
+from tasks.web.responses import Answer
 from tests.virtual_time import now_s
 
 Play = Callable[[asyncio.StreamWriter], Awaitable[None]]

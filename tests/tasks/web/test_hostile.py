@@ -11,7 +11,7 @@ from ipaddress import ip_network
 import pytest
 
 from storage.records import Reason
-from tasks.web.archive import ArchiveTransport
+from tasks.web.web_archive import ArchiveTransport
 from tests.tasks.web.origin import (
     QUICK,
     Origin,

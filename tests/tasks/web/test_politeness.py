@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from storage.records import Reason
-from tasks.web.turns import HostCounts
+from tasks.web.host_queue import HostCounts
 from tests.tasks.web.origin import QUICK, Origin, Play, Told, hang, open_web, playing, response, serving
 from tests.tasks.web.test_http import LOOPBACK
 from tests.virtual_time import now_s

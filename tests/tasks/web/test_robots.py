@@ -11,7 +11,7 @@ from yarl import URL
 
 from storage.records import Reason
 from tasks.web.addresses import Refusal
-from tasks.web.answers import Answer
+from tasks.web.responses import Answer
 from tasks.web.robots import MAX_BYTES, Robots, memory_of, parse
 from tests.fuzzing import examples
 from tests.tasks.web.origin import QUICK, Origin, hang, open_web, redirect, response, serving

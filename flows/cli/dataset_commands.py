@@ -1,0 +1,172 @@
+"""`facemill datasets ...`, `diff`, `export` and `report`: the dataset versions of a lake."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.cli.options import JsonOption, LakeOption, bar, existing_lake, print_result, reporting
+from flows.cli.terminal import add_row, cell, new_table, say, say_json
+from storage.datasets import open_dataset
+from tasks.dataset.exports import EXPORTS
+
+VersionArgument = Annotated[
+    str, typer.Argument(metavar="NAME[@VERSION]", help="A dataset version; without @VERSION the newest of that name.")
+]
+
+
+@reporting
+def datasets_list(lake: LakeOption, as_json: JsonOption = False) -> None:
+    """List the dataset versions, oldest first."""
+    from flows.status import dataset_status  # noqa: PLC0415
+
+    print_result(dataset_status(existing_lake(lake)), as_json, show_datasets)
+
+
+@reporting
+def datasets_show(version: VersionArgument, lake: LakeOption, as_json: JsonOption = False) -> None:
+    """Show the settings, the counts and the funnel of a dataset version."""
+    found = open_dataset(existing_lake(lake), version)
+    found.require("num_samples", "num_identities", "splits")
+    print_result({"dataset": str(found), **found.manifest}, as_json, show_dataset)
+
+
+@reporting
+def diff(
+    before: VersionArgument,
+    after: VersionArgument,
+    lake: LakeOption,
+    lines: Annotated[bool, typer.Option("--lines", help="Name every line that changed, too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what came into a dataset version, what went, and why."""
+    from tasks.dataset.diff import diff as compare  # noqa: PLC0415
+
+    store = existing_lake(lake)
+    one, other = open_dataset(store, before), open_dataset(store, after)
+    found = compare(one, other)
+    result: dict[str, Any] = {
+        "before": str(one),
+        "after": str(other),
+        "settings": [asdict(setting) for setting in found.settings],
+        "kept": found.num_kept,
+        "changes": found.counts(),
+    }
+    print_result(result | ({"lines": found.changes.to_pylist()} if lines else {}), as_json, show_diff)
+
+
+@reporting
+def export(
+    version: VersionArgument,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
+    to: Annotated[str, typer.Option("--to", metavar="|".join(EXPORTS), help="The form it is to have.")],
+    lake: LakeOption,
+    split: Annotated[str | None, typer.Option("--split", metavar="NAME", help="Only this split.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a dataset version in a form that other programs read."""
+    from tasks.dataset.export_version import export as write  # noqa: PLC0415
+
+    found = open_dataset(existing_lake(lake), version)
+    with bar("export", found.manifest.get("num_samples") or 0) as reach:
+        result = write(found, to, folder, split=split, on_progress=reach)
+    print_result(result, as_json, show_exported)
+
+
+@reporting
+def report(
+    version: VersionArgument,
+    lake: LakeOption,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Where to write it. Default: the lake's work folder.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a page about a dataset version: funnel, figures, contact sheets, worst offenders."""
+    from flows.reports.dataset_report import write_report  # noqa: PLC0415
+
+    found = open_dataset(existing_lake(lake), version)
+    found.require("num_samples", "num_identities", "splits")
+    print_result({"dataset": str(found), "report": str(write_report(found, out))}, as_json, show_report)
+
+
+def show_datasets(console: Console, result: list[dict[str, Any]]) -> None:
+    """Dataset versions, a line each."""
+    for one in result:
+        say(
+            console,
+            f"dataset {one['dataset']}@{one['version']}: {_number(one['samples'])} faces of "
+            f"{_number(one['identities'])} people, {one['published_at']}",
+        )
+
+
+def _number(value: int | None) -> str:
+    """A count; a manifest may not have it."""
+    return "an unknown number of" if value is None else f"{value:,}"
+
+
+def show_dataset(console: Console, result: dict[str, Any]) -> None:
+    """One dataset version whole."""
+    funnel = result.get("funnel")
+    if funnel:
+        console.print(funnel_table(result["dataset"], funnel))
+    splits = ", ".join(
+        f"{name} {part['samples']:,} of {part['identities']:,}" for name, part in result["splits"].items()
+    )
+    say(console, f"{result['num_samples']:,} faces of {result['num_identities']:,} people: {splits}")
+    if gone := sum(entry["num_samples"] for entry in result.get("redactions", [])):
+        say(console, f"{gone:,} faces were taken down since it was published")
+    told = {"dataset", "name", "version", "num_samples", "num_identities", "splits", "funnel", "redactions"}
+    say_json(console, {name: value for name, value in result.items() if name not in told})
+
+
+def funnel_table(title: str, funnel: dict[str, Any]) -> Table:
+    """Lines in, out and rejected at each stage."""
+    table = new_table(title)
+    for column in ("stage", "lines in", "out", "rejected"):
+        table.add_column(cell(column), justify="left" if column == "stage" else "right")
+    table.add_column("why")
+    for stage in funnel["stages"]:
+        by_number = sorted(stage["rejected"].items(), key=lambda item: -item[1])
+        why = ", ".join(f"{reason} {num:,}" for reason, num in by_number)
+        lost = stage["num_in"] - stage["num_out"]
+        add_row(table, stage["stage"], f"{stage['num_in']:,}", f"{stage['num_out']:,}", f"{lost:,}", why)
+    return table
+
+
+def show_diff(console: Console, result: dict[str, Any]) -> None:
+    """What changed from one version to another: settings, counts by reason, and the lines if they were asked for."""
+    say(console, f"{result['before']} to {result['after']}")
+    for one in result["settings"]:
+        before, after = ("not told" if value is None else value for value in (one["before"], one["after"]))
+        say(console, f"{one['name']}: {before} to {after}")
+    table = new_table()
+    for column in ("change", "faces", "why"):
+        table.add_column(cell(column), justify="right" if column == "faces" else "left")
+    add_row(table, "kept", f"{result['kept']:,}", "")
+    for change, reasons in result["changes"].items():
+        why = ", ".join(f"{reason} {num:,}" for reason, num in reasons.items())
+        add_row(table, change, f"{sum(reasons.values()):,}", why)
+    console.print(table)
+    for row in result.get("lines", []):
+        told = f"{row['change']:<9} {row['identity']} {row['line']} {row['url']} ({row['why']})"
+        say(console, told)
+
+
+def show_report(console: Console, result: dict[str, Any]) -> None:
+    """Where the page is."""
+    say(console, result["report"])
+
+
+def show_exported(console: Console, result: dict[str, Any]) -> None:
+    """What was written, and where."""
+    say(
+        console,
+        f"{result['samples']:,} faces of {result['identities']:,} people of {result['dataset']} as {result['to']} "
+        f"in {result['path']}",
+    )

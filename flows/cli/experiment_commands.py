@@ -1,0 +1,90 @@
+"""`facemill experiment`: methods of cropping by margins, trained and compared."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flows.cli.options import (
+    DatasetOption,
+    DeviceChoice,
+    DeviceOption,
+    JsonOption,
+    LakeOption,
+    LogOption,
+    PresetChoice,
+    PresetOption,
+    StepsOption,
+    VerboseOption,
+    existing_lake,
+    print_result,
+    reporting,
+    set_up,
+    split_words,
+)
+from flows.cli.terminal import add_row, cell, new_table, say
+from storage.errors import UsageError
+
+
+@reporting
+def experiment(
+    lake: LakeOption,
+    dataset: DatasetOption = "faces",
+    methods: Annotated[str, typer.Option("--methods", metavar="WORD,...", help="Ways of cropping.")] = "bbox,mtcnn",
+    margins: Annotated[str, typer.Option("--margins", metavar="X,...", help="Margins of the triplet loss.")] = "1,2",
+    seeds: Annotated[str, typer.Option("--seeds", metavar="N,...", help="A training each.")] = "0",
+    model: Annotated[str, typer.Option("--model", metavar="NAME", help="What the models are called.")] = "experiment",
+    preset: PresetOption = PresetChoice.AUTO,
+    steps: StepsOption = None,
+    device: DeviceOption = DeviceChoice.AUTO,
+    as_json: JsonOption = False,
+    log: LogOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Train a model for each method and margin, and compare them on one test. What is trained already is found."""
+    existing_lake(lake)
+    chosen = split_words([methods]), _numbers("--margins", margins, float), _numbers("--seeds", seeds, int)
+    set_up(verbose, log)
+    from flows.experiment import experiment as flow  # noqa: PLC0415
+
+    result = flow(lake, dataset, *chosen, model, preset.value, steps, device.value)
+    print_result(result, as_json, show_experiment)
+
+
+def show_experiment(console: Console, result: dict[str, Any]) -> None:
+    """Method by margin on each test, and the differences."""
+    from flows.reports.experiment_report import LEGEND, common_size, difference_rows, figure_rows  # noqa: PLC0415
+
+    rows = figure_rows(result)
+    for test in dict.fromkeys(row["test"] for row in rows):
+        _show_figures(console, test, [row for row in rows if row["test"] == test])
+    differences = difference_rows(result)
+    if differences:
+        table = new_table("differences on the common test")
+        for column in differences[0]:
+            table.add_column(cell(column))
+        for row in differences:
+            add_row(table, *row.values())
+        console.print(table)
+    say(console, f"{common_size(result)} {LEGEND}")
+    say(console, f"[bold]stored[/] {result['path']}")
+
+
+def _show_figures(console: Console, test: str, rows: list[dict[str, str]]) -> None:
+    """A column for each method and margin, so that the four of the original experiment fit 80 characters."""
+    table = new_table(f"{test} test")
+    table.add_column("")
+    for row in rows:
+        table.add_column(cell(f"{row['method']}, margin {row['margin']}"))
+    for figure in list(rows[0])[3:]:
+        add_row(table, figure, *(row[figure] for row in rows))
+    console.print(table)
+
+
+def _numbers(option: str, text: str, kind: type[float] | type[int]) -> list[Any]:
+    try:
+        return [kind(word) for word in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"{option} {text} must be numbers with commas between, for instance 1,2") from error

@@ -1,0 +1,149 @@
+"""`facemill embed` and `facemill compare`: a model version put to use on photos. Nothing is sent anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flows.cli.options import JsonOption, LakeOption, bar, existing_lake, print_result, reporting
+from flows.cli.terminal import say
+from flows.inference.embedding_file import saver
+from flows.settings import load_settings, tame_libraries
+from storage.errors import UsageError
+from storage.models import ModelFolder, open_model
+from storage.names import visible
+from storage.records import Reason
+
+Row = dict[str, Any]
+
+PhotosArgument = Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Pictures, or folders of them.")]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME[@VERSION]", help="A model version of the lake. Default: embedder."),
+]
+ModelFolderOption = Annotated[
+    Path | None,
+    typer.Option("--model-folder", metavar="DIR", help="The folder of a model version, wherever it was copied to."),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="Write the embeddings: .npy, a row a photo (NaN where there is no face), or .parquet with the faces.",
+    ),
+]
+
+
+@reporting
+def embed(
+    photos: PhotosArgument,
+    lake: LakeOption,
+    model: ModelOption = None,
+    model_folder: ModelFolderOption = None,
+    out: OutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Embed the main face of each photo. Exits with 1 where a photo has none."""
+    save = saver(out) if out else None
+    files = _files(photos)
+    tame_libraries(verbose=False)
+    from flows.inference.embedder import Embedder  # noqa: PLC0415
+
+    embedder = Embedder(_version(lake, model, model_folder), load_settings().detector())
+    with bar("embed", len(files)) as reach:
+        rows = [_row(file, face) for file, face in zip(files, embedder.embed(files, reach), strict=True)]
+    for row in rows:
+        _remark(row)
+    if save:
+        save(rows, embedder.model.embedding_dim)
+    print_result({"model": str(embedder.model.version), "photos": rows}, as_json, show_embedded)
+    if any(row["reason"] for row in rows):
+        raise typer.Exit(1)
+
+
+@reporting
+def compare(
+    one: Annotated[Path, typer.Argument(metavar="PHOTO")],
+    other: Annotated[Path, typer.Argument(metavar="PHOTO")],
+    lake: LakeOption,
+    model: ModelOption = None,
+    model_folder: ModelFolderOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether the main faces of two photos are one person's, and how sure the model is."""
+    tame_libraries(verbose=False)
+    from flows.inference.embedder import Embedder  # noqa: PLC0415
+
+    embedder = Embedder(_version(lake, model, model_folder), load_settings().detector())
+    faces = embedder.embed_pair(one, other)
+    for photo, face in zip((one, other), faces, strict=True):
+        _remark(_row(photo, face))
+    verdict = embedder.model.compare(*(face.embedding for face in faces))
+    print_result({"model": str(embedder.model.version), **asdict(verdict)}, as_json, show_compared)
+
+
+def show_embedded(console: Console, result: dict[str, Any]) -> None:
+    """What was found in each photo."""
+    for row in result["photos"]:
+        if row["reason"] is None:
+            left, top, right, bottom = row["box_xyxy"]
+            say(
+                console,
+                f"{row['photo']}: face of {right - left:.0f} x {bottom - top:.0f} px at ({left:.0f}, {top:.0f}), "
+                f"score {row['score']:.3f}, {len(row['embedding'])} numbers by {result['model']}",
+            )
+
+
+def show_compared(console: Console, result: dict[str, Any]) -> None:
+    """The verdict, and what it rests on."""
+    verdict = "one person" if result["is_same"] else "two people"
+    say(
+        console,
+        f"[bold]{verdict}[/]: distance {result['distance']:.3f}, one person up to {result['threshold']:.3f}; "
+        f"probability of one person {result['probability']:.3f} if both cases are as likely ({result['model']})",
+    )
+
+
+def _version(lake: str, model: str | None, folder: Path | None) -> ModelFolder:
+    if folder is None:
+        return open_model(existing_lake(lake), model or "embedder")
+    if model is not None:
+        raise UsageError("--model and --model-folder both name a model; give one of them")
+    return ModelFolder(folder)
+
+
+def _files(photos: list[Path]) -> list[Path]:
+    """The photos named, and those in folders named, before any of them is looked at."""
+    missing = [str(path) for path in photos if not path.exists()]
+    if missing:
+        raise UsageError(f"there is no such photo or folder: {', '.join(missing)}")
+    within = [sorted(path.rglob("*")) if path.is_dir() else [path] for path in photos]
+    files = [path for paths in within for path in paths if path.is_file()]
+    if not files:
+        raise UsageError(f"there is no photo in {', '.join(str(path) for path in photos)}; name photos or their folder")
+    return files
+
+
+def _row(photo: Path, face: Any) -> Row:
+    """What is told of one photo; all but its name is None where there is no face, and `reason` otherwise."""
+    empty: Row = dict.fromkeys(("reason", "embedding", "box_xyxy", "score", "num_faces", "is_alone"))
+    if isinstance(face, Reason):
+        return {"photo": str(photo), **empty, "reason": face.value}
+    return {"photo": str(photo), **empty, **asdict(face), "embedding": face.embedding.tolist()}
+
+
+def _remark(row: Row) -> None:
+    """Say on the error stream what one should know of a photo."""
+    from flows.inference.embedder import WHY  # noqa: PLC0415
+
+    if row["reason"] is not None:
+        typer.echo(f"facemill: {visible(row['photo'])} has no embedding: {WHY[Reason(row['reason'])]}", err=True)
+    elif not row["is_alone"]:
+        typer.echo(
+            f"facemill: {visible(row['photo'])} shows {row['num_faces']} faces; the main one was taken", err=True
+        )

@@ -1,0 +1,81 @@
+"""`facemill status`: what a lake holds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flows.cli.dataset_commands import show_datasets
+from flows.cli.model_commands import show_models
+from flows.cli.options import (
+    JsonOption,
+    LakeOption,
+    existing_lake,
+    print_result,
+    reporting,
+)
+from flows.cli.terminal import add_row, cell, new_table, say
+
+
+@reporting
+def status(
+    lake: LakeOption,
+    hosts: Annotated[
+        bool, typer.Option("--hosts", help="Show the hosts instead: the worst, latencies, bytes.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Count what the lake holds."""
+    from flows.status import hosts_status, lake_status  # noqa: PLC0415
+
+    found = existing_lake(lake)
+    if hosts:
+        print_result({source: hosts_status(found, source) for source in found.names("images")}, as_json, show_hosts)
+    else:
+        print_result(lake_status(found), as_json, show_status)
+
+
+def show_status(console: Console, result: dict[str, Any]) -> None:
+    """What a lake holds."""
+    for source, counts in result["sources"].items():
+        table = new_table(source, show_header=False)
+        table.add_column()
+        table.add_column(justify="right")
+        for name in ("links", "rejected_lines", "candidates", "accepted"):
+            add_row(table, name.replace("_", " "), f"{counts[name]:,}")
+        for reason, num in counts["rejected"].items():
+            add_row(table, f"  rejected: {reason}", f"{num:,}")
+        add_row(table, "due for retry", f"{counts['due']:,}")
+        for method, num in counts["faces"].items():
+            add_row(table, f"faces by {method}", f"{num:,}")
+        console.print(table)
+    show_datasets(console, result["datasets"])
+    show_models(console, result["models"])
+    for one in result["leases"]:
+        is_dead = ", which is gone" if one["is_dead"] else ""
+        say(
+            console,
+            f"[bold]{one['stage']}[/] {one['of']} {one['unit']}: held on {one['host']}{is_dead}, since {one['since']}",
+        )
+    if not result["sources"]:
+        say(console, "the lake is empty")
+
+
+def show_hosts(console: Console, result: dict[str, Any]) -> None:
+    """The hosts of each source with the most failures, and all of them together."""
+    for source, found in result.items():
+        failing = f"{found['hosts']:,} hosts, {found['hosts_with_failures']:,} with failures"
+        table = new_table(f"{source}: {failing}")
+        for column in ("host", "links", "failures", "MB", "p50 s", "p90 s", "p99 s"):
+            table.add_column(cell(column), justify="left" if column == "host" else "right", overflow="fold")
+        table.add_column("why, above all")
+        for row in [*found["worst"], {"host": "all", **found}]:
+            why = ", ".join(f"{reason} {num:,}" for reason, num in list(row["rejected"].items())[:3])
+            latencies = ["" if value is None else f"{value:.2f}" for value in row["first_byte_s"].values()]
+            counts = [f"{row['links']:,}", f"{row['failures']:,}", f"{row['received_bytes'] / 1e6:,.1f}"]
+            add_row(table, row["host"], *counts, *latencies, why)
+        console.print(table)
+    if not result:
+        say(console, "nothing has been asked for yet")

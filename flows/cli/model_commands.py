@@ -1,0 +1,240 @@
+"""`facemill models ...`: the model versions of a lake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.cli.options import (
+    DeviceChoice,
+    DeviceOption,
+    JsonOption,
+    LakeOption,
+    bar,
+    existing_lake,
+    print_result,
+    reporting,
+)
+from flows.cli.terminal import add_row, cell, new_table, say, say_json
+from flows.reports.metric_text import POINT_COLUMNS, comparison_words, evaluation_notes, figure_rows, point_rows
+from flows.settings import user_name
+from model.claims import remarks
+from storage.aliases import Alias, alias_history, roll_back
+from storage.datasets import open_dataset
+from storage.errors import UsageError
+from storage.models import open_model
+
+VersionArgument = Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="A version, or @champion, @candidate.")]
+WhyOption = Annotated[str, typer.Option("--why", metavar="WORDS", help="Kept in the history of the alias.")]
+TestOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset", metavar="NAME[@VERSION]", help="Whose test people to judge on. Default: those the model is of."
+    ),
+]
+
+
+@reporting
+def models_list(lake: LakeOption, as_json: JsonOption = False) -> None:
+    """List the model versions, oldest first, with the aliases they bear."""
+    from flows.status import models_status  # noqa: PLC0415
+
+    print_result(models_status(existing_lake(lake)), as_json, show_models)
+
+
+@reporting
+def models_show(
+    version: VersionArgument,
+    lake: LakeOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the figures, the lineage and the aliases of a model version."""
+    found = open_model(existing_lake(lake), version)
+    facts = {
+        "model": str(found),
+        "manifest": found.manifest,
+        "metrics": found.read_json("metrics.json"),
+        "lineage": found.read_json("lineage.json"),
+        "config": found.read_json("config.json"),
+        "aliases": [asdict(event) for event in alias_history(found.lake, found.name) if event.version == found.version],
+    }
+    print_result(facts, as_json, show_model)
+
+
+@reporting
+def models_evaluate(
+    version: VersionArgument,
+    lake: LakeOption,
+    dataset: TestOption = None,
+    lfw: Annotated[
+        Path | None,
+        typer.Option(
+            "--lfw", metavar="DIR", help="LFW's View 2 instead: pairs.txt, and photos in images/, lfw/ or beside it."
+        ),
+    ] = None,
+    device: DeviceOption = DeviceChoice.AUTO,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge a model version on the test people of a dataset version, or on LFW. What was done is not done again."""
+    from flows.evaluate import evaluate_on_lfw, read_pairs  # noqa: PLC0415
+    from model.evaluation_store import judge_version  # noqa: PLC0415
+
+    if dataset is not None and lfw is not None:
+        raise UsageError("--dataset and --lfw name two tests: give one of them")
+    store = existing_lake(lake)
+    model = open_model(store, version)
+    if lfw is not None:
+        pairs = read_pairs(lfw)
+        with bar("align", len(pairs.photos)) as reach:
+            found = evaluate_on_lfw(model, lfw, pairs, device=device.value, on_progress=reach)
+    else:
+        found = judge_version(model, open_dataset(store, dataset or model.dataset), device=device.value)
+    print_result(found.facts, as_json, show_evaluation)
+
+
+@reporting
+def models_report(
+    version: VersionArgument,
+    lake: LakeOption,
+    dataset: TestOption = None,
+    device: DeviceOption = DeviceChoice.AUTO,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a page on a version: figures, ROC, distances, calibration, hardest pairs, training, lineage."""
+    from flows.reports.model_report import write_model_report  # noqa: PLC0415
+
+    store = existing_lake(lake)
+    model = open_model(store, version)
+    test = open_dataset(store, dataset or model.dataset)
+    path = write_model_report(model, test, device=device.value)
+    print_result({"model": str(model), "report": str(path)}, as_json, show_report)
+
+
+@reporting
+def models_diff(
+    first: VersionArgument,
+    second: VersionArgument,
+    lake: LakeOption,
+    dataset: TestOption = None,
+    device: DeviceOption = DeviceChoice.AUTO,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how two versions differ: what they were made of, and pair by pair on the same test people."""
+    from model.comparison import compare_versions, differences  # noqa: PLC0415
+
+    store = existing_lake(lake)
+    models = open_model(store, first), open_model(store, second)
+    test = open_dataset(store, dataset or models[1].dataset)
+    found = compare_versions(*models, test, device=device.value)
+    result = {
+        **found.to_json(),
+        "made_of": differences(*models),
+        "figures": [found.first.facts, found.second.facts],
+    }
+    print_result(result, as_json, show_difference)
+
+
+@reporting
+def models_promote(
+    version: Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="A version, or NAME for its candidate.")],
+    lake: LakeOption,
+    dataset: TestOption = None,
+    why: WhyOption = "",
+    force: Annotated[bool, typer.Option("--force", help="Promote against what the test says; it is recorded.")] = False,
+    device: DeviceOption = DeviceChoice.AUTO,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a version the champion, if on the same test pairs its AUC is above the champion's beyond chance."""
+    from model.promotion import promote  # noqa: PLC0415
+
+    challenger = open_model(existing_lake(lake), version if "@" in version else f"{version}@{Alias.CANDIDATE}")
+    event = promote(challenger, dataset=dataset, device=device.value, by=user_name(), why=why, force=force)
+    print_result({"model": challenger.name, **asdict(event)}, as_json, show_alias)
+
+
+@reporting
+def models_rollback(
+    model: Annotated[str, typer.Argument(metavar="NAME")],
+    lake: LakeOption,
+    why: WhyOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Return to the champion before this one."""
+    event = roll_back(existing_lake(lake), model, user_name(), why)
+    print_result({"model": model, **asdict(event)}, as_json, show_alias)
+
+
+def show_models(console: Console, result: list[dict[str, Any]]) -> None:
+    """Model versions, a line each."""
+    for one in result:
+        borne = f" {', '.join(one['aliases'])}" if one["aliases"] else ""
+        auc = "unknown" if one["auc"] is None else f"{one['auc']:.3f}"
+        trained = f"AUC {auc}, on {one['dataset']}, {one['trained_at']}"
+        say(console, f"model {one['model']}@{one['version']}{borne}: {trained}")
+
+
+def show_model(console: Console, result: dict[str, Any]) -> None:
+    """One model version whole."""
+    untrained, trained = (result["metrics"][state] for state in ("untrained", "trained"))
+    before = {figure: value for figure, value, _ in figure_rows(untrained)}
+    rows = [(figure, before.get(figure, ""), value, interval) for figure, value, interval in figure_rows(trained)]
+    console.print(_table(result["model"], ("figure", "untrained", "trained", "95% interval"), rows))
+    for note in remarks(trained, untrained):
+        say(console, note)
+    for event in result["aliases"]:
+        forced = ", forced" if event["forced"] else ""
+        told = f"{event['at']} {event['alias']} by {event['action']}{forced}: {event['by']} {event['why']}"
+        say(console, told)
+    say_json(console, {name: result[name] for name in ("config", "lineage")})
+
+
+def show_evaluation(console: Console, result: dict[str, Any]) -> None:
+    """The figures of a model version on a test."""
+    title = f"{result['model']} on {result['test']}"
+    console.print(_table(title, ("figure", "value", "95% interval"), figure_rows(result)))
+    if points := point_rows(result):
+        console.print(_table("thresholds tried", POINT_COLUMNS, points))
+    kinds = f"{result['num_genuine']:,} genuine and {result['num_impostor']:,} impostor pairs"
+    say(console, f"{kinds} of {result['num_identities']:,} people")
+    for line in evaluation_notes(result):
+        say(console, line)
+
+
+def show_report(console: Console, result: dict[str, Any]) -> None:
+    """Where a page lies."""
+    say(console, f"[bold]report[/]   {result['report']}")
+
+
+def show_difference(console: Console, result: dict[str, Any]) -> None:
+    """How two versions differ."""
+    for field, (one, other) in result["made_of"].items():
+        say(console, f"{field}: {one} -> {other}")
+    first, second = ({figure: value for figure, value, _ in figure_rows(one)} for one in result["figures"])
+    rows = [(figure, value, second.get(figure, "")) for figure, value in first.items()]
+    console.print(_table(f"on {result['test']}", ("figure", result["first"], result["second"]), rows))
+    say(console, comparison_words(result))
+
+
+def show_alias(console: Console, result: dict[str, Any]) -> None:
+    """Which version bears an alias now, and by what comparison."""
+    over = f", before it {result['model']}@{result['over']}" if result["over"] else ", the first"
+    forced = " (forced)" if result["forced"] else ""
+    say(console, f"{result['model']}@{result['version']} is {result['alias']} now{forced}{over}")
+    if result["figures"]:
+        say(console, comparison_words(result["figures"]))
+
+
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A table whose first column is words and whose others are numbers."""
+    table = new_table(title)
+    for place, column in enumerate(columns):
+        table.add_column(cell(column), justify="right" if place else "left", overflow="fold")
+    for row in rows:
+        add_row(table, *row)
+    return table

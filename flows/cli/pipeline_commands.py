@@ -1,0 +1,443 @@
+"""`facemill pipeline`, and each of its steps as a command of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from uvloop import run
+
+from flows.cli.dataset_commands import funnel_table
+from flows.cli.options import (
+    ConnectToOption,
+    DatasetOption,
+    DeviceChoice,
+    DeviceOption,
+    IdentitiesOption,
+    JsonOption,
+    LakeOption,
+    LinksOption,
+    LogOption,
+    MarginOption,
+    MethodOption,
+    MinFaceOption,
+    PerIdentityOption,
+    PresetChoice,
+    PresetOption,
+    RunsOption,
+    SourceOption,
+    StepsOption,
+    VerboseOption,
+    YesOption,
+    check_usage,
+    chosen_people,
+    print_result,
+    reporting,
+    set_up,
+    source_for,
+    split_words,
+)
+from flows.cli.startup import judge_retry, judge_start
+from flows.cli.terminal import say
+from flows.settings import load_settings
+from storage.datasets import open_dataset
+from storage.lake import checked_name
+from tasks.dataset.exclude import read_names
+from tasks.web.web_archive import checked_template
+
+
+@reporting
+def pipeline(
+    lake: LakeOption,
+    source: SourceOption = None,
+    links: LinksOption = None,
+    identities: IdentitiesOption = None,
+    per_identity: PerIdentityOption = None,
+    connect_to: ConnectToOption = None,
+    method: MethodOption = "both",
+    dataset: DatasetOption = "faces",
+    min_face: MinFaceOption = 100,
+    margin: MarginOption = 1.0,
+    steps: StepsOption = None,
+    device: DeviceOption = DeviceChoice.AUTO,
+    runs: RunsOption = 1,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+    log: LogOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Do everything: fetch, crop, publish, train. What is done already is not done again."""
+    store = check_usage(lake, links, connect_to)
+    checked_name(f"{dataset}-{method}")
+    chosen, people = source_for(store, source, starts=True), chosen_people(identities)
+    judge_start(store, chosen.value, links, connect_to, people, per_identity, as_typed=identities, yes=yes, trains=True)
+    set_up(verbose, log)
+    from flows.pipeline import pipeline as flow  # noqa: PLC0415
+    from flows.telemetry.stage_summaries import watching  # noqa: PLC0415
+
+    done: dict[str, Any] = {}
+
+    def ended(stage: str, result: Any) -> None:
+        done[stage] = result
+        if not as_json:
+            show_stage(Console(), stage, result)
+
+    try:
+        with watching(ended):
+            run(
+                flow(
+                    lake,
+                    source=chosen.value,
+                    links=links,
+                    identities=people,
+                    per_identity=per_identity,
+                    connect_to=connect_to,
+                    method=method,
+                    dataset=dataset,
+                    min_face=min_face,
+                    margin=margin,
+                    steps=steps,
+                    device=device.value,
+                    runs=runs,
+                )
+            )
+    finally:
+        if as_json and done:
+            print_result(done, as_json, lambda console, result: None)
+
+
+@reporting
+def ingest(
+    lake: LakeOption,
+    source: SourceOption = None,
+    links: LinksOption = None,
+    identities: IdentitiesOption = None,
+    per_identity: PerIdentityOption = None,
+    connect_to: ConnectToOption = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+    log: LogOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Read the link files and fetch the pictures that have not been asked for yet."""
+    store = check_usage(lake, links, connect_to)
+    chosen, people = source_for(store, source, starts=True), chosen_people(identities)
+    judge_start(
+        store, chosen.value, links, connect_to, people, per_identity, as_typed=identities, yes=yes, trains=False
+    )
+    set_up(verbose, log)
+    from flows.ingest import ingest as flow  # noqa: PLC0415
+
+    result = run(
+        flow(
+            lake, source=chosen.value, links=links, identities=people, per_identity=per_identity, connect_to=connect_to
+        )
+    )
+    print_result(result, as_json, show_ingested)
+
+
+@reporting
+def retry(
+    lake: LakeOption,
+    source: SourceOption = None,
+    links: LinksOption = None,
+    connect_to: ConnectToOption = None,
+    reason: Annotated[
+        list[str] | None,
+        typer.Option("--reason", metavar="WORD,...", help="Only links that failed for this. May be repeated."),
+    ] = None,
+    host: Annotated[
+        list[str] | None,
+        typer.Option("--host", metavar="NAME,...", help="Only links on this host. May be repeated."),
+    ] = None,
+    now: Annotated[bool, typer.Option("--now", help="Do not wait until a link's next try has come.")] = False,
+    also_final: Annotated[
+        bool, typer.Option("--also-final", help="Also links that are never due again, such as those of older rules.")
+    ] = False,
+    archive_fallback: Annotated[
+        bool,
+        typer.Option(
+            "--archive-fallback", help="Ask the web archive of FACEMILL_ARCHIVE_URL for what is gone for good, instead."
+        ),
+    ] = False,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+    log: LogOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Ask once more for the failed links that are due. Says first how many they are."""
+    store = check_usage(lake, links, connect_to)
+    chosen = source_for(store, source, starts=False)
+    if archive_fallback:
+        checked_template(load_settings().archive_url)
+    set_up(verbose, log)
+    from flows.status import due_for, retry_choice  # noqa: PLC0415
+
+    reasons, hosts = split_words(reason), split_words(host)
+    choice = retry_choice(reasons, hosts, now=now, also_final=also_final, archive=archive_fallback)
+    pending, due = due_for(store, chosen.value, choice)
+    judge_retry(store, chosen.value, links, connect_to, pending, yes=yes)
+    typer.echo(_forecast(due, is_archive=archive_fallback), err=True)
+    from flows.retry import retry as flow  # noqa: PLC0415
+
+    result = run(
+        flow(
+            lake,
+            source=chosen.value,
+            links=links,
+            connect_to=connect_to,
+            reasons=reasons,
+            hosts=hosts,
+            now=now,
+            archive_fallback=archive_fallback,
+            also_final=also_final,
+        )
+    )
+    print_result(result, as_json, show_retried)
+
+
+@reporting
+def crop(
+    lake: LakeOption,
+    source: SourceOption = None,
+    method: MethodOption = "both",
+    check_boxes: Annotated[
+        bool, typer.Option(help="Correct listed boxes that fit today's picture only rescaled or turned.")
+    ] = True,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write a page with contact sheets: how the methods compare.")
+    ] = False,
+    as_json: JsonOption = False,
+    log: LogOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Find the faces in the accepted pictures and cut them out."""
+    chosen = source_for(check_usage(lake), source, starts=False)
+    set_up(verbose, log)
+    from flows.crop import crop as flow  # noqa: PLC0415
+
+    result = flow(lake, source=chosen.value, method=method, check_boxes=check_boxes, report=report)
+    print_result(result, as_json, show_cropped)
+
+
+@reporting
+def publish(
+    lake: LakeOption,
+    source: SourceOption = None,
+    dataset: DatasetOption = "faces",
+    method: MethodOption = "both",
+    min_face: MinFaceOption = 100,
+    check_boxes: Annotated[
+        bool, typer.Option(help="Hold listed boxes against the faces detected in today's pictures.")
+    ] = True,
+    exclude: Annotated[
+        Path | None,
+        typer.Option("--exclude", metavar="FILE", help="Leave out the people of these names, one a line."),
+    ] = None,
+    cleaned_by: Annotated[
+        str | None,
+        typer.Option("--cleaned-by", metavar="MODEL", help="Leave out the wrong people that `facemill clean` found."),
+    ] = None,
+    wrong_person_score: Annotated[
+        float | None,
+        typer.Option(
+            "--wrong-person-score",
+            min=0,
+            max=1,
+            help="From this probability on. Default: the lowest that is expected to cost 2% of the right faces.",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+    log: LogOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Publish an immutable dataset version per method."""
+    store = check_usage(lake)
+    if exclude is not None:
+        read_names(exclude)
+    checked_name(f"{dataset}-{method}")
+    chosen = source_for(store, source, starts=False)
+    set_up(verbose, log)
+    from flows.publish import publish as flow  # noqa: PLC0415
+
+    result = flow(
+        lake,
+        source=chosen.value,
+        dataset=dataset,
+        method=method,
+        min_face=min_face,
+        check_boxes=check_boxes,
+        exclude=exclude,
+        cleaned_by=cleaned_by,
+        wrong_person_score=wrong_person_score,
+    )
+    print_result(result, as_json, show_published)
+
+
+@reporting
+def clean(
+    lake: LakeOption,
+    source: SourceOption = None,
+    method: MethodOption = "both",
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="NAME[@VERSION]", help="The model version that judges.")
+    ] = None,
+    fit_on: Annotated[
+        str | None,
+        typer.Option("--fit-on", metavar="NAME[@VERSION]", help="Instead: histograms fitted to a dataset's faces."),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", metavar="FILE", help="Instead: weights of facenet-pytorch's InceptionResnetV1."),
+    ] = None,
+    device: DeviceOption = DeviceChoice.AUTO,
+    as_json: JsonOption = False,
+    log: LogOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Find faces of the wrong person, and people listed under two names, by what a model sees."""
+    chosen = source_for(check_usage(lake), source, starts=False)
+    set_up(verbose, log)
+    from flows.clean import clean as flow  # noqa: PLC0415
+
+    result = flow(
+        lake,
+        source=chosen.value,
+        method=method,
+        model=model,
+        fit_on=fit_on,
+        weights=str(weights) if weights else None,
+        device=device.value,
+    )
+    print_result(result, as_json, show_cleaned)
+
+
+@reporting
+def train(
+    lake: LakeOption,
+    dataset: Annotated[
+        str, typer.Option("--dataset", metavar="NAME[@VERSION]", help="What to train on.")
+    ] = "faces-mtcnn",
+    model: Annotated[str, typer.Option("--model", metavar="NAME", help="What the model is called.")] = "embedder",
+    margin: MarginOption = 1.0,
+    preset: PresetOption = PresetChoice.AUTO,
+    steps: StepsOption = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the weights, the batches and the augmentation.")] = 0,
+    device: DeviceOption = DeviceChoice.AUTO,
+    as_json: JsonOption = False,
+    log: LogOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Train an embedding model on a dataset version and register it as a model version."""
+    open_dataset(check_usage(lake), dataset)
+    checked_name(model)
+    set_up(verbose, log)
+    from flows.train import train as flow  # noqa: PLC0415
+
+    result = flow(
+        lake,
+        dataset=dataset,
+        model=model,
+        margin=margin,
+        preset=preset.value,
+        steps=steps,
+        seed=seed,
+        device=device.value,
+    )
+    print_result(result, as_json, show_trained)
+
+
+def show_stage(console: Console, stage: str, result: Any) -> None:
+    """What one stage of a pipeline did."""
+    if stage == "retry" and not result["asked"]:
+        return
+    shown: dict[str, Callable[[Console, Any], None]] = {
+        "ingest": show_ingested,
+        "retry": show_retried,
+        "crop": show_cropped,
+        "publish": show_published,
+        "train": show_trained,
+    }
+    shown[stage](console, result)
+
+
+def show_ingested(console: Console, result: dict[str, Any]) -> None:
+    """Lines, candidates, and what came of asking."""
+    say(
+        console,
+        f"[bold]links[/]    {result['lines']:,} lines, {result['rejected_lines']:,} rejected; "
+        f"{result['candidates']:,} distinct URLs selected",
+    )
+    show_fetched(console, result)
+
+
+def show_fetched(console: Console, result: dict[str, Any], name: str = "fetch") -> None:
+    """What came of a round of requests."""
+    why = ", ".join(f"{reason} {num:,}" for reason, num in result["rejected"].items())
+    asked = f"{result['asked']:,} asked, {result['accepted']:,} accepted" if result["asked"] else "nothing to ask for"
+    say(console, f"[bold]{name:<8}[/] {asked}" + (f"; {why}" if why else ""))
+
+
+def show_retried(console: Console, result: dict[str, Any]) -> None:
+    """What came of a further round."""
+    show_fetched(console, result, "retry")
+
+
+def _forecast(due: dict[str, int], *, is_archive: bool) -> str:
+    """How much a retry will ask for."""
+    what = "gone for good, to be asked of the archive" if is_archive else "due"
+    why = ", ".join(f"{reason} {num:,}" for reason, num in due.items())
+    return f"{sum(due.values()):,} links are {what}" + (f": {why}" if why else "")
+
+
+def show_cropped(console: Console, result: dict[str, Any]) -> None:
+    """What was detected and cropped, now and in all."""
+    faces = ", ".join(f"{num:,} by {method}" for method, num in result["faces"].items())
+    say(
+        console,
+        f"[bold]crop[/]     {result['detected']:,} pictures searched, {result['cropped']:,} faces cut out now; "
+        f"in all {faces}",
+    )
+    if "report" in result:
+        say(console, f"[bold]report[/]   {result['report']}")
+
+
+def show_cleaned(console: Console, result: list[dict[str, Any]]) -> None:
+    """How many faces are doubted, and which names are one person."""
+    for one in result:
+        say(
+            console,
+            f"[bold]clean[/]    {one['method']}: of {one['faces']:,} faces of {one['people']:,} people "
+            f"{one['wrong_person']:,} show somebody else, says {one['model']}",
+        )
+        for pair in one["same_person"]:
+            say(console, f"         {pair['other']} is {pair['identity']} ({pair['same_person_score']:.2f})")
+
+
+def show_published(console: Console, result: list[dict[str, Any]]) -> None:
+    """The funnel and the version of each method."""
+    for one in result:
+        title = f"{one['dataset']}@{one['version']}" + ("" if one["is_new"] else " (was there)")
+        console.print(funnel_table(title, one["funnel"]))
+        say(console, f"{one['samples']:,} faces of {one['identities']:,} people")
+        say(console, "")
+    excluded = result[0]["excluded"] if result else []
+    for match in excluded:
+        say(console, f"excluded {match['identity']}: listed as {match['listed']}, {match['alike']:g} of 100 alike")
+
+
+def show_trained(console: Console, result: dict[str, Any]) -> None:
+    """The model version and its figures, or the run that will make it."""
+    if "flow_run" in result:
+        say(console, f"[bold]train[/]    scheduled on the server as {result['flow_run'] or 'a run of its own'}")
+        return
+    known = "" if result["is_new"] else " (was there)"
+    note = f": {result['note']}" if result.get("note") else ""
+    say(
+        console,
+        f"[bold]train[/]    {result['model']}@{result['version']}{known}: verification AUC on unseen people "
+        f"{result['auc']:.3f}, untrained {result['untrained_auc']:.3f}{note}",
+    )

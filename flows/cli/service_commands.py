@@ -1,0 +1,207 @@
+"""`facemill serve` and `facemill work`: the service with its server, and workers of other machines for it."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flows.cli.options import (
+    ConnectToOption,
+    IdentitiesOption,
+    LakeOption,
+    LinksOption,
+    PerIdentityOption,
+    RunsOption,
+    SourceOption,
+    VerboseOption,
+    YesOption,
+    check_usage,
+    chosen_people,
+    reporting,
+    source_for,
+)
+from flows.cli.terminal import say
+from flows.service.backing_services import Engines
+from flows.service.password import (
+    OF_SERVER,
+    make_private,
+    password_of_client,
+    password_of_server,
+    password_path,
+    prefect_home,
+)
+from flows.service.request_guard import login_link
+from flows.service.serve import Address
+from flows.service.serve import serve as run_service
+from flows.service.work import check_free
+from flows.service.work import work as run_workers
+from flows.settings import Settings, load_settings, tame_libraries
+from storage.errors import UsageError
+from storage.lake import Lake
+from tasks.dataset.split import check_enough_people
+from tasks.fetch.consent import asks_outside, has_consent
+
+MetricsPortOption = Annotated[
+    int, typer.Option("--metrics-port", min=1, max=65535, help="Port of the metrics, on loopback.")
+]
+
+
+class PoolChoice(StrEnum):
+    """A work pool: what its runs need."""
+
+    CPU = "cpu"
+    GPU = "gpu"
+
+
+@reporting
+def serve(
+    lake: LakeOption,
+    source: SourceOption = None,
+    links: LinksOption = None,
+    identities: IdentitiesOption = None,
+    per_identity: PerIdentityOption = None,
+    connect_to: ConnectToOption = None,
+    runs: RunsOption = 1,
+    yes: YesOption = False,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on. Whoever has the password may run any command there.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the pages and of the API.")] = 4200,
+    metrics_port: MetricsPortOption = 4201,
+    verbose: VerboseOption = False,
+) -> None:
+    """Run the service until Ctrl-C: Prefect's server with its pages, the deployments, and their workers.
+
+    The options but --host and the ports become the parameters of the scheduled runs. FACEMILL_DATABASE_URL and
+    FACEMILL_REDIS_URL give the server a PostgreSQL and a Redis of yours.
+    """
+    store = check_usage(lake, links, connect_to)
+    chosen = source_for(store, source, starts=True).value
+    people = chosen_people(identities)
+    if people is not None:
+        check_enough_people(people if isinstance(people, int) else len(people))
+    address = Address(host, port, metrics_port)
+    address.check_free()
+    tame_libraries(verbose=verbose, is_service=True)
+    settings = load_settings()
+    make_private(prefect_home(os.environ))
+    password = password_of_server(os.environ, settings.password_file)
+
+    parameters = {
+        "lake": _absolute(lake),
+        "source": chosen,
+        "links": _absolute(links) if links else None,
+        "identities": people,
+        "per_identity": per_identity,
+        "connect_to": connect_to,
+        "runs": runs,
+        "allow_outside": yes,
+    }
+    console = Console(stderr=True)
+    how = login(console, address, password)
+    run_service(
+        address,
+        parameters,
+        password=password,
+        engines=_engines(settings),
+        tell=lambda line: say(console, f"[bold]serve[/]    {line}"),
+        log=lambda line: typer.echo(line, err=True),
+        up=lambda deployments: _show(console, address, parameters, deployments, how),
+    )
+
+
+@reporting
+def work(
+    server: Annotated[
+        str, typer.Option("--server", metavar="URL", help="Where `facemill serve` listens: http://HOST:4200.")
+    ],
+    pool: Annotated[
+        list[PoolChoice] | None,
+        typer.Option("--pool", metavar="cpu|gpu", help="What this machine does; may be repeated. Default: cpu."),
+    ] = None,
+    metrics_port: MetricsPortOption = 4201,
+    verbose: VerboseOption = False,
+) -> None:
+    """Run workers for the server of another machine until Ctrl-C. The lake must be one that both can reach."""
+    if not server.startswith(("http://", "https://")):
+        raise UsageError(f"--server {server} must be a URL such as http://192.0.2.1:4200")
+    check_free("127.0.0.1", metrics_port)
+    tame_libraries(verbose=verbose, is_service=True)
+    password = password_of_client(os.environ, load_settings().password_file)
+
+    api = f"{server.rstrip('/').removesuffix('/api')}/api"
+    pools = [one.value for one in pool or [PoolChoice.CPU]]
+    console = Console(stderr=True)
+    run_workers(
+        api,
+        pools,
+        metrics_port,
+        password=password,
+        tell=lambda line: say(console, f"[bold]work[/]     {line}"),
+        log=lambda line: typer.echo(line, err=True),
+        up=lambda: _show_lines(
+            console,
+            {
+                "server": api,
+                "pools": ", ".join(pools),
+                "metrics": f"http://127.0.0.1:{metrics_port}/metrics",
+                "stop": "Ctrl-C",
+            },
+        ),
+    )
+
+
+def _engines(settings: Settings) -> Engines:
+    return Engines(settings.database_url.get_secret_value(), settings.redis_url.get_secret_value())
+
+
+def login(console: Console, address: Address, password: str) -> str:
+    """How to open the pages: a link with the password on a terminal; elsewhere it would be kept in a log."""
+    if console.is_terminal:
+        return login_link(address.pages, password)
+    if os.environ.get(OF_SERVER):
+        return f"{address.pages}, with the password of {OF_SERVER}"
+    return f"{address.pages}, with the password in {password_path(os.environ, load_settings().password_file)}"
+
+
+def _absolute(place: str) -> str:
+    """A path that means the same in every folder; a URL as it is."""
+    return place if "://" in place else str(Path(place).resolve())
+
+
+def _show(console: Console, address: Address, parameters: dict[str, Any], deployments: list[str], how: str) -> None:
+    lines = {
+        "pages": how,
+        "metrics": f"http://127.0.0.1:{address.metrics_port}/metrics",
+        "lake": f"{parameters['lake']}, source {parameters['source']}",
+        "runs": ", ".join(deployments),
+        "people": _people(parameters["identities"]),
+    }
+    if _waits_for_yes(parameters):
+        lines["asks"] = "no host outside until somebody says yes: serve --yes, or allow_outside=true for one run"
+    lines["stop"] = "Ctrl-C"
+    _show_lines(console, lines)
+
+
+def _people(identities: int | list[str] | None) -> str:
+    if identities is None:
+        return "all"
+    return f"the first {identities:,}" if isinstance(identities, int) else ", ".join(identities)
+
+
+def _waits_for_yes(parameters: dict[str, Any]) -> bool:
+    """Whether the scheduled runs will refuse to ask outside hosts for what is a first contact."""
+    asked = parameters["source"], parameters["links"], parameters["connect_to"]
+    return (
+        not parameters["allow_outside"] and asks_outside(*asked) and not has_consent(Lake(parameters["lake"]), asked[0])
+    )
+
+
+def _show_lines(console: Console, lines: dict[str, str]) -> None:
+    for name, text in lines.items():
+        say(console, f"[bold]{name:<8}[/] {text}")

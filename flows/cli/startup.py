@@ -1,0 +1,166 @@
+"""What `ingest`, `pipeline` and `retry` look at before Prefect starts: the links, who is asked for, and how much it is.
+
+A first contact of a lake with hosts outside this machine is forecast, and wants a yes on the terminal or `--yes`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import nullcontext
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import typer
+
+from flows.settings import load_settings, user_name
+from storage.errors import UsageError
+from storage.lake import Lake
+from storage.leases import alone
+from storage.names import visible
+from storage.records import LINK_LINES
+from storage.tables import read_as
+from tasks.dataset.split import check_enough_people
+from tasks.fetch.consent import asks_outside, has_consent, record_consent, refusal
+from tasks.fetch.forecast import DOCUMENTED, forecast, own_rate
+from tasks.fetch.ledger import pending_new, read_ledger
+from tasks.links.collect import FoundLinks, find_links, is_url, keep_links, lines_found, location_of
+from tasks.links.plan import plan
+from tasks.links.sources import source_named
+from tasks.links.sources.source import Source
+from tasks.web.http import ConnectTo
+
+People = int | list[str] | None
+
+
+def judge_start(
+    lake: Lake,
+    name: str,
+    links: str | None,
+    connect_to: str | None,
+    people: People,
+    per_identity: int | None,
+    *,
+    as_typed: str | None,
+    yes: bool,
+    trains: bool,
+) -> None:
+    """Read the links, see that the selection can be worked on, and ask for the yes of a first contact.
+
+    Where all is well the links are in the lake afterwards, so that the run does not read them again.
+
+    Args:
+        as_typed: the text that `people` was read from.
+        trains: whether a training comes at the end, which needs enough people.
+
+    Raises:
+        UsageError: the links or the selection will not do, or nobody said yes. Nothing has been written.
+    """
+    if trains and people is not None:
+        check_enough_people(_num(people))
+    if name == "synthetic" and links is None:  # a world that is made when the run begins
+        return
+    source, where = source_named(name), location_of(source_named(name), links)
+    is_outside = asks_outside(name, links, connect_to)
+    is_first = is_outside and not has_consent(lake, name)
+    if is_first and not yes and is_url(where) and not _has_terminal():
+        raise refusal(lake, name, f"the links of {where}")
+    if is_url(where) and not is_first and lake.exists(lake.links(name, "origin.json")):
+        # The run asks the server what has changed since; here it would be asked twice.
+        lines = read_as(lake, lake.links(name, "lines.parquet"), LINK_LINES, ["identity"])
+        _say(_checked_people(lines, people, as_typed, trains=trains))
+        return
+    found = asyncio.run(_find(lake, source, where, connect_to, people))
+    lines = lines_found(lake, source, found)
+    said = _checked_people(lines, people, as_typed, trains=trains)
+    candidates = plan(lines, people, per_identity)
+    pending = pending_new(candidates, read_ledger(lake, name, ["key"]))["url"]
+    told = str(
+        forecast(pending, own_rate(read_ledger(lake, name, ["key", "fetched_at", "received_bytes"])) or DOCUMENTED)
+    )
+    if is_outside and len(pending):
+        said.append(f"ask      {told}")
+    needs_yes = is_first and len(pending) > 0
+    if needs_yes and not yes and not _has_terminal():
+        raise refusal(lake, name, told)
+    _say(said)
+    if needs_yes and not yes:
+        _ask(lake, name)
+    is_new = not lake.exists(lake.format_file)
+    # As the flow does: a new lake goes without a lease.
+    with nullcontext() if is_new else alone(lake, "links", name, "all", good_for_s=load_settings().lease_s):
+        keep_links(lake, source, found)
+    if needs_yes:
+        record_consent(lake, name, by=user_name(), told=told)
+
+
+def judge_retry(
+    lake: Lake, name: str, links: str | None, connect_to: str | None, pending: pa.Table, *, yes: bool
+) -> None:
+    """Ask for the yes of a first contact before failed links are asked again.
+
+    Raises:
+        UsageError: nobody said yes.
+    """
+    if not len(pending) or not asks_outside(name, links, connect_to) or has_consent(lake, name):
+        return
+    told = str(forecast(pending["url"]))
+    if not yes:
+        if not _has_terminal():
+            raise refusal(lake, name, told)
+        _say([f"ask      {told}"])
+        _ask(lake, name)
+    record_consent(lake, name, by=user_name(), told=told)
+
+
+async def _find(lake: Lake, source: Source, where: str, connect_to: str | None, people: People) -> FoundLinks:
+    names = people if isinstance(people, list) else None
+    address = ConnectTo.parse(connect_to) if connect_to else None
+    return await find_links(lake, source, where, connect_to=address, identities=names)
+
+
+def _checked_people(lines: pa.Table, people: People, as_typed: str | None, *, trains: bool) -> list[str]:
+    """See that the people asked for are clear and enough; what to say of them.
+
+    Raises:
+        UsageError: they are not.
+    """
+    names = pc.unique(lines["identity"].cast(pa.string())).to_pylist()
+    if trains:
+        check_enough_people(len(names) if people is None else min(len(names), _num(people)))
+    if not isinstance(people, int):
+        return []
+    if as_typed is not None and as_typed.strip() in names:
+        raise UsageError(
+            f"--identities {people} may mean the first {people} people or the person called '{people}': write "
+            f"first:{people} for the first {people}, or '{people},' for the person"
+        )
+    chosen = names[:people]
+    return [f"people   the first {len(chosen):,} of {len(names):,}: {visible(chosen[0])} to {visible(chosen[-1])}"]
+
+
+def _num(people: int | list[str]) -> int:
+    return people if isinstance(people, int) else len(people)
+
+
+def _say(lines: list[str]) -> None:
+    for line in lines:
+        typer.echo(visible(line), err=True)
+
+
+def _ask(lake: Lake, name: str) -> None:
+    """Have somebody at the terminal say yes.
+
+    Raises:
+        UsageError: they did not.
+    """
+    try:
+        is_meant = typer.confirm(f"{lake.url} has asked no host outside this machine for {name} yet. Go on?", err=True)
+    except typer.Abort:
+        is_meant = False
+    if not is_meant:
+        raise UsageError("nothing was asked for, and nothing was written")
+
+
+def _has_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()

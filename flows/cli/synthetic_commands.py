@@ -1,0 +1,63 @@
+"""`facemill world ...`: made worlds, and the web they stand for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flows.cli.options import (
+    JsonOption,
+    bar,
+    print_result,
+    reporting,
+)
+from flows.cli.terminal import say
+
+
+@reporting
+def world_make(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the world.")],
+    identities: Annotated[int, typer.Option(min=1, help="How many people.")] = 40,
+    per_identity: Annotated[int, typer.Option(min=1, help="How many links each.")] = 30,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same world, byte for byte.")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw invented people and write a world: link files, pictures, faults, and the truth about them."""
+
+    from synthetic.world import make_world  # noqa: PLC0415
+
+    with bar("make world", identities * per_identity) as reach:
+        summary = make_world(
+            folder,
+            num_identities=identities,
+            per_identity=per_identity,
+            seed=seed,
+            on_progress=lambda done, total: reach(done),
+        )
+    print_result(asdict(summary), as_json, show_world)
+
+
+@reporting
+def world_serve(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A world.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
+) -> None:
+    """Play a world's web on a loopback port until Ctrl-C."""
+    from synthetic.origin import serve_forever  # noqa: PLC0415
+
+    serve_forever(
+        folder,
+        port,
+        lambda bound: typer.echo(f"{folder} is served on 127.0.0.1:{bound}; stop with Ctrl-C", err=True),
+    )
+
+
+def show_world(console: Console, result: dict[str, Any]) -> None:
+    """What a made world holds."""
+    for name, value in result.items():
+        words = ", ".join(f"{key} {num:,}" for key, num in value.items()) if isinstance(value, dict) else str(value)
+        say(console, f"{name.replace('_', ' '):<16} {words}")

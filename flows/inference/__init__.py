@@ -1,0 +1,1 @@
+"""A model version in use: embeddings of photos, comparison and search."""

@@ -1,0 +1,277 @@
+"""One dataset version as a page: where its faces came from, why the other lines are not in it, and whom it shows.
+
+The page shows faces: unless told otherwise it lies in the lake's work folder, beside what may be thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flows.reports import page
+from flows.reports.doubtful_people import Offender, loosest_fits, main_hosts, worst_hosts, worst_people
+from flows.reports.funnel_pictures import Pictures, evenly
+from storage.atomic import whole_file
+from storage.datasets import DatasetVersion
+from storage.records import Reason, Split
+from storage.tables import with_plain_words
+from storage.takedowns import about, read_forgotten
+from tasks.dataset.funnel import Funnel
+from tasks.dataset.manifest import origins
+from tasks.dataset.select import Stage
+from tasks.dataset.source_tables import read_faces
+from tasks.faces.agreement import Agreement, compare, count_agreement
+
+# What bounds the page: 2622 people and 2.6 million lines make one no longer than 60 people do.
+_ROWS, _PEOPLE, _FACES, _FIGURES = 12, 24, 8, 16
+# Column, title, and the range of its histogram.
+_MEASURES = (
+    ("face_px", "Shorter side of the face, in pixels of its picture", 0.0, 500.0),
+    ("score", "Score of the detected face", 0.0, 1.0),
+    ("agreement", "IoU of the listed box with the face", 0.0, 1.0),
+    ("sharpness", "Sharpness (variance of the Laplacian)", 0.0, 1000.0),
+    ("yaw_deg", "Yaw, in degrees", -90.0, 90.0),
+    ("roll_deg", "Roll, in degrees", -90.0, 90.0),
+)
+
+
+class Story(NamedTuple):
+    """All that the page tells, with plain words in its tables; `named` are the fates of whom nobody asked to forget."""
+
+    dataset: DatasetVersion
+    index: pa.Table
+    fates: pa.Table
+    named: pa.Table
+    pictures: Pictures
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The version's manifest."""
+        return self.dataset.manifest
+
+
+def write_report(dataset: DatasetVersion, path: Path | None = None) -> Path:
+    """Write the page of a version, by default below the lake's work folder, and return where it lies."""
+    dataset.require("source", "method", "num_samples", "num_identities", "splits")
+    fates = with_plain_words(dataset.fates())
+    story = Story(dataset, with_plain_words(dataset.index()), fates, _named(dataset, fates), Pictures(dataset))
+    sections = {title: html for title, html in _sections(story) if html}
+    links = page.contents(sections)
+    path = path or dataset.lake.work_folder / "reports" / f"{dataset.name}-{dataset.version}.html"
+    parts = [_overview(story), links, *(page.heading(title) + html for title, html in sections.items())]
+    with whole_file(path) as temporary:
+        temporary.write_text(page.page(str(dataset), _subtitle(story.manifest), parts), encoding="utf-8")
+    return path
+
+
+def _named(dataset: DatasetVersion, fates: pa.Table) -> pa.Table:
+    people = read_forgotten(dataset.lake, dataset.source).people
+    taken_down = pc.fill_null(pc.equal(fates["reason"], Reason.TAKEN_DOWN.value), False)
+    return fates.filter(pc.invert(pc.or_(taken_down, about(fates, people))))
+
+
+def _sections(story: Story) -> Iterator[tuple[str, str]]:
+    yield "From link lines to samples", _road(story)
+    if len(story.index):
+        yield "People and splits", _people(story)
+        yield "Hosts", _hosts(story)
+        yield "How good the faces are", _faces(story.index)
+    yield "How the methods agree", _methods(story)
+    yield "Worst offenders", _offenders(story)
+    yield "What was not fetched", _unfetched(story)
+    yield "What was turned away", _turned_away(story)
+    if len(story.index):
+        yield "Who is in it", _portraits(story)
+    yield "How it was made", _making(story.manifest)
+
+
+def _subtitle(manifest: dict[str, Any]) -> str:
+    when = str(manifest["published_at"])[:16].replace("T", " ")
+    return (
+        f"Faces of {manifest['source']} by {manifest['method']}, published {when} UTC. {manifest.get('terms', '')} "
+        "This page shows people's faces: treat it as you treat the pictures."
+    )
+
+
+def _overview(story: Story) -> str:
+    manifest, fates = story.manifest, story.fates
+    figures = {"faces": f"{manifest['num_samples']:,}", "people": f"{manifest['num_identities']:,}"}
+    if len(fates):
+        fetched = len(fates) - int(pc.sum(pc.equal(fates["stage"], Stage.FETCH.value)).as_py())
+        figures = {
+            "link lines": f"{len(fates):,}",
+            "lines whose picture came": f"{fetched:,}",
+            **figures,
+            "of the lines became samples": f"{manifest['num_samples'] / len(fates):.1%}",
+        }
+    return page.tiles(figures)
+
+
+def _road(story: Story) -> str:
+    if "funnel" not in story.manifest:
+        return ""
+    stages = Funnel.from_json(story.manifest["funnel"]).stages
+    steps = [page.Step(one.stage, one.num_in, one.num_out, _most_first(one.rejected)) for one in stages]
+    stopped = sum(sum(one.lost.values()) for one in steps)
+    words = f"{steps[0].num_in:,} link lines are {steps[-1].num_out:,} samples and {stopped:,} lines that stopped."
+    if gone := steps[-1].num_out - int(story.manifest["num_samples"]):
+        words += f" {gone:,} samples have been taken down since."
+    return page.words(words) + page.funnel(steps, set(_reasons(_turned_away_lines(story))))
+
+
+def _people(story: Story) -> str:
+    """How many faces each split and each person has, and what was held against the split."""
+    manifest = story.manifest
+    counts = story.index.group_by("identity").aggregate([("line", "count")])["line_count"].to_numpy()
+    top = max(20.0, 10.0 * np.ceil(counts.max() / 10.0))
+    rows = [
+        (name, f"{part['samples']:,}", f"{part['identities']:,}", f"{part['samples'] / part['identities']:.1f}", "")
+        for name, part in ((split.value, manifest["splits"].get(split)) for split in Split)
+        if part
+    ]
+    leaks = ", ".join(f"{_name(what)} {num:,}" for what, num in manifest.get("leaks", {}).items())
+    told = f"A person is in one split only. What stands in more than one: {leaks}." if leaks else ""
+    return page.words(f"Half of the people have {np.median(counts):,.0f} faces or more. {told}") + page.side_by_side(
+        [
+            page.subheading("Splits") + page.table(("split", "faces", "people", "faces a person", ""), rows),
+            page.histogram(counts.tolist(), "Faces a person", high=float(top)),
+        ]
+    )
+
+
+def _hosts(story: Story) -> str:
+    hosts, num_samples = main_hosts(story.index, _ROWS), len(story.index)
+    rows = [
+        (one.name or "none", f"{one.num_samples:,}", f"{one.num_samples / num_samples:.1%}", f"{one.num_people:,}", "")
+        for one in hosts
+    ]
+    share = sum(one.num_samples for one in hosts) / num_samples
+    words = f"The {len(hosts)} hosts that most faces came from give {share:.0%} of them."
+    return page.words(words) + page.table(("host", "faces", "share", "people", ""), rows)
+
+
+def _faces(index: pa.Table) -> str:
+    return page.side_by_side(
+        page.histogram(values.to_pylist(), title, low=low, high=high)
+        for name, title, low, high in _MEASURES
+        if len(values := index[name].drop_null())
+    )
+
+
+def _offenders(story: Story) -> str:
+    """Hosts asked in vain, people who lose most, faces that their listed boxes hardly frame."""
+    fits = loosest_fits(story.index, _ROWS)
+    rows = [(_name(one.name), f"{one.num_samples:,}", f"{one.agreement:.2f}", "") for one in fits]
+    return "".join(
+        page.subheading(title) + table
+        for title, table in (
+            ("Hosts with most failures", _losses("host", worst_hosts(story.named, _ROWS))),
+            ("People who lose most", _losses("person", worst_people(story.named, _ROWS))),
+            (
+                "People whose listed boxes fit least",
+                page.table(("person", "faces", "mean IoU", ""), rows) if rows else "",
+            ),
+        )
+        if table
+    )
+
+
+def _losses(what: str, worst: list[Offender]) -> str:
+    if not worst:
+        return ""
+    rows = [
+        (
+            _name(one.name) if what == "person" else one.name or "none",
+            f"{one.num_lines:,}",
+            f"{one.num_failed:,}",
+            f"{one.num_samples:,}",
+            f"{one.num_samples / one.num_lines:.0%}",
+            ", ".join(f"{reason} {num:,}" for reason, num in list(one.lost.items())[:4]),
+        )
+        for one in worst
+    ]
+    return page.table((what, "lines", "not fetched", "faces", "kept", "why not, above all"), rows)
+
+
+def _methods(story: Story) -> str:
+    faces = {method: read_faces(story.dataset.lake, story.manifest["source"], method) for method in ("bbox", "mtcnn")}
+    if not all(len(table) for table in faces.values()):
+        return ""
+    pairs = compare(faces, "bbox", "mtcnn")
+    names = {Agreement.ONLY_FIRST: "only bbox", Agreement.ONLY_SECOND: "only mtcnn"}
+    counts = {names.get(kind, kind.value): num for kind, num in count_agreement(pairs).items()}
+    words = f"bbox against mtcnn on the {len(pairs):,} lines of the source that both have judged, as the lake is now."
+    shown = page.histogram(pairs["iou"].drop_null().to_pylist(), "IoU of the two faces of a line")
+    return page.words(words) + page.shares(counts) + shown
+
+
+def _unfetched(story: Story) -> str:
+    stopped = story.fates.filter(pc.equal(story.fates["stage"], Stage.FETCH.value))
+    rows = []
+    for reason, num in _reasons(stopped).items():
+        urls = story.named.filter(pc.equal(story.named["reason"], reason))["url"]
+        some = urls.take(pa.array(evenly(len(urls), 2), pa.int64())).to_pylist()
+        rows.append((reason, f"{num:,}", f"{num / len(story.fates):.1%}", "\n".join(some)))
+    return page.table(("reason", "lines", "share", "for example"), rows) if rows else ""
+
+
+def _turned_away(story: Story) -> str:
+    """A contact sheet a reason: the crop where one was made, else the whole picture."""
+    stopped = _turned_away_lines(story)
+    return "".join(_sheet(story, stopped, reason, num) for reason, num in _reasons(stopped).items())
+
+
+def _turned_away_lines(story: Story) -> pa.Table:
+    """The fates of lines whose picture came, and that are no samples."""
+    others = pa.array([Stage.FETCH.value, Stage.SAMPLE.value])
+    return story.named.filter(pc.invert(pc.is_in(story.named["stage"], value_set=others)))
+
+
+def _sheet(story: Story, stopped: pa.Table, reason: str, num: int) -> str:
+    rows = stopped.filter(pc.equal(stopped["reason"], reason))
+    rows = rows.take(pa.array(evenly(len(rows), _FIGURES)))
+    captions = [f"{_name(row['identity'])} {row['line']}" for row in rows.to_pylist()]
+    figures = [([data], caption) for data, caption in zip(story.pictures.of_stopped(rows), captions, strict=True)]
+    return page.sheet(f"{reason}: {num:,}", "", figures)
+
+
+def _portraits(story: Story) -> str:
+    counts = story.index.group_by(["identity", "split"]).aggregate([("line", "count")])
+    counts = counts.sort_by([("line_count", "descending"), ("identity", "ascending")])
+    chosen = counts.take(pa.array(evenly(len(counts), _PEOPLE))).to_pylist()
+    words = (
+        f"{len(chosen)} of {len(counts):,} people, evenly taken from who has most faces to who has fewest; "
+        f"of each at most {_FACES} faces."
+    )
+    return page.words(words) + page.side_by_side(_portrait(story, one) for one in chosen)
+
+
+def _portrait(story: Story, person: dict[str, Any]) -> str:
+    rows = story.index.filter(pc.equal(story.index["identity"], person["identity"]))
+    rows = rows.take(pa.array(evenly(len(rows), _FACES)))
+    captions = [f"line {line}" for line in rows["line"].to_pylist()]
+    figures = [([data], caption) for data, caption in zip(story.pictures.of_samples(rows), captions, strict=True)]
+    return page.sheet(f"{_name(person['identity'])}: {person['line_count']:,}, {person['split']}", "", figures)
+
+
+def _making(manifest: dict[str, Any]) -> str:
+    return page.table(("setting", ""), [(name, str(value)) for name, value in origins(manifest).items()])
+
+
+def _reasons(rows: pa.Table) -> dict[str, int]:
+    """How many rows stopped for each reason, most frequent first."""
+    found = pc.value_counts(rows["reason"].drop_null()).to_pylist()
+    return _most_first({item["values"]: item["counts"] for item in found})
+
+
+def _most_first(counts: dict[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _name(identity: str) -> str:
+    return identity.replace("_", " ")

@@ -1,0 +1,115 @@
+"""Who gives most to a dataset version, and who loses most on the way: hosts, people, and boxes that fit badly."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.dataset.funnel import PENDING
+from tasks.dataset.select import Stage
+from tasks.fetch.ledger import host_of
+
+
+class Offender(NamedTuple):
+    """The lines of one host or person: how many there are, were asked for in vain, and became samples.
+
+    `lost` says why the others did not, most frequent first.
+    """
+
+    name: str
+    num_lines: int
+    num_failed: int
+    num_samples: int
+    lost: dict[str, int]
+
+
+class Giver(NamedTuple):
+    """The samples that came from one host, and how many people they show."""
+
+    name: str
+    num_samples: int
+    num_people: int
+
+
+class LooseFit(NamedTuple):
+    """A person's samples, and how well the listed boxes overlap the faces in them on average (IoU)."""
+
+    name: str
+    num_samples: int
+    agreement: float
+
+
+def main_hosts(index: pa.Table, num: int) -> list[Giver]:
+    """The hosts that most samples came from.
+
+    Args:
+        index: `records.SAMPLES` with plain words.
+    """
+    index = index.select(["identity", "url"]).append_column("host", host_of(index["url"]))
+    groups = index.group_by("host").aggregate([("url", "count"), ("identity", "count_distinct")])
+    rows = groups.sort_by([("url_count", "descending"), ("host", "ascending")]).slice(0, num).to_pylist()
+    return [Giver(row["host"], row["url_count"], row["identity_count_distinct"]) for row in rows]
+
+
+def worst_hosts(fates: pa.Table, num: int) -> list[Offender]:
+    """The hosts with most lines that were asked for in vain.
+
+    Args:
+        fates: `records.FATES` with plain words.
+    """
+    fates = fates.append_column("host", host_of(fates["url"]))
+    in_vain = pc.and_(pc.equal(fates["stage"], Stage.FETCH.value), pc.is_valid(fates["reason"]))
+    counts = _counted(fates.append_column("lost", in_vain), "host")
+    counts = counts.filter(pc.greater(counts["lost_sum"], 0))
+    order = [("lost_sum", "descending"), ("lost_count", "ascending"), ("host", "ascending")]
+    return _offenders(fates, "host", counts.sort_by(order).slice(0, num)["host"])
+
+
+def worst_people(fates: pa.Table, num: int) -> list[Offender]:
+    """The people of whose lines the smallest share became samples; of equals those with most lines first."""
+    counts = _counted(fates.append_column("lost", pc.not_equal(fates["stage"], Stage.SAMPLE.value)), "identity")
+    share = pc.divide(counts["lost_sum"].cast(pa.float64()), counts["lost_count"])
+    counts = counts.append_column("share", share).filter(pc.greater(share, 0))
+    order = [("share", "descending"), ("lost_count", "descending"), ("identity", "ascending")]
+    return _offenders(fates, "identity", counts.sort_by(order).slice(0, num)["identity"])
+
+
+def loosest_fits(index: pa.Table, num: int) -> list[LooseFit]:
+    """The people whose listed boxes overlap the faces least; none where the source lists no boxes.
+
+    Args:
+        index: `records.SAMPLES` with plain words.
+    """
+    groups = index.group_by("identity").aggregate([("agreement", "mean"), ("agreement", "count")])
+    groups = groups.filter(pc.is_valid(groups["agreement_mean"]))
+    rows = groups.sort_by([("agreement_mean", "ascending"), ("identity", "ascending")]).slice(0, num).to_pylist()
+    return [LooseFit(row["identity"], row["agreement_count"], row["agreement_mean"]) for row in rows]
+
+
+def _counted(fates: pa.Table, column: str) -> pa.Table:
+    fates = fates.set_column(fates.column_names.index("lost"), "lost", fates["lost"].cast(pa.int64()))
+    return fates.group_by(column).aggregate([("lost", "sum"), ("lost", "count")])
+
+
+def _offenders(fates: pa.Table, column: str, names: pa.ChunkedArray) -> list[Offender]:
+    """The `names` of a column, in their order, with what became of their lines."""
+    rows = fates.filter(pc.is_in(fates[column], value_set=names.combine_chunks()))
+    groups = rows.group_by([column, "stage", "reason"]).aggregate([("line", "count")]).to_pylist()
+    by_name: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in names.to_pylist()}
+    for group in groups:
+        by_name[group[column]][group["stage"], group["reason"] or PENDING] += group["line_count"]
+    return [_offender(name, ends) for name, ends in by_name.items()]
+
+
+def _offender(name: str, ends: Counter[tuple[str, str]]) -> Offender:
+    lost, failed, samples = Counter[str](), 0, 0
+    for (stage, reason), num in ends.items():
+        if stage == Stage.SAMPLE.value:
+            samples += num
+            continue
+        lost[reason] += num
+        failed += num if stage == Stage.FETCH.value and reason != PENDING else 0
+    return Offender(name, ends.total(), failed, samples, dict(lost.most_common()))

@@ -1,0 +1,83 @@
+"""The pictures behind the rows of a dataset version: of samples from the version, of what stopped from its lake."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.datasets import DatasetVersion
+from storage.errors import LakeError
+from storage.records import Outcome, url_key
+from storage.shards import read_member
+from tasks.dataset.select import Stage
+from tasks.dataset.source_tables import read_faces
+from tasks.fetch.ledger import read_ledger
+from tasks.links.line_ids import find_rows, line_ids
+
+_PLACE = ("shard", "offset", "length")
+
+
+class Pictures:
+    """Finds the JPEG or picture of a row."""
+
+    def __init__(self, dataset: DatasetVersion) -> None:
+        self._dataset = dataset
+        self._lake = dataset.lake
+        self._source = str(dataset.source)
+
+    def of_samples(self, rows: pa.Table) -> list[bytes]:
+        """The crops of rows of the version's index."""
+        return [self._dataset.read(**place) for place in rows.select(_PLACE).to_pylist()]
+
+    def of_stopped(self, rows: pa.Table) -> list[bytes]:
+        """For rows of the version's fates the crop if there was one, else the whole picture; empty if it has gone."""
+        keys = pa.array([url_key(url) for url in rows["url"].to_pylist()], pa.binary(16))
+        faces = _rows(self._faces, find_rows(line_ids(rows), line_ids(self._faces)))
+        attempts = _rows(self._attempts, find_rows(keys, self._attempts["key"]))
+        stages = rows["stage"].to_pylist()
+        return [
+            (stage != Stage.DEDUPE.value and self._crop(face)) or self._picture(attempt)
+            for stage, face, attempt in zip(stages, faces, attempts, strict=True)
+        ]
+
+    @cached_property
+    def _faces(self) -> pa.Table:
+        faces = read_faces(self._lake, self._source, str(self._dataset.manifest["method"]))
+        return faces.select(["identity", "line", *_PLACE])
+
+    @cached_property
+    def _attempts(self) -> pa.Table:
+        attempts = read_ledger(self._lake, self._source, ["key", "outcome", *_PLACE])
+        return attempts.filter(pc.equal(attempts["outcome"].cast(pa.string()), Outcome.ACCEPTED.value))
+
+    def _crop(self, face: dict[str, Any]) -> bytes:
+        return self._read(face["shard"], face)
+
+    def _picture(self, attempt: dict[str, Any]) -> bytes:
+        stem = attempt["shard"]
+        return self._read(stem and f"{self._lake.images(self._source, stem)}.tar", attempt)
+
+    def _read(self, path: str | None, place: dict[str, Any]) -> bytes:
+        if path is None or place["offset"] is None:
+            return b""
+        # The lake may have moved on since the version was made.
+        with suppress(OSError, LakeError):
+            return read_member(self._lake, path, place["offset"], place["length"])
+        return b""
+
+
+def _rows(table: pa.Table, at: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
+    """The rows of a table by number; of nulls for -1."""
+    rows: list[dict[str, Any]] = table.take(pa.array(at, mask=at < 0)).to_pylist()
+    return rows
+
+
+def evenly(num: int, most: int) -> list[int]:
+    """At most so many places, evenly taken of `num`."""
+    return [int(place) for place in np.unique(np.linspace(0, num - 1, min(num, most)).astype(int))]

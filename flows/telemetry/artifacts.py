@@ -1,0 +1,152 @@
+"""What a run leaves behind to look at in Prefect's UI: tables, and a small contact sheet."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from io import BytesIO
+from typing import Any, cast
+from uuid import UUID
+
+import numpy as np
+from PIL import Image, ImageDraw
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactUpdate
+
+from storage.datasets import DatasetVersion
+from storage.errors import LakeError
+from storage.lake import Lake
+from storage.names import visible
+from storage.shards import read_member
+from tasks.images.decode import UndecodableImage, decode
+
+_COLUMNS, _ROWS, _TILE_PX = 8, 3, 56
+# What CommonMark and GitHub's tables and bare links give a meaning inside a line (a backslash takes it away).
+_MARKDOWN = re.compile(r"[\\`*_\[\]<>|~&]|:(?=//)")
+
+
+def plain(text: str) -> str:
+    """Text from outside for a page of Markdown: no emphasis, code, link, picture, HTML or cell border comes of it."""
+    return _MARKDOWN.sub(r"\\\g<0>", visible(text))
+
+
+def foreign_page(text: str) -> str:
+    """A page of Markdown that came with a model: its headings and tables stay, HTML, links and pictures are text."""
+    lines = (
+        visible(line).replace("<", "&lt;").replace("](", "]\\(").replace("]:", "]\\:") for line in text.split("\n")
+    )
+    return "\n".join(lines)
+
+
+def _plain_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a table with control and bidi characters shown escaped."""
+    return [{name: visible(cell) if isinstance(cell, str) else cell for name, cell in row.items()} for row in rows]
+
+
+def table(key: str, rows: list[dict[str, Any]], description: str) -> None:
+    """Show rows as a table."""
+    rows, description = _plain_rows(rows), plain(description)
+    create_table_artifact(table=rows, key=key, description=description, _sync=True)  # type: ignore[call-arg]
+
+
+class LiveTable:
+    """A table that changes while a run goes on: one artifact, where each new one would be a row of the database."""
+
+    def __init__(self, key: str, description: str) -> None:
+        made = create_table_artifact(table=[{"": ""}], key=key, description=description, _sync=True)  # type: ignore[call-arg]
+        self._id = cast(UUID, made)
+
+    def show(self, rows: list[dict[str, Any]], description: str) -> None:
+        """Show other rows."""
+        _update(self._id, ArtifactUpdate(data=json.dumps(_plain_rows(rows)), description=plain(description)))
+
+
+class LivePage:
+    """A page of Markdown that changes while a run goes on, likewise one artifact."""
+
+    def __init__(self, key: str, text: str) -> None:
+        made = create_markdown_artifact(markdown=text, key=key, _sync=True)  # type: ignore[call-arg]
+        self._id = cast(UUID, made)
+
+    def show(self, text: str) -> None:
+        """Show another text."""
+        _update(self._id, ArtifactUpdate(data=text))
+
+
+def markdown(key: str, text: str) -> None:
+    """Show a page of Markdown."""
+    create_markdown_artifact(markdown=text, key=key, _sync=True)  # type: ignore[call-arg]
+
+
+def _update(artifact: UUID, change: ArtifactUpdate) -> None:
+    with get_client(sync_client=True) as client:
+        client.update_artifact(artifact, change)
+
+
+def contact_sheet(pictures: list[bytes]) -> str:
+    """A Markdown image that shows up to 24 pictures; in 64 colours, since it is stored in the server's database.
+
+    What cannot be decoded leaves a blank tile: nothing that is only looked at ends a run.
+    """
+    sheet = Image.new("RGB", (_COLUMNS * _TILE_PX, _ROWS * _TILE_PX), "white")
+    for place, data in enumerate(pictures[: _COLUMNS * _ROWS]):
+        try:
+            tile = decode(data).resize((_TILE_PX, _TILE_PX), Image.Resampling.BILINEAR)
+        except UndecodableImage:
+            continue
+        sheet.paste(tile, (place % _COLUMNS * _TILE_PX, place // _COLUMNS * _TILE_PX))
+    return _markdown_image(sheet.quantize(64), "contact sheet")
+
+
+def dataset_page(dataset: DatasetVersion) -> str:
+    """A version in words and pictures."""
+    dataset.require("source", "method", "num_samples", "num_identities", "splits")
+    manifest = dataset.manifest
+    index = dataset.index(["shard", "offset", "length"])
+    rows = np.linspace(0, len(index) - 1, min(len(index), _COLUMNS * _ROWS)).astype(int)
+    members = [
+        (f"{dataset.folder}/{row['shard']}", row["offset"], row["length"]) for row in index.take(rows).to_pylist()
+    ]
+    parts = ", ".join(f"{name} {part['samples']}" for name, part in manifest["splits"].items())
+    return (
+        f"## {dataset}\n\n{manifest['num_samples']} faces of {manifest['num_identities']} people ({parts}), "
+        f"method {manifest['method']}, source {manifest['source']}.\n\n{member_sheet(dataset.lake, members)}\n\n"
+        f"{plain(manifest.get('terms') or '')}\n"
+    )
+
+
+def member_sheet(lake: Lake, members: list[tuple[str, int, int]]) -> str:
+    """A contact sheet of shard members given as (path, offset, length); what cannot be read leaves a blank tile."""
+    return contact_sheet([_read(lake, member) for member in members])
+
+
+def _read(lake: Lake, member: tuple[str, int, int]) -> bytes:
+    try:
+        return read_member(lake, *member)
+    except (OSError, LakeError):
+        return b""
+
+
+def curve(values: list[float], width: int = 480, height: int = 160) -> str:
+    """A Markdown image of a line through `values`, from left to right, with its lowest and highest value."""
+    image = Image.new("RGB", (width, height), "white")
+    pen = ImageDraw.Draw(image)
+    low, high = min(values), max(values)
+    spread = (high - low) or 1.0
+    points = [
+        (40 + (width - 50) * place / max(len(values) - 1, 1), height - 20 - (height - 40) * (value - low) / spread)
+        for place, value in enumerate(values)
+    ]
+    pen.line([(40, 10), (40, height - 20), (width - 10, height - 20)], fill="gray")
+    pen.line(points, fill="royalblue", width=2)
+    pen.text((4, 14), f"{high:.3g}", fill="black")
+    pen.text((4, height - 30), f"{low:.3g}", fill="black")
+    return _markdown_image(image.quantize(16), "curve")
+
+
+def _markdown_image(image: Image.Image, name: str) -> str:
+    out = BytesIO()
+    image.save(out, "PNG", optimize=True)
+    return f"![{name}](data:image/png;base64,{base64.b64encode(out.getvalue()).decode()})"

@@ -1,0 +1,144 @@
+"""The original experiment: methods of cropping by margins of the triplet loss, held against each other.
+
+A model is judged twice. Its *own* test is the test split of the dataset it was trained on, as the author had it; those
+differ from method to method, so their figures do not compare. The *common* test does: the link lines that stand in the
+test split of all the datasets, each shown as the model's own method cropped it. So all are asked the same pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.bootstrap import paired_difference
+from model.config import TrainConfig, resolve_device
+from model.data import Faces, load_faces
+from model.embed import embed_raw
+from model.evaluation import judge
+from model.evaluation_store import version_thresholds
+from model.pairs import check_pairs
+from model.verification import Scored
+from model.version import load_backbone, model_version_id
+from storage.datasets import DatasetVersion
+from storage.errors import UsageError
+from storage.models import ModelVersion
+from storage.records import Split
+from storage.tables import stamp
+
+# What a face is of: source, identity, line.
+Line = tuple[str, str, int]
+# Raise it when the same models would give other figures than before.
+_FIGURES_VERSION = 1
+# The lines of plots are left out: they stand in the evaluations of the versions.
+_LEFT_OUT = ("roc", "distances", "operating_points", "calibration")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of the grid."""
+
+    method: str
+    dataset: DatasetVersion
+    config: TrainConfig
+
+    def facts(self) -> dict[str, Any]:
+        """What makes it this one."""
+        version = model_version_id(self.dataset, self.config)
+        return {
+            "method": self.method,
+            "margin": self.config.margin,
+            "seed": self.config.seed,
+            "dataset": str(self.dataset),
+            "model": f"{self.config.name}@{version}",
+        }
+
+
+def experiment_id(cells: Sequence[Cell]) -> str:
+    """A digest of all trainings of the grid."""
+    return stamp("experiment", _FIGURES_VERSION, [(cell.dataset.state, cell.facts()["model"]) for cell in cells])
+
+
+def judge_grid(
+    cells: Sequence[Cell], models: Sequence[ModelVersion], *, device: str, work_folder: Path
+) -> dict[str, Any]:
+    """Judge the trained models of the grid, as JSON.
+
+    Returns:
+        `cells`, each with its figures on its own and on the common test; `common_test`, how large that is; and
+        `differences` on it, of cells that differ in the method or in the margin alone. Where the datasets share too
+        few test lines to make pairs of, all that is common is None or empty.
+    """
+    tests = common_test([cell.dataset for cell in cells], cells[0].config.image_px, work_folder)
+    told, scored = [], []
+    for cell, model in zip(cells, models, strict=True):
+        own, common = model.read_json("metrics.json")["trained"], None
+        if tests:
+            common, pairs = _judge(model, tests[str(cell.dataset)], resolve_device(device))
+            scored.append((cell, pairs))
+        told.append({**cell.facts(), "own": _kept(own), "common": common})
+    sizes = [(len(faces.identities), len(faces)) for faces in tests.values()]
+    return {
+        "common_test": dict(zip(("num_identities", "num_faces"), sizes[0], strict=True)) if sizes else None,
+        "cells": told,
+        "differences": _differences(scored),
+    }
+
+
+def _judge(model: ModelVersion, faces: Faces, device: torch.device) -> tuple[dict[str, Any], Scored]:
+    raw = embed_raw(load_backbone(model), faces.images, device)
+    report, pairs = judge(raw, faces.labels, version_thresholds(model))
+    return _kept(report.to_json()), pairs
+
+
+def _kept(report: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in report.items() if name not in _LEFT_OUT}
+
+
+def common_test(datasets: Sequence[DatasetVersion], image_px: int, work_folder: Path) -> dict[str, Faces]:
+    """By dataset the test faces of the lines that all of them test on, in one order; empty where they make no pairs."""
+    by_name = {str(dataset): dataset for dataset in datasets}
+    samples = {name: _test_samples(dataset) for name, dataset in by_name.items()}
+    shared = sorted(set[Line].intersection(*(set(of_line) for of_line in samples.values())))
+    people = np.array([identity for _, identity, _ in shared])
+    identities, labels = np.unique(people, return_inverse=True)
+    try:
+        check_pairs(labels, "common test")
+    except UsageError:
+        return {}
+    return {
+        name: _picked(
+            load_faces(dataset, Split.TEST, image_px, cache_folder=work_folder / "faces"),
+            [samples[name][line] for line in shared],
+            labels,
+            tuple(identities.tolist()),
+        )
+        for name, dataset in by_name.items()
+    }
+
+
+def _test_samples(dataset: DatasetVersion) -> dict[Line, str]:
+    rows = dataset.index(["source", "identity", "line", "split", "sample"]).to_pylist()
+    return {(row["source"], row["identity"], row["line"]): row["sample"] for row in rows if row["split"] == Split.TEST}
+
+
+def _picked(faces: Faces, samples: list[str], labels: NDArray[np.int64], identities: tuple[str, ...]) -> Faces:
+    row_of = {sample: row for row, sample in enumerate(faces.samples)}
+    return Faces(faces.images[[row_of[sample] for sample in samples]], labels, identities, tuple(samples))
+
+
+def _differences(scored: Sequence[tuple[Cell, Scored]]) -> list[dict[str, Any]]:
+    """What the AUC of the later of two cells has over the earlier one's, on the same pairs."""
+    rows = []
+    for (one, pairs), (other, other_pairs) in combinations(scored, 2):
+        before, after = one.facts(), other.facts()
+        changed = [field for field in ("method", "margin", "seed") if before[field] != after[field]]
+        if changed in (["method"], ["margin"]):
+            rows.append({"from": before, "to": after, "auc": asdict(paired_difference(pairs, other_pairs))})
+    return rows

@@ -1,0 +1,162 @@
+"""How each kind of answer in a world is played: one function a kind, listed below them all."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import zlib
+from collections.abc import Awaitable, Callable
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from aiohttp import web
+
+from synthetic.response_table import Response
+
+_DRIP_BYTES = 512
+_SLOW_S = 2.0
+_MISSING_BYTES = 5000
+_BOMB_BYTES = 200_000_000
+_CHUNK_BYTES = 1_000_000
+_TYPES = {
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "html": "text/html; charset=utf-8",
+}
+# To linger for 0 seconds: closing such a socket sends a reset instead of a farewell.
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_LONGER_THAN_ANYONE_WAITS_S = 7 * 24 * 3600.0
+
+
+class Asked(NamedTuple):
+    """A request, the answer the world has for it, the headers that go with that, and the folder of the bodies."""
+
+    request: web.BaseRequest
+    response: Response
+    headers: dict[str, str]
+    bodies: Path
+
+
+async def _image(asked: Asked) -> web.StreamResponse:
+    return web.Response(status=asked.response.status, body=_body(asked), headers=_headers(asked))
+
+
+async def _redirect(asked: Asked) -> web.StreamResponse:
+    response = asked.response
+    location = response.url if response.location == "SELF" else response.location
+    return web.Response(status=response.status, headers=asked.headers | {"Location": location})
+
+
+async def _reset(asked: Asked) -> web.StreamResponse:
+    transport = asked.request.transport
+    if transport is not None:
+        connection: socket.socket = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        transport.abort()
+    return web.Response()
+
+
+async def _nxdomain(asked: Asked) -> web.StreamResponse:
+    if asked.request.transport is not None:
+        asked.request.transport.close()
+    return web.Response()
+
+
+async def _hang(asked: Asked) -> web.StreamResponse:
+    await asyncio.sleep(_LONGER_THAN_ANYONE_WAITS_S)
+    return web.Response()
+
+
+async def _slow(asked: Asked) -> web.StreamResponse:
+    await asyncio.sleep(_SLOW_S)
+    return await _image(asked)
+
+
+async def _drip(asked: Asked) -> web.StreamResponse:
+    data = _body(asked)
+    stream = await _started(asked, {"Content-Length": str(len(data))})
+    for start in range(0, len(data), _DRIP_BYTES):
+        await stream.write(data[start : start + _DRIP_BYTES])
+        await asyncio.sleep(1)
+    return stream
+
+
+async def _truncated(asked: Asked) -> web.StreamResponse:
+    data = _body(asked)
+    stream = await _started(asked, {"Content-Length": str(len(data) + _MISSING_BYTES)})
+    await stream.write(data)
+    if asked.request.transport is not None:
+        asked.request.transport.close()
+    return stream
+
+
+async def _endless(asked: Asked) -> web.StreamResponse:
+    stream = await _started(asked, {})
+    chunk = b"\xff\xd8\xff\xe0" + bytes(range(1, 256)) * 256
+    while True:
+        await stream.write(chunk)
+
+
+async def _gzip_bomb(asked: Asked) -> web.StreamResponse:
+    stream = await _started(asked, {"Content-Encoding": "gzip"})
+    first, middle, last = _bomb_parts()
+    await stream.write(first)
+    for _ in range(_BOMB_BYTES // _CHUNK_BYTES):
+        await stream.write(middle)
+    await stream.write(last)
+    return stream
+
+
+async def _started(asked: Asked, framing: dict[str, str]) -> web.StreamResponse:
+    """A streamed answer whose head is sent; chunked if `framing` gives no length."""
+    stream = web.StreamResponse(status=asked.response.status, headers=_headers(asked) | framing)
+    if "Content-Length" not in framing:
+        stream.enable_chunked_encoding()
+    await stream.prepare(asked.request)
+    return stream
+
+
+def _headers(asked: Asked) -> dict[str, str]:
+    ending = asked.response.body.rpartition(".")[2] or "jpg"
+    return {"Content-Type": _TYPES.get(ending, "application/octet-stream")} | asked.headers
+
+
+def _body(asked: Asked) -> bytes:
+    """Read anew each time: the system's page cache is cache enough."""
+    return (asked.bodies / asked.response.body).read_bytes() if asked.response.body else b""
+
+
+@cache
+def _bomb_parts() -> tuple[bytes, bytes, bytes]:
+    """Head, a piece to repeat, and tail of a gzip of 200 MB of zeros.
+
+    A full flush makes every megabyte compress to the same kilobyte, so none of the 200 MB ever exists here.
+    """
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    zeros = bytes(_CHUNK_BYTES)
+    middle = packer.compress(zeros) + packer.flush(zlib.Z_FULL_FLUSH)
+    crc = 0
+    for _ in range(_BOMB_BYTES // _CHUNK_BYTES):
+        crc = zlib.crc32(zeros, crc)
+    head = bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 2, 255])
+    return head, middle, packer.flush(zlib.Z_FINISH) + struct.pack("<II", crc, _BOMB_BYTES)
+
+
+PLAYS: dict[str, Callable[[Asked], Awaitable[web.StreamResponse]]] = {
+    "image": _image,
+    "status": _image,
+    "html": _image,
+    "redirect": _redirect,
+    "nxdomain": _nxdomain,
+    "reset": _reset,
+    "hang": _hang,
+    "slow": _slow,
+    "drip": _drip,
+    "truncated": _truncated,
+    "endless": _endless,
+    "gzipbomb": _gzip_bomb,
+}

@@ -1,0 +1,1 @@
+"""Dataset versions: duplicates, selection, splits, leaks, and what is published and exported."""

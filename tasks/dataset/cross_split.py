@@ -1,0 +1,48 @@
+"""Samples that would show one picture on two sides of a split: left out on all sides but one.
+
+Copies of a picture under several people, group photos mostly, stand on as many sides as those people do. The side that
+holds most of such a picture's samples keeps them, train before val before test where it is as many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.records import Split
+from tasks.dataset.select import Stage
+from tasks.links.line_ids import Ints
+
+_SIDES = list(Split)
+
+
+def straddling_rows(
+    lines: pa.Table, verdicts: pa.Table, faces: pa.Table, fates: pa.Table, splits: Mapping[str, Split]
+) -> Ints:
+    """The rows of `lines` whose sample must go.
+
+    They keep the claim to their faces: who lost a face to one of them shows the same picture on the same side.
+
+    Args:
+        fates: of all `lines`, as `select.select` gives them.
+        splits: of every person with a sample.
+    """
+    rows = np.flatnonzero(pc.equal(fates["stage"], Stage.SAMPLE.value))
+    samples = pa.array(rows)
+    sides = np.array([_SIDES.index(splits[name]) for name in lines["identity"].take(samples).to_pylist()], np.int64)
+    clusters = verdicts["cluster"].take(fates["verdict"].take(samples))
+    crops = faces["crop_digest"].take(fates["face"].take(samples))
+    stray: Ints = rows[_is_beside(clusters, sides) | _is_beside(crops, sides)]
+    return stray
+
+
+def _is_beside(groups: pa.ChunkedArray, sides: Ints) -> npt.NDArray[np.bool_]:
+    """Whether each one stands on another side than most of its group."""
+    group = groups.combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    num = np.bincount(group * len(_SIDES) + sides, minlength=(group.max(initial=-1) + 1) * len(_SIDES))
+    beside: npt.NDArray[np.bool_] = num.reshape(-1, len(_SIDES)).argmax(axis=1)[group] != sides
+    return beside

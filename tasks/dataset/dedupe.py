@@ -1,0 +1,229 @@
+"""Each picture against all others of its source: copies, placeholders, and one face claimed by two people.
+
+The verdict is given per link line, since one picture may rightly serve several people. In this order:
+
+- *placeholder*: one picture, byte for byte, on many hosts for many people ("image not available");
+- per person and cluster of copies, the largest picture stays; lines on the others are exact or near duplicates, and
+  so is a second line on the same picture with the same box;
+- *conflict*: two people claim the same box of the same picture. Both are out. With different boxes it is a group photo.
+
+Nothing depends on the order of the rows. 2.6 million lines are judged as columns; only lines that share a picture with
+another are looked at one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.records import VERDICTS, Outcome, Reason
+from tasks.dataset.hamming import near_clusters
+from tasks.faces.boxes import ious
+from tasks.fetch.ledger import host_of
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+# What a line may be told, by number; 0 is for those that stay.
+_TOLD = (None, Reason.PLACEHOLDER, Reason.EXACT_DUPLICATE, Reason.NEAR_DUPLICATE, Reason.CONFLICT)
+_STAYS, _PLACEHOLDER, _EXACT, _NEAR, _CONFLICT = range(len(_TOLD))
+_BOXES_AT_A_TIME = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DedupeRules:
+    """Where the lines are drawn."""
+
+    # In bits of the 128 of `validate.difference_hash`; docs/dedupe.md has what each distance finds and confuses.
+    near_distance: int = 6
+    # A hash with fewer bits set is of a picture that is nearly all of one colour, and says little of likeness: of a
+    # million made hashes, none a copy, 7915 fall into clusters if all count, and 49 from here on (`bench.dedupe`).
+    least_bits: int = 24
+    placeholder_hosts: int = 3
+    placeholder_identities: int = 4
+    same_box_iou: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Claims:
+    """Lines that lay claim to one cluster with others, column by column: cluster by cluster and person by person, the
+    claims to the largest picture first. Boxes are relative to their picture's size, so that resized copies compare, and
+    NaN where a line has none.
+    """
+
+    row: Ints
+    cluster: Ints
+    person: Ints
+    picture: Ints
+    digest: Ints
+    box: Floats
+
+    def some(self, which: npt.NDArray[np.bool_] | Ints) -> _Claims:
+        """Those that are marked, or those of these numbers."""
+        return _Claims(*(column[which] for column in (getattr(self, name) for name in self.__slots__)))
+
+
+def dedupe(lines: pa.Table, images: pa.Table, rules: DedupeRules = DedupeRules()) -> pa.Table:
+    """A verdict for every line.
+
+    Args:
+        lines: `records.LINK_LINES` whose picture was accepted.
+        images: the accepted `records.ATTEMPTS` with key, url, digest, dhash, width, height; one row a key.
+
+    Returns:
+        `records.VERDICTS`, one row a line in the order of `lines`.
+    """
+    picture = pc.index_in(lines["key"], value_set=images["key"].combine_chunks()).to_numpy().astype(np.int64)
+    numbers, names = _numbered(images["digest"])
+    clusters = _clusters(images["dhash"], numbers, rules)
+    digest = numbers[picture]
+    told = np.where(_are_placeholders(lines, images, picture, digest, rules), _PLACEHOLDER, _STAYS)
+    claims = _shared_claims(lines, images, picture, digest, clusters[digest], told)
+    claims = _stop_copies(claims, told)
+    claims = _stop_repeated(claims, told, rules.same_box_iou)
+    _stop_conflicts(claims, told, rules.same_box_iou)
+    return _verdicts(lines, told, names.take(pa.array(clusters[digest])))
+
+
+def _numbered(digests: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
+    """The number of each one's digest, in the order of the digests, and the digests by number."""
+    distinct = pc.unique(digests)
+    names = distinct.take(pc.array_sort_indices(distinct))
+    return pc.index_in(digests, value_set=names).to_numpy().astype(np.int64), names
+
+
+def _clusters(dhashes: pa.ChunkedArray, digests: Ints, rules: DedupeRules) -> Ints:
+    """For each digest's number the smallest number among all copies of its picture."""
+    first = np.unique(digests, return_index=True)[1]
+    hashes = _bytes_column(dhashes)[first]
+    telling = np.flatnonzero(np.bitwise_count(hashes).sum(axis=1) >= rules.least_bits)
+    clusters = np.arange(len(first))
+    clusters[telling] = telling[near_clusters(hashes[telling], rules.near_distance)]
+    return clusters
+
+
+def _bytes_column(column: pa.ChunkedArray) -> npt.NDArray[np.uint8]:
+    array = column.combine_chunks()
+    width = array.type.byte_width
+    flat = np.frombuffer(array.buffers()[1], dtype=np.uint8).reshape(-1, width)
+    return flat[array.offset : array.offset + len(array)]
+
+
+def _are_placeholders(
+    lines: pa.Table, images: pa.Table, picture: Ints, digest: Ints, rules: DedupeRules
+) -> npt.NDArray[np.bool_]:
+    """Which lines lead to a picture that stands on too many hosts for too many people."""
+    rows = np.flatnonzero(np.bincount(digest)[digest] >= rules.placeholder_identities) if len(digest) else digest
+    table = pa.table(
+        {
+            "digest": digest[rows],
+            "identity": lines["identity"].take(pa.array(rows)).cast(pa.string()),
+            "host": host_of(images["url"].take(pa.array(picture[rows]))),
+        }
+    )
+    counts = table.group_by("digest").aggregate([("identity", "count_distinct"), ("host", "count_distinct")])
+    many = pc.and_(
+        pc.greater_equal(counts["identity_count_distinct"], rules.placeholder_identities),
+        pc.greater_equal(counts["host_count_distinct"], rules.placeholder_hosts),
+    )
+    placeholders: npt.NDArray[np.bool_] = np.isin(digest, counts["digest"].filter(many).to_numpy())
+    return placeholders
+
+
+def _shared_claims(
+    lines: pa.Table, images: pa.Table, picture: Ints, digest: Ints, cluster: Ints, told: Ints
+) -> _Claims:
+    """The claims to clusters that more than one line lays claim to, without placeholders."""
+    row = np.flatnonzero((np.bincount(cluster)[cluster] > 1) & (told == _STAYS)) if len(cluster) else cluster
+    some, theirs = lines.take(pa.array(row)), images.take(pa.array(picture[row]))
+    width, height = (theirs[name].to_numpy().astype(np.float64) for name in ("width", "height"))
+    person = some["identity"].cast(pa.string()).combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    high, low = _bytes_column(some["key"]).copy().view(">u8").T
+    order = np.lexsort((some["line"].to_numpy(), low, high, -width * height, person, cluster[row]))
+    box = _boxes(some["box_xyxy"]) / np.stack([width, height, width, height], axis=1)
+    claims = _Claims(row, cluster[row], person, picture[row], digest[row], box)
+    return claims.some(order)
+
+
+def _boxes(column: pa.ChunkedArray) -> Floats:
+    """The boxes of a column, [n, 4], NaN where there is none."""
+    boxes = np.full((len(column), 4), np.nan)
+    known = column.is_valid().to_numpy()
+    boxes[known] = column.combine_chunks().flatten().to_numpy().reshape(-1, 4)
+    return boxes
+
+
+def _stop_copies(claims: _Claims, told: Ints) -> _Claims:
+    """Of each person's claims to a cluster only those to the first picture go on; gives these."""
+    is_first = _starts(claims.cluster) | _starts(claims.person)
+    first = np.maximum.accumulate(np.where(is_first, np.arange(len(is_first)), 0))
+    is_copy = claims.picture != claims.picture[first]
+    is_exact = claims.digest == claims.digest[first]
+    told[claims.row[is_copy]] = np.where(is_exact, _EXACT, _NEAR)[is_copy]
+    return claims.some(~is_copy)
+
+
+def _stop_repeated(claims: _Claims, told: Ints, same_box_iou: float) -> _Claims:
+    """Of each person's claims to one picture only the first to each box goes on; gives these."""
+    stays = np.ones(len(claims.row), dtype=bool)
+    for start, end in _runs(_starts(claims.cluster) | _starts(claims.person)):
+        same = _same_boxes(claims.box[start:end], claims.box[start:end], same_box_iou)
+        for one in range(1, end - start):
+            stays[start + one] = not (same[one, :one] & stays[start : start + one]).any()
+    told[claims.row[~stays]] = _EXACT
+    return claims.some(stays)
+
+
+def _stop_conflicts(claims: _Claims, told: Ints, same_box_iou: float) -> None:
+    """Claims of two people to one box of a cluster go no further."""
+    for start, end in _runs(_starts(claims.cluster)):
+        box, person = claims.box[start:end], claims.person[start:end]
+        for at in range(0, end - start, _BOXES_AT_A_TIME):
+            block = slice(at, at + _BOXES_AT_A_TIME)
+            others = person[block, None] != person[None]
+            contested = (_same_boxes(box[block], box, same_box_iou) & others).any(axis=1)
+            told[claims.row[start:end][block][contested]] = _CONFLICT
+
+
+def _starts(values: Ints) -> npt.NDArray[np.bool_]:
+    """Whether each one differs from the one before."""
+    starts: npt.NDArray[np.bool_] = np.r_[True, values[1:] != values[:-1]][: len(values)]
+    return starts
+
+
+def _runs(starts: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Start and end of the runs of two and more."""
+    bounds = np.r_[np.flatnonzero(starts), len(starts)]
+    long = np.flatnonzero(np.diff(bounds) > 1)
+    yield from zip(bounds[long].tolist(), bounds[long + 1].tolist(), strict=True)
+
+
+def _same_boxes(one: Floats, other: Floats, least: float) -> npt.NDArray[np.bool_]:
+    """Whether boxes mean the same face, [n, m]; without a box the whole picture is meant."""
+    overlap = ious(one, other)
+    same: npt.NDArray[np.bool_] = np.isnan(overlap) | (overlap >= least)
+    return same
+
+
+def _verdicts(lines: pa.Table, told: Ints, clusters: pa.Array) -> pa.Table:
+    def words(column: str, by_number: list[str | None]) -> pa.Array:
+        return (
+            pa.array(by_number, pa.string()).take(pa.array(told)).dictionary_encode().cast(VERDICTS.field(column).type)
+        )
+
+    return pa.table(
+        {
+            "identity": lines["identity"].cast(VERDICTS.field("identity").type),
+            "line": lines["line"],
+            "key": lines["key"],
+            "outcome": words("outcome", [Outcome.REJECTED if word else Outcome.ACCEPTED for word in _TOLD]),
+            "reason": words("reason", list(_TOLD)),
+            "cluster": clusters,
+        },
+        schema=VERDICTS,
+    )

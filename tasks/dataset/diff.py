@@ -1,0 +1,128 @@
+"""What two dataset versions differ in, line by line, and why: from the two versions alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.datasets import DatasetVersion
+from storage.records import Reason
+from storage.tables import with_plain_words
+from tasks.dataset.funnel import PENDING
+from tasks.dataset.manifest import origins
+from tasks.dataset.select import Stage
+from tasks.links.line_ids import find_rows, line_ids
+
+_LINE = ("identity", "line", "url")
+
+
+class Change(StrEnum):
+    """What became of a line's face from one version to the other."""
+
+    CAME = "came"
+    WENT = "went"
+    RECROPPED = "recropped"
+    MOVED = "moved"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting or a digest that the two manifests do not share; None where a manifest does not know it."""
+
+    name: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class VersionDiff:
+    """How one version became another.
+
+    Attributes:
+        num_kept: lines whose face is in both, the same crop in the same split.
+        changes: a row for each line and `Change`: identity, line, url, change, why.
+    """
+
+    settings: tuple[Setting, ...]
+    num_kept: int
+    changes: pa.Table
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """How many lines changed, by change and reason, most frequent first; all changes named."""
+        groups = self.changes.group_by(["change", "why"]).aggregate([("line", "count")]).to_pylist()
+        groups.sort(key=lambda row: (-row["line_count"], row["why"]))
+        return {
+            change.value: {row["why"]: row["line_count"] for row in groups if row["change"] == change.value}
+            for change in Change
+        }
+
+
+def diff(before: DatasetVersion, after: DatasetVersion) -> VersionDiff:
+    """What came into the later version, what went, and what is another crop or in another split now."""
+    ours, theirs = _samples(before), _samples(after)
+    at = find_rows(ours["face"], theirs["face"])
+    went, kept = ours.take(pa.array(np.flatnonzero(at < 0))), ours.take(pa.array(np.flatnonzero(at >= 0)))
+    same = theirs.take(pa.array(at[at >= 0]))
+    came = theirs.filter(pc.invert(pc.is_in(theirs["face"], value_set=ours["face"].combine_chunks())))
+    recropped = pc.not_equal(kept["crop_digest"], same["crop_digest"])
+    moved = pc.not_equal(kept["split"], same["split"])
+    parts = [
+        _changed(came, Change.CAME, _fate_in(before, came)),
+        _changed(went, Change.WENT, _fate_in(after, went)),
+        _changed(same, Change.RECROPPED, _why_recropped(kept, same)).filter(recropped),
+        _changed(same, Change.MOVED, _from_to(kept["split"], same["split"])).filter(moved),
+    ]
+    changes = pa.concat_tables(parts).sort_by([(name, "ascending") for name in ("change", "identity", "line")])
+    num_kept = len(kept) - int(pc.sum(pc.or_(recropped, moved)).as_py() or 0)
+    return VersionDiff(tuple(_settings(before.manifest, after.manifest)), num_kept, changes)
+
+
+def _samples(version: DatasetVersion) -> pa.Table:
+    """The samples, and `face`: what names a line's face in all versions."""
+    columns = [*_LINE, "source", "split", "method", "image_digest", "crop_digest"]
+    rows = with_plain_words(version.index(columns))
+    return rows.append_column("face", pc.binary_join_element_wise(rows["source"], line_ids(rows), "/"))
+
+
+def _changed(rows: pa.Table, change: Change, why: pa.ChunkedArray) -> pa.Table:
+    told = rows.select(_LINE).append_column("change", pa.array([change.value] * len(rows), pa.string()))
+    return told.append_column("why", why)
+
+
+def _fate_in(version: DatasetVersion, rows: pa.Table) -> pa.ChunkedArray:
+    """Where the version that has no face of these lines stopped them, for instance "crop: no_face"."""
+    fates = with_plain_words(version.fates(["identity", "line", "stage", "reason"]))
+    if not len(fates):
+        return pa.chunked_array([pa.array([f"{version} keeps no fates"] * len(rows), pa.string())])
+    of_source = pc.equal(rows["source"], version.source)
+    at = find_rows(line_ids(rows), line_ids(fates))
+    found = fates.take(pa.array(at, mask=at < 0))
+    why = pc.binary_join_element_wise(found["stage"], pc.fill_null(found["reason"], PENDING), ": ")
+    # It was a sample, and a takedown has taken it out since.
+    why = pc.if_else(pc.equal(found["stage"], Stage.SAMPLE.value), Reason.TAKEN_DOWN.value, why)
+    return pc.fill_null(pc.if_else(of_source, why, None), "not a line of it")
+
+
+def _why_recropped(before: pa.Table, after: pa.Table) -> pa.ChunkedArray:
+    """Another picture was served, another method looked, or the same method cuts out something else now."""
+    by = pc.if_else(
+        pc.equal(before["method"], after["method"]), "another crop", _from_to(before["method"], after["method"])
+    )
+    return pc.if_else(pc.equal(before["image_digest"], after["image_digest"]), by, "another picture")
+
+
+def _from_to(before: pa.ChunkedArray, after: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(before, after, " to ")
+
+
+def _settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Setting]:
+    ours, theirs = origins(before), origins(after)
+    for name in sorted({*ours, *theirs}):
+        if ours.get(name) != theirs.get(name):
+            yield Setting(name, ours.get(name), theirs.get(name))

@@ -1,0 +1,72 @@
+"""From a dataset version to a folder in a form that others read: all of it is there in one step, or nothing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+
+from storage.datasets import DatasetVersion
+from storage.errors import UsageError
+from storage.lake import CANNOT_WRITE, to_json
+from storage.tables import with_plain_words
+from tasks.dataset.exports import EXPORTS
+
+
+def export(
+    dataset: DatasetVersion,
+    to: str,
+    target: Path,
+    *,
+    split: str | None = None,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> dict[str, Any]:
+    """Write a version, or one split of it, into the new or empty folder `target`, with its manifest beside it.
+
+    What a takedown covers stays behind.
+
+    Returns:
+        What was written: dataset, form, path, samples, identities.
+
+    Raises:
+        UsageError: there is no such form or split, or the folder holds something.
+    """
+    if to not in EXPORTS:
+        raise UsageError(f"--to {to!r} is no form to export to; there are: {', '.join(EXPORTS)}")
+    rows = with_plain_words(dataset.index())
+    if split is not None:
+        known = ", ".join(pc.unique(rows["split"]).to_pylist())
+        rows = rows.filter(pc.equal(rows["split"], split))
+        if not len(rows):
+            raise UsageError(f"{dataset} has no split {split!r}; there are: {known}")
+    try:
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise UsageError(f"{target} holds something already; name a folder that is new or empty")
+        with _whole_folder(target) as temporary:
+            EXPORTS[to](dataset, rows, temporary, on_progress)
+            (temporary / "manifest.json").write_bytes(to_json(dataset.manifest))
+    except OSError as error:
+        if error.errno in CANNOT_WRITE:
+            raise
+        raise UsageError(f"{target} cannot be written: {error.strerror}; name another folder") from error
+    people = pc.count_distinct(rows["identity"]).as_py()
+    return {"dataset": str(dataset), "to": to, "path": str(target), "samples": len(rows), "identities": people}
+
+
+@contextmanager
+def _whole_folder(target: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `target` when the block ends well and goes when it does not."""
+    target = target.absolute()
+    temporary = target.with_name(f".tmp-{target.name}")
+    # What a killed export left goes first.
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        temporary.replace(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,20 @@
+"""The forms a dataset version can be handed on in, one a file. A new one is a file, a line here and a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+
+from storage.datasets import DatasetVersion
+from tasks.dataset.exports.hf_parquet import write_hf_parquet
+from tasks.dataset.exports.imagefolder import write_imagefolder
+
+# (version, rows of its index, an empty folder, told how many are done)
+Export = Callable[[DatasetVersion, pa.Table, Path, Callable[[int], None]], None]
+
+EXPORTS: dict[str, Export] = {
+    "imagefolder": write_imagefolder,
+    "hf-parquet": write_hf_parquet,
+}

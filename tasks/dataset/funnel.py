@@ -1,0 +1,75 @@
+"""How many lines went in, came out and were rejected at each stage, by reason: the story of a dataset in a table."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.dataset.select import Stage
+
+# Beside the reasons of `records.Reason`: lines that have not come so far, and lines that nobody asked for.
+PENDING, NOT_PLANNED = "pending", "not_planned"
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelStage:
+    """One stage's count of link lines. `num_in` is `num_out` and the rejected, always."""
+
+    stage: str
+    num_in: int
+    num_out: int
+    rejected: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Funnel:
+    """All stages of one method in order, each taking in what the one before let out."""
+
+    method: str
+    stages: tuple[FunnelStage, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The funnel as JSON can hold it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Funnel:
+        """The funnel that `to_json` gave, for instance out of a manifest."""
+        return cls(value["method"], tuple(FunnelStage(**stage) for stage in value["stages"]))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The funnel as rows of a table for people: each stage, and below it each reason."""
+        rows: list[dict[str, Any]] = []
+        for one in self.stages:
+            lost = one.num_in - one.num_out
+            rows.append({"stage": one.stage, "in": one.num_in, "out": one.num_out, "rejected": lost, "reason": ""})
+            for reason, num in one.rejected.items():
+                rows.append({"stage": "", "in": "", "out": "", "rejected": num, "reason": reason})
+        return rows
+
+
+def count_fates(fates: pa.Table, method: str, left_out: dict[str, int] | None = None) -> Funnel:
+    """Count the fates of the lines that `select.select` found.
+
+    Args:
+        fates: stage and reason of every planned line.
+        left_out: lines of the link files that were never planned, by reason; counted before the first stage.
+    """
+    stages: list[FunnelStage] = []
+    left = len(fates)
+    if left_out is not None:
+        lost = dict(sorted(left_out.items()))
+        stages.append(FunnelStage("links", left + sum(lost.values()), left, lost))
+    for stage in Stage:
+        if stage is Stage.SAMPLE:
+            break
+        stopped = fates["reason"].filter(pc.equal(fates["stage"], stage.value))
+        counts = {item["values"]: item["counts"] for item in pc.value_counts(stopped).to_pylist()}
+        by_number = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
+        rejected = {reason or PENDING: num for reason, num in by_number}
+        stages.append(FunnelStage(stage.value, left, left - len(stopped), rejected))
+        left -= len(stopped)
+    return Funnel(method, tuple(stages))

@@ -1,0 +1,66 @@
+"""What a dataset version's manifest says beside what was asked for: when, by which code, and how many of what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from storage.code_version import code_version
+from tasks.dataset.funnel import Funnel
+
+# What a manifest tells of the version itself.
+_RESULTS = {
+    "name", "version", "published_at", "num_samples", "num_identities", "splits", "funnel", "leaks", "redactions"
+}  # fmt: skip
+
+
+def manifest_counts(index: pa.Table, funnel: Funnel) -> dict[str, Any]:
+    """Samples and people in all and by split, and the funnel from link lines to samples.
+
+    Args:
+        index: `records.SAMPLES`.
+    """
+    return {
+        "published_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "code": code_version(),
+        **sample_counts(index),
+        "funnel": funnel.to_json(),
+    }
+
+
+def sample_counts(index: pa.Table) -> dict[str, Any]:
+    """Samples and people, in all and by split.
+
+    Args:
+        index: of `records.SAMPLES`, split and identity.
+    """
+    splits = index["split"].cast(pa.string()).to_numpy()
+    people = index["identity"].cast(pa.string()).to_numpy()
+    return {
+        "num_samples": len(index),
+        "num_identities": len(np.unique(people)),
+        "splits": {
+            split: {
+                "samples": int((splits == split).sum()),
+                "identities": len(np.unique(people[splits == split])),
+            }
+            for split in np.unique(splits)
+        },
+    }
+
+
+def origins(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a version was made by and from, flat: `{"select.min_face_px": 100, ...}`."""
+    return dict(_flat({name: value for name, value in manifest.items() if name not in _RESULTS}))
+
+
+def _flat(value: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, one in value.items():
+        if isinstance(one, Mapping):
+            yield from _flat(one, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", one

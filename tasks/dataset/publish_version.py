@@ -1,0 +1,209 @@
+"""From faces to a dataset version: samples copied into shards by split, index, fates, and the manifest last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.datasets import DatasetVersion
+from storage.errors import UsageError
+from storage.lake import Lake, to_json
+from storage.records import SAMPLES, Reason
+from storage.shards import create_shard, read_member
+from storage.stamped_fields import counted
+from storage.tables import stamp, write_table
+from tasks.dataset.cross_split import straddling_rows
+from tasks.dataset.exclude import Exclusion, lines_of
+from tasks.dataset.find_duplicates import compare_pictures
+from tasks.dataset.funnel import Funnel, FunnelStage, count_fates
+from tasks.dataset.leaks import count_leaks, refuse_leaks
+from tasks.dataset.manifest import manifest_counts
+from tasks.dataset.samples import chosen_people, collect_samples, kept_fates
+from tasks.dataset.select import SelectRules, select, stop_people_with_few_faces, stop_samples
+from tasks.dataset.source_tables import lines_left_out, planned_lines, read_faces, read_verdicts, source_digests
+from tasks.dataset.split import SplitRules, split_identities
+from tasks.fetch.ledger import read_ledger
+from tasks.label_noise.score_table import Cleaning, judged_faces, open_cleaned
+from tasks.links.sources import source_named
+
+_SAMPLES_PER_SHARD = 10_000
+# What `Request.settings` may hold: so much of a manifest went into its version's id.
+_SETTINGS = ("source", "method", "select", "split", "exclude", "cleaning")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for: these settings, and the content they choose, make the version's id."""
+
+    name: str
+    source: str
+    method: str
+    select: SelectRules = field(default_factory=SelectRules)
+    split: SplitRules = field(default_factory=SplitRules)
+    exclusion: Exclusion | None = None
+    cleaning: Cleaning | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """What makes one version another beside its content: all but the name; a list of names by its digest."""
+        rules = {"select": counted("select", self.select), "split": counted("split", self.split)}
+        excluded = {"exclude": self.exclusion.to_json()} if self.exclusion else {}
+        cleaned = {"cleaning": counted("cleaning", self.cleaning)} if self.cleaning else {}
+        return {"source": self.source, "method": self.method, **rules, **excluded, **cleaned}
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a version holds: samples (`samples.collect_samples`), and the fate of every line, as rows and counted.
+
+    `ties` are pairs of names that are one person, which the split kept together.
+    """
+
+    samples: pa.Table
+    fates: pa.Table
+    funnel: Funnel
+    ties: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A dataset version, the funnel that leads to it today, and whether it was not there before."""
+
+    dataset: DatasetVersion
+    funnel: Funnel
+    is_new: bool
+
+
+def publish_source(
+    lake: Lake, request: Request, *, on_progress: Callable[[int], None] = lambda done: None
+) -> Published:
+    """Compare all pictures, decide the fate of every line, and publish what is left.
+
+    Raises:
+        UsageError: nothing has been planned yet, or no face is fit to be published.
+    """
+    compare_pictures(lake, request.source)
+    content = decide(lake, request)
+    made_from = source_digests(lake, request.source)
+    terms = source_named(request.source).terms
+    return publish(lake, request, content, {"made_from": made_from, "terms": terms}, on_progress=on_progress)
+
+
+def decide(lake: Lake, request: Request) -> Content:
+    """Who is in the version and why the others are not, from all that the lake knows of the source.
+
+    Raises:
+        UsageError: its pictures have not been compared yet (`compare.compare_pictures`).
+    """
+    lines = planned_lines(lake, request.source)
+    attempts = read_ledger(lake, request.source, ["key", "outcome", "reason"])
+    verdicts = read_verdicts(lake, request.source, lines)
+    faces = read_faces(lake, request.source, request.method)
+    refused, ties = _refused(lake, request, lines, verdicts, faces)
+    fates = select(lines, attempts, verdicts, faces, method=request.method, rules=request.select, refused=refused)
+    splits = split_identities(chosen_people(lines, fates), request.split, ties)
+    fates = stop_samples(fates, straddling_rows(lines, verdicts, faces, fates, splits), Reason.STRADDLES)
+    fates = stop_people_with_few_faces(lines, fates, request.select.min_faces)
+    return Content(
+        samples=collect_samples(request.source, lines, verdicts, faces, fates, splits),
+        fates=kept_fates(lines, fates),
+        funnel=count_fates(fates, request.method, lines_left_out(lake, request.source, len(lines))),
+        ties=ties,
+    )
+
+
+def _refused(
+    lake: Lake, request: Request, lines: pa.Table, verdicts: pa.Table, faces: pa.Table
+) -> tuple[pa.Table, tuple[tuple[str, str], ...]]:
+    """Lines left out by name or by a model's doubts (identity, line, reason), and names that may be one person."""
+    named = lines_of(lines, request.exclusion.identities if request.exclusion else ())
+    if request.cleaning is None:
+        return named, ()
+    judged = judged_faces(faces, verdicts)
+    cleaned = open_cleaned(lake, request.source, request.method, request.cleaning.model, judged)
+    return pa.concat_tables([named, cleaned.refused(request.cleaning)]), cleaned.ties()
+
+
+def version_id(request: Request, samples: pa.Table) -> str:
+    """The id of the version these samples make: a digest of what is in it and of the rules that chose it."""
+    return _content_id(request.settings(), samples)
+
+
+def id_by_manifest(manifest: dict[str, Any], samples: pa.Table) -> str:
+    """The id that a version's samples make under the settings of its manifest."""
+    return _content_id({name: manifest[name] for name in _SETTINGS if name in manifest}, samples)
+
+
+def _content_id(settings: dict[str, Any], samples: pa.Table) -> str:
+    content = samples.select(["sample", "identity", "split", "crop_digest"]).to_pylist()
+    return stamp("dataset", settings, [list(row.values()) for row in content])
+
+
+def publish(
+    lake: Lake,
+    request: Request,
+    content: Content,
+    origin: dict[str, Any],
+    *,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> Published:
+    """Write the version that this content makes, or find it written already.
+
+    Args:
+        origin: what the manifest says of where the content came from.
+
+    Raises:
+        UsageError: there are no samples.
+        LeakError: something stands on two sides of the split.
+    """
+    if not len(content.samples):
+        raise UsageError(
+            f"no {request.method} face of {request.source} is fit to be published: "
+            + "; ".join(map(_told, content.funnel.stages))
+        )
+    refuse_leaks(count_leaks(content.samples, content.ties), request.name)
+    version = version_id(request, content.samples)
+    folder = lake.dataset(request.name, version)
+    is_new = not lake.exists(f"{folder}/manifest.json")
+    if is_new:
+        index = _write_shards(lake, folder, content.samples, on_progress)
+        write_table(lake, f"{folder}/index.parquet", index)
+        write_table(lake, f"{folder}/fates.parquet", content.fates)
+        told = {"version": version, "name": request.name, **request.settings(), **origin}
+        told |= {"leaks": count_leaks(index, content.ties), **manifest_counts(index, content.funnel)}
+        is_new = lake.write_once(f"{folder}/manifest.json", to_json(told))
+    return Published(DatasetVersion(lake, request.name, version), content.funnel, is_new)
+
+
+def _told(stage: FunnelStage) -> str:
+    """What a stage let through, and what stopped most of the rest."""
+    top = max(stage.rejected.items(), key=lambda item: item[1], default=None)
+    return f"{stage.stage} {stage.num_out} of {stage.num_in}" + (f" ({top[0]} {top[1]})" if top else "")
+
+
+def _write_shards(lake: Lake, folder: str, samples: pa.Table, on_progress: Callable[[int], None]) -> pa.Table:
+    places: list[tuple[str, int, int]] = []
+    for split in pc.unique(samples["split"]).to_pylist():
+        part = samples.filter(pc.equal(samples["split"], split))
+        for number, start in enumerate(range(0, len(part), _SAMPLES_PER_SHARD)):
+            shard = f"{split}-{number:05d}.tar"
+            with create_shard(lake, f"{folder}/{shard}") as tar:
+                for row in part.slice(start, _SAMPLES_PER_SHARD).to_pylist():
+                    jpeg = read_member(lake, row["from_shard"], row["from_offset"], row["from_length"])
+                    places.append((shard, *tar.add(f"{row['sample']}.jpg", jpeg)))
+                    tar.add(f"{row['sample']}.json", _sample_json(row))
+                    on_progress(len(places))
+    shards, offsets, lengths = zip(*places, strict=True)
+    whole = samples.append_column("shard", pa.array(shards)).append_column("offset", pa.array(offsets))
+    return whole.append_column("length", pa.array(lengths)).select(SAMPLES.names).cast(SAMPLES)
+
+
+def _sample_json(row: dict[str, Any]) -> bytes:
+    """What stands beside the picture in the shard, for readers that know no Parquet."""
+    names = ("identity", "split", "source", "method", "line", "url", "face_box_xyxy", "landmarks", "score")
+    facts = {name: row[name] for name in names} | {"image_sha256": row["image_digest"].hex()}
+    return json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()

@@ -1,0 +1,71 @@
+"""From the fates of the link lines to the rows of a dataset version: the samples, and every line's fate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.records import FATES, Reason, Split
+from tasks.dataset.select import Stage
+from tasks.faces.crop_shard import sample_name
+
+# As they are in `records.FACES`.
+_OF_THE_FACE = (
+    "image_digest", "crop_digest", "width", "height", "face_box_xyxy", "landmarks", "score", "agreement", "fit",
+    "face_px", "border", "sharpness", "yaw_deg", "roll_deg",
+)  # fmt: skip
+
+
+def chosen_people(lines: pa.Table, fates: pa.Table) -> list[str]:
+    """The person of every line that became a sample.
+
+    Args:
+        fates: of all `lines`, as `select.select` gives them.
+    """
+    rows = pc.equal(fates["stage"], Stage.SAMPLE.value)
+    people: list[str] = lines["identity"].cast(pa.string()).filter(rows).to_pylist()
+    return people
+
+
+def collect_samples(
+    source: str, lines: pa.Table, verdicts: pa.Table, faces: pa.Table, fates: pa.Table, splits: Mapping[str, Split]
+) -> pa.Table:
+    """The samples in publishing order: by split, then by sample name, which is a digest and so shuffles people.
+
+    Args:
+        faces: as `catalog.read_faces` gives them.
+        fates: of all `lines`, as `select.select` gives them.
+        splits: of every person with a sample.
+
+    Returns:
+        `records.SAMPLES` without shard, offset and length, and with `from_shard`, `from_offset` and `from_length`:
+        where the crop lies now.
+    """
+    rows = pc.equal(fates["stage"], Stage.SAMPLE.value)
+    chosen, lines = fates.filter(rows), lines.filter(rows)
+    face, verdict = faces.take(chosen["face"]), verdicts.take(chosen["verdict"])
+    people, numbers = lines["identity"].cast(pa.string()).to_pylist(), lines["line"].to_pylist()
+    methods = face["method"].cast(pa.string()).to_pylist()
+    names = [sample_name(source, *one) for one in zip(people, numbers, methods, strict=True)]
+    columns = {
+        "sample": pa.array(names, pa.string()),
+        "identity": pa.array(people, pa.string()),
+        "split": pa.array([splits[person].value for person in people], pa.string()),
+        "source": pa.array([source] * len(people), pa.string()),
+        "method": pa.array(methods, pa.string()),
+        "line": lines["line"],
+        "url": lines["url"],
+        "cluster": verdict["cluster"],
+    }
+    columns |= {name: face[name] for name in _OF_THE_FACE}
+    columns |= {f"from_{name}": face[name] for name in ("shard", "offset", "length")}
+    return pa.table(columns).sort_by([("split", "ascending"), ("sample", "ascending")])
+
+
+def kept_fates(lines: pa.Table, fates: pa.Table) -> pa.Table:
+    """The fates as a version keeps them (`records.FATES`), by identity and line; no URL of what is taken down."""
+    taken_down = pc.fill_null(pc.equal(fates["reason"], Reason.TAKEN_DOWN.value), False)
+    columns = {"identity": lines["identity"], "line": lines["line"], "url": pc.if_else(taken_down, "", lines["url"])}
+    return pa.table(columns | {"stage": fates["stage"], "reason": fates["reason"]}).cast(FATES)

@@ -1,0 +1,205 @@
+"""The fate of every link line: a sample of the dataset, or the stage and the reason that stopped it.
+
+Everything known of a line comes together here, so the counts of a version add up from the link files to the samples.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.records import Box, Fit, Outcome, Reason
+from tasks.faces.boxes import iou
+from tasks.links.line_ids import Ints, find_rows, line_ids
+
+_SAME_FACE_IOU = 0.5
+
+
+class Stage(StrEnum):
+    """Where on the road a line is, in order."""
+
+    FETCH = "fetch"
+    DEDUPE = "dedupe"
+    CROP = "crop"
+    SELECT = "select"
+    SAMPLE = "sample"
+
+
+@dataclass(frozen=True, slots=True)
+class SelectRules:
+    """What a face must be to become a sample."""
+
+    min_face_px: int = 100
+    # The listed box must overlap a detected face by this IoU; 0 takes every box at its word. Only bbox is held to it.
+    min_agreement: float = 0.4
+    # Boxes that fit only after a rescale are believed too.
+    rescaled_boxes: bool = True
+    # The detector's score of the face, at least; a listed box is confirmed from 0.7 on, MTCNN's own faces have 0.9.
+    min_score: float = 0.0
+    # The share of the face's box that may lie outside of the picture; 1 takes all.
+    max_border: float = 0.3
+    # Variance of the Laplacian (`crops.quality.sharpness`), at least; 0 takes all.
+    min_sharpness: float = 0.0
+    # How far a head may be turned or tilted; faces without landmarks pass.
+    max_yaw_deg: float = 90.0
+    max_roll_deg: float = 180.0
+    # A person with one face makes no pair.
+    min_faces: int = 2
+
+
+def select(
+    lines: pa.Table,
+    attempts: pa.Table,
+    verdicts: pa.Table,
+    faces: pa.Table,
+    *,
+    method: str,
+    rules: SelectRules,
+    refused: pa.Table | None = None,
+) -> pa.Table:
+    """The fate of every line.
+
+    Args:
+        lines: the planned `records.LINK_LINES`.
+        attempts: the ledger: key, outcome, reason.
+        verdicts: `records.VERDICTS` of those lines whose picture was accepted.
+        faces: `records.FACES` of one method, of the same lines.
+        refused: lines that were judged elsewhere not to become samples: identity, line, reason. Such a line claims no
+            face either, so another line may have it.
+
+    Returns:
+        One row a line, in the order of `lines`: `stage`, `reason` (null: not yet fetched, or a sample), and `face`, the
+        row of `faces` (null before the crop), and `verdict`, the row of `verdicts` likewise.
+    """
+    num = len(lines)
+    stage = np.full(num, Stage.FETCH.value, dtype=object)
+    reason = np.full(num, None, dtype=object)
+    attempt = find_rows(lines["key"], attempts["key"])
+    open_rows = _pass(np.arange(num), attempt, attempts, Stage.DEDUPE, stage, reason)
+    verdict = find_rows(line_ids(lines), line_ids(verdicts))
+    open_rows = _pass(open_rows, verdict, verdicts, Stage.CROP, stage, reason)
+    face = find_rows(line_ids(lines), line_ids(faces))
+    open_rows = _pass(open_rows, face, faces, Stage.SELECT, stage, reason)
+    if refused is not None:
+        open_rows = _refuse(open_rows, lines, refused, reason)
+    table = faces.take(pa.array(face[open_rows]))
+    for rows, why in _unfit(table, method, rules):
+        reason[open_rows[rows]] = why.value
+    stage[[row for row in open_rows if reason[row] is None]] = Stage.SAMPLE.value
+    fates = pa.table(
+        {
+            "stage": pa.array(stage, pa.string()),
+            "reason": pa.array(reason, pa.string()),
+            "verdict": pa.array(verdict, pa.int64(), mask=verdict < 0),
+            "face": pa.array(face, pa.int64(), mask=face < 0),
+        }
+    )
+    return stop_people_with_few_faces(lines, fates, rules.min_faces)
+
+
+def _pass(
+    rows: Ints,
+    at: Ints,
+    table: pa.Table,
+    onward: Stage,
+    stage: npt.NDArray[np.object_],
+    reason: npt.NDArray[np.object_],
+) -> Ints:
+    """Send those `rows` on to the stage `onward` whose row in `table` was accepted; note why the others stop."""
+    known: Ints = rows[at[rows] >= 0]
+    found = table.select(["outcome", "reason"]).take(pa.array(at[known]))
+    accepted = pc.equal(found["outcome"].cast(pa.string()), Outcome.ACCEPTED.value)
+    onward_rows: Ints = known[accepted.to_numpy(zero_copy_only=False).astype(bool)]
+    reason[known] = found["reason"].cast(pa.string()).to_pylist()
+    stage[onward_rows] = onward.value
+    return onward_rows
+
+
+def _refuse(rows: Ints, lines: pa.Table, refused: pa.Table, reason: npt.NDArray[np.object_]) -> Ints:
+    """Note why lines were refused elsewhere; the `rows` that were not."""
+    at = find_rows(line_ids(lines.take(pa.array(rows))), line_ids(refused))
+    out = rows[at >= 0]
+    reason[out] = refused["reason"].cast(pa.string()).take(pa.array(at[at >= 0])).to_pylist()
+    return rows[at < 0]
+
+
+def _unfit(faces: pa.Table, method: str, rules: SelectRules) -> list[tuple[Ints, Reason]]:
+    """Rows of `faces` that must not become samples, the weightier reason last."""
+    names = ("face_px", "score", "border", "sharpness", "yaw_deg", "roll_deg", "agreement")
+    size, score, border, sharp, yaw, roll, agreement = (faces[name].to_numpy() for name in names)
+    astray = agreement < rules.min_agreement
+    if not rules.rescaled_boxes:
+        astray |= np.array(faces["fit"].to_pylist()) == Fit.RESCALED
+    repeated, contested = _shared_faces(faces)
+    # What was not measured is NaN here, which is never beyond a limit.
+    return [
+        (repeated, Reason.REPEATED_FACE),
+        (contested, Reason.CONFLICT),
+        (np.flatnonzero((np.abs(yaw) > rules.max_yaw_deg) | (np.abs(roll) > rules.max_roll_deg)), Reason.TURNED),
+        (np.flatnonzero(sharp < rules.min_sharpness), Reason.BLURRED),
+        (np.flatnonzero(score < rules.min_score), Reason.UNSURE),
+        (np.flatnonzero(border > rules.max_border), Reason.TRUNCATED),
+        (np.flatnonzero(astray) if method == "bbox" else np.empty(0, np.int64), Reason.BOX_DISAGREES),
+        (np.flatnonzero(size < rules.min_face_px), Reason.FACE_TOO_SMALL),
+    ]
+
+
+def _shared_faces(faces: pa.Table) -> tuple[Ints, Ints]:
+    """Rows whose face another line has too: of the same person (all but the best-fitting line), or of another person.
+
+    A method that looks at the whole picture gives each line of it the same face.
+    """
+    digests = faces["image_digest"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    _, inverse, counts = np.unique(digests, return_inverse=True, return_counts=True)
+    rows = np.flatnonzero(counts[inverse] > 1)
+    columns = faces.select(["identity", "line", "agreement", "source_box_xyxy"]).take(pa.array(rows)).to_pylist()
+    by_picture: dict[int, list[_Claim]] = defaultdict(list)
+    for row, face in zip(rows.tolist(), columns, strict=True):
+        fit = face["agreement"] or 0.0
+        by_picture[int(digests[row])].append(_Claim(-fit, face["line"], row, face["identity"], face["source_box_xyxy"]))
+    repeated, contested = set[int](), set[int]()
+    for claims in by_picture.values():
+        for better, worse in combinations(sorted(claims), 2):
+            if iou(better.box, worse.box) < _SAME_FACE_IOU:
+                continue
+            if better.identity == worse.identity:
+                repeated.add(worse.row)
+            else:
+                contested |= {better.row, worse.row}
+    return np.array(sorted(repeated), np.int64), np.array(sorted(contested), np.int64)
+
+
+class _Claim(NamedTuple):
+    """One line's face in a picture that several lines name; the better fit sorts first."""
+
+    unfit: float
+    line: int
+    row: int
+    identity: str
+    box: Box
+
+
+def stop_people_with_few_faces(lines: pa.Table, fates: pa.Table, least: int) -> pa.Table:
+    """The fates of `lines` without the samples of those who have fewer than `least`."""
+    rows = np.flatnonzero(pc.equal(fates["stage"], Stage.SAMPLE.value))
+    names = lines["identity"].take(pa.array(rows)).cast(pa.string()).combine_chunks()
+    people = names.dictionary_encode().indices.to_numpy()
+    return stop_samples(fates, rows[np.bincount(people)[people] < least], Reason.FEW_FACES)
+
+
+def stop_samples(fates: pa.Table, rows: Ints, reason: Reason) -> pa.Table:
+    """The fates with these rows, samples until now, stopped for a reason."""
+    stops = np.zeros(len(fates), bool)
+    stops[rows] = True
+    for name, word in (("stage", Stage.SELECT.value), ("reason", reason.value)):
+        at = fates.column_names.index(name)
+        fates = fates.set_column(at, name, pc.if_else(pa.array(stops), word, fates[name]))
+    return fates

@@ -1,0 +1,1 @@
+"""Faces: detected once in every picture, and cropped by each method."""

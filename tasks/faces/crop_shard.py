@@ -1,0 +1,244 @@
+"""From pictures and their detections to faces: one row a link line and method, and a crop where accepted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from PIL import Image
+
+from storage.errors import LakeError, UsageError
+from storage.lake import Lake
+from storage.records import FACES, Box, Detection, Face, Outcome, Reason, bytes_digest
+from storage.shards import create_shard, read_member
+from storage.stamped_fields import counted
+from storage.tables import read_stamp, rows_to_table, stamp, table_digest, write_table
+from tasks.faces.boxes import share_inside
+from tasks.faces.detect_shard import ShardSummary, StoredImage, accepted_images, map_chunks, read_detections
+from tasks.faces.methods import METHODS, CropSettings, Picture, Subject
+from tasks.faces.methods.cut import cut, square_around
+from tasks.faces.methods.quality import roll_deg, sharpness, yaw_deg
+from tasks.faces.methods.subject import shorter_side, sure_faces
+from tasks.images.decode import UndecodableImage
+
+# Counted up when the same picture, lines and settings give other faces than before: crops are then made anew.
+_RULES = 2
+
+
+class Listed(NamedTuple):
+    """What a link line says of the face: whose, and where."""
+
+    identity: str
+    line: int
+    box_xyxy: Box | None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One picture with all lines that name it, so that it is decoded once."""
+
+    image: StoredImage
+    detection: Detection
+    lines: list[Listed]
+
+
+class Cropped(NamedTuple):
+    """What one method made of one line; `jpeg` is empty where it was rejected."""
+
+    method: str
+    face: Face
+    jpeg: bytes
+
+
+def sample_name(source: str, identity: str, line: int, method: str) -> str:
+    """16 hex digits that name one line's face by one method, in every shard and dataset version."""
+    text = "\0".join((source, identity, str(line), method))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def crop_shard(
+    lake: Lake,
+    source: str,
+    stem: str,
+    lines: pa.Table,
+    methods: list[str],
+    *,
+    settings: CropSettings,
+    pool: Executor | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> dict[str, ShardSummary]:
+    """Crop the faces of one shard of images by each method and write `records.FACES`, by identity and line.
+
+    Args:
+        lines: `records.LINK_LINES`; those whose picture is not in this shard are passed over.
+        pool: processes to share the work; None works here.
+        on_progress: told the number of link lines just finished.
+
+    Returns:
+        Counts of link lines by method: as many in as were joined, each out or rejected with a reason.
+
+    Raises:
+        LakeError: the shard has no detections, or none for one of its pictures.
+        UsageError: there is no such method.
+    """
+    methods = _checked(methods)
+    images = accepted_images(lake, source, stem)
+    joined = _join(lines, images)
+    jobs = _jobs(joined, images, read_detections(lake, source, stem), lake.detections(source, stem))
+    work = partial(_crop_chunk, lake, f"{lake.images(source, stem)}.tar", methods, settings)
+    tars = {method: f"{lake.faces(method, source, stem)}.tar" for method in methods}
+    for method in methods:
+        # A kill between the new tar and its index must not leave the old index beside it: asked for again with the
+        # old settings, that would pass for up to date.
+        lake.remove(f"{lake.faces(method, source, stem)}.parquet")
+    faces = _write_tars(lake, tars, source, map_chunks(work, jobs, pool), on_progress)
+    for method in methods:
+        rows = [asdict(face) for face in sorted(faces[method], key=lambda face: (face.identity, face.line))]
+        path = f"{lake.faces(method, source, stem)}.parquet"
+        made_from = _stamp(lake, lake.detections(source, stem), joined, method, settings)
+        write_table(lake, path, rows_to_table(rows, FACES), stamp=made_from)
+    return {method: ShardSummary.of_reasons(face.reason for face in faces[method]) for method in methods}
+
+
+def is_cropped(lake: Lake, source: str, stem: str, lines: pa.Table, *, method: str, settings: CropSettings) -> bool:
+    """Whether the shard's faces are there, made from these lines and settings and from today's detections."""
+    found = read_stamp(lake, f"{lake.faces(method, source, stem)}.parquet")
+    if found is None:
+        return False
+    joined = _join(lines, accepted_images(lake, source, stem))
+    return found == _stamp(lake, lake.detections(source, stem), joined, method, settings)
+
+
+def crop_picture(job: Job, read: Callable[[], bytes], methods: list[str], settings: CropSettings) -> list[Cropped]:
+    """Every line of one picture by every method; read and decoded once, and only if some method asks for it."""
+    picture = Picture(job.detection, read)
+    return [Cropped(method, *_face(picture, listed, method, settings)) for listed in job.lines for method in methods]
+
+
+def judge(box: Box | None, picture: Picture, method: str, settings: CropSettings) -> Subject | Reason:
+    """Whom to crop, by one method; refused where the picture failed or the face is too small to be of use."""
+    if picture.detection.reason is not None:
+        return picture.detection.reason
+    try:
+        verdict = METHODS[method](box, picture, settings)
+    except UndecodableImage as error:
+        return error.reason
+    if isinstance(verdict, Subject) and shorter_side(verdict.box_xyxy) < settings.min_face_px:
+        return Reason.FACE_TOO_SMALL
+    return verdict
+
+
+def _face(picture: Picture, listed: Listed, method: str, settings: CropSettings) -> tuple[Face, bytes]:
+    detection, verdict = picture.detection, judge(listed.box_xyxy, picture, method, settings)
+    face = Face(
+        identity=listed.identity,
+        line=listed.line,
+        key=detection.key,
+        image_digest=detection.digest,
+        outcome=Outcome.REJECTED,
+        reason=verdict if isinstance(verdict, Reason) else Reason.BROKEN_IMAGE,
+        num_faces=len(sure_faces(detection, settings)),
+        image_width=detection.width or None,
+        image_height=detection.height or None,
+    )
+    if isinstance(verdict, Subject):
+        try:
+            return _accepted(face, verdict, picture.image, settings)
+        except UndecodableImage as error:
+            return replace(face, reason=error.reason), b""
+    return face, b""
+
+
+def _accepted(face: Face, subject: Subject, image: Image.Image, settings: CropSettings) -> tuple[Face, bytes]:
+    square = square_around(subject.box_xyxy, image.size, settings)
+    jpeg = cut(image, square, settings)
+    found = subject.found
+    accepted = replace(
+        face,
+        outcome=Outcome.ACCEPTED,
+        reason=None,
+        agreement=subject.agreement,
+        fit=subject.fit,
+        score=found.score if found else None,
+        face_px=shorter_side(subject.box_xyxy),
+        border=1 - share_inside(subject.box_xyxy, *image.size),
+        sharpness=sharpness(image, subject.box_xyxy),
+        yaw_deg=yaw_deg(found.landmarks) if found else None,
+        roll_deg=roll_deg(found.landmarks) if found else None,
+        source_box_xyxy=subject.box_xyxy,
+        face_box_xyxy=square.box(subject.box_xyxy),
+        landmarks=square.points(found.landmarks) if found else None,
+        crop_digest=bytes_digest(jpeg),
+        width=square.out_px,
+        height=square.out_px,
+    )
+    return accepted, jpeg
+
+
+def _checked(methods: list[str]) -> list[str]:
+    unknown = [method for method in methods if method not in METHODS]
+    if unknown or not methods:
+        asked = ", ".join(unknown) or "none"
+        raise UsageError(f"the crop methods are {', '.join(METHODS)}; asked for: {asked}; name one or more of them")
+    return list(dict.fromkeys(methods))
+
+
+def _join(lines: pa.Table, images: list[StoredImage]) -> pa.Table:
+    """Identity, line, key and box of the lines whose picture is among `images`, by identity and line."""
+    keys = pa.array([image.key for image in images], lines.schema.field("key").type)
+    wanted = lines.select(["identity", "line", "key", "box_xyxy"]).filter(pc.is_in(lines["key"], value_set=keys))
+    wanted = wanted.set_column(0, "identity", wanted["identity"].cast(pa.string()))
+    return wanted.sort_by([("identity", "ascending"), ("line", "ascending")])
+
+
+def _jobs(joined: pa.Table, images: list[StoredImage], detections: dict[bytes, Detection], path: str) -> list[Job]:
+    """A job a picture that some line names, by its first line, so that a person's crops lie together."""
+    stored = {image.key: image for image in images}
+    jobs: dict[bytes, Job] = {}
+    for row in joined.to_pylist():
+        key = row["key"]
+        if key not in detections:
+            raise LakeError(f"{path} has no row for the picture {key.hex()} of its shard: remove it and detect again")
+        job = jobs.setdefault(key, Job(stored[key], detections[key], []))
+        job.lines.append(Listed(row["identity"], row["line"], tuple(row["box_xyxy"]) if row["box_xyxy"] else None))
+    return list(jobs.values())
+
+
+def _crop_chunk(lake: Lake, tar: str, methods: list[str], settings: CropSettings, jobs: list[Job]) -> list[Cropped]:
+    done: list[Cropped] = []
+    for job in jobs:
+        read = partial(read_member, lake, tar, job.image.offset, job.image.length)
+        done += crop_picture(job, read, methods, settings)
+    return done
+
+
+def _write_tars(
+    lake: Lake,
+    paths: dict[str, str],
+    source: str,
+    chunks: Iterable[list[Cropped]],
+    on_progress: Callable[[int], None] | None,
+) -> dict[str, list[Face]]:
+    """Write the crops as they come, one tar a method; return each method's rows with their places in it."""
+    faces: dict[str, list[Face]] = {method: [] for method in paths}
+    with ExitStack() as stack:
+        tars = {method: stack.enter_context(create_shard(lake, path)) for method, path in paths.items()}
+        for chunk in chunks:
+            for method, face, jpeg in chunk:
+                name = f"{sample_name(source, face.identity, face.line, method)}.jpg"
+                offset, length = tars[method].add(name, jpeg) if jpeg else (None, None)
+                faces[method].append(replace(face, offset=offset, length=length))
+            if on_progress:
+                on_progress(len(chunk) // len(paths))
+    return faces
+
+
+def _stamp(lake: Lake, detections: str, joined: pa.Table, method: str, settings: CropSettings) -> str:
+    return stamp("crop", _RULES, method, counted("crop", settings), read_stamp(lake, detections), table_digest(joined))

@@ -1,0 +1,184 @@
+"""The faces in each picture, found once: the dear step, about 25 CPU-ms a picture (`detectors` has the engines)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from PIL import Image
+
+from storage.errors import LakeError
+from storage.lake import Lake
+from storage.records import ATTEMPTS, DETECTIONS, Detection, FoundFace, Outcome, Reason
+from storage.shards import read_member
+from storage.stamped_fields import counted
+from storage.tables import read_as, read_stamp, rows_to_table, stamp, write_table
+from storage.takedowns import read_forgotten
+from tasks.faces.detectors import Detector, DetectorSettings, load_detector
+from tasks.images.decode import UndecodableImage, decode
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+# Pictures a worker gets at a time: under a second of work, so that no core waits long for the last one.
+CHUNK = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSummary:
+    """What became of one shard: `num_in` is `num_out` and the rejected, always."""
+
+    num_in: int
+    num_out: int
+    rejected: dict[str, int]
+
+    @classmethod
+    def of_reasons(cls, reasons: Iterable[str | None]) -> ShardSummary:
+        """Count rows by their reason; None for those that went on."""
+        counts = Counter(reasons)
+        num_out = counts.pop(None, 0)
+        rejected = {str(reason): num for reason, num in sorted(counts.items(), key=str)}
+        return cls(num_out + sum(rejected.values()), num_out, rejected)
+
+
+class StoredImage(NamedTuple):
+    """Where an accepted picture lies in its shard's tar."""
+
+    key: bytes
+    digest: bytes
+    offset: int
+    length: int
+
+
+def detect_shard(
+    lake: Lake,
+    source: str,
+    stem: str,
+    settings: DetectorSettings,
+    *,
+    pool: Executor | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> ShardSummary:
+    """Find the faces in every accepted picture of one shard and write `records.DETECTIONS`, ordered by key.
+
+    Args:
+        pool: processes to share the work; None works here.
+        on_progress: told the number of pictures just finished.
+
+    Returns:
+        Counts of pictures: a picture that cannot be decoded keeps its row, with the reason.
+    """
+    images = accepted_images(lake, source, stem)
+    work = partial(_detect_chunk, lake, f"{lake.images(source, stem)}.tar", settings)
+    found: list[Detection] = []
+    for detections in map_chunks(work, images, pool):
+        found += detections
+        if on_progress:
+            on_progress(len(detections))
+    rows = [_row(one) for one in sorted(found, key=lambda one: one.key)]
+    path = lake.detections(source, stem)
+    write_table(lake, path, rows_to_table(rows, DETECTIONS), stamp=_stamp(settings))
+    return ShardSummary.of_reasons(one.reason for one in found)
+
+
+def is_detected(lake: Lake, source: str, stem: str, settings: DetectorSettings) -> bool:
+    """Whether the shard's detections are there and were made with these settings."""
+    return read_stamp(lake, lake.detections(source, stem)) == _stamp(settings)
+
+
+def read_detections(lake: Lake, source: str, stem: str) -> dict[bytes, Detection]:
+    """The detections of one shard by key.
+
+    Raises:
+        LakeError: the shard has none yet.
+    """
+    rows = read_as(lake, lake.detections(source, stem), DETECTIONS).to_pylist()
+    return {row["key"]: _detection(row) for row in rows}
+
+
+def accepted_images(lake: Lake, source: str, stem: str) -> list[StoredImage]:
+    """The pictures of one shard that are not taken down, in the order of its tar.
+
+    Raises:
+        LakeError: there is no such shard.
+    """
+    columns = ["outcome", *StoredImage._fields]
+    path = f"{lake.images(source, stem)}.parquet"
+    table = read_as(lake, path, ATTEMPTS, columns)
+    accepted = table.filter(pc.equal(table["outcome"].cast(pa.string()), pa.scalar(Outcome.ACCEPTED.value)))
+    if any(accepted[name].null_count for name in StoredImage._fields):
+        raise LakeError(f"{lake.url}/{path} has accepted pictures without a place: run `facemill check --repair`")
+    accepted = accepted.filter(pc.invert(read_forgotten(lake, source).rows(accepted)))
+    rows = accepted.select(list(StoredImage._fields)).to_pylist()
+    return sorted((StoredImage(**row) for row in rows), key=lambda image: image.offset)
+
+
+def map_chunks(work: Callable[[list[In]], Out], items: list[In], pool: Executor | None) -> Iterator[Out]:
+    """`work` done on chunks of the items, here or in the pool; results come in the order of the items."""
+    chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
+    return pool.map(work, chunks) if pool else map(work, chunks)
+
+
+def detect(data: bytes, key: bytes, digest: bytes, detector: Detector) -> Detection:
+    """Decode one picture and look for faces in it; what cannot be decoded is a detection with a reason."""
+    return detect_all([(data, key, digest)], detector)[0]
+
+
+def detect_all(pictures: Sequence[tuple[bytes, bytes, bytes]], detector: Detector) -> list[Detection]:
+    """Look at several pictures together, each given as data, key and digest."""
+    decoded = [_decoded(data) for data, _, _ in pictures]
+    found = iter(detector.find_all([image for image in decoded if not isinstance(image, Reason)]))
+    return [
+        Detection(key, digest, 0, 0, (), image)
+        if isinstance(image, Reason)
+        else Detection(key, digest, *image.size, next(found))
+        for (_, key, digest), image in zip(pictures, decoded, strict=True)
+    ]
+
+
+def _decoded(data: bytes) -> Image.Image | Reason:
+    try:
+        return decode(data)
+    except UndecodableImage as error:
+        return error.reason
+
+
+def _detect_chunk(lake: Lake, tar: str, settings: DetectorSettings, images: list[StoredImage]) -> list[Detection]:
+    detector = load_detector(settings)
+    found: list[Detection] = []
+    # Never more than a batch in memory: a picture may take 400 MB.
+    for start in range(0, len(images), detector.batch):
+        batch = images[start : start + detector.batch]
+        pictures = [(read_member(lake, tar, one.offset, one.length), one.key, one.digest) for one in batch]
+        found += detect_all(pictures, detector)
+    return found
+
+
+def _stamp(settings: DetectorSettings) -> str:
+    return stamp("detect", counted("detect", settings))
+
+
+def _row(detection: Detection) -> dict[str, Any]:
+    return {
+        "key": detection.key,
+        "digest": detection.digest,
+        "width": detection.width,
+        "height": detection.height,
+        "boxes": [face.box_xyxy for face in detection.faces],
+        "scores": [face.score for face in detection.faces],
+        "landmarks": [face.landmarks for face in detection.faces],
+        "reason": detection.reason,
+    }
+
+
+def _detection(row: dict[str, Any]) -> Detection:
+    columns = zip(row["boxes"], row["scores"], row["landmarks"], strict=True)
+    faces = tuple(FoundFace(tuple(box), score, tuple(marks)) for box, score, marks in columns)
+    reason = Reason(row["reason"]) if row["reason"] else None
+    return Detection(row["key"], row["digest"], row["width"], row["height"], faces, reason)

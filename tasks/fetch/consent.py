@@ -1,0 +1,66 @@
+"""Whether hosts outside this machine may be asked for the links of a lake's source: somebody must have said so once.
+
+links/<source>/consent.json     when, by whom, and of how many links and hosts they were told
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from ipaddress import ip_address
+
+import pyarrow.compute as pc
+
+from storage.errors import UsageError
+from storage.lake import Lake
+from tasks.fetch.ledger import read_ledger
+from tasks.links.sources import source_named
+from tasks.web.http import ConnectTo
+
+
+def asks_outside(source: str, links: str | None, connect_to: str | None) -> bool:
+    """Whether a run's requests leave this machine; not those of a folder, of a made world, or to a loopback address.
+
+    Args:
+        links: where the links are, as it was asked for.
+        connect_to: HOST:PORT that all requests go to, if they do.
+    """
+    if source_named(source).transport == "folder" or (source == "synthetic" and links is None):
+        return False
+    return connect_to is None or not _is_loopback(ConnectTo.parse(connect_to).host)
+
+
+def has_consent(lake: Lake, source: str) -> bool:
+    """Whether somebody said yes, or hosts outside have answered before, in a lake that is older than the question."""
+    if lake.exists(lake.links(source, "consent.json")):
+        return True
+    rows = read_ledger(lake, source, ["key", "address", "http_status"])
+    is_older = pc.and_(pc.is_null(rows["address"]), pc.is_valid(rows["http_status"]))
+    addresses = pc.unique(rows["address"].drop_null()).to_pylist()
+    return bool(pc.any(is_older).as_py()) or not all(map(_is_loopback, addresses))
+
+
+def record_consent(lake: Lake, source: str, *, by: str, told: str) -> None:
+    """Remember the yes for all later runs.
+
+    Args:
+        by: the user's name.
+        told: the forecast that was shown.
+    """
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    lake.write_json(lake.links(source, "consent.json"), {"at": at, "by": by, "told": told})
+
+
+def refusal(lake: Lake, source: str, told: str) -> UsageError:
+    """The error of a first contact that nobody has said yes to."""
+    return UsageError(
+        f"{lake.url} has asked no host outside this machine for {source} yet, and would now ask for {told}: say --yes "
+        "if that is meant (the parameter `allow_outside` of a deployment); later runs do not ask"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host.lower() == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

@@ -1,0 +1,279 @@
+"""From candidates to attempts: each URL asked, its bytes checked, and both written to shards as they come.
+
+Pictures of one unit flow through without barriers: a slow host delays its own links only. A shard is committed
+every few hundred attempts, so a kill loses at most the one in hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Any, Protocol, TypeVar
+
+import pyarrow as pa
+
+from storage.lake import Lake
+from storage.records import ATTEMPTS, Attempt, Candidate, ImageFacts, Note, Outcome, Reason, Retry
+from storage.shards import ShardWriter, create_shard
+from storage.tables import rows_to_table, write_table
+from tasks.fetch.ledger import RULES, image_stems, next_try, unit_name
+from tasks.images.end_markers import ends_whole
+from tasks.images.validate import ImageLimits, Invalid
+from tasks.images.validation_pool import Checks, Verdict
+from tasks.web.responses import Answer
+
+ATTEMPTS_PER_SHARD = 500
+# The one retry in the same run waits this long, or as long as Retry-After says, up to the second number.
+_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 20.0
+# A link that waits for its second try takes 5 KB.
+_MOST_PAUSED = 1000
+_PENDING_AT_ONCE = 1000
+_COLUMNS = tuple(field.name for field in fields(Attempt) if field.name != "image")
+_IMAGE_COLUMNS = tuple(field.name for field in fields(ImageFacts))
+_values, _image_values = attrgetter(*_COLUMNS), attrgetter(*_IMAGE_COLUMNS)
+
+Item = TypeVar("Item")
+
+
+class Transport(Protocol):
+    """Brings the bytes behind a URL: over the web, or out of a folder."""
+
+    async def get(self, url: str) -> Answer:
+        """Ask once; never raises for what comes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A candidate with what its earlier rounds came to."""
+
+    candidate: Candidate
+    tries: int = 0
+    rounds: int = 0
+
+
+def to_pending(table: pa.Table) -> Iterator[Pending]:
+    """The rows of a table with key, url, unit, tries and round, made as they are asked for."""
+    for batch in table.to_batches(max_chunksize=_PENDING_AT_ONCE):
+        for row in batch.to_pylist():
+            yield Pending(Candidate(row["key"], row["url"], row["unit"]), row["tries"], row["round"])
+
+
+async def fetch_unit(
+    lake: Lake,
+    source: str,
+    unit: int,
+    pending: Iterable[Pending],
+    transport: Transport,
+    *,
+    limits: ImageLimits = ImageLimits(),
+    in_flight: int = 64,
+    most_paused: int = _MOST_PAUSED,
+    on_attempt: Callable[[Attempt], None] = lambda attempt: None,
+) -> int:
+    """Ask for every pending candidate of one unit and commit what came, shard by shard.
+
+    Args:
+        in_flight: how many are asked at a time; also how many pictures are in memory at most.
+        most_paused: how many may wait for their second try without holding a place.
+        on_attempt: told of every attempt as it is decided, committed or not yet.
+
+    Returns:
+        The number of attempts committed.
+    """
+    window = _Window(in_flight, most_paused)
+    checks = Checks(limits)
+    door = asyncio.Lock()
+    with _Shards(lake, source, unit) as shards:
+
+        async def handle(one: Pending) -> None:
+            attempt, data = await attempt_one(one, transport, checks, window.pause)
+            async with door:  # closed while a shard is committed
+                if shards.add(attempt, data):
+                    await _to_the_end(shards.commit)
+            on_attempt(attempt)
+
+        await window.for_each(handle, pending)
+        await _to_the_end(shards.commit)
+    return shards.num_committed
+
+
+async def attempt_one(
+    pending: Pending,
+    transport: Transport,
+    checks: Checks,
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> tuple[Attempt, bytes]:
+    """One round for one candidate: asked, once more if that is worth it, checked. Returns the row and the bytes.
+
+    Ends within two `FetchLimits.longest_get_s` and `LONGEST_PAUSE_S`, 380 s by default, and the time of two decodings.
+
+    Args:
+        pause: waits so many seconds before the second try; may take longer, which comes on top.
+    """
+    started = time.monotonic()
+    answer, result = await _ask_and_check(pending, transport, checks)
+    tries = pending.tries + 1
+    if isinstance(result, Invalid) and result.reason.retry is Retry.SOON:
+        pause_s = max(_PAUSE_S, answer.retry_after_s or 0)
+        if pause_s <= LONGEST_PAUSE_S:
+            await pause(pause_s)
+            answer, result = await _ask_and_check(pending, transport, checks)
+            tries += 1
+    now = datetime.now(UTC)
+    rounds = pending.rounds + 1
+    invalid = result if isinstance(result, Invalid) else None
+    attempt = Attempt(
+        key=pending.candidate.key,
+        # A URL may tell whose picture it is.
+        url="" if invalid and invalid.reason is Reason.TAKEN_DOWN else pending.candidate.url,
+        outcome=Outcome.REJECTED if invalid else Outcome.ACCEPTED,
+        reason=invalid.reason if invalid else None,
+        detail=invalid.detail if invalid else "",
+        http_status=answer.http_status,
+        tries=tries,
+        round=rounds,
+        # An archive is asked again when someone asks for it, not by and by.
+        next_try=next_try(invalid.reason, rounds, now, answer.retry_after_s) if invalid and not answer.via else None,
+        final_url=answer.final_url,
+        fetched_at=now,
+        latency_s=time.monotonic() - started,
+        image=None if isinstance(result, Invalid) else result,
+        first_byte_s=answer.first_byte_s,
+        received_bytes=answer.received_bytes,
+        address=answer.address,
+        via=answer.via,
+        rules=RULES,
+        note=" ".join(sorted(answer.notes)) or None,
+    )
+    return attempt, b"" if invalid else answer.data
+
+
+async def _ask_and_check(pending: Pending, transport: Transport, checks: Checks) -> tuple[Answer, Verdict]:
+    answer = await transport.get(pending.candidate.url)
+    if answer.reason is None:
+        return answer, await checks.verdict(answer.data)
+    if ends_whole(answer.partial):
+        verdict = await checks.verdict(answer.partial)
+        if isinstance(verdict, ImageFacts):
+            notes = answer.notes | {Note.INCOMPLETE}
+            return replace(answer, data=answer.partial, reason=None, partial=b"", notes=notes), verdict
+    return answer, Invalid(answer.reason, answer.detail)
+
+
+async def _to_the_end(work: Callable[[], None]) -> None:
+    """Run `work` in a thread. A cancellation waits for it: whoever goes on next must find a whole shard or none."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
+
+
+class _Window:
+    """At most so many are worked on at a time; one that pauses lends its place to another meanwhile."""
+
+    def __init__(self, width: int, most_paused: int) -> None:
+        self._most_paused = most_paused
+        self._places = asyncio.Semaphore(width)
+        self._num_paused = 0
+
+    async def for_each(self, work: Callable[[Item], Awaitable[None]], items: Iterable[Item]) -> None:
+        """Work on all items; the first error ends the work on all others and is raised as it is."""
+
+        async def one(item: Item) -> None:
+            try:
+                await work(item)
+            finally:
+                self._places.release()
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for item in items:
+                    await self._places.acquire()
+                    group.create_task(one(item))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, holding no place meanwhile: 6000 links, 16% of them tried twice, take 8 s and else 11 (measured)."""
+        if self._num_paused >= self._most_paused:
+            await asyncio.sleep(seconds)
+            return
+        self._num_paused += 1
+        self._places.release()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._num_paused -= 1
+        await self._places.acquire()
+
+
+class _Shards:
+    """The shard in hand and its rows; committed, tar first and index last, and the next one begun."""
+
+    def __init__(self, lake: Lake, source: str, unit: int) -> None:
+        self._lake = lake
+        self._source = source
+        self._unit = unit_name(unit)
+        taken = [stem for stem in image_stems(lake, source) if stem.startswith(f"{self._unit}-")]
+        # Should two runs do one unit after all, they fetch some pictures twice, but never write the same shard.
+        self._token = secrets.token_hex(3)
+        self._next = 1 + max((int(stem.split("-")[1]) for stem in taken), default=-1)
+        self._stack = ExitStack()
+        self._tar: ShardWriter | None = None
+        self._rows: list[dict[str, Any]] = []
+        self.num_committed = 0
+
+    def __enter__(self) -> _Shards:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        # Only a broken-off run still has a shard open here: the error makes its temporary file vanish.
+        self._stack.__exit__(*error)
+
+    @property
+    def _stem(self) -> str:
+        return f"{self._unit}-{self._next:04d}-{self._token}"
+
+    def add(self, attempt: Attempt, data: bytes) -> bool:
+        """Append one attempt; whether the shard is full."""
+        place: dict[str, Any] = {}
+        if attempt.image is not None:
+            if self._tar is None:
+                path = f"{self._lake.images(self._source, self._stem)}.tar"
+                self._tar = self._stack.enter_context(create_shard(self._lake, path))
+            offset, length = self._tar.add(f"{attempt.key.hex()}.{attempt.image.format.lower()}", data)
+            place = {"shard": self._stem, "offset": offset, "length": length}
+        self._rows.append(_row(attempt) | place)
+        return len(self._rows) >= ATTEMPTS_PER_SHARD
+
+    def commit(self) -> None:
+        """Make the shard in hand part of the lake."""
+        if not self._rows:
+            return
+        self._stack.close()
+        self._tar = None
+        write_table(
+            self._lake,
+            f"{self._lake.images(self._source, self._stem)}.parquet",
+            rows_to_table(self._rows, ATTEMPTS),
+        )
+        self.num_committed += len(self._rows)
+        self._rows = []
+        self._next += 1
+
+
+def _row(attempt: Attempt) -> dict[str, Any]:
+    """The attempt as a row of `records.ATTEMPTS`, the facts of its picture beside it."""
+    row = dict(zip(_COLUMNS, _values(attempt), strict=True))
+    if attempt.image is not None:
+        row.update(zip(_IMAGE_COLUMNS, _image_values(attempt.image), strict=True))
+    return row

@@ -1,0 +1,94 @@
+"""How long a fetch will take and how much it will bring, before the first request is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.fetch.ledger import host_of
+
+# The earlier experiment on VGGFace1: 400,000 links in 6 hours, 56% of which gave a picture.
+_EARLIER_LINKS_PER_S = 400_000 / (6 * 3600)
+_SHARE_ACCEPTED = 0.56
+# The pictures of `bench.fetch`, and the links a second of `facemill ingest` there, 40% of them faults, on two cores
+# (docs/fetch.md): 3600 pictures of 6000 links at 239 pictures a second.
+_PICTURE_BYTES = 58_000
+_LOOPBACK_LINKS_PER_S = 239 * 6000 / 3600
+# Fewer attempts than a shard's say little; a pause of a minute is no work.
+_LEAST_ATTEMPTS = 500
+_LONGEST_GAP_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What a link costs: links a second at the slowest and at the fastest, bytes a link, and how that is known."""
+
+    slowest_per_s: float
+    fastest_per_s: float
+    bytes_per_link: float
+    basis: str
+
+
+DOCUMENTED = Rate(
+    _EARLIER_LINKS_PER_S,
+    _LOOPBACK_LINKS_PER_S,
+    _SHARE_ACCEPTED * _PICTURE_BYTES,
+    "by the earlier experiment and by what this program does on loopback",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a fetch would ask for. `hours` are the least and the most expected."""
+
+    links: int
+    hosts: int
+    num_bytes: float
+    hours: tuple[float, float]
+    basis: str
+
+    def __str__(self) -> str:
+        """In a line, for people."""
+        times = dict.fromkeys(map(_duration, self.hours))
+        size = _size(self.num_bytes)
+        return f"{self.links:,} links on {self.hosts:,} hosts, about {size} in {' to '.join(times)}, {self.basis}"
+
+
+def forecast(urls: pa.ChunkedArray, rate: Rate = DOCUMENTED) -> Forecast:
+    """What asking for these URLs will take."""
+    links = len(urls)
+    hours = (links / rate.fastest_per_s / 3600, links / rate.slowest_per_s / 3600)
+    hosts = pc.count_distinct(host_of(urls)).as_py() if links else 0
+    return Forecast(links, hosts, links * rate.bytes_per_link, hours, rate.basis)
+
+
+def own_rate(attempts: pa.Table) -> Rate | None:
+    """What links have cost so far; None if the attempts are too few to tell.
+
+    Args:
+        attempts: `fetched_at` and `received_bytes` of the ledger. Pauses of over a minute do not count as work.
+    """
+    if len(attempts) < _LEAST_ATTEMPTS:
+        return None
+    at_s = np.sort(attempts["fetched_at"].cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()) / 1e6
+    gaps = np.diff(at_s)
+    worked_s = float(gaps[gaps <= _LONGEST_GAP_S].sum())
+    received = pc.sum(attempts["received_bytes"]).as_py() or 0
+    if not worked_s or not received:
+        return None
+    per_s = len(attempts) / worked_s
+    return Rate(per_s, per_s, received / len(attempts), f"by {len(attempts):,} links asked for so far")
+
+
+def _duration(hours: float) -> str:
+    return f"{hours:,.1f} hours" if hours >= 1 else f"{max(round(60 * hours), 1)} min"
+
+
+def _size(num_bytes: float) -> str:
+    for limit, unit in ((1e9, "GB"), (1e6, "MB")):
+        if num_bytes >= limit:
+            return f"{num_bytes / limit:,.1f} {unit}"
+    return f"{num_bytes / 1e3:,.0f} KB"

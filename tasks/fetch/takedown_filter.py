@@ -1,0 +1,27 @@
+"""A transport that asks for nothing taken down, and lets no picture taken down in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from storage.records import Reason, bytes_digest, url_key
+from storage.takedowns import Forgotten
+from tasks.fetch.fetch_unit import Transport
+from tasks.web.responses import Answer
+
+
+class GuardedTransport:
+    """Asks another transport for what is not taken down; an answer that holds forgotten bytes loses them here."""
+
+    def __init__(self, transport: Transport, forgotten: Forgotten) -> None:
+        self._transport = transport
+        self._forgotten = forgotten
+
+    async def get(self, url: str) -> Answer:
+        """The other transport's answer, or why there is none."""
+        if url_key(url) in self._forgotten.keys:
+            return Answer("", reason=Reason.TAKEN_DOWN)
+        answer = await self._transport.get(url)
+        if self._forgotten.digests and bytes_digest(answer.data) in self._forgotten.digests:
+            return replace(answer, final_url="", data=b"", reason=Reason.TAKEN_DOWN)
+        return answer

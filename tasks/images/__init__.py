@@ -1,0 +1,1 @@
+"""Pictures as bytes: their formats, what is mended, decoding within bounds, validation."""

@@ -1,0 +1,1 @@
+"""Label noise: which faces do not show the person they are listed under."""

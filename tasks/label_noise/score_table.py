@@ -1,0 +1,216 @@
+"""What a model doubts in the faces of a source: kept in the lake with its scores, applied when a version is published.
+
+A score decides nothing by itself. `publish` holds it against a limit that is part of the version, so that another
+limit, or none, brings every face back.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from storage.errors import UsageError
+from storage.lake import Lake
+from storage.models import model_versions
+from storage.records import FACE_VERDICTS, SAME_PEOPLE, Box, Outcome, Reason
+from storage.stamped_fields import counted
+from storage.tables import read_as, read_stamp, rows_to_table, stamp, table_digest, write_table
+from tasks.faces.boxes import iou
+from tasks.label_noise.estimate import CleanRules, FaceSet, doubt, expected_limit
+from tasks.label_noise.plda import Ints
+from tasks.links.line_ids import line_ids
+
+# Counted up when the same faces and embeddings give other scores than before.
+_RULES = 2
+_SAME_FACE_IOU = 0.5
+# High, since a wrong guess costs a whole person: at 0.94 histograms took two men in hats for one.
+SAME_PERSON_SCORE = 0.99
+# Of the right faces, how many may be lost where no limit is given.
+EXPECTED_LOSS = 0.02
+# Pairs of names under this score are not worth a row.
+_LEAST_SAME_SCORE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaning:
+    """Whose doubts count in a dataset version, and from which score on.
+
+    Attributes:
+        model: `name@version`.
+        wrong_person_score: faces from this score on are left out.
+        same_person_score: of two names that are one person from this score on, the one with fewer faces is left out.
+    """
+
+    model: str
+    wrong_person_score: float
+    same_person_score: float = SAME_PERSON_SCORE
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """What one model doubts: `records.FACE_VERDICTS` and `records.SAME_PEOPLE`."""
+
+    faces: pa.Table
+    people: pa.Table
+
+    def limit(self, lost: float = EXPECTED_LOSS) -> float:
+        """The lowest score from which no more than that share of the right faces is expected to be lost.
+
+        Crops that no detected face confirms may hold anything and do not count.
+        """
+        confirmed = self.faces.filter(self.faces["is_confirmed"])
+        return expected_limit(confirmed["wrong_person_score"].to_numpy(), lost)
+
+    def refused(self, cleaning: Cleaning) -> pa.Table:
+        """The lines (identity, line, reason) whose face is of the wrong person, or of the lesser name of one."""
+        wrong = _from(self.faces, "wrong_person_score", cleaning.wrong_person_score)
+        same = _from(self.people, "same_person_score", cleaning.same_person_score)
+        lesser = pc.is_in(self.faces["identity"].cast(pa.string()), value_set=same["other"].cast(pa.string()).unique())
+        parts = [(wrong, Reason.WRONG_PERSON), (self.faces.filter(lesser), Reason.SAME_PERSON)]
+        return pa.concat_tables(_with_reason(rows, reason) for rows, reason in parts)
+
+    def ties(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of names that may be one person, also far below any limit: no split goes between them."""
+        people = self.people.select(["identity", "other"]).to_pylist()
+        return tuple((row["identity"], row["other"]) for row in people)
+
+
+def _from(table: pa.Table, column: str, limit: float) -> pa.Table:
+    """The rows from the limit on; it is rounded as the scores are, so that a score as it is told may be the limit."""
+    return table.filter(pc.greater_equal(table[column], pa.scalar(limit, pa.float32())))
+
+
+def _with_reason(rows: pa.Table, reason: Reason) -> pa.Table:
+    reasons = pa.array([reason.value] * len(rows), pa.string())
+    return rows.select(["identity", "line"]).append_column("reason", reasons)
+
+
+def judged_faces(faces: pa.Table, verdicts: pa.Table) -> pa.Table:
+    """The accepted faces, and the `cluster` of copies that the picture of each belongs to.
+
+    Args:
+        faces: as `catalog.read_faces` gives them.
+        verdicts: `records.VERDICTS` of the same lines.
+    """
+    accepted = faces.filter(pc.equal(faces["outcome"].cast(pa.string()), Outcome.ACCEPTED.value))
+    at = pc.index_in(line_ids(accepted), value_set=line_ids(verdicts))
+    return accepted.append_column("cluster", verdicts["cluster"].take(at))
+
+
+def clean_stamp(model: str, faces: pa.Table, rules: CleanRules = CleanRules()) -> str:
+    """The stamp of what `model` (`name@version`) says of these faces (`judged_faces`)."""
+    content = faces.select(["identity", "line", "crop_digest", "cluster"])
+    return stamp("clean", _RULES, counted("clean", rules), model, table_digest(content))
+
+
+def judge(faces: pa.Table, embeddings: NDArray[np.floating], rules: CleanRules = CleanRules()) -> Cleaned:
+    """What is doubted in faces (`judged_faces`) with these embeddings, [n, d] unit rows."""
+    if not len(faces):
+        return Cleaned(FACE_VERDICTS.empty_table(), SAME_PEOPLE.empty_table())
+    names, people = np.unique(faces["identity"].cast(pa.string()).to_numpy(), return_inverse=True)
+    pictures = faces["cluster"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    # A box that no detected face confirms may hold anything.
+    speaks = faces["landmarks"].is_valid().to_numpy()
+    doubts = doubt(FaceSet(embeddings, people, pictures, _places(faces, pictures), speaks), rules)
+    other = pa.array(names[doubts.looks_like], pa.string(), mask=doubts.looks_like == people)
+    columns = {name: faces[name] for name in ("identity", "line", "crop_digest")}
+    columns |= {"wrong_person_score": pa.array(doubts.wrong, pa.float32()), "looks_like": other}
+    columns |= {"is_confirmed": pa.array(speaks)}
+    return Cleaned(pa.table(columns).cast(FACE_VERDICTS), _same_people(names, np.bincount(people), doubts.same))
+
+
+def _same_people(names: NDArray[np.str_], sizes: Ints, same: NDArray[np.floating]) -> pa.Table:
+    """The pairs worth a row, the name with more faces first."""
+    rows = []
+    for one, two in np.argwhere(np.triu(same) >= _LEAST_SAME_SCORE).tolist():
+        more, fewer = sorted((one, two), key=lambda person: (-sizes[person], names[person]))
+        score = float(same[one, two])
+        rows.append({"identity": names[more], "other": names[fewer], "same_person_score": score})
+    return rows_to_table(sorted(rows, key=lambda row: -row["same_person_score"]), SAME_PEOPLE)
+
+
+def _places(faces: pa.Table, pictures: Ints) -> Ints:
+    """Which face of its picture each is: boxes that overlap, as shares of the picture, are one face."""
+    places = np.zeros(len(faces), np.int64)
+    known: dict[int, list[Box]] = defaultdict(list)
+    crowded = np.flatnonzero(np.bincount(pictures)[pictures] > 1)
+    rows = faces.select(["source_box_xyxy", "image_width", "image_height"]).take(pa.array(crowded)).to_pylist()
+    for row, face in zip(crowded.tolist(), rows, strict=True):
+        left, top, right, bottom = face["source_box_xyxy"]
+        width, height = face["image_width"], face["image_height"]
+        box = left / width, top / height, right / width, bottom / height
+        boxes = known[int(pictures[row])]
+        found = [place for place, other in enumerate(boxes) if iou(box, other) >= _SAME_FACE_IOU]
+        places[row] = found[0] if found else len(boxes)
+        if not found:
+            boxes.append(box)
+    return places
+
+
+def write_cleaned(lake: Lake, folder: str, cleaned: Cleaned, state: str) -> None:
+    """Write the tables into a folder of `Lake.cleaned`, that of the faces last."""
+    write_table(lake, f"{folder}/people.parquet", cleaned.people, stamp=state)
+    write_table(lake, f"{folder}/faces.parquet", cleaned.faces, stamp=state)
+
+
+def is_cleaned(lake: Lake, folder: str, state: str) -> bool:
+    """Whether the tables in the folder bear this stamp."""
+    return read_stamp(lake, f"{folder}/faces.parquet") == state
+
+
+def read_cleaned(lake: Lake, folder: str) -> Cleaned:
+    """The tables of the folder."""
+    return Cleaned(
+        read_as(lake, f"{folder}/faces.parquet", FACE_VERDICTS), read_as(lake, f"{folder}/people.parquet", SAME_PEOPLE)
+    )
+
+
+def judge_named(lake: Lake, source: str, method: str, reference: str) -> str:
+    """The model, `name@version`, that `reference` means among those that judged these faces.
+
+    Args:
+        reference: `name@version`, or a name for the version trained last.
+
+    Raises:
+        UsageError: no such model has judged them; the message names those that have.
+    """
+    name, _, version = reference.partition("@")
+    trained = [one.version for one in model_versions(lake, name)]
+    # Those that were not trained here, known by the digest of their weights, come first.
+    by_age = sorted(
+        lake.names(lake.cleaned(method, source, name)),
+        key=lambda one: trained.index(one) if one in trained else -1,
+    )
+    found = [one for one in by_age if version in ("", one)]
+    if not found:
+        known = ", ".join(_judges(lake, source, method)) or "none"
+        raise UsageError(
+            f"no model {reference} has judged the faces of {source} by {method}; there are: {known}. Run "
+            "`facemill clean` with it first"
+        )
+    return f"{name}@{found[-1]}"
+
+
+def _judges(lake: Lake, source: str, method: str) -> list[str]:
+    folder = lake.cleaned(method, source)
+    return [f"{name}@{version}" for name in lake.names(folder) for version in lake.names(f"{folder}/{name}")]
+
+
+def open_cleaned(lake: Lake, source: str, method: str, model: str, faces: pa.Table) -> Cleaned:
+    """What `model` (`name@version`) doubts in these faces (`judged_faces`).
+
+    Raises:
+        UsageError: it has not judged them, or others have come since.
+    """
+    folder = lake.cleaned(method, source, *model.split("@"))
+    if not is_cleaned(lake, folder, clean_stamp(model, faces)):
+        raise UsageError(
+            f"{model} has not judged the {len(faces)} faces of {source} by {method} as they are now: run "
+            f"`facemill clean --source {source} --method {method}` with it first"
+        )
+    return read_cleaned(lake, folder)

@@ -1,0 +1,342 @@
+"""Collect the link lines of a source into the lake: from a folder, an archive, or a server of link files.
+
+    links/<source>/lines.parquet      records.LINK_LINES, by identity and line
+    links/<source>/rejected.parquet   records.REJECTED_LINES; lines read = lines + rejected
+    links/<source>/origin.json        written last: where it came from, ETags, counts and digests
+
+Nothing is written before all of it has been read, so a collection that fails leaves the one before as it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from yarl import URL
+
+from storage.errors import SourceError
+from storage.json_shapes import COUNT, TEXT, Shape, require
+from storage.lake import Lake
+from storage.records import LINK_LINES, REJECTED_LINES
+from storage.tables import read_as, read_stamp, stamp, table_digest, write_table
+from tasks.links.link_server import Etags, LinkLimits, LinkServer, identities_below, open_link_server
+from tasks.links.sources.source import IdentityLines, Source, SourceLines, assembled, renewed
+from tasks.web.http import USER_AGENT, ConnectTo
+
+# Raised when a link file would be read otherwise than before, so that unchanged files are read again.
+_RULES = 2
+_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
+_COUNTS = ("digest", "num_files", "num_lines", "num_accepted", "num_rejected")
+
+
+@dataclass(frozen=True, slots=True)
+class LinksSummary:
+    """What a collection found; `num_lines` = `num_accepted` + `num_rejected`.
+
+    Attributes:
+        changed: the lines differ from those the lake held before, or it held none.
+        digest: over accepted and rejected lines.
+    """
+
+    source: str
+    location: str
+    changed: bool
+    digest: str
+    num_files: int
+    num_lines: int
+    num_accepted: int
+    num_rejected: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLinks:
+    """What a location holds now, read and not yet written.
+
+    Attributes:
+        lines: None if the lake holds them already.
+        origin: what `origin.json` is to say; None if it says so already.
+    """
+
+    summary: LinksSummary
+    lines: SourceLines | None
+    origin: dict[str, Any] | None
+
+
+async def collect_links(lake: Lake, source: Source, location: str | None = None, **options: Any) -> LinksSummary:
+    """Read the link lines of a source into the lake; what the lake held of the source before is replaced.
+
+    Takes and raises what `find_links` does.
+    """
+    found = await find_links(lake, source, location, **options)
+    await asyncio.to_thread(keep_links, lake, source, found)
+    return found.summary
+
+
+async def find_links(
+    lake: Lake,
+    source: Source,
+    location: str | None = None,
+    *,
+    connect_to: ConnectTo | None = None,
+    identities: Collection[str] | None = None,
+    on_progress: Callable[[int], None] | None = None,
+    user_agent: str = USER_AGENT,
+    limits: LinkLimits = LinkLimits(),
+) -> FoundLinks:
+    """Read the link lines of a source, and write nothing. What the lake has read already is not read again.
+
+    Args:
+        location: a folder or tar archive on disk, the URL of a tar archive, or the URL of a folder of
+            `<Identity>.txt` files with an index page; None for the source's own.
+        connect_to: send every request to this address.
+        identities: the names to collect; None for all. Below a URL they are asked for without an index page.
+        on_progress: called with the number of link files done so far.
+        user_agent: how the requests introduce themselves.
+
+    Raises:
+        SourceError: the location cannot be what it is said to be, or holds no usable line.
+        LinksUnavailable: the link files could not be fetched.
+    """
+    where = location_of(source, location)
+    wanted = sorted(set(identities)) if identities is not None else None
+    stored = _stored_origin(lake, source)
+    request = {"location": where, "identities": wanted, "rules": _RULES}
+    known = stored if request.items() <= stored.items() else {}
+    asked = _Asked(lake, source, where, wanted, known, on_progress)
+    if is_url(where):
+        async with open_link_server(connect_to, user_agent, limits) as server:
+            is_archive = URL(where).path.endswith(_ARCHIVES)
+            found = await (_fetch_archive(server, asked) if is_archive else _fetch_files(server, asked))
+    else:
+        found = await asyncio.to_thread(_read_local, asked, Path(where), {})
+    if found.lines is not None:
+        _check_usable(found.lines, where)
+    counts = _counts(found.lines) if found.lines else {name: known[name] for name in _COUNTS}
+    if on_progress:
+        on_progress(counts["num_files"])
+    changed = counts["digest"] != stored.get("digest")
+    origin = {**request, **counts, "etags": found.etags, "content": found.content}
+    return FoundLinks(
+        LinksSummary(source=source.name, location=where, changed=changed, **counts),
+        found.lines if changed else None,
+        None if origin.items() <= stored.items() else origin,
+    )
+
+
+def keep_links(lake: Lake, source: Source, found: FoundLinks) -> None:
+    """Write what was found where it differs from what the lake holds, `origin.json` last."""
+    if found.origin is not None:
+        _write(lake, source, found.lines, found.origin)
+
+
+def lines_found(lake: Lake, source: Source, found: FoundLinks) -> pa.Table:
+    """The lines, `records.LINK_LINES`, whether they are in the lake or not yet."""
+    return found.lines.lines if found.lines else read_as(lake, lake.links(source.name, "lines.parquet"), LINK_LINES)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What to collect; `known` is the stored origin if it answers the same question, else empty."""
+
+    lake: Lake
+    source: Source
+    where: str
+    wanted: list[str] | None
+    known: dict[str, Any]
+    on_progress: Callable[[int], None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What was read; `lines` is None if all is as it was."""
+
+    lines: SourceLines | None
+    etags: Etags
+    content: str
+
+
+# -- the lake --
+
+
+_ORIGIN: Shape = {
+    "digest": TEXT,
+    "location?": TEXT,
+    "content?": TEXT,
+    "etags?": {"*": {"*": TEXT}},
+    **{f"{name}?": COUNT for name in _COUNTS if name != "digest"},
+}
+
+
+def read_origin(lake: Lake, source: str) -> dict[str, Any]:
+    """Where the lines of a source came from, and their counts.
+
+    Raises:
+        LakeError: the file is damaged.
+    """
+    path = lake.links(source, "origin.json")
+    origin = lake.read_json(path)
+    require(origin, _ORIGIN, f"{lake.url}/{path}")
+    return origin
+
+
+def _stored_origin(lake: Lake, source: Source) -> dict[str, Any]:
+    """The origin of what the lake holds; empty if it holds nothing, or a write was cut off half way."""
+    path = lake.links(source.name, "origin.json")
+    if not lake.exists(path):
+        return {}
+    origin = read_origin(lake, source.name)
+    tables = [lake.links(source.name, name) for name in ("lines.parquet", "rejected.parquet")]
+    return origin if all(read_stamp(lake, table) == origin.get("digest") for table in tables) else {}
+
+
+def _write(lake: Lake, source: Source, lines: SourceLines | None, origin: dict[str, Any]) -> None:
+    if lines is not None:
+        write_table(lake, lake.links(source.name, "lines.parquet"), lines.lines, stamp=origin["digest"])
+        write_table(lake, lake.links(source.name, "rejected.parquet"), lines.rejected, stamp=origin["digest"])
+    collected_at = datetime.now(UTC).isoformat(timespec="seconds")
+    lake.write_json(lake.links(source.name, "origin.json"), {**origin, "collected_at": collected_at})
+
+
+def lines_digest(lines: pa.Table, rejected: pa.Table) -> str:
+    """What tells one state of a source's lines from another; it stands in `origin.json` and in both tables' stamps."""
+    return stamp(table_digest(lines), table_digest(rejected))
+
+
+def _counts(lines: SourceLines) -> dict[str, Any]:
+    return {
+        "digest": lines_digest(lines.lines, lines.rejected),
+        "num_files": lines.num_files,
+        "num_lines": lines.num_lines,
+        "num_accepted": len(lines.lines),
+        "num_rejected": len(lines.rejected),
+    }
+
+
+def _check_usable(lines: SourceLines, where: str) -> None:
+    if len(lines.lines):
+        return
+    if not len(lines.rejected):
+        raise SourceError(f"{where} holds {lines.num_files} link files but not one line: give another location")
+    first = lines.rejected.slice(0, 1).to_pylist()[0]
+    raise SourceError(
+        f"{where}: none of its {len(lines.rejected)} lines can be read, the first is {first['identity']}.txt "
+        f"line {first['line']} ({first['detail']}): {first['text'][:80]!r}; is this the right source?"
+    )
+
+
+# -- where it comes from --
+
+
+def is_url(location: str) -> bool:
+    """Whether a location is asked over HTTP."""
+    return location.lower().startswith(("http://", "https://"))
+
+
+def location_of(source: Source, location: str | None) -> str:
+    """Where the links of a source are read from: an absolute path, or a URL.
+
+    Raises:
+        SourceError: the source is published nowhere, or is not read from such a place.
+    """
+    where = location or source.location
+    if not where:
+        raise SourceError(f"the source {source.name} is published nowhere: name its folder with --links")
+    if not is_url(where):
+        if "://" in where:
+            raise SourceError(f"{where} is neither http(s) nor a path on this machine: download it first")
+        return str(Path(where).resolve())
+    if source.parse_file is None:
+        raise SourceError(f"the source {source.name} is read from a folder on this machine, not from {where}")
+    try:
+        url = URL(where)
+    except ValueError as error:
+        raise SourceError(f"the URL of the link files cannot be read ({error}): correct it") from None
+    if not url.host or url.user is not None or url.password is not None:
+        raise SourceError(
+            f"the URL of the link files must have a host, without user name and password; its host is {url.host!r}"
+        )
+    return where
+
+
+def _read_local(asked: _Asked, path: Path, etags: Etags) -> _Found:
+    try:
+        content = asked.source.fingerprint(path)
+        if content and content == asked.known.get("content"):
+            return _Found(None, etags, content)
+        return _Found(asked.source.read(path, asked.wanted, asked.where), etags, content)
+    except OSError as error:
+        raise SourceError(f"{asked.where} cannot be read ({error}): make all of it readable") from error
+
+
+async def _fetch_archive(server: LinkServer, asked: _Asked) -> _Found:
+    limits = server.limits
+    etag = asked.known.get("etags", {}).get(asked.where, {})
+    with tempfile.TemporaryDirectory(prefix="facemill-") as folder:
+        path = Path(folder) / "archive"
+        with path.open("wb") as file:
+            answer = await server.get(
+                URL(asked.where),
+                etag,
+                file,
+                max_bytes=limits.max_archive_bytes,
+                timeout_s=limits.archive_timeout_s,
+            )
+        if answer.is_as_before:
+            return _Found(None, {asked.where: etag}, asked.known["content"])
+        return await asyncio.to_thread(_read_local, asked, path, {asked.where: answer.etag})
+
+
+async def _fetch_files(server: LinkServer, asked: _Asked) -> _Found:
+    """Fetch `<Identity>.txt` for each name; one that is as before keeps the rows that the lake has of it."""
+    parse = asked.source.parse_file
+    assert parse is not None, "location_of refuses a URL for a source without link files"
+    base, names = await identities_below(server, URL(asked.where), asked.wanted)
+    before: Etags = asked.known.get("etags", {})
+    etags: Etags = {}
+    fresh: dict[str, IdentityLines] = {}
+
+    async def fetch(name: str) -> None:
+        url = base / f"{name}.txt"
+        etag = before.get(str(url), {})
+        body, answer = await server.get_small(url, etag)
+        etags[str(url)] = etag if answer.is_as_before else answer.etag
+        if not answer.is_as_before:
+            fresh[name] = parse(body)
+        if asked.on_progress:
+            asked.on_progress(len(etags))
+
+    await _for_each(fetch, names, server.limits.concurrent)
+    kept = [name for name in names if name not in fresh]
+    if not fresh and etags.keys() == before.keys():
+        return _Found(None, etags, "")
+    lines = assembled(fresh)
+    return _Found(renewed(_stored_lines(asked), kept, lines) if kept else lines, etags, "")
+
+
+def _stored_lines(asked: _Asked) -> SourceLines:
+    lake, name = asked.lake, asked.source.name
+    lines = read_as(lake, lake.links(name, "lines.parquet"), LINK_LINES)
+    rejected = read_as(lake, lake.links(name, "rejected.parquet"), REJECTED_LINES)
+    return SourceLines(lines, rejected, asked.known["num_files"])
+
+
+async def _for_each(do: Callable[[str], Awaitable[None]], names: list[str], concurrent: int) -> None:
+    """Do it for every name, some at once; the first error ends all and is raised as it is."""
+    gate = asyncio.Semaphore(concurrent)
+
+    async def one(name: str) -> None:
+        async with gate:
+            await do(name)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name in names:
+                group.create_task(one(name))
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None

@@ -1,0 +1,102 @@
+"""From link lines to candidates: one per distinct URL, given to units of about 25 people, hosts spread evenly.
+
+Nine in a hundred lines repeat a URL, often under another person: a picture is fetched once, whoever asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.errors import UsageError
+from storage.records import CANDIDATES
+from tasks.links.sources.spelling import match_names, suggestion
+
+# 2622 people make 105 units: few enough for a task each, small enough that a lost one costs minutes.
+IDENTITIES_PER_UNIT = 25
+
+Ints = npt.NDArray[np.int64]
+
+
+def plan(lines: pa.Table, identities: int | Sequence[str] | None = None, per_identity: int | None = None) -> pa.Table:
+    """The candidates for a selection of the lines.
+
+    Args:
+        lines: `records.LINK_LINES` of the whole source, sorted by identity and line.
+        identities: the first so many people, or the named ones in any normal form of Unicode; None for all.
+        per_identity: the first so many lines of each; None for all.
+
+    Returns:
+        `records.CANDIDATES` ordered by unit, and within a unit so that each host's links lie evenly over it. A URL's
+        unit is that of the first person who has it in the whole source: it does not change as the selection grows.
+
+    Raises:
+        UsageError: a named person is not in the source, or the selection is empty.
+    """
+    encoded = lines["identity"].cast(pa.string()).combine_chunks().dictionary_encode()
+    codes = encoded.indices.to_numpy().astype(np.int64)
+    wanted = _wanted(encoded.dictionary.to_pylist(), identities)[codes]
+    if per_identity is not None:
+        wanted &= rank_within(codes) < per_identity
+    if not wanted.any():
+        raise UsageError("the selection holds no link line: ask for at least one identity and one line each")
+    rows = pa.table({"key": lines["key"], "row": np.arange(len(codes))})
+    first = rows.group_by("key").aggregate([("row", "min")])
+    asked = pc.unique(lines["key"].filter(pa.array(wanted)))
+    first = first.filter(pc.is_in(first["key"], value_set=asked))
+    owners = codes[first["row_min"].to_numpy()]
+    table = pa.table(
+        {
+            "key": first["key"],
+            "url": lines["url"].take(first["row_min"]),
+            "unit": pa.array(owners // IDENTITIES_PER_UNIT, pa.int32()),
+        },
+        schema=CANDIDATES,
+    )
+    return table.take(pa.array(_spread(table)))
+
+
+def rank_within(codes: Ints) -> Ints:
+    """How many equal codes stand before each one; [n] to [n]."""
+    order = np.argsort(codes, kind="stable")
+    grouped = codes[order]
+    starts = np.flatnonzero(np.r_[True, grouped[1:] != grouped[:-1]])
+    lengths = np.diff(np.r_[starts, len(codes)])
+    ranks = np.empty(len(codes), dtype=np.int64)
+    ranks[order] = np.arange(len(codes)) - np.repeat(starts, lengths)
+    return ranks
+
+
+def _wanted(names: list[str], identities: int | Sequence[str] | None) -> npt.NDArray[np.bool_]:
+    if identities is None:
+        return np.ones(len(names), dtype=bool)
+    if isinstance(identities, int):
+        return np.arange(len(names)) < identities
+    found, unknown = match_names(identities, names)
+    if unknown:
+        raise UsageError(
+            f"the link files hold no {', '.join(unknown[:5])}; they hold {len(names)} people, {names[0]} first: "
+            + suggestion(unknown[0], names)
+        )
+    return np.isin(names, found)
+
+
+def _spread(candidates: pa.Table) -> Ints:
+    """An order by unit in which each host's links lie evenly over the unit: the k-th of n at about k/n of the way."""
+    host = pc.extract_regex(candidates["url"], r"^[^/]*//(?P<host>[^/?#]*)")
+    # A picture of a folder has no host: all of them count as one.
+    host = pc.fill_null(pc.struct_field(host, "host"), "").combine_chunks().dictionary_encode().indices.to_numpy()
+    unit = candidates["unit"].to_numpy().astype(np.int64)
+    key = candidates["key"].combine_chunks()
+    start = np.frombuffer(key.buffers()[1], dtype=">u8").reshape(-1, 2)[key.offset : key.offset + len(key), 0]
+    by_key = np.lexsort((start,))
+    group = unit * (int(host.max(initial=0)) + 1) + host
+    ranks = np.empty(len(group), dtype=np.int64)
+    ranks[by_key] = rank_within(group[by_key])
+    _, inverse, counts = np.unique(group, return_inverse=True, return_counts=True)
+    place = (ranks + start / 2.0**64) / counts[inverse]
+    return np.lexsort((start, place, unit))

@@ -1,0 +1,310 @@
+"""VGGFace1: a link file a person, a line a picture, in a folder or a tar archive.
+
+    id url left top right bottom pose score curation
+    id 0123456789abcdef0123456789abcdef url left top right bottom pose score curation
+
+The identity is the file's name without `.txt`. An accepted line is known by its `id`, which in the official
+files is its number; where an id repeats within an identity, the first line has it and others are rejected.
+A rejected line is known by its number in the file, since its id may be what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import io
+import lzma
+import re
+import tarfile
+import zlib
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import pyarrow as pa
+
+from storage.errors import SourceError
+from storage.names import UNSAFE, is_text, visible
+from storage.records import LINK_LINES, Reason, url_key
+from storage.text import as_utf8, lines_of
+from tasks.links.sources.source import IdentityLines, SourceLines, assembled, identity_lines, joined
+from tasks.links.sources.spelling import match_names, one_form, suggestion
+
+# The largest official file is 0.2 MB, all 2622 are 350 MB; more than this is not a list of links.
+MAX_FILE_BYTES = 64_000_000
+MAX_UNPACKED_BYTES = 4_000_000_000
+
+_MAX_URL = 8000
+# On the sum of the six numbers of a line: also what keeps 1e300 from becoming infinite as a float32.
+_MAX_NUMBER = 1e6
+# Of a line that is none: enough to see what it was, and little of a page that is not meant for a lake.
+_KEPT_TEXT = 300
+_NOT_UTF8 = "the URL is not UTF-8, perhaps Latin-1 (ISO 8859-1, Windows-1252): save the list as UTF-8"
+_NOT_LINKS = {"readme", "license", "licence", "copying"}
+_HEX = re.compile(rb"[0-9A-Fa-f]{32}")
+_ID = re.compile(rb"[0-9]{1,9}")
+_CURATED = {b"0": False, b"1": True}
+# No userinfo, and no backslash before the path: programs disagree on the host of such a URL.
+_URL = re.compile(
+    rf"https?://(?:\[[0-9A-Fa-f:.]+\]|[^\s{UNSAFE}/?#@:\[\]\\]+)(?::(\d{{0,5}}))?(?:[/?#][^ {UNSAFE}]*)?",
+    re.IGNORECASE,
+)
+_Row = tuple[int, str, bytes, float, float, float, float, float, float, bool]
+
+
+class _BadLineError(Exception):
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def parse_file(data: bytes, taken: Collection[int] = ()) -> IdentityLines:
+    """Read one link file: every line becomes a row of `LINK_LINES` or of `REJECTED_LINES`, whatever it holds.
+
+    It may be in UTF-8, UTF-16 or UTF-32, with a byte order mark or without (`storage.text`). Lines end in LF, CRLF or
+    CR; blank lines at the end count as nothing.
+
+    Args:
+        data: the file.
+        taken: ids that the identity has already, from another file of the same name.
+    """
+    seen = set(taken)
+    rows: list[_Row] = []
+    rejected: list[tuple[int, str, Reason, str]] = []
+    for number, raw in enumerate(lines_of(as_utf8(data)), start=1):
+        try:
+            row = _parse_line(raw)
+            if row[0] in seen:
+                raise _BadLineError(Reason.MALFORMED_LINE, f"id {row[0]} stands on an earlier line")
+        except _BadLineError as bad:
+            text = raw.rstrip()[: 4 * _KEPT_TEXT].decode(errors="replace")[:_KEPT_TEXT]
+            rejected.append((number, text, bad.reason, bad.detail))
+        else:
+            seen.add(row[0])
+            rows.append(row)
+    rows.sort()
+    return identity_lines(_columns(rows), rejected)
+
+
+def read(path: Path, wanted: Collection[str] | None, shown: str) -> SourceLines:
+    """Read the link files of a folder or of a tar archive; nothing is unpacked to disk.
+
+    Args:
+        path: the folder, or an archive: .tar, plain or packed by gzip, xz or bzip2.
+        wanted: the identities to read, in any normal form of Unicode; None for all.
+        shown: how errors call the place, for instance the URL that `path` was fetched from.
+
+    Raises:
+        SourceError: there is no such place, it is no archive, is cut off or too large, or holds no link file,
+            or none of a wanted identity.
+        OSError: a file of the folder cannot be read.
+    """
+    parts: dict[str, IdentityLines] = {}
+    forms = None if wanted is None else {one_form(name) for name in wanted}
+    links = _left_out(path, forms) if path.is_dir() else {}
+    names = set(links)
+    for identity, data in _link_files(path, shown):
+        names.add(identity)
+        if forms is not None and one_form(identity) not in forms:
+            continue
+        earlier = parts.get(identity)
+        if earlier is None:
+            parts[identity] = parse_file(data)
+        else:
+            taken = earlier.lines["line"].to_numpy().tolist()
+            parts[identity] = joined(earlier, parse_file(data, taken))
+    _, missing = match_names(wanted or (), names)
+    if missing:
+        raise SourceError(
+            f"{shown} has no link file {missing[0]}.txt ({len(missing)} of those asked for): "
+            + suggestion(missing[0], names)
+        )
+    if not parts:
+        raise SourceError(
+            f"{shown} holds no link file: expected <Identity>.txt, or files/<Identity>.txt as in VGGFace1"
+            + (f"; {len(links)} symbolic links are not followed: name the folder they lead to" if links else "")
+        )
+    both = {name: joined(parts[name], links[name]) for name in parts.keys() & links.keys()}
+    return replace(assembled(parts | links | both), num_files=len(parts))
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of an archive, or of names and contents of a folder's link files; empty if there is neither."""
+    if path.is_dir():
+        sha = hashlib.sha256()
+        for file in _entries(path):
+            sha.update(f"{file.relative_to(path)}\0{file.lstat().st_size}\0".encode("utf-8", "surrogateescape"))
+            sha.update(b"" if file.is_symlink() else file.read_bytes())
+        return sha.hexdigest()
+    if not path.is_file():
+        return ""
+    with path.open("rb") as archive:
+        return hashlib.file_digest(archive, "sha256").hexdigest()
+
+
+def is_link_file(path: PurePosixPath) -> bool:
+    """Whether a path is that of a link file: relative, up to one folder deep, or in `<any>/files/`."""
+    deep = len(path.parts) > 2 and not (len(path.parts) == 3 and path.parts[1] == "files")
+    outside = path.is_absolute() or ".." in path.parts
+    hidden = path.name.startswith(".")
+    return path.suffix == ".txt" and path.stem.lower() not in _NOT_LINKS and not (deep or outside or hidden)
+
+
+def _parse_line(raw: bytes) -> _Row:
+    if b"\0" in raw:
+        raise _BadLineError(Reason.MALFORMED_LINE, "the line holds NUL bytes, so it is no text: write the list anew")
+    fields = raw.split()
+    if len(fields) == 10 and _HEX.fullmatch(fields[1]):
+        del fields[1]
+    if len(fields) != 9:
+        raise _BadLineError(Reason.MALFORMED_LINE, f"{len(fields)} fields, expected 9, or 10 with 32 hex digits second")
+    if not _ID.fullmatch(fields[0]):
+        raise _BadLineError(Reason.MALFORMED_LINE, "the id is not 1 to 9 digits")
+    try:
+        numbers = [float(field) for field in fields[2:8]]
+    except ValueError:
+        raise _BadLineError(Reason.MALFORMED_LINE, "the box, pose or score is no number") from None
+    if not sum(map(abs, numbers)) <= _MAX_NUMBER:
+        raise _BadLineError(Reason.MALFORMED_LINE, "the box, pose or score is not finite, or beyond 1,000,000")
+    left, top, right, bottom, pose, score = numbers
+    # A side below one pixel holds nothing, and could become zero as a float32.
+    if right - left < 1 or bottom - top < 1:
+        raise _BadLineError(Reason.MALFORMED_LINE, f"empty box: {right - left:.2f} x {bottom - top:.2f} px")
+    curated = _CURATED.get(fields[8])
+    if curated is None:
+        raise _BadLineError(Reason.MALFORMED_LINE, "curation is neither 0 nor 1")
+    url = _checked_url(fields[1])
+    return int(fields[0]), url, url_key(url), left, top, right, bottom, pose, score, curated
+
+
+def _checked_url(raw: bytes) -> str:
+    try:
+        url = raw.decode()
+    except UnicodeDecodeError:
+        raise _BadLineError(Reason.MALFORMED_LINE, _NOT_UTF8) from None
+    if len(url) > _MAX_URL:
+        raise _BadLineError(Reason.BAD_URL, f"{len(url)} characters, at most {_MAX_URL}")
+    match = _URL.fullmatch(url)
+    if match is None:
+        raise _BadLineError(
+            Reason.BAD_URL, "not http(s)://host/..., without user name, password, control or bidi characters"
+        )
+    if int(match[1] or 0) > 65535:
+        raise _BadLineError(Reason.BAD_URL, f"port {match[1]} is beyond 65535")
+    return url
+
+
+def _columns(rows: list[_Row]) -> dict[str, object]:
+    names = ["line", "url", "key", "left", "top", "right", "bottom", "pose", "score", "curated"]
+    columns: dict[str, object] = dict(zip(names, zip(*rows, strict=True) if rows else [()] * 10, strict=True))
+    corners = pa.array([corner for row in rows for corner in row[3:7]], pa.float32())
+    columns["box_xyxy"] = pa.FixedSizeListArray.from_arrays(corners, type=LINK_LINES.field("box_xyxy").type)
+    return columns
+
+
+def _link_files(path: Path, shown: str) -> Iterator[tuple[str, bytes]]:
+    """The (identity, content) pairs of a folder or archive."""
+    if not path.exists():
+        raise SourceError(f"{shown} is not there: give a folder of link files, a tar archive of them, or their URL")
+    pairs = _folder_files(path, shown) if path.is_dir() else _archive_files(path, shown)
+    for name, data in pairs:
+        if not is_text(name):
+            raise SourceError(
+                f"{shown} holds a link file named {name!r}, which is not UTF-8 text without control and bidi "
+                "characters: rename it"
+            )
+        yield name, data
+
+
+def _entries(folder: Path, depth: int = 0) -> Iterator[Path]:
+    """The link files of a folder, and the symbolic links in the places of link files and their folders.
+
+    No link is followed, neither to a file nor to a folder: what it leads to is not part of the list.
+    """
+    for entry in sorted(folder.iterdir()):
+        path = PurePosixPath(*entry.parts[-1 - depth :])
+        holds_files = depth == 0 or (depth == 1 and entry.name == "files")
+        if entry.is_symlink() and entry.is_dir():
+            if holds_files and not entry.name.startswith("."):
+                yield entry
+        elif entry.is_dir():
+            if holds_files:
+                yield from _entries(entry, depth + 1)
+        elif is_link_file(path) and (entry.is_file() or entry.is_symlink()):
+            yield entry
+
+
+def _left_out(folder: Path, forms: Collection[str] | None) -> dict[str, IdentityLines]:
+    """A rejected row for each symbolic link, by the identity it is named like."""
+    rows: dict[str, list[tuple[int, str, Reason, str]]] = {}
+    for entry in filter(Path.is_symlink, _entries(folder)):
+        name = visible(entry.name.removesuffix(".txt"))
+        if forms is None or one_form(name) in forms:
+            row = (0, visible(str(entry.relative_to(folder))), Reason.SYMBOLIC_LINK, "not followed")
+            rows.setdefault(name, []).append(row)
+    return {name: identity_lines(_columns([]), found) for name, found in rows.items()}
+
+
+def _folder_files(folder: Path, shown: str) -> Iterator[tuple[str, bytes]]:
+    for path in _entries(folder):
+        if not path.is_symlink():
+            _check_size(f"{shown}: {path.name}", path.stat().st_size)
+            yield path.stem, path.read_bytes()
+
+
+def _archive_files(path: Path, shown: str) -> Iterator[tuple[str, bytes]]:
+    try:
+        with _unpacked(path) as stream:
+            whole = _Capped(stream, shown)
+            with tarfile.open(fileobj=whole, mode="r|") as tar:
+                for member in tar:
+                    name = PurePosixPath(member.name)
+                    if not member.isreg() or member.issparse() or not is_link_file(name):
+                        continue
+                    _check_size(f"{shown}: {member.name}", member.size)
+                    content = tar.extractfile(member)
+                    yield name.stem, content.read() if content else b""
+            # Where a packed archive was cut off between two members, tarfile ends quietly; reading on raises.
+            while whole.read(1 << 20):
+                pass
+    except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, OSError) as error:
+        raise SourceError(
+            f"{shown} is no tar archive, or a broken one ({error}): give .tar, .tar.gz, .tar.xz or .tar.bz2"
+        ) from error
+
+
+def _unpacked(path: Path) -> io.BufferedIOBase:
+    with path.open("rb") as file:
+        start = file.read(6)
+    if start.startswith(b"\x1f\x8b"):
+        return gzip.open(path)
+    if start == b"\xfd7zXZ\x00":
+        return lzma.open(path)
+    return bz2.open(path) if start.startswith(b"BZh") else path.open("rb")
+
+
+class _Capped(io.RawIOBase):
+    """Reads a stream up to `MAX_UNPACKED_BYTES`: a small archive must not keep a machine busy for hours."""
+
+    def __init__(self, stream: io.BufferedIOBase, shown: str) -> None:
+        super().__init__()
+        self._stream = stream
+        self._shown = shown
+        self._num_bytes = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Read up to `size` bytes."""
+        data = self._stream.read(size)
+        self._num_bytes += len(data)
+        if self._num_bytes > MAX_UNPACKED_BYTES:
+            raise SourceError(
+                f"{self._shown} unpacks to over {MAX_UNPACKED_BYTES:,} bytes: leave out what is no link file"
+            )
+        return data
+
+
+def _check_size(shown: str, num_bytes: int) -> None:
+    if num_bytes > MAX_FILE_BYTES:
+        raise SourceError(f"{shown} has {num_bytes:,} bytes, a link file at most {MAX_FILE_BYTES:,}: leave it out")

@@ -1,0 +1,135 @@
+"""What names a version that is not there: aliases, models, evaluations, experiments, and what models said of faces.
+
+Each of these is whole, so nothing else notices that a version was removed by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from storage.aliases import read_event
+from storage.datasets import DatasetVersion
+from storage.errors import FacemillError
+from storage.evaluations import Evaluation
+from storage.json_shapes import require
+from storage.lake import Lake
+from storage.models import ModelVersion, has_model
+from storage.names import NAME, VERSIONED
+from tasks.maintenance.fsck.findings import Finding, Kind
+
+# What judges faces without being a model version: histograms fitted to a dataset, and weights from elsewhere.
+_OTHER_JUDGES = frozenset({"histograms", "facenet"})
+_EXPERIMENT = {"cells": [{"model": VERSIONED, "dataset": VERSIONED}]}
+
+
+def check_lineage(lake: Lake) -> list[Finding]:
+    """Every name in the lake that leads to no version, and every file of names that cannot be read."""
+    return [
+        finding
+        for check in (_aliases, _models, _evaluations, _experiments, _cleaned, _datasets)
+        for finding in check(lake)
+    ]
+
+
+def _aliases(lake: Lake) -> Iterator[Finding]:
+    for model in _names(lake, "models"):
+        folder, borne = f"{lake.model(model)}/aliases", dict[str, str]()
+        for file in lake.names(folder):
+            try:
+                event = read_event(lake, f"{folder}/{file}")
+                borne[event.alias] = event.version
+            except FacemillError as error:
+                yield Finding(Kind.UNREADABLE, f"{folder}/{file}", str(error))
+        for alias, version in borne.items():
+            if not has_model(lake, model, version):
+                yield Finding(Kind.DANGLING, folder, f"the {alias} is {model}@{version}, which is not there")
+
+
+def _models(lake: Lake) -> Iterator[Finding]:
+    for folder, name, version in _versions(lake, "models"):
+        try:
+            model = ModelVersion(lake, name, version)
+        except FacemillError:
+            continue  # a finding of its own
+        dataset = model.manifest.get("dataset")
+        if dataset is not None and not has_dataset(lake, dataset):
+            yield Finding(Kind.DANGLING, folder, f"it was trained on {dataset}, which is not there")
+
+
+def _evaluations(lake: Lake) -> Iterator[Finding]:
+    for name in _names(lake, "evaluations"):
+        for version in _names(lake, f"evaluations/{name}"):
+            for file in lake.names(lake.evaluations(name, version)):
+                if file.endswith(".json"):
+                    yield from _evaluation(lake, lake.evaluations(name, version, file.removesuffix(".json")))
+
+
+def _evaluation(lake: Lake, path: str) -> Iterator[Finding]:
+    try:
+        facts = Evaluation(lake, path).facts
+    except FacemillError as error:
+        yield Finding(Kind.UNREADABLE, path, str(error))
+        return
+    if not has_model(lake, *facts["model"].split("@")):
+        yield Finding(Kind.DANGLING, path, f"it is of {facts['model']}, which is not there")
+    # A test on photos from elsewhere, such as LFW, is of no dataset version.
+    if "num_photos" not in facts and not has_dataset(lake, facts["test"]):
+        yield Finding(Kind.DANGLING, path, f"it was judged on {facts['test']}, which is not there")
+
+
+def _experiments(lake: Lake) -> Iterator[Finding]:
+    for file in lake.names("experiments"):
+        path = f"experiments/{file}"
+        try:
+            value = lake.read_json(path)
+            require(value, _EXPERIMENT, f"{lake.url}/{path}")
+        except FacemillError as error:
+            yield Finding(Kind.UNREADABLE, path, str(error))
+            continue
+        models = {cell["model"] for cell in value["cells"]}
+        datasets = {cell["dataset"] for cell in value["cells"]}
+        gone = [one for one in sorted(models) if not has_model(lake, *one.split("@"))]
+        gone += [one for one in sorted(datasets) if not has_dataset(lake, one)]
+        if gone:
+            yield Finding(Kind.DANGLING, path, f"it compares {', '.join(gone)}, which are not there")
+
+
+def _cleaned(lake: Lake) -> Iterator[Finding]:
+    for method in _names(lake, "cleaned"):
+        for source in _names(lake, f"cleaned/{method}"):
+            for folder, name, version in _versions(lake, f"cleaned/{method}/{source}"):
+                if name not in _OTHER_JUDGES and not has_model(lake, name, version):
+                    yield Finding(Kind.DANGLING, folder, f"it is what {name}@{version} said, which is not there")
+
+
+def _datasets(lake: Lake) -> Iterator[Finding]:
+    for folder, name, version in _versions(lake, "datasets"):
+        try:
+            cleaning = DatasetVersion(lake, name, version).manifest.get("cleaning")
+        except FacemillError:
+            continue  # a finding of its own
+        if cleaning and not _is_judge(lake, cleaning["model"]):
+            yield Finding(Kind.DANGLING, folder, f"{cleaning['model']} judged its faces, which is not there")
+
+
+def _is_judge(lake: Lake, model: str) -> bool:
+    name, version = model.split("@")
+    return name in _OTHER_JUDGES or has_model(lake, name, version)
+
+
+def has_dataset(lake: Lake, reference: str) -> bool:
+    """Whether a dataset version, `name@version`, is complete."""
+    return VERSIONED.fits(reference) and lake.exists(f"{lake.dataset(*reference.split('@'))}/manifest.json")
+
+
+def _names(lake: Lake, folder: str) -> Iterable[str]:
+    return filter(NAME.fits, lake.names(folder))
+
+
+def _versions(lake: Lake, above: str) -> Iterator[tuple[str, str, str]]:
+    """(folder, name, version) of each complete or unfinished version below a folder."""
+    for name in _names(lake, above):
+        for version in _names(lake, f"{above}/{name}"):
+            folder = f"{above}/{name}/{version}"
+            if above not in {"models", "datasets"} or lake.exists(f"{folder}/manifest.json"):
+                yield folder, name, version

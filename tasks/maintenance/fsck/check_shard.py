@@ -1,0 +1,165 @@
+"""One shard of images, and what was computed from it: are all of its rows and bytes what they say?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial, reduce
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.errors import LakeError
+from storage.lake import Lake
+from storage.records import ATTEMPTS, DETECTIONS, FACES, Outcome, Reason, url_key
+from storage.tables import read_as
+from storage.takedowns import Forgotten
+from tasks.faces.crop_shard import is_cropped, sample_name
+from tasks.faces.methods import CropSettings
+from tasks.fetch.ledger import accepted
+from tasks.maintenance.fsck.check_tar import Member, judge_tar, read_tar
+from tasks.maintenance.fsck.findings import Finding, Kind
+
+_ROWS_AT_ONCE = 100_000
+_REASONS = frozenset(reason.value for reason in Reason)
+_CROP_SETTINGS = tuple(CropSettings(check_boxes=is_checked) for is_checked in (True, False))
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """What the checks of every shard of a source need.
+
+    Attributes:
+        lines: the planned `records.LINK_LINES`; None if they cannot be read.
+    """
+
+    lake: Lake
+    source: str
+    forgotten: Forgotten
+    lines: pa.Table | None
+    quick: bool
+
+
+def check_shard(facts: SourceFacts, stem: str) -> list[Finding]:
+    """A shard of images, its detections, and its faces by each method."""
+    lake, source = facts.lake, facts.source
+    path = lake.images(source, stem)
+    index = _read(lake, f"{path}.parquet", ATTEMPTS)
+    if isinstance(index, Finding):
+        return [Finding(index.kind, path, index.detail)]
+    members = [_picture(row) for row in accepted(index).to_pylist() if _has_place(row)]
+    found = judge_index(path, stem, index, is_url_known=not facts.quick)
+    found += judge_tar(path, members, read_tar(lake, f"{path}.tar", members, quick=facts.quick))
+    covered = facts.forgotten.rows(index)
+    if pc.any(pc.and_(covered, pc.not_equal(index["url"], ""))).as_py():
+        found.append(
+            Finding(Kind.TAKEN_DOWN, path, f"{pc.sum(covered).as_py()} of its rows are taken down, and not purged")
+        )
+    there, due = accepted(index), accepted(index.filter(pc.invert(covered)))
+    found += _check_detections(facts, stem, there, due)
+    for method in lake.names("faces"):
+        found += _check_faces(facts, stem, method, there, due)
+    return found
+
+
+def judge_index(path: str, stem: str, index: pa.Table, *, is_url_known: bool) -> list[Finding]:
+    """Whether each row of an index of images (`records.ATTEMPTS`) makes sense.
+
+    Args:
+        is_url_known: hold each key against its URL, 1 s for a million.
+    """
+    reason = index["reason"].cast(pa.string())
+    is_in = pc.equal(index["outcome"].cast(pa.string()), Outcome.ACCEPTED.value)
+    has_place = pc.and_(
+        pc.equal(index["shard"], stem),
+        reduce(pc.and_, (pc.is_valid(index[name]) for name in ("digest", "offset", "length", "format"))),
+    )
+    is_told = pc.is_in(reason, value_set=pa.array(sorted(_REASONS)))
+    makes_sense = pc.fill_null(
+        pc.if_else(is_in, pc.and_(pc.is_null(reason), pc.fill_null(has_place, False)), is_told), False
+    )
+    wrong = index["key"].filter(pc.invert(makes_sense)).to_pylist()
+    if is_url_known:
+        wrong += astray(index)
+    twice = [item["values"] for item in pc.value_counts(index["key"]).to_pylist() if item["counts"] > 1]
+    if not wrong and not twice:
+        return []
+    words = f"of {len(index)} rows {len(set(wrong))} contradict themselves, and {len(twice)} URLs stand in it twice"
+    return [Finding(Kind.MISCOUNT, path, words, frozenset(wrong + twice))]
+
+
+def astray(table: pa.Table) -> list[bytes]:
+    """The keys in a table with `key` and `url` that are not those of their URL; one without URL is believed."""
+    found: list[bytes] = []
+    for batch in table.select(["key", "url"]).to_batches(max_chunksize=_ROWS_AT_ONCE):
+        rows = zip(batch["key"].to_pylist(), batch["url"].to_pylist(), strict=True)
+        found += [key for key, url in rows if url and url_key(url) != key]
+    return found
+
+
+def _check_detections(facts: SourceFacts, stem: str, there: pa.Table, due: pa.Table) -> list[Finding]:
+    """As many rows as pictures: none missing, none twice, none of a picture that is not there."""
+    path = facts.lake.detections(facts.source, stem)
+    if not facts.lake.exists(path):
+        return []
+    table = _read(facts.lake, path, DETECTIONS, ["key"])
+    if isinstance(table, Finding):
+        return [table]
+    keys = set(table["key"].to_pylist())
+    missing, strange = set(due["key"].to_pylist()) - keys, keys - set(there["key"].to_pylist())
+    if len(keys) == len(table) and not missing and not strange:
+        return []
+    words = f"{len(table)} rows for {len(there)} pictures: {len(missing)} have none, {len(strange)} are of no picture"
+    return [Finding(Kind.MISCOUNT, path, words)]
+
+
+def _check_faces(facts: SourceFacts, stem: str, method: str, there: pa.Table, due: pa.Table) -> list[Finding]:
+    path = facts.lake.faces(method, facts.source, stem)
+    if not facts.lake.exists(f"{path}.parquet"):
+        return []
+    faces = _read(facts.lake, f"{path}.parquet", FACES)
+    if isinstance(faces, Finding):
+        return [Finding(faces.kind, path, faces.detail)]
+    crops = accepted(faces)
+    members = [_crop(facts.source, method, row) for row in crops.to_pylist() if _has_place(row)]
+    found = judge_tar(path, members, read_tar(facts.lake, f"{path}.tar", members, quick=facts.quick))
+    strange = pc.sum(pc.invert(pc.is_in(faces["key"], value_set=there["key"].combine_chunks()))).as_py()
+    twice = len(faces) - faces.group_by(["identity", "line"]).aggregate([]).num_rows
+    if strange or twice or len(members) < len(crops):
+        words = f"of {len(faces)} rows {strange} are of no picture, {twice} of a line told before, "
+        found.append(Finding(Kind.MISCOUNT, path, words + f"{len(crops) - len(members)} have no place"))
+    elif _lacks_lines(facts, stem, method, len(faces), due):
+        found.append(
+            Finding(Kind.MISCOUNT, path, f"{len(faces)} rows, and another number of lines that name its pictures")
+        )
+    return found
+
+
+def _lacks_lines(facts: SourceFacts, stem: str, method: str, num_faces: int, due: pa.Table) -> bool:
+    """Whether a table of faces bears today's stamp but not today's lines; one of older lines is made anew anyway."""
+    if facts.lines is None:
+        return False
+    expected = pc.sum(pc.is_in(facts.lines["key"], value_set=due["key"].combine_chunks())).as_py() or 0
+    is_today = partial(is_cropped, facts.lake, facts.source, stem, facts.lines, method=method)
+    return num_faces != expected and any(is_today(settings=settings) for settings in _CROP_SETTINGS)
+
+
+def _read(lake: Lake, path: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table | Finding:
+    try:
+        return read_as(lake, path, schema, columns)
+    except LakeError as error:
+        return Finding(Kind.UNREADABLE, path, str(error))
+
+
+def _has_place(row: dict[str, Any]) -> bool:
+    return row["offset"] is not None and row["length"] is not None
+
+
+def _picture(row: dict[str, Any]) -> Member:
+    name = f"{row['key'].hex()}.{(row['format'] or '').lower()}"
+    return Member(name, row["offset"], row["length"], row["digest"], row["key"])
+
+
+def _crop(source: str, method: str, row: dict[str, Any]) -> Member:
+    name = f"{sample_name(source, row['identity'], row['line'], method)}.jpg"
+    return Member(name, row["offset"], row["length"], row["crop_digest"])

@@ -1,0 +1,116 @@
+"""A tar against the index that names its members: is each where it should be, and what it should be?"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import IO, NamedTuple
+
+from storage.lake import Lake
+from storage.records import bytes_digest
+from tasks.maintenance.fsck.findings import Finding, Kind
+
+_SHOWN = 3
+# What `tarfile` raises for headers that are none.
+NOT_A_TAR = (tarfile.TarError, EOFError, ValueError, OverflowError)
+
+
+class Member(NamedTuple):
+    """What an index says of one member of a tar."""
+
+    name: str
+    offset: int
+    length: int
+    digest: bytes
+    key: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class TarFacts:
+    """What was found of a tar.
+
+    Attributes:
+        num_bytes: its length; None if it is not there.
+        headers: name, offset and length of each member, as far as the headers can be read; None if nobody looked.
+        broken: the members whose bytes are not those of their digest, by their place in the index.
+    """
+
+    num_bytes: int | None
+    headers: frozenset[tuple[str, int, int]] | None = None
+    broken: frozenset[int] = frozenset()
+
+
+def read_tar(lake: Lake, path: str, members: Sequence[Member], *, quick: bool) -> TarFacts:
+    """Look at a tar; `quick` reads none of it."""
+    num_bytes = lake.size(path)
+    if num_bytes is None or quick:
+        return TarFacts(num_bytes)
+    with lake.open(path) as file:
+        broken = [
+            at
+            for at, member in enumerate(members)
+            if member.offset + member.length > num_bytes or not _is_whole(file, member)
+        ]
+        return TarFacts(num_bytes, _headers(file), frozenset(broken))
+
+
+def judge_tar(
+    path: str, members: Sequence[Member], facts: TarFacts, *, beside: frozenset[str] = frozenset()
+) -> list[Finding]:
+    """What is wrong with a tar.
+
+    Args:
+        path: of the findings.
+        beside: names of members that no row of the index is about, and that may be there.
+    """
+    num_bytes = facts.num_bytes
+    if num_bytes is None:
+        words = f"the index names {len(members)} members of a tar that is not there"
+        missing = Finding(Kind.NO_TAR, path, words, frozenset(member.key for member in members))
+        return [missing] if members else []
+    beyond = {at for at, member in enumerate(members) if member.offset + member.length > num_bytes}
+    broken = [members[at] for at in sorted(beyond | facts.broken)]
+    found = []
+    if broken:
+        names = _some([member.name for member in broken])
+        words = f"{len(broken)} of {len(members)} members are not what the index says: {names}"
+        found.append(Finding(Kind.BROKEN_BYTES, path, words, frozenset(member.key for member in broken)))
+    if not found and num_bytes % tarfile.RECORDSIZE:
+        found.append(Finding(Kind.BROKEN_TAR, path, f"the tar of {num_bytes} bytes is cut off at its end"))
+    if facts.headers is not None and not found:
+        found += _judge_headers(path, members, facts.headers, beside)
+    return found
+
+
+def _judge_headers(
+    path: str, members: Sequence[Member], headers: frozenset[tuple[str, int, int]], beside: frozenset[str]
+) -> list[Finding]:
+    named = {(member.name, member.offset, member.length) for member in members}
+    missing = [name for name, *_ in sorted(named - headers)]
+    unnamed = [name for name, *_ in sorted(headers - named) if name not in beside]
+    if missing:
+        return [Finding(Kind.BROKEN_TAR, path, f"the tar's own headers do not tell of {_some(missing)}")]
+    return [Finding(Kind.BROKEN_TAR, path, f"no row of the index names {_some(unnamed)}")] if unnamed else []
+
+
+def _is_whole(file: IO[bytes], member: Member) -> bool:
+    file.seek(member.offset)
+    return bytes_digest(file.read(member.length)) == member.digest
+
+
+def _headers(file: IO[bytes]) -> frozenset[tuple[str, int, int]]:
+    """The members of a tar up to the first header that cannot be read; behind that `tarfile` sees nothing."""
+    file.seek(0)
+    found = set()
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            for member in tar:
+                found.add((member.name, member.offset_data, member.size))
+    except NOT_A_TAR:
+        pass
+    return frozenset(found)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

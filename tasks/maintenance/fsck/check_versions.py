@@ -1,0 +1,148 @@
+"""Dataset and model versions: is each what its manifest says?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.datasets import DatasetVersion
+from storage.errors import FacemillError, LakeError
+from storage.lake import Lake
+from storage.models import ModelVersion
+from storage.takedowns import Forgotten, covered_samples
+from tasks.dataset.funnel import Funnel, count_fates
+from tasks.dataset.manifest import sample_counts
+from tasks.dataset.publish_version import id_by_manifest
+from tasks.dataset.select import Stage
+from tasks.maintenance.fsck.check_tar import Member, judge_tar, read_tar
+from tasks.maintenance.fsck.findings import Finding, Kind
+from tasks.maintenance.takedown.redact import redacted_samples, unnamed_shards
+
+
+def check_dataset(
+    lake: Lake, name: str, version: str, covered: Callable[[str], Forgotten], *, quick: bool
+) -> list[Finding]:
+    """A dataset version: shards, index, fates and manifest agree, and nothing taken down is in it.
+
+    Args:
+        covered: what the takedowns cover in a source.
+    """
+    folder = lake.dataset(name, version)
+    if not lake.exists(f"{folder}/manifest.json"):
+        return [Finding(Kind.UNFINISHED, folder, "there is no manifest.json: its publishing was broken off")]
+    try:
+        lake.read_json(f"{folder}/manifest.json")
+    except LakeError as error:
+        return [Finding(Kind.UNREADABLE, folder, str(error))]
+    try:
+        dataset = DatasetVersion(lake, name, version)
+    except LakeError as error:
+        return [Finding(Kind.UNTRUE_MANIFEST, folder, str(error))]
+    try:
+        index, fates = dataset.whole_index(), dataset.fates()
+    except LakeError as error:
+        return [Finding(Kind.UNREADABLE, folder, str(error))]
+    found = [Finding(Kind.UNTRUE_MANIFEST, folder, words) for words in _untruths(dataset, index, fates)]
+    found += _check_shards(dataset, index, quick=quick)
+    gone = redacted_samples(dataset) & set(index["sample"].to_pylist())
+    forgotten = covered(dataset.manifest.get("source", ""))
+    num_covered = pc.sum(covered_samples(index, forgotten)).as_py() if forgotten else 0
+    if gone or num_covered:
+        words = f"{max(len(gone), num_covered)} samples are taken down, and not purged"
+        found.append(Finding(Kind.TAKEN_DOWN, folder, words))
+    return found
+
+
+def _untruths(dataset: DatasetVersion, index: pa.Table, fates: pa.Table) -> list[str]:
+    try:
+        return list(judge_manifest(dataset.manifest, index, fates, dataset.folder))
+    except (AttributeError, KeyError, TypeError) as error:
+        return [f"it has not the shape it should have: {type(error).__name__} {error}"]
+
+
+def judge_manifest(manifest: dict[str, Any], index: pa.Table, fates: pa.Table, folder: str) -> Iterator[str]:
+    """What the manifest of a dataset version says that is not so.
+
+    Args:
+        index: `records.SAMPLES`.
+        fates: `records.FATES`; no rows in a version older than such tables.
+    """
+    if f"datasets/{manifest.get('name')}/{manifest.get('version')}" != folder:
+        yield f"it is of {manifest.get('name')}@{manifest.get('version')}"
+    for name, value in sample_counts(index).items():
+        if manifest.get(name) != value:
+            yield f"{name} is {manifest.get(name)}, the index has {value}"
+    num_redacted = sum(entry["num_samples"] for entry in manifest.get("redactions", []))
+    if "funnel" in manifest:
+        yield from _judge_funnel(manifest, fates, len(index) + num_redacted)
+    if "select" in manifest and not num_redacted and id_by_manifest(manifest, index) != manifest.get("version"):
+        yield f"the id of its samples and settings is {id_by_manifest(manifest, index)}"
+
+
+def _judge_funnel(manifest: dict[str, Any], fates: pa.Table, num_samples: int) -> Iterator[str]:
+    funnel = Funnel.from_json(manifest["funnel"])
+    for stage in funnel.stages:
+        if stage.num_in != stage.num_out + sum(stage.rejected.values()):
+            yield f"the funnel's stage {stage.stage} lets out and rejects another number than came in"
+    for before, after in pairwise(funnel.stages):
+        if before.num_out != after.num_in:
+            yield f"the funnel loses lines between {before.stage} and {after.stage}"
+    if funnel.stages[-1].num_out != num_samples:
+        yield f"the funnel ends with {funnel.stages[-1].num_out} samples, there are or were {num_samples}"
+    if len(fates):
+        left_out = funnel.stages[0].rejected if funnel.stages[0].stage not in set(Stage) else None
+        plain = fates.set_column(3, "stage", fates["stage"].cast(pa.string()))
+        plain = plain.set_column(4, "reason", fates["reason"].cast(pa.string()))
+        if count_fates(plain, funnel.method, left_out) != funnel:
+            yield "the funnel is not what fates.parquet adds up to"
+
+
+def _check_shards(dataset: DatasetVersion, index: pa.Table, *, quick: bool) -> list[Finding]:
+    found = []
+    for shard in pc.unique(index["shard"]).to_pylist():
+        rows = index.filter(pc.equal(index["shard"], shard)).select(["sample", "offset", "length", "crop_digest"])
+        members = [
+            Member(f"{row['sample']}.jpg", row["offset"], row["length"], row["crop_digest"]) for row in rows.to_pylist()
+        ]
+        facts = read_tar(dataset.lake, f"{dataset.folder}/{shard}", members, quick=quick)
+        beside = frozenset(f"{sample}.json" for sample in rows["sample"].to_pylist())
+        for one in judge_tar(dataset.folder, members, facts, beside=beside):
+            found.append(Finding(one.kind, one.path, f"{shard}: {one.detail}"))
+    for shard in unnamed_shards(dataset):
+        found.append(Finding(Kind.NO_INDEX, f"{dataset.folder}/{shard}", "the version's index does not name it"))
+    return found
+
+
+def check_model(lake: Lake, name: str, version: str, *, quick: bool) -> list[Finding]:
+    """A model version: every file that its manifest names is there, and is what it says."""
+    folder = lake.model(name, version)
+    if not lake.exists(f"{folder}/manifest.json"):
+        return [Finding(Kind.UNFINISHED, folder, "there is no manifest.json: its publishing was broken off")]
+    try:
+        model = ModelVersion(lake, name, version)
+    except FacemillError as error:
+        return [Finding(Kind.UNREADABLE, folder, str(error))]
+    if (model.name, model.version) != (name, version):
+        return [Finding(Kind.UNTRUE_MANIFEST, folder, f"it is of {model}")]
+    missing = [file for file in model.manifest["files"] if not lake.exists(f"{folder}/{file}")]
+    others = [] if quick else [file for file in model.manifest["files"] if file not in missing]
+    found = [Finding(Kind.UNTRUE_MANIFEST, folder, f"{file} is not there") for file in missing]
+    return found + [finding for file in others for finding in _check_file(model, file)]
+
+
+def _check_file(model: ModelVersion, file: str) -> list[Finding]:
+    """A file of a model version: it has the digest in the manifest, and JSON has its shape."""
+    try:
+        model.read(file)
+    except LakeError:
+        return [Finding(Kind.BROKEN_BYTES, model.folder, f"{file} is not what the manifest says")]
+    try:
+        if file.endswith(".json"):
+            model.read_json(file)
+    except LakeError as error:
+        return [Finding(Kind.UNREADABLE, model.folder, str(error))]
+    return []

@@ -1,0 +1,199 @@
+"""A look at the whole lake: every row, every byte, every manifest. Nothing is changed.
+
+Work is cut into jobs, one a shard of images or a version, each of which answers with what it found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pyarrow.compute as pc
+
+from storage.errors import FacemillError, LakeError
+from storage.lake import Lake
+from storage.names import NAME, STEM
+from storage.records import CANDIDATES, LINK_LINES, REJECTED_LINES
+from storage.tables import read_as, read_stamp, read_table
+from storage.takedowns import Forgotten, read_forgotten, read_takedowns
+from tasks.dataset.source_tables import planned_lines
+from tasks.fetch.ledger import image_stems
+from tasks.links.collect import lines_digest, read_origin
+from tasks.maintenance.fsck.check_references import check_lineage
+from tasks.maintenance.fsck.check_shard import SourceFacts, astray, check_shard
+from tasks.maintenance.fsck.check_versions import check_dataset, check_model
+from tasks.maintenance.fsck.findings import Finding, Kind
+from tasks.maintenance.takedown.rewrite import lone_tars, pieces, shard_folders, successor
+
+Job = Callable[[], list[Finding]]
+# A thread reads one picture at a time, of 32 MB at most; hashing leaves the GIL alone.
+_THREADS = 4
+_TABLE = ".parquet"
+_COMPUTED = ("unique", "cleaned", "evaluations")
+# Stands among the versions of a model, and is none.
+_ALIASES = "aliases"
+_CHECKS = ("datasets", "models")
+
+
+def jobs(lake: Lake, *, quick: bool = False) -> list[Job]:
+    """What is to be looked at, a job a shard, a version or a kind of tables.
+
+    Args:
+        quick: take the bytes on trust, and look at tables and lengths alone.
+    """
+    found, forgotten = _check_takedowns(lake)
+    work: list[Job] = [lambda: found, partial(_leftovers, lake), partial(_check_computed, lake)]
+    for source in lake.names("links"):
+        work += [partial(check, lake, source, quick=quick) for check in (_check_links, _check_plan)]
+    for source in _sources(lake):
+        work += _source_jobs(lake, source, forgotten, quick=quick)
+    work.append(partial(check_lineage, lake))
+    return work + [job for kind in _CHECKS for job in _version_jobs(lake, kind, forgotten, quick=quick)]
+
+
+def _version_jobs(lake: Lake, kind: str, covered: Covered, *, quick: bool) -> Iterator[Job]:
+    """A job for each version of a dataset or model; what cannot be one is strange."""
+    for name in lake.names(kind):
+        for version in lake.names(f"{kind}/{name}") if NAME.fits(name) else [""]:
+            path = f"{kind}/{name}/{version}".rstrip("/")
+            if kind == "models" and version == _ALIASES:
+                continue
+            if not NAME.fits(name) or not NAME.fits(version):
+                yield partial(list, [Finding(Kind.STRANGE_FILE, path, "no version has such a name")])
+            elif kind == "datasets":
+                yield partial(check_dataset, lake, name, version, covered, quick=quick)
+            else:
+                yield partial(check_model, lake, name, version, quick=quick)
+
+
+Covered = Callable[[str], Forgotten]
+
+
+def inspect(work: list[Job], on_progress: Callable[[int], None] = lambda done: None) -> list[Finding]:
+    """Do all jobs, some at a time; what they found, in the order of the jobs."""
+    found: list[Finding] = []
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for done, findings in enumerate(pool.map(lambda job: job(), work), 1):
+            found += findings
+            on_progress(done)
+    return found
+
+
+def _check_takedowns(lake: Lake) -> tuple[list[Finding], Covered]:
+    """What is wrong with the takedowns, and what they cover in a source; nothing, if they cannot be read."""
+    try:
+        read_takedowns(lake)
+    except LakeError as error:
+        return [Finding(Kind.UNREADABLE, lake.takedowns(), str(error))], lambda source: Forgotten()
+
+    def covered(source: str) -> Forgotten:
+        try:
+            return read_forgotten(lake, source)
+        except LakeError:
+            return Forgotten()  # the lines cannot be read, which is a finding of its own
+
+    return [], covered
+
+
+def _sources(lake: Lake) -> list[str]:
+    folders = ["images", "detections", *(f"faces/{method}" for method in lake.names("faces"))]
+    return sorted({source for folder in folders for source in lake.names(folder)})
+
+
+def _source_jobs(lake: Lake, source: str, covered: Covered, *, quick: bool) -> list[Job]:
+    stems = image_stems(lake, source)
+    replaced = [stem for stem in stems if successor(stem) in stems]
+    try:
+        lines = planned_lines(lake, source)
+    except FacemillError:
+        lines = None  # not planned yet, or a finding of its own
+    facts = SourceFacts(lake, source, covered(source), lines, quick)
+    work: list[Job] = [partial(check_shard, facts, stem) for stem in stems if stem not in replaced]
+    return [*work, partial(_check_folders, lake, source, stems), partial(_superseded, lake, source, replaced)]
+
+
+def _check_folders(lake: Lake, source: str, stems: list[str]) -> list[Finding]:
+    """Files of a source that belong to no shard."""
+    lone = lone_tars(lake, source)
+    found = [Finding(Kind.NO_INDEX, path, "a tar without an index is nothing") for path in lone]
+    for folder in shard_folders(lake, source):
+        for name in lake.names(folder):
+            stem, _, ending = name.rpartition(".")
+            path = f"{folder}/{name}"
+            if ending not in {"tar", "parquet"} or not STEM.fits(stem):
+                found.append(Finding(Kind.STRANGE_FILE, path, "nothing writes such a file"))
+            elif stem not in stems and path not in lone:
+                found.append(Finding(Kind.NO_SHARD, path, "the shard of images it was computed from is not there"))
+    return found
+
+
+def _check_computed(lake: Lake) -> list[Finding]:
+    """Tables that are computed from others, and put aside with what belongs to them, can be read."""
+    found = []
+    for path in [path for folder in _COMPUTED for path in _tables(lake, folder)]:
+        try:
+            read_table(lake, path)
+        except LakeError as error:
+            folder, name = path.rsplit("/", 1)
+            whole = {"cleaned": folder, "evaluations": f"{folder}/{name.removesuffix(_TABLE)}"}
+            found.append(Finding(Kind.UNREADABLE, whole.get(path.split("/", 1)[0], path), str(error)))
+    return found
+
+
+def _tables(lake: Lake, folder: str) -> Iterator[str]:
+    """The tables below a folder that holds nothing else but folders and JSON."""
+    for name in lake.names(folder):
+        if name.endswith(_TABLE):
+            yield f"{folder}/{name}"
+        elif not name.endswith(".json"):
+            yield from _tables(lake, f"{folder}/{name}")
+
+
+def _superseded(lake: Lake, source: str, stems: list[str]) -> list[Finding]:
+    """Shards that were replaced, and did not go."""
+    paths = [(path, stem) for stem in stems for path in pieces(lake, source, stem)]
+    return [Finding(Kind.SUPERSEDED, path, f"{successor(stem)} has taken its place") for path, stem in paths]
+
+
+def _check_links(lake: Lake, source: str, *, quick: bool) -> list[Finding]:
+    """The lines are those that their origin tells of."""
+    folder = f"links/{source}"
+    paths = [lake.links(source, name) for name in ("lines.parquet", "rejected.parquet")]
+    try:
+        origin = read_origin(lake, source)
+        stamps = {read_stamp(lake, path) for path in paths}
+        tables = [read_as(lake, path, schema) for path, schema in zip(paths, (LINK_LINES, REJECTED_LINES), strict=True)]
+    except LakeError as error:
+        return [Finding(Kind.UNREADABLE, folder, str(error))]
+    told, counts = [origin.get(name) for name in ("num_accepted", "num_rejected")], [len(table) for table in tables]
+    if counts != told:
+        words = f"origin.json tells of {told[0]} good lines and {told[1]} others, there are {counts[0]} and {counts[1]}"
+        return [Finding(Kind.MISCOUNT, folder, words)]
+    if stamps != {origin.get("digest")} or (not quick and lines_digest(*tables) != origin["digest"]):
+        return [Finding(Kind.UNTRUE_MANIFEST, folder, "the lines are not those that origin.json tells of")]
+    return []
+
+
+def _check_plan(lake: Lake, source: str, *, quick: bool) -> list[Finding]:
+    """Each candidate once, under the key of its URL."""
+    path = lake.plan(source)
+    if not lake.exists(path):
+        return []
+    try:
+        plan = read_as(lake, path, CANDIDATES, ["key", "url"])
+    except LakeError as error:
+        return [Finding(Kind.UNREADABLE, path, str(error))]
+    twice = len(plan) - len(pc.unique(plan["key"]))
+    wrong = 0 if quick else len(astray(plan))
+    words = f"of {len(plan)} candidates {twice} stand in it twice, {wrong} are not under the key of their URL"
+    return [Finding(Kind.MISCOUNT, path, words)] if twice or wrong else []
+
+
+def _leftovers(lake: Lake) -> list[Finding]:
+    files = [
+        Finding(Kind.LEFTOVER, path, "a temporary file whose writer has ended, or not written for an hour")
+        for path in lake.leftovers()
+    ]
+    parts = [Finding(Kind.PARTIAL_UPLOAD, one.path, "its writer was killed") for one in lake.lost_uploads()]
+    return files + parts

@@ -1,0 +1,135 @@
+"""A repair: what is broken is put aside, and fetched or made again.
+
+Nothing is deleted but what is taken down, and the temporary files of killed writers.
+
+    quarantine/<when>/note.json     what was found, and what is done about it; written first
+    quarantine/<when>/<path>        what was put aside, under the path it had in the lake
+
+Killed and run again, a new look finds what is left to do.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from storage.lake import Lake
+from storage.records import ATTEMPTS, Outcome, Reason, url_key
+from storage.tables import read_as
+from tasks.maintenance.fsck.findings import Finding, Remedy, advice, remedy
+from tasks.maintenance.takedown.purge import purge
+from tasks.maintenance.takedown.rewrite import pieces, replace_shard
+
+# What a row of the ledger keeps of a picture that is lost: what is needed to ask for it again.
+_KEPT = ("key", "tries", "round", "fetched_at")
+
+
+@dataclass
+class Repaired:
+    """What a repair did.
+
+    Attributes:
+        folder: in the quarantine.
+        moved: paths that were put aside.
+        lost: pictures that are due again.
+        removed: temporary files of killed writers.
+        aborted: uploads of which the store was told to drop what it has.
+        purged: whether what is taken down was taken out.
+        left: what cannot be repaired, in words.
+    """
+
+    folder: str
+    moved: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    lost: int = 0
+    aborted: int = 0
+    purged: bool = False
+    left: list[str] = field(default_factory=list)
+
+
+def repair(lake: Lake, findings: list[Finding], now: datetime) -> Repaired:
+    """Do what the remedies say.
+
+    Args:
+        now: when lost pictures are due, and the name of the folder in the quarantine.
+    """
+    done = Repaired(lake.quarantine(now.strftime("%Y%m%dT%H%M%S%f")))
+    by_remedy: dict[Remedy, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        by_remedy[remedy(finding)].append(finding)
+    done.left = [f"{one.path}: {one.detail}" for kind in (Remedy.BACKUP, Remedy.CHOOSE) for one in by_remedy[kind]]
+    lake.write_json(f"{done.folder}/note.json", _note(findings, now))
+    for path in dict.fromkeys(finding.path for finding in by_remedy[Remedy.QUARANTINE]):
+        _put_aside(lake, _files(lake, path), done)
+    broken: dict[str, set[bytes]] = defaultdict(set)
+    for finding in by_remedy[Remedy.REWRITE]:
+        broken[finding.path] |= finding.keys
+    for path, keys in broken.items():
+        _rewrite(lake, path, keys, now, done)
+    uploads = {finding.path for finding in by_remedy[Remedy.ABORT]}
+    for lost in lake.lost_uploads() if uploads else []:
+        if lost.path in uploads:
+            lake.abort(lost)
+            done.aborted += 1
+    for finding in by_remedy[Remedy.REMOVE]:
+        lake.remove_leftover(finding.path)
+        done.removed.append(finding.path)
+    if by_remedy[Remedy.PURGE]:
+        purge(lake)
+        done.purged = True
+    return done
+
+
+def lost(index: pa.Table, keys: Iterable[bytes], now: datetime) -> pa.Table:
+    """The rows of an index of images (`records.ATTEMPTS`), those of `keys` rejected as `lost` and due.
+
+    A key that stood in it several times stays once; a URL that is not the key's is blank.
+    """
+    wanted = frozenset(keys)
+    rows = {row["key"]: row for row in index.to_pylist()}
+    changed = [_lost(row, now) if key in wanted else row for key, row in rows.items()]
+    return pa.Table.from_pylist(changed, schema=index.schema)
+
+
+def _lost(row: dict[str, Any], now: datetime) -> dict[str, Any]:
+    url = row["url"] if url_key(row["url"]) == row["key"] else ""
+    said = {"url": url, "outcome": Outcome.REJECTED.value, "reason": Reason.LOST.value, "next_try": now}
+    return {name: row[name] for name in _KEPT} | said
+
+
+def _rewrite(lake: Lake, path: str, keys: set[bytes], now: datetime, done: Repaired) -> None:
+    """Replace a shard of images by one without the pictures of `keys`, and put the old one aside."""
+    _, source, stem = path.split("/")
+    index = lost(read_as(lake, f"{path}.parquet", ATTEMPTS), keys, now)
+    replace_shard(lake, source, stem, index)
+    done.lost += len(keys)
+    _put_aside(lake, pieces(lake, source, stem), done)
+
+
+def _files(lake: Lake, path: str) -> list[str]:
+    """What a finding's path stands for: a file, a folder, or the index and tar of a shard with what came of it."""
+    match path.split("/"):
+        case ["images", source, stem] if not lake.exists(path):
+            return pieces(lake, source, stem)
+        case _:
+            endings = ("", ".parquet", ".tar", ".json")
+            return [f"{path}{ending}" for ending in endings if lake.exists(f"{path}{ending}")]
+
+
+def _put_aside(lake: Lake, paths: list[str], done: Repaired) -> None:
+    for path in paths:
+        lake.move(path, f"{done.folder}/{path}")
+        done.moved.append(path)
+
+
+def _note(findings: list[Finding], now: datetime) -> dict[str, Any]:
+    rows = [
+        {"kind": one.kind, "path": one.path, "detail": one.detail, "remedy": remedy(one), "then": advice(one)}
+        for one in findings
+    ]
+    return {"at": now.isoformat(timespec="seconds"), "findings": rows}

@@ -1,0 +1,1 @@
+"""Takedown: people and pictures that must not be used any more."""

@@ -1,0 +1,191 @@
+"""From what somebody asks to be forgotten to takedowns: what that covers is counted first, and recorded with it.
+
+A URL or a name covers links; the pictures these links served are recorded by their digests, so that the same bytes at
+another link are covered too. Near copies, resized or encoded anew, are covered where that is wanted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.datasets import all_versions
+from storage.errors import UsageError
+from storage.lake import Lake
+from storage.records import Takedown, TakedownKind, identity_key, url_key
+from storage.takedowns import TOLD_BY, Forgotten, about, covered_samples, read_lines, record, with_their_links
+from storage.text import read_text
+from tasks.dataset.find_duplicates import verdicts_now
+from tasks.fetch.ledger import accepted, read_ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody asks to be forgotten. `source` narrows the names to one source."""
+
+    urls: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    digests: tuple[bytes, ...] = ()
+    source: str | None = None
+    near_copies: bool = False
+    note: str = ""
+
+    def in_source(self, source: str) -> Forgotten:
+        """What that means in one source, before the names are looked up."""
+        counts = self.source in (None, source)
+        return Forgotten(
+            frozenset(map(url_key, self.urls)),
+            frozenset(self.digests),
+            frozenset(map(identity_key, self.names)) if counts else frozenset(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What is covered in one source.
+
+    Attributes:
+        num_people: those asked for whose name some line bears.
+        num_lines: of theirs.
+        num_links: distinct URLs that will not be asked for.
+        num_pictures: in the lake and not taken down before, at these links or, byte for byte the same, at others.
+        num_elsewhere: of these, at other links.
+        num_near: near copies of them at other links; None where they were not asked for, and so are not covered.
+        digests: of the pictures.
+        people: of those asked for, by their `records.identity_key`.
+    """
+
+    source: str
+    num_people: int
+    num_lines: int
+    num_links: int
+    num_pictures: int
+    num_elsewhere: int
+    num_near: int | None
+    digests: frozenset[bytes] = field(repr=False)
+    people: frozenset[bytes] = field(repr=False)
+
+    def counts(self) -> dict[str, Any]:
+        """The numbers alone, as JSON takes them."""
+        return {name: value for name, value in asdict(self).items() if name not in {"digests", "people"}}
+
+
+def coverage(lake: Lake, asked: Asked) -> list[Coverage]:
+    """What the takedown would cover, source by source; nothing is recorded."""
+    return [_coverage(lake, source, asked) for source in lake.names("links")]
+
+
+def samples_covered(lake: Lake, asked: Asked, covered: list[Coverage]) -> dict[str, int]:
+    """How many samples each dataset version would lose; those that lose none are left out."""
+    digests = frozenset[bytes]().union(*(one.digests for one in covered))
+    counts = {}
+    for version in all_versions(lake):
+        wanted = asked.in_source(version.source)
+        lines = read_lines(lake, version.source, ["identity", "key"])
+        wanted = with_their_links(replace(wanted, digests=wanted.digests | digests), lines)
+        counts[str(version)] = pc.sum(covered_samples(version.whole_index(TOLD_BY), wanted)).as_py() or 0
+    return {version: num for version, num in counts.items() if num}
+
+
+def unknown_names(asked: Asked, covered: list[Coverage]) -> list[str]:
+    """Those of the names that no link line bears."""
+    known = frozenset[bytes]().union(*(one.people for one in covered))
+    return [name for name in asked.names if identity_key(name) not in known]
+
+
+def forget(lake: Lake, asked: Asked, covered: list[Coverage]) -> str:
+    """Record the takedowns, with the digests of what is covered; returns the path of the new file."""
+    now = datetime.now(UTC)
+    digests = set(asked.digests).union(*(one.digests for one in covered))
+    targets = [(TakedownKind.URL, url_key(url)) for url in asked.urls]
+    targets += [(TakedownKind.IDENTITY, identity_key(name)) for name in asked.names]
+    targets += [(TakedownKind.DIGEST, digest) for digest in sorted(digests)]
+    source = {TakedownKind.IDENTITY: asked.source}
+    return record(lake, [Takedown(kind, target, source.get(kind), now, asked.note) for kind, target in targets])
+
+
+def read_asked(path: Path) -> Asked:
+    """What a file asks to be forgotten: lines of `url URL`, `identity NAME` or `digest HEX`; others may start with `#`.
+
+    Raises:
+        UsageError: the file cannot be read, or a line is none of these.
+    """
+    lines = read_text(path).split("\n")
+    found: dict[str, list[str]] = {kind.value: [] for kind in TakedownKind}
+    for number, line in enumerate(lines, 1):
+        kind, _, target = line.strip().partition(" ")
+        if not kind or kind.startswith("#"):
+            continue
+        if kind not in found or not target.strip():
+            raise UsageError(
+                f"--file {path} line {number}: {line[:80]!r} is none of `url URL`, `identity NAME`, `digest HEX`"
+            )
+        found[kind].append(target.strip())
+    return Asked(tuple(found["url"]), tuple(found["identity"]), tuple(map(parse_digest, found["digest"])))
+
+
+def parse_digest(text: str) -> bytes:
+    """The 32 bytes of a SHA-256 given in hex.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        digest = bytes.fromhex(text)
+    except ValueError:
+        digest = b""
+    if len(digest) != 32:
+        raise UsageError(
+            f"a digest is the SHA-256 of a picture's bytes, 64 hex digits; {text!r} has {len(text)} letters"
+        )
+    return digest
+
+
+def _coverage(lake: Lake, source: str, asked: Asked) -> Coverage:
+    wanted = asked.in_source(source)
+    lines = read_lines(lake, source, ["identity", "key"])
+    theirs = lines.filter(about(lines, wanted.people))
+    wanted = with_their_links(wanted, lines)
+    pictures = accepted(read_ledger(lake, source, ["key", "outcome", "digest"]))
+    at_links = replace(wanted, digests=frozenset()).rows(pictures)
+    served = wanted.digests.union(pictures["digest"].filter(at_links).to_pylist())
+    covered = Forgotten(wanted.keys, served).rows(pictures)
+    digests = pictures["digest"].filter(covered).to_pylist()
+    num_near = None
+    if asked.near_copies:
+        near = pictures.filter(pc.and_(pc.invert(covered), _near_copies(lake, source, pictures, covered)))
+        num_near = len(near)
+        digests += near["digest"].to_pylist()
+    people = frozenset(map(identity_key, pc.unique(theirs["identity"].cast(pa.string())).to_pylist()))
+    return Coverage(
+        source=source,
+        num_people=len(people),
+        num_lines=len(theirs),
+        num_links=len(_links(lines, wanted)),
+        num_pictures=pc.sum(covered).as_py() or 0,
+        num_elsewhere=pc.sum(pc.and_(covered, pc.invert(at_links))).as_py() or 0,
+        num_near=num_near,
+        digests=frozenset(digests),
+        people=people,
+    )
+
+
+def _links(lines: pa.Table, wanted: Forgotten) -> pa.ChunkedArray:
+    """The distinct keys among `lines` that are covered."""
+    return pc.unique(lines["key"].filter(wanted.rows(lines)))
+
+
+def _near_copies(lake: Lake, source: str, pictures: pa.Table, covered: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whether each picture is in one cluster of copies with a covered one, as dedupe sees it."""
+    if not lake.exists(lake.plan(source)) or not pc.any(covered).as_py():
+        return pa.chunked_array([pa.array([False] * len(pictures), pa.bool_())])
+    verdicts = verdicts_now(lake, source).select(["key", "cluster"])
+    is_covered = pc.is_in(verdicts["key"], value_set=pictures["key"].filter(covered).combine_chunks())
+    clusters = pc.unique(verdicts["cluster"].filter(is_covered))
+    copies = verdicts["key"].filter(pc.is_in(verdicts["cluster"], value_set=clusters))
+    return pc.is_in(pictures["key"], value_set=copies.combine_chunks())

@@ -1,0 +1,143 @@
+"""Purge: the bytes of what is taken down leave the lake, wherever they lie. Killed at any point, the next one ends it.
+
+What holds them is found anew each time: shards of images with all that was computed from them, verdicts, dataset
+versions. What cannot be searched for them goes as a whole: decoded faces and pages in `work/`, the quarantine, and the
+remains of killed writers. Models are only named, since weights cannot be made to forget.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pyarrow.compute as pc
+
+from storage.datasets import DatasetVersion, all_versions
+from storage.lake import Lake
+from storage.models import model_versions
+from storage.records import ATTEMPTS
+from storage.tables import read_as, read_table
+from storage.takedowns import TOLD_BY, Forgotten, blanked, covered_samples, read_forgotten
+from tasks.fetch.ledger import image_stems
+from tasks.maintenance.takedown.redact import redact, unnamed_shards
+from tasks.maintenance.takedown.rewrite import lone_tars, pieces, replace_shard, superseded
+
+
+@dataclass
+class Purged:
+    """What a purge did.
+
+    Attributes:
+        shards: of images that were replaced, `pictures` that they lost.
+        datasets: the versions that lost samples, and how many.
+        models: those trained on a version before it lost samples; they still know what it held.
+        removed: what else went, by its path in the lake.
+    """
+
+    shards: int = 0
+    pictures: int = 0
+    datasets: dict[str, int] = field(default_factory=dict)
+    models: dict[str, str] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+
+
+def purge(lake: Lake, on_progress: Callable[[str], None] = lambda path: None) -> Purged:
+    """Take all that is covered by takedowns out of the lake. Nothing else may write to it meanwhile.
+
+    Args:
+        on_progress: told what is being rewritten.
+    """
+    purged = Purged()
+    if not lake.names(lake.takedowns()):
+        return purged
+    sources = lake.names("images")
+    shards = {source: held_stems(lake, source, read_forgotten(lake, source)) for source in sources}
+    versions = held_versions(lake)
+    if any(shards.values()) or versions:
+        _remove_what_cannot_be_searched(lake, purged)
+    for source in sources:
+        _purge_source(lake, source, shards[source], purged, on_progress)
+    for version in versions:
+        on_progress(version.folder)
+        purged.datasets[str(version)] = redact(version, read_forgotten(lake, version.source))
+    tars = [path for source in sources for path in lone_tars(lake, source)]
+    _remove_all(lake, tars, purged)
+    for path in lake.unclaimed():
+        lake.remove_leftover(path)
+        purged.removed.append(path)
+    purged.models = stale_models(lake)
+    return purged
+
+
+def held_stems(lake: Lake, source: str, forgotten: Forgotten) -> list[str]:
+    """The shards of images that hold, or of which something was computed that holds, what is covered."""
+    return [stem for stem in image_stems(lake, source) if _holds(lake, source, stem, forgotten)]
+
+
+def held_versions(lake: Lake) -> list[DatasetVersion]:
+    """The dataset versions that hold what is covered, or were being redacted when that was broken off."""
+    return [version for version in all_versions(lake) if _num_covered(version) or unnamed_shards(version)]
+
+
+def stale_models(lake: Lake) -> dict[str, str]:
+    """The model versions that were trained on a dataset version before it lost samples, and that version."""
+    before = {entry.get("manifest_sha256"): version for version in all_versions(lake) for entry in version.redactions}
+    lineages = {str(model): model.read_json("lineage.json") for model in model_versions(lake)}
+    found = {model: before.get(lineage.get("dataset_manifest_sha256") or "") for model, lineage in lineages.items()}
+    # Where the takedown was recorded first, the training has passed its samples over.
+    knew = {model: one for model, one in found.items() if one and lineages[model].get("dataset_state") != one.state}
+    return {model: str(dataset) for model, dataset in knew.items()}
+
+
+def _purge_source(
+    lake: Lake, source: str, stems: list[str], purged: Purged, on_progress: Callable[[str], None]
+) -> None:
+    for stem in superseded(lake, source):
+        _remove_all(lake, pieces(lake, source, stem), purged)
+    forgotten = read_forgotten(lake, source)
+    for stem in stems:
+        path = f"{lake.images(source, stem)}.parquet"
+        if not lake.exists(path):
+            continue
+        on_progress(path)
+        index = read_as(lake, path, ATTEMPTS)
+        covered = forgotten.rows(index)
+        replace_shard(lake, source, stem, blanked(index, covered))
+        purged.shards += 1
+        purged.pictures += pc.sum(pc.and_(covered, pc.is_valid(index["shard"]))).as_py() or 0
+        _remove_all(lake, pieces(lake, source, stem), purged)
+    if stems:
+        # What a model said of the faces, by name and line; its embeddings are in the work folder.
+        _remove_all(lake, [lake.cleaned(method, source) for method in lake.names(lake.cleaned())], purged)
+    for name in lake.names(lake.unique(source)):
+        path = f"{lake.unique(source)}/{name}"
+        if pc.any(forgotten.rows(read_table(lake, path, ["key"]))).as_py():
+            _remove_all(lake, [path], purged)
+
+
+def _holds(lake: Lake, source: str, stem: str, forgotten: Forgotten) -> bool:
+    path = f"{lake.images(source, stem)}.parquet"
+    index = read_as(lake, path, ATTEMPTS, ["key", "url", "reason", "digest"])
+    if pc.any(pc.and_(forgotten.rows(index), pc.not_equal(index["url"], ""))).as_py():
+        return True
+    computed = [one for one in pieces(lake, source, stem) if one.endswith(".parquet") and one != path]
+    return any(pc.any(forgotten.rows(read_table(lake, one, ["key"]))).as_py() for one in computed)
+
+
+def _num_covered(version: DatasetVersion) -> int:
+    forgotten = read_forgotten(version.lake, version.source)
+    return (pc.sum(covered_samples(version.whole_index(TOLD_BY), forgotten)).as_py() or 0) if forgotten else 0
+
+
+def _remove_what_cannot_be_searched(lake: Lake, purged: Purged) -> None:
+    if lake.work_folder.exists():
+        shutil.rmtree(lake.work_folder)
+        purged.removed.append("work")
+    _remove_all(lake, [f"{lake.quarantine()}/{name}" for name in lake.names(lake.quarantine())], purged)
+
+
+def _remove_all(lake: Lake, paths: list[str], purged: Purged) -> None:
+    for path in paths:
+        lake.remove(path)
+        purged.removed.append(path)

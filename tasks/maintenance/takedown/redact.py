@@ -1,0 +1,119 @@
+"""A dataset version loses samples that must be forgotten, and says so; else it stays what it is.
+
+Withdrawing the version whole would end every comparison with it for the sake of a few faces, at each takedown anew.
+So its id stays, and `redactions` in its manifest say when how many samples went, and which: the id is then a digest of
+more than there is. The manifest is written first and is the intent, the index is last and commits it: a kill in between
+leaves samples that the manifest calls gone, and the next call ends that.
+
+    <split>-<n>-r<redaction>.tar     takes the place of a shard that held such samples
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.datasets import DatasetVersion
+from storage.errors import LakeError
+from storage.names import DATASET_MEMBER
+from storage.records import bytes_digest, url_key
+from storage.shards import create_shard
+from storage.tables import write_table
+from storage.takedowns import Forgotten, about, covered_samples
+from tasks.dataset.manifest import sample_counts
+from tasks.maintenance.fsck.check_tar import NOT_A_TAR
+
+_PAGE = ".html"
+
+
+def redact(version: DatasetVersion, forgotten: Forgotten) -> int:
+    """Take the covered samples out of a version, with every page that may show them; how many that were."""
+    index = version.whole_index()
+    covered = covered_samples(index, forgotten)
+    gone, left = index.filter(covered), index.filter(pc.invert(covered))
+    if len(gone):
+        names = frozenset(gone["sample"].to_pylist())
+        _announce(version, names, left)
+        for page in version.lake.names(version.folder):
+            if page.endswith(_PAGE):
+                version.lake.remove(f"{version.folder}/{page}")
+        _blank_urls(version, forgotten)
+        _write_index(version, names, gone, left)
+    for shard in unnamed_shards(version):
+        version.lake.remove(f"{version.folder}/{shard}")
+    return len(gone)
+
+
+def unnamed_shards(version: DatasetVersion) -> list[str]:
+    """The tars of a version that its index does not name: what a redaction replaced, or had not finished."""
+    named = set(pc.unique(version.whole_index(["shard"])["shard"]).to_pylist())
+    return [name for name in version.lake.names(version.folder) if name.endswith(".tar") and name not in named]
+
+
+def _announce(version: DatasetVersion, gone: frozenset[str], left: pa.Table) -> None:
+    """Write into the manifest what is about to go, unless a call that was killed has done so."""
+    path = f"{version.folder}/manifest.json"
+    new = gone - redacted_samples(version)
+    if not new:
+        return
+    entry = {
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "num_samples": len(new),
+        "samples": sorted(new),
+        "manifest_sha256": bytes_digest(version.lake.read(path)).hex(),
+    }
+    version.manifest |= {"redactions": [*version.redactions, entry], **sample_counts(left)}
+    version.lake.write_json(path, version.manifest)
+
+
+def redacted_samples(version: DatasetVersion) -> frozenset[str]:
+    """The samples that a version has lost, by all that its manifest says."""
+    return frozenset(sample for entry in version.redactions for sample in entry["samples"])
+
+
+def _blank_urls(version: DatasetVersion, forgotten: Forgotten) -> None:
+    """A URL may tell whose picture it is; the fate of its line stays, so that the counts add up."""
+    path = f"{version.folder}/fates.parquet"
+    if version.lake.exists(path):
+        fates = version.fates()
+        keys = pa.array([url_key(url) for url in fates["url"].to_pylist()], pa.binary(16))
+        covered = pc.or_(forgotten.rows(fates.append_column("key", keys)), about(fates, forgotten.people))
+        urls = pc.if_else(covered, "", fates["url"])
+        write_table(version.lake, path, fates.set_column(fates.schema.get_field_index("url"), "url", urls))
+
+
+def _write_index(version: DatasetVersion, gone: frozenset[str], lost: pa.Table, left: pa.Table) -> None:
+    """Write the shards that lose samples anew, under another name, and then the index that names them."""
+    rows = left.to_pylist()
+    for shard in pc.unique(lost["shard"]).to_pylist():
+        new = re.sub(r"(-r\d+)?\.tar$", f"-r{len(version.redactions)}.tar", shard)
+        places = _copy_shard(version, shard, new, gone)
+        for row in (row for row in rows if row["shard"] == shard):
+            if f"{row['sample']}.jpg" not in places:
+                raise LakeError(f"{version}: {shard} does not hold all it should: run `facemill check --repair` first")
+            row["shard"], (row["offset"], row["length"]) = new, places[f"{row['sample']}.jpg"]
+    write_table(version.lake, f"{version.folder}/index.parquet", pa.Table.from_pylist(rows, schema=left.schema))
+
+
+def _copy_shard(version: DatasetVersion, shard: str, new: str, gone: frozenset[str]) -> dict[str, tuple[int, int]]:
+    with create_shard(version.lake, f"{version.folder}/{new}") as tar:
+        return {name: tar.add(name, data) for name, data in _members(version, shard) if name.split(".")[0] not in gone}
+
+
+def _members(version: DatasetVersion, shard: str) -> Iterator[tuple[str, bytes]]:
+    path = f"{version.folder}/{shard}"
+    where = f"{version.lake.url}/{path}"
+    try:
+        with version.lake.open(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+            for member in tar:
+                DATASET_MEMBER.checked(member.name, "the name of a member", where)
+                if (content := tar.extractfile(member) if member.isreg() and not member.issparse() else None) is None:
+                    raise LakeError(f"{where} holds more than plain files: run `facemill check --repair`")
+                yield member.name, content.read()
+    except (*NOT_A_TAR, FileNotFoundError) as error:
+        raise LakeError(f"{where} cannot be read ({error}): run `facemill check --repair` first") from error

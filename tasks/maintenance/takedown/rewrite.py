@@ -1,0 +1,91 @@
+"""Shards of images are never changed but replaced: by one of another stem, which is whole before the old one goes.
+
+A kill leaves the old shard, or both, or the old one's remains. The successor's name follows from the old one's, so
+whoever comes next sees which it is, and ends what was begun.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.errors import LakeError
+from storage.lake import Lake
+from storage.records import DETECTIONS, Outcome
+from storage.shards import create_shard, read_member
+from storage.tables import read_as, read_stamp, write_table
+from tasks.fetch.ledger import accepted, image_stems
+
+
+def successor(stem: str) -> str:
+    """The stem of the shard that replaces this one."""
+    place = "-".join(stem.split("-")[:2])
+    return f"{place}-{hashlib.blake2b(stem.encode(), digest_size=3).hexdigest()}"
+
+
+def replace_shard(lake: Lake, source: str, stem: str, index: pa.Table) -> str:
+    """Write the shard that takes the place of `stem`, its index last; the old one is left as it is.
+
+    Args:
+        index: `records.ATTEMPTS`; an accepted row says where its picture lies in the old tar, and brings it along.
+
+    Returns:
+        The new stem.
+
+    Raises:
+        LakeError: the old tar is not there.
+    """
+    new = successor(stem)
+    tar_path = f"{lake.images(source, stem)}.tar"
+    rows = index.to_pylist()
+    kept = sorted((row for row in rows if row["outcome"] == Outcome.ACCEPTED), key=lambda row: row["offset"])
+    if kept and not lake.exists(tar_path):
+        raise LakeError(f"{lake.url}/{tar_path} is not there: run `facemill check --repair` first")
+    if kept:
+        with create_shard(lake, f"{lake.images(source, new)}.tar") as tar:
+            for row in kept:
+                data = read_member(lake, tar_path, row["offset"], row["length"])
+                row["offset"], row["length"] = tar.add(f"{row['key'].hex()}.{row['format'].lower()}", data)
+                row["shard"] = new
+    table = pa.Table.from_pylist(rows, schema=index.schema)
+    _bring_detections(lake, source, stem, accepted(table)["key"])
+    write_table(lake, f"{lake.images(source, new)}.parquet", table)
+    return new
+
+
+def _bring_detections(lake: Lake, source: str, stem: str, keys: pa.ChunkedArray) -> None:
+    """The dear step is not done again for the pictures that stay; crops are cheap, and made anew."""
+    path = lake.detections(source, stem)
+    if lake.exists(path):
+        table = read_as(lake, path, DETECTIONS)
+        kept = table.filter(pc.is_in(table["key"], value_set=keys.combine_chunks()))
+        write_table(lake, lake.detections(source, successor(stem)), kept, stamp=read_stamp(lake, path) or "")
+
+
+def pieces(lake: Lake, source: str, stem: str) -> list[str]:
+    """Every file of a shard of images and of what was computed from it, each index before its tar."""
+    stems = [lake.images(source, stem), *(lake.faces(method, source, stem) for method in lake.names("faces"))]
+    paths = [f"{one}{ending}" for one in stems for ending in (".parquet", ".tar")]
+    return [path for path in [*paths, lake.detections(source, stem)] if lake.exists(path)]
+
+
+def shard_folders(lake: Lake, source: str) -> list[str]:
+    """The folders of a source in which files are named by stems: images, detections, and faces by each method."""
+    faces = [f"faces/{method}/{source}" for method in lake.names("faces")]
+    return [lake.images(source), f"detections/{source}", *faces]
+
+
+def lone_tars(lake: Lake, source: str) -> list[str]:
+    """The tars of a source without an index: nothing yet, or nothing any more."""
+    found = {f"{folder}/{name}" for folder in shard_folders(lake, source) for name in lake.names(folder)}
+    tars = sorted(path for path in found if path.endswith(".tar"))
+    return [path for path in tars if f"{path.removesuffix('.tar')}.parquet" not in found]
+
+
+def superseded(lake: Lake, source: str) -> list[str]:
+    """The stems whose successor is complete, as far as anything is left of them."""
+    found = {name.rsplit(".", 1)[0] for folder in shard_folders(lake, source) for name in lake.names(folder)}
+    committed = set(image_stems(lake, source))
+    return sorted(stem for stem in found if successor(stem) in committed)

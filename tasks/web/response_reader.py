@@ -1,0 +1,146 @@
+"""Reading one answer, whatever comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from storage.records import Note, Reason
+from tasks.web.addresses import Refusal
+from tasks.web.connections import Response
+from tasks.web.framing import words_of
+from tasks.web.responses import Answer, Unpacked, is_opted_out, reason_of_status, retry_after_s, storable, unpack
+
+if TYPE_CHECKING:
+    from tasks.web.http import FetchLimits
+
+# How many bytes of the announced length may be missing behind a whole picture. Servers that count wrongly are off by a
+# line end or two; where thousands of bytes are missing, a part of the file is.
+MOST_MISSING_BYTES = 4096
+# What may have come whole all the same: a picture shows where it ends.
+_BROKEN_OFF = frozenset({Reason.CUT_SHORT, Reason.TIMEOUT, Reason.TOO_SLOW, Reason.RESET, Reason.BAD_RESPONSE})
+
+
+class Seen:
+    """What was seen so far while one URL is asked for.
+
+    Args:
+        max_bytes: of a body, packed or not.
+        is_start_enough: a longer body is taken up to there, rather than refused.
+    """
+
+    def __init__(self, url: str, max_bytes: int, *, is_start_enough: bool = False) -> None:
+        self.url = url
+        self.max_bytes = max_bytes
+        self.is_start_enough = is_start_enough
+        self.http_status: int | None = None
+        self.retry_after_s: float | None = None
+        self.first_byte_s: float | None = None
+        self.received_bytes = 0
+        self.address: str | None = None
+        self.notes: set[Note] = set()
+        self.codings: list[str] = []
+        self.announced_bytes: int | None = None
+        self.chunks: list[bytes] = []
+
+    def head(self, response: Response, first_byte_s: float) -> None:
+        """The head of an answer came."""
+        self.http_status = response.status
+        self.retry_after_s = retry_after_s(response.headers.get("Retry-After", ""))
+        self.first_byte_s = first_byte_s
+        self.address = response.peer
+        self.announced_bytes = response.framing.head.length if response.framing.head else None
+        self.notes -= _OF_ONE_ANSWER
+        # Transfer codings were applied last. Chunks are undone already.
+        transfer = [word for word in words_of(response.headers, "Transfer-Encoding") if word != "chunked"]
+        self.codings = words_of(response.headers, "Content-Encoding") + transfer
+
+    def brought(self, data: bytes) -> Answer:
+        """The answer that holds the bytes."""
+        return self._answer(data=data)
+
+    def failed(self, reason: Reason, detail: str, retry_after_s: float | None = None) -> Answer:
+        """The answer that says why there are none."""
+        partial = self._partial() if self.chunks and reason in _BROKEN_OFF and self._is_nearly_all() else b""
+        return self._answer(reason=reason, detail=storable(detail), retry_after_s=retry_after_s, partial=partial)
+
+    def _is_nearly_all(self) -> bool:
+        return (self.announced_bytes or 0) - self.received_bytes <= MOST_MISSING_BYTES
+
+    def _partial(self) -> bytes:
+        with suppress(Refusal):
+            found = unpack(b"".join(self.chunks), self.codings, self.max_bytes)
+            if found.is_odd:
+                self.notes.add(Note.ODD_ENCODING)
+            return found.data
+        return b""
+
+    def _answer(self, **what: Any) -> Answer:
+        return Answer(
+            self.url,
+            http_status=self.http_status,
+            first_byte_s=self.first_byte_s,
+            received_bytes=self.received_bytes,
+            address=self.address,
+            notes=frozenset(self.notes),
+            **what,
+        )
+
+
+_OF_ONE_ANSWER = frozenset(Note) - {Note.BAD_CERTIFICATE}
+
+
+async def read(
+    response: Response, seen: Seen, limits: FetchLimits, clock: Callable[[], float] = time.monotonic
+) -> Answer:
+    """The answer to one link: its bytes, or why there are none.
+
+    Raises:
+        Refusal: the body is too large, too slow, cut short or badly packed.
+        TimeoutError: the host fell silent.
+    """
+    reason = reason_of_status(response.status)
+    if reason is None and is_opted_out(response.headers.getall("X-Robots-Tag", [])):
+        reason = Reason.OPTED_OUT
+    if reason is not None:
+        seen.notes |= response.framing.notes
+        return seen.failed(reason, f"{response.status} {response.reason or ''}".strip(), seen.retry_after_s)
+    try:
+        await _receive(response, seen, limits, clock)
+    finally:
+        seen.notes |= response.framing.notes
+    body = b"".join(seen.chunks)
+    found = await asyncio.to_thread(unpack, body, seen.codings, seen.max_bytes) if any(seen.codings) else Unpacked(body)
+    if found.is_odd:
+        seen.notes.add(Note.ODD_ENCODING)
+    if not found.is_whole:
+        raise Refusal(Reason.CUT_SHORT, f"{seen.codings[-1]}: the end is missing")
+    return seen.brought(found.data)
+
+
+async def _receive(response: Response, seen: Seen, limits: FetchLimits, clock: Callable[[], float]) -> None:
+    """Bring all of the body into `seen.chunks`."""
+    cap, framing, length = seen.max_bytes, response.framing, seen.announced_bytes
+    if (length or 0) > cap and not seen.is_start_enough:
+        raise Refusal(Reason.TOO_LARGE, f"{length} bytes, over {cap}")
+    started = clock()
+    while chunk := await response.content.readany():
+        seen.chunks.append(chunk)
+        seen.received_bytes += len(chunk)
+        if seen.received_bytes > cap:
+            if not seen.is_start_enough:
+                seen.chunks.clear()
+                raise Refusal(Reason.TOO_LARGE, f"over {cap} bytes")
+            seen.chunks[-1] = chunk[: cap - seen.received_bytes]
+            return
+        elapsed = clock() - started
+        if elapsed > limits.grace_s and seen.received_bytes < elapsed * limits.min_bytes_per_s:
+            raise Refusal(Reason.TOO_SLOW, f"{seen.received_bytes} bytes in {elapsed:.1f} s")
+    if framing.error:
+        raise Refusal(Reason.BAD_RESPONSE, str(framing.error))
+    if not framing.is_done:
+        expected = "" if length is None else f" of {length}"
+        raise Refusal(Reason.CUT_SHORT, f"the connection ended after {seen.received_bytes}{expected} bytes")

@@ -1,0 +1,369 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from storage.code_version import code_version
+from storage.datasets import open_dataset, versions
+from storage.errors import LeakError, UsageError
+from storage.lake import Lake
+from storage.records import FATES, REJECTED_LINES, SAMPLES, Box, bytes_digest
+from storage.shards import create_shard
+from storage.tables import write_table
+from tasks.dataset import publish_version as publishing
+from tasks.dataset.exclude import exclude
+from tasks.dataset.find_duplicates import compare_pictures
+from tasks.dataset.funnel import count_fates
+from tasks.dataset.leaks import count_leaks
+from tasks.dataset.publish_version import Content, Published, Request, decide, publish, publish_source, version_id
+from tasks.dataset.samples import chosen_people, collect_samples, kept_fates
+from tasks.dataset.select import SelectRules, select
+from tasks.dataset.split import SplitRules, split_identities
+from tasks.links.plan import plan
+from tests.tasks.builders import BOX, OTHER_BOX, attempt, attempts, face, faces, jpeg, shuffled, verdicts
+from tests.tasks.image_shards import link_lines
+from tests.tasks.made_lake import LINES, MALFORMED, PEOPLE, SOURCE, STEM, ends, make_lake
+
+NUM_PEOPLE, FACES_EACH = 12, 3
+ORIGIN = {"made_from": {"links": "0123"}, "terms": "Drawn; free of terms."}
+ROWS = [
+    (f"Person_{who:02d}", line, f"http://h{who}.example/{line}.jpg", None)
+    for who in range(NUM_PEOPLE)
+    for line in range(FACES_EACH)
+]
+
+
+@dataclass(frozen=True)
+class Made:
+    """A lake with crops, and what is to be published of them."""
+
+    lake: Lake
+    request: Request
+    content: Content
+
+    def publish(self, on_progress: Callable[[int], None] = lambda done: None) -> Published:
+        return publish(self.lake, self.request, self.content, ORIGIN, on_progress=on_progress)
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.lake.full(self.lake.dataset("faces", version_id(self.request, self.content.samples))))
+
+
+def make(
+    folder: Path, *, num_stems: int = 2, order: int = 0, crops: int = 0, rules: SelectRules = SelectRules()
+) -> Made:
+    """Crops of all ROWS spread over so many shards in some order; `crops` chooses how they look."""
+    lake, rows, table = Lake(folder), shuffled(ROWS, order), []
+    for number in range(num_stems):
+        shard = f"{lake.faces('mtcnn', 'made', f'{number:04d}-0')}.tar"
+        with create_shard(lake, shard) as tar:
+            for identity, line, url, _ in rows[number::num_stems]:
+                data = jpeg(crops + ROWS.index((identity, line, url, None)))
+                offset, length = tar.add(f"{line}.jpg", data)
+                row = face(identity, line, url, crop_digest=bytes_digest(data), offset=offset, length=length)
+                table.append({**row, "shard": shard})
+    lines = link_lines(*ROWS)
+    found = faces(*table).append_column("method", pa.array(["mtcnn"] * len(table)))
+    found = found.append_column("shard", pa.array([row["shard"] for row in table]))
+    judged = verdicts(lines, [None] * len(lines))
+    fates = select(
+        lines, attempts(*[attempt(url) for _, _, url, _ in ROWS]), judged, found, method="mtcnn", rules=rules
+    )
+    request = Request("faces", "made", "mtcnn", rules)
+    splits = split_identities(chosen_people(lines, fates), request.split)
+    samples = collect_samples("made", lines, judged, found, fates, splits)
+    return Made(lake, request, Content(samples, kept_fates(lines, fates), count_fates(fates, "mtcnn")))
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    return make(tmp_path / "lake")
+
+
+def test_a_version_holds_every_sample_with_its_picture(made):
+    dataset = made.publish().dataset
+    index = dataset.index()
+
+    assert index.schema == SAMPLES
+    assert len(index) == len(ROWS)
+    for row in index.to_pylist():
+        assert bytes_digest(dataset.read(row["shard"], row["offset"], row["length"])) == row["crop_digest"]
+        assert row["shard"].startswith(f"{row['split']}-")
+
+
+def test_of_two_that_publish_a_version_at_the_same_time_the_first_one_s_manifest_stays(made):
+    published = []
+
+    def another_does_meanwhile(done: int) -> None:
+        if not published:
+            published.append(None)
+            published[0] = made.publish()
+
+    second = made.publish(another_does_meanwhile)
+    assert (published[0].is_new, second.is_new) == (True, False)
+    assert second.dataset.manifest == published[0].dataset.manifest
+    assert len(versions(made.lake, "faces")) == 1
+
+
+def test_a_person_is_in_one_split_and_every_split_has_people(made):
+    rows = made.publish().dataset.index(["identity", "split"]).to_pylist()
+    splits = {row["identity"]: row["split"] for row in rows}
+
+    assert {(row["identity"], row["split"]) for row in rows} == set(splits.items())
+    assert set(splits.values()) == {"train", "val", "test"}
+
+
+def test_the_manifest_counts_what_is_there_and_says_where_it_came_from(made):
+    manifest = made.publish().dataset.manifest
+
+    assert manifest["num_samples"] == len(ROWS) == sum(one["samples"] for one in manifest["splits"].values())
+    assert manifest["num_identities"] == NUM_PEOPLE == sum(one["identities"] for one in manifest["splits"].values())
+    assert manifest["version"] == made.folder.name
+    assert (manifest["made_from"], manifest["terms"]) == (ORIGIN["made_from"], ORIGIN["terms"])
+    assert (manifest["method"], manifest["select"]["min_face_px"]) == ("mtcnn", 100)
+    assert manifest["code"] == code_version()
+    assert manifest["funnel"]["stages"][-1]["num_out"] == len(ROWS)
+
+
+def test_the_manifest_says_that_nothing_stands_on_two_sides(made):
+    leaks = made.publish().dataset.manifest["leaks"]
+
+    assert leaks == {"identities": 0, "clusters": 0, "image_digests": 0, "crop_digests": 0, "ties": 0}
+
+
+def test_a_version_that_leaks_is_not_published_and_leaves_nothing(made):
+    rows = made.content.samples.to_pylist()
+    rows[0]["cluster"] = next(row["cluster"] for row in rows if row["split"] != rows[0]["split"])
+    samples = pa.Table.from_pylist(rows, schema=made.content.samples.schema)
+
+    with pytest.raises(LeakError, match="1 clusters"):
+        replace(made, content=replace(made.content, samples=samples)).publish()
+    with pytest.raises(LeakError, match="1 ties"):
+        replace(made, content=replace(made.content, ties=((rows[0]["identity"], rows[-1]["identity"]),))).publish()
+    assert made.lake.names("datasets") == []
+
+
+def test_the_manifest_tells_an_exclusion_without_the_names(made):
+    exclusion = exclude([ROWS[0][0]], [ROWS[0][0]])
+    manifest = replace(made, request=replace(made.request, exclusion=exclusion)).publish().dataset.manifest
+
+    assert manifest["exclude"] == exclusion.to_json()
+    assert ROWS[0][0] not in str(manifest)
+
+
+def files(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
+
+
+def test_the_same_content_published_again_is_the_same_version_and_nothing_is_written(made):
+    first = made.publish()
+    before = files(made.folder)
+    again = made.publish()
+
+    assert (first.is_new, again.is_new) == (True, False)
+    assert str(again.dataset) == str(first.dataset)
+    assert files(made.folder) == before
+    assert len(versions(made.lake, "faces")) == 1
+
+
+def test_a_version_does_not_hang_on_the_shards_and_the_order_its_crops_lay_in(made, tmp_path):
+    other = make(tmp_path / "other", num_stems=5, order=1)
+    made.publish(), other.publish()
+
+    assert other.folder.name == made.folder.name
+    for name in ("index.parquet", "train-00000.tar", "val-00000.tar", "test-00000.tar"):
+        assert (other.folder / name).read_bytes() == (made.folder / name).read_bytes()
+
+
+def test_other_crops_and_other_rules_make_another_version(made, tmp_path):
+    samples = made.content.samples
+    requests = [
+        made.request,
+        replace(made.request, select=SelectRules(min_face_px=99)),
+        replace(made.request, split=SplitRules(test_share=0.5)),
+        replace(made.request, source="other"),
+        replace(made.request, method="agree"),
+        replace(made.request, exclusion=exclude([], ["Somebody"])),
+        replace(made.request, exclusion=exclude([], ["Somebody Else"])),
+    ]
+    ids = {version_id(request, samples) for request in requests}
+    ids.add(version_id(made.request, make(tmp_path / "other", crops=100).content.samples))
+    ids.add(version_id(made.request, samples.slice(1)))
+
+    assert len(ids) == 9
+    assert version_id(replace(made.request, name="other"), samples) in ids
+
+
+def test_the_fate_of_every_line_stands_in_the_version(tmp_path):
+    made = make(tmp_path, rules=SelectRules(min_faces=3))
+    fates = made.publish().dataset.fates()
+
+    assert fates.schema == FATES
+    assert [row["stage"] for row in fates.to_pylist()] == ["sample"] * len(ROWS)
+    assert [(row["identity"], row["line"], row["url"]) for row in fates.to_pylist()] == [row[:3] for row in ROWS]
+
+
+def test_a_version_published_just_after_another_is_the_newest(made):
+    for request in (made.request, replace(made.request, split=SplitRules(test_share=0.5))):
+        last = publish(made.lake, request, made.content, ORIGIN)
+
+    assert len(versions(made.lake, "faces")) == 2
+    assert open_dataset(made.lake, "faces").version == last.dataset.version
+
+
+def test_large_splits_are_cut_into_several_shards(made, monkeypatch):
+    monkeypatch.setattr(publishing, "_SAMPLES_PER_SHARD", 5)
+    dataset = made.publish().dataset
+    counts = pc.value_counts(dataset.index(["shard"])["shard"]).to_pylist()
+
+    assert max(item["counts"] for item in counts) == 5
+    assert {"train-00000.tar", "train-00001.tar"} <= {item["values"] for item in counts}
+    for row in dataset.index().to_pylist():
+        assert bytes_digest(dataset.read(row["shard"], row["offset"], row["length"])) == row["crop_digest"]
+
+
+def test_progress_is_told_sample_by_sample(made):
+    done: list[int] = []
+    made.publish(done.append)
+
+    assert done == list(range(1, len(ROWS) + 1))
+
+
+def killed_in_a_shard(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(done: int) -> None:
+        if done == 20:
+            raise KeyboardInterrupt
+
+    made.publish(die)
+
+
+def killed_before_the_manifest(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(made.lake, "write_once", die)
+    made.publish()
+
+
+@pytest.mark.parametrize("killed", [killed_in_a_shard, killed_before_the_manifest])
+def test_a_version_killed_before_its_manifest_is_not_there_and_is_completed_later(made, tmp_path, monkeypatch, killed):
+    with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
+        killed(made, patch)
+    assert list(made.folder.iterdir())
+    assert versions(made.lake, "faces") == []
+
+    done, whole = made.publish(), make(tmp_path / "whole")
+    whole.publish()
+    assert done.is_new
+    assert open_dataset(made.lake, "faces").version == whole.folder.name
+    assert {path.name: path.read_bytes() for path in made.folder.iterdir() if path.suffix != ".json"} == {
+        path.name: path.read_bytes() for path in whole.folder.iterdir() if path.suffix != ".json"
+    }
+
+
+def test_without_samples_there_is_no_version_but_a_word_on_where_they_went(tmp_path):
+    made = make(tmp_path, rules=SelectRules(min_face_px=500))
+    with pytest.raises(UsageError) as error:
+        made.publish()
+
+    assert str(error.value) == (
+        "no mtcnn face of made is fit to be published: fetch 36 of 36; dedupe 36 of 36; crop 36 of 36; "
+        "select 0 of 36 (face_too_small 36)"
+    )
+    assert made.lake.names("datasets") == []
+
+
+def test_plain_tar_and_json_read_a_version(made):
+    import tarfile
+
+    made.publish()
+    with tarfile.open(made.folder / "test-00000.tar") as tar:
+        names = tar.getnames()
+        facts = json.load(tar.extractfile(names[1]))
+
+    assert [name.removesuffix(".jpg") for name in names[::2]] == [name.removesuffix(".json") for name in names[1::2]]
+    assert facts["split"] == "test"
+    assert facts["url"].startswith("http://h")
+    assert len(facts["face_box_xyxy"]) == 4
+
+
+@pytest.mark.parametrize(("min_faces", "left"), [(2, FACES_EACH), (FACES_EACH + 1, 0)])
+def test_a_group_photo_of_people_on_two_sides_stays_with_those_who_train(tmp_path, min_faces, left):
+    splits = split_identities(row[0] for row in ROWS)
+    learner, tested = (min(name for name in splits if splits[name] == side) for side in ("train", "test"))
+    photo = [(learner, 9, "http://group.example/", BOX), (tested, 9, "http://group.example/", OTHER_BOX)]
+    rules = SelectRules(min_faces=min_faces)
+    lake = lake_of(tmp_path, [*ROWS, *photo])
+    compare_pictures(lake, SOURCE)
+    content = decide(lake, Request("faces", SOURCE, "mtcnn", rules))
+    fates = {(row["identity"], row["line"]): row["reason"] or row["stage"] for row in content.fates.to_pylist()}
+
+    assert (fates[learner, 9], fates[tested, 9]) == ("sample", "straddles")
+    assert Counter(content.samples["identity"].to_pylist())[tested] == left
+    assert [fates[tested, line] for line in range(FACES_EACH)] == ["sample" if left else "few_faces"] * FACES_EACH
+    assert not any(count_leaks(content.samples, content.ties).values())
+
+
+def lake_of(folder: Path, rows: list[tuple[str, int, str, Box | None]]) -> Lake:
+    """A lake in which each of these lines has a face, without pictures."""
+    lake, lines = Lake(folder), link_lines(*rows)
+    write_table(lake, lake.links(SOURCE, "lines.parquet"), lines)
+    write_table(lake, lake.links(SOURCE, "rejected.parquet"), REJECTED_LINES.empty_table())
+    write_table(lake, lake.plan(SOURCE), plan(lines))
+    urls = dict.fromkeys(url for _, _, url, _ in rows)
+    write_table(lake, f"{lake.images(SOURCE, STEM)}.parquet", attempts(*[attempt(url) for url in urls]))
+    crops = {row: bytes_digest(repr(row).encode()) for row in rows}
+    found = [face(*row[:3], crop_digest=crops[row], source_box_xyxy=row[3] or BOX) for row in rows]
+    write_table(lake, f"{lake.faces('mtcnn', SOURCE, STEM)}.parquet", faces(*found))
+    return lake
+
+
+@pytest.mark.parametrize("method", ["bbox", "mtcnn", "agree"])
+def test_every_link_line_of_a_source_is_a_sample_or_stopped_for_a_reason(tmp_path, method):
+    lake = make_lake(tmp_path)
+    dataset = publish_source(lake, Request("faces", SOURCE, method)).dataset
+    stages = dataset.manifest["funnel"]["stages"]
+    rejected = sum((Counter(one["rejected"]) for one in stages), Counter())
+    fates = dataset.fates().to_pylist()
+
+    assert stages[0]["num_in"] == MALFORMED + len(PEOPLE) * len(LINES)
+    assert rejected + Counter(sample=stages[-1]["num_out"]) == ends(method) + Counter(malformed_line=MALFORMED)
+    assert Counter(row["reason"] or ("sample" if row["stage"] == "sample" else "pending") for row in fates) == ends(
+        method
+    )
+    assert {(row["identity"], row["line"]) for row in fates if row["stage"] == "sample"} == {
+        (row["identity"], row["line"]) for row in dataset.index().to_pylist()
+    }
+
+
+def test_where_methods_agree_the_samples_are_those_of_mtcnn(tmp_path):
+    lake = make_lake(tmp_path)
+    agreed, detected = (publish_source(lake, Request(method, SOURCE, method)).dataset for method in ("agree", "mtcnn"))
+    columns = ["sample", "method", "crop_digest"]
+    both, mtcnn = ({tuple(row.values()) for row in one.index(columns).to_pylist()} for one in (agreed, detected))
+
+    assert both < mtcnn
+    for row in agreed.index().to_pylist():
+        assert bytes_digest(agreed.read(row["shard"], row["offset"], row["length"])) == row["crop_digest"]
+
+
+def test_a_source_published_again_writes_no_file_and_after_a_change_another_version(tmp_path):
+    lake, request = make_lake(tmp_path), Request("faces", SOURCE, "mtcnn")
+    first = publish_source(lake, request)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    again = publish_source(lake, request)
+    other = publish_source(lake, replace(request, select=SelectRules(min_face_px=40)))
+
+    assert (first.is_new, again.is_new, other.is_new) == (True, False, True)
+    assert first.dataset.version == again.dataset.version != other.dataset.version
+    assert {path: path.stat().st_mtime_ns for path in before if path.is_file()} == {
+        path: when for path, when in before.items() if path.is_file()
+    }
+    assert first.dataset.manifest["made_from"]["links"] == "0123"

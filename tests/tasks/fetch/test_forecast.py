@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+
+from tasks.fetch.forecast import DOCUMENTED, forecast, own_rate
+from tests.tasks.builders import attempt, attempts
+
+START = datetime(2026, 11, 27, tzinfo=UTC)
+
+
+def urls(num: int, num_hosts: int) -> pa.ChunkedArray:
+    return pa.chunked_array([[f"http://h{number % num_hosts}.example/{number}" for number in range(num)]])
+
+
+def test_the_earlier_experiment_took_six_hours_for_its_links() -> None:
+    found = forecast(urls(40_000, 700))
+    assert (found.links, found.hosts) == (40_000, 700)
+    assert found.hours[1] == pytest.approx(0.6)
+    assert found.hours[0] < 0.1
+    assert found.num_bytes == pytest.approx(40_000 * 0.56 * 58_000)
+    assert str(found).startswith("40,000 links on 700 hosts, about 1.3 GB in 2 min to 36 min, ")
+
+
+def test_nothing_to_ask_for_is_nothing() -> None:
+    assert forecast(urls(0, 1)).hours == (0, 0)
+
+
+def test_a_lake_s_own_history_leaves_pauses_out() -> None:
+    # Two bursts of 400 links at four a second, ten hours apart.
+    rows = [
+        attempt(
+            f"http://a.example/{number}",
+            fetched_at=START + timedelta(seconds=number / 4 + 36_000 * (number >= 400)),
+            received_bytes=1000,
+        )
+        for number in range(800)
+    ]
+    rate = own_rate(attempts(*rows))
+    assert rate is not None
+    assert rate.slowest_per_s == rate.fastest_per_s == pytest.approx(4, rel=0.01)
+    assert rate.bytes_per_link == 1000
+    assert "1 min, by 800 links" in str(forecast(urls(8, 2), rate))
+
+
+def test_a_short_history_says_nothing() -> None:
+    assert own_rate(attempts(attempt("http://a.example/1"))) is None
+    assert own_rate(attempts()) is None
+    assert DOCUMENTED.slowest_per_s < DOCUMENTED.fastest_per_s

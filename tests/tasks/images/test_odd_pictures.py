@@ -1,0 +1,220 @@
+"""Odd pictures are taken and look like their plain controls; damaged and costly ones are refused, with a reason."""
+
+from __future__ import annotations
+
+import time
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flows.reports.page import sheet
+from storage.records import Detection, ImageFacts, Reason, Retry
+from tasks.faces.crop_shard import Job, Listed, crop_picture
+from tasks.faces.detect_shard import StoredImage, detect_all
+from tasks.faces.methods import CropSettings
+from tasks.images.decode import UndecodableImage, decode, decode_here
+from tasks.images.sandbox import Call, Limits, OverLimitError, Result
+from tasks.images.validate import ImageLimits, Invalid, is_bounded, validate, validate_here
+from tests.tasks.odd_pictures import (
+    COSTLY,
+    DAMAGED,
+    ODD,
+    encoded,
+    many_scans,
+    padded,
+    picture,
+    run_length_bitmap,
+    tiled_tiff,
+)
+
+
+class NoFaces:
+    """A detector that looks at every picture and finds nobody."""
+
+    batch = 4
+
+    def find(self, image: Image.Image) -> tuple[()]:
+        return self.find_all([image])[0]
+
+    def find_all(self, images: list[Image.Image]) -> list[tuple[()]]:
+        return [() for image in images if np.asarray(image).ndim == 3]
+
+
+def case_of(name: str) -> pytest.ParameterSet:
+    marks = {"JPEG": pytest.mark.case(2), "PNG": pytest.mark.case(3), "AVIF": pytest.mark.case(10)}
+    kind = name.partition(":")[0].split()[0].rstrip(",")
+    return pytest.param(name, marks=[marks[kind]] if kind in marks else [])
+
+
+# -- odd but whole --
+
+
+@pytest.mark.parametrize("name", [case_of(name) for name in ODD])
+def test_an_odd_picture_is_taken_and_looks_like_its_control(name: str) -> None:
+    odd = ODD[name]
+    assert isinstance(validate(odd.data), ImageFacts), validate(odd.data)
+    assert np.array_equal(np.asarray(decode(odd.data)), np.asarray(decode(odd.control)))
+
+
+@pytest.mark.attack(3)
+@pytest.mark.attack(9)
+@pytest.mark.parametrize("name", ODD)
+def test_every_stage_can_open_what_is_taken(name: str) -> None:
+    data = ODD[name].data
+    (detection,) = detect_all([(data, bytes(16), bytes(32))], NoFaces())
+    assert (detection.reason, detection.faces) == (None, ())
+    job = Job(StoredImage(bytes(16), bytes(32), 0, 0), detection, [Listed("Ada", 1, (8.0, 8.0, 56.0, 56.0))])
+    (cropped,) = crop_picture(job, lambda: data, ["bbox"], CropSettings(check_boxes=False))
+    assert cropped.face.reason is None
+    assert "data:image/jpeg" in sheet("title", "", [([data], "caption")])
+
+
+# -- damaged --
+
+
+@pytest.mark.case(2)
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_picture_is_refused_still(name: str) -> None:
+    result = validate(DAMAGED[name])
+    assert isinstance(result, Invalid)
+    assert result.reason is Reason.BROKEN_IMAGE
+
+
+@pytest.mark.case(2)
+def test_zeros_at_the_end_pass_for_padding_only_where_all_is_there() -> None:
+    num_taken = 0
+    for seed in range(10):
+        whole = encoded(picture(seed).effect_spread(9), "JPEG", quality=85)
+        assert isinstance(validate(padded(whole, bytes(60))), ImageFacts)
+        num_taken += isinstance(validate(whole[:-62] + bytes(60) + whole[-2:]), ImageFacts)
+    # A decoder may need as many zeros as there are, and then even the strict one finds nothing: 3 of 60.
+    assert num_taken <= 2
+
+
+@pytest.mark.attack(9)
+@pytest.mark.parametrize("name", [*DAMAGED, "nothing"])
+def test_a_page_shows_a_blank_for_what_cannot_be_decoded(name: str) -> None:
+    shown = sheet("title", "", [([DAMAGED.get(name, b"")], "caption")])
+    assert ("class=blank" in shown) != ("data:image/jpeg" in shown)
+
+
+def test_reasons_of_decoding_reach_the_rows() -> None:
+    assert detect_all([(COSTLY["JPEG: 101 scans"](), b"", b"")], NoFaces())[0].reason is Reason.TOO_COSTLY
+    undecoded = Detection(b"", b"", 96, 96, ())
+    job = Job(StoredImage(b"", b"", 0, 0), undecoded, [Listed("Ada", 1, (8.0, 8.0, 56.0, 56.0))])
+    (cropped,) = crop_picture(job, COSTLY["JPEG: 101 scans"], ["bbox"], CropSettings(check_boxes=False))
+    assert cropped.face.reason is Reason.TOO_COSTLY
+
+
+# -- costly --
+
+
+@pytest.mark.attack(4)
+@pytest.mark.attack(5)
+@pytest.mark.attack(8)
+@pytest.mark.parametrize("name", COSTLY)
+def test_a_costly_picture_is_refused_before_it_is_decoded(name: str) -> None:
+    data = COSTLY[name]()
+    facts, _ = Call(refuse, data).run()
+    assert facts["reason"] == Reason.TOO_COSTLY
+    # Each takes 2 to 15 CPU-s where it is decoded; a picture of 64 million pixels may take 4.
+    assert facts["cpu_s"] < 1.0
+    with pytest.raises(UndecodableImage) as error:
+        decode(data)
+    assert error.value.reason is Reason.TOO_COSTLY
+    assert Reason.TOO_COSTLY.retry is Retry.NEVER
+
+
+def refuse(data: bytes) -> Result:
+    """CPU seconds that the check took, and its reason."""
+    started = time.process_time()
+    result = validate_here(data, ImageLimits())
+    seconds = time.process_time() - started
+    return {"cpu_s": seconds, "reason": result.reason if isinstance(result, Invalid) else None}, b""
+
+
+def test_the_same_structures_within_the_bound_are_taken() -> None:
+    for data in (
+        many_scans(20, 200, 200),
+        tiled_tiff(256, 40),
+        run_length_bitmap(500, 300),
+        encoded(picture(0, 5000, 4000), "JPEG", progressive=True),
+    ):
+        assert isinstance(validate(data), ImageFacts), validate(data)
+
+
+def test_only_ordinary_jpegs_are_decoded_beside_other_work() -> None:
+    assert is_bounded(b"") and is_bounded(b"<html>")
+    assert is_bounded(encoded(picture(), "JPEG")) and is_bounded(encoded(picture(), "JPEG", progressive=True))
+    for name, odd in ODD.items():
+        assert not (is_bounded(odd.data) and not name.startswith("JPEG") and "several" not in name), name
+    for name, make in COSTLY.items():
+        assert not is_bounded(make()), name
+    for kind in ("PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF"):
+        assert not is_bounded(encoded(picture(), kind))
+
+
+def test_a_header_that_hides_another_is_not_taken_for_an_ordinary_one() -> None:
+    plain, large = encoded(picture(), "JPEG"), many_scans(5000, 2048, 2048)
+    for hidden in (b"\xff\xd0", b"\xff\xd8", b"\xff\x01", b"\xff\xe5\0\0", b"\xff\xff"):
+        # Read as a segment with a length, the marker would hide the large picture's header behind the plain one's.
+        assert not is_bounded(large[:2] + hidden + plain[2:-2] + large[2:])
+
+
+# -- memory --
+
+
+def flat(mode: str, side_px: int) -> Image.Image:
+    """A picture that packs well, with two values so that nothing is left out."""
+    image = Image.new(mode, (side_px, side_px))
+    image.paste(Image.new(mode, (side_px // 2, side_px), tuple([77] * len(image.getbands())) if len(mode) > 1 else 77))
+    return image
+
+
+def turned() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+SIDE_PX = 3000
+LARGE = {
+    "RGBA": lambda: encoded(flat("RGBA", SIDE_PX), "PNG", compress_level=1),
+    "RGB, turned": lambda: encoded(flat("RGB", SIDE_PX), "PNG", compress_level=1, exif=turned()),
+    "RGBA, turned": lambda: encoded(flat("RGBA", SIDE_PX), "PNG", compress_level=1, exif=turned()),
+    "gray and alpha": lambda: encoded(flat("LA", SIDE_PX), "PNG", compress_level=1),
+    "16 bits": lambda: encoded(Image.fromarray(np.full((SIDE_PX, SIDE_PX), 999, np.uint16)), "PNG", compress_level=1),
+    "floats": lambda: encoded(
+        Image.fromarray(np.full((SIDE_PX, SIDE_PX), 0.5, np.float32)), "TIFF", compression="tiff_adobe_deflate"
+    ),
+    "palette, clear": lambda: encoded(flat("P", SIDE_PX), "PNG", compress_level=1, transparency=77),
+}
+
+
+@pytest.mark.attack(11)
+@pytest.mark.parametrize("name", LARGE)
+def test_decoding_takes_no_more_than_two_copies_of_four_bytes_a_pixel(name: str) -> None:
+    data = LARGE[name]()
+    # And a band of a million pixels in four copies of four bytes, and the file twice.
+    most = 8 * SIDE_PX**2 + 16 * (1 << 20) + 2 * len(data)
+    facts, _ = Call(size_as_decoded, data, Limits(memory_bytes=most)).run()
+    assert facts == {"size": [SIDE_PX, SIDE_PX]}
+
+
+def size_as_decoded(data: bytes) -> Result:
+    return {"size": list(decode_here(data, 10**9).size)}, b""
+
+
+def test_a_picture_over_the_memory_it_may_take_is_ended_and_the_next_is_decoded() -> None:
+    with pytest.raises(OverLimitError):
+        Call(size_as_decoded, LARGE["RGBA"](), Limits(memory_bytes=20_000_000)).run()
+    assert decode(encoded(picture(), "PNG")).size == picture().size
+
+
+def test_large_pictures_come_back_from_their_process_as_they_are() -> None:
+    image = picture(4, 900, 700)
+    assert np.array_equal(np.asarray(decode(encoded(image, "PNG"))), np.asarray(image))
+    with Image.open(BytesIO(encoded(image, "TIFF"))) as opened:
+        assert np.array_equal(np.asarray(decode(encoded(image, "TIFF"))), np.asarray(opened))

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from storage.datasets import all_versions, open_dataset
+from storage.errors import LakeError
+from storage.lake import Lake
+from storage.models import write_model
+from storage.records import bytes_digest, identity_key, url_key
+from storage.shards import read_member
+from storage.tables import read_table
+from tasks.dataset.source_tables import read_faces
+from tasks.fetch.ledger import accepted, image_stems
+from tasks.links.collect import collect_links
+from tasks.links.sources import source_named
+from tasks.maintenance.takedown.forget import Asked, coverage, forget
+from tasks.maintenance.takedown.purge import Purged, purge
+from tasks.maintenance.takedown.rewrite import successor
+from tests.tasks.maintenance.conftest import COPIED, COPY, GROUP, SMALLER, SOURCE, Killed, Mill, killed_at
+
+PERSON_0 = Asked(names=("Person_0",))
+
+
+def take_down(lake: Lake, asked: Asked) -> None:
+    forget(lake, asked, coverage(lake, asked))
+
+
+def holding(lake: Lake, data: bytes) -> list[str]:
+    """Every file below the lake in which the bytes stand; pictures lie uncompressed in tars."""
+    root = Path(lake.root)
+    return [str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and data in path.read_bytes()]
+
+
+def files(lake: Lake) -> dict[str, bytes]:
+    root = Path(lake.root)
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def crops_of(mill: Mill, url: str) -> list[bytes]:
+    faces = read_faces(mill.lake, SOURCE, "bbox").to_pylist()
+    mine = [row for row in faces if row["key"] == url_key(url)]
+    return [read_member(mill.lake, row["shard"], row["offset"], row["length"]) for row in mine]
+
+
+def check_places(lake: Lake) -> None:
+    """Every index names a tar that is there, and in it the bytes it says."""
+    for stem in image_stems(lake, SOURCE):
+        for row in accepted(read_table(lake, f"{lake.images(SOURCE, stem)}.parquet")).to_pylist():
+            data = read_member(lake, f"{lake.images(SOURCE, row['shard'])}.tar", row["offset"], row["length"])
+            assert bytes_digest(data) == row["digest"]
+    for version in all_versions(lake):
+        for row in version.index().to_pylist():
+            assert bytes_digest(version.read(row["shard"], row["offset"], row["length"])) == row["crop_digest"]
+
+
+def test_what_it_covers_is_counted_before_it_is_recorded(ready: Mill) -> None:
+    ready.run()
+    (found,) = coverage(ready.lake, replace(PERSON_0, near_copies=True))
+    assert found.counts() == {
+        "source": SOURCE,
+        "num_people": 1,
+        "num_lines": 3,
+        "num_links": 3,
+        "num_pictures": 4,
+        "num_elsewhere": 1,
+        "num_near": 1,
+    }
+    assert [one.num_near for one in coverage(ready.lake, PERSON_0)] == [None]
+    assert ready.lake.names("takedowns") == []
+
+
+def test_somebody_can_be_forgotten_before_anything_was_fetched(mill: Mill) -> None:
+    asyncio.run(collect_links(mill.lake, source_named(SOURCE), str(mill.links)))
+    (found,) = coverage(mill.lake, PERSON_0)
+    assert (found.num_links, found.num_pictures, found.num_near) == (3, 0, None)
+    take_down(mill.lake, PERSON_0)
+    mill.run()
+    assert not [url for url in mill.asked if "h0.example" in url]
+
+
+def test_the_bytes_are_gone_from_the_lake_and_what_is_left_goes_on_as_before(ready: Mill) -> None:
+    before = ready.run().dataset
+    gone = [ready.web[GROUP], ready.web[COPIED], *crops_of(ready, GROUP), *crops_of(ready, COPY)]
+    assert len(gone) == 5 and all(holding(ready.lake, data) for data in gone)
+    ready.lake.write("work/faces.npy", gone[0])
+    ready.lake.write("quarantine/then/images/x.tar", gone[0])
+    ready.lake.write(f"{before.folder}/report.html", gone[0])
+    ready.lake.write(f"{ready.lake.images(SOURCE)}/0000-0009-ffffff.tar", gone[0])
+
+    take_down(ready.lake, PERSON_0)
+    purged = purge(ready.lake)
+
+    assert [holding(ready.lake, data) for data in gone] == [[]] * len(gone)
+    for stem in image_stems(ready.lake, SOURCE):
+        urls = read_table(ready.lake, f"{ready.lake.images(SOURCE, stem)}.parquet", ["url"])["url"].to_pylist()
+        assert not [url for url in urls if "h0.example" in url or url == COPY]
+    assert (purged.pictures, purged.datasets) == (4, {str(before): 5})
+    after = ready.run()
+    assert Counter(after.dataset.index()["identity"].to_pylist()) == {
+        "Person_1": 3, "Person_2": 3, "Person_3": 4, "Person_4": 3, "Person_5": 3,
+    }  # fmt: skip
+    assert after.funnel.stages[1].rejected == {"taken_down": 5, "gone": 1}
+    assert {row["url"] for row in after.dataset.fates().to_pylist() if row["reason"] == "taken_down"} == {""}
+    assert purge(ready.lake) == Purged()
+
+
+def test_near_copies_go_too_where_that_is_asked_for(ready: Mill) -> None:
+    take_down(ready.lake, Asked(names=("Person_0",), near_copies=True))
+    purge(ready.lake)
+    assert holding(ready.lake, ready.web[SMALLER]) == []
+
+
+def test_nothing_taken_down_is_asked_for_when_links_are_read_anew(mill: Mill) -> None:
+    take_down(mill.lake, Asked(urls=(GROUP,), digests=(bytes_digest(mill.web[COPIED]),)))
+    mill.run()
+    assert GROUP not in mill.asked
+    assert COPIED in mill.asked  # what it serves is known only then
+    taken = [mill.outcomes()[url_key(url)] for url in (GROUP, COPIED, COPY, SMALLER)]
+    assert taken == ["taken_down"] * 3 + ["accepted"]
+    assert holding(mill.lake, mill.web[COPIED]) == []
+    asked = len(mill.asked)
+    mill.run()
+    assert len(mill.asked) == asked
+
+
+def test_a_version_says_what_it_lost_and_stays_readable(ready: Mill) -> None:
+    before = ready.run().dataset
+    fates = before.fates()
+    lost = {row["sample"] for row in before.index().to_pylist() if row["url"] == GROUP}
+    take_down(ready.lake, Asked(urls=(GROUP,)))
+    purge(ready.lake)
+
+    after = open_dataset(ready.lake, str(before))
+    (entry,) = after.redactions
+    assert (set(entry["samples"]), entry["num_samples"]) == (lost, 2)
+    assert after.manifest["num_samples"] == len(after.index()) == before.manifest["num_samples"] - 2
+    assert after.manifest["funnel"] == before.manifest["funnel"]
+    assert (after.version, after.state) == (before.version, f"{before}-less-2")
+    assert after.fates().drop_columns("url").equals(fates.drop_columns("url"))
+    assert GROUP not in after.fates()["url"].to_pylist()
+    check_places(ready.lake)
+
+    take_down(ready.lake, Asked(urls=(COPIED,)))
+    purge(ready.lake)
+    again = open_dataset(ready.lake, str(before))
+    assert [one["num_samples"] for one in again.redactions] == [2, 2]
+    check_places(ready.lake)
+
+
+def test_models_that_knew_what_is_forgotten_are_named_and_later_ones_are_not(ready: Mill) -> None:
+    dataset = ready.run().dataset
+
+    def train(version: str) -> None:
+        manifest = ready.lake.read(f"{dataset.folder}/manifest.json")
+        lineage = {"dataset_manifest_sha256": bytes_digest(manifest).hex(), "dataset_state": dataset.state}
+        files = {"lineage.json": json.dumps(lineage).encode()}
+        write_model(ready.lake, "embedder", version, files, {"trained_at": "2026-01-01"})
+
+    train("before")
+    take_down(ready.lake, Asked(urls=(GROUP,)))
+    train("between")
+    assert purge(ready.lake).models == {"embedder@before": str(dataset)}
+    train("after")
+    assert purge(ready.lake).models == {"embedder@before": str(dataset)}
+
+
+def test_faces_are_not_looked_for_again_in_pictures_that_stay(ready: Mill) -> None:
+    ready.run()
+    stems = image_stems(ready.lake, SOURCE)
+    take_down(ready.lake, Asked(urls=(GROUP,)))
+    purge(ready.lake)
+    (new,) = set(image_stems(ready.lake, SOURCE)) - set(stems)
+    assert new in {successor(stem) for stem in stems}
+    kept = read_table(ready.lake, ready.lake.detections(SOURCE, new))["key"].to_pylist()
+    there = accepted(read_table(ready.lake, f"{ready.lake.images(SOURCE, new)}.parquet"))["key"].to_pylist()
+    assert sorted(kept) == sorted(there) and url_key(GROUP) not in kept
+
+
+def test_killed_at_any_step_and_run_again_it_ends_as_if_undisturbed(
+    ready: Mill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_down(ready.lake, Asked(urls=(COPIED,)))
+    start, calm = Path(ready.lake.root), Path(ready.lake.root).with_name("calm")
+    shutil.copytree(start, calm)
+    purge(Lake(calm))
+    wanted = files(Lake(calm))
+
+    for step in range(1000):
+        lake = Lake(start.with_name(f"killed-{step}"))
+        shutil.copytree(start, lake.root)
+        with monkeypatch.context() as patch:
+            killed_at(step, patch)
+            try:
+                purge(lake)
+                break
+            except Killed:
+                pass
+        check_places(lake)
+        purge(lake)
+        found = files(lake)
+        assert found.keys() == wanted.keys()
+        assert {path for path in found if found[path] != wanted[path]} <= {
+            path
+            for path in wanted
+            if path.endswith("manifest.json")  # it bears a time
+        }
+    assert step > 10
+
+
+def test_a_person_is_found_under_her_name_however_it_is_written(ready: Mill) -> None:
+    take_down(ready.lake, Asked(names=("person 0",)))
+    assert ready.outcomes()[url_key(GROUP)] == "taken_down"
+    assert identity_key("person 0") == identity_key("Person_0")
+
+
+UNCLAIMED = (".tmp-vm-4194305-0123456789abcdef0123456789abcdef", ".tmp-0123.npz", ".tmp-0123456789ab-7-7-0123")
+PLACES = ("plan", f"images/{SOURCE}", "datasets/faces", "work/faces", "quarantine", "quarantine/now/images", "")
+
+
+def test_what_writers_left_goes_unless_its_writer_is_known_to_run(ready: Mill) -> None:
+    ready.run()
+    root = Path(ready.lake.root)
+    left = [root / place / name for place in PLACES for name in UNCLAIMED]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(ready.web[GROUP])
+    with ready.lake.create("plan/other.parquet") as mine:
+        take_down(ready.lake, PERSON_0)
+        purged = purge(ready.lake)
+        assert [path for path in left if path.exists()] == [] and mine.exists()
+    assert holding(ready.lake, ready.web[GROUP]) == []
+    assert f"plan/{UNCLAIMED[0]}" in purged.removed
+
+
+def test_what_is_left_of_uploads_to_a_bucket_goes_from_the_work_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    lake = Lake("memory://purged")
+    lake.write("takedowns/one.parquet", b"")
+    left = lake.work_folder / "uploads" / UNCLAIMED[0]
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.write_bytes(b"half a shard")
+    assert lake.unclaimed() == [f"work/uploads/{left.name}"]
+    purge(lake)
+    assert not left.exists()
+
+
+@pytest.mark.attack(6)
+@pytest.mark.parametrize("place", ["quarantine", "detections", f"images/{SOURCE}", "datasets/faces", "work"])
+def test_a_purge_removes_nothing_behind_a_link_out_of_the_lake(ready: Mill, tmp_path: Path, place: str) -> None:
+    ready.run()
+    take_down(ready.lake, PERSON_0)
+    outside = tmp_path / "outside"
+    folder = Path(ready.lake.root) / place
+    if folder.exists():
+        folder.rename(outside)
+    else:
+        (outside / "inner").mkdir(parents=True)
+        (outside / "inner" / "thesis.jpg").write_bytes(b"precious")
+    folder.symlink_to(outside)
+    before = {path: path.read_bytes() for path in outside.rglob("*") if path.is_file()}
+    assert before or place == "work"
+    with pytest.raises(LakeError, match=f"{place}.* leads out of the lake by a link.*mount --bind"):
+        purge(Lake(ready.lake.url))
+    assert {path: path.read_bytes() for path in outside.rglob("*") if path.is_file()} == before
