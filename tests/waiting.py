@@ -12,8 +12,8 @@ from storage.atomic import PREFIX
 GUARD_S = 600.0
 
 
-def wait_until(what: str, is_so: Callable[[], bool], within_s: float = GUARD_S) -> None:
-    """Return once it is so.
+def wait_until(what: str, is_so: Callable[[], bool], within_s: float = GUARD_S, every_s: float = 0.005) -> None:
+    """Return once it is so, looking every so many seconds.
 
     Raises:
         AssertionError: it is not within so many seconds.
@@ -21,7 +21,7 @@ def wait_until(what: str, is_so: Callable[[], bool], within_s: float = GUARD_S) 
     until = time.monotonic() + within_s
     while not is_so():
         assert time.monotonic() < until, f"{what}: not within {within_s:.0f} s"
-        time.sleep(0.005)
+        time.sleep(every_s)
 
 
 def committed(folder: Path, pattern: str) -> list[Path]:

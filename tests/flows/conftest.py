@@ -11,12 +11,13 @@ from prefect.testing.utilities import prefect_test_harness
 
 from synthetic.origin import Origin, serving
 from synthetic.world import make_world
+from tests.waiting import GUARD_S
 
 
 @pytest.fixture(scope="session", autouse=True)
 def prefect_server() -> Iterator[str]:
     """One server with a database of its own for all flow tests; yields its address."""
-    with prefect_test_harness(server_startup_timeout=120), pytest.MonkeyPatch.context() as patch:
+    with prefect_test_harness(server_startup_timeout=int(GUARD_S)), pytest.MonkeyPatch.context() as patch:
         # A command that finds none in its environment starts a server of its own.
         patch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
         yield str(PREFECT_API_URL.value())

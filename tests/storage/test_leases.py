@@ -21,6 +21,7 @@ from storage.errors import LakeError, LeaseLost
 from storage.lake import Lake
 from storage.leases import Lease, Leases, alone, held
 from storage.processes import is_gone, this_process
+from tests.waiting import wait_until
 
 UNITS = ["0000", "0001", "0002"]
 FOLDER = "leases/crop/made"
@@ -61,13 +62,6 @@ def leave(lake: Lake, unit: str, *, generation: int = 1, process: str = "another
 def take_now(leases: Leases) -> Lease | None:
     """What a run can take at this moment, without waiting."""
     return leases._take(list(leases._left))
-
-
-def until(is_so, within_s: float = 300.0) -> None:
-    end = time.monotonic() + within_s
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def test_a_run_alone_gets_every_unit_once_in_order_and_leaves_nothing_behind(lake):
@@ -165,7 +159,7 @@ def test_a_process_that_has_ended_is_gone_although_its_parent_has_not_asked_how(
     program = "from storage.processes import this_process; print(this_process())"
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
         name = process.stdout.read().strip()
-        until(lambda: is_gone(name))
+        wait_until("the run is gone", lambda: is_gone(name))
 
 
 def test_what_ran_on_this_machine_and_is_gone_is_dead_at_once(lake):
@@ -202,7 +196,7 @@ def test_who_finds_a_higher_generation_after_taking_one_yields(lake):
 
 def test_a_lease_is_renewed_while_it_is_held(lake):
     with run_of(lake, ["0000"], good_for_s=0.03) as leases, leases.next() as lease:
-        until(lambda: lease.count >= 3)
+        wait_until("three renewals", lambda: lease.count >= 3)
         lease.check()
     assert lake.names(FOLDER) == []
 
@@ -266,9 +260,9 @@ def test_a_lake_that_cannot_be_written_for_a_while_loses_no_lease(tmp_path, monk
     with run_of(lake, ["0000"], good_for_s=0.03) as leases, leases.next() as lease:
         with monkeypatch.context() as patch:
             patch.setattr(lake, "write", refuse)
-            until(lambda: len(refused) > 2)
+            wait_until("three refusals", lambda: len(refused) > 2)
         before = lease.count
-        until(lambda: lease.count > before)
+        wait_until("a renewal", lambda: lease.count > before)
         lease.check()
 
 

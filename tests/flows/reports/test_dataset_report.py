@@ -17,6 +17,7 @@ from tasks.dataset.publish_version import Request, publish_source
 from tests.flows.reports.reader import read_page
 from tests.tasks.builders import NOW
 from tests.tasks.made_lake import LINES, MALFORMED, PEOPLE, SOURCE, STEM, ends, make_lake
+from tests.waiting import GUARD_S
 
 CHROMIUM = shutil.which("chromium")
 
@@ -152,7 +153,7 @@ def test_a_browser_shows_it_without_a_word_of_complaint_and_nothing_overflows(ag
         [str(CHROMIUM), *options, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", measured.as_uri()],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=GUARD_S,
         check=True,
     )
 

