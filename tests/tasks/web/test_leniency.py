@@ -8,10 +8,11 @@ import zlib
 from dataclasses import replace
 from io import BytesIO
 
+import pyarrow as pa
 import pytest
 from PIL import Image
 
-from storage.records import Candidate, Note, Outcome, Reason, url_key
+from storage.records import Candidate, Note, Outcome, Reason, Retry, url_key
 from tasks.fetch.fetch_unit import Pending, attempt_one
 from tasks.images.end_markers import ends_whole
 from tasks.images.validation_pool import Checks
@@ -101,6 +102,15 @@ def raw_deflate(data: bytes) -> bytes:
 )
 async def test_a_content_encoding_is_a_label_that_may_be_wrong(label: str, body: bytes, note: Note | None) -> None:
     assert await row_of(response(body, f"Content-Encoding: {label}")) == (Outcome.ACCEPTED, None, note, 200)
+
+
+@pytest.mark.case(4)
+@pytest.mark.parametrize(("label", "codec"), [("br", "brotli"), ("zstd", "zstd")])
+async def test_a_body_in_a_coding_that_nobody_asked_for_is_asked_for_again_later(label: str, codec: str) -> None:
+    packed = pa.Codec(codec).compress(PICTURE, asbytes=True)
+    found = await row_of(response(packed, f"Content-Encoding: {label}"))
+    assert found == (Outcome.REJECTED, Reason.BAD_RESPONSE, None, 200)
+    assert Reason.BAD_RESPONSE.retry is Retry.LATER
 
 
 async def test_a_transfer_coding_is_undone_too() -> None:
