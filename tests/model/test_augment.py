@@ -59,7 +59,7 @@ def test_the_global_random_state_is_left_alone():
 def test_a_part_of_a_batch_is_changed_as_within_the_whole():
     changes = draw_changes(16, step_generator(0, 0, CPU))
     part = slice(4, 12)
-    assert torch.equal(augment(IMAGES[part], changes.of(part)), augment(IMAGES, changes)[part])
+    assert torch.allclose(augment(IMAGES[part], changes.of(part)), augment(IMAGES, changes)[part], atol=1e-4)
 
 
 def test_what_comes_in_from_beyond_the_border_is_black_in_half_of_the_pictures():

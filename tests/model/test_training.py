@@ -106,7 +106,8 @@ def test_the_published_weights_are_those_of_the_metrics(drawn, lake, tiny, tmp_p
     faces = load_faces(drawn, "test", 32)
     assert load_backbone(model)(torch.zeros(2, 3, 32, 32)).shape == (2, 32)
     report, _ = evaluate(load_backbone(model), faces, load_faces(drawn, "val", 32), device=CPU)
-    assert report.auc == pytest.approx(model.manifest["auc"], abs=1e-6)
+    # Rounding may swap a few of the pairs; the untrained weights give 0.05 less and more.
+    assert report.auc == pytest.approx(model.manifest["auc"], abs=1e-3)
 
 
 def test_the_first_weights_follow_from_the_seed_alone(tiny):
