@@ -31,6 +31,8 @@ Result = tuple[dict[str, Any], bytes]
 _MOST_WALL_S = 600.0
 # A child takes 70 MB at rest, and goes when nothing was asked of it for so long.
 _IDLE_S = 60.0
+# A child sees within this time that its parent has ended.
+_LOOK_S = 1.0
 # After so many a child is replaced, lest memory that decoders leak adds up.
 _MOST_CALLS = 1000
 MOST_CHILDREN = min(os.cpu_count() or 1, 4)
@@ -152,7 +154,7 @@ class _Child:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", f"from {__name__} import serve; serve()"],
+            [sys.executable, "-P", "-c", f"from {__name__} import serve; serve({os.getpid()})"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # BLAS would start a thread a core.
@@ -224,8 +226,13 @@ def _end_idle() -> None:
         child.end()
 
 
-def serve() -> None:
-    """The child's side: answer calls from standard input on standard output until it is closed or idle."""
+def serve(parent: int) -> None:
+    """The child's side: answer calls from standard input on standard output until it is closed or idle.
+
+    Args:
+        parent: the process that started this one, with which it ends.
+    """
+    threading.Thread(target=_end_with, args=[parent], daemon=True).start()
     calls, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     # What decoders print belongs to nobody.
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -242,6 +249,16 @@ def serve() -> None:
         except EOFError:
             return
         _write(answers, *_done(head, data, nowhere))
+
+
+def _end_with(parent: int) -> None:
+    """Wait for the end of the parent, then end this process, whatever it waits for or computes.
+
+    PR_SET_PDEATHSIG would end it with the thread that started it, and a closed pipe is seen between two calls only.
+    """
+    while os.getppid() == parent:
+        time.sleep(_LOOK_S)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _done(head: dict[str, Any], data: bytes, nowhere: int) -> Result:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +52,15 @@ def fail(data: bytes) -> Result:
 def print_much(data: bytes) -> Result:
     os.write(1, b"x" * 100_000)
     return {}, data
+
+
+# A process that has a child wait for a FIFO.
+PARENT = """
+import sys
+from tasks.sandbox import Call
+from tests.tasks.test_sandbox import wait
+Call(wait, b"", gate=sys.argv[1]).run()
+"""
 
 
 def process() -> int:
@@ -142,3 +154,22 @@ def test_more_calls_than_children_wait_for_their_turn() -> None:
     with ThreadPoolExecutor(len(numbers)) as threads:
         results = list(threads.map(lambda number: Call(twice, bytes([number])).run()[1], numbers))
     assert results == [bytes([number, number]) for number in numbers]
+
+
+@pytest.mark.attack(4)
+def test_a_child_that_waits_for_a_fifo_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(gate)])
+    try:
+        while not gate.exists():
+            assert parent.poll() is None
+            time.sleep(0.01)
+        (child,) = " ".join(one.read_text() for one in Path(f"/proc/{parent.pid}/task").glob("*/children")).split()
+        end = os.pidfd_open(int(child))
+    finally:
+        parent.kill()
+        parent.wait()
+    try:
+        assert select.select([end], [], [], 600)[0], "the child goes on without its parent"
+    finally:
+        os.close(end)
