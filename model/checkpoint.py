@@ -69,7 +69,7 @@ def restore_checkpoint(path: Path, state: TrainState) -> bool:
             header = json.loads(file.metadata()["state"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         _load(state, tensors)
-    except (SafetensorError, RuntimeError, KeyError) as error:
+    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise TrainingError(f"checkpoint {path} cannot be resumed ({error}); remove it to start again") from error
     state.step, state.history = header["step"], header["history"]
     return True

@@ -43,7 +43,9 @@ class Thresholds:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Thresholds:
         """Back from `to_json`."""
-        return cls(**{**value, "calibration": Calibration(**value["calibration"])})
+        told = {name: value[name] for name in cls.__dataclass_fields__}
+        curve = Calibration(*(value["calibration"][name] for name in Calibration.__dataclass_fields__))
+        return cls(**{**told, "calibration": curve})
 
 
 def choose_thresholds(scores: Scores, same: Bools, *, chosen_on: str) -> Thresholds:

@@ -56,9 +56,11 @@ class AliasEvent:
 
 def _is_time(value: Any) -> bool:
     try:
-        return datetime.fromisoformat(value).tzinfo is not None
+        time = datetime.fromisoformat(value)
     except (TypeError, ValueError):
         return False
+    # In the first and the last year nothing can be added or moved to another zone.
+    return time.tzinfo is not None and 1970 <= time.year < 3000
 
 
 _EVENT: Shape = {
@@ -75,7 +77,7 @@ _EVENT: Shape = {
         "second?": VERSIONED,
         "auc": {"first": FIGURE, "second": FIGURE, "difference": FIGURE, "interval?": INTERVAL},
     },
-    "at": Kind(_is_time, "a time with its zone, ISO 8601"),
+    "at": Kind(_is_time, "a time with its zone, ISO 8601, of the years 1970 to 2999"),
 }
 
 
@@ -97,7 +99,8 @@ def read_event(lake: Lake, path: str) -> AliasEvent:
     """
     value = lake.read_json(path)
     require(value, _EVENT, f"{lake.url}/{path}")
-    return AliasEvent(**{field: value[field] for field in AliasEvent.__dataclass_fields__ if field in value})
+    told = {name: value[name] for name in AliasEvent.__dataclass_fields__ if value.get(name) is not None}
+    return AliasEvent(**{"over": None, **told})
 
 
 def aliases(lake: Lake, model: str) -> dict[str, str]:

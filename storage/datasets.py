@@ -40,7 +40,7 @@ MANIFEST: Shape = {
     "splits?": {split.value + "?": _COUNTS for split in Split},
     "funnel?": {
         "method": NAME,
-        "stages": [{"stage": TEXT, "num_in": COUNT, "num_out": COUNT, "rejected": {"*": COUNT}}],
+        "stages": [{"stage": TEXT, "num_in": COUNT, "num_out": COUNT, "rejected": {"*": COUNT}}, ...],
     },
     "leaks?": {"*": COUNT},
     "cleaning?": {"model": VERSIONED},

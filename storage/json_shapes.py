@@ -1,8 +1,8 @@
 """What a JSON file may hold: read in one way, and held against a shape before anything of it is used.
 
-A shape is a `Form` or a `Kind` for a value, `[shape]` for a list, or a dictionary of shapes. In a dictionary a key that
-ends in `?` may be missing or null, `*` stands for any other key, and keys that no shape names are left alone: a newer
-facemill may write more.
+A shape is a `Form` or a `Kind` for a value, `[shape]` for a list, `[shape, ...]` for one that is not empty, or a
+dictionary of shapes. In a dictionary a key that ends in `?` may be missing or null, `*` stands for any other key, and
+keys that no shape names are left alone: a newer facemill may write more.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class Kind:
 Shape = Form | Kind | dict[str, Any] | list[Any]
 
 _HUGE = 1e300
+# Our own files nest 6 deep.
+_DEEPEST = 50
 TEXT = Kind(lambda value: isinstance(value, str), "text")
 COUNT = Kind(lambda value: type(value) is int and 0 <= value < 2**63, "a whole number, not negative")
 FLAG = Kind(lambda value: isinstance(value, bool), "true or false")
@@ -50,10 +52,11 @@ def parse_object(data: bytes, where: str, shape: Shape | None = None) -> dict[st
         where: the file, for errors.
 
     Raises:
-        LakeError: it is no JSON, no object, or not of that shape.
+        LakeError: it is no JSON, no object, or not of that shape; or it could not be written or shown again.
     """
     try:
         value = json.loads(data)
+        _require_writable(value)
     except (ValueError, RecursionError) as error:
         words = visible(str(error)) or type(error).__name__
         raise LakeError(f"{where} is not JSON ({words}): run `facemill check`") from error
@@ -62,6 +65,27 @@ def parse_object(data: bytes, where: str, shape: Shape | None = None) -> dict[st
     if shape is not None:
         require(value, shape, where)
     return value
+
+
+def _require_writable(value: Any) -> None:
+    """See that a value from JSON can be written again: `"\\ud800"` is valid JSON, and no text that UTF-8 can hold.
+
+    Raises:
+        ValueError: it cannot, or is nested so deeply that a reader further down the stack could not take it.
+    """
+    level = [value]
+    for _ in range(_DEEPEST):
+        for one in level:
+            if isinstance(one, str):
+                one.encode()
+        level = [inner for one in level if isinstance(one, dict | list) for inner in _held(one)]
+        if not level:
+            return
+    raise ValueError(f"nested more than {_DEEPEST} deep")
+
+
+def _held(value: dict[str, Any] | list[Any]) -> list[Any]:
+    return [*value, *value.values()] if isinstance(value, dict) else value
 
 
 def require(value: Any, shape: Shape, where: str) -> None:
@@ -82,6 +106,8 @@ def _misfits(value: Any, shape: Shape, path: str) -> Iterator[tuple[str, Any, st
     elif isinstance(shape, list):
         if not isinstance(value, list):
             yield path, value, "a list"
+        elif shape[1:] == [...] and not value:
+            yield path, value, "a list that is not empty"
         else:
             for at, one in enumerate(value):
                 yield from _misfits(one, shape[0], f"{path}[{at}]")

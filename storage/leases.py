@@ -322,7 +322,7 @@ def held(lake: Lake) -> list[Held]:
 
 def _told(content: bytes) -> dict[str, Any]:
     """What a lease says; nothing, if it is no lease."""
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         value = json.loads(content)
         return value if isinstance(value, dict) else {}
     return {}

@@ -61,9 +61,13 @@ class Form:
 
 def bad_value(where: str, what: str, value: object, words: str) -> LakeError:
     """The error for a value of the wrong form or type: file, value, what it must be, and what to do."""
-    shown = ascii(value)
-    shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
-    return LakeError(f"{where}: {what} is {shown} and must be {words}: run `facemill check`")
+    return LakeError(
+        f"{where}: {_short(visible(what))} is {_short(ascii(value))} and must be {words}: run `facemill check`"
+    )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 _SHOWN = 80

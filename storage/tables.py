@@ -88,8 +88,12 @@ def read_table(lake: Lake, path: str, columns: list[str] | None = None) -> pa.Ta
     """
     try:
         with lake.open(path) as file:
+            num_rows = pq.read_metadata(file).num_rows
             table = pq.read_table(file, columns=columns)
         table.validate(full=True)
+        # Damaged counts may differ from column to column, which only shows when two readings are put together.
+        if len(table) != num_rows:
+            raise ValueError(f"{len(table)} rows, and its footer says {num_rows}")
     except (*refusals(), *_NOT_PARQUET) as error:
         raise _unreadable(lake, path, error) from error
     missing = sorted(set(columns or ()) - set(table.column_names))

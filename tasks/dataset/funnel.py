@@ -38,7 +38,8 @@ class Funnel:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Funnel:
         """The funnel that `to_json` gave, for instance out of a manifest."""
-        return cls(value["method"], tuple(FunnelStage(**stage) for stage in value["stages"]))
+        names = FunnelStage.__dataclass_fields__
+        return cls(value["method"], tuple(FunnelStage(*(one[name] for name in names)) for one in value["stages"]))
 
     def rows(self) -> list[dict[str, Any]]:
         """The funnel as rows of a table for people: each stage, and below it each reason."""

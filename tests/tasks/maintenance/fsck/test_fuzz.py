@@ -13,12 +13,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from model.judging import version_thresholds
 from model.ranges import published_settings
-from storage.aliases import AliasEvent, alias_history, record_alias
+from storage.aliases import AliasEvent, record_alias
 from storage.datasets import all_versions, open_dataset
 from storage.errors import FacemillError, LakeError
 from storage.evaluations import evaluations, write_evaluation
@@ -140,13 +141,15 @@ def use(lake: Lake) -> None:
         lambda: [published_settings(model) for model in model_versions(lake)],
         lambda: [model.read_json(file) for model in model_versions(lake) for file in FILES],
         lambda: [one.facts for model in model_versions(lake) for one in evaluations(model)],
-        lambda: alias_history(lake, "embedder"),
+        lambda: [version_thresholds(model) for model in model_versions(lake)],
+        lambda: record_alias(lake, "embedder", AliasEvent("champion", "promote", "v1", None, "ada")),
     ]
     for one in whole:
         try:
             one()
         except FacemillError as error:
             assert "\n" not in str(error)
+            assert len(str(error)) < 1000
 
 
 def changed(value: Any, path: list[int], new: Any, *, gone: bool) -> Any:
@@ -193,6 +196,44 @@ def test_any_manifest_is_read_or_refused_in_one_line(sound, number, path, new, g
         use(lake)
 
 
+# What a reader once took and something after it could not: text that no file can hold again, keys that break the line,
+# a list of nothing where a last one is looked for, a time to which nothing can be added, and nesting.
+DEEP: Any = "x"
+for _ in range(900):
+    DEEP = [DEEP]
+ODD: list[tuple[str, list[str | int], Any]] = [
+    ("datasets/faces/v1/manifest.json", ["leaks"], {"two\nlines": -1}),
+    ("datasets/faces/v1/manifest.json", ["funnel", "stages", 0, "rejected"], {"two\nlines": "many"}),
+    ("datasets/faces/v1/manifest.json", ["funnel", "stages", 0, "rejected"], {"\x9b" * 5000: -1}),
+    ("datasets/faces/v1/manifest.json", ["funnel", "stages", 0, "rejected"], {"\ud800": 1}),
+    ("datasets/faces/v1/manifest.json", ["funnel", "stages", 0, "stage"], "\ud800"),
+    ("datasets/faces/v1/manifest.json", ["funnel", "stages", 0, "newer"], 1),
+    ("datasets/faces/v1/manifest.json", ["funnel", "stages"], []),
+    ("datasets/faces/v1/manifest.json", ["newer"], DEEP),
+    ("models/embedder/aliases/*.json", ["over"], ...),
+    ("models/embedder/aliases/*.json", ["why"], None),
+    ("models/embedder/aliases/*.json", ["at"], "9999-12-31T23:59:59.999999+00:00"),
+    ("models/embedder/aliases/*.json", ["at"], "0001-01-01T00:00:00+23:59"),
+    ("models/embedder/v1/thresholds.json", ["newer"], 1),
+    ("models/embedder/v1/thresholds.json", ["calibration", "newer"], 1),
+]
+
+
+@pytest.mark.attack(17)
+@pytest.mark.parametrize(("pattern", "place", "new"), ODD, ids=[f"{one[0]}: {one[1][-1]}" for one in ODD])
+def test_what_once_got_past_the_reader_of_a_manifest_is_read_or_refused_in_one_line(sound, pattern, place, new) -> None:
+    with copied(sound) as lake:
+        (file,) = (str(one.relative_to(lake.root)) for one in Path(lake.root).glob(pattern))
+        value = json.loads(lake.read(file))
+        inner = value
+        for key in place[:-1]:
+            inner = inner[key]
+        inner.pop(place[-1], None) if new is ... else inner.__setitem__(place[-1], new)
+        reseal(lake, file, json.dumps(value).encode())
+        inspect(jobs(lake))
+        use(lake)
+
+
 @pytest.mark.attack(7)
 @fuzzed
 @given(
@@ -214,6 +255,7 @@ def test_any_index_is_read_or_refused_and_leads_nowhere(sound, cells) -> None:
 
 @pytest.mark.attack(17)
 @fuzzed
+@example(at=2761, new=b"\x01", cut=False)  # columns of unequal length
 @given(at=st.integers(0, 20_000), new=st.binary(min_size=1, max_size=8), cut=st.booleans())
 def test_any_broken_table_is_refused_in_one_line(sound, at, new, cut) -> None:
     with copied(sound) as lake:
