@@ -6,11 +6,16 @@ A world is a folder with `links/`, `responses.csv`, `bodies/` and `boxes.csv`; m
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from storage.errors import UsageError
+from storage.names import Form, visible
+
+# In `bodies`, and nowhere else.
+_FILE = Form(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}", "the name of a file")
 
 
 class Response(NamedTuple):
@@ -61,10 +66,20 @@ def read_responses(world: Path) -> Iterator[Response]:
         missing = set(Response._fields) - set(rows.fieldnames or ())
         if missing:
             raise UsageError(f"{path} lacks the columns {', '.join(sorted(missing))}: make the world again")
-        for row in rows:
-            numbers = {name: int(row[name] or 0) for name in ("status", "fail_first", "fail_status")}
-            values: dict[str, Any] = {name: numbers.get(name, row[name]) for name in Response._fields}
-            yield Response(**values)
+        try:
+            yield from map(_response, rows)
+        except (ValueError, TypeError, RecursionError, csv.Error) as error:
+            raise UsageError(f"{path}, line {rows.line_num}: {visible(str(error))}: make the world again") from error
+
+
+def _response(row: dict[str, str]) -> Response:
+    numbers = {name: int(row[name] or 0) for name in ("status", "fail_first", "fail_status")}
+    values: dict[str, Any] = {name: numbers.get(name, row[name]) for name in Response._fields}
+    if row["body"] and not _FILE.fits(row["body"]):
+        raise ValueError(f"body is {row['body']!a} and must be {_FILE.words}")
+    if row["headers"] and not isinstance(json.loads(row["headers"]), dict):
+        raise ValueError(f"headers is {row['headers']!a} and must be a JSON object")
+    return Response(**values)
 
 
 def read_boxes(world: Path) -> Iterator[BoxRow]:

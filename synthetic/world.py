@@ -11,7 +11,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,7 @@ def _is_there(folder: Path, wanted: dict[str, int]) -> bool:
         raise UsageError(f"{folder} is a file: name a folder for the world, or one that does not exist yet")
     about = folder / "world.json"
     if about.is_file():
-        found: dict[str, Any] = json.loads(about.read_text(encoding="utf-8"))
+        found = _told(about)
         if {name: found.get(name) for name in wanted} == wanted:
             return True
         held = {name: found.get(name) for name in wanted}
@@ -141,6 +141,14 @@ def _is_there(folder: Path, wanted: dict[str, int]) -> bool:
             f"{folder} holds files but no finished world: name an empty folder, or one that does not exist yet"
         )
     return False
+
+
+def _told(about: Path) -> dict[str, Any]:
+    """What a world says of itself; nothing, where the file is damaged."""
+    with suppress(ValueError, RecursionError):
+        value = json.loads(about.read_bytes())
+        return value if isinstance(value, dict) else {}
+    return {}
 
 
 class _Maker:
