@@ -17,7 +17,10 @@ def without_proxy_for_loopback(environment: Mapping[str, str], api: str = "") ->
     """
     own = next((environment[name] for name in ("no_proxy", "NO_PROXY") if name in environment), "")
     hosts = [host.strip() for host in own.split(",") if host.strip()]
-    host = urlsplit(api).hostname or ""
+    try:
+        host = urlsplit(api).hostname or ""
+    except ValueError:
+        host = ""  # whoever asks there reports it
     wanted = [*_LOOPBACK, *([host] if host.startswith("127.") else [])]
     hosts += [one for one in wanted if one not in hosts]
     return dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(hosts))

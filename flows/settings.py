@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from flows.proxies import unusable_proxies, without_proxy_for_loopback
-from flows.service.password import new_password, prefect_home
+from flows.service.password import OF_CLIENTS, new_password, prefect_home, read_password
 from storage.errors import UsageError
 from tasks.faces.detectors import DetectorSettings
 from tasks.web.addresses import Network
@@ -179,22 +179,38 @@ def tame_libraries(*, verbose: bool, is_service: bool = False) -> None:
     if is_service:
         return
     if api:
-        os.environ["PREFECT_API_URL"] = api
+        os.environ.update(of_given_server(os.environ, api))
     else:
         os.environ.update(of_own_server(os.environ))
 
 
 def api_in_use(environment: Mapping[str, str]) -> str:
     """The PREFECT_API_URL of the environment, or of the profile of Prefect's that is in use; empty if there is none."""
-    if url := environment.get("PREFECT_API_URL"):
-        return url
+    return in_use(environment, "PREFECT_API_URL")
+
+
+def in_use(environment: Mapping[str, str], name: str) -> str:
+    """A setting of Prefect's in the environment, or in the profile that is in use; empty if it is in neither."""
+    if value := environment.get(name):
+        return value
     home = prefect_home(environment)
     try:
         known = tomllib.loads(Path(environment.get("PREFECT_PROFILES_PATH") or home / "profiles.toml").read_text())
     except (OSError, ValueError):
         return ""
     profile = known.get("profiles", {}).get(environment.get("PREFECT_PROFILE") or known.get("active"), {})
-    return str(profile.get("PREFECT_API_URL", ""))
+    return str(profile.get(name, ""))
+
+
+def of_given_server(environment: Mapping[str, str], api: str) -> dict[str, str]:
+    """The variables of a client of a server that somebody else started; the password is left out where none is set.
+
+    Raises:
+        UsageError: the file that FACEMILL_PASSWORD_FILE names holds none.
+    """
+    file = load_settings().password_file
+    password = in_use(environment, OF_CLIENTS) or (read_password(Path(file).expanduser()) if file else "")
+    return {"PREFECT_API_URL": api} | ({OF_CLIENTS: password} if password else {})
 
 
 def of_own_server(environment: Mapping[str, str]) -> dict[str, str]:

@@ -13,7 +13,8 @@ import subprocess
 import sys
 import time
 
-from flows.service.work import is_healthy
+from flows.service.password import OF_CLIENTS
+from flows.service.work import check_server, is_healthy
 from storage.errors import ServiceError
 
 # It takes 5 s, and on a busy machine more than a minute.
@@ -28,8 +29,13 @@ def start_own_server() -> None:
 
     Raises:
         ServiceError: it does not start.
+        UsageError: the one that is named does not answer, or not to this process.
     """
-    if os.environ.get("PREFECT_API_URL") or _is_chosen():
+    if api := os.environ.get("PREFECT_API_URL"):
+        if not os.environ.get("PREFECT_API_KEY"):  # Prefect Cloud's, which has other ways
+            check_server(api, os.environ.get(OF_CLIENTS, ""))
+        return
+    if _is_chosen():
         return
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

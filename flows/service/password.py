@@ -18,6 +18,10 @@ from storage.errors import UsageError
 
 OF_SERVER, OF_CLIENTS = "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"
 _NAME = "facemill-password"
+HOW_TO_GIVE = (
+    f"set FACEMILL_PASSWORD_FILE to a copy of its password file, or {OF_CLIENTS} to what that holds; the file is "
+    f"PREFECT_HOME/{_NAME} where `facemill serve` runs"
+)
 
 
 def new_password() -> str:
@@ -80,10 +84,7 @@ def password_of_client(environment: Mapping[str, str], named: str = "") -> str:
     if given := environment.get(OF_CLIENTS):
         return given
     if not named:
-        raise UsageError(
-            f"the server needs a password: set FACEMILL_PASSWORD_FILE to a copy of its password file, or {OF_CLIENTS} "
-            f"to what that holds; the file is PREFECT_HOME/{_NAME} where `facemill serve` runs"
-        )
+        raise UsageError(f"the server needs a password: {HOW_TO_GIVE}")
     return read_password(Path(named).expanduser())
 
 

@@ -13,16 +13,19 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from uuid import uuid4
 
 from flows.service.backing_services import without_secrets
 from flows.service.metrics_endpoint import shown_metrics
-from flows.service.password import OF_CLIENTS
+from flows.service.password import HOW_TO_GIVE, OF_CLIENTS
 from flows.service.run_processes import SERVICE, end_runs_of
 from flows.service.supervisor import Process, look_after, stop_all, stopping
 from storage.errors import UsageError
+from storage.names import visible
 
 # The work pools, and how many runs of each a machine does at a time. One that crops takes all its cores, one that
 # trains holds its GPU.
@@ -30,6 +33,7 @@ POOLS = {"cpu": 1, "gpu": 1}
 # Prefect takes no shorter interval.
 HEARTBEAT_S = 30
 _LOOK_EVERY_S = 1.0
+_ANSWER_S = 60.0
 
 
 def work(
@@ -66,7 +70,7 @@ def work(
         tell(f"waiting for {api}")
         while not is_healthy(api):
             time.sleep(_LOOK_EVERY_S)
-        check_password(api, password)
+        check_server(api, password)
         for pool in pools:
             workers.append(worker(pool, {**environment, **counts}))
             workers[-1].start()
@@ -121,22 +125,41 @@ def is_healthy(api: str) -> bool:
         return False
 
 
-def check_password(api: str, password: str) -> None:
-    """See that a server takes this password.
+def check_server(api: str, password: str) -> None:
+    """See that Prefect's API answers there and takes this password; an empty one is not sent.
 
     Raises:
         UsageError: it does not.
     """
-    token = base64.b64encode(password.encode()).decode()
-    request = urllib.request.Request(f"{api}/admin/version", headers={"Authorization": f"Basic {token}"})  # noqa: S310
+    headers = {"Authorization": f"Basic {base64.b64encode(password.encode()).decode()}"} if password else {}
     try:
-        with urllib.request.urlopen(request, timeout=30):  # noqa: S310 - http or https, as checked
+        with urllib.request.urlopen(  # noqa: S310
+            urllib.request.Request(f"{api}/admin/version", headers=headers),  # noqa: S310
+            timeout=_ANSWER_S,
+        ):
             return
     except HTTPError as error:
+        raise UsageError(f"{visible(api)} {_refusal(error, password)}") from error
+    except (OSError, HTTPException, ValueError) as error:
+        cause = visible(str(getattr(error, "reason", error)))
         raise UsageError(
-            f"{api} refuses the password ({error.code} {error.reason}): it must be that of the password file of the "
-            "machine where `facemill serve` runs"
+            f"no server answers at {visible(api)} ({cause}): start `facemill serve` there, or set PREFECT_API_URL to "
+            "the address of one; without that variable a command starts a server for itself"
         ) from error
+
+
+def _refusal(error: HTTPError, password: str) -> str:
+    words = f"({error.code} {error.reason})"
+    if error.code == HTTPStatus.UNAUTHORIZED and password:
+        return (
+            f"refuses the password {words}: {OF_CLIENTS}, or the file that FACEMILL_PASSWORD_FILE names, must hold "
+            "that of the password file of the machine where `facemill serve` runs"
+        )
+    if error.code == HTTPStatus.UNAUTHORIZED:
+        return f"answers to its password alone {words}: {HOW_TO_GIVE}"
+    if error.code == HTTPStatus.FORBIDDEN:
+        return f"refuses this address {words}: its server must know the name, by FACEMILL_SERVER_NAMES"
+    return f"is no API of Prefect's {words}: PREFECT_API_URL is such as http://127.0.0.1:4200/api"
 
 
 def check_free(host: str, port: int) -> None:

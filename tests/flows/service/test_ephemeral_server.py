@@ -20,6 +20,7 @@ import pytest
 
 from flows.proxies import unusable_proxies, without_proxy_for_loopback
 from flows.settings import api_in_use, of_own_server
+from storage.lake import Lake
 
 # What a command does before it runs a flow; then it talks to its server by HTTP and by a websocket, and waits.
 COMMAND = """
@@ -122,6 +123,56 @@ def test_the_server_of_a_command_has_neither_the_database_nor_the_password_of_th
     first, second = of_own_server({"PREFECT_HOME": str(home)}), of_own_server({"PREFECT_HOME": str(home)})
     assert first["PREFECT_API_AUTH_STRING"] == first["PREFECT_SERVER_API_AUTH_STRING"]
     assert first["PREFECT_API_AUTH_STRING"] != second["PREFECT_API_AUTH_STRING"]
+
+
+def check_at(lake: Path, api: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`facemill check` of a new lake, told to use a server."""
+    Lake(lake).begin()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return subprocess.run(
+        [sys.executable, "-c", "from flows.cli import main; main()", "check", "--lake", str(lake)],
+        env=kept | {"PREFECT_API_URL": api, "PREFECT_HOME": str(lake.with_name("home")), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.attack(2)
+def test_a_command_that_a_server_refuses_says_in_one_line_which_and_what_gives_the_password(
+    tmp_path: Path, command: Command
+) -> None:
+    api = command.told["PREFECT_API_URL"]
+    refused = {
+        "answers to its password alone (401 Unauthorized): set FACEMILL_PASSWORD_FILE": check_at(tmp_path / "a", api),
+        "refuses the password (401 Unauthorized): PREFECT_API_AUTH_STRING, or the file that FACEMILL_PASSWORD_FILE": (
+            check_at(tmp_path / "b", api, PREFECT_API_AUTH_STRING="me:wrong")
+        ),
+        "is no API of Prefect's (404 Not Found)": check_at(
+            tmp_path / "c", f"{api}/none", PREFECT_API_AUTH_STRING=command.told["PREFECT_API_AUTH_STRING"]
+        ),
+    }
+    for words, done in refused.items():
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+        assert done.stderr.startswith(f"facemill: {api}")
+        assert words in done.stderr
+        assert "me:wrong" not in done.stderr
+
+
+@pytest.mark.attack(2)
+def test_a_command_takes_the_password_from_the_file_that_a_setting_names(tmp_path: Path, command: Command) -> None:
+    (tmp_path / "copied").write_text(command.told["PREFECT_API_AUTH_STRING"])
+    file = str(tmp_path / "copied")
+    done = check_at(tmp_path / "lake", command.told["PREFECT_API_URL"], FACEMILL_PASSWORD_FILE=file)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("api", ["http://127.0.0.1:9/api", "127.0.0.1:4200", "http://[", "ftp://127.0.0.1:9/api"])
+def test_a_server_that_does_not_answer_is_told_in_one_line(tmp_path: Path, api: str) -> None:
+    done = check_at(tmp_path / "lake", api)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert f"no server answers at {api} (" in done.stderr
+    assert "start `facemill serve` there, or set PREFECT_API_URL" in done.stderr
 
 
 @pytest.mark.attack(2)

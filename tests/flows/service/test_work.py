@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
-from flows.service.work import check_password
+from flows.service.work import check_server
 from storage.errors import UsageError
 
 
@@ -49,4 +49,4 @@ def test_a_password_that_the_server_refuses_is_told_in_one_line() -> None:
     with HTTPServer(("127.0.0.1", 0), Refuses) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
         with pytest.raises(UsageError, match=r"refuses the password \(401"):
-            check_password(f"http://127.0.0.1:{server.server_port}/api", "me:wrong")
+            check_server(f"http://127.0.0.1:{server.server_port}/api", "me:wrong")
