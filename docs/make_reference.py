@@ -24,7 +24,7 @@ _HEAD = """# Reference
 
 Generated from the code by `python docs/make_reference.py`. `facemill COMMAND --help` prints the same.
 
-Exit codes: 0 done, 1 failed, 2 the request cannot be carried out; the message says why.
+Exit codes: 0 done, 1 failed, 2 the request cannot be carried out (the message says why), 130 stopped by Ctrl-C.
 """
 
 

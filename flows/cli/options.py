@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -182,7 +183,7 @@ def reporting(command: Callable[Given, Result]) -> Callable[Given, Result]:
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             typer.echo("facemill: stopped; the same command goes on where it was", err=True)
-            raise typer.Exit(1) from error
+            raise typer.Exit(128 + signal.SIGINT) from error
 
     return wrapped
 
