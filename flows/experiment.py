@@ -17,6 +17,7 @@ from flows.train import Preset, recipe_of
 from model.config import TrainConfig
 from model.experiment_grid import Cell, experiment_id
 from storage.datasets import open_dataset
+from storage.experiments import read_experiment
 from storage.lake import Lake
 from storage.models import ModelVersion
 
@@ -57,7 +58,7 @@ def experiment(
     if not store.exists(path):
         models = [_trained(store, cell, f"{place} of {len(cells)}") for place, cell in enumerate(cells, 1)]
         store.write_json(path, judge_task(store, cells, models, device))
-    result = store.read_json(path)
+    result = read_experiment(store, path)
     artifacts.table("experiment", figure_rows(result), f"Method by margin: {path}")
     artifacts.markdown("experiment-page", page(result))
     get_run_logger().info("%d trainings are compared in %s", len(cells), path)

@@ -38,8 +38,8 @@ def figure_rows(result: dict[str, Any]) -> list[dict[str, str]]:
     for test in ("common", "own"):
         of_cell: dict[tuple[str, float], list[Report]] = defaultdict(list)
         for cell in result["cells"]:
-            if cell[test] is not None:
-                of_cell[cell["method"], cell["margin"]].append(cell[test])
+            if (report := cell.get(test)) is not None:
+                of_cell[cell["method"], cell["margin"]].append(report)
         for (method, margin), reports in of_cell.items():
             cells = {name: _words([_figure(one, place, margin) for one in reports]) for name, place in _FIGURES.items()}
             rows.append({"test": test, "method": method, "margin": f"{margin:g}", **cells})
@@ -82,13 +82,13 @@ def common_size(result: dict[str, Any]) -> str:
 
 def _figure(report: Report, place: tuple[str | None, str, str | None], margin: float) -> Estimate | None:
     group, name, key = place
-    figures = report[group] if group else report
-    value, interval = figures[name], figures[f"{name}_interval"]
+    figures = (report.get(group) or {}) if group else report
+    value, interval = figures.get(name), figures.get(f"{name}_interval")
     if key is not None:
         key = f"{margin:g}" if key == _OF_MARGIN else key
-        value, interval = value.get(key), interval.get(key)
+        value, interval = (value or {}).get(key), (interval or {}).get(key)
     few = too_few(report.get("num_identities"))
-    return None if value is None else (value, None if few else tuple(interval))
+    return None if value is None else (value, None if few or interval is None else tuple(interval))
 
 
 def _words(estimates: list[Estimate | None], digits: str = ".3f") -> str:

@@ -18,6 +18,7 @@ from tasks.dataset.funnel import NOT_PLANNED
 from tasks.faces.agreement import agreed
 from tasks.faces.methods import AGREE
 from tasks.fetch.ledger import accepted, image_stems, read_ledger
+from tasks.links.collect import read_origin
 
 _WORD = pa.dictionary(pa.int32(), pa.string())
 _PLACE = (pa.field("method", _WORD), pa.field("shard", _WORD))
@@ -70,7 +71,7 @@ def source_digests(lake: Lake, source: str) -> dict[str, Any]:
         method: [f"{lake.faces(method, source, stem)}.parquet" for stem in stems] for method in lake.names("faces")
     }
     return {
-        "links": lake.read_json(lake.links(source, "origin.json")).get("digest"),
+        "links": read_origin(lake, source)["digest"],
         "images": table_digest(attempts),
         "detections": _stamps(lake, [lake.detections(source, stem) for stem in stems]),
         "faces": {method: _stamps(lake, paths) for method, paths in faces.items()},

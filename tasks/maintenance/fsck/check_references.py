@@ -11,7 +11,7 @@ from storage.aliases import read_event
 from storage.datasets import DatasetVersion
 from storage.errors import FacemillError
 from storage.evaluations import Evaluation
-from storage.json_shapes import require
+from storage.experiments import read_experiment
 from storage.lake import Lake
 from storage.models import ModelVersion, has_model
 from storage.names import NAME, VERSIONED
@@ -19,7 +19,6 @@ from tasks.maintenance.fsck.findings import Finding, Kind
 
 # What judges faces without being a model version: histograms fitted to a dataset, and weights from elsewhere.
 _OTHER_JUDGES = frozenset({"histograms", "facenet"})
-_EXPERIMENT = {"cells": [{"model": VERSIONED, "dataset": VERSIONED}]}
 
 
 def check_lineage(lake: Lake) -> list[Finding]:
@@ -81,8 +80,7 @@ def _experiments(lake: Lake) -> Iterator[Finding]:
     for file in lake.names("experiments"):
         path = f"experiments/{file}"
         try:
-            value = lake.read_json(path)
-            require(value, _EXPERIMENT, f"{lake.url}/{path}")
+            value = read_experiment(lake, path)
         except FacemillError as error:
             yield Finding(Kind.UNREADABLE, path, str(error))
             continue

@@ -36,7 +36,8 @@ def lake_of(folder: Any) -> Lake:
         record_alias(lake, "embedder", AliasEvent(alias, "promote", version, None, "ada"))
     write_evaluation(models[1], DATASET, "stamp", {"auc": 0.9}, pa.Table.from_pylist([], schema=SCORES))
     write_evaluation(models[1], "lfw@0123456789abcdef", "stamp", {"num_photos": 4}, pa.Table.from_pylist([], SCORES))
-    lake.write_json(lake.experiment("0123456789abcdef"), {"cells": [{"model": "embedder@new", "dataset": DATASET}]})
+    cell = {"method": "bbox", "margin": 1.0, "own": {}, "model": "embedder@new", "dataset": DATASET}
+    lake.write_json(lake.experiment("0123456789abcdef"), {"cells": [cell]})
     nothing = Cleaned(FACE_VERDICTS.empty_table(), SAME_PEOPLE.empty_table())
     write_cleaned(lake, lake.cleaned("bbox", "vggface1", "embedder", "new"), nothing, "stamp")
     write_cleaned(lake, lake.cleaned("bbox", "vggface1", "histograms", "0123456789abcdef"), nothing, "stamp")

@@ -49,6 +49,12 @@ FILES = {
     },
     "history.json": {"intervals": [{"step": 1, "loss": 0.5, "learning_rate": 0.1}]},
 }  # fmt: skip
+SIDE = {"method": "bbox", "margin": 1.0}
+EXPERIMENT = {
+    "cells": [{**SIDE, "model": "embedder@v1", "dataset": "faces@v1", "own": FIGURES, "common": FIGURES}],
+    "common_test": {"num_identities": 4, "num_faces": 8},
+    "differences": [{"from": SIDE, "to": SIDE, "auc": {"difference": 0.1, "interval": [0.0, 0.2]}}],
+}
 MANIFEST = {
     "name": "faces", "version": "v1", "published_at": "2026", "source": "made", "method": "bbox", "terms": "none",
     "num_samples": 3, "num_identities": 3, "splits": {"train": {"samples": 3, "identities": 3}},
@@ -115,7 +121,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = write_model(lake, "embedder", "v1", files, {"dataset": "faces@v1", "trained_at": "2026", "auc": 0.9})
     record_alias(lake, "embedder", AliasEvent("champion", "promote", "v1", None, "ada"))
     write_evaluation(model, "faces@v1", "stamp", FIGURES, pa.Table.from_pylist([], schema=SCORES))
-    lake.write_json(lake.experiment("0123456789abcdef"), {"cells": [{"model": "embedder@v1", "dataset": "faces@v1"}]})
+    lake.write_json(lake.experiment("0123456789abcdef"), EXPERIMENT)
     record(lake, [Takedown(TakedownKind.IDENTITY, identity_key("P0"), None, NOW, "")])
     return Path(lake.root)
 

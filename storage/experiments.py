@@ -1,0 +1,33 @@
+"""Experiments: what came of training a grid of models and judging all on one test.
+
+    experiments/<id>.json    the cells of the grid with their figures, and the differences between them
+
+The id is a digest of all trainings of the grid.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from storage.lake import Lake
+from storage.models import FIGURES
+from storage.names import NAME, VERSIONED
+from storage.shapes import COUNT, FIGURE, INTERVAL, NUMBER, Shape, require
+
+_SIDE = {"method": NAME, "margin": NUMBER}
+_EXPERIMENT: Shape = {
+    "cells": [{**_SIDE, "model": VERSIONED, "dataset": VERSIONED, "own": FIGURES, "common?": FIGURES}, ...],
+    "common_test?": {"num_identities": COUNT, "num_faces": COUNT},
+    "differences?": [{"from": _SIDE, "to": _SIDE, "auc": {"difference": FIGURE, "interval": INTERVAL}}],
+}
+
+
+def read_experiment(lake: Lake, path: str) -> dict[str, Any]:
+    """One experiment, by the path of its file; `common_test` and `differences` are there.
+
+    Raises:
+        LakeError: it is damaged.
+    """
+    value = lake.read_json(path)
+    require(value, _EXPERIMENT, f"{lake.url}/{path}")
+    return {**value, "common_test": value.get("common_test"), "differences": value.get("differences") or []}
