@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
@@ -83,7 +84,14 @@ def test_ctrl_c_in_a_costly_picture_ends_the_command_at_once_and_the_next_one_go
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         environment |= {"PREFECT_HOME": str(tmp_path / "home"), "FACEMILL_SILENCE_S": "600", "FACEMILL_TOTAL_S": "600"}
         ingest = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            # Tests that were started in the background of a shell ignore it, and so would this one.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one system call
         )
         until = time.monotonic() + GUARD_S
         while (child := decoding(ingest.pid, len(file.getvalue()))) is None:
