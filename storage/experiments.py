@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from storage.json_shapes import COUNT, FIGURE, INTERVAL, NUMBER, Shape, require
 from storage.lake import Lake
 from storage.models import FIGURES
 from storage.names import NAME, VERSIONED
-from storage.shapes import COUNT, FIGURE, INTERVAL, NUMBER, Shape, require
 
 _SIDE = {"method": NAME, "margin": NUMBER}
 _EXPERIMENT: Shape = {

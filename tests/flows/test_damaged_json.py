@@ -16,17 +16,17 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.app import app
 from flows.experiment import _grid
 from flows.train import recipe_of
-from model.experiment import experiment_id
+from model.experiment_grid import experiment_id
 from storage.aliases import AliasEvent, record_alias
 from storage.datasets import all_versions
 from storage.evaluations import write_evaluation
 from storage.lake import Lake
 from storage.models import write_model
 from storage.records import SCORES, bytes_digest
-from tests.tasks.custody.test_fuzz import EXPERIMENT, FIGURES, FILES
+from tests.tasks.maintenance.fsck.test_fuzz import EXPERIMENT, FIGURES, FILES
 
 GOLDEN = Path(__file__).parents[1] / "golden/format-1.tar.xz"
 KINDS = {

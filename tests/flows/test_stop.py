@@ -21,9 +21,9 @@ from PIL import Image
 
 from storage.lake import Lake
 from storage.records import Outcome
-from tasks.custody.findings import Kind
-from tasks.custody.inspect import inspect, jobs
-from tasks.ledger import read_ledger
+from tasks.fetch.ledger import read_ledger
+from tasks.maintenance.fsck.findings import Kind
+from tasks.maintenance.fsck.inspect_lake import inspect, jobs
 
 pytestmark = [pytest.mark.slow, pytest.mark.attack(4)]
 # Only what hangs gets there: an ingest that starts on a busy machine, or ends, takes seconds.
@@ -79,7 +79,7 @@ def test_ctrl_c_in_a_costly_picture_ends_the_command_at_once_and_the_next_one_go
     (tmp_path / "links/Ada_Aal.txt").write_text("00000001 http://a.example/1.png 1.00 1.00 90.00 90.00 3.00 2.00 1\n")
     lake = Lake(tmp_path / "lake")
     with host_of(file.getvalue()) as port:
-        command = [sys.executable, "-c", "from flows.cli import main; main()", "ingest", "--lake", lake.url]
+        command = [sys.executable, "-c", "from flows.cli.app import main; main()", "ingest", "--lake", lake.url]
         command += ["--links", str(tmp_path / "links"), "--connect-to", f"127.0.0.1:{port}"]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         environment |= {"PREFECT_HOME": str(tmp_path / "home"), "FACEMILL_SILENCE_S": "600", "FACEMILL_TOTAL_S": "600"}

@@ -130,7 +130,7 @@ def check_at(lake: Path, api: str, **environment: str) -> subprocess.CompletedPr
     Lake(lake).begin()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     return subprocess.run(
-        [sys.executable, "-c", "from flows.cli import main; main()", "check", "--lake", str(lake)],
+        [sys.executable, "-c", "from flows.cli.app import main; main()", "check", "--lake", str(lake)],
         env=kept | {"PREFECT_API_URL": api, "PREFECT_HOME": str(lake.with_name("home")), **environment},
         capture_output=True,
         text=True,

@@ -57,8 +57,8 @@ def print_much(data: bytes) -> Result:
 # A process that has a child wait for a FIFO.
 PARENT = """
 import sys
-from tasks.sandbox import Call
-from tests.tasks.test_sandbox import wait
+from tasks.images.sandbox import Call
+from tests.tasks.images.test_sandbox import wait
 Call(wait, b"", gate=sys.argv[1]).run()
 """
 

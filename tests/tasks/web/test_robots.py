@@ -193,6 +193,10 @@ async def test_five_redirects_to_rules_are_followed(num: int, reason: Reason | N
 )
 def test_what_is_kept_of_a_host_is_small_whatever_it_sends(text: bytes) -> None:
     assert len(text) < MAX_BYTES
+    # What the parser imports and remembers once, about 100 kB, is no host's.
+    for once in (parse(b"User-agent: *\nDisallow: /y\n", "facemill"), parse(b"User-agent: a\nDisallow: /y\n", "b")):
+        if once.parser:
+            once.parser.can_fetch("http://a.example/x", "facemill")
     tracemalloc.start(8)
     rules = parse(text, "facemill")
     if rules.parser:

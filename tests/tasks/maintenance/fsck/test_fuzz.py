@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from model.judging import version_thresholds
+from model.evaluation_store import version_thresholds
 from model.ranges import published_settings
 from storage.aliases import AliasEvent, record_alias
 from storage.datasets import all_versions, open_dataset

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from storage.errors import LakeError
-from storage.shapes import COUNT, Shape, parse_object, require
+from storage.json_shapes import COUNT, Shape, parse_object, require
 
 
 def nested(depth: int) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.made_world import web_for
+from flows.synthetic_web import web_for
 from storage.errors import LakeError, UsageError
 from storage.lake import Lake
-from tasks.sources.synthetic.responses import read_responses
+from synthetic.response_table import read_responses
 
 pytestmark = pytest.mark.attack(6)
 
