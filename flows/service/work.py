@@ -1,4 +1,4 @@
-"""The workers of a machine; `facemill work` starts them alone, for a server that another machine has."""
+"""The workers of a machine. `facemill work` starts them for a server on another machine."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ from flows.service.run_processes import SERVICE, end_runs_of
 from flows.service.supervisor import Process, look_after, stop_all, stopping
 from storage.errors import UsageError
 
-# The work pools, and how many runs of each a machine does at a time. One that crops takes all its cores, one that
-# trains holds its GPU.
+# The work pools, and the number of concurrent runs per machine. Cropping uses all cores, training the GPU.
 POOLS = {"cpu": 1, "gpu": 1}
-# Prefect takes no shorter interval.
+# The minimum that Prefect accepts.
 HEARTBEAT_S = 30
 _LOOK_EVERY_S = 1.0
 
@@ -45,23 +44,24 @@ def work(
     """Run a worker for each pool until SIGINT or SIGTERM.
 
     Args:
-        api: the URL of the server's API; waited for until it answers.
-        pools: of `POOLS`.
-        metrics_port: on loopback.
-        password: of the API, `name:password`.
-        tell, up: told in a line what is going on, and that everything runs.
-        log: told once an hour what was done, in a line of JSON.
+        api: URL of the server's API; waits until it responds.
+        pools: names in `POOLS`.
+        metrics_port: port of the metrics on loopback.
+        password: password of the API, `name:password`.
+        tell: called with a line of text on each event.
+        up: called once everything runs.
+        log: called once an hour with a line of JSON on the work done.
 
     Raises:
-        UsageError: the port is taken, or the server refuses the password.
-        ServiceError: a worker ends time after time.
+        UsageError: the port is in use, or the server rejects the password.
+        ServiceError: a worker fails repeatedly.
     """
     check_free("127.0.0.1", metrics_port)
     environment = runs_environment(api, password)
     os.environ.update(environment)
     workers: list[Process] = []
     stops = partial(stop_all, workers), partial(end_runs_of, environment[SERVICE])
-    # Being told to stop is how a service ends.
+    # A stop signal is the normal end of a service.
     with counted(metrics_port, log) as counts, stopping(*stops), suppress(KeyboardInterrupt):
         tell(f"waiting for {api}")
         while not is_healthy(api):
@@ -75,7 +75,7 @@ def work(
 
 
 def worker(pool: str, environment: Mapping[str, str]) -> Process:
-    """This machine's worker of a pool; the runs of the one before it, if it was killed, are ended first."""
+    """This machine's worker of a pool. If the previous one was killed, its runs are ended first."""
     from flows.service.lost_runs import crash_lost_runs  # noqa: PLC0415 - reads PREFECT_API_URL when imported
 
     name = f"facemill {pool} on {socket.gethostname()}"
@@ -86,7 +86,7 @@ def worker(pool: str, environment: Mapping[str, str]) -> Process:
 
 
 def runs_environment(api: str, password: str) -> dict[str, str]:
-    """What a worker and its runs see: where the server is, its password, and nothing of its database."""
+    """Environment of a worker and its runs: the server's URL and password, without its database."""
     return {
         **without_secrets(os.environ),
         "PREFECT_API_URL": api,
@@ -99,7 +99,7 @@ def runs_environment(api: str, password: str) -> dict[str, str]:
 
 @contextmanager
 def counted(metrics_port: int, log: Callable[[str], None]) -> Iterator[dict[str, str]]:
-    """Show the counts of all runs on a port; yields the variable that has a run add to them."""
+    """Serve the metrics of all runs on a port; yields the environment variable that makes a run add to them."""
     with (
         tempfile.TemporaryDirectory(prefix="facemill-metrics-") as counts,
         shown_metrics(Path(counts), metrics_port, tell=log),
@@ -108,12 +108,12 @@ def counted(metrics_port: int, log: Callable[[str], None]) -> Iterator[dict[str,
 
 
 def python_module(*arguments: str) -> list[str]:
-    """A command that runs a module by this Python; -P: nothing is imported from the folder it is started in."""
+    """A command that runs a module with this Python; -P: nothing is imported from the working directory."""
     return [sys.executable, "-P", "-m", *arguments]
 
 
 def is_healthy(api: str) -> bool:
-    """Whether a server answers."""
+    """Whether a server responds."""
     try:
         with urllib.request.urlopen(f"{api}/health", timeout=5):  # noqa: S310 - http or https, as checked
             return True
@@ -122,10 +122,10 @@ def is_healthy(api: str) -> bool:
 
 
 def check_password(api: str, password: str) -> None:
-    """See that a server takes this password.
+    """Check that a server accepts this password.
 
     Raises:
-        UsageError: it does not.
+        UsageError: the server rejects it.
     """
     token = base64.b64encode(password.encode()).decode()
     request = urllib.request.Request(f"{api}/admin/version", headers={"Authorization": f"Basic {token}"})  # noqa: S310
@@ -134,23 +134,22 @@ def check_password(api: str, password: str) -> None:
             return
     except HTTPError as error:
         raise UsageError(
-            f"{api} refuses the password ({error.code} {error.reason}): it must be that of the password file of the "
-            "machine where `facemill serve` runs"
+            f"{api} rejects the password ({error.code} {error.reason}): use the password file of the machine where "
+            "`facemill serve` runs"
         ) from error
 
 
 def check_free(host: str, port: int) -> None:
-    """See that a port can be had.
+    """Check that a port is free.
 
-    Raises:
-        UsageError: it cannot.
+    Raises:        UsageError: it cannot be bound.
     """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             trial.bind((host, port))
         except OSError as error:
-            cause = "something listens there already" if error.errno == errno.EADDRINUSE else error.strerror
+            cause = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror
             raise UsageError(
-                f"{host}:{port} cannot be served on: {cause}; choose another --host, --port or --metrics-port"
+                f"cannot listen on {host}:{port}: {cause}; choose another --host, --port or --metrics-port"
             ) from error

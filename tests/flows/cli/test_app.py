@@ -48,9 +48,9 @@ def test_shells_can_complete_commands() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--links", "no/such/folder"], "there is no such file or folder"),
+        (["--links", "no/such/folder"], "no such file or folder"),
         (["--connect-to", "nowhere"], "wants HOST:PORT"),
-        (["--identities", "0"], "leaves nobody"),
+        (["--identities", "0"], "selects nobody"),
         (["--source", "vggface2"], "--links"),
     ],
 )
