@@ -25,7 +25,7 @@ from tests.model.conftest import write_dataset
 runner = CliRunner()
 
 
-FEW = "judged on 8 people, and an interval or a verdict needs at least 20"
+FEW = "evaluated on 8 people; intervals and comparisons need at least 20"
 
 
 @pytest.fixture(scope="module")
