@@ -45,7 +45,7 @@ class Projection:
     directions: Floats
 
     def embed(self, images: NDArray[np.uint8]) -> Floats:
-        """Embed aligned faces, uint8 [n, 112, 112, 3], to unit rows, float32 [n, d], averaged with the mirror images."""
+        """Embed aligned faces, uint8 [n, 112, 112, 3], to unit rows, float32 [n, d], averaged with mirror images."""
         rows = [self._project(_describe(one)) + self._project(_describe(one[:, :, ::-1])) for one in _batches(images)]
         return unit_rows(np.concatenate(rows))
 
