@@ -1,6 +1,6 @@
-"""Bare aiohttp GETs of a list, nothing checked and nothing kept: the ceiling for `bench.fetch`.
+"""Bare aiohttp GETs of a list of URLs, without checks or storage: the upper bound for `bench.fetch`.
 
-python -m bench.bare LIST      (one URL a line)
+python -m bench.bare LIST      (one URL per line)
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Are listed boxes believed where they frame a face, and only there? Judged on a world whose truth is known.
+"""Accuracy of the check of listed boxes: accepted if and only if they frame a face. Needs a dataset with ground truth.
 
     python -m bench.boxes ../shared/data/replay
 
-Every line whose picture a right pipeline accepts is judged by the method `bbox`, before any minimum of size. Two
-further tables say what a correction costs: boxes of other pictures, and boxes listed at another size.
+Every line with a picture that a correct pipeline accepts is evaluated with the method `bbox`, before any minimum
+size. Two further tables show the cost of corrections: boxes of other pictures, and boxes listed at another size.
 
-A world's `box_ok` speaks of the box as it is listed. So "kept" is a box that fits as listed, and a box that fits only
-after a correction counts with the refused: where it is listed there is no face, and the crop is made elsewhere.
+A dataset's `box_ok` refers to the box as listed. So "kept" is a box that matches as listed; a box that matches only
+after a correction counts as rejected, because there is no face at the listed position and the crop is made elsewhere.
 """
 
 from __future__ import annotations

@@ -1,24 +1,24 @@
-"""How many wrong people does cleaning find, and how many right faces does it cost? By the score from which it acts.
+"""Recall of mislabelled faces and loss of correct faces by `clean`, per score threshold.
 
-    python -m bench.clean --lake LAKE --fit-on faces112       histograms, fitted in two minutes
+    python -m bench.clean --lake LAKE --fit-on faces112       histogram features, fitted in two minutes
     python -m bench.clean --lake LAKE --model embedder        a model of the lake
-    python -m bench.clean --lake LAKE --fit-on faces112 --caution 1    by another rule than `CleanRules` has
+    python -m bench.clean --lake LAKE --fit-on faces112 --caution 1    with another rule than `CleanRules` has
 
-LAKE holds the model, the dataset version it was trained on (made by `bench/corpus.py`), and the cropped faces of the
-world's link lines. Judged:
+LAKE contains the model, its training dataset (made by `bench/corpus.py`), and the cropped faces of the replay
+dataset's link lines. Two test sets:
 
-planted   the people of the dataset's val and test splits, whom the model has not seen. A quarter of them stands aside;
-          of the others' faces some show, by chance, another person of the set or one of those aside, in equal parts.
-          Faces are left out that were cut at the edge of their picture and filled up with black, as no lake's are.
-          `CleanRules` were chosen on these.
-replay    the faces of the world, whose figures stood beside the planted ones while the rules were chosen. A face is
-          right where its line has the name of who is in the picture, by the world's truth, and wrong where it has
-          another. Not counted are listed boxes that frame no face, and faces that MTCNN took elsewhere than where a
-          good box is.
+planted   the people of the dataset's val and test splits, unseen by the model. A quarter of them is set aside; some
+          of the other people's faces are replaced at random by faces of another person of the set or of those set
+          aside, in equal parts. Faces that were cropped at the edge of their picture and padded with black are left
+          out, because a lake has none. `CleanRules` were chosen on these.
+replay    the faces of the replay dataset; their results were shown next to the planted ones while the rules were
+          chosen. A face is correct if its line has the name of the person in the picture, by the ground truth, and
+          mislabelled otherwise. Listed boxes without a face, and MTCNN faces at another position than a correct box,
+          are not counted.
 
-A group photo has one name in the truth, so the second person's line counts as wrong. In this world that is what they
-are: those lines were made by listing a bystander's box under the name of somebody else of the set. All 19 were
-looked at, and none shows the person of its line; some show no face at all.
+A group photo has a single name in the ground truth, so the second person's line counts as mislabelled. In this
+dataset that is correct: those lines were made by listing a bystander's box under the name of another person of the
+set. All 19 were inspected, and none shows the person of its line; some show no face at all.
 """
 
 from __future__ import annotations

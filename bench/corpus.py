@@ -1,12 +1,12 @@
-"""A dataset version out of a training corpus of aligned faces, for the benches that train on real faces.
+"""A dataset version from a training corpus of aligned faces, for benchmarks that train on real faces.
 
-    python -m bench.corpus --lake LAKE                    ../shared/data/faces112.tar.xz beside the repository
+    python -m bench.corpus --lake LAKE                    ../shared/data/faces112.tar.xz next to the repository
     python -m bench.corpus --lake LAKE --archive ARCHIVE
 
-The archive holds `crops/<identity>/<n>.jpg`, aligned by five points to the ArcFace template already, and `crops.csv`
-(file, identity, source, score). The JPEGs go into the shards as they are; the box of a face is its whole picture, so
-that every size of input is a plain scaling of it. A twentieth of the people each are held out as val and test, by the
-hash that `facemill publish` splits by. The same archive gives the same version, and nothing is written twice.
+The archive contains `crops/<identity>/<n>.jpg`, already aligned by five points to the ArcFace template, and `crops.csv`
+(file, identity, source, score). The JPEGs are copied into the shards unchanged. The box of a face is its whole picture,
+so that every input size is a plain scaling of it. A twentieth of the people each are held out as val and test, by the
+same hash as in `facemill publish`. The same archive gives the same version, and an existing version is not rewritten.
 """
 
 from __future__ import annotations

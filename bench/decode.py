@@ -1,11 +1,11 @@
-"""What do the costliest sound pictures take to check and to decode?
+"""CPU time and memory of validating and decoding the most expensive valid pictures.
 
-    python -m bench.decode                     # 64 million pixels, the most that validation takes; 4 minutes
+    python -m bench.decode                     # 64 million pixels, the maximum of validation; 4 minutes
     python -m bench.decode --side 3000
 
-Each picture is made here and given to a process of its own, where CPU seconds are that process's and memory is the most
-that was resident, beyond what the process held before. Bytes a pixel are of what Pillow and the decoders hold, the file
-included. `tasks.images.sandbox.Limits` is set by these figures.
+Each picture is generated here and processed in a separate process. CPU seconds are those of the process; memory is its
+peak resident size minus the size before. Bytes per pixel include Pillow, the decoders and the file. The limits in
+`tasks.images.sandbox.Limits` are based on these numbers.
 """
 
 from __future__ import annotations

@@ -1,19 +1,20 @@
-"""Does comparing millions of pictures hold: 2.4 million hashes in 60 s and 3 GB, no pair missed?
+"""Scalability of deduplication: 2.4 million hashes in 60 s and 3 GB, without a missed pair.
 
     python -m bench.dedupe                       2.4 million hashes, then 2.6 million lines on as many pictures
     python -m bench.dedupe --num 300000          fewer
-    python -m bench.dedupe --environment FOLDER  keep imagededup's environment there, or use the one that is there
+    python -m bench.dedupe --environment FOLDER  keep or reuse imagededup's environment in this folder
 
-Hashes are made (`bench.hashes`), one in twelve a copy of another, with as many bits changed as in the real copies of
-the replay world. Each step is a process of its own, start-up and files included; memory is its largest resident size.
+Hashes are generated (`bench.hashes`); one in twelve is a copy of another, with as many changed bits as in the real
+copies of the replay dataset. Each step is a separate process, start-up and files included; memory is its peak
+resident size.
 
-- missed: planted pairs within the chosen distance, and pairs of a hundred hashes with all others, one by one, that are
-  not in one cluster. Any is a fault.
-- heap: 200,000 hashes within four bits of one; alike: 200,000 that agree in every seventh bit and in nothing else
+- missed: planted pairs within the distance limit, and pairs of a hundred hashes with all others, by brute force, that
+  are not in the same cluster. Any is a defect.
+- heap: 200,000 hashes within four bits of one; alike: 200,000 that agree in every seventh bit and nothing else
 - order: the same hashes in another order give the same clusters
-- imagededup: 10,000 hashes of 64 bits, which is all it takes, at distance 3, both ways it searches. Its environment has
-  PyTorch in it, and takes minutes to install.
-- by chance: of a million made hashes, none a copy, how many are in a cluster, by how many bits must be set to count
+- imagededup: 10,000 hashes of 64 bits, its maximum, at distance 3, with both of its search methods. Its environment
+  includes PyTorch, and takes minutes to install.
+- by chance: of a million generated hashes without copies, the number in a cluster, by the minimum number of set bits
 """
 
 from __future__ import annotations

@@ -1,18 +1,19 @@
-"""How fast is the packed MTCNN, and does it find what the shipped one finds?
+"""Speed of the fast MTCNN engine (`packed`), and its agreement with the reference engine (`shipped`).
 
     python -m bench.detect --min-face 100              # 115 photographs of ../shared/data/replay, one CPU thread
     python -m bench.detect --min-face 40 --limit 300 --json
-    python -m bench.detect --exact                     # without the packed engine's shortcuts
-    python -m bench.detect --why                       # what resampling does to the shipped code's answers
+    python -m bench.detect --exact                     # without the fast engine's shortcuts
+    python -m bench.detect --why                       # the effect of resampling on the reference engine's results
     python -m bench.detect --device cuda --precision float16 --size 500x400
 
-On a CPU each photograph is decoded, then given to both engines in turn, the order swapped from one to the next; the
-time is this process's CPU time. The shipped engine is facenet-pytorch's code at the same minimum face on the full
-picture. Faces count from a score of 0.9; the verdict (no, one, several) is the crop method's, `one_clear_person`;
-boxes and landmarks are compared where the shipped engine has a face, landmarks in shares of its shorter side.
+On a CPU each photograph is decoded, then processed by both engines in alternating order; the time is this process's
+CPU time. The reference engine is facenet-pytorch's code with the same minimum face size on the full picture. Faces
+count from a score of 0.9. The decision (no, one, several) is the crop method's, `one_clear_person`. Boxes and
+landmarks are compared where the reference engine has a face; landmark distances are relative to the shorter side of
+the face.
 
-On a GPU the shipped engine gets decoded pictures one by one; the packed one is timed end to end from JPEG bytes,
-decoded by threads while the GPU works on the batch before. `--device cpu --end-to-end` runs that path on a CPU.
+On a GPU the reference engine gets decoded pictures one by one. The fast engine is timed end to end from JPEG bytes,
+decoded by threads while the GPU processes the previous batch. `--device cpu --end-to-end` runs that path on a CPU.
 """
 
 from __future__ import annotations

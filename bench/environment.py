@@ -1,4 +1,4 @@
-"""Others' tools in virtual environments of their own, beside which they are measured."""
+"""Other tools in separate virtual environments, for comparison."""
 
 from __future__ import annotations
 

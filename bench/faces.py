@@ -1,14 +1,14 @@
-"""Trained on real faces of a few hundred people, how well does a network tell apart those of LFW?
+"""Accuracy on LFW of networks trained on real faces of a few hundred people.
 
-    python -m bench.faces --lake LAKE                                the preset that suits the device, three seeds
+    python -m bench.faces --lake LAKE                                the preset for the device, three seeds
     python -m bench.faces --lake LAKE --preset full --device cuda    the same on a GPU
     python -m bench.faces --lake LAKE --losses triplet,triplet+cosface --margins 0.2,1,2 --seeds 0 --steps 300
 
-Any field of a training configuration is an option. Training is on `../shared/data/faces112.tar.xz` (`bench.corpus`),
-the test is LFW's View 2 as `facemill models evaluate --lfw` does it, each photo as it comes: no mirrored copy, no trial
-of several sizes. No recipe was chosen by LFW: trials were compared by the AUC on the held-out people of the corpus,
-which stands in the table too. Core-minutes are CPU time of training alone, all threads, over all starts of a run that
-was killed. The models stay in the lake, and what is there is not trained again: a table can be made cell by cell.
+Any field of a training configuration is an option. Training uses `../shared/data/faces112.tar.xz` (`bench.corpus`).
+The test is LFW's View 2 as in `facemill models evaluate --lfw`, one embedding per photo: no flipping, no multiple
+scales. No recipe was chosen on LFW: trials were compared by the AUC on the held-out people of the corpus, which is in
+the table as well. Core-minutes are CPU time of training alone, all threads, over all restarts of a killed run. The
+models stay in the lake and are reused, so that a table can be made cell by cell.
 """
 
 from __future__ import annotations

@@ -1,28 +1,28 @@
-"""What does a picture cost to fetch, check and keep? facemill and img2dataset in turn, against one origin on loopback.
+"""Cost of fetching, validating and storing a picture: facemill and img2dataset against the same loopback origin.
 
-    python -m bench.fetch                        6000 good pictures, then 6000 links of which 40% fail
-    python -m bench.fetch --keep-alive           the same, connections kept by those who can
+    python -m bench.fetch                        6000 valid pictures, then 6000 links of which 40% fail
+    python -m bench.fetch --keep-alive           the same, with keep-alive where supported
     python -m bench.fetch --memory               facemill's memory for 10,000 and 100,000 links
-    python -m bench.fetch --environment FOLDER   keep img2dataset's environment there, or use the one that is there
+    python -m bench.fetch --environment FOLDER   keep or reuse img2dataset's environment in this folder
 
-Each contender is a process of its own, start-up included, in turn A B C ... A B C ...; the table gives the median of
-the rounds. CPU time is that of the whole process tree, the origin's left out. Memory is the largest sum over the tree:
-`rss` counts pages that processes share each time, `pss` once. CPU time of busy cores is up to a third above that of
-idle ones: compare within a run.
+Each contender is a separate process, start-up included, in turn A B C ... A B C ...; the table gives the median of
+the rounds. CPU time is that of the process tree, without the origin. Memory is the largest sum over the tree: `rss`
+counts shared pages once per process, `pss` once. CPU time on busy cores is up to a third higher than on idle ones:
+compare within a run.
 
-- facemill: its stages (`bench.harvest`), all links to 127.0.0.1 by connect-to, of as many hosts as a real list has
-- img2dataset: `bench.img2dataset_environment` says how; it decodes each picture, as facemill does to check it
-- bare aiohttp: GETs alone, nothing checked or kept, error pages counted: the ceiling
+- facemill: its stages (`bench.harvest`), all links sent to 127.0.0.1 by connect-to, with as many hosts as a real list
+- img2dataset: configured as described in `bench.img2dataset_environment`; it decodes each picture, as facemill does
+- bare aiohttp: GETs only, nothing validated or stored, error pages counted: the upper bound
 - facemill ingest: the whole command, with reading and planning the link files, Prefect and its server
-- img2dataset, unchecked: keeps whatever comes, error pages too
+- img2dataset, unchecked: stores any response, error pages too
 
-By default the origin ends each connection: links of a host stand far apart in a real list of 124,402 hosts, so a
-connection is rarely used twice, and img2dataset never does. Decoding a picture strictly enough to find zeroed blocks
-takes 0.5 CPU-ms, two fifths of facemill's cost, and with connections kept, where a bare GET takes 0.14, more than half
-of seven times that: `bench.floor` prints what the pieces cost.
+By default the origin closes each connection: in a real list of 124,402 hosts a host's links are far apart, so that a
+connection is rarely reused, and img2dataset never reuses one. Decoding a picture strictly enough to detect zeroed
+blocks takes 0.5 CPU-ms, two fifths of facemill's cost. With keep-alive, where a bare GET takes 0.14 CPU-ms, that is
+more than half of seven times a bare GET. `bench.floor` prints the cost of the parts.
 
-Of the 40% that fail, facemill asks those that may pass (errors, resets, cut off) once more after a second, img2dataset
-does not; neither gets a picture out of them. `--hang` adds hosts that never end: img2dataset takes minutes then.
+Of the 40% that fail, facemill retries transient failures (errors, resets, truncated) once after a second, img2dataset
+does not; neither gets a picture from them. `--hang` adds hosts that never respond: img2dataset then takes minutes.
 """
 
 from __future__ import annotations

@@ -1,22 +1,23 @@
-"""The whole road on a world whose truth is known: what it costs, and how right what comes of it is.
+"""Cost and correctness of the whole pipeline on a dataset with ground truth.
 
-    python -m bench.graded                       ../shared/data/replay beside the repository
-    python -m bench.graded --world FOLDER        a made world of 100 people with 200 links each, made there if need be:
-                                                 drawing takes 8 minutes of CPU time; --people and --links make it less
-    python -m bench.graded --keep FOLDER         and leave the lake there
+    python -m bench.graded                       ../shared/data/replay next to the repository
+    python -m bench.graded --world FOLDER        a synthetic dataset of 100 people with 200 links each, generated there
+                                                 if needed: takes 8 minutes of CPU time; less with --people and --links
+    python -m bench.graded --keep FOLDER         keep the lake in this folder
     python -m bench.graded --json FILE
 
-`bench.road` goes the road with the commands of a user, all links answered from loopback, and at its end has somebody
-forgotten. Between the two the lake is held against the truth:
+`bench.road` runs the pipeline with a user's commands, all links served from loopback, and finally a takedown. Before
+the takedown the lake is compared with the ground truth:
 
-fetch      what could be had and is missing, and what is there though it had to be left alone
-copies     by distance: of the pairs of accepted URLs whose pictures are not the same byte for byte, how many are found
-           among those that are copies by the world's truth (recall), and how many of the found ones are (precision)
-versions   what stands in them that should not, and whether each link line has a fate (`bench.grades`)
-cleaning   of the wrong people, how many are left out, and how many right faces with them
+fetch      available pictures that are missing, and pictures that are present but must not be
+copies     by distance: of the pairs of accepted URLs with different bytes, the recall and precision of detected
+           copies
+versions   samples that should not be in them, and whether each link line has a fate (`bench.grades`)
+cleaning   of the mislabelled faces, how many are dropped, and how many correct faces with them
 
-A made world's people are drawn, and so alike; real precision is that of the replay. The judge of wrong people is fitted
-to the world's own faces there, as by somebody who has no others; `bench.clean` grades one that is fitted to others.
+The people of a synthetic dataset are drawn, and so similar to each other; realistic precision is that of the replay
+dataset. The cleaning model is fitted to the dataset's own faces, as for a user without others; `bench.clean`
+evaluates one that is fitted to other faces.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a lake made of a world, held against the world's truth."""
+"""Comparison of a lake with the ground truth of its dataset."""
 
 from __future__ import annotations
 

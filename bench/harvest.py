@@ -1,4 +1,4 @@
-"""facemill's fetch, validate and shard alone, without Prefect, as a process of its own for `bench.fetch` to measure.
+"""facemill's fetch, validate and shard alone, without Prefect, as a separate process for `bench.fetch`.
 
 python -m bench.harvest LAKE PORT
 """

@@ -1,13 +1,13 @@
-"""A world fetched and graded: all that can be had, nothing else, a row for every URL, no link longer than its bound.
+"""Correctness of fetching: everything available, nothing else, one row per URL, no link beyond its time limit.
 
-    python -m bench.harvested                    ../shared/data/replay beside the repository
-    python -m bench.harvested --world FOLDER     a made world of 200 people with 200 links each, made there if need be:
-                                                 drawing takes 16 minutes of CPU time; --people and --links make it less
+    python -m bench.harvested                    ../shared/data/replay next to the repository
+    python -m bench.harvested --world FOLDER     a synthetic dataset of 200 people with 200 links each, generated there
+                                                 if needed: takes 16 minutes of CPU time; less with --people and --links
     python -m bench.harvested --json FILE
 
-`facemill ingest`, then `facemill retry --now` until a round brings nothing more, as `bench.road` runs commands. A
-picture that is valid and yet worth nothing, such as one "not available" picture served from many hosts, is let in here
-and is for `publish` to find: it is counted apart from other bad ones, by its bytes being served at five URLs or more.
+`facemill ingest`, then `facemill retry --now` until a round brings nothing new, with commands run as in `bench.road`.
+A valid but worthless picture, such as a "not available" picture served by many hosts, is accepted here and left for
+`publish` to detect. It is counted separately from other bad pictures: its bytes are served at five URLs or more.
 """
 
 from __future__ import annotations

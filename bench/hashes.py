@@ -1,10 +1,11 @@
-"""Millions of dHashes as photographs have them, made from nothing: what `tasks.dataset.hamming` is fast and slow at.
+"""Generates millions of dHashes with the statistics of photographs, which determine the speed of
+`tasks.dataset.hamming`.
 
-Hashes of photos are far from uniform. Neighbouring cells are alike, and many pictures have a flat background, whose
-cells are all equal. So each hash here is that of a made picture of 9x9 cells: a random field whose power falls with
-frequency as in photographs, a brighter or darker middle for the person, some contrast and brightness, cut off at black
-and white. The numbers below were chosen so that two hashes that are no copies agree in two bytes as often as two of the
-photos in `../shared/data/replay` do; `python -m bench.dedupe` prints both figures.
+Hashes of photos are far from uniform. Neighbouring cells are similar, and many pictures have a flat background with
+equal cells. Each hash is therefore computed from a generated picture of 9x9 cells: a random field whose power
+decreases with frequency as in photographs, a brighter or darker centre for the person, random contrast and
+brightness, clipped at black and white. The parameters were chosen so that two hashes that are not copies agree in two
+bytes as often as two photos in `../shared/data/replay`; `python -m bench.dedupe` prints both rates.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""img2dataset 1.47.0 in a virtual environment of its own, and its best settings for this comparison.
+"""img2dataset 1.47.0 in a separate virtual environment, with its best settings for this comparison.
 
-Its newest release pins pandas < 3 and an old albumentations, so it cannot share facemill's environment. Beside it only
-`setuptools<81` is asked for: webdataset's `pkg_resources` is gone from later ones. Installing takes half a minute and
-600 MB; an environment that is there is used again.
+Its newest release pins pandas < 3 and an old albumentations, so it cannot share facemill's environment. The only
+other requirement is `setuptools<81`: later versions lack webdataset's `pkg_resources`. Installing takes half a minute
+and 600 MB; an existing environment is reused.
 
-Settings: two processes of 64 threads, shards small enough that both are busy to the end (its default of 10,000 would
-leave one process all the work), tars as facemill writes, no resizing, the bytes that came (`skip_reencode`), SHA-256
-on, EXIF off. `--disable_all_reencoding` is not used: with it nothing is decoded at all, and error pages of status 200
-are accepted as pictures; the variant `img2dataset, unchecked` shows what that saves.
+Settings: two processes of 64 threads, shards small enough to keep both busy to the end (its default of 10,000 would
+leave all work to one process), tars as in facemill, no resizing, original bytes (`skip_reencode`), SHA-256 on, EXIF
+off. `--disable_all_reencoding` is not used: it disables decoding, and error pages with status 200 are accepted as
+pictures. The variant `img2dataset, unchecked` shows what that saves.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""An origin on 127.0.0.1, in a process of its own, that answers as fast as Python can: what it costs is not counted.
+"""An origin on 127.0.0.1 in a separate process that responds as fast as Python can; its cost is not counted.
 
-The path says what is answered: `/<kind>/<number>`. Pictures are drawn ones; each number has its own bytes, by a
-comment in the JPEG. Kinds: good, missing, error, reset, html, truncated, hang, drip.
+The path selects the response: `/<kind>/<number>`. Pictures are drawn; each number has different bytes, by a comment
+in the JPEG. Kinds: good, missing, error, reset, html, truncated, hang, drip.
 """
 
 from __future__ import annotations

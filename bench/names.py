@@ -1,11 +1,11 @@
-"""How much alike must two names be to mean one person?
+"""Choice of the similarity threshold of person names.
 
-    python -m bench.names                        the real names of ../shared/data beside the repository
+    python -m bench.names                        the real names of ../shared/data next to the repository
     python -m bench.names --json FILE
 
-By threshold: how many names of VGGFace1 with one letter wrong (left out, put in, another, two swapped; five drawn for
-each) are found again; and how many of its people are like a name of LFW, which VGGFace1's authors have cleared of LFW's
-people by the names as they are written. Last, whom `tasks.dataset.exclude` finds.
+Per threshold: the share of VGGFace1's names with one typo (deletion, insertion, substitution, transposition; five drawn
+for each) that are matched again; and the number of its people that match a name of LFW, although VGGFace1's authors
+removed LFW's people by exact name. Finally, the people found by `tasks.dataset.exclude`.
 """
 
 from __future__ import annotations

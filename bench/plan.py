@@ -1,14 +1,14 @@
-"""How long does a list of millions of links take from the archive to a plan, on one core?
+"""CPU time from an archive of millions of links to a plan, on one core.
 
-    python -m bench.plan                         ../shared/data/vgg_face_dataset.tar.xz beside the repository
+    python -m bench.plan                         ../shared/data/vgg_face_dataset.tar.xz next to the repository
     python -m bench.plan ARCHIVE                 another archive or folder of link files
     python -m bench.plan --json FILE
 
-The road of `facemill ingest` up to its first request: `read` unpacks the archive, parses every line and makes its key
-(the rows in brackets show how much of it is unpacking and keys), `plan` makes one candidate a distinct URL, units, and
-spreads the hosts. CPU time and peak memory are those of this process, which does nothing else. The bar is one million
-lines in 12 s of CPU time and 1.5 GB. Last, how well the hosts are spread: the longest run of neighbours of one host
-within a unit, beside that of the order the list came in.
+The steps of `facemill ingest` before its first request: `read` unpacks the archive, parses every line and computes
+its key (the rows in brackets show the shares of unpacking and keys); `plan` makes one candidate per distinct URL,
+divides them into units and interleaves the hosts. CPU time and peak memory are those of this process, which does
+nothing else. The limit is one million lines in 12 s of CPU time and 1.5 GB. The last rows show how well hosts are
+interleaved: the longest run of one host within a unit, next to that of the list's original order.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The road as a user goes it, command by command, through a world played on loopback: what each step costs and answers.
+"""The pipeline as run by a user, command by command, on a dataset served from loopback: cost and output of each step.
 
-Pipeline, what is due asked for again, publish twice, clean, publish without the wrong people, diff, report, export,
-check; then somebody is taken down, and what was theirs is looked for in every file of the lake.
+Pipeline, retry of due links, publish twice, clean, publish without mislabelled faces, diff, report, export, check; then
+the takedown of a person, followed by a search for the person's data in every file of the lake.
 """
 
 from __future__ import annotations

@@ -1,25 +1,26 @@
-"""How fast does the training loop run, how near the limit of the chip, and beside a usual PyTorch loop?
+"""Speed of the training loop, relative to hardware limits and to a usual PyTorch loop.
 
-    python -m bench.train                        the preset that suits the device, on ../shared/data/faces112.tar.xz
+    python -m bench.train                        the preset for the device, on ../shared/data/faces112.tar.xz
     python -m bench.train --device cuda --preset full --turns 9 --json
-    python -m bench.train --archive none         on made pictures, where that archive is not at hand
+    python -m bench.train --archive none         on generated pictures, without that archive
     python -m bench.train --image-px 64 --activation paper --compile on        any field of a training configuration
 
-*ours* is `model.training`: crops decoded once and resident, augmented on the device, precision and compilation as
-configured. *usual* is what a tutorial shows: a `Dataset` that decodes JPEGs (held in memory, which favours it) and
-augments them with torchvision in the workers of a `DataLoader`, the same network, loss, optimizer and batches, in fp32
-and with autocast to bfloat16. The loops take turns in one process, A B C A B C, each with untimed steps first, in which
-the usual ones use up what their workers fetched ahead. Figures are medians over the turns; CPU time counts the workers.
+*ours* is `model.training`: crops decoded once and resident, augmented on the device, with the configured precision
+and compilation. *usual* is a tutorial's loop: a `Dataset` that decodes JPEGs (from memory, in its favour) and
+augments them with torchvision in the workers of a `DataLoader`, with the same network, loss, optimizer and batches,
+in fp32 and with autocast to bfloat16. The loops alternate in one process, A B C A B C, each after untimed steps in
+which the usual ones consume what their workers prefetched. Values are medians over the turns; CPU time includes the
+workers.
 
-The floor by bytes is what the network must move through memory, at the rate of a copy measured here. Counted are, in
-the precision of the run and per picture, for a convolution or linear layer its input and output going forward, and back
-the output's gradient twice (for the input and for the weights), the input once more and its gradient; for a norm with
-its activation fused, the input twice (statistics, then the values) and the output, and back the gradient twice, the
-input twice and its gradient; and a batch's share of the parameters' gradients, of AdamW and of the running average.
-Additions of shortcuts, the augmentation and the loss are left out, so it is a lower bound, unless a cache keeps what
-was written: on a CPU with a small batch the share may pass 1. The floor by arithmetic is three times what the network
-multiplies and adds, at the rate of a large matrix product measured here in the same precision. On a CPU both floors and
-the shares are by its own time and for one core, so that it does not matter who else uses the machine.
+The floor by bytes is the memory traffic of the network at the rate of a copy measured here. Counted per picture, in
+the precision of the run: for a convolution or linear layer its input and output in the forward pass, and in the
+backward pass the output's gradient twice (for the input and for the weights), the input once more and its gradient;
+for a norm with a fused activation the input twice (statistics, then values) and the output, and backward the gradient
+twice, the input twice and its gradient; and a batch's share of the parameters' gradients, of AdamW and of the moving
+average. Residual additions, augmentation and loss are left out, so it is a lower bound, unless a cache keeps what was
+written: on a CPU with a small batch the share may exceed 1. The floor by arithmetic is three times the network's
+multiply-adds at the rate of a large matrix product measured here in the same precision. On a CPU both floors and the
+shares are based on CPU time and one core, so that other load does not matter.
 """
 
 from __future__ import annotations

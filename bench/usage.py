@@ -1,4 +1,4 @@
-"""What a command costs, all processes it starts included: wall time, CPU time, memory. Linux only (reads /proc)."""
+"""Cost of a command with all its child processes: wall time, CPU time, memory. Linux only (reads /proc)."""
 
 from __future__ import annotations
 

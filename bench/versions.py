@@ -1,15 +1,15 @@
-"""What a dataset version of a million link lines costs: to decide, write, compare and look at, on one core.
+"""Cost of a dataset version of a million link lines: decide, write, compare and report, on one core.
 
-    python -m bench.versions                     ../shared/data/vgg_face_dataset.tar.xz beside the repository
+    python -m bench.versions                     ../shared/data/vgg_face_dataset.tar.xz next to the repository
     python -m bench.versions ARCHIVE --lines N   only the first N lines
-    python -m bench.versions --keep FOLDER       and leave the lake there
+    python -m bench.versions --keep FOLDER       keep the lake in this folder
 
-The lines, URLs and hosts are real, nothing is fetched. What came of them is drawn at random in about the shares of the
-original experiment (56% of the links gave a picture, a face in half of those): an attempt a URL, with hashes as photos
-have them, one in twelve a copy of another (`bench.hashes`); and a face a line, all of which are one drawn crop, told
-apart by made digests. From there on it is the road of `facemill publish`, then `facemill diff` with a stricter version,
-then `facemill report`. CPU time and memory are those of this process. `tied` is the largest heap of people who share
-URLs of which each has a face, directly or through others.
+The lines, URLs and hosts are real; nothing is fetched. Fetch results are drawn at random in about the shares of the
+original experiment (56% of the links gave a picture, half of those a face): one attempt per URL, with realistic hashes,
+one in twelve a copy of another (`bench.hashes`); and one face per line, all with the same drawn crop, distinguished by
+generated digests. Then follow the steps of `facemill publish`, `facemill diff` with a stricter version, and
+`facemill report`. CPU time and memory are those of this process. `tied` is the largest group of people connected by
+shared URLs of which each has a face, directly or through others.
 """
 
 from __future__ import annotations
