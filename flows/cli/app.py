@@ -1,6 +1,6 @@
 """`facemill ...`: registers every command.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 success, 1 failure, 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ models_app.command("promote")(models.models_promote)
 models_app.command("rollback")(models.models_rollback)
 app.add_typer(models_app, name="models")
 
-world_app = _group("Generate a synthetic dataset of invented people, and serve its images on loopback.")
+world_app = _group("Generate and serve a synthetic dataset.")
 world_app.command("make")(world.world_make)
 world_app.command("serve")(world.world_serve)
 app.add_typer(world_app, name="world")

@@ -44,7 +44,7 @@ def diff(
     lines: Annotated[bool, typer.Option("--lines", help="Also list every changed link line.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two dataset versions: settings that differ, faces added and removed, and the reasons."""
+    """Compare two dataset versions. Shows settings that differ, faces added and removed, and the reasons."""
     from tasks.dataset.diff import diff as compare  # noqa: PLC0415
 
     store = existing_lake(lake)
@@ -69,7 +69,7 @@ def export(
     split: Annotated[str | None, typer.Option("--split", metavar="NAME", help="Only this split.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Export a dataset version to a format that other programs read."""
+    """Export a dataset version to another format."""
     from tasks.dataset.export_version import export as write  # noqa: PLC0415
 
     found = open_dataset(existing_lake(lake), version)
@@ -88,7 +88,7 @@ def report(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write an HTML report on a dataset version: funnel, statistics, contact sheets, most doubtful faces."""
+    """Write an HTML report on a dataset version. Shows funnel, statistics, contact sheets and the worst losses."""
     from flows.reports.dataset_report import write_report  # noqa: PLC0415
 
     found = open_dataset(existing_lake(lake), version)

@@ -43,7 +43,7 @@ def experiment(
     log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Train a model per crop method and margin, and compare them on common test pairs. Reuses trained models."""
+    """Compare crop methods and margins. Trains one model each, unless it exists, and evaluates all on common pairs."""
     existing_lake(lake)
     chosen = split_words([methods]), _numbers("--margins", margins, float), _numbers("--seeds", seeds, int)
     set_up(verbose, log)

@@ -75,7 +75,7 @@ def compare(
     model_folder: ModelFolderOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Verify whether the main faces of two photos show the same person, with a probability."""
+    """Verify whether two photos show the same person. Compares their main faces, and prints a probability."""
     tame_libraries(verbose=False)
     from flows.inference.embedder import Embedder  # noqa: PLC0415
 

@@ -27,7 +27,7 @@ def status(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how many links, pictures, faces, datasets and models a lake holds."""
+    """Show the contents of a lake. Counts links, pictures and faces; lists dataset and model versions and leases."""
     from flows.status import hosts_status, lake_status  # noqa: PLC0415
 
     found = existing_lake(lake)

@@ -56,7 +56,7 @@ def models_show(
     lake: LakeOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the metrics, the lineage and the aliases of a model version."""
+    """Show metrics, lineage and aliases of a version."""
     found = open_model(existing_lake(lake), version)
     facts = {
         "model": str(found),
@@ -85,7 +85,7 @@ def models_evaluate(
     device: DeviceOption = DeviceChoice.AUTO,
     as_json: JsonOption = False,
 ) -> None:
-    """Evaluate a model version on the test split of a dataset version, or on LFW. Reuses stored evaluations."""
+    """Evaluate a model version. Uses the test split of a dataset version, or LFW. Reuses stored evaluations."""
     from flows.evaluate import evaluate_on_lfw, read_pairs  # noqa: PLC0415
     from model.evaluation_store import judge_version  # noqa: PLC0415
 
@@ -110,7 +110,7 @@ def models_report(
     device: DeviceOption = DeviceChoice.AUTO,
     as_json: JsonOption = False,
 ) -> None:
-    """Write an HTML report on a version: metrics, ROC, distances, calibration, hardest pairs, training, lineage."""
+    """Write an HTML report on a version. Shows metrics, ROC, calibration, hardest pairs, training and lineage."""
     from flows.reports.model_report import write_model_report  # noqa: PLC0415
 
     store = existing_lake(lake)
@@ -129,7 +129,7 @@ def models_diff(
     device: DeviceOption = DeviceChoice.AUTO,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two versions: settings and inputs, and paired metrics on the same test people."""
+    """Compare two versions. Shows settings and inputs that differ, and paired metrics on the same test people."""
     from model.comparison import compare_versions, differences  # noqa: PLC0415
 
     store = existing_lake(lake)
@@ -158,7 +158,7 @@ def models_promote(
     device: DeviceOption = DeviceChoice.AUTO,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a version the champion if its AUC on the same test pairs is significantly above the champion's."""
+    """Make a version the champion. Its AUC on the same test pairs must be significantly above the champion's."""
     from model.promotion import promote  # noqa: PLC0415
 
     challenger = open_model(existing_lake(lake), version if "@" in version else f"{version}@{Alias.CANDIDATE}")

@@ -58,7 +58,7 @@ class LogChoice(StrEnum):
 
 
 class DeviceChoice(StrEnum):
-    """Training device."""
+    """Compute device of a model."""
 
     AUTO = "auto"
     CPU = "cpu"
@@ -118,7 +118,7 @@ PerIdentityOption = Annotated[
 ConnectToOption = Annotated[
     str | None,
     typer.Option(
-        "--connect-to", metavar="HOST:PORT", help="Send every request to this address, whatever the host in its URL."
+        "--connect-to", metavar="HOST:PORT", help="Send all requests to this address, whatever the host in the URL."
     ),
 ]
 YesOption = Annotated[
@@ -145,7 +145,7 @@ MinFaceOption = Annotated[
 MarginOption = Annotated[
     float, typer.Option("--margin", help="Margin of the triplet loss; the original experiment used 1 and 2.")
 ]
-DeviceOption = Annotated[DeviceChoice, typer.Option("--device", help="Training device.")]
+DeviceOption = Annotated[DeviceChoice, typer.Option("--device", help="Compute device; auto uses a GPU if there is one.")]
 StepsOption = Annotated[int | None, typer.Option("--steps", min=1, help="Number of batches. Default: the preset's.")]
 PresetOption = Annotated[
     PresetChoice, typer.Option("--preset", help="Network size and training length; auto chooses by the device.")

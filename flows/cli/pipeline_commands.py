@@ -122,7 +122,7 @@ def ingest(
     log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Read the link files, and fetch every picture that has not been requested yet."""
+    """Read the link files and fetch new pictures. Links that were requested before are skipped; see `retry`."""
     store = check_usage(lake, links, connect_to)
     chosen, people = source_for(store, source, starts=True), chosen_people(identities)
     judge_start(
@@ -214,7 +214,7 @@ def crop(
     log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Detect the faces in the accepted pictures, and crop them."""
+    """Detect and crop faces in the accepted pictures."""
     chosen = source_for(check_usage(lake), source, starts=False)
     set_up(verbose, log)
     from flows.crop import crop as flow  # noqa: PLC0415
@@ -307,7 +307,7 @@ def clean(
     log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Score every face's probability of being mislabelled, and find people listed under two names."""
+    """Find mislabelled faces and people with two names. Scores every face by its probability of being mislabelled."""
     chosen = source_for(check_usage(lake), source, starts=False)
     set_up(verbose, log)
     from flows.clean import clean as flow  # noqa: PLC0415
@@ -340,7 +340,7 @@ def train(
     log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Train an embedding model on a dataset version and register it as a model version."""
+    """Train an embedding model. Reads a dataset version, and publishes a model version and makes it the candidate."""
     open_dataset(check_usage(lake), dataset)
     checked_name(model)
     set_up(verbose, log)

@@ -78,7 +78,9 @@ def serve(
     metrics_port: MetricsPortOption = 4201,
     verbose: VerboseOption = False,
 ) -> None:
-    """Run the service until Ctrl-C: a Prefect server with its web UI, the deployments, and their workers.
+    """Run the service until Ctrl-C.
+
+    Starts a Prefect server with its web UI, the deployments, and their workers.
 
     All options except --host and the ports become the parameters of the scheduled runs. Set FACEMILL_DATABASE_URL
     and FACEMILL_REDIS_URL to use your own PostgreSQL and Redis.
@@ -128,7 +130,7 @@ def work(
     metrics_port: MetricsPortOption = 4201,
     verbose: VerboseOption = False,
 ) -> None:
-    """Run workers for a server on another machine until Ctrl-C. Both machines must be able to reach the lake."""
+    """Run workers for another machine's server. Stops on Ctrl-C. Both machines must be able to reach the lake."""
     if not server.startswith(("http://", "https://")):
         raise UsageError(f"--server {server} must be a URL such as http://192.0.2.1:4200")
     check_free("127.0.0.1", metrics_port)
@@ -184,7 +186,7 @@ def _show(console: Console, address: Address, parameters: dict[str, Any], deploy
         "people": _people(parameters["identities"]),
     }
     if _waits_for_yes(parameters):
-        lines["asks"] = "no outside hosts until you consent: serve --yes, or allow_outside=true for one run"
+        lines["consent"] = "required for outside hosts: serve --yes, or allow_outside=true for one run"
     lines["stop"] = "Ctrl-C"
     _show_lines(console, lines)
 

@@ -80,7 +80,7 @@ def judge_start(
         forecast(pending, own_rate(read_ledger(lake, name, ["key", "fetched_at", "received_bytes"])) or DOCUMENTED)
     )
     if is_outside and len(pending):
-        said.append(f"ask      {told}")
+        said.append(f"forecast {told}")
     needs_yes = is_first and len(pending) > 0
     if needs_yes and not yes and not _has_terminal():
         raise refusal(lake, name, told)
@@ -108,7 +108,7 @@ def judge_retry(
     if not yes:
         if not _has_terminal():
             raise refusal(lake, name, told)
-        _say([f"ask      {told}"])
+        _say([f"forecast {told}"])
         _ask(lake, name)
     record_consent(lake, name, by=user_name(), told=told)
 

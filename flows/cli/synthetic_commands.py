@@ -26,7 +26,7 @@ def world_make(
     seed: Annotated[int, typer.Option(help="Random seed. The same seed gives the same files, byte for byte.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Generate a synthetic dataset of invented people: link files, pictures, faults, and the ground truth."""
+    """Generate a synthetic dataset. Writes link files, pictures of invented people, faults, and the ground truth."""
 
     from synthetic.world import make_world  # noqa: PLC0415
 
@@ -46,7 +46,7 @@ def world_serve(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder made by `world make`.")],
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8000,
 ) -> None:
-    """Serve a synthetic dataset's pictures and faults on a loopback port until Ctrl-C."""
+    """Serve a synthetic dataset until Ctrl-C. Its pictures and faults are served on a loopback port."""
     from synthetic.origin import serve_forever  # noqa: PLC0415
 
     serve_forever(

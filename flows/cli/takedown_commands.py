@@ -67,7 +67,7 @@ def forget(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be covered.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Record a takedown: the links are no longer fetched, cropped or published. Shows first what is covered."""
+    """Record a takedown request. Its links are no longer fetched, cropped or published. Shows first what is covered."""
     found = existing_lake(lake)
     asked = _asked(url, identity, digest, file, source, near_copies, note)
     is_asked = bool(asked.urls or asked.names or asked.digests)
@@ -99,7 +99,7 @@ def check(
     log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Verify the integrity of a lake (fsck): tables, shards, pictures and manifests. Exits with 1 on findings."""
+    """Verify the integrity of a lake (fsck). Checks tables, shards, pictures, manifests. Exits with 1 on findings."""
     existing_lake(lake)
     set_up(verbose, log)
     from flows.check import check as flow  # noqa: PLC0415

@@ -42,7 +42,7 @@ def test_spaces_empty_last_lines_and_foreign_line_ends_do_not_matter():
         ("2\t1\nAda\t1\t2\n", "so 4 lines of pairs, but has 1"),
         (PAIRS + "Ada\t1\t2\n", "so 4 lines of pairs, but has 5"),
         (PAIRS.replace("Ada\t1\t2", "Ada\t1"), "list:2 must contain a genuine pair.*'Ada"),
-        (PAIRS.replace("Bo\t1\tCyd\t3", "Bo\t1\t3"), "list:3 must hold an impostor pair"),
+        (PAIRS.replace("Bo\t1\tCyd\t3", "Bo\t1\t3"), "list:3 must contain an impostor pair"),
         (PAIRS.replace("Ada\t1\t2", "Ada\tone\t2"), "list:2 must contain a genuine pair"),
         (PAIRS.replace("Ada\t1\t2", "Ada\t1\t-2"), "list:2 must contain a genuine pair"),
         (PAIRS.replace("Ada\t1\t2", "Ada\t1\t1"), "list:2 pairs a person with themselves"),

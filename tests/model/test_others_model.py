@@ -169,7 +169,7 @@ def test_a_model_folder_reads_nothing_of_the_working_folder(folder, tmp_path, mo
     monkeypatch.chdir(tmp_path / "work")
     reseal(folder, onnx=as_initializer(location).SerializeToString())
     for version in (ModelFolder(folder), open_model(Lake(tmp_path / "lake"), "tiny")):
-        with pytest.raises(LakeError, match="in another file"):
+        with pytest.raises(LakeError, match="in an external file"):
             FaceModel(version)
 
 

@@ -277,7 +277,7 @@ def broken_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_failure_in_the_last_stage_hides_no_stage_before_it(tmp_path: Path, links: Path) -> None:
     result = run("pipeline", tmp_path / "lake", "--links", str(links), *LOOPBACK)
     assert result.exit_code == 2
-    assert "14 asked, 0 accepted; connect 14" in result.stdout
+    assert "14 requested, 0 accepted; connect 14" in result.stdout
     assert "the last stage cannot be done" in result.stderr
     as_json = run("pipeline", tmp_path / "lake", "--links", str(links), *LOOPBACK, "--json")
     assert json.loads(as_json.stdout)["ingest"]["rejected"] == {"connect": 14}
