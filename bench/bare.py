@@ -16,7 +16,7 @@ _CONCURRENCY = 128
 
 
 async def get_all(urls: Iterator[str]) -> int:
-    """Ask for each URL once; how many bodies of status 200 came whole."""
+    """Request each URL once; returns the number of complete responses with status 200."""
     num = 0
 
     async def work(session: aiohttp.ClientSession) -> None:

@@ -52,7 +52,7 @@ SHARES = (0.02, 0.04, 0.08)
 
 @dataclass(frozen=True)
 class Graded:
-    """Scores, the limit that `publish` takes by default, and of which faces they are."""
+    """Scores, the default threshold of `publish`, and whether each face is mislabelled."""
 
     scores: NDArray[np.floating]
     limit: float
@@ -70,14 +70,14 @@ class Graded:
         return float(hits / max(hits + (self.scores[self.right] >= limit).sum(), 1))
 
     def best(self, lost: float = EXPECTED_LOSS) -> tuple[float, float]:
-        """The lowest limit that loses no more than that share of the right faces, and the share of wrong ones found."""
+        """The lowest threshold that loses at most this share of correct faces, and the recall of mislabelled ones."""
         allowed = int(lost * self.right.sum())
         limit = float(np.nextafter(np.sort(self.scores[self.right])[::-1][allowed], 2))
         return limit, self.found(limit)
 
 
 def held_out(dataset: DatasetVersion, embedder: Embedder) -> tuple[NDArray[np.floating], NDArray[np.str_]]:
-    """Embeddings and names of the people that the embedder was not trained on."""
+    """Embeddings and names of the people not used to train the embedder."""
     rows, names = [], []
     for split in (Split.VAL, Split.TEST):
         faces = load_faces(dataset, split, embedder.image_px)
@@ -88,7 +88,7 @@ def held_out(dataset: DatasetVersion, embedder: Embedder) -> tuple[NDArray[np.fl
 
 
 def planted(rows: NDArray[np.floating], names: NDArray[np.str_], share: float, seed: int, rules: CleanRules) -> Graded:
-    """A set in which `share` of the faces show somebody else, judged."""
+    """Scores of a set in which `share` of the faces are mislabelled."""
     rng = np.random.default_rng(seed)
     everybody = rng.permutation(np.unique(names))
     outsiders = np.flatnonzero(np.isin(names, everybody[: len(everybody) // 4]))
@@ -106,7 +106,7 @@ def planted(rows: NDArray[np.floating], names: NDArray[np.str_], share: float, s
 
 
 def replayed(lake: Lake, embedder: Embedder, method: str, world: Path, rules: CleanRules) -> Graded:
-    """The world's faces by one method, judged."""
+    """Scores of the replay dataset's faces by one method."""
     lines = planned_lines(lake, SOURCE)
     faces = judged_faces(read_faces(lake, SOURCE, method), verdicts_now(lake, SOURCE))
     embeddings = embed_crops(lake, faces, embedder, resolve_device("auto"), lake.work_folder)
@@ -134,7 +134,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def table(title: str, graded: list[Graded]) -> None:
-    """One row a limit, means over several draws; and what is found where 2% of the right faces are lost."""
+    """Print one row per threshold, means over several draws, and the recall at a loss of 2% of correct faces."""
     wrong, right = (sum(int(getattr(one, name).sum()) for one in graded) for name in ("wrong", "right"))
     print(f"\n{title}: {wrong} wrong and {right} right faces" + (f" in {len(graded)} draws" * (len(graded) > 1)))
     print("  limit   found    lost   precision")

@@ -37,7 +37,7 @@ _TERMS = "Photographs of others, for research only; the faces are biometric data
 
 
 def publish_corpus(lake: Lake, archive: Path = ARCHIVE, rules: SplitRules = _RULES) -> DatasetVersion:
-    """The archive as a dataset version of `lake`, written unless it is there."""
+    """The archive as a dataset version of `lake`, written unless it exists."""
     rows, pictures = read_corpus(archive)
     holders: dict[bytes, str] = {}
     shared = [(row["identity"], holders.setdefault(row["cluster"], row["identity"])) for row in rows]
@@ -53,7 +53,7 @@ def publish_corpus(lake: Lake, archive: Path = ARCHIVE, rules: SplitRules = _RUL
 
 
 def read_corpus(archive: Path) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
-    """A row of `records.SAMPLES` for every picture, without split and place; and the JPEGs by sample name."""
+    """A row of `records.SAMPLES` per picture, without split and location; and the JPEGs by sample name."""
     with tarfile.open(archive) as tar:
         files = {one.name: _content(tar, one) for one in tar if one.isfile()}
     table = csv.DictReader(io.StringIO(files["crops.csv"].decode()))
@@ -90,7 +90,7 @@ def _row(number: int, listed: dict[str, str], jpeg: bytes) -> dict[str, Any]:
 def _write_shard(
     lake: Lake, folder: str, split: Split, rows: list[dict[str, Any]], pictures: dict[str, bytes]
 ) -> Iterator[dict[str, Any]]:
-    """The rows of one split, each with the place of its picture in the shard."""
+    """Write the shard of one split; its rows with the location of each picture."""
     shard = f"{split.value}-00000.tar"
     with create_shard(lake, f"{folder}/{shard}") as tar:
         for row in rows:

@@ -27,7 +27,7 @@ _ROUNDS = 5
 
 
 def cpu_ms(work: Callable[[bytes], object], bodies: list[bytes]) -> float:
-    """The median over rounds of what one call costs."""
+    """The CPU-ms of one call, median over rounds."""
 
     def one_round() -> float:
         started = time.process_time()
@@ -39,7 +39,7 @@ def cpu_ms(work: Callable[[bytes], object], bodies: list[bytes]) -> float:
 
 
 def kept_ms(bodies: list[bytes], folder: Path) -> float:
-    """Written to files of so many, each synced."""
+    """Write to files of the shard size, each synced."""
     with (folder / "shard").open("wb") as file:
 
         def keep(body: bytes) -> None:
@@ -54,7 +54,7 @@ def kept_ms(bodies: list[bytes], folder: Path) -> float:
 
 
 def floor(num: int, *, keep_alive: bool) -> dict[str, float]:
-    """The pieces by name."""
+    """The cost of the parts by name."""
     drawn = pictures(PICTURE_BYTES)
     bodies = drawn * (num // len(drawn))
     with tempfile.TemporaryDirectory(prefix="facemill-bench-") as folder:

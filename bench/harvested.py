@@ -33,7 +33,7 @@ _URLS_OF_A_PLACEHOLDER = 5
 
 
 def fetch(road: Road, world: Path) -> None:
-    """Ask for all links, and again for what failed and may yet come, until nothing does."""
+    """Fetch all links, and retry until a round brings nothing new."""
     print_head()
     with played(world) as web:
         commands = [("ingest",), *[("retry", "--now")] * _MOST_ROUNDS]
@@ -46,7 +46,7 @@ def fetch(road: Road, world: Path) -> None:
 
 
 def grade(lake: Lake, truth: Truth) -> dict[str, Any]:
-    """What is in the lake, held against the truth; and the longest that the round of one link took."""
+    """Compare the lake with the ground truth, and find the longest round of a link."""
     ledger = read_ledger(lake, SOURCE, ["key", "url", "outcome", "latency_s"])
     bodies = Counter(one.body for one in truth.responses.values() if one.body)
     unwanted = [url for url in accepted(ledger)["url"].to_pylist() if truth.responses[url].expect == "rejected"]
@@ -63,7 +63,7 @@ def grade(lake: Lake, truth: Truth) -> dict[str, Any]:
 
 
 def longest_round_s() -> float:
-    """What the limits allow one link a round: two requests and the pause between them, waiting for a place left out."""
+    """The time limit of a link per round: two requests and the pause between them, without queueing."""
     return 2 * FetchLimits(total_s=float(LIMITS["FACEMILL_TOTAL_S"])).longest_get_s + LONGEST_PAUSE_S
 
 

@@ -22,12 +22,12 @@ VERSION = "1.47.0"
 
 
 def program(folder: Path) -> Path:
-    """The command in its environment below `folder`, which is made if it is not there."""
+    """The command in its environment in `folder`, which is created if needed."""
     return environment_with(folder, "img2dataset", [f"img2dataset=={VERSION}", "setuptools<81"]) / "img2dataset"
 
 
 def command(program: Path, urls: Path, output: Path, num: int, *, checked: bool = True) -> list[str]:
-    """Ask for the URLs of a text file, one a line."""
+    """The command line to fetch the URLs of a text file, one per line."""
     options = {
         "url_list": urls,
         "output_folder": output,
@@ -54,5 +54,5 @@ def quiet_environment(folder: Path) -> dict[str, str]:
 
 
 def num_accepted(output: Path) -> int:
-    """How many pictures its shards hold."""
+    """The number of pictures in its shards."""
     return sum(json.loads(path.read_text())["successes"] for path in output.glob("*_stats.json"))

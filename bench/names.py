@@ -33,12 +33,12 @@ def vggface_names() -> list[str]:
 
 
 def lfw_names() -> list[str]:
-    """The people of the folders of LFW."""
+    """The people of LFW's folders."""
     return sorted(path.name for path in (_DATA / "lfw" / "images").iterdir())
 
 
 def slip(name: str, rng: np.random.Generator) -> str:
-    """`name` with one letter wrong."""
+    """`name` with one typo."""
     at, letter = int(rng.integers(len(name) - 1)), chr(97 + rng.integers(26))
     before, one, after = name[:at], name[at], name[at + 1 :]
     return (
@@ -50,12 +50,12 @@ def slip(name: str, rng: np.random.Generator) -> str:
 
 
 def num_alike(names: Sequence[str], others: Sequence[str], threshold: float) -> int:
-    """How many of `names` mean someone of `others`."""
+    """The number of `names` that match one of `others`."""
     return len(exclude(names, others, threshold).matches)
 
 
 def row_at(threshold: float, people: Sequence[str], slips: dict[str, list[str]], lfw: Sequence[str]) -> dict[str, Any]:
-    """What a threshold finds."""
+    """The results of a threshold."""
     found = sum(num_alike([wrong], [name], threshold) for name, wrongs in slips.items() for wrong in wrongs)
     return {
         "alike": threshold,
@@ -66,7 +66,7 @@ def row_at(threshold: float, people: Sequence[str], slips: dict[str, list[str]],
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     people, lfw = vggface_names(), lfw_names()

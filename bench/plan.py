@@ -37,7 +37,7 @@ Value = TypeVar("Value")
 
 
 def timed(rows: list[dict[str, Any]], name: str, work: Callable[[], Value]) -> Value:
-    """Do the work, and add a row of what it cost."""
+    """Do the work, and append a row with its cost."""
     wall, cpu = time.monotonic(), time.process_time()
     value = work()
     rows.append(
@@ -52,7 +52,7 @@ def timed(rows: list[dict[str, Any]], name: str, work: Callable[[], Value]) -> V
 
 
 def longest_run(urls: pa.ChunkedArray, units: pa.ChunkedArray) -> int:
-    """The most neighbours of one host in a row, within a unit."""
+    """The longest run of one host within a unit."""
     hosts = host_of(urls).combine_chunks().dictionary_encode().indices.to_numpy()
     units = units.to_numpy()
     changes = np.flatnonzero((hosts[1:] != hosts[:-1]) | (units[1:] != units[:-1])) + 1
@@ -60,7 +60,7 @@ def longest_run(urls: pa.ChunkedArray, units: pa.ChunkedArray) -> int:
 
 
 def busiest_share(urls: pa.ChunkedArray, units: pa.ChunkedArray) -> tuple[int, int]:
-    """The links of the host that has most of one unit, and the links of that unit."""
+    """(links of the host with the largest share of a unit, links of that unit)."""
     hosts = host_of(urls).combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
     units = units.to_numpy().astype(np.int64)
     groups, counts = np.unique(units * (hosts.max() + 1) + hosts, return_counts=True)
@@ -69,7 +69,7 @@ def busiest_share(urls: pa.ChunkedArray, units: pa.ChunkedArray) -> tuple[int, i
 
 
 def unpacked_bytes(archive: Path) -> int:
-    """The bytes of all files of an archive, unpacked and thrown away."""
+    """The total size of all files of an archive, unpacked and discarded."""
     if not archive.is_file():
         return 0
     with tarfile.open(archive) as tar:
@@ -79,7 +79,7 @@ def unpacked_bytes(archive: Path) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archive", type=Path, nargs="?", default=_ARCHIVE)
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
     options = parser.parse_args()
     pa.set_cpu_count(1)
     rows: list[dict[str, Any]] = []

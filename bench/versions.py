@@ -48,7 +48,7 @@ _FETCHED, _SHOWN = 0.56, 0.5
 
 
 def make_lake(folder: Path, lines: pa.Table) -> Lake:
-    """A lake of these lines, as ingest and crop would leave it."""
+    """A lake of these lines, in the state after ingest and crop."""
     lake, rng = Lake(folder), np.random.default_rng(0)
     write_table(lake, lake.links(_SOURCE, "lines.parquet"), lines)
     write_table(lake, lake.links(_SOURCE, "rejected.parquet"), REJECTED_LINES.empty_table())
@@ -66,7 +66,7 @@ def make_lake(folder: Path, lines: pa.Table) -> Lake:
 
 
 def draw_attempts(candidates: pa.Table, rng: np.random.Generator) -> pa.Table:
-    """An attempt a candidate; the pictures lie nowhere."""
+    """One attempt per candidate; the pictures do not exist."""
     num = len(candidates)
     hashes, digests, _ = draw_pictures(num, rng)
     failed = pa.array(rng.random(num) >= _FETCHED)
@@ -87,7 +87,7 @@ def draw_attempts(candidates: pa.Table, rng: np.random.Generator) -> pa.Table:
 
 
 def draw_faces(lines: pa.Table, place: tuple[int, int], rng: np.random.Generator) -> pa.Table:
-    """A face a line, or none in half of the pictures."""
+    """One face per line, or none in half of the pictures."""
     num = len(lines)
     boxes = pa.FixedSizeListArray.from_arrays(pa.array(np.tile([80.0, 60.0, 240.0, 260.0], num), pa.float32()), 4)
     digests = pc.dictionary_encode(lines["key"]).combine_chunks().indices
@@ -138,7 +138,7 @@ def _crop() -> bytes:
 
 
 def num_tied(verdicts: pa.Table) -> int:
-    """The people of the largest heap whose accepted lines share URLs."""
+    """The number of people in the largest group connected by shared URLs of accepted lines."""
     verdicts = verdicts.filter(pc.equal(verdicts["outcome"].cast(pa.string()), Outcome.ACCEPTED.value))
     people, pictures = (
         verdicts[name].combine_chunks().cast(pa.binary()).dictionary_encode().indices.to_numpy().astype(np.int64)

@@ -13,7 +13,7 @@ import numpy as np
 # 56% of 400,000 links of VGGFace1 gave a picture.
 DEAD_SHARE = 44.0
 PLAIN, NOT_FOUND = "plain", "not_found"
-# A dataset with fewer links cannot contain every fault; the rarest need a few more.
+# A dataset with fewer links cannot contain every fault; the most expensive need a few more.
 _LINKS_FOR_ALL, _LINKS_FOR_BOMBS = 60, 100
 
 

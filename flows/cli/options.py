@@ -145,7 +145,7 @@ MinFaceOption = Annotated[
 MarginOption = Annotated[
     float, typer.Option("--margin", help="Margin of the triplet loss; the original experiment used 1 and 2.")
 ]
-DeviceOption = Annotated[DeviceChoice, typer.Option("--device", help="Compute device; auto uses a GPU if there is one.")]
+DeviceOption = Annotated[DeviceChoice, typer.Option("--device", help="Compute device; auto uses a GPU if available.")]
 StepsOption = Annotated[int | None, typer.Option("--steps", min=1, help="Number of batches. Default: the preset's.")]
 PresetOption = Annotated[
     PresetChoice, typer.Option("--preset", help="Network size and training length; auto chooses by the device.")

@@ -82,7 +82,7 @@ def _sections(story: Story) -> Iterator[tuple[str, str]]:
         yield "Hosts", _hosts(story)
         yield "Face quality", _faces(story.index)
     yield "Agreement of crop methods", _methods(story)
-    yield "Worst offenders", _offenders(story)
+    yield "Largest losses", _offenders(story)
     yield "Fetch failures", _unfetched(story)
     yield "Rejected pictures", _turned_away(story)
     if len(story.index):

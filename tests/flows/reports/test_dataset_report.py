@@ -100,7 +100,7 @@ def test_a_version_without_fates_and_funnel_and_lake_around_it_has_a_page_too(ag
     page = read_page(path.read_text(encoding="utf-8"))
 
     assert page.num_pictures == ends("agree")["sample"]
-    assert "Worst offenders" in page.text
+    assert "Largest losses" in page.text
     assert "link lines" not in page.text
 
 
