@@ -48,7 +48,7 @@ def check(lake: str, quick: bool = False, repair: bool = False) -> dict[str, Any
     done = repair_lake(store, findings, datetime.now(UTC)) if repair and findings else None
     return {
         "parts": len(work),
-        "findings": [_told(one) for one in findings],
+        "findings": [_finding_json(one) for one in findings],
         "judged_before": older_verdicts(store),
         "at_work": [f"{one.stage} {one.of} {one.unit} on {one.host}" for one in at_work],
         "repaired": asdict(done) if done else None,
@@ -65,7 +65,7 @@ def older_verdicts(lake: Lake) -> dict[str, dict[str, int]]:
     return {source: some for source, some in counts.items() if some}
 
 
-def _told(finding: Finding) -> dict[str, Any]:
+def _finding_json(finding: Finding) -> dict[str, Any]:
     return {
         "kind": finding.kind.value,
         "path": finding.path,

@@ -79,10 +79,10 @@ def _clean_one(lake: Lake, source: str, method: str, embedder: Embedder, device:
     if not is_cleaned(lake, folder, state):
         with track(f"clean {method}", len(faces)) as progress:
             clean_task(lake, folder, faces, embedder, device, state, progress)
-    return _told(lake, method, faces, read_cleaned(lake, folder), str(embedder))
+    return _result(lake, method, faces, read_cleaned(lake, folder), str(embedder))
 
 
-def _told(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, judge_name: str) -> dict[str, Any]:
+def _result(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, judge_name: str) -> dict[str, Any]:
     """The result at the default thresholds, also shown in Prefect's UI: the worst faces first."""
     limits = Cleaning(judge_name, cleaned.limit())
     scores = cleaned.faces["wrong_person_score"].to_numpy()

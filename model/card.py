@@ -96,8 +96,8 @@ def _figures(untrained: EvaluationReport, trained: EvaluationReport) -> str:
     for far, tar in trained.tar_at_far.items():
         low_high = trained.tar_at_far_interval[far]
         if tar is not None and low_high is not None:
-            told = _with_interval(tar, low_high, trained.num_identities)
-            rows.append(f"| TAR at FAR {far} | {untrained.tar_at_far[far] or 0:.3f} | {told} |")
+            cell = _with_interval(tar, low_high, trained.num_identities)
+            rows.append(f"| TAR at FAR {far} | {untrained.tar_at_far[far] or 0:.3f} | {cell} |")
     before, after = untrained.triplet, trained.triplet
     rows += [
         f"| triplet loss, margin {margin}: normalized / raw "

@@ -50,5 +50,5 @@ def differences(first: ModelVersion, second: ModelVersion) -> dict[str, tuple[An
     """Fields of configuration and lineage that differ: name -> (first, second)."""
     made_of = [{**one.read_json("config.json"), **one.read_json("lineage.json")} for one in (first, second)]
     fields = sorted({*made_of[0], *made_of[1]})
-    told = {field: (made_of[0].get(field), made_of[1].get(field)) for field in fields}
-    return {field: pair for field, pair in told.items() if pair[0] != pair[1]}
+    pairs = {field: (made_of[0].get(field), made_of[1].get(field)) for field in fields}
+    return {field: pair for field, pair in pairs.items() if pair[0] != pair[1]}

@@ -76,17 +76,17 @@ def judge_grid(
         too few test lines for pairs, everything common is None or empty.
     """
     tests = common_test([cell.dataset for cell in cells], cells[0].config.image_px, work_folder)
-    told, scored = [], []
+    results, scored = [], []
     for cell, model in zip(cells, models, strict=True):
         own, common = model.read_json("metrics.json")["trained"], None
         if tests:
             common, pairs = _judge(model, tests[str(cell.dataset)], resolve_device(device))
             scored.append((cell, pairs))
-        told.append({**cell.facts(), "own": _kept(own), "common": common})
+        results.append({**cell.facts(), "own": _kept(own), "common": common})
     sizes = [(len(faces.identities), len(faces)) for faces in tests.values()]
     return {
         "common_test": dict(zip(("num_identities", "num_faces"), sizes[0], strict=True)) if sizes else None,
-        "cells": told,
+        "cells": results,
         "differences": _differences(scored),
     }
 

@@ -89,7 +89,7 @@ def verify(pairs: Scored, thresholds: Thresholds | None, weights: Weights) -> Ve
     curve, num_impostor = roc(pairs.scores, same), int((~same).sum())
     chosen = _chosen(thresholds)
     rounds = resampled(pairs, grid(curve, *chosen.values()), weights)
-    told = [far for far in FARS if can_tell(far, num_impostor)]
+    measurable = [far for far in FARS if can_tell(far, num_impostor)]
     return Verification(
         num_genuine=int(same.sum()),
         num_impostor=num_impostor,
@@ -97,8 +97,10 @@ def verify(pairs: Scored, thresholds: Thresholds | None, weights: Weights) -> Ve
         auc_interval=interval(auc(rounds)),
         eer=float(equal_error_rate(curve)),
         eer_interval=interval(equal_error_rate(rounds)),
-        tar_at_far={f"{far:g}": float(tar_at_far(curve, far)) if far in told else None for far in FARS},
-        tar_at_far_interval={f"{far:g}": interval(tar_at_far(rounds, far)) if far in told else None for far in FARS},
+        tar_at_far={f"{far:g}": float(tar_at_far(curve, far)) if far in measurable else None for far in FARS},
+        tar_at_far_interval={
+            f"{far:g}": interval(tar_at_far(rounds, far)) if far in measurable else None for far in FARS
+        },
         operating_points=[_operating_point(curve, rounds, words, at) for words, at in chosen.items()],
         roc=_line(curve, rounds),
         distances=_distances(pairs),

@@ -122,8 +122,8 @@ def show_dataset(console: Console, result: dict[str, Any]) -> None:
     say(console, f"{result['num_samples']:,} faces of {result['num_identities']:,} people: {splits}")
     if gone := sum(entry["num_samples"] for entry in result.get("redactions", [])):
         say(console, f"{gone:,} faces have been taken down since publication")
-    told = {"dataset", "name", "version", "num_samples", "num_identities", "splits", "funnel", "redactions"}
-    say_json(console, {name: value for name, value in result.items() if name not in told})
+    shown = {"dataset", "name", "version", "num_samples", "num_identities", "splits", "funnel", "redactions"}
+    say_json(console, {name: value for name, value in result.items() if name not in shown})
 
 
 def funnel_table(title: str, funnel: dict[str, Any]) -> Table:
@@ -155,8 +155,8 @@ def show_diff(console: Console, result: dict[str, Any]) -> None:
         add_row(table, change, f"{sum(reasons.values()):,}", why)
     console.print(table)
     for row in result.get("lines", []):
-        told = f"{row['change']:<9} {row['identity']} {row['line']} {row['url']} ({row['why']})"
-        say(console, told)
+        text = f"{row['change']:<9} {row['identity']} {row['line']} {row['url']} ({row['why']})"
+        say(console, text)
 
 
 def show_report(console: Console, result: dict[str, Any]) -> None:

@@ -197,8 +197,8 @@ def show_model(console: Console, result: dict[str, Any]) -> None:
         say(console, note)
     for event in result["aliases"]:
         forced = ", forced" if event["forced"] else ""
-        told = f"{event['at']} {event['alias']} by {event['action']}{forced}: {event['by']} {event['why']}"
-        say(console, told)
+        text = f"{event['at']} {event['alias']} by {event['action']}{forced}: {event['by']} {event['why']}"
+        say(console, text)
     say_json(console, {name: result[name] for name in ("config", "lineage")})
 
 

@@ -76,14 +76,14 @@ def judge_start(
     said = _checked_people(lines, people, as_typed, trains=trains)
     candidates = plan(lines, people, per_identity)
     pending = pending_new(candidates, read_ledger(lake, name, ["key"]))["url"]
-    told = str(
+    estimate = str(
         forecast(pending, own_rate(read_ledger(lake, name, ["key", "fetched_at", "received_bytes"])) or DOCUMENTED)
     )
     if is_outside and len(pending):
-        said.append(f"forecast {told}")
+        said.append(f"forecast {estimate}")
     needs_yes = is_first and len(pending) > 0
     if needs_yes and not yes and not _has_terminal():
-        raise refusal(lake, name, told)
+        raise refusal(lake, name, estimate)
     _say(said)
     if needs_yes and not yes:
         _ask(lake, name)
@@ -92,7 +92,7 @@ def judge_start(
     with nullcontext() if is_new else alone(lake, "links", name, "all", good_for_s=load_settings().lease_s):
         keep_links(lake, source, found)
     if needs_yes:
-        record_consent(lake, name, by=user_name(), told=told)
+        record_consent(lake, name, by=user_name(), told=estimate)
 
 
 def judge_retry(
@@ -104,13 +104,13 @@ def judge_retry(
     """
     if not len(pending) or not asks_outside(name, links, connect_to) or has_consent(lake, name):
         return
-    told = str(forecast(pending["url"]))
+    estimate = str(forecast(pending["url"]))
     if not yes:
         if not _has_terminal():
-            raise refusal(lake, name, told)
-        _say([f"forecast {told}"])
+            raise refusal(lake, name, estimate)
+        _say([f"forecast {estimate}"])
         _ask(lake, name)
-    record_consent(lake, name, by=user_name(), told=told)
+    record_consent(lake, name, by=user_name(), told=estimate)
 
 
 async def _find(lake: Lake, source: Source, where: str, connect_to: str | None, people: People) -> FoundLinks:

@@ -47,12 +47,12 @@ def write_report(lake: Lake, source: str) -> Path:
     for first, second in combinations(faces, 2):
         parts += _pair(first, second, compare(faces, first, second), show)
     lines = max((len(table) for table in faces.values()), default=0)
-    told = (
+    subtitle = (
         f"{lines:,} link lines of {source} with an accepted picture, cropped by {' and '.join(faces) or 'no method'}."
     )
     path = lake.work_folder / "reports" / f"crop-{source}.html"
     with whole_file(path) as temporary:
-        temporary.write_text(page.page("Comparison of crop methods", told, parts), encoding="utf-8")
+        temporary.write_text(page.page("Comparison of crop methods", subtitle, parts), encoding="utf-8")
     return path
 
 

@@ -76,7 +76,7 @@ def _named(dataset: DatasetVersion, fates: pa.Table) -> pa.Table:
 
 
 def _sections(story: Story) -> Iterator[tuple[str, str]]:
-    yield "From link lines to samples", _road(story)
+    yield "From link lines to samples", _funnel_section(story)
     if len(story.index):
         yield "People and splits", _people(story)
         yield "Hosts", _hosts(story)
@@ -84,7 +84,7 @@ def _sections(story: Story) -> Iterator[tuple[str, str]]:
     yield "Agreement of crop methods", _methods(story)
     yield "Largest losses", _offenders(story)
     yield "Fetch failures", _unfetched(story)
-    yield "Rejected pictures", _turned_away(story)
+    yield "Rejected pictures", _rejected_pictures(story)
     if len(story.index):
         yield "Sample faces", _portraits(story)
     yield "Settings", _making(story.manifest)
@@ -112,7 +112,7 @@ def _overview(story: Story) -> str:
     return page.tiles(figures)
 
 
-def _road(story: Story) -> str:
+def _funnel_section(story: Story) -> str:
     if "funnel" not in story.manifest:
         return ""
     stages = Funnel.from_json(story.manifest["funnel"]).stages
@@ -121,7 +121,7 @@ def _road(story: Story) -> str:
     words = f"{steps[0].num_in:,} link lines gave {steps[-1].num_out:,} samples; {stopped:,} lines were rejected."
     if gone := steps[-1].num_out - int(story.manifest["num_samples"]):
         words += f" {gone:,} samples have been taken down since."
-    return page.words(words) + page.funnel(steps, set(_reasons(_turned_away_lines(story))))
+    return page.words(words) + page.funnel(steps, set(_reasons(_rejected_lines(story))))
 
 
 def _people(story: Story) -> str:
@@ -135,8 +135,8 @@ def _people(story: Story) -> str:
         if part
     ]
     leaks = ", ".join(f"{_name(what)} {num:,}" for what, num in manifest.get("leaks", {}).items())
-    told = f"Each person is in one split only. Found in more than one split: {leaks}." if leaks else ""
-    return page.words(f"The median person has {np.median(counts):,.0f} faces. {told}") + page.side_by_side(
+    leak_words = f"Each person is in one split only. Found in more than one split: {leaks}." if leaks else ""
+    return page.words(f"The median person has {np.median(counts):,.0f} faces. {leak_words}") + page.side_by_side(
         [
             page.subheading("Splits") + page.table(("split", "faces", "people", "faces per person", ""), rows),
             page.histogram(counts.tolist(), "Faces per person", high=float(top)),
@@ -220,13 +220,13 @@ def _unfetched(story: Story) -> str:
     return page.table(("reason", "lines", "share", "examples"), rows) if rows else ""
 
 
-def _turned_away(story: Story) -> str:
+def _rejected_pictures(story: Story) -> str:
     """One contact sheet per reason: the crop if there is one, else the whole picture."""
-    stopped = _turned_away_lines(story)
+    stopped = _rejected_lines(story)
     return "".join(_sheet(story, stopped, reason, num) for reason, num in _reasons(stopped).items())
 
 
-def _turned_away_lines(story: Story) -> pa.Table:
+def _rejected_lines(story: Story) -> pa.Table:
     """The fates of lines that have a picture but are not samples."""
     others = pa.array([Stage.FETCH.value, Stage.SAMPLE.value])
     return story.named.filter(pc.invert(pc.is_in(story.named["stage"], value_set=others)))

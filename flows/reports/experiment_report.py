@@ -97,12 +97,12 @@ def _figure(report: Report, place: tuple[str | None, str, str | None], margin: f
 
 def _words(estimates: list[Estimate | None], digits: str = ".3f") -> str:
     """The mean over seeds with its interval, and the range over seeds; a dash for a missing metric."""
-    told = [estimate for estimate in estimates if estimate is not None]
-    if not told:
+    known = [estimate for estimate in estimates if estimate is not None]
+    if not known:
         return "-"
-    values = [value for value, _ in told]
-    words, intervals = f"{np.mean(values):{digits}}", [interval for _, interval in told if interval is not None]
-    if len(intervals) == len(told):
+    values = [value for value, _ in known]
+    words, intervals = f"{np.mean(values):{digits}}", [interval for _, interval in known if interval is not None]
+    if len(intervals) == len(known):
         low, high = np.mean(intervals, axis=0)
         words += f" ({low:{digits}} to {high:{digits}})"
     return words + (f", seeds {min(values):{digits}} to {max(values):{digits}}" if len(values) > 1 else "")

@@ -44,7 +44,7 @@ def write_model_report(model: ModelVersion, dataset: DatasetVersion, *, device: 
     """
     evaluation = judge_version(model, dataset, device=device)
     facts = evaluation.facts
-    told = (
+    subtitle = (
         f"Evaluated on {facts['num_faces']:,} faces of {facts['num_identities']:,} people in the test split of "
         f"{dataset}: {facts['num_genuine']:,} genuine and {facts['num_impostor']:,} impostor pairs."
     )
@@ -65,7 +65,7 @@ def write_model_report(model: ModelVersion, dataset: DatasetVersion, *, device: 
     ]
     path = model.lake.work_folder / "reports" / f"model-{model.name}-{model.version}.html"
     with whole_file(path) as temporary:
-        temporary.write_text(page.page(str(model), told, parts), encoding="utf-8")
+        temporary.write_text(page.page(str(model), subtitle, parts), encoding="utf-8")
     return path
 
 
@@ -98,8 +98,8 @@ def _headline(facts: dict[str, Any]) -> str:
 
 def _figures(facts: dict[str, Any], untrained: dict[str, Any]) -> str:
     rows = figure_rows(facts)
-    told = dict.fromkeys([*remarks(facts, untrained), *evaluation_notes(facts)])
-    notes = " ".join(f"{note[0].upper()}{note[1:]}." for note in told)
+    sentences = dict.fromkeys([*remarks(facts, untrained), *evaluation_notes(facts)])
+    notes = " ".join(f"{note[0].upper()}{note[1:]}." for note in sentences)
     return page.heading(_FIGURES, notes) + page.table(("metric", "value", "95% interval"), rows)
 
 

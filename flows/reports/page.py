@@ -85,14 +85,14 @@ def funnel(steps: Sequence[Step], sheets: Collection[str] = ()) -> str:
         sheets: reasons with a contact sheet on the page, which are linked to it.
     """
 
-    def told(reason: str) -> str:
+    def linked(reason: str) -> str:
         return f"<a href='#{anchor(reason)}'>{escape(reason)}</a>" if reason in sheets else escape(reason)
 
     whole = max([step.num_in for step in steps], default=0) or 1
     rows = []
     for step in steps:
         out, lost = step.num_out / whole, (step.num_in - step.num_out) / whole
-        why = "".join(f"<span>{told(reason)} {num:,}</span>" for reason, num in step.lost.items())
+        why = "".join(f"<span>{linked(reason)} {num:,}</span>" for reason, num in step.lost.items())
         rows.append(
             f"<span>{escape(step.name)}</span><span class=track><i style='width:{out:.3%}'></i>"
             f"<u style='width:{lost:.3%}'></u></span><b>{step.num_out:,}</b>"
@@ -106,8 +106,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
     def line(cells: Sequence[str], tag: str) -> str:
         last = len(cells) - 1
-        told = (f"<{tag}{' class=text' if at == last else ''}>{escape(cell)}</{tag}>" for at, cell in enumerate(cells))
-        return f"<tr>{''.join(told)}</tr>"
+        html = (f"<{tag}{' class=text' if at == last else ''}>{escape(cell)}</{tag}>" for at, cell in enumerate(cells))
+        return f"<tr>{''.join(html)}</tr>"
 
     return f"<div class=card><table>{line(columns, 'th')}{''.join(line(row, 'td') for row in rows)}</table></div>"
 
@@ -161,8 +161,10 @@ def sheet(title: str, words: str, figures: Sequence[tuple[list[bytes], str]]) ->
         f"<figure>{''.join(_image(one) for one in pictures)}<figcaption>{escape(caption)}</figcaption></figure>"
         for pictures, caption in figures
     )
-    name, told = anchor(title.partition(":")[0]), f"<p>{escape(words)}</p>" if words else ""
-    return f"<h3 id='{name}'>{escape(title)}</h3>{told}<div class=card><div class='sheet{pairs}'>{shown}</div></div>"
+    name, paragraph = anchor(title.partition(":")[0]), f"<p>{escape(words)}</p>" if words else ""
+    return (
+        f"<h3 id='{name}'>{escape(title)}</h3>{paragraph}<div class=card><div class='sheet{pairs}'>{shown}</div></div>"
+    )
 
 
 def _short(num: int) -> str:

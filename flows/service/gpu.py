@@ -38,7 +38,7 @@ def _asked() -> list[list[str]]:
         return []
     command = [program, f"--query-gpu={_ASKED}", "--format=csv,noheader,nounits"]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_WITHIN_S).stdout
+        output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_WITHIN_S).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    return [[word.strip() for word in line.split(",")] for line in told.splitlines() if line.count(",") == 3]
+    return [[word.strip() for word in line.split(",")] for line in output.splitlines() if line.count(",") == 3]

@@ -30,7 +30,7 @@ _JSON_EVERY_S = 5.0
 console = Console(stderr=True)
 
 
-class Told(Protocol):
+class Details(Protocol):
     """Details of a run's progress."""
 
     def note(self) -> str:
@@ -46,11 +46,11 @@ class Told(Protocol):
 class Track:
     """Progress of one piece of work. Thread-safe."""
 
-    def __init__(self, name: str, total: int, told: Told | None = None) -> None:
+    def __init__(self, name: str, total: int, details: Details | None = None) -> None:
         self.name = name
         self.total = total
         self.done = 0
-        self.told = told
+        self.details = details
         self._note = ""
         self._started = time.monotonic()
         self._lock = threading.Lock()
@@ -82,7 +82,7 @@ class Track:
     @property
     def note(self) -> str:
         """A short summary."""
-        return self.told.note() if self.told else self._note
+        return self.details.note() if self.details else self._note
 
     @property
     def rate(self) -> float:
@@ -107,7 +107,7 @@ class Track:
 
     def log_progress(self) -> None:
         """Write the state of the work as one JSON line."""
-        facts = self.told.facts() if self.told else {"note": self.note}
+        facts = self.details.facts() if self.details else {"note": self.note}
         left_s = None if self.left_s is None else round(self.left_s, 1)
         self.log("progress", done=self.done, total=self.total, per_s=round(self.rate, 1), left_s=left_s, **facts)
 
@@ -118,17 +118,17 @@ class Track:
 
 
 @contextmanager
-def track(name: str, total: int, told: Told | None = None) -> Iterator[Track]:
+def track(name: str, total: int, details: Details | None = None) -> Iterator[Track]:
     """Show the progress of `total` steps while the block runs; must be called in a flow or task run.
 
     Args:
-        told: details, shown in a separate table.
+        details: shown in a separate table.
     """
-    state = Track(name, total, told)
+    state = Track(name, total, details)
     stop = threading.Event()
     key = name.lower().replace(" ", "-").replace("_", "-")
     artifact = create_progress_artifact(progress=0.0, key=f"progress-{key}", description=name, _sync=True)  # type: ignore[call-arg]
-    table = LiveTable(f"live-{key}", f"{name}, live") if told else None
+    table = LiveTable(f"live-{key}", f"{name}, live") if details else None
     context = contextvars.copy_context()
     watcher = threading.Thread(target=context.run, args=(_watch, state, artifact, table, stop), daemon=True)
     watcher.start()
@@ -151,8 +151,8 @@ def _watch(state: Track, artifact: UUID, table: LiveTable | None, stop: threadin
                 metrics.LEFT.labels(state.name).set(state.total - state.done)
                 share = 100.0 * state.done / max(state.total, 1)
                 update_progress_artifact(artifact, progress=min(share, 100.0), description=state.line(), _sync=True)  # type: ignore[call-arg]
-            if table and state.told and (tabled.is_time() or ended):
-                table.show(state.told.rows(), state.line())
+            if table and state.details and (tabled.is_time() or ended):
+                table.show(state.details.rows(), state.line())
             if logged.is_time() or ended:
                 state.log_progress()
 
