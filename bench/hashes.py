@@ -1,5 +1,4 @@
-"""Generates millions of dHashes with the statistics of photographs, which determine the speed of
-`tasks.dataset.hamming`.
+"""Generates millions of dHashes with the statistics of photographs, to measure `tasks.dataset.hamming`.
 
 Hashes of photos are far from uniform. Neighbouring cells are similar, and many pictures have a flat background with
 equal cells. Each hash is therefore computed from a generated picture of 9x9 cells: a random field whose power

@@ -31,7 +31,10 @@ from storage.errors import UsageError
 from storage.models import open_model
 
 VersionArgument = Annotated[
-    str, typer.Argument(metavar="NAME[@VERSION]", help="Model version, or its alias @champion or @candidate.")
+    str,
+    typer.Argument(
+        metavar="NAME[@VERSION]", help="Model version, or NAME@champion, NAME@candidate. Default version: the newest."
+    ),
 ]
 WhyOption = Annotated[str, typer.Option("--why", metavar="WORDS", help="Reason, recorded in the alias history.")]
 TestOption = Annotated[

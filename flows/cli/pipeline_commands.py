@@ -340,7 +340,7 @@ def train(
     log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Train an embedding model. Reads a dataset version, and publishes a model version and makes it the candidate."""
+    """Train an embedding model. Reads a dataset version, publishes a model version, and makes it the candidate."""
     open_dataset(check_usage(lake), dataset)
     checked_name(model)
     set_up(verbose, log)
