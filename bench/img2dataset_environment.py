@@ -47,7 +47,7 @@ def command(program: Path, urls: Path, output: Path, num: int, *, checked: bool 
 
 
 def quiet_environment(folder: Path) -> dict[str, str]:
-    """Environment of its process: no update checks, which cost time and access the network; wandb's files in `folder`."""
+    """Environment of its process: no update checks, which cost time and network access; wandb's files in `folder`."""
     return {**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "disabled", "TMPDIR": str(folder)}
 
 
