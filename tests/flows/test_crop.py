@@ -35,7 +35,7 @@ def test_the_command_line_names_every_method() -> None:
     assert "|".join(METHOD_CHOICES) in shown
     refused = CliRunner().invoke(app, ["crop", "--method", "magic"])
     assert refused.exit_code == 2
-    assert "'magic' is none of" in refused.output
+    assert "'magic' is not one of" in refused.output
 
 
 @pytest.mark.slow

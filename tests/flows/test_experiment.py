@@ -101,7 +101,7 @@ def test_several_seeds_become_one_row_of_means_and_what_is_not_told_a_dash() -> 
     assert own["test"] == "own"
     (row,) = difference_rows(result)
     assert row["AUC"] == "+0.030 (-0.070 to +0.130), seeds +0.020 to +0.040"
-    assert row["instead of"] == "bbox, margin 1"
+    assert row["from"] == "bbox, margin 1"
     (few,) = difference_rows({**result, "common_test": {"num_identities": 19, "num_faces": 90}})
     assert few["AUC"] == "+0.030, seeds +0.020 to +0.040"
     assert "| test | method | margin |" in page(result)

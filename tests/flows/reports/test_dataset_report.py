@@ -36,7 +36,7 @@ def test_the_page_is_whole_and_loads_nothing(agreed, html):
     page = read_page(html)
 
     assert str(agreed) in page.text
-    assert {"from-link-lines-to-samples", "hosts", "who-is-in-it", "no-face"} <= page.links
+    assert {"from-link-lines-to-samples", "hosts", "sample-faces", "no-face"} <= page.links
     assert write_report(agreed).read_text(encoding="utf-8") == html
     assert write_report(agreed).is_relative_to(agreed.lake.work_folder)
 
