@@ -1,6 +1,6 @@
-"""Bare aiohttp GETs of a list, nothing checked and nothing kept: the ceiling for `bench.fetch`.
+"""Bare aiohttp GETs of a list of URLs, without checks or storage: the upper bound for `bench.fetch`.
 
-python -m bench.bare LIST      (one URL a line)
+python -m bench.bare LIST      (one URL per line)
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _CONCURRENCY = 128
 
 
 async def get_all(urls: Iterator[str]) -> int:
-    """Ask for each URL once; how many bodies of status 200 came whole."""
+    """Request each URL once; returns the number of complete responses with status 200."""
     num = 0
 
     async def work(session: aiohttp.ClientSession) -> None:

@@ -1,12 +1,12 @@
-"""Are listed boxes believed where they frame a face, and only there? Judged on a world whose truth is known.
+"""Accuracy of the check of listed boxes: accepted if and only if they frame a face. Needs a dataset with ground truth.
 
     python -m bench.boxes ../shared/data/replay
 
-Every line whose picture a right pipeline accepts is judged by the method `bbox`, before any minimum of size. Two
-further tables say what a correction costs: boxes of other pictures, and boxes listed at another size.
+Every line with a picture that a correct pipeline accepts is evaluated with the method `bbox`, before any minimum
+size. Two further tables show the cost of corrections: boxes of other pictures, and boxes listed at another size.
 
-A world's `box_ok` speaks of the box as it is listed. So "kept" is a box that fits as listed, and a box that fits only
-after a correction counts with the refused: where it is listed there is no face, and the crop is made elsewhere.
+A dataset's `box_ok` refers to the box as listed. So "kept" is a box that matches as listed; a box that matches only
+after a correction counts as rejected, because there is no face at the listed position and the crop is made elsewhere.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SETTINGS = CropSettings(min_face_px=0)
 
 
 class Case(NamedTuple):
-    """One link line: its box, the picture served for it, and whether the box frames a face there."""
+    """One link line: its box, its served picture, and whether the box frames a face in it."""
 
     box: Box
     picture: Picture
@@ -36,7 +36,7 @@ class Case(NamedTuple):
 
 
 def read_cases(world: Path, detector: DetectorSettings = DetectorSettings()) -> list[Case]:
-    """The lines of a world whose picture is to be accepted; each distinct body is searched once."""
+    """The lines of a dataset with an acceptable picture; each distinct body is searched once."""
     responses = {row["url"]: row for row in _rows(world / "responses.csv")}
     boxes = {
         (path.stem, int(fields[0])): tuple(map(float, fields[-7:-3]))
@@ -59,7 +59,7 @@ def read_cases(world: Path, detector: DetectorSettings = DetectorSettings()) -> 
 
 
 def verdict(box: Box, picture: Picture, settings: CropSettings = SETTINGS) -> str:
-    """How the box fits, or why it is refused."""
+    """How the box matches, or why it is rejected."""
     subject = judge(box, picture, "bbox", settings)
     if isinstance(subject, Reason):
         return subject.value
@@ -67,7 +67,7 @@ def verdict(box: Box, picture: Picture, settings: CropSettings = SETTINGS) -> st
 
 
 def scores(cases: list[Case]) -> dict[str, tuple[float, float]]:
-    """Precision and recall of keeping good boxes as they are listed, and of not keeping bad ones."""
+    """Precision and recall of keeping good boxes as listed, and of rejecting bad ones."""
     counts = Counter((case.is_good, verdict(case.box, case.picture) == Fit.AS_LISTED) for case in cases)
     kept, lost, let_in, refused = (counts[key] for key in ((True, True), (True, False), (False, True), (False, False)))
     return {
@@ -77,14 +77,14 @@ def scores(cases: list[Case]) -> dict[str, tuple[float, float]]:
 
 
 def other_pictures(cases: list[Case], num: int, seed: int = 0) -> Counter[str]:
-    """Verdicts on boxes drawn for another picture: what fits here fits by chance."""
+    """Decisions on boxes of other pictures, where every match is by chance."""
     rng = random.Random(seed)  # noqa: S311  (no secret)
     pairs = [(rng.choice(cases), rng.choice(cases)) for _ in range(num)]
     return Counter(verdict(one.box, other.picture) for one, other in pairs if one.picture is not other.picture)
 
 
 def other_size(cases: list[Case], scale: float) -> Counter[str]:
-    """Verdicts on good boxes listed for a picture `scale` times as large as today's."""
+    """Decisions on good boxes listed for a picture `scale` times as large."""
     listed = ((tuple(value * scale for value in case.box), case.picture) for case in cases if case.is_good)
     return Counter(verdict(box, picture) for box, picture in listed)
 

@@ -1,24 +1,24 @@
-"""How many wrong people does cleaning find, and how many right faces does it cost? By the score from which it acts.
+"""Recall of mislabelled faces and loss of correct faces by `clean`, per score threshold.
 
-    python -m bench.clean --lake LAKE --fit-on faces112       histograms, fitted in two minutes
+    python -m bench.clean --lake LAKE --fit-on faces112       histogram features, fitted in two minutes
     python -m bench.clean --lake LAKE --model embedder        a model of the lake
-    python -m bench.clean --lake LAKE --fit-on faces112 --caution 1    by another rule than `CleanRules` has
+    python -m bench.clean --lake LAKE --fit-on faces112 --caution 1    with another rule than `CleanRules` has
 
-LAKE holds the model, the dataset version it was trained on (made by `bench/corpus.py`), and the cropped faces of the
-world's link lines. Judged:
+LAKE contains the model, its training dataset (made by `bench/corpus.py`), and the cropped faces of the replay
+dataset's link lines. Two test sets:
 
-planted   the people of the dataset's val and test splits, whom the model has not seen. A quarter of them stands aside;
-          of the others' faces some show, by chance, another person of the set or one of those aside, in equal parts.
-          Faces are left out that were cut at the edge of their picture and filled up with black, as no lake's are.
-          `CleanRules` were chosen on these.
-replay    the faces of the world, whose figures stood beside the planted ones while the rules were chosen. A face is
-          right where its line has the name of who is in the picture, by the world's truth, and wrong where it has
-          another. Not counted are listed boxes that frame no face, and faces that MTCNN took elsewhere than where a
-          good box is.
+planted   the people of the dataset's val and test splits, unseen by the model. A quarter of them is set aside; some
+          of the other people's faces are replaced at random by faces of another person of the set or of those set
+          aside, in equal parts. Faces that were cropped at the edge of their picture and padded with black are left
+          out, because a lake has none. `CleanRules` were chosen on these.
+replay    the faces of the replay dataset; their results were shown next to the planted ones while the rules were
+          chosen. A face is correct if its line has the name of the person in the picture, by the ground truth, and
+          mislabelled otherwise. Listed boxes without a face, and MTCNN faces at another position than a correct box,
+          are not counted.
 
-A group photo has one name in the truth, so the second person's line counts as wrong. In this world that is what they
-are: those lines were made by listing a bystander's box under the name of somebody else of the set. All 19 were
-looked at, and none shows the person of its line; some show no face at all.
+A group photo has a single name in the ground truth, so the second person's line counts as mislabelled. In this
+dataset that is correct: those lines were made by listing a bystander's box under the name of another person of the
+set. All 19 were inspected, and none shows the person of its line; some show no face at all.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ SHARES = (0.02, 0.04, 0.08)
 
 @dataclass(frozen=True)
 class Graded:
-    """Scores, the limit that `publish` takes by default, and of which faces they are."""
+    """Scores, the default threshold of `publish`, and whether each face is mislabelled."""
 
     scores: NDArray[np.floating]
     limit: float
@@ -70,14 +70,14 @@ class Graded:
         return float(hits / max(hits + (self.scores[self.right] >= limit).sum(), 1))
 
     def best(self, lost: float = EXPECTED_LOSS) -> tuple[float, float]:
-        """The lowest limit that loses no more than that share of the right faces, and the share of wrong ones found."""
+        """The lowest threshold that loses at most this share of correct faces, and the recall of mislabelled ones."""
         allowed = int(lost * self.right.sum())
         limit = float(np.nextafter(np.sort(self.scores[self.right])[::-1][allowed], 2))
         return limit, self.found(limit)
 
 
 def held_out(dataset: DatasetVersion, embedder: Embedder) -> tuple[NDArray[np.floating], NDArray[np.str_]]:
-    """Embeddings and names of the people that the embedder was not trained on."""
+    """Embeddings and names of the people not used to train the embedder."""
     rows, names = [], []
     for split in (Split.VAL, Split.TEST):
         faces = load_faces(dataset, split, embedder.image_px)
@@ -88,7 +88,7 @@ def held_out(dataset: DatasetVersion, embedder: Embedder) -> tuple[NDArray[np.fl
 
 
 def planted(rows: NDArray[np.floating], names: NDArray[np.str_], share: float, seed: int, rules: CleanRules) -> Graded:
-    """A set in which `share` of the faces show somebody else, judged."""
+    """Scores of a set in which `share` of the faces are mislabelled."""
     rng = np.random.default_rng(seed)
     everybody = rng.permutation(np.unique(names))
     outsiders = np.flatnonzero(np.isin(names, everybody[: len(everybody) // 4]))
@@ -106,7 +106,7 @@ def planted(rows: NDArray[np.floating], names: NDArray[np.str_], share: float, s
 
 
 def replayed(lake: Lake, embedder: Embedder, method: str, world: Path, rules: CleanRules) -> Graded:
-    """The world's faces by one method, judged."""
+    """Scores of the replay dataset's faces by one method."""
     lines = planned_lines(lake, SOURCE)
     faces = judged_faces(read_faces(lake, SOURCE, method), verdicts_now(lake, SOURCE))
     embeddings = embed_crops(lake, faces, embedder, resolve_device("auto"), lake.work_folder)
@@ -134,7 +134,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def table(title: str, graded: list[Graded]) -> None:
-    """One row a limit, means over several draws; and what is found where 2% of the right faces are lost."""
+    """Print one row per threshold, means over several draws, and the recall at a loss of 2% of correct faces."""
     wrong, right = (sum(int(getattr(one, name).sum()) for one in graded) for name in ("wrong", "right"))
     print(f"\n{title}: {wrong} wrong and {right} right faces" + (f" in {len(graded)} draws" * (len(graded) > 1)))
     print("  limit   found    lost   precision")

@@ -1,12 +1,12 @@
-"""A dataset version out of a training corpus of aligned faces, for the benches that train on real faces.
+"""A dataset version from a training corpus of aligned faces, for benchmarks that train on real faces.
 
-    python -m bench.corpus --lake LAKE                    ../shared/data/faces112.tar.xz beside the repository
+    python -m bench.corpus --lake LAKE                    ../shared/data/faces112.tar.xz next to the repository
     python -m bench.corpus --lake LAKE --archive ARCHIVE
 
-The archive holds `crops/<identity>/<n>.jpg`, aligned by five points to the ArcFace template already, and `crops.csv`
-(file, identity, source, score). The JPEGs go into the shards as they are; the box of a face is its whole picture, so
-that every size of input is a plain scaling of it. A twentieth of the people each are held out as val and test, by the
-hash that `facemill publish` splits by. The same archive gives the same version, and nothing is written twice.
+The archive contains `crops/<identity>/<n>.jpg`, already aligned by five points to the ArcFace template, and `crops.csv`
+(file, identity, source, score). The JPEGs are copied into the shards unchanged. The box of a face is its whole picture,
+so that every input size is a plain scaling of it. A twentieth of the people each are held out as val and test, by the
+same hash as in `facemill publish`. The same archive gives the same version, and an existing version is not rewritten.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _TERMS = "Photographs of others, for research only; the faces are biometric data
 
 
 def publish_corpus(lake: Lake, archive: Path = ARCHIVE, rules: SplitRules = _RULES) -> DatasetVersion:
-    """The archive as a dataset version of `lake`, written unless it is there."""
+    """The archive as a dataset version of `lake`, written unless it exists."""
     rows, pictures = read_corpus(archive)
     holders: dict[bytes, str] = {}
     shared = [(row["identity"], holders.setdefault(row["cluster"], row["identity"])) for row in rows]
@@ -53,7 +53,7 @@ def publish_corpus(lake: Lake, archive: Path = ARCHIVE, rules: SplitRules = _RUL
 
 
 def read_corpus(archive: Path) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
-    """A row of `records.SAMPLES` for every picture, without split and place; and the JPEGs by sample name."""
+    """A row of `records.SAMPLES` per picture, without split and location; and the JPEGs by sample name."""
     with tarfile.open(archive) as tar:
         files = {one.name: _content(tar, one) for one in tar if one.isfile()}
     table = csv.DictReader(io.StringIO(files["crops.csv"].decode()))
@@ -90,7 +90,7 @@ def _row(number: int, listed: dict[str, str], jpeg: bytes) -> dict[str, Any]:
 def _write_shard(
     lake: Lake, folder: str, split: Split, rows: list[dict[str, Any]], pictures: dict[str, bytes]
 ) -> Iterator[dict[str, Any]]:
-    """The rows of one split, each with the place of its picture in the shard."""
+    """Write the shard of one split; its rows with the location of each picture."""
     shard = f"{split.value}-00000.tar"
     with create_shard(lake, f"{folder}/{shard}") as tar:
         for row in rows:

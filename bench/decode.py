@@ -1,11 +1,11 @@
-"""What do the costliest sound pictures take to check and to decode?
+"""CPU time and memory of validating and decoding the most expensive valid pictures.
 
-    python -m bench.decode                     # 64 million pixels, the most that validation takes; 4 minutes
+    python -m bench.decode                     # 64 million pixels, the maximum of validation; 4 minutes
     python -m bench.decode --side 3000
 
-Each picture is made here and given to a process of its own, where CPU seconds are that process's and memory is the most
-that was resident, beyond what the process held before. Bytes a pixel are of what Pillow and the decoders hold, the file
-included. `tasks.images.sandbox.Limits` is set by these figures.
+Each picture is generated here and processed in a separate process. CPU seconds are those of the process; memory is its
+peak resident size minus the size before. Bytes per pixel include Pillow, the decoders and the file. The limits in
+`tasks.images.sandbox.Limits` are based on these numbers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from PIL import Image
 from tasks.images.decode import decode_here
 from tasks.images.validate import ImageLimits, validate_here
 
-# Name, format, mode, options of the encoder.
+# (name, format, mode, encoder options)
 PICTURES: list[tuple[str, str, str, dict[str, object]]] = [
     ("JPEG", "JPEG", "RGB", {}),
     ("JPEG progressive, 4:4:4", "JPEG", "RGB", {"progressive": True, "subsampling": 0}),
@@ -41,7 +41,7 @@ PICTURES: list[tuple[str, str, str, dict[str, object]]] = [
 
 
 def drawn(side_px: int, mode: str) -> Image.Image:
-    """Soft shapes, which pack well enough for a file of them to be sent."""
+    """Soft shapes, which compress well enough for a file within the size limit."""
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, len(mode) if mode == "RGBA" else 3), dtype=np.uint8)
     return Image.fromarray(noise).resize((side_px, side_px), Image.Resampling.BICUBIC).convert(mode)
 
@@ -53,13 +53,13 @@ def encoded(side_px: int, kind: str, mode: str, options: dict[str, object]) -> b
 
 
 def measured(work: Callable[[bytes], object], data: bytes) -> tuple[float, float]:
-    """CPU seconds and bytes of memory of one call in a new process."""
+    """CPU seconds and memory in bytes of one call in a new process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_measure, (work, data))
 
 
 def _measure(work: Callable[[bytes], object], data: bytes) -> tuple[float, float]:
-    # The decoders are loaded before anything is counted.
+    # The decoders are loaded before the measurement.
     work(data[:100])
     before, started = _peak_bytes(), time.process_time()
     work(data)
@@ -67,7 +67,7 @@ def _measure(work: Callable[[bytes], object], data: bytes) -> tuple[float, float
 
 
 def _peak_bytes() -> float:
-    # Not `ru_maxrss`, which begins at what the parent held.
+    # Not `ru_maxrss`, which starts at the parent's value.
     found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
     assert found
     return int(found[1]) * 1024.0
@@ -87,8 +87,8 @@ def decode(data: bytes) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--side", type=int, default=8000, help="pixels of width and height")
-    parser.add_argument("--json", action="store_true", help="the figures once more, as the last line")
+    parser.add_argument("--side", type=int, default=8000, help="width and height in pixels")
+    parser.add_argument("--json", action="store_true", help="also print the results as JSON, as the last line")
     options = parser.parse_args()
     figures = {}
     print(f"{'':26}{'file, MB':>10}{'check, s':>10}{'bytes/px':>10}{'decode, s':>11}{'bytes/px':>10}")

@@ -1,19 +1,20 @@
-"""Does comparing millions of pictures hold: 2.4 million hashes in 60 s and 3 GB, no pair missed?
+"""Scalability of deduplication: 2.4 million hashes in 60 s and 3 GB, without a missed pair.
 
     python -m bench.dedupe                       2.4 million hashes, then 2.6 million lines on as many pictures
     python -m bench.dedupe --num 300000          fewer
-    python -m bench.dedupe --environment FOLDER  keep imagededup's environment there, or use the one that is there
+    python -m bench.dedupe --environment FOLDER  keep or reuse imagededup's environment in this folder
 
-Hashes are made (`bench.hashes`), one in twelve a copy of another, with as many bits changed as in the real copies of
-the replay world. Each step is a process of its own, start-up and files included; memory is its largest resident size.
+Hashes are generated (`bench.hashes`); one in twelve is a copy of another, with as many changed bits as in the real
+copies of the replay dataset. Each step is a separate process, start-up and files included; memory is its peak
+resident size.
 
-- missed: planted pairs within the chosen distance, and pairs of a hundred hashes with all others, one by one, that are
-  not in one cluster. Any is a fault.
-- heap: 200,000 hashes within four bits of one; alike: 200,000 that agree in every seventh bit and in nothing else
+- missed: planted pairs within the distance limit, and pairs of a hundred hashes with all others, by brute force, that
+  are not in the same cluster. Any is a defect.
+- heap: 200,000 hashes within four bits of one; alike: 200,000 that agree in every seventh bit and nothing else
 - order: the same hashes in another order give the same clusters
-- imagededup: 10,000 hashes of 64 bits, which is all it takes, at distance 3, both ways it searches. Its environment has
-  PyTorch in it, and takes minutes to install.
-- by chance: of a million made hashes, none a copy, how many are in a cluster, by how many bits must be set to count
+- imagededup: 10,000 hashes of 64 bits, its maximum, at distance 3, with both of its search methods. Its environment
+  includes PyTorch, and takes minutes to install.
+- by chance: of a million generated hashes without copies, the number in a cluster, by the minimum number of set bits
 """
 
 from __future__ import annotations
@@ -56,14 +57,14 @@ Hashes = npt.NDArray[np.uint8]
 
 
 def photo_hashes() -> Hashes | None:
-    """Of the photos of the replay world, if it is there."""
+    """Hashes of the photos of the replay dataset, if present."""
     found = [validate(path.read_bytes()) for path in sorted(_REPLAY.glob("bodies/*"))]
     facts = [one.dhash for one in found if isinstance(one, ImageFacts)]
     return np.frombuffer(b"".join(facts), np.uint8).reshape(-1, 16).copy() if facts else None
 
 
 def clustered(folder: Path, hashes: Hashes) -> tuple[Clusters, Usage]:
-    """The clusters, and what they cost."""
+    """The clusters, and their cost."""
     np.save(folder / "hashes.npy", hashes)
     usage = _run(folder, "near", "hashes.npy", "clusters.npy")
     return np.load(folder / "clusters.npy"), usage
@@ -76,7 +77,7 @@ def _run(folder: Path, *arguments: str) -> Usage:
 
 
 def num_missed(hashes: Hashes, clusters: Clusters, planted: Clusters, rng: np.random.Generator) -> tuple[int, int]:
-    """Near pairs, the planted ones and those of some rows with all others, that are not in one cluster; and all."""
+    """(missed, all) near pairs: the planted ones, and those of some rows with all others."""
     words = hashes.view(np.uint64)
     apart = np.bitwise_count(words[planted[:, 0]] ^ words[planted[:, 1]]).sum(axis=1)
     pairs = [planted[apart <= _DISTANCE]]
@@ -106,13 +107,13 @@ def same_in_another_order(hashes: Hashes, rng: np.random.Generator) -> bool:
     """Whether shuffled hashes fall into the same clusters."""
     order = rng.permutation(len(hashes))
     straight, mixed = near_clusters(hashes, _DISTANCE), near_clusters(hashes[order], _DISTANCE)
-    # Both name a cluster by one of its rows: the names must pair up one to one.
+    # Clusters are identified by one of their rows: the ids must correspond one to one.
     names = np.unique(np.stack([straight[order], mixed], axis=1), axis=0)
     return bool(len(names) == len(np.unique(straight)) == len(np.unique(mixed)))
 
 
 def write_tables(folder: Path, hashes: Hashes, digests: npt.NDArray[np.uint8], rng: np.random.Generator) -> None:
-    """These pictures, and lines of 2622 people on them, a tenth of them on a picture that another line has."""
+    """Write tables of these pictures and of lines of 2622 people, a tenth of which share another line's picture."""
     num, num_lines = len(hashes), round(len(hashes) * 2.6 / 2.4)
     keys = to_column(rng.integers(0, 256, (num, 16), dtype=np.uint8))
     urls = pa.array([f"http://h{number % 120_000}.test/{number}.jpg" for number in range(num)])
@@ -138,8 +139,8 @@ def write_tables(folder: Path, hashes: Hashes, digests: npt.NDArray[np.uint8], r
 
 
 def by_imagededup(folder: Path, program: Path, hashes: Hashes) -> list[dict[str, Any]]:
-    """Near pairs among 64 bits of these hashes: both ways in which imagededup searches, and facemill's."""
-    # It takes leading zeros off and compares what is left, so the first bit is set in all.
+    """Near pairs of 64 bits of these hashes by both search methods of imagededup, and by facemill."""
+    # It strips leading zeros before comparing, so the first bit is set in all hashes.
     short = hashes[:, :8] | np.array([128, 0, 0, 0, 0, 0, 0, 0], np.uint8)
     (folder / "words").write_text("\n".join(bytes(row).hex() for row in short))
     words = short.view(np.uint64)
@@ -159,7 +160,7 @@ def by_imagededup(folder: Path, program: Path, hashes: Hashes) -> list[dict[str,
 
 
 def by_chance(rng: np.random.Generator) -> dict[int, int]:
-    """Of made hashes, none a copy, how many are in a cluster with others, by the bits that must be set."""
+    """The number of generated hashes without copies that are in a cluster, by the minimum number of set bits."""
     hashes = made_hashes(_NUM_UNLIKE, rng)
     num_set = np.bitwise_count(hashes).sum(axis=1)
     found = {}
@@ -170,8 +171,8 @@ def by_chance(rng: np.random.Generator) -> dict[int, int]:
 
 
 def show(name: str, num: int, usage: Usage) -> dict[str, Any]:
-    """Print what a step cost, and whether that is within the limits."""
-    # One thread: on an idle machine its seconds are its CPU seconds.
+    """Print the cost of a step, and whether it is within the limits."""
+    # Single thread: on an idle machine wall time equals CPU time.
     is_met = usage.cpu_s <= _MAX_SECONDS and usage.rss_bytes <= _MAX_BYTES
     print(
         f"{name:22}{num:>10,}{usage.wall_s:9.1f} s{usage.cpu_s:9.1f} CPU-s{usage.rss_bytes / 1e6:9,.0f} MB   "
@@ -184,8 +185,8 @@ def show(name: str, num: int, usage: Usage) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--num", type=int, default=2_400_000)
-    parser.add_argument("--environment", type=Path, help="where imagededup's environment is or shall be")
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--environment", type=Path, help="folder of imagededup's environment")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     hashes, digests, planted = draw_pictures(options.num, rng)

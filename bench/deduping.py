@@ -1,7 +1,7 @@
-"""facemill's comparison of pictures alone, as a process of its own for `bench.dedupe` to measure.
+"""facemill's deduplication alone, as a separate process for `bench.dedupe`.
 
-python -m bench.deduping near HASHES CLUSTERS         of hashes [n, 16] the clusters [n], both .npy
-python -m bench.deduping dedupe LINES IMAGES VERDICTS     of tables in Parquet
+python -m bench.deduping near HASHES CLUSTERS             from hashes [n, 16] to clusters [n], both .npy
+python -m bench.deduping dedupe LINES IMAGES VERDICTS     tables in Parquet
 """
 
 from __future__ import annotations

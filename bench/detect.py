@@ -1,18 +1,19 @@
-"""How fast is the packed MTCNN, and does it find what the shipped one finds?
+"""Speed of the fast MTCNN engine (`packed`), and its agreement with the reference engine (`shipped`).
 
     python -m bench.detect --min-face 100              # 115 photographs of ../shared/data/replay, one CPU thread
     python -m bench.detect --min-face 40 --limit 300 --json
-    python -m bench.detect --exact                     # without the packed engine's shortcuts
-    python -m bench.detect --why                       # what resampling does to the shipped code's answers
+    python -m bench.detect --exact                     # without the fast engine's shortcuts
+    python -m bench.detect --why                       # the effect of resampling on the reference engine's results
     python -m bench.detect --device cuda --precision float16 --size 500x400
 
-On a CPU each photograph is decoded, then given to both engines in turn, the order swapped from one to the next; the
-time is this process's CPU time. The shipped engine is facenet-pytorch's code at the same minimum face on the full
-picture. Faces count from a score of 0.9; the verdict (no, one, several) is the crop method's, `one_clear_person`;
-boxes and landmarks are compared where the shipped engine has a face, landmarks in shares of its shorter side.
+On a CPU each photograph is decoded, then processed by both engines in alternating order; the time is this process's
+CPU time. The reference engine is facenet-pytorch's code with the same minimum face size on the full picture. Faces
+count from a score of 0.9. The decision (no, one, several) is the crop method's, `one_clear_person`. Boxes and
+landmarks are compared where the reference engine has a face; landmark distances are relative to the shorter side of
+the face.
 
-On a GPU the shipped engine gets decoded pictures one by one; the packed one is timed end to end from JPEG bytes,
-decoded by threads while the GPU works on the batch before. `--device cpu --end-to-end` runs that path on a CPU.
+On a GPU the reference engine gets decoded pictures one by one. The fast engine is timed end to end from JPEG bytes,
+decoded by threads while the GPU processes the previous batch. `--device cpu --end-to-end` runs that path on a CPU.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def main() -> None:
 
 @dataclass
 class Agreement:
-    """What the second engine made of the pictures and faces of the first."""
+    """Agreement of the second engine with the first on its pictures and faces."""
 
     num_pictures: int = 0
     num_same_verdict: int = 0
@@ -112,7 +113,7 @@ def verdict(faces: Sequence[FoundFace]) -> str:
 
 
 def landmark_share(face: FoundFace, other: FoundFace) -> float:
-    """The mean distance of five points, in shares of the first face's shorter side."""
+    """The mean distance of five landmarks, relative to the first face's shorter side."""
     pairs = zip(face.landmarks, other.landmarks, strict=True)
     offsets = [one - two for one, two in pairs]
     points = zip(offsets[::2], offsets[1::2], strict=True)
@@ -120,9 +121,9 @@ def landmark_share(face: FoundFace, other: FoundFace) -> float:
 
 
 def side_by_side(files: Sequence[bytes], settings: DetectorSettings) -> dict[str, float]:
-    """Both engines on each photograph in turn, on one thread."""
+    """Run both engines alternately on each photograph, on one thread."""
     engines = [load_detector(replace(settings, engine=name)) for name in ("shipped", "packed")]
-    # The first pictures pay for what torch sets up once.
+    # The first pictures include one-time initialization of torch.
     for data in files[:3]:
         for engine in engines:
             engine.find(decode(data))
@@ -156,7 +157,7 @@ def timing(name: str, times_s: Sequence[float]) -> dict[str, float]:
 
 
 def end_to_end(files: Sequence[bytes], settings: DetectorSettings, threads: int) -> dict[str, float]:
-    """The packed engine from bytes to faces, decoding beside it; the shipped one on the same decoded pictures."""
+    """The fast engine from bytes to faces with concurrent decoding; the reference on the same decoded pictures."""
     packed, shipped = (load_detector(replace(settings, engine=name)) for name in ("packed", "shipped"))
     images = [decode(data) for data in files]
     packed.find_all(images[: packed.batch])
@@ -193,7 +194,7 @@ def end_to_end(files: Sequence[bytes], settings: DetectorSettings, threads: int)
 def found_as_decoded(
     files: Sequence[bytes], detector: Detector, pool: ThreadPoolExecutor
 ) -> Iterator[list[tuple[FoundFace, ...]]]:
-    """The faces of each batch, the next one being decoded meanwhile."""
+    """The faces of each batch, while the next one is decoded."""
     batches = [files[start : start + detector.batch] for start in range(0, len(files), detector.batch)]
     decoding = [pool.submit(decode, data) for data in batches[0]]
     for following in [*batches[1:], []]:
@@ -203,7 +204,7 @@ def found_as_decoded(
 
 
 def stages(detector: PackedMtcnn, images: Sequence[Image.Image]) -> dict[str, float]:
-    """Seconds by stage of the packed engine over all pictures, each stage waited for, so that they add up."""
+    """Seconds per stage of the fast engine over all pictures, synchronized after each stage, so that they add up."""
     spent: dict[str, float] = {}
 
     def timed(name: str, work: Callable[..., object]) -> Callable[..., object]:
@@ -229,7 +230,7 @@ def stages(detector: PackedMtcnn, images: Sequence[Image.Image]) -> dict[str, fl
 
 @contextmanager
 def swapped(owner: object, name: str, change: Callable[[Callable[..., object]], object]) -> Iterator[None]:
-    """`owner.name` replaced by what `change` makes of it."""
+    """Temporarily replace `owner.name` by `change` of it."""
     before = getattr(owner, name)
     setattr(owner, name, change(before))
     try:
@@ -239,7 +240,7 @@ def swapped(owner: object, name: str, change: Callable[[Callable[..., object]], 
 
 
 def box(image: Tensor, sz: tuple[int, int]) -> Tensor:
-    """Shrunk by averaging exactly the pixels, and parts of pixels, that an output pixel covers."""
+    """Downsample by averaging exactly the pixels, and parts of pixels, covered by an output pixel."""
     for axis, size in ((2, sz[0]), (3, sz[1])):
         length = image.shape[axis]
         sums = torch.cat((torch.zeros_like(image.narrow(axis, 0, 1)), image.double().cumsum(axis).float()), axis)
@@ -254,13 +255,13 @@ def box(image: Tensor, sz: tuple[int, int]) -> Tensor:
 
 
 def bilinear(image: Tensor, sz: tuple[int, int]) -> Tensor:
-    """As Pillow's BILINEAR, which averages over twice the width with a triangle's weights."""
+    """Resample like Pillow's BILINEAR, which averages over twice the width with triangular weights."""
     shrunk: Tensor = interpolate(image, size=sz, mode="bilinear", antialias=True)
     return shrunk
 
 
 def why(files: Sequence[bytes], min_face_px: int) -> None:
-    """The shipped code against itself, its resampling exchanged in the pyramid, in the crops, or in both."""
+    """The reference engine against itself, with other resampling in the pyramid, in the crops, or in both."""
     shipped, halved = (
         load_detector(DetectorSettings(engine="shipped", min_face_px=px)) for px in (min_face_px, min_face_px // 2)
     )
@@ -309,9 +310,9 @@ def changed(face: FoundFace, change: Callable[[float], float]) -> FoundFace:
 
 
 def read_photos(folder: Path, limit: int) -> list[bytes]:
-    """Files of a world's accepted pictures, or of any folder, spread evenly over all there are.
+    """Evenly spaced files of a dataset's accepted pictures, or of any folder.
 
-    Those that cannot be decoded are counted and left out.
+    Files that cannot be decoded are counted and left out.
     """
     answers = folder / "responses.csv"
     if answers.exists():
@@ -364,17 +365,19 @@ def pixels(text: str) -> tuple[int, ...]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, default=Path(__file__).parents[2] / "shared" / "data" / "replay")
-    parser.add_argument("--limit", type=int, default=115, help="photographs, spread over the folder")
+    parser.add_argument("--limit", type=int, default=115, help="number of photographs, evenly spread over the folder")
     parser.add_argument("--min-face", type=int, default=100, metavar="PX")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--precision", choices=["float32", "float16", "bfloat16"], default="float32")
-    parser.add_argument("--exact", action="store_true", help="the packed engine takes no shortcuts")
-    parser.add_argument("--overlaps", type=numbers, default=(0.7, 0.7), metavar="A,B", help="of the packed engine")
-    parser.add_argument("--threads", type=int, default=8, help="that decode beside the GPU")
+    parser.add_argument("--exact", action="store_true", help="disable the fast engine's shortcuts")
+    parser.add_argument(
+        "--overlaps", type=numbers, default=(0.7, 0.7), metavar="A,B", help="overlap thresholds of the fast engine"
+    )
+    parser.add_argument("--threads", type=int, default=8, help="decoding threads")
     parser.add_argument("--size", type=pixels, metavar="WxH", help="resize the photographs first")
     parser.add_argument("--end-to-end", action="store_true", help="from JPEG bytes, as on a GPU")
-    parser.add_argument("--why", action="store_true", help="exchange the shipped code's resampling")
-    parser.add_argument("--json", action="store_true", help="the figures once more, as the last line")
+    parser.add_argument("--why", action="store_true", help="vary the reference engine's resampling")
+    parser.add_argument("--json", action="store_true", help="also print the results as JSON, as the last line")
     return parser.parse_args()
 
 

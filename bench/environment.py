@@ -1,4 +1,4 @@
-"""Others' tools in virtual environments of their own, beside which they are measured."""
+"""Other tools in separate virtual environments, for comparison."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 def environment_with(folder: Path, package: str, wanted: Sequence[str]) -> Path:
-    """The programs of the environment `folder`, which is made if it does not hold `package`.
+    """The programs of the environment `folder`, which is created unless it contains `package`.
 
     Raises:
-        subprocess.CalledProcessError: pip could not install what is wanted.
+        subprocess.CalledProcessError: pip failed.
     """
     if not list(folder.glob(f"lib/python*/site-packages/{package}")):
         venv.create(folder, with_pip=True)

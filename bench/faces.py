@@ -1,14 +1,14 @@
-"""Trained on real faces of a few hundred people, how well does a network tell apart those of LFW?
+"""Accuracy on LFW of networks trained on real faces of a few hundred people.
 
-    python -m bench.faces --lake LAKE                                the preset that suits the device, three seeds
+    python -m bench.faces --lake LAKE                                the preset for the device, three seeds
     python -m bench.faces --lake LAKE --preset full --device cuda    the same on a GPU
     python -m bench.faces --lake LAKE --losses triplet,triplet+cosface --margins 0.2,1,2 --seeds 0 --steps 300
 
-Any field of a training configuration is an option. Training is on `../shared/data/faces112.tar.xz` (`bench.corpus`),
-the test is LFW's View 2 as `facemill models evaluate --lfw` does it, each photo as it comes: no mirrored copy, no trial
-of several sizes. No recipe was chosen by LFW: trials were compared by the AUC on the held-out people of the corpus,
-which stands in the table too. Core-minutes are CPU time of training alone, all threads, over all starts of a run that
-was killed. The models stay in the lake, and what is there is not trained again: a table can be made cell by cell.
+Any field of a training configuration is an option. Training uses `../shared/data/faces112.tar.xz` (`bench.corpus`).
+The test is LFW's View 2 as in `facemill models evaluate --lfw`, one embedding per photo: no flipping, no multiple
+scales. No recipe was chosen on LFW: trials were compared by the AUC on the held-out people of the corpus, which is in
+the table as well. Core-minutes are CPU time of training alone, all threads, over all restarts of a killed run. The
+models stay in the lake and are reused, so that a table can be made cell by cell.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _LFW = ARCHIVE.parent / "lfw"
 
 
 def cells(base: TrainConfig, losses: list[str], margins: list[float]) -> Iterator[TrainConfig]:
-    """The configurations of a table, of the first seed."""
+    """The configurations of a table, with the first seed."""
     for loss, margin in product(losses, margins):
         yield replace(base, name="real-faces", loss=loss, margin=margin)
 
 
 def row(lake: Lake, archive: Path, lfw: Path, config: TrainConfig, seeds: list[int]) -> dict[str, Any]:
-    """One cell: the figures of its models, one a seed. A run that collapses ends the row, and is told."""
+    """One cell: the metrics of its models, one per seed. A collapsed run ends the row, and is reported."""
     models, stopped = [], ""
     try:
         for seed in seeds:
@@ -65,7 +65,7 @@ def row(lake: Lake, archive: Path, lfw: Path, config: TrainConfig, seeds: list[i
 
 
 def trained(lake: Lake, archive: Path, config: TrainConfig) -> ModelVersion:
-    """The model of a configuration, from the lake if it is there."""
+    """The model of a configuration, from the lake if it exists."""
 
     def tell(now: Progress) -> None:
         place = f"{config.loss}, margin {config.margin:g}, seed {config.seed}"
@@ -75,7 +75,7 @@ def trained(lake: Lake, archive: Path, config: TrainConfig) -> ModelVersion:
 
 
 def cost_core_min(model: ModelVersion) -> float:
-    """CPU time of the training of a model, in minutes of one core."""
+    """CPU time of a model's training, in minutes of one core."""
     return sum(interval["cpu_s"] for interval in model.read_json("history.json")["intervals"]) / 60
 
 
@@ -90,7 +90,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 
 def _spread(values: list[float]) -> str:
-    """Mean, and the standard deviation over the seeds where there are several."""
+    """Mean and, for several seeds, standard deviation."""
     if not values:
         return "-"
     deviation = f" +- {statistics.stdev(values):.4f}" if len(values) > 1 else ""
@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--lake", type=Lake, required=True)
     parser.add_argument("--archive", type=Path, default=ARCHIVE)
     parser.add_argument("--lfw", type=Path, default=_LFW)
-    parser.add_argument("--losses", type=_words, metavar="A,B", help="instead of the one of the configuration")
+    parser.add_argument("--losses", type=_words, metavar="A,B", help="losses, instead of the configured one")
     parser.add_argument("--margins", type=_numbers, metavar="A,B", help="likewise")
     parser.add_argument("--seeds", type=_whole_numbers, default=[0, 1, 2], metavar="A,B")
     parser.add_argument("--json", action="store_true")

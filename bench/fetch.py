@@ -1,28 +1,28 @@
-"""What does a picture cost to fetch, check and keep? facemill and img2dataset in turn, against one origin on loopback.
+"""Cost of fetching, validating and storing a picture: facemill and img2dataset against the same loopback origin.
 
-    python -m bench.fetch                        6000 good pictures, then 6000 links of which 40% fail
-    python -m bench.fetch --keep-alive           the same, connections kept by those who can
+    python -m bench.fetch                        6000 valid pictures, then 6000 links of which 40% fail
+    python -m bench.fetch --keep-alive           the same, with keep-alive where supported
     python -m bench.fetch --memory               facemill's memory for 10,000 and 100,000 links
-    python -m bench.fetch --environment FOLDER   keep img2dataset's environment there, or use the one that is there
+    python -m bench.fetch --environment FOLDER   keep or reuse img2dataset's environment in this folder
 
-Each contender is a process of its own, start-up included, in turn A B C ... A B C ...; the table gives the median of
-the rounds. CPU time is that of the whole process tree, the origin's left out. Memory is the largest sum over the tree:
-`rss` counts pages that processes share each time, `pss` once. CPU time of busy cores is up to a third above that of
-idle ones: compare within a run.
+Each contender is a separate process, start-up included, in turn A B C ... A B C ...; the table gives the median of
+the rounds. CPU time is that of the process tree, without the origin. Memory is the largest sum over the tree: `rss`
+counts shared pages once per process, `pss` once. CPU time on busy cores is up to a third higher than on idle ones:
+compare within a run.
 
-- facemill: its stages (`bench.harvest`), all links to 127.0.0.1 by connect-to, of as many hosts as a real list has
-- img2dataset: `bench.img2dataset_environment` says how; it decodes each picture, as facemill does to check it
-- bare aiohttp: GETs alone, nothing checked or kept, error pages counted: the ceiling
+- facemill: its stages (`bench.harvest`), all links sent to 127.0.0.1 by connect-to, with as many hosts as a real list
+- img2dataset: configured as described in `bench.img2dataset_environment`; it decodes each picture, as facemill does
+- bare aiohttp: GETs only, nothing validated or stored, error pages counted: the upper bound
 - facemill ingest: the whole command, with reading and planning the link files, Prefect and its server
-- img2dataset, unchecked: keeps whatever comes, error pages too
+- img2dataset, unchecked: stores any response, error pages too
 
-By default the origin ends each connection: links of a host stand far apart in a real list of 124,402 hosts, so a
-connection is rarely used twice, and img2dataset never does. Decoding a picture strictly enough to find zeroed blocks
-takes 0.5 CPU-ms, two fifths of facemill's cost, and with connections kept, where a bare GET takes 0.14, more than half
-of seven times that: `bench.floor` prints what the pieces cost.
+By default the origin closes each connection: in a real list of 124,402 hosts a host's links are far apart, so that a
+connection is rarely reused, and img2dataset never reuses one. Decoding a picture strictly enough to detect zeroed
+blocks takes 0.5 CPU-ms, two fifths of facemill's cost. With keep-alive, where a bare GET takes 0.14 CPU-ms, that is
+more than half of seven times a bare GET. `bench.floor` prints the cost of the parts.
 
-Of the 40% that fail, facemill asks those that may pass (errors, resets, cut off) once more after a second, img2dataset
-does not; neither gets a picture out of them. `--hang` adds hosts that never end: img2dataset takes minutes then.
+Of the 40% that fail, facemill retries transient failures (errors, resets, truncated) once after a second, img2dataset
+does not; neither gets a picture from them. `--hang` adds hosts that never respond: img2dataset then takes minutes.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ from tasks.links.sources import vggface1
 
 PICTURE_BYTES = 58_000
 _SMALL_PICTURE_BYTES = 3000
-# As in VGGFace1: 19 links a host, 1000 lines a person (906 distinct).
+# As in VGGFace1: 19 links per host, 1000 lines per person (906 distinct).
 _LINKS_PER_HOST = 19
 _LINES_PER_IDENTITY = 100
-# What fails of a hundred links, kind by kind.
+# Percentage of failing links by kind.
 _FAULTS = {"missing": 18, "error": 6, "reset": 5, "html": 6, "truncated": 5}
 _HANGS = {"hang": 2, "drip": 2}
 _FACEMILL = [sys.executable, "-c", "from flows.cli.app import main; main()"]
@@ -62,7 +62,7 @@ _FACEMILL = [sys.executable, "-c", "from flows.cli.app import main; main()"]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One list of links, in the forms that the contenders take, in a folder of its own."""
+    """One list of links in the contenders' formats, in a separate folder."""
 
     folder: Path
     port: int
@@ -70,16 +70,16 @@ class Job:
 
     @property
     def links(self) -> Path:
-        """A folder of link files."""
+        """The folder of link files."""
         return self.folder / "links"
 
     @property
     def urls(self) -> Path:
-        """One loopback URL a line."""
+        """File with one loopback URL per line."""
         return self.folder / "urls.txt"
 
     def lake(self, *, planned: bool) -> Lake:
-        """A new lake, with the plan in it or empty."""
+        """A new lake, with the plan or empty."""
         lake = Lake(tempfile.mkdtemp(prefix="lake-", dir=self.folder))
         if planned:
             lines = vggface1.read(self.links, None, "the links").lines
@@ -97,11 +97,11 @@ class Result:
 
 
 def write_job(folder: Path, port: int, num: int, faults: dict[str, int]) -> Job:
-    """Lists of `num` links of which so many of a hundred fail, in an even mixture."""
+    """Write lists of `num` links with the given percentages of faults, evenly mixed."""
     job = Job(folder, port, num)
     job.links.mkdir(parents=True)
     bad = [kind for kind, share in faults.items() for _ in range(share)]
-    # 37 has no factor in common with 100: the faults stand apart.
+    # 37 and 100 are coprime: the faults are spread evenly.
     kinds = (bad + ["good"] * (100 - len(bad))) * 2
     paths = [f"/{kinds[37 * number % 100]}/{number}.jpg" for number in range(num)]
     job.urls.write_text("".join(f"http://127.0.0.1:{port}{path}\n" for path in paths))
@@ -135,13 +135,13 @@ def run_ingest(job: Job) -> Result:
 
 
 def run_bare(job: Job) -> Result:
-    """aiohttp alone; counts as accepted whatever has status 200 and is whole."""
+    """aiohttp alone; every complete response with status 200 counts as accepted."""
     usage = _measured(job, [sys.executable, "-m", "bench.bare", str(job.urls)])
     return Result("bare aiohttp", int((job.folder / "log").read_text()), usage)
 
 
 def run_img2dataset(job: Job, program: Path, *, checked: bool) -> Result:
-    """img2dataset at its best, decoding or not."""
+    """img2dataset with its best settings, with or without decoding."""
     output = Path(tempfile.mkdtemp(prefix="img2dataset-", dir=job.folder))
     command = img2dataset.command(program, job.urls, output, job.num, checked=checked)
     usage = _measured(job, command, img2dataset.quiet_environment(job.folder))
@@ -154,7 +154,7 @@ def _measured(job: Job, command: list[str], env: dict[str, str] | None = None) -
 
 
 def compared(job: Job, contenders: list[Callable[[Job], Result]], rounds: int) -> list[dict[str, Any]]:
-    """Run all in turn, `rounds` times, and give the median of each as a row."""
+    """Run all in turn, `rounds` times; the medians of each as a row."""
     results = [run(job) for _ in range(rounds) for run in contenders]
     names = list(dict.fromkeys(result.name for result in results))
     return [_row([result for result in results if result.name == name]) for name in names]
@@ -176,7 +176,7 @@ def _row(runs: list[Result]) -> dict[str, Any]:
 
 
 def judged(rows: list[dict[str, Any]]) -> list[str]:
-    """How facemill stands to the others, in words."""
+    """The ratios of facemill to the others, as text."""
     found = {row["contender"]: row for row in rows}
     ours = found["facemill"]
 
@@ -194,7 +194,7 @@ def judged(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
-    """The rows, without their single runs."""
+    """Print the rows without their single runs."""
     names = [name for name in rows[0] if name != "runs"]
     cells = [names, *([f"{row[name]:,}" if name != "contender" else row[name] for name in names] for row in rows)]
     for line in cells:
@@ -203,7 +203,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 @contextmanager
 def job_of(options: argparse.Namespace, num: int, faults: dict[str, int], num_bytes: int) -> Iterator[Job]:
-    """An origin and a list for it, gone at the end."""
+    """An origin and a list for it, deleted at the end."""
     with (
         tempfile.TemporaryDirectory(prefix="facemill-bench-") as folder,
         origin(num_bytes, close=not options.keep_alive) as port,
@@ -212,7 +212,7 @@ def job_of(options: argparse.Namespace, num: int, faults: dict[str, int], num_by
 
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:
-    """The two lists, each with its table."""
+    """Compare on both lists; prints a table each."""
     with tempfile.TemporaryDirectory(prefix="facemill-bench-") as folder:
         program = img2dataset.program(options.environment or Path(folder) / "img2dataset")
         contenders: list[Callable[[Job], Result]] = [
@@ -233,7 +233,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def compare_memory(options: argparse.Namespace) -> dict[str, Any]:
-    """facemill's memory for a list and for one ten times as long, of small pictures."""
+    """facemill's memory for a list of small pictures and for one ten times as long."""
     rows = []
     for num in (10_000, 100_000):
         with job_of(options, num, {}, _SMALL_PICTURE_BYTES) as job:
@@ -246,11 +246,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--num", type=int, default=6000, help="links in a list")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--environment", type=Path, help="where img2dataset's environment is or shall be")
+    parser.add_argument("--environment", type=Path, help="folder of img2dataset's environment")
     parser.add_argument("--keep-alive", action="store_true", help="the origin keeps connections open")
-    parser.add_argument("--hang", action="store_true", help="4% of the links more fail by never ending")
-    parser.add_argument("--memory", action="store_true", help="only facemill's memory, for two lengths of list")
-    parser.add_argument("--json", type=Path, help="write all figures there")
+    parser.add_argument("--hang", action="store_true", help="another 4% of the links never respond")
+    parser.add_argument("--memory", action="store_true", help="only measure facemill's memory, for two list lengths")
+    parser.add_argument("--json", type=Path, help="write all results to this file")
     options = parser.parse_args()
     found = compare_memory(options) if options.memory else compare(options)
     if options.json:

@@ -1,11 +1,10 @@
-"""What a fetched picture costs at least, in Python: each piece alone, in CPU-ms, with nothing of facemill around it.
+"""Minimum cost of a fetched picture in Python: the CPU-ms of each part alone, without facemill.
 
-    python -m bench.floor               58 KB pictures on loopback, a connection each
+    python -m bench.floor               58 KB pictures on loopback, one connection each
     python -m bench.floor --keep-alive
 
-GET is `bench.bare`, its start-up included. The others run over the same pictures, in one thread with nothing beside
-it; the median of the rounds. What their sum leaves of a bar is all that asking politely, within limits, and the ledger
-may take.
+GET is `bench.bare`, start-up included. The other parts process the same pictures in a single thread; medians of the
+rounds. The difference between a target and their sum is left for rate limits, other limits and the ledger.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _ROUNDS = 5
 
 
 def cpu_ms(work: Callable[[bytes], object], bodies: list[bytes]) -> float:
-    """The median over rounds of what one call costs."""
+    """The CPU-ms of one call, median over rounds."""
 
     def one_round() -> float:
         started = time.process_time()
@@ -40,7 +39,7 @@ def cpu_ms(work: Callable[[bytes], object], bodies: list[bytes]) -> float:
 
 
 def kept_ms(bodies: list[bytes], folder: Path) -> float:
-    """Written to files of so many, each synced."""
+    """Write to files of the shard size, each synced."""
     with (folder / "shard").open("wb") as file:
 
         def keep(body: bytes) -> None:
@@ -55,7 +54,7 @@ def kept_ms(bodies: list[bytes], folder: Path) -> float:
 
 
 def floor(num: int, *, keep_alive: bool) -> dict[str, float]:
-    """The pieces by name."""
+    """The cost of the parts by name."""
     drawn = pictures(PICTURE_BYTES)
     bodies = drawn * (num // len(drawn))
     with tempfile.TemporaryDirectory(prefix="facemill-bench-") as folder:

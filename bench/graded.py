@@ -1,22 +1,23 @@
-"""The whole road on a world whose truth is known: what it costs, and how right what comes of it is.
+"""Cost and correctness of the whole pipeline on a dataset with ground truth.
 
-    python -m bench.graded                       ../shared/data/replay beside the repository
-    python -m bench.graded --world FOLDER        a made world of 100 people with 200 links each, made there if need be:
-                                                 drawing takes 8 minutes of CPU time; --people and --links make it less
-    python -m bench.graded --keep FOLDER         and leave the lake there
+    python -m bench.graded                       ../shared/data/replay next to the repository
+    python -m bench.graded --world FOLDER        a synthetic dataset of 100 people with 200 links each, generated there
+                                                 if needed: takes 8 minutes of CPU time; less with --people and --links
+    python -m bench.graded --keep FOLDER         keep the lake in this folder
     python -m bench.graded --json FILE
 
-`bench.road` goes the road with the commands of a user, all links answered from loopback, and at its end has somebody
-forgotten. Between the two the lake is held against the truth:
+`bench.road` runs the pipeline with a user's commands, all links served from loopback, and finally a takedown. Before
+the takedown the lake is compared with the ground truth:
 
-fetch      what could be had and is missing, and what is there though it had to be left alone
-copies     by distance: of the pairs of accepted URLs whose pictures are not the same byte for byte, how many are found
-           among those that are copies by the world's truth (recall), and how many of the found ones are (precision)
-versions   what stands in them that should not, and whether each link line has a fate (`bench.grades`)
-cleaning   of the wrong people, how many are left out, and how many right faces with them
+fetch      available pictures that are missing, and pictures that are present but must not be
+copies     by distance: of the pairs of accepted URLs with different bytes, the recall and precision of detected
+           copies
+versions   samples that should not be in them, and whether each link line has a fate (`bench.grades`)
+cleaning   of the mislabelled faces, how many are dropped, and how many correct faces with them
 
-A made world's people are drawn, and so alike; real precision is that of the replay. The judge of wrong people is fitted
-to the world's own faces there, as by somebody who has no others; `bench.clean` grades one that is fitted to others.
+The people of a synthetic dataset are drawn, and so similar to each other; realistic precision is that of the replay
+dataset. The cleaning model is fitted to the dataset's own faces, as for a user without others; `bench.clean`
+evaluates one that is fitted to other faces.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ Ints = npt.NDArray[np.int64]
 
 
 def grade_copies(lake: Lake, truth: Truth) -> list[dict[str, Any]]:
-    """A row a distance, and one for the chosen distance with all hashes counted."""
+    """One row per distance, and one for the chosen distance with all hashes."""
     columns = ["key", "url", "outcome", "digest", "dhash", "width", "height"]
     images = accepted(read_ledger(lake, SOURCE, columns))
     lines = planned_lines(lake, SOURCE)
@@ -58,7 +59,7 @@ def grade_copies(lake: Lake, truth: Truth) -> list[dict[str, Any]]:
 
 
 def _row_of(rules: DedupeRules, lines: pa.Table, images: pa.Table, truth: Ints) -> dict[str, Any]:
-    """Recall and precision over pairs of pictures that are not the same bytes."""
+    """Recall and precision over pairs of pictures with different bytes."""
     verdicts = dedupe(lines, images, rules)
     at = pc.index_in(images["key"], value_set=verdicts["key"].combine_chunks())
     clusters = _numbers(verdicts["cluster"].take(at))
@@ -75,7 +76,7 @@ def _row_of(rules: DedupeRules, lines: pa.Table, images: pa.Table, truth: Ints) 
 
 
 def _num_pairs(*labels: Ints) -> int:
-    """The pairs that agree in all these labels."""
+    """The number of pairs that agree in all these labels."""
     _, counts = np.unique(np.stack(labels), axis=1, return_counts=True)
     return int((counts * (counts - 1) // 2).sum())
 
@@ -86,27 +87,27 @@ def _numbers(column: pa.ChunkedArray) -> Ints:
 
 
 def verdict_counts(lake: Lake) -> dict[str, int]:
-    """The reasons of dedupe at the chosen distance."""
+    """Counts of deduplication results at the chosen distance."""
     reasons = pc.value_counts(verdicts_now(lake, SOURCE)["reason"].cast(pa.string()))
     return {one["values"] or "accepted": one["counts"] for one in reasons.to_pylist()}
 
 
 def show_rows(rows: list[dict[str, Any]]) -> None:
-    """A table with the columns of the rows."""
+    """Print the rows as a table."""
     print("".join(f"{name:>12}" for name in rows[0]))
     for row in rows:
         print("".join(f"{value!s:>12}" for value in row.values()))
 
 
 def show(title: str, found: dict[str, Any]) -> None:
-    """A grade a line."""
+    """Print one result per line."""
     print(f"\n{title}")
     for name, value in found.items():
         print(f"  {name:<44}{value}")
 
 
 def grade(world: Path, folder: Path) -> dict[str, Any]:
-    """Go the road on a world, and grade what came of it; `folder` gets the lake and all that is exported."""
+    """Run the pipeline on a dataset, and evaluate the results; `folder` gets the lake and all exports."""
     truth, road = Truth.of(world), Road(folder, Lake(folder / "lake"))
     go_the_road(road, world, _FIT_ON)
     found: dict[str, Any] = {"fetch": grade_fetch(road.lake, SOURCE, truth), "copies": grade_copies(road.lake, truth)}
@@ -133,7 +134,7 @@ def grade(world: Path, folder: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_world_options(parser, 100)
-    parser.add_argument("--keep", type=Path, help="leave the lake and what was exported there")
+    parser.add_argument("--keep", type=Path, help="keep the lake and the exports in this folder")
     options = parser.parse_args()
     if options.world:
         make_asked_world(options)

@@ -1,4 +1,4 @@
-"""facemill's fetch, validate and shard alone, without Prefect, as a process of its own for `bench.fetch` to measure.
+"""facemill's fetch, validate and shard alone, without Prefect, as a separate process for `bench.fetch`.
 
 python -m bench.harvest LAKE PORT
 """
@@ -23,7 +23,7 @@ _UNITS_AT_ONCE = 4
 
 
 async def harvest(lake: Lake, port: int, limits: FetchLimits = FetchLimits()) -> None:
-    """Ask for all candidates of the lake's plan, as many at a time and units side by side as `facemill ingest` does."""
+    """Fetch all candidates of the lake's plan with the same concurrency as `facemill ingest`."""
     pending = pending_new(read_table(lake, lake.plan(SOURCE)), read_ledger(lake, SOURCE, ["key"]))
     units = pc.unique(pending["unit"]).to_pylist()
     in_flight = limits.concurrency // min(len(units), _UNITS_AT_ONCE)

@@ -1,13 +1,13 @@
-"""A world fetched and graded: all that can be had, nothing else, a row for every URL, no link longer than its bound.
+"""Correctness of fetching: everything available, nothing else, one row per URL, no link beyond its time limit.
 
-    python -m bench.harvested                    ../shared/data/replay beside the repository
-    python -m bench.harvested --world FOLDER     a made world of 200 people with 200 links each, made there if need be:
-                                                 drawing takes 16 minutes of CPU time; --people and --links make it less
+    python -m bench.harvested                    ../shared/data/replay next to the repository
+    python -m bench.harvested --world FOLDER     a synthetic dataset of 200 people with 200 links each, generated there
+                                                 if needed: takes 16 minutes of CPU time; less with --people and --links
     python -m bench.harvested --json FILE
 
-`facemill ingest`, then `facemill retry --now` until a round brings nothing more, as `bench.road` runs commands. A
-picture that is valid and yet worth nothing, such as one "not available" picture served from many hosts, is let in here
-and is for `publish` to find: it is counted apart from other bad ones, by its bytes being served at five URLs or more.
+`facemill ingest`, then `facemill retry --now` until a round brings nothing new, with commands run as in `bench.road`.
+A valid but worthless picture, such as a "not available" picture served by many hosts, is accepted here and left for
+`publish` to detect. It is counted separately from other bad pictures: its bytes are served at five URLs or more.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _URLS_OF_A_PLACEHOLDER = 5
 
 
 def fetch(road: Road, world: Path) -> None:
-    """Ask for all links, and again for what failed and may yet come, until nothing does."""
+    """Fetch all links, and retry until a round brings nothing new."""
     print_head()
     with played(world) as web:
         commands = [("ingest",), *[("retry", "--now")] * _MOST_ROUNDS]
@@ -46,7 +46,7 @@ def fetch(road: Road, world: Path) -> None:
 
 
 def grade(lake: Lake, truth: Truth) -> dict[str, Any]:
-    """What is in the lake, held against the truth; and the longest that the round of one link took."""
+    """Compare the lake with the ground truth, and find the longest round of a link."""
     ledger = read_ledger(lake, SOURCE, ["key", "url", "outcome", "latency_s"])
     bodies = Counter(one.body for one in truth.responses.values() if one.body)
     unwanted = [url for url in accepted(ledger)["url"].to_pylist() if truth.responses[url].expect == "rejected"]
@@ -63,7 +63,7 @@ def grade(lake: Lake, truth: Truth) -> dict[str, Any]:
 
 
 def longest_round_s() -> float:
-    """What the limits allow one link a round: two requests and the pause between them, waiting for a place left out."""
+    """The time limit of a link per round: two requests and the pause between them, without queueing."""
     return 2 * FetchLimits(total_s=float(LIMITS["FACEMILL_TOTAL_S"])).longest_get_s + LONGEST_PAUSE_S
 
 

@@ -1,10 +1,10 @@
-"""Millions of dHashes as photographs have them, made from nothing: what `tasks.dataset.hamming` is fast and slow at.
+"""Generates millions of dHashes with the statistics of photographs, to measure `tasks.dataset.hamming`.
 
-Hashes of photos are far from uniform. Neighbouring cells are alike, and many pictures have a flat background, whose
-cells are all equal. So each hash here is that of a made picture of 9x9 cells: a random field whose power falls with
-frequency as in photographs, a brighter or darker middle for the person, some contrast and brightness, cut off at black
-and white. The numbers below were chosen so that two hashes that are no copies agree in two bytes as often as two of the
-photos in `../shared/data/replay` do; `python -m bench.dedupe` prints both figures.
+Hashes of photos are far from uniform. Neighbouring cells are similar, and many pictures have a flat background with
+equal cells. Each hash is therefore computed from a generated picture of 9x9 cells: a random field whose power
+decreases with frequency as in photographs, a brighter or darker centre for the person, random contrast and
+brightness, clipped at black and white. The parameters were chosen so that two hashes that are not copies agree in two
+bytes as often as two photos in `../shared/data/replay`; `python -m bench.dedupe` prints both rates.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ _MIDDLE = 1.6
 _CONTRAST, _CONTRAST_SPREAD = 30.0, 0.7
 _BRIGHTNESS, _BRIGHTNESS_SPREAD = 128.0, 40.0
 _AT_A_TIME = 200_000
-# How many of 97 copies in the replay world differ from what they copy in 0, 1, 2 ... bits.
+# Of 97 copies in the replay dataset, the numbers that differ from their original in 0, 1, 2 ... bits.
 _COPIES_BY_BITS = (31, 29, 18, 11, 5, 2, 1)
 
 
 def made_hashes(num: int, rng: np.random.Generator) -> Hashes:
-    """Hashes of made pictures, none a copy of another on purpose, [num, 16]."""
+    """Hashes of generated pictures without intended copies, [num, 16]."""
     root = _field()
     return np.concatenate([_some(min(_AT_A_TIME, num - at), root, rng) for at in range(0, num, _AT_A_TIME)])
 
 
 def draw_pictures(num: int, rng: np.random.Generator) -> tuple[Hashes, npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Hashes and digests of pictures, one in twelve a copy of another and a third of these byte for byte; the pairs."""
+    """(hashes, digests, pairs) of pictures, one in twelve a copy of another, a third of these byte for byte."""
     hashes, digests = made_hashes(num, rng), rng.integers(0, 256, (num, 32), dtype=np.uint8)
     pairs = plant_copies(hashes, num // 12, rng)
     original, copy = pairs[: len(pairs) // 3].T
@@ -40,17 +40,17 @@ def draw_pictures(num: int, rng: np.random.Generator) -> tuple[Hashes, npt.NDArr
 
 
 def to_column(rows: npt.NDArray[np.uint8]) -> pa.Array:
-    """Bytes [n, k] as a column of so many bytes each."""
+    """Bytes [n, k] as a column of fixed-size binary values."""
     return pa.Array.from_buffers(pa.binary(rows.shape[1]), len(rows), [None, pa.py_buffer(rows.tobytes())])
 
 
 def plant_copies(hashes: Hashes, num: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Make `num` of the hashes copies of others, some of which are copied very often; the pairs, [num, 2]."""
+    """Turn `num` of the hashes into copies of others, some copied very often; returns the pairs, [num, 2]."""
     rows = rng.permutation(len(hashes))
     copies, originals = rows[:num], rows[num:]
     copied = originals[(len(originals) * rng.random(num) ** 3).astype(np.int64)]
     bits = rng.choice(len(_COPIES_BY_BITS), num, p=np.array(_COPIES_BY_BITS) / sum(_COPIES_BY_BITS))
-    # The places of the bits are drawn with replacement: a copy differs in at most so many.
+    # Bit positions are drawn with replacement: a copy differs in at most this many.
     flips = np.zeros((num, 128), dtype=np.uint8)
     for number in range(1, len(_COPIES_BY_BITS)):
         some = np.flatnonzero(bits >= number)
@@ -60,7 +60,7 @@ def plant_copies(hashes: Hashes, num: int, rng: np.random.Generator) -> npt.NDAr
 
 
 def agreement(hashes: Hashes, num_bits: int = 16) -> float:
-    """How often two hashes that are no copies agree in a band of neighbouring bits, over what uniform ones would."""
+    """The rate at which two unrelated hashes agree in a band of neighbouring bits, relative to uniform hashes."""
     words = hashes.view(np.uint64)
     apart = np.bitwise_count(words[:, None] ^ words[None]).sum(axis=2) > 16
     bands = hashes.view(">u2").T
@@ -82,7 +82,7 @@ def _some(num: int, root: npt.NDArray[np.float32], rng: np.random.Generator) -> 
 
 
 def _field() -> npt.NDArray[np.float32]:
-    """A root of the covariance of 9x9 cells of a random field whose power falls with frequency, [81, 81]."""
+    """A root of the covariance of 9x9 cells of a random field with power decreasing with frequency, [81, 81]."""
     frequency = np.fft.fftfreq(64)
     power = np.hypot(frequency[:, None], frequency)
     power[0, 0] = np.inf

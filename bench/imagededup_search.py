@@ -1,8 +1,8 @@
-"""imagededup's search among hashes, run by the Python of its own environment for `bench.dedupe`.
+"""imagededup's search in hashes, run by the Python of its own environment for `bench.dedupe`.
 
-python imagededup_search.py HASHES DISTANCE METHOD
+    python imagededup_search.py HASHES DISTANCE METHOD
 
-HASHES has one hash of 16 hex digits a line. Prints, as JSON, the pairs found, and the seconds and CPU seconds it took.
+HASHES has one hash of 16 hex digits per line. Prints, as JSON, the pairs found, and the seconds and CPU seconds used.
 """
 
 import json

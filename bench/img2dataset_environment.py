@@ -1,13 +1,13 @@
-"""img2dataset 1.47.0 in a virtual environment of its own, and its best settings for this comparison.
+"""img2dataset 1.47.0 in a separate virtual environment, with its best settings for this comparison.
 
-Its newest release pins pandas < 3 and an old albumentations, so it cannot share facemill's environment. Beside it only
-`setuptools<81` is asked for: webdataset's `pkg_resources` is gone from later ones. Installing takes half a minute and
-600 MB; an environment that is there is used again.
+Its newest release pins pandas < 3 and an old albumentations, so it cannot share facemill's environment. The only
+other requirement is `setuptools<81`: later versions lack webdataset's `pkg_resources`. Installing takes half a minute
+and 600 MB; an existing environment is reused.
 
-Settings: two processes of 64 threads, shards small enough that both are busy to the end (its default of 10,000 would
-leave one process all the work), tars as facemill writes, no resizing, the bytes that came (`skip_reencode`), SHA-256
-on, EXIF off. `--disable_all_reencoding` is not used: with it nothing is decoded at all, and error pages of status 200
-are accepted as pictures; the variant `img2dataset, unchecked` shows what that saves.
+Settings: two processes of 64 threads, shards small enough to keep both busy to the end (its default of 10,000 would
+leave all work to one process), tars as in facemill, no resizing, original bytes (`skip_reencode`), SHA-256 on, EXIF
+off. `--disable_all_reencoding` is not used: it disables decoding, and error pages with status 200 are accepted as
+pictures. The variant `img2dataset, unchecked` shows what that saves.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ VERSION = "1.47.0"
 
 
 def program(folder: Path) -> Path:
-    """The command in its environment below `folder`, which is made if it is not there."""
+    """The command in its environment in `folder`, which is created if needed."""
     return environment_with(folder, "img2dataset", [f"img2dataset=={VERSION}", "setuptools<81"]) / "img2dataset"
 
 
 def command(program: Path, urls: Path, output: Path, num: int, *, checked: bool = True) -> list[str]:
-    """Ask for the URLs of a text file, one a line."""
+    """The command line to fetch the URLs of a text file, one per line."""
     options = {
         "url_list": urls,
         "output_folder": output,
@@ -47,12 +47,10 @@ def command(program: Path, urls: Path, output: Path, num: int, *, checked: bool 
 
 
 def quiet_environment(folder: Path) -> dict[str, str]:
-    """Variables for its process: nothing looks for updates, which would cost time and leave this machine; what wandb
-    leaves behind lies in `folder`.
-    """
+    """Environment of its process: no update checks, which cost time and network access; wandb's files in `folder`."""
     return {**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1", "WANDB_MODE": "disabled", "TMPDIR": str(folder)}
 
 
 def num_accepted(output: Path) -> int:
-    """How many pictures its shards hold."""
+    """The number of pictures in its shards."""
     return sum(json.loads(path.read_text())["successes"] for path in output.glob("*_stats.json"))

@@ -1,7 +1,7 @@
-"""An origin on 127.0.0.1, in a process of its own, that answers as fast as Python can: what it costs is not counted.
+"""An origin on 127.0.0.1 in a separate process that responds as fast as Python can; its cost is not counted.
 
-The path says what is answered: `/<kind>/<number>`. Pictures are drawn ones; each number has its own bytes, by a
-comment in the JPEG. Kinds: good, missing, error, reset, html, truncated, hang, drip.
+The path selects the response: `/<kind>/<number>`. Pictures are drawn; each number has different bytes, by a comment
+in the JPEG. Kinds: good, missing, error, reset, html, truncated, hang, drip.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from synthetic.portrait import draw
 
 _NUM_PICTURES = 24
 _HTML = b"<!doctype html><title>Not found</title><p>This picture has moved.</p>" * 60
-# A reset, not an end: the socket drops what it holds.
+# Reset instead of a normal close: the socket drops its data.
 _LINGER_NOT = struct.pack("ii", 1, 0)
 
 
 @contextmanager
 def origin(num_bytes: int, *, close: bool = False) -> Iterator[int]:
-    """Serve pictures of about `num_bytes` each, and give the port; with `close` a connection for each request."""
+    """Serve pictures of about `num_bytes` each; yields the port. `close`: one connection per request."""
     command = [sys.executable, "-m", "bench.loopback", str(num_bytes), *(["--close"] if close else [])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -40,7 +40,7 @@ def origin(num_bytes: int, *, close: bool = False) -> Iterator[int]:
 
 
 def pictures(num_bytes: int) -> list[bytes]:
-    """Drawn portraits as JPEGs of about `num_bytes`: of 640 px for 58 KB, smaller ones in proportion."""
+    """Drawn portraits as JPEGs of about `num_bytes`: 640 px for 58 KB, smaller ones in proportion."""
     rng = np.random.default_rng(0)
     side = max(round(640 * (num_bytes / 58_000) ** 0.5), 96)
     return [_encoded(draw(sample_identity(rng), rng).image, side, num_bytes, rng) for _ in range(_NUM_PICTURES)]
@@ -60,7 +60,7 @@ def _encoded(image: Image.Image, side: int, num_bytes: int, rng: np.random.Gener
 
 
 class _Answering(asyncio.Protocol):
-    """One connection; answers each request when its head is there."""
+    """One connection; responds to each request once its headers are complete."""
 
     def __init__(self, bodies: list[bytes], *, close: bool) -> None:
         self._bodies = bodies
@@ -107,7 +107,7 @@ class _Answering(asyncio.Protocol):
             self._transport.close()
 
     def _picture(self, number: int) -> bytes:
-        """Start of image, a comment that holds the number, the rest."""
+        """Start of image, a comment with the number, the rest."""
         body = self._bodies[number % len(self._bodies)]
         return body[:2] + b"\xff\xfe\x00\x0a" + b"%08d" % number + body[2:]
 

@@ -1,11 +1,11 @@
-"""How much alike must two names be to mean one person?
+"""Choice of the similarity threshold of person names.
 
-    python -m bench.names                        the real names of ../shared/data beside the repository
+    python -m bench.names                        the real names of ../shared/data next to the repository
     python -m bench.names --json FILE
 
-By threshold: how many names of VGGFace1 with one letter wrong (left out, put in, another, two swapped; five drawn for
-each) are found again; and how many of its people are like a name of LFW, which VGGFace1's authors have cleared of LFW's
-people by the names as they are written. Last, whom `tasks.dataset.exclude` finds.
+Per threshold: the share of VGGFace1's names with one typo (deletion, insertion, substitution, transposition; five drawn
+for each) that are matched again; and the number of its people that match a name of LFW, although VGGFace1's authors
+removed LFW's people by exact name. Finally, the people found by `tasks.dataset.exclude`.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def vggface_names() -> list[str]:
 
 
 def lfw_names() -> list[str]:
-    """The people of the folders of LFW."""
+    """The people of LFW's folders."""
     return sorted(path.name for path in (_DATA / "lfw" / "images").iterdir())
 
 
 def slip(name: str, rng: np.random.Generator) -> str:
-    """`name` with one letter wrong."""
+    """`name` with one typo."""
     at, letter = int(rng.integers(len(name) - 1)), chr(97 + rng.integers(26))
     before, one, after = name[:at], name[at], name[at + 1 :]
     return (
@@ -50,12 +50,12 @@ def slip(name: str, rng: np.random.Generator) -> str:
 
 
 def num_alike(names: Sequence[str], others: Sequence[str], threshold: float) -> int:
-    """How many of `names` mean someone of `others`."""
+    """The number of `names` that match one of `others`."""
     return len(exclude(names, others, threshold).matches)
 
 
 def row_at(threshold: float, people: Sequence[str], slips: dict[str, list[str]], lfw: Sequence[str]) -> dict[str, Any]:
-    """What a threshold finds."""
+    """The results of a threshold."""
     found = sum(num_alike([wrong], [name], threshold) for name, wrongs in slips.items() for wrong in wrongs)
     return {
         "alike": threshold,
@@ -66,7 +66,7 @@ def row_at(threshold: float, people: Sequence[str], slips: dict[str, list[str]],
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     people, lfw = vggface_names(), lfw_names()

@@ -1,14 +1,14 @@
-"""How long does a list of millions of links take from the archive to a plan, on one core?
+"""CPU time from an archive of millions of links to a plan, on one core.
 
-    python -m bench.plan                         ../shared/data/vgg_face_dataset.tar.xz beside the repository
+    python -m bench.plan                         ../shared/data/vgg_face_dataset.tar.xz next to the repository
     python -m bench.plan ARCHIVE                 another archive or folder of link files
     python -m bench.plan --json FILE
 
-The road of `facemill ingest` up to its first request: `read` unpacks the archive, parses every line and makes its key
-(the rows in brackets show how much of it is unpacking and keys), `plan` makes one candidate a distinct URL, units, and
-spreads the hosts. CPU time and peak memory are those of this process, which does nothing else. The bar is one million
-lines in 12 s of CPU time and 1.5 GB. Last, how well the hosts are spread: the longest run of neighbours of one host
-within a unit, beside that of the order the list came in.
+The steps of `facemill ingest` before its first request: `read` unpacks the archive, parses every line and computes
+its key (the rows in brackets show the shares of unpacking and keys); `plan` makes one candidate per distinct URL,
+divides them into units and interleaves the hosts. CPU time and peak memory are those of this process, which does
+nothing else. The limit is one million lines in 12 s of CPU time and 1.5 GB. The last rows show how well hosts are
+interleaved: the longest run of one host within a unit, next to that of the list's original order.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Value = TypeVar("Value")
 
 
 def timed(rows: list[dict[str, Any]], name: str, work: Callable[[], Value]) -> Value:
-    """Do the work, and add a row of what it cost."""
+    """Do the work, and append a row with its cost."""
     wall, cpu = time.monotonic(), time.process_time()
     value = work()
     rows.append(
@@ -52,7 +52,7 @@ def timed(rows: list[dict[str, Any]], name: str, work: Callable[[], Value]) -> V
 
 
 def longest_run(urls: pa.ChunkedArray, units: pa.ChunkedArray) -> int:
-    """The most neighbours of one host in a row, within a unit."""
+    """The longest run of one host within a unit."""
     hosts = host_of(urls).combine_chunks().dictionary_encode().indices.to_numpy()
     units = units.to_numpy()
     changes = np.flatnonzero((hosts[1:] != hosts[:-1]) | (units[1:] != units[:-1])) + 1
@@ -60,7 +60,7 @@ def longest_run(urls: pa.ChunkedArray, units: pa.ChunkedArray) -> int:
 
 
 def busiest_share(urls: pa.ChunkedArray, units: pa.ChunkedArray) -> tuple[int, int]:
-    """The links of the host that has most of one unit, and the links of that unit."""
+    """(links of the host with the largest share of a unit, links of that unit)."""
     hosts = host_of(urls).combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
     units = units.to_numpy().astype(np.int64)
     groups, counts = np.unique(units * (hosts.max() + 1) + hosts, return_counts=True)
@@ -69,7 +69,7 @@ def busiest_share(urls: pa.ChunkedArray, units: pa.ChunkedArray) -> tuple[int, i
 
 
 def unpacked_bytes(archive: Path) -> int:
-    """The bytes of all files of an archive, unpacked and thrown away."""
+    """The total size of all files of an archive, unpacked and discarded."""
     if not archive.is_file():
         return 0
     with tarfile.open(archive) as tar:
@@ -79,7 +79,7 @@ def unpacked_bytes(archive: Path) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archive", type=Path, nargs="?", default=_ARCHIVE)
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
     options = parser.parse_args()
     pa.set_cpu_count(1)
     rows: list[dict[str, Any]] = []

@@ -1,7 +1,7 @@
-"""The road as a user goes it, command by command, through a world played on loopback: what each step costs and answers.
+"""The pipeline as run by a user, command by command, on a dataset served from loopback: cost and output of each step.
 
-Pipeline, what is due asked for again, publish twice, clean, publish without the wrong people, diff, report, export,
-check; then somebody is taken down, and what was theirs is looked for in every file of the lake.
+Pipeline, retry of due links, publish twice, clean, publish without mislabelled faces, diff, report, export, check; then
+the takedown of a person, followed by a search for the person's data in every file of the lake.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ SOURCE = "vggface1"
 METHODS = ("bbox", "mtcnn")
 REPLAY = Path(__file__).parents[2] / "shared" / "data" / "replay"
 _FACEMILL = [sys.executable, "-c", "from flows.cli.app import main; main()"]
-# Of its commands; a world has hosts that never answer.
+# Environment of the commands; a dataset has hosts that never respond.
 LIMITS = {"FACEMILL_SILENCE_S": "5", "FACEMILL_TOTAL_S": "20"}
-# Of those taken down, so many pictures and crops are looked for byte by byte.
+# The number of taken-down pictures and crops searched byte by byte.
 _SOUGHT = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One command: what it cost, and what came of it in a few words."""
+    """One command: its cost, and a short result."""
 
     name: str
     usage: Usage
@@ -50,14 +50,14 @@ class Step:
 
 @dataclass
 class Road:
-    """A lake on its way. `dataset` names its versions: `<dataset>-<method>`."""
+    """A lake in the pipeline. Dataset versions are named `<dataset>-<method>`."""
 
     folder: Path
     lake: Lake
     steps: list[Step] = field(default_factory=list)
 
     def go(self, *command: str) -> Any:
-        """Run a command to its end, and give its answer.
+        """Run a command to its end, and return its result.
 
         Raises:
             subprocess.CalledProcessError: it failed.
@@ -69,7 +69,7 @@ class Road:
         return json.loads(answer.read_text())
 
     def tell(self, came: str, name: str = "") -> None:
-        """Say what came of the last step, and print it."""
+        """Set the result of the last step, and print it."""
         last = self.steps.pop()
         self.steps.append(Step(name or last.name, last.usage, came))
         print(self.steps[-1], flush=True)
@@ -80,32 +80,32 @@ class Road:
 
 
 def add_world_options(parser: argparse.ArgumentParser, num_people: int) -> None:
-    """Which world is graded, and where the figures go."""
-    parser.add_argument("--world", type=Path, help="where the made world is or shall be")
+    """Options of the dataset and the output."""
+    parser.add_argument("--world", type=Path, help="folder of the synthetic dataset")
     parser.add_argument("--people", type=int, default=num_people)
-    parser.add_argument("--links", type=int, default=200, help="of each of the people")
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--links", type=int, default=200, help="links per person")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
 
 
 def make_asked_world(options: argparse.Namespace) -> None:
-    """Make the world of the options, always with the same chance; one of these numbers is left as it is."""
+    """Generate the dataset of the options with a fixed seed, unless it exists."""
     make_world(options.world, num_identities=options.people, per_identity=options.links, seed=7)
 
 
 def print_head() -> None:
-    """Say what stands in the lines of steps."""
+    """Print the header of the step table."""
     print(f"{'step':<34}{'CPU s':>8} {'peak MB':>7}  what came of it")
 
 
 @contextmanager
 def played(world: Path) -> Iterator[tuple[str, ...]]:
-    """Play a world on loopback; yields the options by which commands ask it."""
+    """Serve a dataset on loopback; yields the command options to use it."""
     with serving(world) as origin:
         yield ("--links", str(world / "links"), "--connect-to", f"127.0.0.1:{origin.port}")
 
 
 def go_the_road(road: Road, world: Path, fit_on: str) -> None:
-    """Up to the checked lake. `fit_on` is the dataset version that the judge of wrong people is fitted to."""
+    """Run all steps up to the check of the lake. `fit_on` is the dataset version the cleaning model is fitted to."""
     print_head()
     with played(world) as web:
         _fetch_crop_publish_train(road, web)
@@ -170,10 +170,10 @@ def _check(road: Road) -> None:
 
 
 def take_down(road: Road) -> dict[str, Any]:
-    """Take down a person, a link and a picture, purge the lake, and look for what was theirs.
+    """Take down a person, a link and a picture, purge the lake, and search for their data.
 
     Returns:
-        How many samples of theirs there were, and what of them is found afterwards.
+        The number of their samples, and how many are found afterwards.
     """
     version = road.version("mtcnn")
     samples = version.index(["identity", "url", "image_digest", "shard", "offset", "length"])
@@ -216,7 +216,7 @@ def _is_theirs(row: dict[str, Any], person: str, url: str, digest: bytes) -> boo
 
 
 def _pictures(lake: Lake, digests: list[bytes]) -> list[bytes]:
-    """The bytes of these pictures as they lie in the lake, each once."""
+    """The bytes of these pictures in the lake, each once."""
     ledger = accepted(read_ledger(lake, SOURCE, ["key", "outcome", "digest", "shard", "offset", "length"])).to_pylist()
     held = {row["digest"]: row for row in ledger}
     return [
@@ -226,12 +226,12 @@ def _pictures(lake: Lake, digests: list[bytes]) -> list[bytes]:
 
 
 def _is_in(lake: Lake, data: bytes) -> bool:
-    """Whether some file of the lake holds these bytes."""
+    """Whether any file of the lake contains these bytes."""
     return any(data in path.read_bytes() for path in Path(lake.root).rglob("*") if path.is_file())
 
 
 def _files(lake: Lake) -> dict[str, int]:
-    """When each file of the lake was written; the work folder may be thrown away and does not count."""
+    """Modification time of each file of the lake, without the work folder."""
     root = Path(lake.root)
     paths = (path for path in root.rglob("*") if path.is_file() and "work" not in path.relative_to(root).parts)
     return {str(path): path.stat().st_mtime_ns for path in paths}

@@ -1,25 +1,26 @@
-"""How fast does the training loop run, how near the limit of the chip, and beside a usual PyTorch loop?
+"""Speed of the training loop, relative to hardware limits and to a usual PyTorch loop.
 
-    python -m bench.train                        the preset that suits the device, on ../shared/data/faces112.tar.xz
+    python -m bench.train                        the preset for the device, on ../shared/data/faces112.tar.xz
     python -m bench.train --device cuda --preset full --turns 9 --json
-    python -m bench.train --archive none         on made pictures, where that archive is not at hand
+    python -m bench.train --archive none         on generated pictures, without that archive
     python -m bench.train --image-px 64 --activation paper --compile on        any field of a training configuration
 
-*ours* is `model.training`: crops decoded once and resident, augmented on the device, precision and compilation as
-configured. *usual* is what a tutorial shows: a `Dataset` that decodes JPEGs (held in memory, which favours it) and
-augments them with torchvision in the workers of a `DataLoader`, the same network, loss, optimizer and batches, in fp32
-and with autocast to bfloat16. The loops take turns in one process, A B C A B C, each with untimed steps first, in which
-the usual ones use up what their workers fetched ahead. Figures are medians over the turns; CPU time counts the workers.
+*ours* is `model.training`: crops decoded once and resident, augmented on the device, with the configured precision
+and compilation. *usual* is a tutorial's loop: a `Dataset` that decodes JPEGs (from memory, in its favour) and
+augments them with torchvision in the workers of a `DataLoader`, with the same network, loss, optimizer and batches,
+in fp32 and with autocast to bfloat16. The loops alternate in one process, A B C A B C, each after untimed steps in
+which the usual ones consume what their workers prefetched. Values are medians over the turns; CPU time includes the
+workers.
 
-The floor by bytes is what the network must move through memory, at the rate of a copy measured here. Counted are, in
-the precision of the run and per picture, for a convolution or linear layer its input and output going forward, and back
-the output's gradient twice (for the input and for the weights), the input once more and its gradient; for a norm with
-its activation fused, the input twice (statistics, then the values) and the output, and back the gradient twice, the
-input twice and its gradient; and a batch's share of the parameters' gradients, of AdamW and of the running average.
-Additions of shortcuts, the augmentation and the loss are left out, so it is a lower bound, unless a cache keeps what
-was written: on a CPU with a small batch the share may pass 1. The floor by arithmetic is three times what the network
-multiplies and adds, at the rate of a large matrix product measured here in the same precision. On a CPU both floors and
-the shares are by its own time and for one core, so that it does not matter who else uses the machine.
+The floor by bytes is the memory traffic of the network at the rate of a copy measured here. Counted per picture, in
+the precision of the run: for a convolution or linear layer its input and output in the forward pass, and in the
+backward pass the output's gradient twice (for the input and for the weights), the input once more and its gradient;
+for a norm with a fused activation the input twice (statistics, then values) and the output, and backward the gradient
+twice, the input twice and its gradient; and a batch's share of the parameters' gradients, of AdamW and of the moving
+average. Residual additions, augmentation and loss are left out, so it is a lower bound, unless a cache keeps what was
+written: on a CPU with a small batch the share may exceed 1. The floor by arithmetic is three times the network's
+multiply-adds at the rate of a large matrix product measured here in the same precision. On a CPU both floors and the
+shares are based on CPU time and one core, so that other load does not matter.
 """
 
 from __future__ import annotations
@@ -58,14 +59,14 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Crops:
-    """JPEG files of aligned faces, and whose they are."""
+    """JPEG files of aligned faces with labels."""
 
     jpegs: list[bytes]
     labels: np.ndarray
 
 
 def read_crops(archive: Path) -> Crops:
-    """Those of a corpus; of no archive, 4096 made pictures of 256 people."""
+    """The crops of a corpus; without an archive, 4096 generated pictures of 256 people."""
     if archive.exists():
         rows, pictures = read_corpus(archive)
         people = np.unique([row["identity"] for row in rows], return_inverse=True)[1]
@@ -75,7 +76,7 @@ def read_crops(archive: Path) -> Crops:
 
 
 def _made(rng: np.random.Generator) -> bytes:
-    """A smooth picture whose file is about as large as a face's."""
+    """A smooth picture with about the file size of a face."""
     coarse = Image.fromarray(rng.integers(0, 256, (28, 28, 3), np.uint8))
     file = io.BytesIO()
     coarse.resize((112, 112), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
@@ -86,7 +87,7 @@ def _made(rng: np.random.Generator) -> bytes:
 
 
 def per_picture(config: TrainConfig, element_bytes: int) -> tuple[float, float]:
-    """(bytes moved, floating-point operations) of training on one picture, by the model in this file's docstring."""
+    """(bytes moved, floating-point operations) per training picture, by the model in the module docstring."""
     backbone, loss = first_modules(config, 2)
     moved = operations = 0.0
 
@@ -104,13 +105,13 @@ def per_picture(config: TrainConfig, element_bytes: int) -> tuple[float, float]:
     with torch.no_grad():
         backbone(torch.zeros(2, 3, config.image_px, config.image_px))
     parameters = sum(one.numel() for one in [*backbone.parameters(), *loss.parameters()])
-    # Read forward and back and their gradient written; AdamW reads four arrays and writes three; the average three.
+    # Read in both passes, gradient written; AdamW reads four arrays and writes three; the average accesses three.
     batch_size = config.identities_per_batch * config.faces_per_identity
     return moved * element_bytes + 13 * 4 * parameters / batch_size, operations
 
 
 def busy_s(device: torch.device) -> float:
-    """A clock: the wall's for a GPU, whose work is waited for; a CPU's own time, of all threads."""
+    """The clock: wall time after synchronization for a GPU, CPU time of all threads for a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         return time.perf_counter()
@@ -118,14 +119,14 @@ def busy_s(device: torch.device) -> float:
 
 
 def copy_rate(device: torch.device) -> float:
-    """Bytes read and written a second by a large copy."""
+    """Bytes read and written per second by a large copy."""
     source = torch.ones((256 if device.type == "cuda" else 32) << 20, device=device)
     target = torch.empty_like(source)
     return 2 * source.nbytes / _best_s(lambda: target.copy_(source), device)
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Floating-point operations a second of a large matrix product."""
+    """Floating-point operations per second of a large matrix product."""
     side = 8192 if device.type == "cuda" else 1024
     one = torch.randn(side, side, device=device).to(dtype)
     return 2 * side**3 / _best_s(lambda: one @ one, device)
@@ -140,7 +141,7 @@ def _best_s(work: Callable[[], Any], device: torch.device, rounds: int = 20) -> 
     return min(times)
 
 
-# -- the loops: each takes that many steps when called --
+# -- the loops: each takes the given number of steps when called --
 
 Loop = Callable[[int], None]
 
@@ -159,7 +160,7 @@ def our_loop(crops: Crops, config: TrainConfig, device: torch.device) -> Loop:
 
 
 class DecodingDataset(Dataset[tuple[Tensor, int]]):
-    """Decodes and augments one picture at a time, by usual means and as strongly as ours."""
+    """Decodes and augments one picture at a time by usual means, as strongly as ours."""
 
     def __init__(self, crops: Crops, config: TrainConfig) -> None:
         self.crops = crops
@@ -185,7 +186,7 @@ class DecodingDataset(Dataset[tuple[Tensor, int]]):
 
 
 def usual_loop(crops: Crops, config: TrainConfig, device: torch.device, workers: int, *, with_autocast: bool) -> Loop:
-    """The loop of a tutorial."""
+    """A tutorial's loop."""
     sampler = PKSampler(crops.labels, config.identities_per_batch, config.faces_per_identity, config.seed)
     loader = DataLoader(
         DecodingDataset(crops, config),
@@ -212,7 +213,7 @@ def usual_loop(crops: Crops, config: TrainConfig, device: torch.device, workers:
 
 
 class _Batches:
-    """The batches of our loop, without end."""
+    """The batches of our loop, endlessly."""
 
     def __init__(self, sampler: PKSampler) -> None:
         self.sampler = sampler
@@ -234,7 +235,7 @@ def _sized(jpeg: bytes, image_px: int) -> Image.Image:
 def compare(
     loops: dict[str, Loop], batch_size: int, device: torch.device, *, turns: int, steps: int, untimed: int
 ) -> dict[str, list[dict[str, float]]]:
-    """What each loop did in each of its turns: images a second by both clocks, CPU time an image, workers included."""
+    """Results of each loop per turn: images per second by both clocks, CPU time per image, workers included."""
     found: dict[str, list[dict[str, float]]] = {name: [] for name in loops}
     for _ in range(turns):
         for name, run in loops.items():
@@ -250,14 +251,14 @@ def compare(
 
 
 def _cpu_s() -> float:
-    """Of this process and the workers it has."""
+    """CPU time of this process and its workers."""
     children = [one.pid for one in multiprocessing.active_children()]
     ticks = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13] for pid in children)
     return time.process_time() + sum(int(user) + int(system) for user, system in ticks) / _TICKS_PER_S
 
 
 def summary(turns: dict[str, list[dict[str, float]]], floor: float) -> list[dict[str, Any]]:
-    """A row a loop: medians over its turns, and how many times the speed of ours it is slower, turn by turn."""
+    """One row per loop: medians over its turns, and the speed of ours relative to it, turn by turn."""
     ours = turns["ours"]
     return [
         {
@@ -280,12 +281,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--archive", type=Path, default=ARCHIVE)
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--steps-per-turn", type=int, help="50 on a GPU, 5 on a CPU, if not given")
-    parser.add_argument("--workers", type=int, default=min(16, os.cpu_count() or 1), help="of each usual loop")
+    parser.add_argument("--steps-per-turn", type=int, help="default: 50 on a GPU, 5 on a CPU")
+    parser.add_argument("--workers", type=int, default=min(16, os.cpu_count() or 1), help="workers per usual loop")
     parser.add_argument("--json", action="store_true")
     add_options(parser)
     args = parser.parse_args()
-    # Without end, so that no turn comes after the last step.
+    # Endless, so that no turn comes after the last step.
     config = replace(config_from(args), steps=10**6)
     device = resolve_device(config.device)
     figures = measure(config, device, args)
@@ -296,7 +297,7 @@ def main() -> None:
 
 
 def measure(config: TrainConfig, device: torch.device, args: argparse.Namespace) -> dict[str, Any]:
-    """Everything this bench says, as plain values."""
+    """All results as plain values."""
     crops = read_crops(args.archive)
     dtype = torch.bfloat16 if config.uses_bfloat16(device) else torch.float32
     bytes_each, operations_each = per_picture(config, dtype.itemsize)
@@ -308,7 +309,7 @@ def measure(config: TrainConfig, device: torch.device, args: argparse.Namespace)
     }
     sampler = PKSampler(crops.labels, config.identities_per_batch, config.faces_per_identity, config.seed)
     steps = args.steps_per_turn or (50 if device.type == "cuda" else 5)
-    # A DataLoader fetches two batches ahead a worker.
+    # A DataLoader prefetches two batches per worker.
     turns = compare(loops, sampler.batch_size, device, turns=args.turns, steps=steps, untimed=2 * args.workers + 1)
     return {
         "chip": torch.cuda.get_device_name(device)

@@ -1,4 +1,4 @@
-"""What a command costs, all processes it starts included: wall time, CPU time, memory. Linux only (reads /proc)."""
+"""Cost of a command with all its child processes: wall time, CPU time, memory. Linux only (reads /proc)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Of one command.
+    """Cost of one command.
 
     Attributes:
-        cpu_s: user and system time of the process and of all below it that were waited for, start-up included.
-        rss_bytes: the largest sum of resident memory over the process tree, sampled ten times a second.
-        pss_bytes: the same with pages that processes share counted once.
+        cpu_s: user and system time of the process and its waited-for descendants, start-up included.
+        rss_bytes: the largest sum of resident memory over the process tree, sampled ten times per second.
+        pss_bytes: the same, with shared pages counted once.
     """
 
     wall_s: float
@@ -38,17 +38,17 @@ def measured(
     cwd: Path | None = None,
     answer: Path | None = None,
 ) -> Usage:
-    """Run a command to its end, what it says going to `log`.
+    """Run a command to its end, with its output in `log`.
 
     Args:
-        answer: where its standard output goes instead.
+        answer: another file for its standard output.
 
     Raises:
-        subprocess.CalledProcessError: it failed.
+        subprocess.CalledProcessError: the command failed.
     """
     started = time.monotonic()
     with log.open("wb") as said, answer.open("wb") if answer else nullcontext(said) as out:
-        # No `with`: it would wait for the process, and os.wait4 below must, which tells of it alone.
+        # No `with`: it would wait for the process, but os.wait4 below must, to get the usage of this process only.
         process = subprocess.Popen(command, stdout=out, stderr=said, env=env, cwd=cwd)
     peak = _Peak(process.pid)
     peak.start()
@@ -63,7 +63,7 @@ def measured(
 
 
 class _Peak(threading.Thread):
-    """Watches the memory of a process tree."""
+    """Samples the memory of a process tree."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -79,7 +79,7 @@ class _Peak(threading.Thread):
 
 
 def _tree(pid: int) -> list[int]:
-    """A process and all below it."""
+    """A process and its descendants."""
     found = [pid]
     for one in found:
         try:

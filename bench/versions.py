@@ -1,15 +1,15 @@
-"""What a dataset version of a million link lines costs: to decide, write, compare and look at, on one core.
+"""Cost of a dataset version of a million link lines: decide, write, compare and report, on one core.
 
-    python -m bench.versions                     ../shared/data/vgg_face_dataset.tar.xz beside the repository
+    python -m bench.versions                     ../shared/data/vgg_face_dataset.tar.xz next to the repository
     python -m bench.versions ARCHIVE --lines N   only the first N lines
-    python -m bench.versions --keep FOLDER       and leave the lake there
+    python -m bench.versions --keep FOLDER       keep the lake in this folder
 
-The lines, URLs and hosts are real, nothing is fetched. What came of them is drawn at random in about the shares of the
-original experiment (56% of the links gave a picture, a face in half of those): an attempt a URL, with hashes as photos
-have them, one in twelve a copy of another (`bench.hashes`); and a face a line, all of which are one drawn crop, told
-apart by made digests. From there on it is the road of `facemill publish`, then `facemill diff` with a stricter version,
-then `facemill report`. CPU time and memory are those of this process. `tied` is the largest heap of people who share
-URLs of which each has a face, directly or through others.
+The lines, URLs and hosts are real; nothing is fetched. Fetch results are drawn at random in about the shares of the
+original experiment (56% of the links gave a picture, half of those a face): one attempt per URL, with realistic hashes,
+one in twelve a copy of another (`bench.hashes`); and one face per line, all with the same drawn crop, distinguished by
+generated digests. Then follow the steps of `facemill publish`, `facemill diff` with a stricter version, and
+`facemill report`. CPU time and memory are those of this process. `tied` is the largest group of people connected by
+shared URLs of which each has a face, directly or through others.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _FETCHED, _SHOWN = 0.56, 0.5
 
 
 def make_lake(folder: Path, lines: pa.Table) -> Lake:
-    """A lake of these lines, as ingest and crop would leave it."""
+    """A lake of these lines, in the state after ingest and crop."""
     lake, rng = Lake(folder), np.random.default_rng(0)
     write_table(lake, lake.links(_SOURCE, "lines.parquet"), lines)
     write_table(lake, lake.links(_SOURCE, "rejected.parquet"), REJECTED_LINES.empty_table())
@@ -66,7 +66,7 @@ def make_lake(folder: Path, lines: pa.Table) -> Lake:
 
 
 def draw_attempts(candidates: pa.Table, rng: np.random.Generator) -> pa.Table:
-    """An attempt a candidate; the pictures lie nowhere."""
+    """One attempt per candidate; the pictures do not exist."""
     num = len(candidates)
     hashes, digests, _ = draw_pictures(num, rng)
     failed = pa.array(rng.random(num) >= _FETCHED)
@@ -87,7 +87,7 @@ def draw_attempts(candidates: pa.Table, rng: np.random.Generator) -> pa.Table:
 
 
 def draw_faces(lines: pa.Table, place: tuple[int, int], rng: np.random.Generator) -> pa.Table:
-    """A face a line, or none in half of the pictures."""
+    """One face per line, or none in half of the pictures."""
     num = len(lines)
     boxes = pa.FixedSizeListArray.from_arrays(pa.array(np.tile([80.0, 60.0, 240.0, 260.0], num), pa.float32()), 4)
     digests = pc.dictionary_encode(lines["key"]).combine_chunks().indices
@@ -138,7 +138,7 @@ def _crop() -> bytes:
 
 
 def num_tied(verdicts: pa.Table) -> int:
-    """The people of the largest heap whose accepted lines share URLs."""
+    """The number of people in the largest group connected by shared URLs of accepted lines."""
     verdicts = verdicts.filter(pc.equal(verdicts["outcome"].cast(pa.string()), Outcome.ACCEPTED.value))
     people, pictures = (
         verdicts[name].combine_chunks().cast(pa.binary()).dictionary_encode().indices.to_numpy().astype(np.int64)

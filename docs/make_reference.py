@@ -1,8 +1,8 @@
-"""Writes docs/reference.md: every command with its options, and every setting, as the code defines them.
+"""Generates docs/reference.md: all commands with their options, and all settings, from the code.
 
     python docs/make_reference.py
 
-A test compares the file with what this gives, so a changed option without a changed page fails.
+A test compares the file with the output, so that a changed option requires a changed page.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _HEAD = """# Reference
 
 Generated from the code by `python docs/make_reference.py`. `facemill COMMAND --help` prints the same.
 
-Exit codes: 0 done, 1 failed, 2 the request cannot be carried out (the message says why), 130 stopped by Ctrl-C.
+Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted by Ctrl-C. The error message gives the reason.
 """
 
 
 def reference() -> str:
-    """The page as Markdown."""
+    """The reference as Markdown."""
     commands = "\n".join(_command_section(path, command) for path, command in _commands(typer.main.get_command(app)))
     return f"{_HEAD}\n## Commands\n\n{commands}\n{_settings_section()}"
 
@@ -62,7 +62,7 @@ def _settings_section() -> str:
         f"| `FACEMILL_{name.upper()}` | {_setting_default(field.get_default())} | {_cell(field.description or '')} |"
         for name, field in Settings.model_fields.items()
     ]
-    head = "Options say what to do. Environment variables say how this machine does it.\n"
+    head = "Options define the task; environment variables configure the machine.\n"
     return "\n".join(["## Settings\n", head, "| variable | default | meaning |", "|---|---|---|", *rows, ""])
 
 

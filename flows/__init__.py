@@ -1,1 +1,1 @@
-"""The Prefect shell and the front door: in what order the stages run, and how a person asks for it."""
+"""Prefect flows of the stages, the command line, the service, and reports."""

@@ -1,4 +1,4 @@
-"""Check: hold everything in a lake against its own records, and mend what does not agree."""
+"""Check: verify the integrity of a lake, and repair it."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from tasks.maintenance.fsck.repair import repair as repair_lake
 
 @flow(name="check", flow_run_name="check {lake}", persist_result=False)
 def check(lake: str, quick: bool = False, repair: bool = False) -> dict[str, Any]:
-    """Look at every row, byte and manifest of a lake. Nothing else may write to it meanwhile.
+    """Verify every row, byte and manifest of a lake. No other process may write to it at the same time.
 
     Args:
-        lake: the folder or URL everything is kept in.
-        quick: take the bytes on trust, and look at tables and lengths alone.
-        repair: put aside what is broken, and make due what was lost by it.
+        lake: folder or URL of the lake.
+        quick: skip the pictures' bytes; check tables, file sizes and manifests only.
+        repair: move broken files aside, and make the lost links due for retry.
 
     Returns:
-        How many parts were looked at, what was found, how many links of each source an older version of the rules
-        rejected for good, by reason, which units runs were doing (what is being written looks unfinished), and with
-        `repair` what was done.
+        The number of parts checked; the findings; per source and reason, how many links an older version of the rules
+        finally rejected; the units leased by active runs, whose unfinished writes can cause findings; with `repair`,
+        the repairs made.
     """
     store = Lake(lake)
     work = jobs(store, quick=quick)
     with track("check", len(work)) as progress:
         findings = inspect(work, progress.reach)
-    artifacts.table("check-findings", _rows(findings), f"What is wrong with {lake}")
+    artifacts.table("check-findings", _rows(findings), f"Findings in {lake}")
     get_run_logger().info("check %s: %d findings in %d parts", lake, len(findings), len(work))
     at_work = [one for one in held(store) if not one.is_dead]
     if findings:
@@ -48,7 +48,7 @@ def check(lake: str, quick: bool = False, repair: bool = False) -> dict[str, Any
     done = repair_lake(store, findings, datetime.now(UTC)) if repair and findings else None
     return {
         "parts": len(work),
-        "findings": [_told(one) for one in findings],
+        "findings": [_finding_json(one) for one in findings],
         "judged_before": older_verdicts(store),
         "at_work": [f"{one.stage} {one.of} {one.unit} on {one.host}" for one in at_work],
         "repaired": asdict(done) if done else None,
@@ -56,16 +56,16 @@ def check(lake: str, quick: bool = False, repair: bool = False) -> dict[str, Any
 
 
 def older_verdicts(lake: Lake) -> dict[str, dict[str, int]]:
-    """How many links of each source an older version of the rules rejected for good, by reason; none without any."""
+    """The number of links that an older version of the rules finally rejected: source -> reason -> count."""
     counts = {}
     for source in lake.names("images"):
-        with suppress(FacemillError):  # a broken index is a finding
+        with suppress(FacemillError):  # a broken index is reported as a finding
             ledger = read_ledger(lake, source, ["reason", "next_try", "rules"])
             counts[source] = dict(judged_before(ledger).most_common())
     return {source: some for source, some in counts.items() if some}
 
 
-def _told(finding: Finding) -> dict[str, Any]:
+def _finding_json(finding: Finding) -> dict[str, Any]:
     return {
         "kind": finding.kind.value,
         "path": finding.path,
@@ -76,18 +76,18 @@ def _told(finding: Finding) -> dict[str, Any]:
 
 
 def _rows(findings: list[Finding]) -> list[dict[str, Any]]:
-    """A row a kind, with an example."""
+    """One row per kind, with an example."""
     kinds: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
         kinds[finding.kind.value].append(finding)
     rows = [
-        {"kind": kind, "number": len(some), "for instance": f"{some[0].path}: {some[0].detail}"}
+        {"kind": kind, "number": len(some), "example": f"{some[0].path}: {some[0].detail}"}
         for kind, some in kinds.items()
     ]
-    return rows or [{"kind": "nothing", "number": 0, "for instance": ""}]
+    return rows or [{"kind": "nothing", "number": 0, "example": ""}]
 
 
 def _announce(lake: Lake, findings: list[Finding], at_work: int) -> None:
-    """Tell Prefect, where an automation may call for somebody."""
+    """Emit a Prefect event, which an automation may act on."""
     resource = {"prefect.resource.id": "facemill.lake", "prefect.resource.name": lake.url}
     emit_event("lake.broken", resource, payload={"lake": lake.url, "findings": len(findings), "at_work": at_work})

@@ -1,4 +1,4 @@
-"""Clean: which faces of a source show the wrong person, and which names are one person, by what a model sees."""
+"""Clean: score each face's probability of being mislabelled, and find people listed under two names."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def clean(
     weights: str | None = None,
     device: Device = "auto",
 ) -> list[dict[str, Any]]:
-    """Judge the accepted faces of a source by a model. `publish` applies the verdicts, with `cleaned_by`.
+    """Score the accepted faces of a source with a model. `publish` applies the scores, with `cleaned_by`.
 
     Args:
         model: `name@version`, or a name for its newest version.
-        fit_on: instead of a model, histograms fitted to the faces of this dataset version, or of a dataset's newest.
-        weights: instead of a model of the lake, a file with weights of facenet-pytorch's InceptionResnetV1.
+        fit_on: use histogram features fitted to this dataset version (or a dataset's newest) instead of a model.
+        weights: use facenet-pytorch's InceptionResnetV1 with the weights in this file instead.
 
     Returns:
-        For each method: the model, faces and people judged, and by the limits that `publish` takes by default: how many
-        faces show the wrong person, and which names are one.
+        For each method: the model, the numbers of faces and people scored, and at the default thresholds of `publish`:
+        the number of mislabelled faces, and the pairs of names of the same person.
 
     Raises:
-        UsageError: not one of model, fit_on and weights is given, or several; or there are no faces.
+        UsageError: not exactly one of model, fit_on and weights is given, or there are no faces.
     """
     store = Lake(lake)
     embedder = _embedder(store, model, fit_on, weights)
@@ -65,7 +65,7 @@ def _embedder(lake: Lake, model: str | None, fit_on: str | None, weights: str | 
         case None, None, str():
             return facenet_embedder(Path(weights))
     raise UsageError(
-        "give one of the three: --model NAME[@VERSION] of the lake, --fit-on DATASET[@VERSION], --weights FILE"
+        "give exactly one of --model NAME[@VERSION] of the lake, --fit-on DATASET[@VERSION], --weights FILE"
     )
 
 
@@ -73,17 +73,17 @@ def _clean_one(lake: Lake, source: str, method: str, embedder: Embedder, device:
     compare_task(lake, source)
     faces = judged_faces(read_faces(lake, source, method), read_verdicts(lake, source, planned_lines(lake, source)))
     if not len(faces):
-        raise UsageError(f"{lake.url} has no faces of {source} by {method} yet: run `facemill crop` first")
+        raise UsageError(f"{lake.url} holds no faces of {source} by {method}: run `facemill crop` first")
     folder = lake.cleaned(method, source, embedder.model, embedder.version)
     state = clean_stamp(str(embedder), faces)
     if not is_cleaned(lake, folder, state):
         with track(f"clean {method}", len(faces)) as progress:
             clean_task(lake, folder, faces, embedder, device, state, progress)
-    return _told(lake, method, faces, read_cleaned(lake, folder), str(embedder))
+    return _result(lake, method, faces, read_cleaned(lake, folder), str(embedder))
 
 
-def _told(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, judge_name: str) -> dict[str, Any]:
-    """What came of it by the limits that hold by default, also shown in Prefect's pages: the worst faces first."""
+def _result(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, judge_name: str) -> dict[str, Any]:
+    """The result at the default thresholds, also shown in Prefect's UI: the worst faces first."""
     limits = Cleaning(judge_name, cleaned.limit())
     scores = cleaned.faces["wrong_person_score"].to_numpy()
     wrong = scores >= limits.wrong_person_score
@@ -92,11 +92,11 @@ def _told(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, judge_name
     rows = cleaned.faces.select(columns).take(pa.array(worst)).to_pylist()
     same = [row for row in cleaned.people.to_pylist() if row["same_person_score"] >= limits.same_person_score]
     people = len(pc.unique(faces["identity"]))
-    title = f"{int(wrong.sum())} of {len(faces)} faces of {people} people show the wrong person, says {limits.model}"
-    artifacts.table(f"clean-{method}", rows or [{"identity": "", "line": "no face is doubted"}], title)
+    title = f"{int(wrong.sum())} of {len(faces)} faces of {people} people mislabelled according to {limits.model}"
+    artifacts.table(f"clean-{method}", rows or [{"identity": "", "line": "no mislabelled faces"}], title)
     members = faces.select(["shard", "offset", "length"]).take(pa.array(worst)).to_pylist()
     sheet = artifacts.member_sheet(lake, [tuple(member.values()) for member in members])
-    artifacts.markdown(f"clean-faces-{method}", f"## {title}\n\nThe surest of them:\n\n{sheet}\n")
+    artifacts.markdown(f"clean-faces-{method}", f"## {title}\n\nThe most certain:\n\n{sheet}\n")
     get_run_logger().info("clean %s: %s", method, title)
     return {
         "method": method,

@@ -1,4 +1,4 @@
-"""Crop: find the faces in every accepted picture, once, and cut them out by each method."""
+"""Crop: detect the faces in every accepted picture once, and crop them by each method."""
 
 from __future__ import annotations
 
@@ -36,33 +36,35 @@ from tasks.faces.methods import AGREE, METHOD_CHOICES, CropSettings
 from tasks.fetch.ledger import accepted, image_stems, read_ledger, stems_by_unit, unit_name
 from tasks.links.sources import source_named
 
-# A word of METHOD_CHOICES; forms in Prefect's UI show them all.
+# One of METHOD_CHOICES; Prefect's UI shows them all in its forms.
 Method = Annotated[str, Field(json_schema_extra={"enum": list(METHOD_CHOICES)})]
 
 
 def methods_of(method: str, source: str) -> list[str]:
-    """The crop methods asked for ("both" and "agree": bbox and mtcnn), of those that make sense for the source.
+    """The crop methods of a choice ("both" and "agree": bbox and mtcnn) that the source supports.
 
     Raises:
-        UsageError: there is no such method, or methods are to agree of which one needs boxes that are not listed.
+        UsageError: the method is unknown, or "agree" is chosen for a source without listed boxes.
     """
     if method not in METHOD_CHOICES:
-        raise UsageError(f"there is no crop method {method!r}; there are: {', '.join(METHOD_CHOICES)}")
+        raise UsageError(f"unknown crop method {method!r}; choose one of {', '.join(METHOD_CHOICES)}")
     asked = ["bbox", "mtcnn"] if method in {"both", AGREE} else [method]
     if source_named(source).has_boxes:
         return asked
     if method == AGREE:
-        raise UsageError(f"--method {AGREE} holds listed boxes against detected faces, and {source} lists none")
+        raise UsageError(
+            f"--method {AGREE} compares listed boxes with detected faces, and {source} has no listed boxes"
+        )
     return [one for one in asked if one != "bbox"] or ["mtcnn"]
 
 
 def datasets_of(method: str, source: str) -> list[str]:
-    """The methods that give a dataset each: those of `methods_of`, or "agree" alone, which is one of two."""
+    """The methods that get one dataset each: those of `methods_of`, or "agree" alone."""
     methods = methods_of(method, source)
     return [AGREE] if method == AGREE else methods
 
 
-# Two units at a time keep the processes busy while one of them writes its shard.
+# With two units at a time, the processes stay busy while one unit writes its shard.
 _AT_ONCE = 2
 
 
@@ -79,17 +81,17 @@ def crop(
     check_boxes: bool = True,
     report: bool = False,
 ) -> dict[str, Any]:
-    """Detect and crop whatever is not up to date.
+    """Detect and crop every unit that is not up to date.
 
     Args:
-        lake: the folder or URL everything is kept in.
-        source: where the links come from.
-        method: the crop method, or both of the experiment: bbox and mtcnn.
-        check_boxes: hold listed boxes against the faces detected, and correct those that fit after one correction.
-        report: write a page that says how all methods ever asked for compare.
+        lake: folder or URL of the lake.
+        source: source of the links.
+        method: crop method; "both" and "agree" take bbox and mtcnn.
+        check_boxes: check listed boxes against the detected faces, and correct those that match after one correction.
+        report: write a report that compares all methods used so far.
 
     Returns:
-        Counts of this run: pictures detected, faces cropped; and of the lake: faces by method; with `report` its path.
+        Counts of this run: pictures detected, faces cropped; and of the lake: faces by method; with `report`, its path.
     """
     store, settings = Lake(lake), load_settings()
     methods = methods_of(method, source)
@@ -139,21 +141,21 @@ def _end(lease: Lease, future: PrefectFuture[Any]) -> None:
 
 
 def _report(lake: Lake, source: str) -> str:
-    """Write the page, show its counts in Prefect's UI, and say where it lies."""
+    """Write the report, show its counts in Prefect's UI, and return its path."""
     path, faces = str(write_report(lake, source)), cropped_methods(lake, source)
     rows = [
         {"first": one, "second": two, **count_agreement(compare(faces, one, two))}
         for one, two in combinations(faces, 2)
     ]
     artifacts.table(
-        "crop-agreement", rows or [{"methods": ", ".join(faces)}], f"How crop methods agree; more in {path}"
+        "crop-agreement", rows or [{"methods": ", ".join(faces)}], f"Agreement of crop methods; more in {path}"
     )
     return path
 
 
 @contextmanager
 def _processes(num: int) -> Iterator[Executor | None]:
-    """A pool of `num` processes; none for one, which works in this process. Forking beside torch's threads can hang."""
+    """A pool of `num` processes, or None to work in this process. Forking next to torch's threads can hang."""
     if num <= 1:
         yield None
         return
@@ -163,7 +165,7 @@ def _processes(num: int) -> Iterator[Executor | None]:
 
 
 def _end_with_parent() -> None:
-    """Let this process end when its parent does: after a SIGKILL of the parent it would wait for work forever."""
+    """End this process when its parent ends. After a SIGKILL of the parent it would wait for work forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_exit_after, args=(parent.sentinel,), daemon=True).start()
@@ -181,7 +183,7 @@ def _count_faces(lake: Lake, source: str, method: str) -> dict[str, int]:
 
 
 def _some_faces(lake: Lake, source: str, method: str) -> str:
-    """A contact sheet of crops taken evenly from all of them."""
+    """A contact sheet of evenly spaced crops."""
     faces = read_faces(lake, source, method).select(["shard", "offset", "length"]).drop_null()
     chosen = faces.take(np.linspace(0, len(faces) - 1, min(len(faces), 24)).astype(int)).to_pylist()
     return artifacts.member_sheet(lake, [(row["shard"], row["offset"], row["length"]) for row in chosen])

@@ -1,6 +1,6 @@
-"""Evaluate: a model version on Labeled Faces in the Wild, from photos as they are published.
+"""Evaluate a model version on Labeled Faces in the Wild (LFW), from the published photos.
 
-Here and not in `model`, since it takes the detector of the pipeline.
+Kept out of `model` because it uses the pipeline's face detector.
 """
 
 from __future__ import annotations
@@ -39,16 +39,15 @@ def evaluate_on_lfw(
     device: Device = "auto",
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:
-    """Find and align the faces of LFW's photos, and judge a version on its pairs.
+    """Detect and align the faces of LFW's photos, and evaluate a version on its pairs.
 
-    A photo without a face is cut out at the framing that all photos of LFW share; how many there are is told.
+    A photo without a detected face is cropped at the position that all LFW photos share; their number is reported.
 
     Args:
-        folder: holds `<Name>/<Name>_0001.jpg`, in itself or in `images/` or `lfw/`.
+        folder: contains `<Name>/<Name>_0001.jpg`, directly or in `images/` or `lfw/`.
         on_progress: called with the number of photos done.
 
-    Raises:
-        SourceError: a photo is missing or no picture.
+    Raises:        SourceError: a photo is missing, or cannot be decoded.
     """
     photos = read_photos(folder, pairs)
     digest = stamp(
@@ -62,23 +61,23 @@ def evaluate_on_lfw(
 
 
 def read_pairs(folder: Path) -> LfwPairs:
-    """The pairs of `pairs.txt` in a folder of LFW.
+    """Read `pairs.txt` in a folder of LFW.
 
     Raises:
-        SourceError: there is no such file, or it is not in the format of View 2.
+        SourceError: the file is missing, or not in the format of View 2.
     """
     path = folder / "pairs.txt"
     if not path.is_file():
-        raise SourceError(f"--lfw {folder} holds no pairs.txt: put the list of LFW's View 2 there")
-    # A byte that is no UTF-8 spoils a name, and the photo of that name is then told to be missing.
+        raise SourceError(f"--lfw {folder} contains no pairs.txt: copy the pairs file of LFW's View 2 there")
+    # A byte that is not UTF-8 garbles a name; the photo of that name is then reported missing.
     return parse_pairs(path.read_text(encoding="utf-8", errors="replace"), str(path))
 
 
 def read_photos(folder: Path, pairs: LfwPairs) -> dict[str, bytes]:
-    """The files of all photos in the pairs, by their paths.
+    """Read all photos in the pairs: path -> file bytes.
 
     Raises:
-        SourceError: one is missing.
+        SourceError: a photo is missing.
     """
     paths = [photo.path for photo in pairs.photos]
     roots = (folder / "images", folder / "lfw", folder)
@@ -86,8 +85,8 @@ def read_photos(folder: Path, pairs: LfwPairs) -> dict[str, bytes]:
     missing = [path for path in paths if not (root / path).is_file()]
     if missing:
         raise SourceError(
-            f"--lfw {folder} lacks {len(missing):,} of the {len(paths):,} photos that its pairs.txt names, first "
-            f"{missing[0]}: they are looked for in images/, lfw/ and the folder itself"
+            f"--lfw {folder} lacks {len(missing):,} of the {len(paths):,} photos in its pairs.txt, first "
+            f"{missing[0]}: searched in images/, lfw/ and the folder itself"
         )
     return {path: (root / path).read_bytes() for path in paths}
 
@@ -95,7 +94,7 @@ def read_photos(folder: Path, pairs: LfwPairs) -> dict[str, bytes]:
 def aligned_faces(
     lake: Lake, photos: dict[str, bytes], digest: str, side_px: int, on_progress: Callable[[int], None]
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """(faces uint8 [photos, px, px, 3], whether each was found), kept in the work folder for the next model."""
+    """(faces uint8 [photos, px, px, 3], whether each was detected), cached in the work folder for the next model."""
     path = lake.work_folder / "faces" / f"lfw-{stamp(digest, side_px, counted('detect', _DETECTOR))}.npz"
     if path.exists():
         with np.load(path) as kept:
@@ -111,15 +110,15 @@ def aligned_faces(
 
 
 def aligned_face(name: str, photo: bytes, side_px: int) -> tuple[NDArray[np.uint8], bool]:
-    """(uint8 [px, px, 3], True), or what is in the usual place of a photo of LFW in which no face is found, and False.
+    """(uint8 [px, px, 3], True), or the crop at the usual position and False if no face is detected.
 
     Raises:
-        SourceError: the file is no picture.
+        SourceError: the photo cannot be decoded.
     """
     face = align_photo(photo, side_px, detector=_DETECTOR)
     if isinstance(face, AlignedFace):
         return face.image, True
     if face is not Reason.NO_FACE:
-        raise SourceError(f"the photo {name} of --lfw is no picture that can be decoded: fetch it again")
+        raise SourceError(f"the photo {name} of --lfw cannot be decoded: download it again")
     image = decode(photo)
     return warp(image, usual_place(image.size, side_px), side_px), False

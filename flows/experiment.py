@@ -1,4 +1,4 @@
-"""Experiment: a model for each method and margin, and how they compare. What is trained already is found."""
+"""Experiment: train one model per crop method and margin, and compare them. Trained models are reused."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ def experiment(
     steps: int | None = None,
     device: Device = "auto",
 ) -> dict[str, Any]:
-    """Train each method by each margin by each seed, and compare them on one test.
+    """Train a model for every combination of method, margin and seed, and compare them on common test pairs.
 
     Args:
-        lake: the folder or URL everything is kept in.
-        dataset: datasets are called `<dataset>-<method>`; the newest version of each is taken.
-        methods: of cropping; None for the author's, bbox and mtcnn.
-        margins: of the triplet loss; None for the author's, 1 and 2.
-        seeds: a training each; None for 0.
-        model: what the models are called.
+        lake: folder or URL of the lake.
+        dataset: datasets are named `<dataset>-<method>`; the newest version of each is used.
+        methods: crop methods; None for those of the original experiment, bbox and mtcnn.
+        margins: margins of the triplet loss; None for those of the original experiment, 1 and 2.
+        seeds: random seeds, one training run each; None for 0.
+        model: name of the models.
         preset: smoke (a minute of a CPU), cpu (twenty), full (a GPU), or auto: full on a GPU, and smoke without.
-        steps: batches to train on; None for as many as the preset says.
-        device: where to train; auto is a GPU if there is one.
+        steps: number of batches; None for the preset's.
+        device: training device; auto is a GPU if there is one.
 
     Returns:
-        What stands in the lake as `experiments/<id>.json`, with its path.
+        The content of `experiments/<id>.json` in the lake, with its path.
     """
     store = Lake(lake)
     recipe = replace(recipe_of(preset, device), name=model, device=device)
@@ -59,16 +59,16 @@ def experiment(
         models = [_trained(store, cell, f"{place} of {len(cells)}") for place, cell in enumerate(cells, 1)]
         store.write_json(path, judge_task(store, cells, models, device))
     result = read_experiment(store, path)
-    artifacts.table("experiment", figure_rows(result), f"Method by margin: {path}")
+    artifacts.table("experiment", figure_rows(result), f"Metrics by method and margin: {path}")
     artifacts.markdown("experiment-page", page(result))
-    get_run_logger().info("%d trainings are compared in %s", len(cells), path)
+    get_run_logger().info("comparison of %d training runs: %s", len(cells), path)
     return {**result, "path": f"{store.url}/{path}"}
 
 
 def _grid(
     lake: Lake, dataset: str, methods: list[str], margins: list[float], seeds: list[int], recipe: TrainConfig
 ) -> list[Cell]:
-    """Every combination, once, before anything is trained: a dataset that is missing is told at once."""
+    """All combinations, resolved before anything is trained, so that a missing dataset fails at once."""
     versions = {method: open_dataset(lake, f"{dataset}-{method}") for method in methods}
     margins, seeds = list(dict.fromkeys(margins)), list(dict.fromkeys(seeds))
     return [

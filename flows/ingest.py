@@ -1,6 +1,7 @@
-"""Ingest: bring the link files up to date, plan what to ask for, and fetch what has never been asked for.
+"""Ingest: update the link files, select the links, and fetch those that were never requested.
 
-Any number of runs may do so at the same time on one lake: each takes the units that no other holds (`storage.leases`).
+Any number of runs may do so on one lake at the same time: each takes units that no other run has leased
+(`storage.leases`).
 """
 
 from __future__ import annotations
@@ -54,20 +55,20 @@ async def ingest(
     connect_to: str | None = None,
     allow_outside: bool = False,
 ) -> dict[str, Any]:
-    """Fetch the pictures of a selection of people that have not been asked for yet.
+    """Fetch the pictures of a selection of people that have not been requested yet.
 
     Args:
-        lake: the folder or URL everything is kept in.
-        source: where the links come from.
-        links: a folder or archive of link files, the URL of such an archive, or a base URL of single files; for a
-            source that is a folder of pictures, that folder. None: where the source is published.
-        identities: the first so many people, or their names; None for all.
-        per_identity: the first so many links of each; None for all.
-        connect_to: HOST:PORT that every request goes to instead of its own host.
-        allow_outside: hosts outside this machine may be asked, though nobody has said so for this lake and source yet.
+        lake: folder or URL of the lake.
+        source: source of the links.
+        links: folder or archive of link files, URL of such an archive, or base URL of single files; for a source
+            that is a folder of pictures, that folder. None: the source's published location.
+        identities: the number of people, from the first on, or their names; None for all.
+        per_identity: the number of links per person, from the first on; None for all.
+        connect_to: HOST:PORT that every request is sent to instead of its own host.
+        allow_outside: consent to the lake's first contact with hosts outside this machine for this source.
 
     Returns:
-        Counts: lines, rejected lines, candidates, and of this run asked, accepted and rejected by reason.
+        Counts: lines, rejected lines, candidates; and of this run: asked, accepted, and rejected by reason.
     """
     store = Lake(lake)
     with web_for(store, source, links, connect_to, identities, per_identity) as web:
@@ -88,10 +89,10 @@ async def ingest(
 
 
 def is_first_contact(lake: Lake, source: str, web: Web, *, allowed: bool) -> bool:
-    """Whether this run is the first that asks hosts outside this machine for the source.
+    """Whether this run makes the first contact with hosts outside this machine for the source.
 
     Raises:
-        UsageError: it is, and nobody has said yes.
+        UsageError: it does, without consent.
     """
     if not asks_outside(source, web.links, web.connect_to) or has_consent(lake, source):
         return False
@@ -108,9 +109,9 @@ async def _plan(
     identities: int | list[str] | None,
     per_identity: int | None,
 ) -> tuple[LinksSummary, pa.Table]:
-    """Bring the link lines and the candidates up to date, one run at a time: the second finds the lines as they are.
+    """Update the link lines and the candidates, one run at a time; the next run finds them up to date.
 
-    A new lake goes without a lease, which would make a lake of it and stay behind where the links are refused.
+    A new lake needs no lease: a lease would create the lake and leave it behind if the links are refused.
     """
 
     async def planned() -> tuple[LinksSummary, pa.Table]:
@@ -140,10 +141,10 @@ async def fetch_pending(
     seen: list[str],
     archive: bool = False,
 ) -> dict[str, Any]:
-    """Ask for the pending candidates, or a web archive for copies of them, a task a unit, and show what came of it.
+    """Fetch the pending candidates, or their copies in a web archive, one task per unit, and show the results.
 
     Args:
-        seen: the shards of images by which `pending` was chosen; what others add later is looked at unit by unit.
+        seen: the image shards from which `pending` was computed; shards added later are checked per unit.
     """
     settings = load_settings()
     tally = Tally()
@@ -154,10 +155,10 @@ async def fetch_pending(
                 await _fetch_units(lake, source, pending, seen, guarded, tally, progress, settings)
     outcomes = tally.outcomes
     rows = [{"outcome": word, "links": num} for word, num in outcomes.items()]
-    artifacts.table(f"{name}-outcomes", rows or [{"outcome": "nothing to ask for", "links": 0}], f"{name} {source}")
+    artifacts.table(f"{name}-outcomes", rows or [{"outcome": "nothing to fetch", "links": 0}], f"{name} {source}")
     artifacts.markdown(f"{name}-pictures", f"## {name} {source}\n\n{_newest_pictures(lake, source)}\n")
     asked = sum(outcomes.values())
-    get_run_logger().info("%s %s: %d asked, %d accepted", name, source, asked, tally.accepted)
+    get_run_logger().info("%s %s: %d requested, %d accepted", name, source, asked, tally.accepted)
     return {"asked": asked, "accepted": tally.accepted, "rejected": tally.rejected}
 
 
@@ -203,16 +204,15 @@ async def _fetch_units(
 async def open_transport(
     source: str, links: str | None, connect_to: ConnectTo | None, settings: Settings, *, archive: bool = False
 ) -> AsyncIterator[tuple[Transport, Tally]]:
-    """What brings the bytes of this source's pictures, and what will count them.
+    """Open the transport that fetches this source's pictures, and the tally that counts them.
 
     Raises:
-        UsageError: the source is a folder, and none was named, or an archive is to be asked for its pictures; or no
-            archive is set.
+        UsageError: the source is a folder, and none is given or an archive is requested; or no archive is configured.
     """
     limits = settings.fetch_limits()
     if source_named(source).transport == "folder":
         if links is None or archive:
-            raise UsageError(f"{source} is a folder of pictures: name it with --links, and leave archives out")
+            raise UsageError(f"{source} is a folder of pictures: give it with --links, without --archive-fallback")
         yield FolderTransport(Path(links), limits.max_bytes), Tally()
         return
     async with open_web(limits, connect_to=connect_to, allowed=settings.networks(), contact=settings.contact) as web:

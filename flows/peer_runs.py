@@ -1,4 +1,4 @@
-"""Runs beside this one: a server's deployments are asked for more of the same, to share a stage on other machines."""
+"""Peer runs: more runs of a deployment that share a stage with this run, on other workers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from storage.errors import UsageError
 
 
 def ask_for(deployment: str, parameters: Mapping[str, Any]) -> FlowRun:
-    """Ask the server for a run of a deployment, `flow/name`; some worker of its pool will do it."""
+    """Schedule a run of a deployment, `flow/name`, on a worker of its pool."""
     run = run_deployment(deployment, parameters=dict(parameters), timeout=0, as_subflow=False, _sync=True)  # type: ignore[call-arg]
     return cast(FlowRun, run)
 
 
 def has_deployment(deployment: str) -> bool:
-    """Whether there is a server beyond this process's own, and it knows the deployment."""
+    """Whether a server other than this process's own has the deployment."""
     if not PREFECT_API_URL.value():
         return False
     with get_client(sync_client=True) as client:
@@ -36,15 +36,15 @@ def has_deployment(deployment: str) -> bool:
 
 @contextmanager
 def runs_beside(flow: str, num: int, parameters: Mapping[str, Any]) -> Iterator[list[FlowRun]]:
-    """Have `num` runs of a flow's deployment begin while the block goes on; no worker had a place for those left then.
+    """Schedule `num` peer runs of a flow; cancel those that have not started when the block ends.
 
     Raises:
-        UsageError: there is no server that could start them.
+        UsageError: no server has the flow's deployment.
     """
     deployment = f"{flow}/{flow}"
     if num and not has_deployment(deployment):
         raise UsageError(
-            f"no server with the deployment {deployment} can start {num} runs beside this one: start `facemill serve`, "
+            f"no server with the deployment {deployment} can start {num} more runs: start `facemill serve`, "
             "and set PREFECT_API_URL to its address"
         )
     runs = [ask_for(deployment, parameters) for _ in range(num)]
@@ -54,4 +54,4 @@ def runs_beside(flow: str, num: int, parameters: Mapping[str, Any]) -> Iterator[
         with get_client(sync_client=True) as client:
             for run in runs:
                 if (state := client.read_flow_run(run.id).state) and state.is_scheduled():
-                    client.set_flow_run_state(run.id, Cancelled(message="what it was to share is done"))
+                    client.set_flow_run_state(run.id, Cancelled(message="the shared stage is done"))

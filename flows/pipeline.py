@@ -1,4 +1,4 @@
-"""The whole road: ingest, retry what is due at once, crop, publish, and start training on what was published."""
+"""The whole pipeline: ingest, retry immediately what is due, crop, publish, and start training on the result."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from tasks.dataset.funnel import Funnel
 from tasks.dataset.split import check_enough_people
 
 _TRAIN_DEPLOYMENT = "train/train"
-# What the pipeline asks of a training when nobody asks otherwise.
+# The training parameters of the pipeline by default.
 AS_DEPLOYED = {"margin": 1.0, "steps": None, "device": "auto"}
-# The dataset whose new versions are trained on by an event, as the trigger of the deployment `train` has it.
+# The dataset whose publication event triggers the deployment `train`.
 TRAINED_BY_EVENT = "faces-mtcnn"
 
 
@@ -47,35 +47,34 @@ async def pipeline(
     runs: Annotated[int, Field(ge=1)] = 1,
     allow_outside: bool = False,
 ) -> dict[str, Any]:
-    """From link files to dataset versions and a model version. What is done already is not done again.
+    """From link files to dataset versions and a model version. Work that is already done is skipped.
 
     Args:
-        lake: the folder or URL everything is kept in.
-        source: where the links come from.
-        links: a folder or archive of link files, the URL of such an archive, or a base URL of single files; for a
-            source that is a folder of pictures, that folder. None: where the source is published.
-        identities: the first so many people, or their names; None for all.
-        per_identity: the first so many links of each; None for all.
-        connect_to: HOST:PORT that every request goes to instead of its own host.
-        method: whose faces: of one crop method, of both in a dataset each, or those on which the two agree.
-        dataset: versions are called `<dataset>-<method>`.
-        min_face: the shorter side a face must have in its picture, in pixels.
-        margin: of the triplet loss, in squared distance of unit vectors.
-        steps: batches to train on; None for as many as suit the device.
-        device: where to train.
-        runs: so many share each of ingest, retry and crop: this one, and others of the server's deployments, on
-            workers that are free.
-        allow_outside: hosts outside this machine may be asked, though nobody has said so for this lake and source yet.
+        lake: folder or URL of the lake.
+        source: source of the links.
+        links: folder or archive of link files, URL of such an archive, or base URL of single files; for a source
+            that is a folder of pictures, that folder. None: the source's published location.
+        identities: the number of people, from the first on, or their names; None for all.
+        per_identity: the number of links per person, from the first on; None for all.
+        connect_to: HOST:PORT that every request is sent to instead of its own host.
+        method: crop method; both: one dataset each for bbox and mtcnn; agree: the faces where these two agree.
+        dataset: datasets are named `<dataset>-<method>`.
+        min_face: minimum shorter side of a face, in pixels of its picture.
+        margin: margin of the triplet loss, in squared distance of unit vectors.
+        steps: number of training batches; None for the preset's.
+        device: training device.
+        runs: number of runs that share ingest, retry and crop: this one, and peer runs on free workers.
+        allow_outside: consent to the lake's first contact with hosts outside this machine for this source.
 
     Returns:
-        What each of the flows returned, under its name. `train` bears only a `flow_run` where a server's deployment
-        trains: its name, or None where the event of the new version starts it.
+        The result of each flow, by its name. If a server's deployment trains, `train` has only a `flow_run`: the run's
+        name, or None if the event of the new version starts it.
     """
     store = Lake(lake)
     others = runs - 1
     if identities is not None:
         check_enough_people(identities if isinstance(identities, int) else len(set(identities)))
-    # Another process may have another working folder.
+    # Another process may have a different working directory.
     shared = {"lake": store.root if store.is_local else store.url, "source": source}
     selection: dict[str, Any] = {"identities": identities, "per_identity": per_identity}
     done: dict[str, Any] = {}
@@ -104,7 +103,7 @@ async def pipeline(
 
 
 def model_name(dataset: str) -> str:
-    """What the model of a dataset is called: a name belongs to one dataset.
+    """The name of a dataset's model. Each model name belongs to one dataset.
 
     `embedder` for faces-mtcnn, `embedder-<method>` for the faces of another method, `embedder-<dataset>` for others.
     """
@@ -115,10 +114,10 @@ def model_name(dataset: str) -> str:
 
 
 def start_training(published: list[dict[str, Any]], asked: dict[str, Any], lake: str) -> dict[str, Any]:
-    """See that the last method's version is trained on (that of mtcnn, where both were published), and no other.
+    """Train on the last method's version only (that of mtcnn, if both were published).
 
-    On a server with the deployment `train`, the event of a new version of `TRAINED_BY_EVENT` starts that already, with
-    the deployment's parameters; any other training is requested from the deployment here.
+    On a server with the deployment `train`, the event of a new version of `TRAINED_BY_EVENT` already starts it with
+    the deployment's parameters; any other training is scheduled on the deployment here.
     """
     chosen = published[-1]
     model = model_name(chosen["dataset"])
@@ -133,7 +132,7 @@ def start_training(published: list[dict[str, Any]], asked: dict[str, Any], lake:
 
 
 def _show(lake: Lake, published: list[dict[str, Any]], trained: dict[str, Any]) -> None:
-    """The funnel and a page with pictures for the run as a whole."""
+    """Show the funnel and a page with pictures for the whole run."""
     versions = [open_dataset(lake, f"{one['dataset']}@{one['version']}") for one in published]
     last = versions[-1]
     funnel = Funnel.from_json(last.manifest["funnel"])
@@ -141,6 +140,6 @@ def _show(lake: Lake, published: list[dict[str, Any]], trained: dict[str, Any]) 
     if "auc" in trained:
         model = f"{trained['model']}@{trained['version']}: AUC on unseen people {trained['auc']:.3f}"
     else:
-        model = f"training is scheduled as {trained['flow_run'] or 'a run of its own'}"
+        model = f"training is scheduled as {trained['flow_run'] or 'a separate run'}"
     pages = "\n".join(artifacts.dataset_page(one) for one in versions)
     artifacts.markdown("pipeline", f"{pages}\n## Model\n\n{model}, on {last}\n")

@@ -1,4 +1,4 @@
-"""Proxies of the environment: never for this machine's own servers, and none that the clients cannot use."""
+"""Proxy variables of the environment: bypass them for loopback, and drop those that the clients cannot use."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-# What httpx connects through; it refuses to start where a variable names another kind, whatever the host it asks.
+# The proxy kinds of httpx; it refuses to start if a variable has another kind, whatever the host requested.
 _SCHEMES = {"http", "https", ""}
 
 
 def without_proxy_for_loopback(environment: Mapping[str, str], api: str = "") -> dict[str, str]:
-    """The variables NO_PROXY and no_proxy, amended by loopback and by the host of `api` if that is a loopback address.
+    """NO_PROXY and no_proxy, extended by loopback and by the host of `api` if that is a loopback address.
 
-    Where both are set, clients take the one in lower case; so do we, and set both.
+    If both are set, clients use the lower-case one. This function does the same, and sets both.
     """
     own = next((environment[name] for name in ("no_proxy", "NO_PROXY") if name in environment), "")
     hosts = [host.strip() for host in own.split(",") if host.strip()]
@@ -27,7 +27,7 @@ def without_proxy_for_loopback(environment: Mapping[str, str], api: str = "") ->
 
 
 def unusable_proxies(environment: Mapping[str, str]) -> list[str]:
-    """The variables that name a proxy of a kind that httpx cannot use, such as socks5://127.0.0.1:1080."""
+    """The variables with a proxy that httpx cannot use, such as socks5://127.0.0.1:1080."""
     return [
         name
         for name, url in environment.items()

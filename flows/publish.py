@@ -1,4 +1,4 @@
-"""Publish: one immutable dataset version per method, or where methods agree, with the funnel that led to it."""
+"""Publish: one immutable dataset version per crop method, or of the faces where methods agree, with its funnel."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ def publish(
     """Publish the faces of a source as `<dataset>-<method>`.
 
     Args:
-        lake: the folder or URL everything is kept in.
-        source: where the links come from.
-        dataset: versions are called `<dataset>-<method>`.
-        method: whose faces: of one crop method, of both in a dataset each, or those on which the two agree.
-        min_face: the shorter side a face must have in its picture, in pixels. The author tried 100 and 150.
-        check_boxes: hold a listed box against the faces detected in today's picture.
-        exclude: a file of names, one a line; people of these names are left out.
-        cleaned_by: leave out what this model, `name[@version]`, doubts (`clean`).
-        wrong_person_score: from which score on, 0 to 1; None for the lowest expected to cost 2% of the right faces.
+        lake: folder or URL of the lake.
+        source: source of the links.
+        dataset: datasets are named `<dataset>-<method>`.
+        method: crop method; both: one dataset each for bbox and mtcnn; agree: the faces where these two agree.
+        min_face: minimum shorter side of a face, in pixels of its picture. The original experiment used 100 and 150.
+        check_boxes: check listed boxes against the detected faces.
+        exclude: file of names to leave out, one per line.
+        cleaned_by: drop the faces that `clean` marked as mislabelled with this model, `name[@version]`.
+        wrong_person_score: drop faces from this probability of being mislabelled, 0 to 1; None for the threshold
+            expected to lose 2% of correct faces.
 
     Returns:
-        For each method: dataset, version, whether it is new, samples, identities, the people left out by name, and the
-        funnel.
+        For each method: dataset, version, whether it is new, samples, identities, the people left out, and the funnel.
     """
     store = Lake(lake)
     rules = SelectRules(min_face_px=min_face, min_agreement=SelectRules().min_agreement if check_boxes else 0.0)
@@ -112,7 +112,7 @@ def _publish_one(lake: Lake, request: Request) -> dict[str, Any]:
 
 
 def announce(version: DatasetVersion) -> None:
-    """Tell Prefect of a new version; the deployment `train` has an automation that waits for it."""
+    """Emit the Prefect event of a new version, which triggers the deployment `train`."""
     resource = {
         "prefect.resource.id": f"facemill.dataset.{version.name}",
         "prefect.resource.name": str(version),

@@ -1,4 +1,4 @@
-"""Retry: ask once more for what failed and is due, and for nothing else."""
+"""Retry: fetch the failed links that are due."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ async def retry(
     also_final: bool = False,
     allow_outside: bool = False,
 ) -> dict[str, Any]:
-    """Ask for the failed links whose waiting time is over.
+    """Fetch the failed links whose retry time has come.
 
-    How long each waits is written beside its reason in `storage/records.py`, and the gaps in `tasks/fetch/ledger.py`.
+    Which reasons are retried is defined in `storage/records.py`, the delays in `tasks/fetch/ledger.py`.
 
     Args:
-        lake: the folder or URL everything is kept in.
-        source: where the links come from.
-        links: as `ingest` was given them; used where a source is a folder.
-        connect_to: HOST:PORT that every request goes to instead of its own host.
-        reasons: only links that failed for one of these.
-        hosts: only links on one of these hosts.
-        now: also those that are not due yet.
-        archive_fallback: instead, ask the web archive of FACEMILL_ARCHIVE_URL for what is gone for good.
-        also_final: also those that no try is due for any more.
-        allow_outside: hosts outside this machine may be asked, though nobody has said so for this lake and source yet.
+        lake: folder or URL of the lake.
+        source: source of the links.
+        links: as for `ingest`; used if the source is a folder.
+        connect_to: HOST:PORT that every request is sent to instead of its own host.
+        reasons: only links that failed for these reasons.
+        hosts: only links on these hosts.
+        now: also links whose retry time has not come yet.
+        archive_fallback: fetch links that are gone from the web archive at FACEMILL_ARCHIVE_URL instead.
+        also_final: also final failures, which are not retried otherwise.
+        allow_outside: consent to the lake's first contact with hosts outside this machine for this source.
 
     Returns:
-        Counts of this round: due by reason before it, asked, accepted, rejected by reason.
+        Counts of this round: due by reason beforehand, asked, accepted, and rejected by reason.
     """
     store = Lake(lake)
     choice = retry_choice(reasons, hosts, now=now, also_final=also_final, archive=archive_fallback)
-    if not store.exists(store.plan(source)):  # the schedule is older than the first ingest
+    if not store.exists(store.plan(source)):  # scheduled before the first ingest
         get_run_logger().info("retry %s: nothing has been planned yet in %s", source, store.url)
         return {"due": {}, "asked": 0, "accepted": 0, "rejected": {}}
     seen = image_stems(store, source)

@@ -1,4 +1,4 @@
-"""What a lake holds, counted from its tables alone."""
+"""Counts of what a lake holds, read from its tables only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tasks.fetch.ledger import Choice, accepted, chosen, due, host_of, pending_a
 
 
 def lake_status(lake: Lake) -> dict[str, Any]:
-    """Counts by source, the dataset and model versions, and what runs are doing at the moment."""
+    """Counts by source, the dataset and model versions, and the active leases."""
     return {
         "lake": lake.url,
         "sources": {source: source_status(lake, source) for source in lake.names("links")},
@@ -47,7 +47,7 @@ def dataset_status(lake: Lake) -> list[dict[str, Any]]:
 
 
 def models_status(lake: Lake) -> list[dict[str, Any]]:
-    """The model versions, oldest first, with the aliases they bear."""
+    """The model versions, oldest first, with their aliases."""
     return [
         {
             "model": one.name,
@@ -85,15 +85,17 @@ def retry_choice(
     also_final: bool = False,
     archive: bool = False,
 ) -> Choice:
-    """What a retry is to take, from words.
+    """Build the choice of a retry from command options.
 
     Raises:
-        UsageError: a word is no reason.
+        UsageError: a reason is unknown.
     """
     known = {reason.value: reason for reason in Reason}
     unknown = [word for word in reasons or [] if word not in known]
     if unknown:
-        raise UsageError(f"--reason {unknown[0]!r} is none; `facemill status` shows those of the lake, such as timeout")
+        raise UsageError(
+            f"--reason {unknown[0]!r} is unknown; `facemill status` lists the lake's reasons, such as timeout"
+        )
     return Choice(
         reasons=tuple(known[word] for word in reasons or []),
         hosts=tuple(host.lower() for host in hosts or []),
@@ -104,10 +106,10 @@ def retry_choice(
 
 
 def due_for(lake: Lake, source: str, choice: Choice) -> tuple[pa.Table, dict[str, int]]:
-    """What a retry would ask for now (`ledger.pending_again`), and how much that is by the reason of its last failure.
+    """The links a retry would fetch now (`ledger.pending_again`), and their counts by the reason of the last failure.
 
     Raises:
-        UsageError: nothing has been planned yet.
+        UsageError: the source has no plan yet.
     """
     candidates = read_plan(lake, source)
     rows = chosen(read_ledger(lake, source, list(Choice.columns)), choice, datetime.now(UTC))
@@ -120,12 +122,12 @@ _PERCENTILES = (50, 90, 99)
 
 
 def hosts_status(lake: Lake, source: str, num_hosts: int = 20) -> dict[str, Any]:
-    """What came of asking each host of a source: in all, and for the hosts with the most failures.
+    """Fetch statistics of a source's hosts: totals, and the hosts with the most failures.
 
-    Latency is the wait for the head of the last answer, in seconds; None where nothing was heard.
+    Latency is the time to the last response's headers, in seconds; None without a response.
     """
     ledger = read_ledger(lake, source, _HOST_COLUMNS)
-    # What an archive was asked for says nothing of the link's own host, and what is taken down has none.
+    # An archive's response says nothing about the link's own host, and taken-down rows have no host.
     is_told = pc.not_equal(ledger["reason"].cast(pa.string()).fill_null(""), Reason.TAKEN_DOWN.value)
     ledger = ledger.filter(pc.and_(pc.is_null(ledger["via"]), is_told))
     failed = pc.is_valid(ledger["reason"]).cast(pa.int64())

@@ -1,4 +1,4 @@
-"""The synthetic source's web: a world made beside the lake and served on loopback for as long as a run needs it."""
+"""The web of the synthetic source: a dataset generated in the lake's folder, served on loopback during a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WORLD = re.compile(r".*/world/([0-9]{1,9}x[0-9]{1,9})/links", re.DOTALL)
 
 
 class Web(NamedTuple):
-    """Where the link files are, and where every request goes (None: to its own host)."""
+    """Location of the link files, and the address of all requests (None: each request's own host)."""
 
     links: str | None
     connect_to: str | None
@@ -39,15 +39,15 @@ def web_for(
     identities: int | list[str] | None = None,
     per_identity: int | None = None,
 ) -> Iterator[Web]:
-    """What was asked for, unless the source is synthetic and no links were named: then a made world, served.
+    """Yield the given links and address; if the source is synthetic without links, serve a synthetic dataset.
 
-    A world of the asked size is made once and kept in `<lake>/world/`. A lake from elsewhere says which one it was made
-    from, and that one is played only if it lies there.
+    The synthetic dataset of the requested size is generated once and kept in `<lake>/world/`. A copied lake names the
+    dataset it was fetched from, which is served only if it lies in that folder.
 
     Raises:
-        LakeError: a link leads out of the world.
-        UsageError: the lake is not a local folder, people of a world still to be made were asked for by name, or
-            nobody was asked for.
+        LakeError: a link leads out of the dataset's folder.
+        UsageError: the lake is not a local folder, people are selected by name before they are generated, or the
+            selection is empty.
     """
     if source != "synthetic" or links is not None:
         yield Web(links, connect_to)
@@ -61,20 +61,22 @@ def web_for(
 def _world_folder(lake: Lake, identities: int | list[str] | None, per_identity: int | None) -> Path:
     if not lake.is_local:
         raise UsageError(
-            f"a made world needs a local lake, and {lake.url} is none: `facemill world make` and `serve` one, then "
-            "name its links with --links and its address with --connect-to"
+            f"a synthetic dataset needs a local lake, and {lake.url} is not local: run `facemill world make` and "
+            "`facemill world serve`, then pass its links with --links and its address with --connect-to"
         )
     origin = lake.links("synthetic", "origin.json")
     if identities is None and per_identity is None and lake.exists(origin):
         return _own_world(lake)
     if isinstance(identities, list):
         raise UsageError(
-            "the people of a made world have no names before it is made: ask for a number with --identities"
+            "synthetic people cannot be selected by name before they are generated: give a number with --identities"
         )
     people = _IDENTITIES if identities is None else identities
     each = _PER_IDENTITY if per_identity is None else per_identity
     if people < 1 or each < 1:
-        raise UsageError(f"a made world of {people} people with {each} links each holds nobody: ask for at least 1")
+        raise UsageError(
+            f"a synthetic dataset of {people} people with {each} links each is empty: use at least 1 of both"
+        )
     lake.begin()
     folder = lake.local_folder(f"world/{people}x{each}")
     make_folder(folder.parent)

@@ -1,8 +1,8 @@
 """Every Prefect task: name, run name, retries, tags and cache policy, on one page.
 
-Tasks run in the process of their flow. They are handed the lake, paths, tables of rows (`crop` those of all planned
+Tasks run in the process of their flow. Their arguments are the lake, paths, tables of rows (for `crop`, of all planned
 lines), and handles such as a lease, a connection or a progress bar; never pictures. No result is cached or persisted:
-what is done is known from the lake, so a task that is run again finds its work finished and returns.
+the lake records what is done, so a task that runs again finds its work finished and returns.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from tasks.links.collect import LinksSummary, collect_links
 from tasks.links.sources import source_named
 from tasks.web.http import ConnectTo
 
-# `model` brings torch, which takes four seconds to import: only the tasks that use it import it.
+# `model` imports torch, which takes four seconds: only the tasks that use it import it.
 if TYPE_CHECKING:
     from model.config import TrainConfig
     from model.embedders import Embedder
@@ -48,9 +48,9 @@ if TYPE_CHECKING:
 
 
 def worth_retrying(task: Any, run: Any, state: State[Any]) -> bool:
-    """Whether a failed task may succeed on a second try: not after a usage error, or where another run took its unit.
+    """Whether a failed task is retried: not after a usage error, nor if another run has taken over its unit.
 
-    Looks at `state.data`: asking an async task's state for its result makes Prefect give up retrying (3.8.8).
+    Reads `state.data`: calling `result()` on an async task's state makes Prefect stop retrying (3.8.8).
     """
     return not isinstance(state.data, UsageError | LeaseLost)
 
@@ -70,7 +70,7 @@ OnProgress = Callable[[int], None]
 async def links_task(
     lake: Lake, source: str, location: str | None, connect_to: ConnectTo | None, identities: list[str] | None
 ) -> LinksSummary:
-    """Bring the link lines of a source up to date."""
+    """Update the link lines of a source."""
     return await collect_links(lake, source_named(source), location, connect_to=connect_to, identities=identities)
 
 
@@ -91,7 +91,7 @@ async def fetch_task(
     in_flight: int,
     on_attempt: Callable[[Attempt], None],
 ) -> int:
-    """Ask for the pending candidates of one unit; run again after a fault, only for those still pending."""
+    """Fetch the pending candidates of one unit; a retry fetches only those still pending."""
     if (task_run.run_count or 1) > 1:
         pending = still_pending(pending, read_ledger(lake, source, ["key", "round"]))
     return await fetch_unit(
@@ -120,10 +120,10 @@ def crop_task(
     pool: Executor | None,
     on_image: OnProgress,
 ) -> dict[str, int]:
-    """Find the faces in the unit's pictures and crop them by each method; what is up to date is left as it is.
+    """Detect the faces in a unit's pictures, and crop them by each method, unless up to date.
 
     Raises:
-        LeaseLost: another run is doing the unit; what is done of it stays.
+        LeaseLost: another run has taken over the unit; finished shards stay.
     """
     done = {"detected": 0, "cropped": 0}
 
@@ -153,7 +153,7 @@ def crop_task(
     **_OPTIONS,
 )
 def compare_task(lake: Lake, source: str) -> bool:
-    """Compare all pictures of a source with each other, unless that is done; whether it was still to be done."""
+    """Deduplicate the pictures of a source unless up to date; return whether there was work to do."""
     with alone(lake, "compare", source, "all", good_for_s=load_settings().lease_s):
         return compare_pictures(lake, source)
 
@@ -166,7 +166,7 @@ def compare_task(lake: Lake, source: str) -> bool:
     **_OPTIONS,
 )
 def publish_task(lake: Lake, request: Request, on_sample: OnProgress) -> Published:
-    """Decide the fate of every line, and publish what is left as a dataset version."""
+    """Decide the outcome of every link line, and publish the remaining samples as a dataset version."""
     return publish_source(lake, request, on_progress=on_sample)
 
 
@@ -180,7 +180,7 @@ def publish_task(lake: Lake, request: Request, on_sample: OnProgress) -> Publish
 def clean_task(
     lake: Lake, folder: str, faces: pa.Table, embedder: Embedder, device: Device, state: str, progress: Track
 ) -> None:
-    """Embed the faces and write the verdicts; faces embedded by a run that was killed are not embedded again."""
+    """Embed the faces and write their scores; embeddings of a killed run are reused."""
     from model.config import resolve_device  # noqa: PLC0415
     from model.embedders import embed_crops  # noqa: PLC0415
 
@@ -196,11 +196,11 @@ def clean_task(
     **_OPTIONS,
 )
 def train_task(lake: Lake, dataset: DatasetVersion, config: TrainConfig, progress: Track) -> ModelVersion:
-    """Train, or return the version that is trained already; a killed run resumes from its last checkpoint."""
+    """Train a model, or return the existing version; a killed run resumes from its last checkpoint."""
     from model.training import train  # noqa: PLC0415
     from model.version import model_version_id  # noqa: PLC0415
 
-    page = artifacts.LivePage("training", f"## {config.name} on {dataset}\n\nGetting ready.\n")
+    page = artifacts.LivePage("training", f"## {config.name} on {dataset}\n\nPreparing.\n")
     losses: list[float] = []
 
     def on_progress(now: Progress) -> None:
@@ -213,7 +213,7 @@ def train_task(lake: Lake, dataset: DatasetVersion, config: TrainConfig, progres
             f"{now.learning_rate:.2g}.\n\n{artifacts.curve(losses)}\n"
         )
 
-    # The same training may be started by a person and by an event: the second waits, and finds the version made.
+    # A person and an event may start the same training: the second waits, and finds the finished version.
     version = model_version_id(dataset, config)
     with alone(lake, "train", config.name, version, good_for_s=load_settings().lease_s) as lease:
         return train(lake, dataset, config, on_progress=on_progress, work_folder=lake.work_folder)
@@ -227,7 +227,7 @@ def train_task(lake: Lake, dataset: DatasetVersion, config: TrainConfig, progres
     **_OPTIONS,
 )
 def judge_task(lake: Lake, cells: list[Cell], models: list[ModelVersion], device: Device) -> dict[str, Any]:
-    """Judge all models of the grid on the same test."""
+    """Evaluate all models of the grid on common test pairs."""
     from model.experiment_grid import judge_grid  # noqa: PLC0415
 
     return judge_grid(cells, models, device=device, work_folder=lake.work_folder)

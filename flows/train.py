@@ -1,4 +1,4 @@
-"""Train: one model version per dataset version and configuration."""
+"""Train one model version per dataset version and configuration."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ def train(
     seed: int = 0,
     device: Device = "auto",
 ) -> dict[str, Any]:
-    """Train an embedding model on a dataset version, publish it as a model version and make it the candidate.
+    """Train an embedding model on a dataset version, publish it as a model version, and make it the candidate.
 
     Args:
-        lake: the folder or URL everything is kept in.
+        lake: folder or URL of the lake.
         dataset: `name@version`, or a name for its newest version.
-        model: what the model is called.
-        margin: of the triplet loss, in squared distance of unit vectors. The author tried 1 and 2.
+        model: name of the model.
+        margin: margin of the triplet loss, in squared distance of unit vectors. The original experiment used 1 and 2.
         preset: smoke (a minute of a CPU), cpu (twenty), full (a GPU), or auto: full on a GPU, and smoke without.
-        steps: batches to train on; None for as many as the preset says.
-        seed: of the first weights, the batches and the augmentation.
-        device: where to train; auto is a GPU if there is one.
+        steps: number of batches; None for the preset's.
+        seed: random seed of the initial weights, the batches and the augmentation.
+        device: training device; auto is a GPU if there is one.
 
     Returns:
         The model, its version, whether it is new, the dataset, the verification AUC before and after training, and
-        what must be said of them (`claims.remarks`).
+        remarks on their validity (`claims.remarks`).
     """
     store = Lake(lake)
     chosen = open_dataset(store, dataset)
@@ -90,7 +90,7 @@ def _show(version: ModelVersion, metrics: dict[str, Any]) -> None:
         for name, value in trained.items()
         if isinstance(value, float)
     ]
-    artifacts.table("model-figures", rows, f"{version} on people it has not seen")
+    artifacts.table("model-figures", rows, f"{version} on unseen people")
     losses = [row["loss"] for row in version.read_json("history.json")["intervals"]]
     card = artifacts.foreign_page(version.read_text("card.md"))
     artifacts.markdown("model", f"{card}\n## Training loss over the run of {version}\n\n{artifacts.curve(losses)}\n")

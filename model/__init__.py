@@ -1,1 +1,1 @@
-"""Learning: knows dataset versions, not how they came to be; writes model versions."""
+"""Training and evaluation: reads dataset versions, writes model versions."""

@@ -3,8 +3,8 @@
     python -m model --lake LAKE --dataset faces-mtcnn --preset full --learning-rate 1e-3
     torchrun --nproc-per-node 4 -m model --lake LAKE --dataset faces-mtcnn --preset full --identities-per-batch 256
 
-Every field of `TrainConfig` is an option and goes over the preset. The processes of `torchrun` train one model, on one
-machine: they share the lake's work folder, and a run that was killed goes on when started again with as many of them.
+Every field of `TrainConfig` is an option that overrides the preset. The processes of `torchrun` train one model on one
+machine and share the lake's work folder. A killed run resumes when restarted with the same number of processes.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _log = logging.getLogger("facemill.train")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train as the command line says; 0, 1 if it failed, 2 if it cannot be done as asked."""
+    """Train as given on the command line. Returns the exit code: 0, 1 on failure, 2 on wrong usage."""
     parser = argparse.ArgumentParser("model", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--lake", required=True)
-    parser.add_argument("--dataset", required=True, help="name@version, or a name for its newest version")
+    parser.add_argument("--dataset", required=True, help="name@version; default version: the newest")
     add_options(parser)
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             dataset = open_dataset(lake, args.dataset)
             model = train(lake, dataset, config_from(args), on_progress=_say, work_folder=lake.work_folder)
             if is_first():
-                _log.info("%s, AUC %.3f on people it has not seen", model, model.manifest["auc"])
+                _log.info("%s: AUC %.3f on unseen people", model, model.manifest["auc"])
     except FacemillError as error:
         _log.error("%s", error)
         return 2 if isinstance(error, UsageError) else 1

@@ -1,4 +1,4 @@
-"""Where a face goes in the square a backbone sees: five landmarks onto a fixed template, or the box made square."""
+"""Face alignment: map five landmarks to a fixed template, or crop the squared box."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-# The ArcFace template for 112 x 112 px: left eye, right eye, nose, left and right mouth corner, as seen.
+# The ArcFace template for 112 x 112 px: left eye, right eye, nose, left and right mouth corner, in image coordinates.
 TEMPLATE_112 = np.array(
     [
         (38.2946, 51.6963),
@@ -20,13 +20,12 @@ TEMPLATE_112 = np.array(
     ]
 )
 
-# Pillow's affine coefficients (a, b, c, d, e, f): an output pixel (x, y) is read at (ax + by + c, dx + ey +
-# f).
+# Pillow's affine coefficients (a, b, c, d, e, f): output pixel (x, y) is read at (ax + by + c, dx + ey + f).
 Affine = tuple[float, float, float, float, float, float]
 
 
 def affine_from_landmarks(landmarks: Sequence[float], image_px: int) -> Affine:
-    """The similarity that lays five landmarks (ten numbers, pixels) onto the template scaled to `image_px`.
+    """The similarity that maps five landmarks (ten numbers, pixels) to the template scaled to `image_px`.
 
     With points as complex numbers a similarity is z -> az + b, and least squares gives
     a = sum(conj(z') w') / sum(|z'|^2) over centred points (Umeyama 1991 without the reflected case).
@@ -42,7 +41,7 @@ def affine_from_landmarks(landmarks: Sequence[float], image_px: int) -> Affine:
 
 
 def affine_from_box(box_xyxy: Sequence[float], image_px: int) -> Affine:
-    """The shift and scale that let the box, made square by its longer side around its centre, fill `image_px`."""
+    """The shift and scale that map the box, squared around its centre by its longer side, to `image_px`."""
     left, top, right, bottom = box_xyxy
     side = max(right - left, bottom - top)
     scale = side / image_px
@@ -52,16 +51,16 @@ def affine_from_box(box_xyxy: Sequence[float], image_px: int) -> Affine:
 def face_square(
     jpeg: bytes, box_xyxy: Sequence[float], landmarks: Sequence[float] | None, image_px: int
 ) -> NDArray[np.uint8]:
-    """One face as a backbone sees it, uint8 [image_px, image_px, 3] RGB.
+    """The aligned face, a backbone's input: uint8 [image_px, image_px, 3] RGB.
 
-    Its landmarks are laid onto the ArcFace template by a similarity transform. A face without them has its box made
-    square by the longer side and scaled to fill the picture.
+    Its landmarks are mapped to the ArcFace template by a similarity transform. Without landmarks, the box is squared by
+    its longer side and scaled to the output.
 
     Args:
-        jpeg: the crop; box and landmarks are in its pixels.
+        jpeg: the crop. Box and landmarks are in its pixels.
 
     Raises:
-        OSError: the bytes are not a picture that can be decoded.
+        OSError: the bytes cannot be decoded.
     """
     affine = affine_from_box(box_xyxy, image_px) if landmarks is None else affine_from_landmarks(landmarks, image_px)
     with Image.open(io.BytesIO(jpeg)) as image:
@@ -69,9 +68,9 @@ def face_square(
 
 
 def warp(image: Image.Image, affine: Affine, image_px: int) -> NDArray[np.uint8]:
-    """Read `image` through `affine`: uint8 [image_px, image_px, 3] RGB, black where the picture ends.
+    """Warp `image` by `affine`: uint8 [image_px, image_px, 3] RGB, black outside the image.
 
-    Bilinear reading skips pixels when it shrinks by more than 2, so the picture is averaged down first.
+    Bilinear sampling skips pixels at scales below 1/2, so the image is reduced by averaging first.
     """
     shrink = int(np.hypot(affine[0], affine[3]))
     rgb = image.convert("RGB")

@@ -1,4 +1,4 @@
-"""Random changes to a batch that leave the person the same: drawn first, then made, on the device of the batch."""
+"""Data augmentation: random changes are drawn, then applied to a batch on its device."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# At strength 1. One warp flips, turns, scales and shifts at once; then light, then one erased rectangle.
+# At strength 1. One warp flips, rotates, scales and shifts; then brightness and contrast; then one erased rectangle.
 TURN_DEGREES = 8.0
 SCALE = 0.08
 SHIFT = 0.06  # of the side
@@ -17,18 +17,18 @@ BRIGHTNESS = 0.2  # of the range from black to white
 CONTRAST = 0.25
 ERASE_SHARE = 0.25  # of the pictures
 ERASE_SIDE = (0.1, 0.35)  # of the side
-# In so many of the pictures what comes in from beyond the border is black, as where a face was aligned at the border of
-# its photo; in the others the border is drawn out. Who has black wedges in some crops tends to have them in others, and
-# a network takes them for a sign of the person unless anybody may have one.
+# The share of images padded with black, as in a face aligned at the border of its photo; the others repeat the border
+# pixels. A person with black wedges in some crops tends to have them in others, and a network learns them as a feature
+# of the person unless they occur for everybody.
 BLACK_SHARE = 0.5
 
 
 class Changes(NamedTuple):
-    """What is to be done to each of n faces; float32, on one device.
+    """The changes to each of n faces; float32, on one device.
 
-    `affine` [n, 2, 3] says where an output pixel is read, as `affine_grid` takes it; `contrast` and `brightness` [n]
-    are a factor and what is added; `hole` [n, 4] is the erased rectangle, its left, top, right and bottom in shares of
-    the side, empty for most; `is_black` [n] tells where what comes in from beyond the border is black.
+    `affine` [n, 2, 3] maps output to input pixels, as for `affine_grid`. `contrast` [n] is a factor, `brightness` [n]
+    an offset. `hole` [n, 4] is the erased rectangle: left, top, right and bottom as shares of the side, empty for most.
+    `is_black` [n] selects black padding.
     """
 
     affine: Tensor
@@ -43,21 +43,21 @@ class Changes(NamedTuple):
 
 
 def step_generator(seed: int, step: int, device: torch.device) -> torch.Generator:
-    """The generator of one training step, the same whenever that step is taken."""
+    """The random generator of one training step, a function of seed and step."""
     state = np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)
     return torch.Generator(device).manual_seed(int(state[0] >> 1))
 
 
 def normalise(images: Tensor) -> Tensor:
-    """What a backbone takes: float32 [n, 3, px, px] in [-1, 1], channels last, from uint8 [n, px, px, 3]."""
+    """A backbone's input: float32 [n, 3, px, px] in [-1, 1], channels last, from uint8 [n, px, px, 3]."""
     return images.permute(0, 3, 1, 2).float().sub_(127.5).div_(127.5)
 
 
 def draw_changes(count: int, generator: torch.Generator, strength: float = 1.0) -> Changes:
-    """Random changes for `count` faces.
+    """Draw random changes for `count` faces.
 
     Args:
-        generator: equal states give equal changes; they lie on its device.
+        generator: equal states give equal changes, on its device.
         strength: factor on every amount; 0 leaves only the flip.
     """
 
@@ -67,7 +67,7 @@ def draw_changes(count: int, generator: torch.Generator, strength: float = 1.0) 
     flip = torch.where(uniform(-1, 1) < 0, -1.0, 1.0)
     turn = torch.deg2rad(uniform(-TURN_DEGREES, TURN_DEGREES) * strength)
     scale = 1 + uniform(-SCALE, SCALE) * strength
-    # The grid runs from -1 to 1, so a shift by a share of the side counts twice.
+    # The grid runs from -1 to 1, so a shift by a share of the side is doubled.
     shift_x, shift_y = (uniform(-2 * SHIFT, 2 * SHIFT) * strength for _ in range(2))
     cos, sin = turn.cos() * scale, turn.sin() * scale
     rows = [torch.stack([cos * flip, -sin, shift_x], 1), torch.stack([sin * flip, cos, shift_y], 1)]
@@ -81,7 +81,7 @@ def draw_changes(count: int, generator: torch.Generator, strength: float = 1.0) 
 
 
 def augment(images: Tensor, changes: Changes) -> Tensor:
-    """The changed batch: float32 [n, 3, px, px] as `normalise` gives it, of uint8 [n, px, px, 3]; within [-1, 1]."""
+    """Apply changes to uint8 [n, px, px, 3]: float32 [n, 3, px, px] as from `normalise`, within [-1, 1]."""
     grid = functional.affine_grid(changes.affine, [len(images), 3, *images.shape[1:3]], align_corners=False)
     warped = functional.grid_sample(normalise(images), grid, padding_mode="border", align_corners=False)
     batch = warped.contiguous(memory_format=torch.channels_last)
@@ -93,7 +93,7 @@ def augment(images: Tensor, changes: Changes) -> Tensor:
 
 
 def _hole(hole: Tensor, side_px: int) -> Tensor:
-    """Which pixels are erased: bool [n, 1, side_px, side_px]."""
+    """The mask of erased pixels: bool [n, 1, side_px, side_px]."""
     places = (torch.arange(side_px, device=hole.device) + 0.5) / side_px
     left, top, right, bottom = hole[:, :, None].unbind(1)
     columns, rows = (places >= left) & (places < right), (places >= top) & (places < bottom)

@@ -1,8 +1,8 @@
-"""How far a figure would move had other people been in the test: the bootstrap over identities.
+"""Confidence intervals by bootstrap over identities.
 
-The faces of one person are not independent of each other, so people are drawn, not pairs. A person drawn c times
-gives their genuine pairs the weight c, and two people drawn c and e times give their impostor pairs the weight c e.
-All figures are read off the same resampled curves.
+The faces of one person are not independent, so people are resampled, not pairs. A person drawn c times gives their
+genuine pairs the weight c; two people drawn c and e times give their impostor pairs the weight c e. All metrics are
+computed from the same resampled curves.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ ROUNDS = 500
 Weights = NDArray[np.uint8]
 Interval = tuple[float, float]
 
-# Pairs at a time: their weights, a byte a pair and round, then stay in the processor's cache.
+# Pairs per block: their weights, one byte per pair and round, then fit in the processor's cache.
 _CHUNK = 512
-# Points of a resampled curve. With 900 the AUC is off by less than 1e-5 of the exact one, against intervals of 1e-2.
+# Points of a resampled curve. With 900 the error of the AUC is below 1e-5, against intervals of 1e-2.
 _POINTS = 900
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What a second model's figure has over the first's on the same pairs, and the 95% interval of that."""
+    """The metric of a second model minus that of the first on the same pairs, with a 95% interval."""
 
     first: float
     second: float
@@ -36,10 +36,10 @@ class Difference:
 
 
 def identity_weights(num_identities: int, *, rounds: int = ROUNDS, seed: int = 0) -> Weights:
-    """[identities, rounds]: how often each person is drawn in each round.
+    """[identities, rounds]: the number of draws of each person in each round.
 
-    More than 15 are counted as 15, so that a product of two fits a byte: of a Poisson variable of mean 1 that is
-    rarer than 1e-13.
+    Clipped at 15, so that a product of two fits in a byte; a Poisson variable of mean 1 exceeds that with probability
+    below 1e-13.
     """
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(num_identities, np.full(num_identities, 1 / num_identities), size=rounds)
@@ -47,15 +47,15 @@ def identity_weights(num_identities: int, *, rounds: int = ROUNDS, seed: int = 0
 
 
 def resampled(pairs: Scored, thresholds: Floats, weights: Weights) -> Curve:
-    """The curves [rounds, thresholds] of all rounds in which both kinds of pairs are left.
+    """The curves [rounds, thresholds] of all rounds with both kinds of pairs.
 
     500 rounds over 2 M pairs take 1 CPU-s.
 
     Args:
-        thresholds: falling; the last accepts every pair.
-        weights: [identities, rounds] from `identity_weights`, one row a label of `pairs`.
+        thresholds: decreasing; the last accepts every pair.
+        weights: [identities, rounds] from `identity_weights`, one row per label of `pairs`.
     """
-    # The row of ones at the end stands in for the second person of a genuine pair.
+    # The row of ones at the end replaces the second person of a genuine pair.
     padded = np.concatenate([weights, np.ones((1, weights.shape[1]), np.uint8)])
     second = np.where(pairs.same, len(weights), pairs.right)
     point = np.searchsorted(-thresholds, -pairs.scores.astype(np.float64), side="left")
@@ -70,18 +70,18 @@ def resampled(pairs: Scored, thresholds: Floats, weights: Weights) -> Curve:
 
 
 def grid(curve: Curve, *more: float) -> Floats:
-    """Thresholds to resample a curve at: its own, thinned, and `more`."""
+    """Thresholds for resampling a curve: its own, thinned, and `more`."""
     return np.unique([*thin(curve, _POINTS).thresholds, *(max(one, curve.thresholds[-1]) for one in more)])[::-1]
 
 
 def interval(values: Floats) -> Interval:
-    """The middle 95% of a figure's values over the rounds."""
+    """The central 95% of a metric's values over the rounds."""
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
 
 
 def mean_interval(values: Floats, labels: Labels, weights: Weights) -> Interval:
-    """The interval of the mean of `values` [n], each of the person that `labels` [n] tells; NaN counts for nothing."""
+    """The interval of the mean of `values` [n], resampled by the person in `labels` [n]; NaN is ignored."""
     is_known = ~np.isnan(values)
     sums, counts = (
         np.bincount(labels[is_known], part[is_known], len(weights)) @ weights for part in (values, np.ones(len(values)))
@@ -90,18 +90,18 @@ def mean_interval(values: Floats, labels: Labels, weights: Weights) -> Interval:
 
 
 def paired_difference(first: Scored, second: Scored, *, seed: int = 0) -> Difference:
-    """The AUC of `second` less that of `first`, resampled with the same people for both.
+    """The AUC of `second` minus that of `first`, resampled with the same people for both.
 
-    The AUC is compared since it asks for no threshold: an accuracy would also compare how well each model's
-    validation people stand for the test's. It uses every pair, so its interval is also the narrower one.
+    The AUC is compared because it needs no threshold: an accuracy also depends on how well each model's validation
+    people represent the test people. The AUC uses every pair, so its interval is narrower too.
 
     Raises:
-        UsageError: they are not of the same pairs.
+        UsageError: the pairs differ.
     """
     if not (np.array_equal(first.left, second.left) and np.array_equal(first.right, second.right)):
         raise UsageError(
-            f"two models are compared on the same pairs, and these are {len(first.left):,} and {len(second.left):,} "
-            "different ones: evaluate both on one test"
+            f"two models must be compared on the same pairs, and these {len(first.left):,} and {len(second.left):,} "
+            "pairs differ: evaluate both on one test"
         )
     weights = identity_weights(int(max(first.left.max(), first.right.max())) + 1, seed=seed)
     curves = [roc(one.scores, one.same) for one in (first, second)]

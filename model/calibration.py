@@ -1,7 +1,7 @@
-"""From a score to the probability that two faces show one person, and how far such probabilities can be believed.
+"""Calibration: map a score to the probability that two faces show the same person, and measure its reliability.
 
-Equal priors everywhere: genuine pairs together weigh as much as impostor pairs together, however many there are. For
-another prior p multiply the odds by p / (1 - p).
+All probabilities are at equal priors: genuine pairs together have the same weight as impostor pairs, whatever their
+numbers. For another prior p multiply the odds by p / (1 - p).
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ class Calibration:
     offset: float
 
     def probability(self, scores: Scores | float) -> Floats:
-        """That two faces of such a score show one person, if beforehand both cases were equally likely."""
-        # tanh does not overflow where exp does.
+        """The probability that two faces with this score show the same person, at equal priors."""
+        # Unlike exp, tanh does not overflow.
         return np.asarray((1 + np.tanh((self.slope * np.asarray(scores, np.float64) + self.offset) / 2)) / 2)
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """How far probabilities can be believed.
+    """Reliability of predicted probabilities.
 
     Attributes:
-        brier: mean squared difference of the probability from 0 or 1; always saying 1/2 gives 0.25.
-        expected_error: mean distance of the probability said from the share observed, over ten bins (ECE).
-        said: [bins] mean probability said, of the bins that hold pairs.
+        brier: mean squared difference of the probability from 0 or 1; a constant 1/2 gives 0.25.
+        expected_error: mean distance of predicted probability and observed share over ten bins (ECE).
+        said: [bins] mean predicted probability of the non-empty bins.
         observed: [bins] weighted share of genuine pairs.
         weight: [bins] share of all pairs.
     """
@@ -48,10 +48,10 @@ class Reliability:
 
 
 def fit_calibration(scores: Scores, same: Bools) -> Calibration:
-    """Platt scaling: the most likely logistic curve by Newton's method, halving steps that do not improve.
+    """Platt scaling: maximum likelihood of the logistic curve by Newton's method, halving steps that do not improve.
 
-    Targets are Platt's (1999), (n + 1) / (n + 2) and 1 / (n + 2) for n pairs of a kind, so that scores that tell all
-    pairs apart still give a finite slope.
+    Targets are Platt's (1999), (n + 1) / (n + 2) and 1 / (n + 2) for n pairs of a kind, so that perfectly separated
+    scores still give a finite slope.
     """
     columns = np.column_stack([scores.astype(np.float64), np.ones(len(scores))])
     num_genuine, num_impostor = int(same.sum()), int((~same).sum())
@@ -69,7 +69,7 @@ def fit_calibration(scores: Scores, same: Bools) -> Calibration:
 
 
 def reliability(calibration: Calibration, scores: Scores, same: Bools, *, num_bins: int = 10) -> Reliability:
-    """Hold the probabilities of pairs against what they are."""
+    """Compare the predicted probabilities of pairs with their labels."""
     said, weights = calibration.probability(scores), _equal_priors(same)
     bins = np.minimum((said * num_bins).astype(np.int64), num_bins - 1)
     weight, sum_said, sum_same = (
@@ -87,7 +87,7 @@ def reliability(calibration: Calibration, scores: Scores, same: Bools, *, num_bi
 
 
 def _equal_priors(same: Bools) -> Floats:
-    """[pairs] weights of sum 1, half of it on each kind."""
+    """[pairs] weights with sum 1, half of it on each kind."""
     return np.asarray(np.where(same, 0.5 / same.sum(), 0.5 / (~same).sum()), np.float64)
 
 

@@ -1,4 +1,4 @@
-"""The model card, Markdown: what a version is for and what not, what it was made of, and how good it is."""
+"""The model card in Markdown: intended use, data, training, metrics and limitations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def card(
     thresholds: Thresholds,
     num_parameters: int,
 ) -> str:
-    """The card of what training with `config` on `dataset` came to."""
+    """The model card of training with `config` on `dataset`."""
     parts = (
         _head(config, num_parameters),
         _use(config),
@@ -43,19 +43,19 @@ def card(
 def _head(config: TrainConfig, num_parameters: int) -> str:
     return f"""# {config.name}
 
-Turns a face of {config.image_px} x {config.image_px} pixels into {config.embedding_dim} numbers of length one: its
-embedding. The more two faces look like one person's, the smaller the squared distance of their embeddings, from 0 to
-4. {config.backbone}, width {config.width:g}, {num_parameters:,} parameters."""
+Maps a face of {config.image_px} x {config.image_px} pixels to its embedding, a unit vector of {config.embedding_dim}
+numbers. The more similar two faces are, the smaller the squared distance of their embeddings, from 0 to 4.
+{config.backbone}, width {config.width:g}, {num_parameters:,} parameters."""
 
 
 def _use(config: TrainConfig) -> str:
     px = config.image_px
     return f"""## Use
 
-Meant for research on face verification: whether two photos that people have given for it show one person. Not meant to
-find out who somebody unknown is, to watch people, to sort them into groups, or to decide alone about anybody.
+Intended for research on face verification: whether two photos, provided with consent, show the same person. Not
+intended for identifying unknown people, surveillance, categorizing people, or automated decisions about anybody.
 
-`facemill compare A B --model-folder FOLDER` does all of it, and in Python:
+`facemill compare A B --model-folder FOLDER` runs the whole model. In Python:
 
 ```python
 from flows.inference.embedder import Embedder
@@ -64,9 +64,9 @@ print(Embedder("FOLDER").compare("a.jpg", "b.jpg"))
 ```
 
 For other programs there is `model.onnx`: input `faces`, uint8 [n, {px}, {px}, 3] in RGB; outputs `embeddings`, float32
-[n, {config.embedding_dim}] of length one, and `raw`, the same before that. It scales the pixels itself. A face must be
-laid out as in training: the two eyes, the nose and the corners of the mouth on the ArcFace template by a similarity
-transform, as `model/align.py` does it."""
+[n, {config.embedding_dim}] of unit length, and `raw`, the same before normalization. The graph scales the pixels. Faces
+must be aligned as in training: a similarity transform maps the two eyes, the nose and the corners of the mouth to the
+ArcFace template, as in `model/align.py`."""
 
 
 def _data(dataset: DatasetVersion) -> str:
@@ -75,12 +75,12 @@ def _data(dataset: DatasetVersion) -> str:
         f"{name} {part['samples']:,} of {part['identities']:,} people"
         for name, part in manifest.get("splits", {}).items()
     )
-    terms = manifest.get("terms") or "none are stated in the dataset's manifest."
+    terms = manifest.get("terms") or "none are given in the dataset's manifest."
     return f"""## Data
 
-{dataset}{f": {splits}" if splits else ""}. Nobody is in two splits.
+{dataset}{f": {splits}" if splits else ""}. No person is in two splits.
 
-Its terms bind the weights as well: {terms}"""
+Its terms also apply to the weights: {terms}"""
 
 
 def _training(config: TrainConfig) -> str:
@@ -88,7 +88,7 @@ def _training(config: TrainConfig) -> str:
     settings = ", ".join(f"{name} {value}" for name, value in recipe.items())
     return f"""## Training
 
-{settings}. `lineage.json` names the code and the libraries, `history.json` has the course of the loss."""
+{settings}. `lineage.json` records the code and the libraries, `history.json` the loss."""
 
 
 def _figures(untrained: EvaluationReport, trained: EvaluationReport) -> str:
@@ -96,34 +96,35 @@ def _figures(untrained: EvaluationReport, trained: EvaluationReport) -> str:
     for far, tar in trained.tar_at_far.items():
         low_high = trained.tar_at_far_interval[far]
         if tar is not None and low_high is not None:
-            told = _with_interval(tar, low_high, trained.num_identities)
-            rows.append(f"| TAR at FAR {far} | {untrained.tar_at_far[far] or 0:.3f} | {told} |")
+            cell = _with_interval(tar, low_high, trained.num_identities)
+            rows.append(f"| TAR at FAR {far} | {untrained.tar_at_far[far] or 0:.3f} | {cell} |")
     before, after = untrained.triplet, trained.triplet
     rows += [
-        f"| triplet loss, margin {margin}: of length one / raw "
+        f"| triplet loss, margin {margin}: normalized / raw "
         f"| {before.unit[margin]:.3f} / {before.raw[margin]:.3f} | {after.unit[margin]:.3f} / {after.raw[margin]:.3f} |"
         for margin in after.unit
     ]
     table = "\n".join(rows)
-    return f"""## Figures
+    return f"""## Metrics
 
-On {trained.num_faces:,} faces of {trained.num_identities:,} people of the test split, none of whom was trained on:
-{trained.num_genuine:,} pairs of one person and {trained.num_impostor:,} of two. {_about_intervals(trained, untrained)}
+On {trained.num_faces:,} faces of {trained.num_identities:,} people of the test split, none of whom were used for
+training: {trained.num_genuine:,} genuine and {trained.num_impostor:,} impostor pairs.
+{_about_intervals(trained, untrained)}
 
-| figure | untrained | trained |
+| metric | untrained | trained |
 |---|---|---|
 {table}
 
-A TAR is told only where at least 30 false accepts are expected."""
+A TAR is reported only if at least 30 false accepts are expected."""
 
 
 def _thresholds(thresholds: Thresholds, trained: EvaluationReport) -> str:
-    chosen = f"Chosen on {thresholds.num_genuine:,} pairs of one person and {thresholds.num_impostor:,} of two"
+    chosen = f"Chosen on {thresholds.num_genuine:,} genuine and {thresholds.num_impostor:,} impostor pairs"
     if thresholds.chosen_on != "val":
         return f"""## Threshold
 
-Squared distance {_distance(thresholds.accuracy)}. {chosen} of the test split, for want of a validation split, so
-that no figure here says how it does on others."""
+Squared distance {_distance(thresholds.accuracy)}. {chosen} of the test split, because the dataset has no
+validation split. No metric here estimates its performance on other people."""
     rows = "\n".join(_operating_row(point, trained.num_identities) for point in trained.operating_points)
     calibration = trained.calibration
     error = (
@@ -133,26 +134,26 @@ that no figure here says how it does on others."""
     )
     return f"""## Thresholds
 
-{chosen} of the validation split, tried on the test split:
+{chosen} of the validation split, applied to the test split:
 
 | chosen for | squared distance at most | FAR on test | TAR on test |
 |---|---|---|---|
 {rows}
 
-`thresholds.json` also turns a distance into the probability of one person, if both cases are equally likely{error}."""
+`thresholds.json` also maps a distance to the probability of the same person, at equal priors{error}."""
 
 
 _LIMITS = """## Limits
 
-The figures hold for pictures like those of the dataset; another camera, pose, age or light may do worse. How errors
-differ between groups of people was not measured, and with data like these they will differ. Those who look alike, twins
-above all, are not told apart. A photograph of a photograph is not noticed."""
+The metrics hold for pictures like those of the dataset; with other cameras, poses, ages or lighting they may be worse.
+Error rates per demographic group were not measured; with such data they will differ. Similar-looking people, above all
+twins, are not distinguished. Presentation attacks, such as a photograph of a photograph, are not detected."""
 
 _BIOMETRIC = """## Biometric data
 
-An embedding of a face is biometric data: it can be matched with other photos of the person, and a face like it can be
-made from it. In the European Union Article 9 of the GDPR applies, and other places have laws of their own; as a rule
-the people embedded must have agreed. Keep embeddings as you would keep the photos, and delete them with those."""
+A face embedding is biometric data: it can be matched with other photos of the person, and a similar face can be
+reconstructed from it. In the European Union Article 9 of the GDPR applies; other places have their own laws. As a rule
+the people embedded must have consented. Protect embeddings like the photos, and delete them together."""
 
 
 def _row(words: str, untrained: EvaluationReport, trained: EvaluationReport, name: str) -> str:
@@ -161,9 +162,9 @@ def _row(words: str, untrained: EvaluationReport, trained: EvaluationReport, nam
 
 
 def _about_intervals(trained: EvaluationReport, untrained: EvaluationReport) -> str:
-    """What the brackets are, or why there are none; and whether the training gained anything."""
+    """Explain the intervals or their absence, and warn if training did not improve the model."""
     few = too_few(trained.num_identities)
-    brackets = "In brackets the 95% interval, by bootstrap over people."
+    brackets = "In parentheses: 95% interval by bootstrap over people."
     gained = over_untrained(trained.to_json(), untrained.to_json())
     return " ".join([f"It was {few}." if few else brackets, *([f"It is {gained}."] if gained else [])])
 

@@ -1,7 +1,7 @@
-"""The state of an unfinished training run, in one file that is written in one step and holds no pickle.
+"""Checkpoints of training runs, in one file that is written atomically and contains no pickle.
 
-The file is a safetensors file: tensors under "backbone.", "averaged.", "loss." and "optimizer.<parameter>.", and the
-step and the history as JSON in its header. One file cannot be half new and half old.
+The file is in safetensors format: tensors under "backbone.", "averaged.", "loss." and "optimizer.<parameter>.", and the
+step and the history as JSON in its header. A single file cannot be half new and half old.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from storage.errors import TrainingError
 
 @dataclass
 class TrainState:
-    """What a training step changes: `step` steps have been taken.
+    """The mutable state of training after `step` steps.
 
-    `averaged` is the backbone with the running average of its weights, `learner` is backbone and loss at work.
+    `averaged` is the backbone with averaged weights (EMA), `learner` the backbone and loss in training.
     """
 
     backbone: nn.Module
@@ -37,10 +37,10 @@ class TrainState:
 
 
 def save_checkpoint(path: Path, state: TrainState) -> None:
-    """Write `state` to `path` in one step.
+    """Write `state` to `path` atomically.
 
     Raises:
-        TrainingError: the disk is full, or may not be written to.
+        TrainingError: the disk is full or not writable.
     """
     header = {"state": json.dumps({"step": state.step, "history": state.history})}
     tensors = {name: tensor.contiguous() for name, tensor in _tensors(state).items()}
@@ -49,18 +49,18 @@ def save_checkpoint(path: Path, state: TrainState) -> None:
             save_file(tensors, temporary, metadata=header)
     except SafetensorError as error:
         raise TrainingError(
-            f"checkpoint {path} cannot be written: {error}; once that is mended the same command goes on where it was"
+            f"checkpoint {path} cannot be written: {error}; fix this and run the same command again to resume"
         ) from error
 
 
 def restore_checkpoint(path: Path, state: TrainState) -> bool:
-    """Bring `state`, freshly built from the same configuration, to where the checkpoint left off.
+    """Load a checkpoint into `state`, which was newly built from the same configuration.
 
     Returns:
-        False, with `state` untouched, if there is no checkpoint.
+        False, with `state` unchanged, if there is no checkpoint.
 
     Raises:
-        TrainingError: the file cannot be read, or is of another network.
+        TrainingError: the file cannot be read, or belongs to another network.
     """
     if not path.exists():
         return False
@@ -70,7 +70,7 @@ def restore_checkpoint(path: Path, state: TrainState) -> bool:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         _load(state, tensors)
     except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise TrainingError(f"checkpoint {path} cannot be resumed ({error}); remove it to start again") from error
+        raise TrainingError(f"checkpoint {path} cannot be resumed ({error}); delete it to start over") from error
     state.step, state.history = header["step"], header["history"]
     return True
 
@@ -102,7 +102,7 @@ def _load(state: TrainState, tensors: dict[str, Tensor]) -> None:
 
 
 def _laid_out_as(parameter: Tensor, tensor: Tensor) -> Tensor:
-    """A moment with the strides of its parameter: fused AdamW walks both along memory and takes that for granted."""
+    """An optimizer moment with the strides of its parameter, which fused AdamW requires without checking."""
     if tensor.shape != parameter.shape:
         return tensor
     return torch.empty_like(parameter, requires_grad=False).copy_(tensor)

@@ -1,4 +1,4 @@
-"""Two model versions held against each other: what they were made of, and pair by pair on the same test."""
+"""Comparison of two model versions: settings and inputs, and a paired comparison on the same test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from storage.models import ModelVersion
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two versions on one test: their evaluations, and what the second's AUC has over the first's."""
+    """Two versions on one test: their evaluations, and the AUC of the second minus that of the first."""
 
     first: Evaluation
     second: Evaluation
@@ -23,7 +23,7 @@ class Comparison:
 
     @property
     def num_people(self) -> int:
-        """How many people the test has."""
+        """The number of people in the test."""
         return int(self.second.facts["num_identities"])
 
     def to_json(self) -> dict[str, Any]:
@@ -40,15 +40,15 @@ class Comparison:
 
 
 def compare_versions(first: ModelVersion, second: ModelVersion, dataset: DatasetVersion, *, device: str) -> Comparison:
-    """Judge both on the test people of a dataset version, or find it done, and compare them pair by pair."""
+    """Evaluate both on the test split of a dataset version, unless already stored, and compare them pair by pair."""
     evaluations = [judge_version(model, dataset, device=device) for model in (first, second)]
     before, after = (scored_pairs_of(one) for one in evaluations)
     return Comparison(evaluations[0], evaluations[1], paired_difference(before, after))
 
 
 def differences(first: ModelVersion, second: ModelVersion) -> dict[str, tuple[Any, Any]]:
-    """What the two versions were made of, by field of configuration and lineage, where it is not the same."""
+    """Fields of configuration and lineage that differ: name -> (first, second)."""
     made_of = [{**one.read_json("config.json"), **one.read_json("lineage.json")} for one in (first, second)]
     fields = sorted({*made_of[0], *made_of[1]})
-    told = {field: (made_of[0].get(field), made_of[1].get(field)) for field in fields}
-    return {field: pair for field, pair in told.items() if pair[0] != pair[1]}
+    pairs = {field: (made_of[0].get(field), made_of[1].get(field)) for field in fields}
+    return {field: pair for field, pair in pairs.items() if pair[0] != pair[1]}

@@ -1,4 +1,4 @@
-"""Everything that decides what a training run does, checked when it is made."""
+"""The configuration of a training run, validated on construction."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from storage.stamped_fields import counted
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bfloat16")
 SWITCH = ("auto", "on", "off")
-# Fields that say where and how fast a run goes, and leave its figures what they are but for rounding.
+# Fields that affect where and how fast a run executes, and its results only by rounding.
 _MACHINE = ("device", "precision", "compile")
 
 
@@ -29,35 +29,35 @@ def _check_word(field: str, word: str, known: Any) -> None:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run, but for the dataset. Defaults are those of the preset `full`.
+    """The configuration of one training run, without the dataset. Defaults are those of the preset `full`.
 
     Attributes:
         name: the model's name in the lake.
         backbone: a key of `BACKBONES`.
         width: factor on the backbone's channels, above 0, at most 4.
-        activation: a key of `ACTIVATIONS`; "paper" for those of the backbone's own paper.
+        activation: a key of `ACTIVATIONS`; "paper" for the backbone's own.
         embedding_dim: length of an embedding, 2 to 4096.
-        image_px: side of the square the backbone sees, in pixels, a multiple of 16.
+        image_px: side of the backbone's square input in pixels, a multiple of 16.
         loss: a key of `LOSSES`.
-        margin: of the triplet loss, in squared distance of unit vectors (0 to 4).
+        margin: margin of the triplet loss, in squared distance of unit vectors (0 to 4).
         mining: a key of `MINERS`.
-        head_margin: of the margin softmax, in cosine (cosface) or radians (arcface).
+        head_margin: margin of the margin softmax, in cosine (cosface) or radians (arcface).
         head_scale: factor on the cosines before the softmax.
-        head_weight: factor on the margin softmax where it stands beside a triplet loss.
-        identities_per_batch: identities drawn a step (P); comes down to what the dataset has.
-        faces_per_identity: faces drawn of each (K); comes down to what the dataset has.
-        steps: batches to train on.
-        learning_rate: the highest, reached after the warm-up; from there a half cosine down to 0.
-        weight_decay: AdamW's, on weights of convolutions and layers only.
-        warmup_steps: steps over which the learning rate rises in a line.
-        ema_decay: what the running average of the weights keeps a step, 0 to 0.9999. The average is what is judged
-            and published; 0 for the last weights themselves.
-        augment_strength: factor on all augmentation, 0 leaves only the flip.
-        mirror: whether an embedding is the mean of those of a face and its mirror image, once trained.
-        seed: of the first weights, the batches and the augmentation.
-        sync_batch_norm: with several GPUs, whether a norm sees the faces of all of them or of its own.
-        device: "cpu", "cuda", or "auto" for cuda where there is one.
-        precision: of the backbone's arithmetic; the loss is always float32. "auto" is bfloat16 on cuda, and float32
+        head_weight: factor on the margin softmax when combined with a triplet loss.
+        identities_per_batch: identities per batch (P); limited by the dataset.
+        faces_per_identity: faces per identity (K); limited by the dataset.
+        steps: number of training batches.
+        learning_rate: the maximum, reached after the warm-up, followed by a half cosine to 0.
+        weight_decay: AdamW's, on weights of convolutions and linear layers only.
+        warmup_steps: steps of linear increase of the learning rate.
+        ema_decay: decay per step of the exponential moving average of the weights, 0 to 0.9999. The average is
+            evaluated and published; 0 for the last weights.
+        augment_strength: factor on all augmentation; 0 leaves only the flip.
+        mirror: whether the trained model averages the embeddings of a face and its mirror image.
+        seed: random seed of the initial weights, the batches and the augmentation.
+        sync_batch_norm: with several GPUs, whether batch norm uses the faces of all GPUs.
+        device: "cpu", "cuda", or "auto" for cuda if available.
+        precision: precision of the backbone; the loss is always float32. "auto" is bfloat16 on cuda, and float32
             on a CPU, where bfloat16 is slower (212 against 299 images/s, measured).
         compile: whether `torch.compile` fuses the backbone; "auto" is "on" on cuda only.
     """
@@ -101,11 +101,11 @@ class TrainConfig:
             raise UsageError(words)
 
     def recipe(self) -> dict[str, Any]:
-        """The fields that make one training another. Where it runs is lineage, so `device` is not among them."""
+        """The fields that define a training. `device` is not among them: it belongs to the lineage."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in _MACHINE}
 
     def counted(self) -> dict[str, Any]:
-        """The fields of the recipe that make the id of a model version (`storage.stamped_fields`)."""
+        """The fields of the recipe that enter the id of a model version (`storage.stamped_fields`)."""
         return {name: value for name, value in counted("train", self).items() if name not in _MACHINE}
 
     def uses_bfloat16(self, device: torch.device) -> bool:
@@ -118,7 +118,7 @@ class TrainConfig:
 
 
 PRESETS: dict[str, TrainConfig] = {
-    # Shows on a CPU that learning works.
+    # Shows on a CPU that training works.
     "smoke": TrainConfig(
         width=0.5,
         image_px=64,
@@ -128,7 +128,7 @@ PRESETS: dict[str, TrainConfig] = {
         warmup_steps=20,
         ema_decay=0.98,
     ),
-    # Twenty minutes of a CPU core; docs/training.md has its figures.
+    # Twenty minutes of a CPU core; docs/training.md has its results.
     "cpu": TrainConfig(
         width=0.5,
         activation="relu",
@@ -150,29 +150,29 @@ PRESETS: dict[str, TrainConfig] = {
 
 
 def config_of(model: ModelFolder) -> TrainConfig:
-    """The configuration of a published version, checked as that of a new training is.
+    """The configuration of a published version, validated like that of a new training.
 
     Raises:
-        LakeError: `config.json` lacks a setting, has an unknown one, or one that no training could have.
+        LakeError: `config.json` lacks a setting, or has an unknown or invalid one.
     """
     try:
         return TrainConfig(**published_settings(model))
     except UsageError as error:
-        raise LakeError(f"{model.url}/config.json: {error}; copy the version again, or train again") from error
+        raise LakeError(f"{model.url}/config.json: {error}; copy the version again, or retrain") from error
 
 
 def default_preset(device: str = "auto") -> str:
-    """The preset that suits a device: "full" on cuda, "smoke" on a CPU."""
+    """The default preset of a device: "full" on cuda, "smoke" on a CPU."""
     return "full" if resolve_device(device).type == "cuda" else "smoke"
 
 
 def resolve_device(device: str) -> torch.device:
-    """The device meant by "auto", "cpu" or "cuda".
+    """Resolve "auto", "cpu" or "cuda" to a device.
 
     Raises:
-        UsageError: cuda is asked for and not there.
+        UsageError: cuda is requested but not available.
     """
     has_cuda = torch.cuda.is_available()
     if device == "cuda" and not has_cuda:
-        raise UsageError("device cuda was asked for, and torch finds no CUDA device; use cpu or auto")
+        raise UsageError("device cuda was requested, but torch finds no CUDA device; use cpu or auto")
     return torch.device("cuda", torch.cuda.current_device()) if device != "cpu" and has_cuda else torch.device("cpu")

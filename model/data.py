@@ -1,7 +1,7 @@
-"""The faces of one split, decoded once into one array: no loader, no workers, batches are rows picked by index.
+"""The faces of one split, decoded once into one array. Batches are rows selected by index; there is no data loader.
 
-122,000 faces of 112 x 112 px are 4.6 GB as uint8, which fits on one GPU; decoding them takes minutes, so the
-array can be kept in a cache folder and mapped into memory the next time.
+122,000 faces of 112 x 112 px are 4.6 GB as uint8, which fits on one GPU. Decoding takes minutes, so the array can be
+kept in a cache folder and memory-mapped the next time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from storage.datasets import DatasetVersion
 from storage.errors import LakeError
 
 _COLUMNS = ["sample", "identity", "split", "face_box_xyxy", "landmarks", "shard", "offset", "length"]
-# Part of the names of cached arrays: raise it when the same sample gives other pixels than before.
+# Part of the names of cached arrays. Increase it when the same sample gives different pixels.
 _PIXELS_VERSION = 1
 
 
@@ -33,7 +33,7 @@ class Faces:
         images: uint8 [n, px, px, 3], RGB.
         labels: int64 [n], each face's index in `identities`.
         identities: names, sorted.
-        samples: [n], names of the samples in the dataset version.
+        samples: [n], sample names in the dataset version.
     """
 
     images: NDArray[np.uint8]
@@ -46,15 +46,15 @@ class Faces:
 
 
 def load_faces(dataset: DatasetVersion, split: str, image_px: int, *, cache_folder: Path | None = None) -> Faces:
-    """The faces of `split` in the order of the index, each an `align.face_square` of `image_px`.
+    """Load the faces of `split` in the order of the index, each an `align.face_square` of `image_px`.
 
-    A split without samples gives no faces.
+    An empty split gives no faces.
 
     Args:
-        cache_folder: where decoded arrays are kept between runs; None decodes anew.
+        cache_folder: folder that keeps decoded arrays between runs; None: no cache.
 
     Raises:
-        LakeError: a sample is not a picture that can be decoded.
+        LakeError: a sample cannot be decoded.
     """
     rows = [row for row in dataset.index(_COLUMNS).to_pylist() if row["split"] == split]
     identities = tuple(sorted({row["identity"] for row in rows}))
@@ -81,7 +81,7 @@ def _images(
             images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
             _decode_into(images, dataset, rows, image_px)
             images.flush()
-    # Copy on write: torch wants memory it may write to, and the file must stay as it is.
+    # Copy on write: torch requires writable memory, and the file must not change.
     mapped: NDArray[np.uint8] = np.load(path, mmap_mode="c")
     return mapped
 
@@ -91,7 +91,7 @@ def _decode_into(images: NDArray[np.uint8], dataset: DatasetVersion, rows: list[
         position, row = item
         images[position] = _face(dataset, row, image_px)
 
-    # Pillow decodes and warps without the GIL, so threads keep all cores busy.
+    # Pillow decodes and warps without the GIL, so threads use all cores.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in pool.map(decode, enumerate(rows)):
             pass
@@ -103,6 +103,6 @@ def _face(dataset: DatasetVersion, row: dict[str, Any], image_px: int) -> NDArra
         return face_square(data, row["face_box_xyxy"], row["landmarks"], image_px)
     except OSError as error:
         raise LakeError(
-            f"sample {row['sample']} of {dataset} cannot be decoded ({error}); its shard {row['shard']} is damaged, "
+            f"sample {row['sample']} of {dataset} cannot be decoded ({error}); its shard {row['shard']} is damaged: "
             "publish the dataset again"
         ) from error

@@ -1,4 +1,4 @@
-"""Bringing tensors to where the work is done."""
+"""Transfer of tensors to a device."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """`tensor` on `device`; itself, if it is there.
+    """`tensor` on `device`; unchanged if it is already there.
 
-    To a GPU it goes from pinned memory, so that the host goes on while the copy waits its turn.
+    The copy to a GPU uses pinned memory, so that it does not block the host.
     """
     if tensor.device == device or device.type != "cuda":
         return tensor.to(device)

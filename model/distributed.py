@@ -1,8 +1,8 @@
-"""Several processes that train one model together, one a GPU, as `torchrun` starts them; most runs are one alone.
+"""Data-parallel training: several processes, one per GPU, started by `torchrun`. Also works with a single process.
 
-Rank r of n draws its n-th part of each batch from the same (seed, step), and every rank computes the loss over all
-embeddings. So n processes take the steps of one with the same batch, but for rounding and for BatchNorm, which sees
-the faces of its own process unless `sync_batch_norm` is on.
+Rank r of n takes its n-th part of the batch of (seed, step), and every rank computes the loss over all embeddings. So
+n processes take the same steps as one with the same batch, except for rounding and for BatchNorm, which uses the faces
+of its own process unless `sync_batch_norm` is on.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from torch import Tensor, distributed
 
 from storage.errors import UsageError
 
-# The others wait while the first decodes the faces and, at the end, judges the model.
+# The others wait while the first decodes the faces and, at the end, evaluates the model.
 _PATIENCE = timedelta(hours=2)
 
 
 @contextmanager
 def joined() -> Iterator[None]:
-    """Join the processes that `torchrun` started beside this one; without it nothing happens."""
+    """Join the process group of `torchrun`; does nothing without `torchrun`."""
     if "LOCAL_RANK" not in os.environ:
         yield
         return
@@ -38,18 +38,18 @@ def joined() -> Iterator[None]:
 
 
 def num_ranks() -> int:
-    """How many processes train together."""
+    """The number of processes."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes: the first, or the only one."""
+    """Whether this is rank 0, the process that writes."""
     return not distributed.is_initialized() or distributed.get_rank() == 0
 
 
 @contextmanager
 def first_one_first() -> Iterator[None]:
-    """The first process does what is in the block before the others begin with it."""
+    """Run the block on rank 0 before the other ranks."""
     if not is_first():
         distributed.barrier()
     yield
@@ -58,14 +58,14 @@ def first_one_first() -> Iterator[None]:
 
 
 def own_part(batch_size: int) -> slice:
-    """The rows of a batch that are this process's.
+    """The rows of a batch that belong to this process.
 
     Raises:
-        UsageError: it cannot be shared out evenly.
+        UsageError: the batch cannot be divided evenly.
     """
     if batch_size % num_ranks():
         raise UsageError(
-            f"a batch of {batch_size} faces cannot be shared evenly by {num_ranks()} processes; choose "
+            f"a batch of {batch_size} faces cannot be divided evenly among {num_ranks()} processes; choose "
             "identities_per_batch as a multiple of their number"
         )
     size = batch_size // num_ranks()
@@ -74,10 +74,10 @@ def own_part(batch_size: int) -> slice:
 
 
 def gathered(rows: Tensor) -> Tensor:
-    """The rows of all processes [n * b, d] in the order of their ranks, of rows [b, d].
+    """Gather rows [b, d] of all processes, in the order of their ranks: [n * b, d].
 
-    A gradient flows back into the rows of every process, the sum of what all of them sent: the mean that
-    DistributedDataParallel takes afterwards makes it the gradient of one process.
+    The gradient of each process's rows is the sum over all processes. The mean that DistributedDataParallel takes
+    afterwards makes it the gradient of a single process.
     """
     if num_ranks() == 1:
         return rows
@@ -86,7 +86,7 @@ def gathered(rows: Tensor) -> Tensor:
 
 
 class _Gather(torch.autograd.Function):
-    """`all_gather` with a gradient; torch's own with one is deprecated, and its successor private."""
+    """`all_gather` with a gradient. Torch's own version is deprecated, and its successor private."""
 
     @staticmethod
     def forward(_: Any, rows: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Embeddings of faces by a trained backbone."""
+"""Compute embeddings of faces with a trained backbone."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def embed_raw(
     *,
     flip_average: bool = False,
 ) -> NDArray[np.float32]:
-    """The backbone's outputs before they are brought to length one.
+    """The backbone's outputs before normalization.
 
     Args:
         backbone: left in evaluation mode, on `device`.
         images: uint8 [n, px, px, 3], RGB.
-        batch_size: faces at a time; bounds memory only.
+        batch_size: faces per batch; affects memory only.
         flip_average: average with the output for the mirrored face, at twice the cost.
 
     Returns:
@@ -53,7 +53,7 @@ def embed_raw(
 
 
 def unit_rows(raw: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows brought to length one; a row of zeros stays."""
+    """Normalize rows to unit length; a row of zeros stays."""
     lengths = np.linalg.norm(raw, axis=1, keepdims=True)
     unit: NDArray[np.float32] = raw / np.maximum(lengths, np.float32(1e-12))
     return unit

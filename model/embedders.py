@@ -1,4 +1,4 @@
-"""What turns crops into embeddings: a model version; histograms fitted to a dataset; facenet-pytorch's network."""
+"""Embedders of crops: a model version, histogram features fitted to a dataset, or facenet-pytorch's network."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ from storage.shards import read_member
 from storage.tables import stamp, table_digest
 
 _FACENET_PX = 160
-# Counted up when the same faces give another projection than before.
+# Increased when the same faces give a different projection.
 _HISTOGRAMS_VERSION = 1
 _LEAST_PEOPLE = 10
 
 
 @dataclass(frozen=True)
 class Embedder:
-    """What embeds faces, and how a face comes before it.
+    """Embeds faces, and defines their alignment.
 
     Attributes:
-        model, version: name it in tables and paths.
-        image_px: side of the square it sees.
-        embed: from squares, uint8 [n, px, px, 3], to unit rows, float32 [n, d], on a device; each row is the mean of a
-            face and its mirror image.
-        is_aligned: whether landmarks are laid onto the template, or the box fills the square.
+        model, version: name in tables and paths.
+        image_px: side of the square input.
+        embed: maps squares, uint8 [n, px, px, 3], to unit rows, float32 [n, d], on a device; each row averages a face
+            and its mirror image.
+        is_aligned: whether landmarks are mapped to the template; otherwise the box fills the square.
     """
 
     model: str
@@ -61,7 +61,7 @@ class Embedder:
         return f"{self.model}@{self.version}"
 
     def square(self, jpeg: bytes, box_xyxy: Sequence[float], landmarks: Sequence[float] | None) -> NDArray[np.uint8]:
-        """A crop as the embedder sees it; box and landmarks in its pixels. Raises OSError if it cannot be decoded."""
+        """A crop as input of the embedder; box and landmarks in its pixels. Raises OSError if it cannot be decoded."""
         return face_square(jpeg, box_xyxy, landmarks if self.is_aligned else None, self.image_px)
 
 
@@ -73,14 +73,14 @@ def embed_crops(
     work_folder: Path,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> NDArray[np.float32]:
-    """Embeddings of crops, unit rows float32 [n, d].
+    """Embed crops: unit rows, float32 [n, d].
 
-    They are made a shard at a time and kept in the work folder, each under a digest of all it was made from, so that a
-    killed run goes on.
+    Shards are embedded one by one and cached in the work folder under a digest of their inputs, so that a killed run
+    resumes.
 
     Args:
         faces: accepted rows of `records.FACES`, at least one, and `shard`, the tar that holds the crop of each.
-        on_progress: told how many faces were just embedded, or found to be.
+        on_progress: called with the number of faces just embedded or read from the cache.
 
     Raises:
         LakeError: a crop cannot be decoded.
@@ -111,11 +111,11 @@ def _embed_shard(
             return embedder.square(jpeg, row["face_box_xyxy"], row["landmarks"])
         except OSError as error:
             raise LakeError(
-                f"the crop of {row['identity']} {row['line']} in {tar} cannot be decoded ({error}); remove the shard "
+                f"the crop of {row['identity']} {row['line']} in {tar} cannot be decoded ({error}); delete the shard "
                 "and crop again"
             ) from error
 
-    # Pillow decodes and warps without the GIL, so threads keep all cores busy.
+    # Pillow decodes and warps without the GIL, so threads use all cores.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         squares = list(pool.map(square, rows.to_pylist()))
     made = embedder.embed(np.stack(squares), device)
@@ -124,7 +124,7 @@ def _embed_shard(
 
 
 def _keep(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Write a file of the work folder in one step."""
+    """Write a file of the work folder atomically."""
     with whole_file(path) as temporary, temporary.open("wb") as file:
         write(file)
 
@@ -133,7 +133,7 @@ def model_embedder(model: ModelVersion) -> Embedder:
     """The embedder of a model version.
 
     Raises:
-        LakeError: a file of the version is not what its manifest says.
+        LakeError: a file of the version does not match its manifest.
     """
     embed_squares = partial(embed, load_backbone(model), flip_average=True)
     return Embedder(model.name, model.version, config_of(model).image_px, embed_squares)
@@ -142,22 +142,21 @@ def model_embedder(model: ModelVersion) -> Embedder:
 def histogram_embedder(
     dataset: DatasetVersion, work_folder: Path, splits: Sequence[str] = (Split.TRAIN, Split.VAL, Split.TEST)
 ) -> Embedder:
-    """The projection of `model.histograms`, fitted to a dataset version when it is first asked for.
+    """The projection of `model.histograms`, fitted to a dataset version on first use.
 
     Args:
-        work_folder: for decoded faces and what was fitted; the next one finds it there.
-        splits: whom to fit it to; all of the version, since it is not judged on any of them.
+        work_folder: caches decoded faces and the fitted projection.
+        splits: splits to fit to; by default all of the version, because it is not evaluated on any of them.
 
     Raises:
-        UsageError: they hold too few people to tell people apart by.
+        UsageError: the splits have too few people.
     """
     version = stamp("histograms", _HISTOGRAMS_VERSION, dataset.state, list(splits))
     dataset.require("splits")
     num_people = sum(part["identities"] for name, part in dataset.manifest["splits"].items() if name in splits)
     if num_people < _LEAST_PEOPLE:
         raise UsageError(
-            f"--fit-on {dataset} has {num_people} people to fit to, and at least {_LEAST_PEOPLE} are needed to learn "
-            "how people differ"
+            f"--fit-on {dataset} has {num_people} people, but fitting the projection needs at least {_LEAST_PEOPLE}"
         )
 
     @cache
@@ -175,13 +174,13 @@ def histogram_embedder(
 
 
 def facenet_embedder(weights: Path) -> Embedder:
-    """facenet-pytorch's InceptionResnetV1 with the weights in a file, for a first pass before there is a model.
+    """facenet-pytorch's InceptionResnetV1 with weights from a file, for a first pass before there is a model.
 
-    It was trained on the box of a face at 160 px, not aligned. The file is read without unpickling code, and nothing
-    is ever downloaded; its version is its digest.
+    It was trained on unaligned face boxes at 160 px. The file is read without unpickling code, and nothing is
+    downloaded. The embedder's version is the file's digest.
 
     Raises:
-        UsageError: there is no such file, or it holds other weights.
+        UsageError: the file does not exist, or contains other weights.
     """
     from facenet_pytorch import InceptionResnetV1  # noqa: PLC0415 - a machine kept for training may lack it
 
@@ -189,7 +188,7 @@ def facenet_embedder(weights: Path) -> Embedder:
     try:
         data = weights.read_bytes()
         state = torch.load(weights, map_location="cpu", weights_only=True)
-        # What classified the people it was trained on is not part of the network that embeds.
+        # The classifier of the training identities is not part of the embedding network.
         network.load_state_dict({name: value for name, value in state.items() if not name.startswith("logits.")})
     except (OSError, UnpicklingError, RuntimeError, AttributeError) as error:
         raise UsageError(
@@ -201,7 +200,7 @@ def facenet_embedder(weights: Path) -> Embedder:
 
 
 class _Facenet(nn.Module):
-    """InceptionResnetV1, whose pictures are (x - 127.5) / 128 where ours are (x - 127.5) / 127.5."""
+    """InceptionResnetV1, which expects inputs (x - 127.5) / 128 instead of (x - 127.5) / 127.5."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The report on a model: verification of people it never saw, and the loss of a frozen list of triplets."""
+"""Evaluation of a model: verification of unseen people, and the loss of a frozen list of triplets."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Embeddings = NDArray[np.float32]
 class TripletFigures:
     """Mean loss max(0, d(a,p) - d(a,n) + margin) of the frozen triplets in squared distances, by margin.
 
-    `unit` for embeddings of length one, `raw` for the backbone's outputs as they come. On the unit sphere at
-    margin 2 it is at least the mean genuine distance, so low published figures at that margin are raw ones.
-    `accuracy` is the share of triplets whose positive is nearer than their negative (unit). Intervals are 95%, by
-    bootstrap over the people of the anchors.
+    `unit` is for normalized embeddings, `raw` for the backbone's outputs. On the unit sphere at margin 2 the loss is at
+    least the mean genuine distance, so low published values at that margin are raw ones. `accuracy` is the share of
+    triplets whose positive is nearer than their negative (unit). Intervals are 95%, by bootstrap over the people of
+    the anchors.
     """
 
     unit: dict[str, float]
@@ -44,11 +44,11 @@ class TripletFigures:
 
 @dataclass(frozen=True)
 class EvaluationReport(Verification):
-    """Figures over all pairs of test faces, none of whose people were trained on.
+    """Metrics over all pairs of test faces of people not used for training.
 
-    `accuracy` is balanced, at a threshold chosen on val (`threshold_from` says "val"), or on the other folds
-    of the test pairs where there is no val ("folds", and `threshold` is the best over all). `calibration` holds
-    the probabilities of `thresholds` against the test pairs; None where they were chosen on those.
+    `accuracy` is balanced accuracy, at a threshold chosen on val (`threshold_from` is "val"), or without val on the
+    other folds of the test pairs ("folds"; `threshold` is then the best over all). `calibration` is the reliability of
+    the probabilities of `thresholds` on the test pairs; None if they were chosen on these.
     """
 
     num_identities: int
@@ -63,20 +63,20 @@ class EvaluationReport(Verification):
     triplet: TripletFigures
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values for JSON."""
+        """Convert to JSON values."""
         return dataclasses.asdict(self)
 
 
 def evaluate(
     backbone: nn.Module, test: Faces, val: Faces, *, device: torch.device
 ) -> tuple[EvaluationReport, Thresholds]:
-    """Embed both splits; choose thresholds on val, or on test where val has no pairs; report on test.
+    """Embed both splits; choose thresholds on val, or on test if val has no pairs; evaluate on test.
 
-    Pairs and triplets follow from the labels alone, so that all models are judged on the same ones.
+    Pairs and triplets depend on the labels only, so that all models are evaluated on the same ones.
 
     Args:
         test: faces with at least one genuine and one impostor pair (see `pairs.check_pairs`).
-        val: faces to choose the thresholds on; may be empty.
+        val: faces for choosing the thresholds; may be empty.
     """
     raw_test = embed_raw(backbone, test.images, device)
     raw_val = embed_raw(backbone, val.images, device)
@@ -87,7 +87,7 @@ def evaluate(
 def thresholds_of(
     val_raw: Embeddings, val_labels: NDArray[np.int64], test_raw: Embeddings, test_labels: NDArray[np.int64]
 ) -> Thresholds:
-    """Thresholds chosen on val, or on test where val lacks a kind of pairs."""
+    """Choose thresholds on val, or on test if val lacks a kind of pairs."""
     val = scored_pairs(val_raw, val_labels)
     if val.same.any() and not val.same.all():
         return choose_thresholds(val.scores, val.same, chosen_on="val")
@@ -96,10 +96,10 @@ def thresholds_of(
 
 
 def judge(raw: Embeddings, labels: NDArray[np.int64], thresholds: Thresholds | None) -> tuple[EvaluationReport, Scored]:
-    """The figures of embeddings [n, d] as the backbone gives them, with labels [n]; and the pairs they rest on.
+    """Evaluate raw embeddings [n, d] with labels [n]; returns the report and the scored pairs.
 
     Args:
-        thresholds: those of the model; None, or chosen on test, lets folds of the pairs choose for each other.
+        thresholds: the model's; if None or chosen on test, thresholds are chosen by cross-validation over the pairs.
     """
     pairs, unit = scored_pairs(raw, labels), unit_rows(raw)
     tried = thresholds if thresholds is not None and thresholds.chosen_on == "val" else None
@@ -123,7 +123,7 @@ def judge(raw: Embeddings, labels: NDArray[np.int64], thresholds: Thresholds | N
 
 
 def scored_pairs(raw: Embeddings, labels: NDArray[np.int64]) -> Scored:
-    """The pairs of `pairs.verification_pairs` with their cosines."""
+    """The pairs of `pairs.verification_pairs` with their cosine similarities."""
     unit, pairs = unit_rows(raw), verification_pairs(labels)
     return Scored(cosines(unit, pairs.left, pairs.right), labels[pairs.left], labels[pairs.right])
 
@@ -148,12 +148,12 @@ def triplet_figures(raw: Embeddings, labels: NDArray[np.int64], weights: Weights
 
 
 def _accuracy(pairs: Scored, thresholds: Thresholds | None, weights: Weights) -> tuple[float, Interval, float]:
-    """(balanced accuracy, its interval, the threshold that is told)."""
+    """(balanced accuracy, its interval, the reported threshold)."""
     if thresholds is not None:
         return *accuracy(pairs, thresholds.accuracy, weights), thresholds.accuracy
     best = best_threshold(roc(pairs.scores, pairs.same))
     fold = drawn_folds(pairs.same)
-    # A lone pair of a kind can only be judged by its own best threshold.
+    # With a single pair of a kind, only its own best threshold is available.
     chosen = folded_thresholds(pairs.scores, pairs.same, fold) if fold.any() else best
     return *accuracy(pairs, chosen, weights), best
 

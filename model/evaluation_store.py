@@ -1,4 +1,4 @@
-"""Judging a published model version: kept beside it in the lake, and not done twice."""
+"""Evaluation of published model versions; results are stored with the version in the lake and reused."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from storage.models import ModelVersion
 from storage.records import SCORES, Split
 from storage.tables import stamp
 
-# What is made of a kept evaluation.
+# The fields required of a stored evaluation.
 _REPORT: Shape = {
     **dict.fromkeys(("num_identities", "num_faces", "num_genuine", "num_impostor"), COUNT),
     **dict.fromkeys(("auc", "eer", "accuracy", "rank_1"), FIGURE),
 }
-# Raise it when the same embeddings would give other figures or other pairs than before.
+# Increase it when the same embeddings give different metrics or pairs.
 _FIGURES_VERSION = 2
 
 
 def judge_version(model: ModelVersion, dataset: DatasetVersion, *, device: str) -> Evaluation:
-    """Judge a version on the test people of a dataset version, or find it done.
+    """Evaluate a version on the test split of a dataset version, unless already stored.
 
     Raises:
         UsageError: the test split has no pairs.
@@ -66,12 +66,12 @@ def judge_version_on_lfw(
     num_without_face: int,
     device: str,
 ) -> Evaluation:
-    """Judge a version on the pairs of LFW.
+    """Evaluate a version on the pairs of LFW.
 
     Args:
         faces: uint8 [photos, px, px, 3], aligned, in the order of `pairs.photos`.
-        test: what the test is called in the lake; it names the pairs and the photos.
-        num_without_face: how many of the photos gave no face.
+        test: name of the test in the lake; it identifies the pairs and the photos.
+        num_without_face: number of photos without a detected face.
     """
     made_from = stamp("lfw", test, num_without_face, _FIGURES_VERSION)
     if found := find_evaluation(model, test, made_from):
@@ -83,28 +83,28 @@ def judge_version_on_lfw(
 
 
 def image_px(model: ModelVersion) -> int:
-    """Side of the square that a version takes."""
+    """Side of a version's square input."""
     return config_of(model).image_px
 
 
 def version_thresholds(model: ModelVersion) -> Thresholds | None:
-    """What a version says about new pairs; None for a version of a facemill that did not keep it yet."""
+    """Thresholds and calibration of a version; None for an old version without them."""
     if "thresholds.json" not in model.manifest["files"]:
         return None
     return Thresholds.from_json(model.read_json("thresholds.json"))
 
 
 def scored_pairs_of(evaluation: Evaluation) -> Scored:
-    """The pairs of a kept evaluation with their scores."""
+    """The pairs of a stored evaluation with their scores."""
     table = evaluation.scores()
     left, right = (table[f"{side}_identity"].to_numpy().astype(np.int64) for side in ("left", "right"))
     return Scored(table["score"].to_numpy(), left, right)
 
 
 def people_seen(model: ModelVersion, people: Iterable[str]) -> list[str] | None:
-    """Those of `people` that a version was trained on or has its thresholds from, by name; None if that is not known.
+    """The `people` used for a version's training or thresholds, by name; None if unknown.
 
-    Names are compared without case, accents and signs between their words.
+    Names are compared ignoring case, accents and punctuation.
     """
     try:
         dataset = open_dataset(model.lake, model.dataset)
@@ -117,7 +117,7 @@ def people_seen(model: ModelVersion, people: Iterable[str]) -> list[str] | None:
 
 def _facts(model: ModelVersion, figures: dict[str, Any], people: Iterable[str]) -> dict[str, Any]:
     seen = people_seen(model, people)
-    # Their number, not their names: a name that must be forgotten is sought in datasets, not here.
+    # Only the number is stored: takedowns search names in datasets, not here.
     return {
         **figures,
         "evaluated_at": datetime.now(UTC).isoformat(timespec="milliseconds"),

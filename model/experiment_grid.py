@@ -1,8 +1,8 @@
-"""The original experiment: methods of cropping by margins of the triplet loss, held against each other.
+"""The original experiment: a comparison of crop methods and margins of the triplet loss.
 
-A model is judged twice. Its *own* test is the test split of the dataset it was trained on, as the author had it; those
-differ from method to method, so their figures do not compare. The *common* test does: the link lines that stand in the
-test split of all the datasets, each shown as the model's own method cropped it. So all are asked the same pairs.
+Each model is evaluated twice. Its *own* test is the test split of its training dataset, as in the original experiment;
+it differs between methods, so its metrics are not comparable. The *common* test has the link lines that are in the test
+split of every dataset, each cropped by the model's own method. So all models are evaluated on the same pairs.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ from storage.models import ModelVersion
 from storage.records import Split
 from storage.tables import stamp
 
-# What a face is of: source, identity, line.
+# The line of a face: source, identity, line number.
 Line = tuple[str, str, int]
-# Raise it when the same models would give other figures than before.
+# Increase it when the same models give different metrics.
 _FIGURES_VERSION = 1
-# The lines of plots are left out: they stand in the evaluations of the versions.
+# Data of plots is left out; it is in the evaluations of the versions.
 _LEFT_OUT = ("roc", "distances", "operating_points", "calibration")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One training of the grid."""
+    """One training run of the grid."""
 
     method: str
     dataset: DatasetVersion
     config: TrainConfig
 
     def facts(self) -> dict[str, Any]:
-        """What makes it this one."""
+        """The fields that identify the cell."""
         version = model_version_id(self.dataset, self.config)
         return {
             "method": self.method,
@@ -61,32 +61,32 @@ class Cell:
 
 
 def experiment_id(cells: Sequence[Cell]) -> str:
-    """A digest of all trainings of the grid."""
+    """A digest of all cells of the grid."""
     return stamp("experiment", _FIGURES_VERSION, [(cell.dataset.state, cell.facts()["model"]) for cell in cells])
 
 
 def judge_grid(
     cells: Sequence[Cell], models: Sequence[ModelVersion], *, device: str, work_folder: Path
 ) -> dict[str, Any]:
-    """Judge the trained models of the grid, as JSON.
+    """Evaluate the trained models of the grid; returns JSON values.
 
     Returns:
-        `cells`, each with its figures on its own and on the common test; `common_test`, how large that is; and
-        `differences` on it, of cells that differ in the method or in the margin alone. Where the datasets share too
-        few test lines to make pairs of, all that is common is None or empty.
+        `cells`, each with its metrics on the own and the common test; `common_test`, the size of the common test; and
+        `differences` on it between cells that differ only in the method or only in the margin. If the datasets share
+        too few test lines for pairs, everything common is None or empty.
     """
     tests = common_test([cell.dataset for cell in cells], cells[0].config.image_px, work_folder)
-    told, scored = [], []
+    results, scored = [], []
     for cell, model in zip(cells, models, strict=True):
         own, common = model.read_json("metrics.json")["trained"], None
         if tests:
             common, pairs = _judge(model, tests[str(cell.dataset)], resolve_device(device))
             scored.append((cell, pairs))
-        told.append({**cell.facts(), "own": _kept(own), "common": common})
+        results.append({**cell.facts(), "own": _kept(own), "common": common})
     sizes = [(len(faces.identities), len(faces)) for faces in tests.values()]
     return {
         "common_test": dict(zip(("num_identities", "num_faces"), sizes[0], strict=True)) if sizes else None,
-        "cells": told,
+        "cells": results,
         "differences": _differences(scored),
     }
 
@@ -102,7 +102,7 @@ def _kept(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def common_test(datasets: Sequence[DatasetVersion], image_px: int, work_folder: Path) -> dict[str, Faces]:
-    """By dataset the test faces of the lines that all of them test on, in one order; empty where they make no pairs."""
+    """Per dataset, the test faces of the lines in all test splits, in the same order; empty if they form no pairs."""
     by_name = {str(dataset): dataset for dataset in datasets}
     samples = {name: _test_samples(dataset) for name, dataset in by_name.items()}
     shared = sorted(set[Line].intersection(*(set(of_line) for of_line in samples.values())))
@@ -134,7 +134,7 @@ def _picked(faces: Faces, samples: list[str], labels: NDArray[np.int64], identit
 
 
 def _differences(scored: Sequence[tuple[Cell, Scored]]) -> list[dict[str, Any]]:
-    """What the AUC of the later of two cells has over the earlier one's, on the same pairs."""
+    """The AUC of the later of two cells minus that of the earlier, on the same pairs."""
     rows = []
     for (one, pairs), (other, other_pairs) in combinations(scored, 2):
         before, after = one.facts(), other.facts()

@@ -1,4 +1,4 @@
-"""An ONNX graph from somebody else is looked through before it is opened: it may name other files to read."""
+"""Check of ONNX graphs for external data: an untrusted graph could make ONNX Runtime read other files."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from storage.names import visible
 
 
 def refuse_external_data(graph: bytes) -> None:
-    """Refuse an ONNX graph that has a tensor in another file, wherever in it that stands.
+    """Refuse an ONNX graph that stores any tensor in another file.
 
-    ONNX Runtime would read such files of the working folder into the embeddings.
+    ONNX Runtime would read such files from the working directory into the embeddings.
 
     Raises:
-        LakeError: it has one, or is no ONNX.
+        LakeError: the graph has external data, or is not ONNX.
     """
     import onnx  # noqa: PLC0415
     from google.protobuf.message import DecodeError  # noqa: PLC0415
@@ -27,13 +27,13 @@ def refuse_external_data(graph: bytes) -> None:
     for tensor in _tensors(model):
         if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise LakeError(
-                f"model.onnx keeps the tensor {tensor.name[:80]!a} in another file, and none is read: every number of "
-                "a version lies in its own files; get the version anew"
+                f"model.onnx stores the tensor {tensor.name[:80]!a} in an external file, which is not allowed: copy "
+                "the version again"
             )
 
 
 def _tensors(message: Any) -> Iterator[Any]:
-    """Every tensor in a message of ONNX: initializers, sparse ones, attributes, subgraphs, functions."""
+    """Every tensor in an ONNX message: initializers, sparse initializers, attributes, subgraphs, functions."""
     for field, value in message.ListFields():
         if field.message_type is None:
             continue
@@ -45,6 +45,6 @@ def _tensors(message: Any) -> Iterator[Any]:
 
 
 def no_network(error: Exception) -> LakeError:
-    """The error for a graph that cannot be read or run, and why."""
+    """The error for a graph that cannot be read or run, with the reason."""
     words = " ".join(visible(str(error)).split())[:200]
-    return LakeError(f"model.onnx is no network that can be run ({words}): get the version anew, or train again")
+    return LakeError(f"model.onnx cannot be run ({words}): copy the version again, or retrain")

@@ -1,7 +1,6 @@
-"""A model version ready to use: from aligned faces to embeddings, and from two embeddings to a verdict.
+"""Inference with a model version: embed aligned faces, and compare two embeddings.
 
-It takes the folder of the version and nothing else, and ONNX Runtime on the CPU; torch only where the version was made
-without ONNX.
+Needs only the version's folder and ONNX Runtime on the CPU; torch only if the version has no ONNX file.
 """
 
 from __future__ import annotations
@@ -21,18 +20,18 @@ from storage.errors import LakeError, UsageError
 from storage.models import ModelFolder
 
 Embeddings = NDArray[np.float32]
-# Faces at a time: at 112 px one takes about 10 MB on its way through MobileFaceNet.
+# Faces per batch: at 112 px each needs about 10 MB in MobileFaceNet.
 _BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)
 class FaceComparison:
-    """What a model says of two faces.
+    """The comparison of two faces by a model.
 
     Attributes:
-        distance: squared, of their unit embeddings: 0 for the same picture, 2 for nothing in common, 4 at most.
-        threshold: the largest distance at which the version takes two faces for one person.
-        probability: that they show one person, if beforehand both cases were equally likely.
+        distance: squared distance of the unit embeddings: 0 for the same picture, 2 for orthogonal ones, at most 4.
+        threshold: the largest distance of the same person.
+        probability: probability of the same person, at equal priors.
         is_same: whether `distance` is at most `threshold`.
     """
 
@@ -43,10 +42,10 @@ class FaceComparison:
 
 
 class FaceModel:
-    """A model version opened for use.
+    """A model version opened for inference.
 
     Raises:
-        LakeError: a file of the version is not what its manifest says, or not what it must be.
+        LakeError: a file of the version does not match its manifest, or is invalid.
     """
 
     def __init__(self, version: ModelFolder) -> None:
@@ -57,10 +56,10 @@ class FaceModel:
         self._network = _network(version, self.embedding_dim)
 
     def embed(self, faces: NDArray[np.uint8]) -> Embeddings:
-        """Unit rows, float32 [n, d], of aligned faces, uint8 [n, px, px, 3] RGB.
+        """Embed aligned faces, uint8 [n, px, px, 3] RGB, to unit rows, float32 [n, d].
 
         Raises:
-            UsageError: the faces are of another size.
+            UsageError: the faces have another size.
         """
         if faces.shape[1:] != (self.image_px, self.image_px, 3) or faces.dtype != np.uint8:
             raise UsageError(
@@ -72,11 +71,11 @@ class FaceModel:
 
     @cached_property
     def thresholds(self) -> Thresholds:
-        """Those of the version, with its calibration."""
+        """The version's thresholds and calibration."""
         return Thresholds.from_json(self.version.read_json("thresholds.json"))
 
     def compare(self, one: Embeddings, other: Embeddings) -> FaceComparison:
-        """Hold two unit embeddings [d] against each other."""
+        """Compare two unit embeddings [d]."""
         cosine = float(one.astype(np.float64) @ other)
         threshold = self.thresholds.accuracy
         return FaceComparison(
@@ -88,19 +87,19 @@ class FaceModel:
 
 
 def open_session(graph: bytes, threads: int = 0) -> Any:
-    """An ONNX Runtime session on the CPU; with 0 threads it takes one a core.
+    """Open an ONNX Runtime session on the CPU; 0 threads: one per core.
 
     Raises:
-        LakeError: the graph is none, or keeps numbers in other files.
+        LakeError: the graph is invalid, or has external data.
     """
     import onnxruntime  # noqa: PLC0415
 
     refuse_external_data(graph)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # Waiting threads that spin make everything else on busy cores twice as slow.
+    # Spinning threads make everything else on busy cores twice as slow.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # What was looked at above is what is opened: not ONNX Runtime's own format, which bytes could be as well.
+    # Force the format checked above: the bytes could also be in ONNX Runtime's own format.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
@@ -109,7 +108,7 @@ def open_session(graph: bytes, threads: int = 0) -> Any:
 
 
 def _onnx_errors() -> tuple[type[Exception], ...]:
-    """What ONNX Runtime raises; its errors have no base of their own."""
+    """The exceptions of ONNX Runtime, which have no common base class."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state  # noqa: PLC0415
 
     errors = (one for one in vars(state).values() if isinstance(one, type) and issubclass(one, Exception))
@@ -117,7 +116,7 @@ def _onnx_errors() -> tuple[type[Exception], ...]:
 
 
 def _network(version: ModelFolder, embedding_dim: int) -> Callable[[NDArray[np.uint8]], Embeddings]:
-    """What gives the unit embeddings of a batch of faces."""
+    """A function from a batch of faces to unit embeddings."""
     if version.manifest.get("onnx"):
         session = open_session(version.read("model.onnx"))
 
@@ -129,7 +128,7 @@ def _network(version: ModelFolder, embedding_dim: int) -> Callable[[NDArray[np.u
             if getattr(found, "shape", None) != (len(faces), embedding_dim) or found.dtype != np.float32:
                 raise LakeError(
                     f"{version.url}/model.onnx must give float32 [{len(faces)}, {embedding_dim}] for {len(faces)} "
-                    "faces, as its config.json says, and does not: get the version anew"
+                    "faces as configured in config.json, and does not: copy the version again"
                 )
             return found
 

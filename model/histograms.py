@@ -1,11 +1,10 @@
-"""A face as histograms of its edges and textures, and one projection of them that tells people apart.
+"""Histogram features of faces (edges, textures, colours), and a discriminative projection of them.
 
-It is for the first look at faces, before a network has been trained for long: fitted in two minutes of one core to nine
-thousand faces. The histograms are of oriented gradients (Dalal and Triggs, CVPR 2005) and of uniform local binary
-patterns (Ahonen, Hadid and Pietikäinen, PAMI 2006), each in cells of the aligned face, so that they say what is where,
-and beside them stands the colour of the cells. The projection is that of Fisherfaces (Belhumeur, Hespanha and Kriegman,
-PAMI 1997): principal components, brought to variance 1, and then the directions in which people differ most for what
-one person's pictures differ.
+A cheap embedder for the time before a network is trained: fitting nine thousand faces takes two minutes of one core.
+The features are histograms of oriented gradients (Dalal and Triggs, CVPR 2005) and of uniform local binary patterns
+(Ahonen, Hadid and Pietikäinen, PAMI 2006), per cell of the aligned face, and the colours of the cells. The projection
+is that of Fisherfaces (Belhumeur, Hespanha and Kriegman, PAMI 1997): principal components, whitened, followed by the
+directions with the largest ratio of between-person to within-person variance.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ Floats = NDArray[np.float32]
 IMAGE_PX = 112
 _COMPONENTS = 1200
 _DIRECTIONS = 192
-# Of the covariance of one person's pictures, the share that is taken for a sphere.
+# Shrinkage of the within-person covariance towards a multiple of the identity.
 _SPHERE_SHARE = 0.3
-# More are thinned out: their histograms would not fit into memory (40 KB a face and its mirror image twice that).
+# More faces are subsampled: their histograms would not fit into memory (40 KB per face, 80 KB with mirror image).
 _MOST_FACES = 10_000
 _ROWS_AT_ONCE = 128
 _NUM_ANGLES = 12
@@ -33,12 +32,12 @@ _NUM_PATTERNS = 59
 
 @dataclass(frozen=True)
 class Projection:
-    """From histograms [n, f] to embeddings [n, d].
+    """Projection of histograms [n, f] to embeddings [n, d].
 
     Attributes:
         mean: [f].
-        components: [f, k], to variance 1.
-        directions: [k, d], each weighed by how much of what differs along it is between people.
+        components: [f, k], scaled to variance 1.
+        directions: [k, d], each weighted by the between-person share of its variance.
     """
 
     mean: Floats
@@ -46,7 +45,7 @@ class Projection:
     directions: Floats
 
     def embed(self, images: NDArray[np.uint8]) -> Floats:
-        """Unit rows, float32 [n, d], of aligned faces, uint8 [n, 112, 112, 3]; a face counts with its mirror image."""
+        """Embed aligned faces, uint8 [n, 112, 112, 3], to unit rows, float32 [n, d], averaged with mirror images."""
         rows = [self._project(_describe(one)) + self._project(_describe(one[:, :, ::-1])) for one in _batches(images)]
         return unit_rows(np.concatenate(rows))
 
@@ -56,11 +55,11 @@ class Projection:
 
 
 def fit_projection(images: NDArray[np.uint8], labels: NDArray[np.int64], seed: int = 0) -> Projection:
-    """Fit the projection to faces of known people, each also mirrored.
+    """Fit the projection to labelled faces and their mirror images.
 
     Args:
         images: uint8 [n, 112, 112, 3], aligned.
-        labels: [n], counted from 0.
+        labels: [n], from 0.
     """
     kept = np.unique(np.linspace(0, len(images) - 1, min(len(images), _MOST_FACES)).astype(int))
     labels = np.tile(np.unique(labels[kept], return_inverse=True)[1], 2)
@@ -74,7 +73,7 @@ def fit_projection(images: NDArray[np.uint8], labels: NDArray[np.int64], seed: i
 
 
 def describe(images: NDArray[np.uint8]) -> Floats:
-    """The histograms [n, f] of aligned faces, uint8 [n, 112, 112, 3] RGB."""
+    """Compute the histograms [n, f] of aligned faces, uint8 [n, 112, 112, 3] RGB."""
     return np.concatenate([_describe(part) for part in _batches(images)])
 
 
@@ -91,23 +90,23 @@ def _describe(images: NDArray[np.uint8]) -> Floats:
 
 
 def _gradients(gray: Floats, cell_px: int = 8) -> Floats:
-    """Histograms of the gradients' angles, weighed by their size, each cell held against the energy around it."""
+    """Histograms of gradient angles, weighted by magnitude; each cell normalized by the energy around it."""
     down, across = np.zeros_like(gray), np.zeros_like(gray)
     down[:, 1:-1], across[:, :, 1:-1] = gray[:, 2:] - gray[:, :-2], gray[:, :, 2:] - gray[:, :, :-2]
     turn = np.arctan2(down, across) / (2 * np.pi) % 1 * _NUM_ANGLES
     size, low = np.hypot(down, across), np.floor(turn).astype(np.int64)
-    # Each gradient falls to the two angles it lies between.
+    # Each gradient is distributed over the two nearest angles.
     cells = _in_cells(low % _NUM_ANGLES, _NUM_ANGLES, cell_px, size * (low + 1 - turn))
     cells += _in_cells((low + 1) % _NUM_ANGLES, _NUM_ANGLES, cell_px, size * (turn - low))
     energy = np.pad((cells**2).sum(-1), ((0, 0), (1, 1), (1, 1)), mode="edge")
     around = np.lib.stride_tricks.sliding_window_view(energy, (3, 3), (1, 2)).sum((3, 4))
-    # What changes by less than 5 gray levels over two pixels is noise more than edge.
+    # Differences below 5 gray levels over two pixels are mostly noise.
     held: Floats = np.minimum(cells / np.sqrt(around + (5 * cell_px**2) ** 2)[..., None], 0.4).astype(np.float32)
     return held
 
 
 def _patterns(gray: Floats, radius: int, cell_px: int) -> Floats:
-    """Histograms of local binary patterns: which of eight neighbours are brighter than a pixel. As square roots."""
+    """Square roots of histograms of local binary patterns: which of eight neighbours are brighter than a pixel."""
     height, width = gray.shape[1:]
     centre = gray[:, radius:-radius, radius:-radius]
     codes = np.zeros(centre.shape, np.uint8)
@@ -120,7 +119,7 @@ def _patterns(gray: Floats, radius: int, cell_px: int) -> Floats:
 
 
 def _colours(images: NDArray[np.uint8], cell_px: int = 16) -> Floats:
-    """How much redder and bluer than gray each cell is."""
+    """Red and blue minus gray of each cell."""
     side = IMAGE_PX // cell_px
     cells = images.reshape(len(images), side, cell_px, side, cell_px, 3).mean((2, 4), dtype=np.float32)
     colours: Floats = (cells[..., ::2] - cells.mean(-1, keepdims=True)) / 80
@@ -128,7 +127,7 @@ def _colours(images: NDArray[np.uint8], cell_px: int = 16) -> Floats:
 
 
 def _uniform_patterns() -> NDArray[np.int64]:
-    """The number of each of 256 patterns: its own if it changes at most twice around the circle, else the last."""
+    """The bin of each of 256 patterns: its own if it has at most two transitions around the circle, else the last."""
     codes = np.arange(256)
     bits = codes[:, None] >> np.arange(8) & 1
     is_uniform = (bits != np.roll(bits, 1, axis=1)).sum(1) <= 2
@@ -141,7 +140,7 @@ _UNIFORM = _uniform_patterns()
 def _in_cells(
     words: NDArray[np.int64], num_words: int, cell_px: int, weights: NDArray[np.floating] | None = None
 ) -> NDArray[np.float64]:
-    """How often each word [n, h, w] stands in each whole cell: [n, h / cell, w / cell, num_words]."""
+    """Counts of each word [n, h, w] per complete cell: [n, h / cell, w / cell, num_words]."""
     rows, columns = words.shape[1] // cell_px, words.shape[2] // cell_px
     inside = np.s_[:, : rows * cell_px, : columns * cell_px]
     row, column = np.arange(rows * cell_px) // cell_px, np.arange(columns * cell_px) // cell_px
@@ -154,7 +153,7 @@ def _in_cells(
 
 
 def _components(centred: Floats, num: int, seed: int) -> Floats:
-    """The first principal components [f, num], by which rows become uncorrelated with variance 1.
+    """The first principal components [f, num], scaled to variance 1.
 
     By random projection and two power iterations (Halko, Martinsson and Tropp, SIAM Review 2011).
     """
@@ -168,7 +167,7 @@ def _components(centred: Floats, num: int, seed: int) -> Floats:
 
 
 def _directions(rows: Floats, labels: NDArray[np.int64]) -> Floats:
-    """The directions [k, d] in which people differ most for what one person's pictures differ."""
+    """The directions [k, d] with the largest ratio of between-person to within-person variance."""
     num, dim = int(labels.max()) + 1, rows.shape[1]
     counts = np.bincount(labels)[:, None]
     centres = np.zeros((num, dim))

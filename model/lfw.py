@@ -1,8 +1,8 @@
-"""Labeled Faces in the Wild, View 2: which pairs a model is judged on, and its figures. Any number of folds.
+"""Labeled Faces in the Wild (LFW), View 2: pairs and metrics, for any number of folds.
 
-`pairs.txt` begins with the number of folds and of pairs of each kind a fold; then come for each fold its genuine
-pairs (`name number number`) and its impostor pairs (`name number name number`). The threshold of each fold is chosen
-on the others (Huang et al. 2007, the image-restricted protocol; a model that was trained on other photographs is
+`pairs.txt` begins with the number of folds and the number of pairs of each kind per fold. Then follow for each fold its
+genuine pairs (`name number number`) and its impostor pairs (`name number name number`). The threshold of each fold is
+chosen on the others (Huang et al. 2007, the image-restricted protocol; a model trained on other photographs is
 "unrestricted with labeled outside data").
 """
 
@@ -23,8 +23,8 @@ from model.thresholds import Thresholds
 from model.verification import Floats, Scored, balanced_accuracy, cosines, folded_thresholds
 from storage.errors import SourceError
 
-# Where the landmarks lie in LFW's 250 px photos, mean over the 3074 of its first four folds: all were framed by one
-# detector, and a point strays by 3 to 7 px.
+# Mean landmarks in LFW's 250 px photos, over the 3074 of its first four folds. All were framed by the same detector;
+# a point deviates by 3 to 7 px.
 _LANDMARKS_250 = np.array((105.7, 113.5, 147.0, 112.8, 126.6, 137.5, 108.7, 158.6, 145.2, 158.1))
 
 
@@ -36,7 +36,7 @@ class LfwPhoto(NamedTuple):
 
     @property
     def path(self) -> str:
-        """Below the folder of photos."""
+        """Path relative to the folder of photos."""
         return f"{self.name}/{self.name}_{self.number:04d}.jpg"
 
 
@@ -47,7 +47,7 @@ class LfwPairs:
     Attributes:
         photos: every photo in them once, sorted.
         left: int64 [pairs], rows of `photos`.
-        right: likewise.
+        right: int64 [pairs], rows of `photos`.
         fold: int64 [pairs], from 0.
     """
 
@@ -58,13 +58,13 @@ class LfwPairs:
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """[photos] a number for each person, in the order of their names."""
+        """[photos] the index of each photo's person, in the order of names."""
         return np.unique([photo.name for photo in self.photos], return_inverse=True)[1].astype(np.int64)
 
 
 @dataclass(frozen=True)
 class Fold:
-    """One fold: the threshold that the others chose, and the accuracy of its pairs there."""
+    """One fold: the threshold chosen on the others, and the accuracy of its pairs at it."""
 
     threshold: float
     accuracy: float
@@ -72,11 +72,11 @@ class Fold:
 
 @dataclass(frozen=True)
 class LfwReport(Verification):
-    """Figures on LFW.
+    """Metrics on LFW.
 
-    `accuracy` is the mean over the folds, `accuracy_standard_error` the standard deviation over the folds by the
-    root of their number (LFW's own), `accuracy_interval` 95% by bootstrap over identities. `num_without_face` photos
-    gave no face and were cut out at LFW's known framing.
+    `accuracy` is the mean over the folds, `accuracy_standard_error` the standard deviation over the folds divided by
+    the square root of their number (LFW's own), `accuracy_interval` 95% by bootstrap over identities.
+    `num_without_face` photos have no detected face and were cropped at LFW's known position.
     """
 
     num_identities: int
@@ -88,18 +88,18 @@ class LfwReport(Verification):
     folds: list[Fold]
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values for JSON."""
+        """Convert to JSON values."""
         return dataclasses.asdict(self)
 
 
 def parse_pairs(text: str, name: str = "pairs.txt") -> LfwPairs:
-    """Read the text of a `pairs.txt`.
+    """Parse the text of a `pairs.txt`.
 
     Args:
-        name: what errors call it.
+        name: file name in error messages.
 
     Raises:
-        SourceError: it is not one.
+        SourceError: the text is invalid.
     """
     lines = text.splitlines()
     num_folds, num_pairs = _header(lines[0] if lines else "", name)
@@ -108,8 +108,8 @@ def parse_pairs(text: str, name: str = "pairs.txt") -> LfwPairs:
         lines.pop()
     if len(lines) - 1 != expected:
         raise SourceError(
-            f"{name} promises {num_folds} folds of {num_pairs} pairs of each kind, so {expected} lines of pairs, and "
-            f"has {len(lines) - 1}: fetch it again, or correct its first line"
+            f"{name} declares {num_folds} folds of {num_pairs} pairs of each kind, so {expected} lines of pairs, but "
+            f"has {len(lines) - 1}: download it again, or correct its first line"
         )
     pairs = [
         _pair(line, f"{name}:{place + 2}", is_genuine=place % (2 * num_pairs) < num_pairs)
@@ -122,17 +122,17 @@ def parse_pairs(text: str, name: str = "pairs.txt") -> LfwPairs:
 
 
 def usual_place(size: tuple[int, int], image_px: int) -> Affine:
-    """Where the face usually is in a photo of LFW of that size: for `model.align.warp`, where none is found in it."""
+    """The mean position of the face in an LFW photo of that size, for `model.align.warp` if no face is detected."""
     return affine_from_landmarks((_LANDMARKS_250.reshape(5, 2) * (np.array(size) / 250)).ravel().tolist(), image_px)
 
 
 def judge_lfw(
     raw: NDArray[np.float32], pairs: LfwPairs, thresholds: Thresholds | None, *, num_without_face: int
 ) -> tuple[LfwReport, Scored]:
-    """The figures of embeddings [photos, d] as the backbone gives them, and the scored pairs they rest on.
+    """Evaluate raw embeddings [photos, d]; returns the report and the scored pairs.
 
     Args:
-        thresholds: those of the model, to be tried as well; None for a model without.
+        thresholds: the model's, evaluated as well; None for a model without.
     """
     labels = pairs.labels
     scored = Scored(cosines(unit_rows(raw), pairs.left, pairs.right), labels[pairs.left], labels[pairs.right])
@@ -162,14 +162,14 @@ def _header(line: str, name: str) -> tuple[int, int]:
     words = line.split()
     if len(words) != 2 or not all(word.isdecimal() for word in words):
         raise SourceError(
-            f"{name}:1 must hold two numbers, folds and pairs of each kind a fold, and holds {line[:80]!r}: this is "
-            "the format of View 2"
+            f"{name}:1 must contain two numbers, folds and pairs of each kind per fold, not {line[:80]!r}: View 2 has "
+            "this format"
         )
     num_folds, num_pairs = int(words[0]), int(words[1])
     if num_folds < 2 or num_pairs < 1:
         raise SourceError(
-            f"{name}:1 needs at least 2 folds of 1 pair, since each fold's threshold comes from the others; it says "
-            f"{num_folds} folds of {num_pairs}"
+            f"{name}:1 must declare at least 2 folds of 1 pair, because each fold's threshold comes from the others, "
+            f"not {num_folds} folds of {num_pairs}"
         )
     return num_folds, num_pairs
 
@@ -177,14 +177,14 @@ def _header(line: str, name: str) -> tuple[int, int]:
 def _pair(line: str, place: str, *, is_genuine: bool) -> tuple[LfwPhoto, LfwPhoto]:
     words = line.split()
     numbers = (words[1:] if is_genuine else words[1::2]) if len(words) == 4 - is_genuine else []
-    # The digits bound the file's name as well: LFW's go to 0530.
+    # The number of digits limits the file name as well: LFW's numbers go to 0530.
     if len(numbers) != 2 or not all(word.isdecimal() and 0 < len(word) <= 4 for word in numbers):
         wanted = "a genuine pair (name number number)" if is_genuine else "an impostor pair (name number name number)"
-        raise SourceError(f"{place} must hold {wanted}, and holds {line[:80]!r}: fetch the file again")
+        raise SourceError(f"{place} must contain {wanted}, not {line[:80]!r}: download the file again")
     names = (words[0], words[0] if is_genuine else words[2])
     pair = LfwPhoto(names[0], int(numbers[0])), LfwPhoto(names[1], int(numbers[1]))
     if any("/" in name or "\\" in name or name.startswith(".") for name in names):
-        raise SourceError(f"{place} names a person {line[:80]!r} whose name is no folder's: correct it")
+        raise SourceError(f"{place} has a name that is not a valid folder name: {line[:80]!r}; correct the line")
     if pair[0] == pair[1] or (not is_genuine and names[0] == names[1]):
         raise SourceError(f"{place} pairs a person with themselves: {line[:80]!r}; correct the line")
     return pair

@@ -1,4 +1,4 @@
-"""The figures every verification test gives, whatever its pictures: with intervals, and the lines of their plots."""
+"""The metrics common to all verification tests, with intervals and the data of their plots."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DISTANCE_BINS = 80
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """What a threshold chosen elsewhere comes to on this test, with 95% intervals."""
+    """FAR and TAR on this test at a threshold chosen elsewhere, with 95% intervals."""
 
     chosen_for: str
     threshold: float
@@ -41,7 +41,7 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class RocLine:
-    """The curve, thinned, with the highest TAR at each FAR; `tar_low` and `tar_high` are its 95% interval."""
+    """The thinned ROC curve, with the highest TAR at each FAR; `tar_low` and `tar_high` are its 95% interval."""
 
     far: list[float]
     tar: list[float]
@@ -52,7 +52,7 @@ class RocLine:
 
 @dataclass(frozen=True)
 class Distances:
-    """Shares of the pairs of each kind by squared distance (2 - 2 * cosine), in equal bins from 0 to 4."""
+    """Histograms of squared distances (2 - 2 * cosine) per kind of pair, in equal bins from 0 to 4."""
 
     genuine: list[float]
     impostor: list[float]
@@ -60,7 +60,7 @@ class Distances:
 
 @dataclass(frozen=True)
 class Verification:
-    """Figures of scored pairs, with 95% intervals by bootstrap over identities.
+    """Verification metrics of scored pairs, with 95% intervals by bootstrap over identities.
 
     `tar_at_far` and its intervals are None for a FAR of fewer than 30 expected false accepts.
     """
@@ -79,17 +79,17 @@ class Verification:
 
 
 def verify(pairs: Scored, thresholds: Thresholds | None, weights: Weights) -> Verification:
-    """The figures of `pairs`.
+    """Compute the metrics of `pairs`.
 
     Args:
-        thresholds: chosen on other people; None where there are none to be tried.
+        thresholds: thresholds chosen on other people, or None.
         weights: [identities, rounds] from `bootstrap.identity_weights`.
     """
     same = pairs.same
     curve, num_impostor = roc(pairs.scores, same), int((~same).sum())
     chosen = _chosen(thresholds)
     rounds = resampled(pairs, grid(curve, *chosen.values()), weights)
-    told = [far for far in FARS if can_tell(far, num_impostor)]
+    measurable = [far for far in FARS if can_tell(far, num_impostor)]
     return Verification(
         num_genuine=int(same.sum()),
         num_impostor=num_impostor,
@@ -97,8 +97,10 @@ def verify(pairs: Scored, thresholds: Thresholds | None, weights: Weights) -> Ve
         auc_interval=interval(auc(rounds)),
         eer=float(equal_error_rate(curve)),
         eer_interval=interval(equal_error_rate(rounds)),
-        tar_at_far={f"{far:g}": float(tar_at_far(curve, far)) if far in told else None for far in FARS},
-        tar_at_far_interval={f"{far:g}": interval(tar_at_far(rounds, far)) if far in told else None for far in FARS},
+        tar_at_far={f"{far:g}": float(tar_at_far(curve, far)) if far in measurable else None for far in FARS},
+        tar_at_far_interval={
+            f"{far:g}": interval(tar_at_far(rounds, far)) if far in measurable else None for far in FARS
+        },
         operating_points=[_operating_point(curve, rounds, words, at) for words, at in chosen.items()],
         roc=_line(curve, rounds),
         distances=_distances(pairs),
@@ -106,7 +108,7 @@ def verify(pairs: Scored, thresholds: Thresholds | None, weights: Weights) -> Ve
 
 
 def accuracy(pairs: Scored, thresholds: Floats | float, weights: Weights) -> tuple[float, Interval]:
-    """Balanced accuracy and its interval, each pair held against its own threshold: [pairs], or one for all."""
+    """Balanced accuracy and its interval, for one threshold per pair, [pairs], or a common one."""
     over = Scored(pairs.scores - np.asarray(thresholds, np.float64), pairs.left, pairs.right)
     rounds = resampled(over, np.array([0.0, -np.inf]), weights)
     far, tar = rounds.at(0.0)
@@ -114,7 +116,7 @@ def accuracy(pairs: Scored, thresholds: Floats | float, weights: Weights) -> tup
 
 
 def fields_of(figures: Verification) -> dict[str, Any]:
-    """By name, for a report that adds its own."""
+    """The fields by name, for a report that adds its own."""
     return {field.name: getattr(figures, field.name) for field in dataclasses.fields(figures)}
 
 

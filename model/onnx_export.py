@@ -1,8 +1,8 @@
-"""The network as ONNX: pixels in, embeddings out, held against torch before it is kept.
+"""Export of a network to ONNX, from pixels to embeddings, verified against torch.
 
-Input `faces` is uint8 [n, px, px, 3], aligned faces as RGB; the graph itself brings them to [-1, 1], so no reader can
-do it otherwise. Outputs are `embeddings`, float32 [n, d] unit rows, and `raw`, the same before they are brought to
-length one. `n` is free.
+Input `faces` is uint8 [n, px, px, 3], aligned faces as RGB. The graph scales them to [-1, 1] itself, so that callers
+cannot scale them differently. Outputs are `embeddings`, float32 [n, d] unit rows, and `raw`, the same before
+normalization. `n` is dynamic.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from torch.nn import functional
 from model.augment import normalise
 from storage.errors import TrainingError
 
-# Read by ONNX Runtime since 1.12.
+# Supported by ONNX Runtime since 1.12.
 OPSET = 17
-# The most an output may differ from torch's, of embeddings in absolute terms, of raw ones as a share of the largest.
+# Maximum deviation from torch: absolute for embeddings, relative to the largest value for raw outputs.
 TOLERANCE = 1e-5
 _PACKAGES = ("onnx", "onnxruntime")
-# The exporter keeps its state in globals: two threads in it at a time fail.
+# The exporter keeps its state in globals and is not thread-safe.
 _exporting = threading.Lock()
 _INPUT, _OUTPUTS = "faces", ["embeddings", "raw"]
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A network as an ONNX file, and how far its embeddings are from torch's at most."""
+    """A network as an ONNX file, and the largest deviation of its embeddings from torch."""
 
     onnx: bytes
     largest_difference: float
 
 
 class _Whole(nn.Module):
-    """A backbone with what stands before and after it."""
+    """A backbone with input scaling and output normalization."""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
@@ -53,18 +53,18 @@ class _Whole(nn.Module):
 
 
 def missing_packages() -> list[str]:
-    """The packages that `make_graph` needs and that are not installed, as on a machine kept for training alone."""
+    """The packages needed by `make_graph` that are not installed, as on a training-only machine."""
     return [package for package in _PACKAGES if find_spec(package) is None]
 
 
 def make_graph(backbone: nn.Module, image_px: int, facts: dict[str, str]) -> Graph:
-    """`backbone` as a graph for the CPU, in single precision whatever it was trained in. It is left as it was.
+    """Export `backbone` as a float32 graph for the CPU, whatever its training precision. `backbone` is unchanged.
 
     Args:
-        facts: what the file says of itself (its metadata).
+        facts: metadata of the file.
 
     Raises:
-        TrainingError: ONNX Runtime gives other embeddings than torch.
+        TrainingError: the embeddings of ONNX Runtime and torch differ.
     """
     whole = _Whole(copy.deepcopy(backbone).cpu().float()).eval()
     faces = np.random.default_rng(0).integers(0, 256, (3, image_px, image_px, 3), np.uint8)
@@ -74,12 +74,12 @@ def make_graph(backbone: nn.Module, image_px: int, facts: dict[str, str]) -> Gra
 
 def _traced(whole: _Whole, faces: Tensor) -> bytes:
     file = io.BytesIO()
-    # The exporter by tracing takes 0.2 CPU-s a network, the one by torch.export 4.4; the graphs compute the same.
+    # The tracing exporter takes 0.2 CPU-s per network, the one based on torch.export 4.4; the results are equal.
     with _exporting, warnings.catch_warnings(action="ignore"):
         torch.onnx.export(
             whole,
             (faces,),
-            file,  # type: ignore[arg-type]  # open files are written to as well
+            file,  # type: ignore[arg-type]  # accepts open files as well
             dynamo=False,
             opset_version=OPSET,
             input_names=[_INPUT],
@@ -104,7 +104,7 @@ def _largest_difference(whole: _Whole, graph: bytes, faces: np.ndarray) -> float
     session = open_session(graph, threads=1)
     with torch.inference_mode():
         expected = [output.numpy() for output in whole(torch.from_numpy(faces))]
-    # A batch of another size than the traced one too.
+    # Includes a batch size other than the traced one.
     found = [
         np.concatenate(parts)
         for parts in zip(*(session.run(_OUTPUTS, {_INPUT: part}) for part in (faces[:1], faces[1:])), strict=True)
@@ -113,7 +113,7 @@ def _largest_difference(whole: _Whole, graph: bytes, faces: np.ndarray) -> float
     difference = max(unit, raw / max(float(np.abs(expected[1]).max()), 1e-12))
     if not difference <= TOLERANCE:
         raise TrainingError(
-            f"the ONNX graph may differ from the network by {TOLERANCE:g}, and differs by {difference:.2g}: no version "
-            "is written; install the versions of torch and onnxruntime that requirements.lock names, and run again"
+            f"the ONNX graph differs from the network by {difference:.2g}, more than {TOLERANCE:g}: no version is "
+            "written; install the versions of torch and onnxruntime in requirements.lock, and run again"
         )
     return difference

@@ -1,4 +1,4 @@
-"""Which faces a model is judged on: pairs and triplets drawn from labels alone, so they stay while models change."""
+"""Pairs and triplets for evaluation. They depend on the labels only, so they are the same for all models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of faces: rows `left` and `right` [pairs], and whether they show the same person."""
+    """Pairs of faces: row indices `left` and `right` [pairs], and whether they show the same person."""
 
     left: Rows
     right: Rows
@@ -22,23 +22,23 @@ class Pairs:
 
 
 def check_pairs(labels: Rows, split: str) -> None:
-    """See that there is a genuine and an impostor pair.
+    """Check that there is at least one genuine and one impostor pair.
 
     Raises:
-        UsageError: there is not.
+        UsageError: a kind of pair is missing.
     """
     counts = np.bincount(labels) if len(labels) else np.zeros(0, np.int64)
     if len(counts) < 2 or counts.max() < 2:
         raise UsageError(
             f"the {split} split needs at least 2 identities, one of them with 2 faces; it has {len(counts)} "
-            f"identities and {len(labels)} faces: publish a dataset of more people"
+            f"identities and {len(labels)} faces: publish a dataset with more people"
         )
 
 
 def verification_pairs(labels: Rows, *, cap: int = 2_000_000, seed: int = 0) -> Pairs:
-    """All pairs of faces, or if those are more than `cap`, at most half of that genuine ones and the rest impostors.
+    """All pairs of faces. If there are more than `cap`, at most half of `cap` genuine pairs, the rest impostor pairs.
 
-    Impostor pairs are then drawn with replacement, which at such numbers changes no figure.
+    Impostor pairs are then drawn with replacement, which does not affect the metrics at such numbers.
     """
     num_all = len(labels) * (len(labels) - 1) // 2
     if num_all <= cap:
@@ -54,7 +54,7 @@ def verification_pairs(labels: Rows, *, cap: int = 2_000_000, seed: int = 0) -> 
 
 
 def frozen_triplets(labels: Rows, *, count: int = 20_000, seed: int = 0) -> NDArray[np.int64]:
-    """Triplets [count, 3] of rows: a face, another of the same person, one of somebody else. With replacement."""
+    """Triplets [count, 3] of row indices (anchor, positive, negative), drawn with replacement."""
     rng = np.random.default_rng(seed)
     genuine = _genuine_pairs(labels)
     chosen = genuine[rng.integers(len(genuine), size=count)]
@@ -74,7 +74,7 @@ def _impostor_pairs(labels: Rows, count: int, rng: np.random.Generator) -> NDArr
 
 
 def _others(labels: Rows, rows: Rows, rng: np.random.Generator) -> Rows:
-    """For each row a face of somebody else, uniform over those: skip the person's own block in label order."""
+    """For each row a uniformly drawn face of another person: skips the person's own block in label order."""
     order = np.argsort(labels, kind="stable")
     counts = np.bincount(labels)
     starts = np.cumsum(counts) - counts

@@ -1,4 +1,4 @@
-"""Whether one version of a model may take another's place: both on the same pairs, people it was not trained on."""
+"""Promotion of model versions: compare champion and challenger on the same pairs of unseen people."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from storage.models import ModelVersion, open_model
 def promote(
     challenger: ModelVersion, *, dataset: str | None, device: str, by: str, why: str = "", force: bool = False
 ) -> AliasEvent:
-    """Make a version the champion of its model, if it is better on the same pairs beyond chance.
+    """Make a version the champion of its model if it is significantly better on the same pairs.
 
-    The first champion has nobody to be better than, and must only be judged on enough people it has not seen.
+    The first champion only needs an evaluation on enough unseen people.
 
     Args:
-        dataset: whose test people to judge on, `name@version` or a name; None for those the challenger is of.
-        by: who promotes.
-        force: record what speaks against it, and promote all the same.
+        dataset: dataset whose test split to evaluate on, `name@version` or a name; None for the challenger's own.
+        by: name of the user.
+        force: promote despite an objection, and record it.
 
     Raises:
-        PromotionRefused: the AUC's 95% lower bound over the champion's is not above zero, the challenger was trained
-            on people of the test, or those are too few.
-        UsageError: it is the champion already.
+        PromotionRefused: the 95% lower bound of the AUC difference to the champion is not above zero, the challenger
+            was trained on people of the test, or these are too few.
+        UsageError: the version is the champion already.
     """
     lake = challenger.lake
     champion = aliases(lake, challenger.name).get(Alias.CHAMPION)
     if champion == challenger.version:
-        raise UsageError(f"{challenger} is the champion of {challenger.name} already: name another version")
+        raise UsageError(f"{challenger} is already the champion of {challenger.name}: choose another version")
     found = None
     if champion is None:
         against = _objection_to_first(challenger, dataset, device)
@@ -57,21 +57,21 @@ def promote(
 
 
 def objection(found: Comparison) -> str | None:
-    """What speaks against the second version taking the place of the first; None if nothing does."""
+    """The objection to replacing the first version by the second; None if there is none."""
     if against := _objection_to_test(found.second.facts):
         return against
     low, high = found.auc.interval
     if low <= 0:
         return (
             f"the 95% lower bound of its AUC over {found.first.facts['model']} on {found.second.facts['test']} must be "
-            f"above 0, and the difference is {found.auc.difference:+.5f} ({low:+.5f} to {high:+.5f}): train longer or "
+            f"above 0, but the difference is {found.auc.difference:+.5f} ({low:+.5f} to {high:+.5f}): train longer or "
             "on more people"
         )
     return None
 
 
 def _objection_to_first(challenger: ModelVersion, dataset: str | None, device: str) -> str | None:
-    """What speaks against a version becoming the first champion: what it is judged on, if that is there at all."""
+    """The objection to a first champion: an unsuitable or missing test."""
     try:
         test = open_dataset(challenger.lake, dataset or challenger.dataset)
     except UsageError as error:
@@ -80,13 +80,12 @@ def _objection_to_first(challenger: ModelVersion, dataset: str | None, device: s
 
 
 def _objection_to_test(facts: dict[str, Any]) -> str | None:
-    """Why a test says nothing of a version: it was trained on people of it, or they are too few."""
+    """The objection to a test: the version was trained on its people, or they are too few."""
     test, seen = facts["test"], facts.get("num_people_seen")
     if seen:
         return (
-            f"by their names it was trained on {seen} people of the test split of {test}, and would be judged on faces "
-            "it knows: choose another test with --dataset"
+            f"by name it was trained on {seen} people of the test split of {test}: choose another test with --dataset"
         )
     if words := too_few(facts["num_identities"]):
-        return f"it was {words}: choose a larger test than {test} with --dataset"
+        return f"it was {words}; choose a larger test than {test} with --dataset"
     return None

@@ -1,4 +1,4 @@
-"""Where a model version comes from: the data, the code, the seed, and what was installed."""
+"""Provenance of a model version: data, code, seed and installed packages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LIBRARIES = ("numpy", "pillow", "safetensors", "onnx", "onnxruntime")
 
 
 def lineage(dataset: DatasetVersion, config: TrainConfig, device: torch.device) -> dict[str, Any]:
-    """What `lineage.json` holds; it names no machine and no path on one."""
+    """The content of `lineage.json`. It contains no machine names or local paths."""
     manifest = dataset.lake.read(f"{dataset.folder}/manifest.json")
     is_cuda = device.type == "cuda"
     return {
@@ -33,13 +33,13 @@ def lineage(dataset: DatasetVersion, config: TrainConfig, device: torch.device) 
         "compiled": config.compiles(device),
         "processes": num_ranks(),
         "python": platform.python_version(),
-        # Torch's own word also tells which build it is.
+        # Torch's own version string includes the build.
         "libraries": {"torch": str(torch.__version__), **{library: _installed(library) for library in _LIBRARIES}},
     }
 
 
 def _installed(distribution: str) -> str | None:
-    """The version of an installed package; None where it is not, as on a machine kept for training."""
+    """The version of an installed package; None if not installed, as on a training-only machine."""
     try:
         return version(distribution)
     except PackageNotFoundError:

@@ -1,6 +1,6 @@
-"""Which values the settings of a training may have, and the settings of a published version read within them.
+"""Valid ranges of training settings, and validated reading of a published version's settings.
 
-Without torch, so that a version is opened for use without it.
+Does not import torch, so that a version can be opened for inference without it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from storage.json_shapes import COUNT, FLAG, NUMBER, TEXT, Shape, require
 from storage.models import ModelFolder
 from storage.names import NAME
 
-# Of the squares that a backbone sees: it halves them four times.
+# Inputs are multiples of this, because a backbone halves the resolution four times.
 SIDE_MULTIPLE_PX = 16
 _RANGES = (
     ("width", 0.05, 4.0),
@@ -33,7 +33,7 @@ _RANGES = (
     ("augment_strength", 0.0, 3.0),
     ("seed", 0, 2**63 - 1),
 )
-# What `config.json` holds. Settings younger than a version are missing in it; these three never are.
+# The settings in `config.json`. Old versions lack newer settings, but never these three.
 SETTINGS: dict[str, Shape] = {
     "backbone": TEXT,
     "embedding_dim": COUNT,
@@ -48,27 +48,29 @@ SETTINGS: dict[str, Shape] = {
 
 
 def out_of_range(settings: Mapping[str, Any]) -> str | None:
-    """What the first setting out of its range must be, in words; None if all are in theirs."""
+    """The message for the first setting out of its range; None if all are valid."""
     for name, low, high in _RANGES:
         if name in settings and not low <= settings[name] <= high:
-            return f"{name} must lie between {low} and {high}, not {settings[name]}"
+            return f"{name} must be between {low} and {high}, not {settings[name]}"
     if (side := settings["image_px"]) % SIDE_MULTIPLE_PX:
         return f"image_px must be a multiple of {SIDE_MULTIPLE_PX}, not {side}; try 112"
     return None
 
 
 def published_settings(model: ModelFolder) -> dict[str, Any]:
-    """The settings of a published version, in the ranges that hold for a training.
+    """Read the settings of a published version, validated by the ranges of a training.
 
     Raises:
-        LakeError: `config.json` lacks one, has an unknown one, or one that no training could have.
+        LakeError: `config.json` lacks a setting, or has an unknown or invalid one.
     """
     settings, where = model.read_json("config.json"), f"{model.url}/config.json"
     require(settings, SETTINGS, where)
     unknown = settings.keys() - {name.removesuffix("?") for name in SETTINGS}
     if unknown:
-        raise LakeError(f"{where}: {min(unknown)!a} is no setting of this facemill: install the one that trained it")
+        raise LakeError(
+            f"{where}: {min(unknown)!a} is unknown here: install the facemill version that trained the model"
+        )
     settings = {name: value for name, value in settings.items() if value is not None}
     if words := out_of_range(settings):
-        raise LakeError(f"{where}: {words}; copy the version again, or train again")
+        raise LakeError(f"{where}: {words}; copy the version again, or retrain")
     return settings

@@ -1,4 +1,4 @@
-"""Which faces make a batch: P identities with K faces each, a pure function of (seed, step)."""
+"""Batch sampling: P identities with K faces each, a pure function of (seed, step)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from storage.errors import UsageError
 class PKSampler:
     """Draws batches of P identities x K faces.
 
-    Identities with one face only are never drawn: they form no positive pair. P comes down to the number of
-    identities there are, K to the faces of the one that has most; who has fewer than K repeats some of
-    theirs.
+    Identities with a single face are never drawn, because they form no positive pair. P is limited by the number of
+    identities, K by the largest number of faces of one identity. Identities with fewer than K faces repeat some.
 
     Raises:
         UsageError: fewer than two identities have two faces.
@@ -28,7 +27,7 @@ class PKSampler:
         if len(self._faces) < 2:
             raise UsageError(
                 f"training needs at least 2 train identities with 2 faces; the train split has {len(starts)} "
-                f"identities, {len(self._faces)} of them with 2 faces: publish a dataset of more people"
+                f"identities, {len(self._faces)} of them with 2 faces: publish a dataset with more people"
             )
         self.identities_per_batch = min(identities_per_batch, len(self._faces))
         self.faces_per_identity = min(faces_per_identity, max(len(faces) for faces in self._faces))
@@ -40,7 +39,7 @@ class PKSampler:
         return self.identities_per_batch * self.faces_per_identity
 
     def indices(self, step: int) -> NDArray[np.int64]:
-        """The batch of one step: int64 [P * K] rows of the training set, K of an identity beside each other."""
+        """The batch of one step: int64 [P * K] row indices of the training set, the K of an identity adjacent."""
         rng = np.random.default_rng((self._seed, step))
         chosen = rng.choice(len(self._faces), self.identities_per_batch, replace=False)
         rows = [np.resize(rng.permutation(self._faces[one]), self.faces_per_identity) for one in chosen]

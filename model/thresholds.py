@@ -1,7 +1,7 @@
-"""What a model version says about new pairs: thresholds and a calibration, chosen on people it was not judged by.
+"""Thresholds and calibration of a model version, chosen on other people than those of the test.
 
-They are kept with the version as `thresholds.json`. Scores are cosines; the squared distance of two unit embeddings
-is 2 - 2 * cosine.
+They are stored with the version as `thresholds.json`. Scores are cosine similarities; the squared distance of two unit
+embeddings is 2 - 2 * cosine.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ FARS = (1e-2, 1e-3, 1e-4)
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Accept two faces as one person where their cosine is at or above one of these.
+    """Two faces count as the same person if their cosine is at or above one of these thresholds.
 
     Attributes:
-        chosen_on: "val", or "test" where the validation split has no pairs; figures at "test" would flatter.
-        num_genuine: pairs they were chosen on.
-        num_impostor: likewise.
+        chosen_on: "val", or "test" if the validation split has no pairs; metrics on "test" are then optimistic.
+        num_genuine: number of genuine pairs used.
+        num_impostor: number of impostor pairs used.
         accuracy: the threshold of the highest balanced accuracy.
-        far: by FAR ("0.01"), the lowest threshold that keeps it; None where fewer than 30 false accepts are expected.
-        calibration: from cosine to probability, at equal priors.
+        far: by FAR ("0.01"), the lowest threshold with at most this FAR; None if fewer than 30 false accepts are
+            expected.
+        calibration: maps cosine to probability, at equal priors.
     """
 
     chosen_on: str
@@ -37,19 +38,19 @@ class Thresholds:
     calibration: Calibration
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values for JSON."""
+        """Convert to JSON values."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Thresholds:
-        """Back from `to_json`."""
-        told = {name: value[name] for name in cls.__dataclass_fields__}
+        """Inverse of `to_json`. Keys of newer releases are ignored."""
+        known = {name: value[name] for name in cls.__dataclass_fields__}
         curve = Calibration(*(value["calibration"][name] for name in Calibration.__dataclass_fields__))
-        return cls(**{**told, "calibration": curve})
+        return cls(**{**known, "calibration": curve})
 
 
 def choose_thresholds(scores: Scores, same: Bools, *, chosen_on: str) -> Thresholds:
-    """Choose on pairs [pairs] that hold both kinds."""
+    """Choose thresholds on pairs [pairs] of both kinds."""
     curve, num_impostor = roc(scores, same), int((~same).sum())
     return Thresholds(
         chosen_on=chosen_on,

@@ -1,4 +1,4 @@
-"""A training configuration from the command line: every field of `TrainConfig` is an option that goes over a preset."""
+"""Command line options of a training: every field of `TrainConfig` overrides the preset."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from model.config import PRESETS, TrainConfig, default_preset
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Give `parser` the option --preset and one for every field."""
-    parser.add_argument("--preset", choices=PRESETS, help="what suits the device, if not given")
+    """Add the option --preset and one per field to `parser`."""
+    parser.add_argument("--preset", choices=PRESETS, help="default: by the device")
     for field in dataclasses.fields(TrainConfig):
         option = f"--{field.name.replace('_', '-')}"
         if isinstance(field.default, bool):
@@ -20,10 +20,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def config_from(args: argparse.Namespace) -> TrainConfig:
-    """The preset, with what was given in its place.
+    """The preset with the given overrides.
 
     Raises:
-        UsageError: a value is out of its range.
+        UsageError: a value is out of range.
     """
     given = {field.name: getattr(args, field.name) for field in dataclasses.fields(TrainConfig)}
     preset = args.preset or default_preset(args.device or "auto")

@@ -1,4 +1,4 @@
-"""The training faces where a step can reach them, and who makes a batch."""
+"""The training faces in device or host memory, and the assembly of batches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from model.device import moved
 from model.distributed import own_part
 from model.sampler import PKSampler
 
-# Of what is free on a GPU; the rest is for activations.
+# Share of free GPU memory; the rest is for activations.
 _RESIDENT_SHARE = 0.5
 
 
@@ -22,9 +22,9 @@ class TrainSet:
     """The training faces.
 
     Attributes:
-        images: uint8 [n, px, px, 3], on the device where they fit, else in memory mapped from the cache.
+        images: uint8 [n, px, px, 3], on the device if they fit, else memory-mapped from the cache.
         labels: int64 [n], on the CPU.
-        own: the rows of a batch that are this process's.
+        own: the rows of a batch that belong to this process.
     """
 
     device: torch.device
@@ -34,19 +34,19 @@ class TrainSet:
     own: slice
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """This process's faces of one step, on the device, and the labels of all of them, on the CPU."""
+        """This process's faces of one step, on the device, and the labels of the whole batch, on the CPU."""
         rows = torch.from_numpy(self.sampler.indices(step))
         return moved(self.images[moved(rows[self.own], self.images.device)], self.device), self.labels[rows]
 
 
 def put_on(device: torch.device, faces: Faces, config: TrainConfig) -> TrainSet:
-    """The training set for `device`.
+    """Create the training set for `device`.
 
-    122,000 faces of 112 px are 4.6 GB and stay on a GPU. More than fit are gathered a batch at a time and copied
-    while the GPU still works on the batch before.
+    122,000 faces of 112 px are 4.6 GB and stay on a GPU. If they do not fit, each batch is gathered and copied while
+    the GPU processes the previous one.
 
     Raises:
-        UsageError: it has too few people or faces for a batch, or a batch cannot be shared out.
+        UsageError: there are too few people or faces for a batch, or a batch cannot be divided among the processes.
     """
     sampler = PKSampler(faces.labels, config.identities_per_batch, config.faces_per_identity, config.seed)
     images, labels = torch.from_numpy(faces.images), torch.from_numpy(faces.labels)

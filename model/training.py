@@ -1,8 +1,8 @@
-"""One training run, from a dataset version to a model version, readable from top to bottom.
+"""The training loop, from a dataset version to a model version.
 
-The batch, its augmentation and the learning rate of a step are functions of (seed, step), so a run that was
-killed goes on from its checkpoint as if nothing had been: on a CPU with equal thread counts to the same
-weights, bit by bit. Several processes can share the batches of one run (`model.distributed`).
+The batch, its augmentation and the learning rate of a step are functions of (seed, step). A killed run resumes from its
+checkpoint with the same result: on a CPU with the same number of threads the weights are bit-identical. Several
+processes can share the batches of one run (`model.distributed`).
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from storage.lake import Lake
 from storage.models import ModelVersion, has_model
 from storage.records import Split
 
-# A run reports, and saves its checkpoint, about 30 times and at least every 500 steps (a minute on one GPU).
+# Reports and checkpoints per run: about 30, and at least every 500 steps (a minute on one GPU).
 _REPORTS = 30
 _MAX_INTERVAL_STEPS = 500
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: means over the steps since the last report, the learning rate of the last step.
+    """Progress of a run: means over the steps since the last report, and the learning rate of the last step.
 
-    `triplet_loss` and `active_share` are None for a loss without triplets. `spread` is the variance of the
-    unit embeddings of a batch: 1 when they point everywhere, 0 when they are all the same. `cpu_s` is what this
-    process spent on all its threads.
+    `triplet_loss` and `active_share` are None for a loss without triplets. `spread` is the variance of the unit
+    embeddings of a batch: 1 if they are spread evenly, 0 if they are all equal. `cpu_s` is the CPU time of this process
+    over all threads.
     """
 
     step: int
@@ -68,17 +68,17 @@ def train(
     on_progress: Callable[[Progress], None] | None = None,
     work_folder: Path,
 ) -> ModelVersion:
-    """Train on the train split, judge on the test split, publish. A version that is there already is returned as it is.
+    """Train on the train split, evaluate on the test split, and publish. Returns an existing version unchanged.
 
-    Of several processes the first writes the checkpoint and the version, and calls `on_progress`.
+    With several processes, rank 0 writes the checkpoint and the version, and calls `on_progress`.
 
     Args:
-        on_progress: called about 30 times a run, each time after the checkpoint was saved.
-        work_folder: for decoded faces and the checkpoint; a run started again with the same folder goes on.
+        on_progress: called about 30 times per run, each time after the checkpoint was saved.
+        work_folder: folder for decoded faces and the checkpoint; a run restarted with the same folder resumes.
 
     Raises:
-        UsageError: the dataset has too few people or faces to train on or to judge by.
-        TrainingError: the loss is no longer finite, or all faces came to one point.
+        UsageError: the dataset has too few people or faces for training or evaluation.
+        TrainingError: the loss is not finite, or the embeddings have collapsed to one point.
     """
     version = model_version_id(dataset, config)
     if has_model(lake, config.name, version):
@@ -112,7 +112,7 @@ def train(
 def publish(
     lake: Lake, dataset: DatasetVersion, config: TrainConfig, state: TrainState, test: Faces, val: Faces
 ) -> ModelVersion:
-    """Judge the averaged weights, and the first ones beside them, and write the version."""
+    """Evaluate the averaged and the initial weights, and write the version."""
     device = resolve_device(config.device)
     untrained, _ = evaluate(as_judged(first_modules(config, 1)[0], config), test, val, device=device)
     trained, thresholds = evaluate(as_judged(state.averaged, config), test, val, device=device)
@@ -130,17 +130,16 @@ def publish(
 
 
 def first_modules(config: TrainConfig, num_identities: int) -> tuple[nn.Module, nn.Module]:
-    """Backbone and loss with the first weights, which follow from the seed alone."""
+    """Backbone and loss with initial weights, which depend on the seed only."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         return build_backbone(config), LOSSES[config.loss](config, num_identities)
 
 
 def initial_state(config: TrainConfig, num_identities: int, device: torch.device) -> TrainState:
-    """The state before the first step: first weights, and a fresh AdamW.
+    """The state before the first step: initial weights and a new AdamW.
 
-    Weight decay spares vectors (norms, biases, PReLU slopes): shrinking those does not make a network
-    simpler.
+    Weight decay excludes vectors (norms, biases, PReLU slopes): shrinking these does not regularize a network.
     """
     backbone, loss = first_modules(config, num_identities)
     backbone.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -158,7 +157,7 @@ def initial_state(config: TrainConfig, num_identities: int, device: torch.device
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """The learning rate of step 0, 1, ...: a line up over the warm-up, then half a cosine down to 0."""
+    """The learning rate of step 0, 1, ...: linear warm-up, then a half cosine to 0."""
     warmup = min(config.warmup_steps, config.steps // 2)
     if step < warmup:
         return config.learning_rate * (step + 1) / warmup
@@ -167,11 +166,11 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 def run_interval(state: TrainState, train_set: TrainSet, config: TrainConfig, steps: int | None = None) -> Progress:
-    """Take so many steps, or those up to the next report, and say how they went."""
+    """Take `steps` steps, or those up to the next report, and return their progress."""
     started, started_cpu, first = time.perf_counter(), time.process_time(), state.step
     length = steps or min(_MAX_INTERVAL_STEPS, math.ceil(config.steps / _REPORTS))
     last = min(config.steps, first + length)
-    # Figures stay on the device until the interval ends: reading one makes the host wait for the device.
+    # Metrics stay on the device until the interval ends: reading one blocks the host.
     with torch.backends.cudnn.flags(enabled=True, benchmark=True):
         figures = torch.stack([_step(state, train_set, config) for _ in range(first, last)]).mean(0).tolist()
     loss, triplet_loss, active_share, spread = figures
@@ -189,7 +188,7 @@ def run_interval(state: TrainState, train_set: TrainSet, config: TrainConfig, st
 
 
 def _step(state: TrainState, train_set: TrainSet, config: TrainConfig) -> Tensor:
-    """One batch forward and back. Returns loss, triplet loss, active share and spread; NaN for what is not there."""
+    """One forward and backward pass. Returns loss, triplet loss, active share and spread; NaN if undefined."""
     device = train_set.device
     generator = step_generator(config.seed, state.step, device)
     changes = draw_changes(train_set.sampler.batch_size, generator, config.augment_strength).of(train_set.own)
@@ -209,7 +208,7 @@ def _step(state: TrainState, train_set: TrainSet, config: TrainConfig) -> Tensor
 
 @torch.no_grad()
 def follow(averaged: nn.Module, backbone: nn.Module, decay: float) -> None:
-    """Let the running average of weights and norms come by a share of 1 - decay nearer to those of the backbone."""
+    """Update the moving average of weights and norm statistics by a share of 1 - decay."""
     ours, theirs = (
         [tensor for tensor in one.state_dict().values() if tensor.is_floating_point()] for one in (averaged, backbone)
     )
@@ -217,11 +216,11 @@ def follow(averaged: nn.Module, backbone: nn.Module, decay: float) -> None:
 
 
 def check_health(progress: Progress, config: TrainConfig) -> None:
-    """See that a run is worth going on with.
+    """Check that training has not diverged or collapsed.
 
     Raises:
-        TrainingError: the loss is not finite; or the triplet loss is the margin because all embeddings are
-        one.
+        TrainingError: the loss is not finite, or the triplet loss equals the margin because all embeddings are
+        equal.
     """
     if not math.isfinite(progress.loss):
         raise TrainingError(
@@ -232,6 +231,6 @@ def check_health(progress: Progress, config: TrainConfig) -> None:
     if at_margin and progress.spread < 0.01:
         raise TrainingError(
             f"the embeddings collapsed: their variance is {progress.spread:.4f} (at least 0.01 is needed) and the "
-            f"triplet loss sits at the margin {config.margin:g} at step {progress.step}; train with mining batch_all "
+            f"triplet loss stays at the margin {config.margin:g} at step {progress.step}; train with mining batch_all "
             f"(now {config.mining}) or lower learning_rate (now {config.learning_rate:g})"
         )

@@ -16,8 +16,8 @@ from model.losses import LossValue
 class Learner(nn.Module):
     """Augment, embed, gather the embeddings of all processes, and compute the loss over them.
 
-    With `torch.compile` the augmentation and the network become one graph, in which what moves memory only is fused:
-    norms, activations, the warp and the light.
+    With `torch.compile` the augmentation and the network become one graph that fuses the memory-bound operations:
+    norms, activations, the warp and the brightness.
     """
 
     def __init__(self, backbone: nn.Module, loss: nn.Module, *, bfloat16: bool, compiles: bool) -> None:
@@ -28,18 +28,18 @@ class Learner(nn.Module):
         self._run = torch.compile(self._embed, dynamic=False) if compiles else self._embed
 
     def forward(self, images: Tensor, changes: Changes, labels: Tensor) -> tuple[LossValue, Tensor]:
-        """The loss, and the spread of the embeddings.
+        """Returns the loss, and the spread of the embeddings.
 
         Args:
             images: uint8 [b, px, px, 3], this process's faces.
-            changes: how each is augmented.
-            labels: int64 [n * b], of the faces of all n processes, on the CPU.
+            changes: the augmentation of each face.
+            labels: int64 [n * b], labels of the faces of all n processes, on the CPU.
         """
         unit = gathered(functional.normalize(self._run(images, changes)))
         return self.loss(unit, labels), 1 - unit.detach().mean(0).square().sum()
 
     def _embed(self, images: Tensor, changes: Changes) -> Tensor:
-        # In full precision: places in the picture rounded to bfloat16 are off by up to a third of a pixel.
+        # In full precision: coordinates rounded to bfloat16 deviate by up to a third of a pixel.
         faces = augment(images, changes)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self._bfloat16):
             raw: Tensor = self.backbone(faces)
@@ -47,6 +47,6 @@ class Learner(nn.Module):
 
 
 def make_learner(backbone: nn.Module, loss: nn.Module, config: TrainConfig, device: torch.device) -> nn.Module:
-    """The learner on `device`, whose gradients are those of all processes where there are several."""
+    """The learner on `device`; with several processes, its gradients are reduced over all of them."""
     learner = Learner(backbone, loss, bfloat16=config.uses_bfloat16(device), compiles=config.compiles(device))
     return DistributedDataParallel(learner) if num_ranks() > 1 else learner

@@ -1,7 +1,8 @@
-"""Figures of verification: how well scores of pairs tell the same person from two people. Numpy only.
+"""Verification metrics of scored pairs. NumPy only.
 
-Scores are cosines, higher means more alike. FAR is the share of impostor pairs accepted, TAR the share of
-genuine ones. Every figure is read off a curve, so that it means the same on all pairs and on a resample.
+Scores are cosine similarities; higher means more similar. FAR is the share of impostor pairs accepted, TAR the share of
+genuine pairs accepted. All metrics are computed from a curve, so that the definition is the same for all pairs and for
+a bootstrap sample.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ Scores = NDArray[np.float32] | NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Labels = NDArray[np.int64]
 
-# A TAR at a FAR is reported only where so many false accepts are expected: with fewer, chance decides.
+# A TAR at a FAR is reported only if at least this many false accepts are expected; fewer are too noisy.
 MIN_FALSE_ACCEPTS = 30
 
 
@@ -26,8 +27,8 @@ class Scored:
 
     Attributes:
         scores: [pairs].
-        left: [pairs] the label of each pair's first face; labels count from 0.
-        right: [pairs] of its second.
+        left: [pairs] the label of each pair's first face, from 0.
+        right: [pairs] the label of its second face.
     """
 
     scores: Scores
@@ -36,18 +37,18 @@ class Scored:
 
     @property
     def same(self) -> Bools:
-        """[pairs] whether a pair shows one person."""
+        """[pairs] whether a pair shows the same person."""
         return np.asarray(self.left == self.right)
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A receiver operating characteristic; or many on the same thresholds, one a row.
+    """A receiver operating characteristic, or several on the same thresholds, one per row.
 
     Attributes:
-        far: [points] or [curves, points], rising to 1.
-        tar: likewise.
-        thresholds: [points], falling: accepted are scores at or above.
+        far: [points] or [curves, points], increasing to 1.
+        tar: [points] or [curves, points], increasing to 1.
+        thresholds: [points], decreasing; scores at or above are accepted.
     """
 
     far: Floats
@@ -63,7 +64,7 @@ class Curve:
 
 
 def cosines(unit: NDArray[np.float32], left: Labels, right: Labels) -> NDArray[np.float32]:
-    """Cosine of each pair of unit rows [n, d], in parts: 2 M pairs of 128 floats at once would take 2 GB."""
+    """Cosine of each pair of unit rows [n, d], in blocks: 2 M pairs of 128 floats at once would take 2 GB."""
     parts = [
         np.einsum("nd,nd->n", unit[left[start : start + 65_536]], unit[right[start : start + 65_536]])
         for start in range(0, len(left), 65_536)
@@ -72,7 +73,7 @@ def cosines(unit: NDArray[np.float32], left: Labels, right: Labels) -> NDArray[n
 
 
 def roc(scores: Scores, same: Bools) -> Curve:
-    """The curve of all pairs, one point a distinct score."""
+    """The curve of all pairs, one point per distinct score."""
     order = np.argsort(-scores, kind="stable")
     ordered, genuine = scores[order].astype(np.float64), same[order]
     last_of_equal = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
@@ -82,7 +83,7 @@ def roc(scores: Scores, same: Bools) -> Curve:
 
 
 def thin(curve: Curve, num_points: int) -> Curve:
-    """At most `num_points` of a curve's points, as even in TAR, in FAR and in the logarithm of FAR as they can be."""
+    """At most `num_points` points of a curve, spaced evenly in TAR, FAR and the logarithm of FAR."""
     third = num_points // 3
     first_far = curve.far[curve.far > 0][0]
     places = np.concatenate(
@@ -97,13 +98,13 @@ def thin(curve: Curve, num_points: int) -> Curve:
 
 
 def auc(curve: Curve) -> Floats:
-    """The area below each curve: the chance that a genuine pair scores above an impostor pair, equal ones half."""
+    """Area under each curve: the probability that a genuine pair scores above an impostor pair, ties counting half."""
     far, tar = _from_zero(curve.far), _from_zero(curve.tar)
     return np.asarray(np.trapezoid(tar, far, axis=-1))
 
 
 def equal_error_rate(curve: Curve) -> Floats:
-    """Where FAR and 1 - TAR cross, on the straight line between the two nearest points."""
+    """The rate at which FAR equals 1 - TAR, by linear interpolation between the two nearest points."""
     far, gap = _from_zero(curve.far), _from_zero(curve.far + curve.tar) - 1  # the gap rises from -1 to 1
     after = np.argmax(gap >= 0, axis=-1, keepdims=True)
     near, beyond = (np.take_along_axis(gap, place, -1) for place in (after - 1, after))
@@ -112,22 +113,22 @@ def equal_error_rate(curve: Curve) -> Floats:
 
 
 def tar_at_far(curve: Curve, far: float) -> Floats:
-    """The highest TAR whose FAR is at most `far`."""
+    """The highest TAR with a FAR of at most `far`."""
     return np.asarray(np.where(curve.far <= far, curve.tar, 0.0).max(-1))
 
 
 def balanced_accuracy(scores: Scores, same: Bools, threshold: Floats | float) -> float:
-    """Mean of the shares of genuine pairs accepted and of impostor pairs refused, as if both were equally many.
+    """Mean of the share of genuine pairs accepted and the share of impostor pairs rejected.
 
     Args:
-        threshold: one for all pairs, or [pairs] one each.
+        threshold: a common threshold, or one per pair, [pairs].
     """
     accepted = scores >= threshold
     return float((accepted[same].mean() + (~accepted[~same]).mean()) / 2)
 
 
 def can_tell(far: float, num_impostor: int) -> bool:
-    """Whether so many impostor pairs say anything of a FAR: at least 30 false accepts are expected."""
+    """Whether there are enough impostor pairs for a FAR: at least 30 expected false accepts."""
     return num_impostor * far >= MIN_FALSE_ACCEPTS
 
 
@@ -139,23 +140,23 @@ def best_threshold(curve: Curve) -> float:
 
 
 def threshold_at_far(curve: Curve, far: float) -> float:
-    """The lowest threshold whose FAR is at most `far`; above every score where there is none."""
+    """The lowest threshold with a FAR of at most `far`; above every score if there is none."""
     allowed = np.flatnonzero(curve.far <= far)
     return float(curve.thresholds[allowed[-1]]) if len(allowed) else float(np.nextafter(curve.thresholds[0], np.inf))
 
 
 def folded_thresholds(scores: Scores, same: Bools, fold: Labels) -> Floats:
-    """[pairs]: for each pair the best threshold of all other folds, so that no pair is judged by its own.
+    """[pairs]: for each pair the best threshold on all other folds, so that no pair affects its own.
 
     Args:
-        fold: [pairs] the number of each pair's fold, from 0; each fold leaves both kinds of pairs to the others.
+        fold: [pairs] index of each pair's fold, from 0; without any one fold, both kinds of pairs must remain.
     """
     chosen = [best_threshold(roc(scores[fold != one], same[fold != one])) for one in range(int(fold.max()) + 1)]
     return np.array(chosen)[fold]
 
 
 def drawn_folds(same: Bools, *, folds: int = 10, seed: int = 0) -> Labels:
-    """[pairs]: a fold for each pair, drawn so that each holds its share of both kinds; as many as both kinds allow."""
+    """[pairs]: random stratified folds, at most as many as there are pairs of the rarer kind."""
     folds = max(1, min(folds, int(same.sum()), int((~same).sum())))
     rng = np.random.default_rng(seed)
     fold = np.empty(len(same), np.int64)
@@ -165,7 +166,7 @@ def drawn_folds(same: Bools, *, folds: int = 10, seed: int = 0) -> Labels:
 
 
 def nearest_is_same(unit: NDArray[np.float32], labels: Labels) -> Floats:
-    """[n]: 1 where a face's nearest other face is of the same person, 0 where not, NaN where it has no other.
+    """[n]: 1 if a face's nearest other face is of the same person, 0 if not, NaN if the person has no other face.
 
     Args:
         unit: [n, d] unit rows.
@@ -182,5 +183,5 @@ def nearest_is_same(unit: NDArray[np.float32], labels: Labels) -> Floats:
 
 
 def _from_zero(values: Floats) -> Floats:
-    """With the point in front at which nothing is accepted."""
+    """Prepend the point at which nothing is accepted."""
     return np.concatenate([np.zeros((*values.shape[:-1], 1)), values], axis=-1)

@@ -1,4 +1,4 @@
-"""What a model version is made of, and how to load one. No pickle: safetensors, ONNX, JSON and a card."""
+"""Writing and loading of model versions. Files are safetensors, ONNX, JSON and a Markdown card; no pickle."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from storage.tables import stamp
 
 
 def model_version_id(dataset: DatasetVersion, config: TrainConfig) -> str:
-    """The id of the model version that training with `config` on `dataset` makes."""
+    """The id of the model version produced by training with `config` on `dataset`."""
     return stamp(dataset.state, config.counted())
 
 
 def build_backbone(config: TrainConfig) -> nn.Module:
-    """The backbone of `config` with fresh weights, drawn from torch's current random state."""
+    """The backbone of `config` with new weights from torch's current random state."""
     backbone = BACKBONES[config.backbone](config.embedding_dim, config.width, config.image_px)
     return set_activations(backbone, config.activation)
 
@@ -51,13 +51,13 @@ def export(
     thresholds: Thresholds,
     history: list[dict[str, Any]],
 ) -> ModelVersion:
-    """Write the version: weights, graph, config, figures, thresholds, history, lineage, card, and the manifest last.
+    """Write a version: weights, graph, config, metrics, thresholds, history, lineage, card, and the manifest last.
 
-    Where the packages for it are not installed, as on a machine kept for training, the version has no `model.onnx`,
-    and its manifest says so.
+    If the packages for the graph are not installed, as on a training-only machine, the version has no `model.onnx`,
+    which is recorded in its manifest.
 
     Raises:
-        TrainingError: ONNX Runtime gives other embeddings than torch.
+        TrainingError: the embeddings of ONNX Runtime and torch differ.
     """
     num_parameters = sum(parameter.numel() for parameter in backbone.parameters())
     weights = {name: tensor.cpu().contiguous() for name, tensor in backbone.state_dict().items()}
@@ -93,10 +93,10 @@ def export(
 
 
 def load_backbone(model: ModelFolder) -> nn.Module:
-    """The backbone of a version with its weights, as it was judged, on the CPU, in evaluation mode.
+    """Load the backbone of a version as it was evaluated, on the CPU, in evaluation mode.
 
     Raises:
-        LakeError: a file of the version is not what its manifest says, or cannot be what its name says.
+        LakeError: a file of the version does not match its manifest, or is invalid.
     """
     config, data = config_of(model), model.read("weights.safetensors")
     backbone = build_backbone(config)
@@ -105,22 +105,22 @@ def load_backbone(model: ModelFolder) -> nn.Module:
     except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError, MemoryError) as error:
         words = " ".join(visible(str(error)).split())[:200]
         raise LakeError(
-            f"{model.url}/weights.safetensors does not hold the weights of its config.json ({words}): copy the version "
-            "again, or train again"
+            f"{model.url}/weights.safetensors does not match its config.json ({words}): copy the version again, or "
+            "retrain"
         ) from error
     return as_judged(backbone, config).eval()
 
 
 def _facts(dataset: DatasetVersion, config: TrainConfig) -> dict[str, str]:
-    """What the graph says of itself to whoever finds it without its folder."""
+    """Metadata of the ONNX file, for use without its folder."""
     return {
         "model": f"{config.name}@{model_version_id(dataset, config)}",
         "dataset": str(dataset),
         "terms": dataset.manifest.get("terms", ""),
         "input": f"uint8 [n, {config.image_px}, {config.image_px}, 3], RGB; scaled to [-1, 1] by the graph itself",
-        "alignment": "both eyes, nose and mouth corners laid onto the points of `template` by a similarity transform",
+        "alignment": "both eyes, nose and mouth corners mapped to the points of `template` by a similarity transform",
         "template": json.dumps((TEMPLATE_112 * (config.image_px / 112)).round(4).tolist()),
-        "output": "embeddings: rows of length one, compared by squared distance; raw: the same before that",
+        "output": "embeddings: unit rows, compared by squared distance; raw: the same before normalization",
     }
 
 

@@ -1,1 +1,1 @@
-"""A made world: invented people, links to their pictures with the field's faults, and the server that plays it."""
+"""Synthetic datasets: invented people, links to their pictures with typical web faults, and a server for them."""

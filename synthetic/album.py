@@ -1,4 +1,4 @@
-"""One identity's links as they come into being: the answers of the origin and the lines of the link file."""
+"""One identity's links under construction: responses of the origin and lines of the link file."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from synthetic.invented_names import AddressBook
 from synthetic.portrait import Portrait, draw
 from synthetic.response_table import Response
 
-# Faces smaller than this do not count in the column `faces`.
+# Smaller faces are not counted in the column `faces`.
 _SMALLEST_FACE_PX = 30
 
 
 class Person(NamedTuple):
-    """An invented person and the name."""
+    """An invented person with a name."""
 
     name: str
     looks: Identity
 
 
 class Line(NamedTuple):
-    """What a link file says of one picture, and whether its box frames a face in the picture served."""
+    """A line of a link file, and whether its box frames a face in the served picture."""
 
     url: str
     box_xyxy: Box
@@ -35,7 +35,7 @@ class Line(NamedTuple):
 
 
 class Shot(NamedTuple):
-    """A picture as it is served: the origin's answer, all boxes with that of the person meant first, and the turn."""
+    """A served picture: response, boxes (the labelled person first), and yaw."""
 
     response: Response
     boxes: tuple[Box, ...]
@@ -46,14 +46,14 @@ class Album:
     """Collects the links of one person.
 
     Args:
-        index: the how-many-eth album of the world this is.
-        person: whose link file it is.
-        rng: all chance in this album.
-        book: invents the URLs.
-        store: keeps the bodies.
-        stranger: invents or picks somebody else, for pictures of the wrong person.
-        neighbour: who stands beside the person in group photos; None: no group photos.
-        lent: a picture of somebody else's album that this one may repeat.
+        index: index of the album in the dataset.
+        person: the person of the link file.
+        rng: source of all randomness in this album.
+        book: generates the URLs.
+        store: stores the bodies.
+        stranger: creates or picks another person, for mislabelled pictures.
+        neighbour: the second person in group photos; None: no group photos.
+        lent: a picture of another album that this one may repeat.
     """
 
     def __init__(
@@ -72,19 +72,19 @@ class Album:
         self.stranger, self.neighbour, self.lent = stranger, neighbour, lent
         self.responses: list[Response] = []
         self.lines: list[Line] = []
-        # Pictures that copies may be made of, and lines that belong into the neighbour's link file.
+        # Pictures that may be copied, and lines for the neighbour's link file.
         self.originals: list[Shot] = []
         self.guests: list[Line] = []
 
     def take(self, of: Person | None = None, *, form: str = "JPEG", companion: Identity | None = None) -> Shot:
-        """Draw a picture (of this album's person unless told) and put it where the origin serves it."""
+        """Draw a picture, by default of this album's person, and store it for the origin."""
         person = of or self.person
         portrait = draw(person.looks, self.rng, companion)
         data = encoded(portrait.image, form, int(self.rng.integers(78, 95)))
         return self.served(portrait, portrait.image.size, data, form.lower(), person)
 
     def served(self, portrait: Portrait, size: tuple[int, int], data: bytes, ending: str, truth: Person) -> Shot:
-        """A picture that is answered with `data`; `size` is the one stored there."""
+        """A picture served with the body `data`; `size` is its stored size."""
         boxes = (portrait.box_xyxy, *portrait.bystanders)
         response = Response(
             url=self.book.link(),
@@ -98,19 +98,19 @@ class Album:
         return Shot(response, boxes, portrait.yaw_deg)
 
     def keep(self, shot: Shot, *, box_xyxy: Box | None = None, box_ok: bool = True) -> None:
-        """Add a picture's answer and its line; the box listed is a little off, as detectors' boxes are."""
+        """Add a picture's response and line; the listed box is slightly jittered, like a detector's box."""
         self.responses.append(shot.response)
         listed = box_xyxy or self.jittered(shot.boxes[0])
         self.lines.append(Line(shot.response.url, listed, box_ok, shot.yaw_deg))
 
     def lose(self, response: Response) -> None:
-        """Add an answer that leads to no picture; its line lists the box of the picture there once was."""
+        """Add a response without a picture; its line lists the box of a lost picture."""
         self.responses.append(response)
         left, top, side = self.rng.uniform(20, 250), self.rng.uniform(10, 200), self.rng.uniform(60, 260)
         self.lines.append(Line(response.url, (left, top, left + side, top + side), False, self.rng.normal(0, 13)))
 
     def jittered(self, box: Box) -> Box:
-        """A square moved and scaled by about a fiftieth of its side."""
+        """A square shifted and scaled by about 2% of its side."""
         side = box[2] - box[0]
         dx, dy = self.rng.normal(0, 0.02, 2) * side
         half = side / 2 * (1 + self.rng.normal(0, 0.02))
@@ -119,11 +119,11 @@ class Album:
 
 
 def num_faces(boxes: tuple[Box, ...]) -> str:
-    """How many faces are 30 px and larger, as the column `faces` wants it."""
+    """The number of faces of at least 30 px, in the format of the column `faces`."""
     return str(sum(right - left >= _SMALLEST_FACE_PX for left, _, right, _ in boxes))
 
 
 def scaled(box: Box, factor: float) -> Box:
-    """A box in a picture of another size."""
+    """A box scaled to another picture size."""
     left, top, right, bottom = (float(value * factor) for value in box)
     return left, top, right, bottom

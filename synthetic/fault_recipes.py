@@ -1,4 +1,4 @@
-"""How each fault of the table is made: one function a fault, listed below them all."""
+"""Recipes for the faults: one function per fault, listed at the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from synthetic.response_table import Response
 
 Recipe = Callable[[Album], None]
 
-# Where a redirect must never be followed to: addresses that are not public, and what is no web address at all.
+# Forbidden redirect targets: non-public addresses, and URLs that are not web addresses.
 PRIVATE_TARGETS = (
     "http://10.0.0.8/x.jpg",
     "http://[::1]:1/x.jpg",
@@ -26,12 +26,12 @@ PRIVATE_TARGETS = (
 )
 _OPT_OUT = json.dumps({"X-Robots-Tag": "noai, noimageai"}, separators=(",", ":"))
 _RETRY_AFTER = json.dumps({"Retry-After": "1"}, separators=(",", ":"))
-# Shorter JPEGs would be little else than zeros.
+# Shorter JPEGs would consist mostly of zeros.
 _ZEROED_LEAST_BYTES = 12_500
 
 
 def add(album: Album, fault: str) -> None:
-    """Make one link of the album with one fault of the table."""
+    """Add one link with the given fault to the album."""
     RECIPES[fault](album)
 
 
@@ -61,7 +61,7 @@ def _no_dns(album: Album) -> None:
 
 
 def _misbehaving(kind: str) -> Recipe:
-    """An answer without a body of its own."""
+    """A response without a body."""
 
     def recipe(album: Album) -> None:
         album.lose(Response(album.book.link(), kind))
@@ -70,7 +70,7 @@ def _misbehaving(kind: str) -> Recipe:
 
 
 def _never_whole(kind: str) -> Recipe:
-    """An answer that starts like a good picture."""
+    """A response that starts like a valid picture."""
 
     def recipe(album: Album) -> None:
         album.lose(Response(album.book.link(), kind, album.take().response.body))
@@ -87,7 +87,7 @@ def _redirect_private(album: Album) -> None:
     album.lose(Response(album.book.link(), "redirect", status=302, location=target, expect="policy"))
 
 
-# -- a picture that must be rejected, or must not be taken --
+# -- a picture that must be rejected or not used --
 
 
 def _placeholder(album: Album) -> None:
@@ -121,7 +121,7 @@ def _opted_out(album: Album) -> None:
     album.keep(_changed(shot, headers=_OPT_OUT, expect="policy"), box_ok=False)
 
 
-# -- a picture, by detours --
+# -- a picture, indirectly --
 
 
 def _redirect(album: Album) -> None:
@@ -133,7 +133,7 @@ def _redirect(album: Album) -> None:
 
 
 def _late(**changes: Any) -> Recipe:
-    """A good picture that takes patience."""
+    """A valid picture that arrives late."""
 
     def recipe(album: Album) -> None:
         album.keep(_changed(album.take(), **changes))
@@ -141,7 +141,7 @@ def _late(**changes: Any) -> Recipe:
     return recipe
 
 
-# -- a picture of another kind, size or person than the line says --
+# -- a picture of another kind, size or person than listed --
 
 
 def _other_person(album: Album) -> None:
@@ -156,7 +156,7 @@ def _box_shifted(album: Album) -> None:
 
 
 def _box_rescaled(album: Album) -> None:
-    """The box is that of the picture as it was; served today is one of 40 to 60% of the size."""
+    """The box belongs to the original picture; the served one has 40 to 60% of its size."""
     portrait = draw(album.person.looks, album.rng)
     factor = float(album.rng.uniform(0.4, 0.6))
     image = _resized(portrait.image, factor)
@@ -173,7 +173,7 @@ def _in_form(form: str) -> Recipe:
 
 
 def _exif_rotated(album: Album) -> None:
-    """The listed box is that of the picture as it is meant to be seen."""
+    """The listed box belongs to the picture with its orientation applied."""
     portrait = draw(album.person.looks, album.rng)
     data, stored = bodies.exif_rotated(portrait.image, int(album.rng.choice((3, 6, 8))), 88)
     album.keep(album.served(portrait, stored.size, data, "jpg", album.person))
@@ -186,7 +186,7 @@ def _cmyk(album: Album) -> None:
 
 
 def _group_photo(album: Album) -> None:
-    """One URL in two link files, with a box for each person; the truth names the owner of the first."""
+    """One URL in two link files, with a box per person; the ground truth is the owner of the first."""
     if album.neighbour is None:
         return _plain(album)
     shot = album.take(companion=album.neighbour.looks)
@@ -195,7 +195,7 @@ def _group_photo(album: Album) -> None:
     return None
 
 
-# -- a picture there is already --
+# -- a repeated picture --
 
 
 def _exact_copy(album: Album) -> None:
@@ -205,7 +205,7 @@ def _exact_copy(album: Album) -> None:
 
 
 def _borrowed(album: Album) -> None:
-    """The same bytes under two people's names: a conflict that nobody can settle by looking at the bytes."""
+    """The same bytes under two people's names: a conflict that the bytes cannot resolve."""
     return _plain(album) if album.lent is None else _copy_of(album, album.lent)
 
 

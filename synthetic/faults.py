@@ -1,7 +1,7 @@
-"""What is wrong with links on the web, and how often: the table a made world is dealt from.
+"""The table of link faults and their frequencies in a synthetic dataset.
 
-The shares follow what became of VGGFace1's links: of 100, about 56 still lead to a picture, and of those some lead to
-copies, to other people, or to a picture the listed box does not fit any more.
+The shares follow VGGFace1's links: about 56 of 100 still lead to a picture, some of them to copies, to other people, or
+to a picture that no longer matches the listed box.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Of 400,000 links of VGGFace1 56% gave a picture.
+# 56% of 400,000 links of VGGFace1 gave a picture.
 DEAD_SHARE = 44.0
 PLAIN, NOT_FOUND = "plain", "not_found"
-# Below so many links a world cannot hold one of every fault; the dearest ones need a little more.
+# A dataset with fewer links cannot contain every fault; the most expensive need a few more.
 _LINKS_FOR_ALL, _LINKS_FOR_BOMBS = 60, 100
 
 
 class Fault(NamedTuple):
-    """A fault, how many of 100 links have it, and how many links at least in a world of 60 links or more."""
+    """A fault, its percentage of links, and its minimum number of links in a dataset of at least 60 links."""
 
     name: str
     share: float
     least: int = 1
 
 
-# The placeholder comes first: the first cards dealt go to different people.
+# The placeholder comes first: the first faults dealt go to different people.
 DEAD = (
     Fault("placeholder", 2.4, 5),
     Fault("gone", 3.0),
@@ -67,14 +67,14 @@ LIVING = (
     Fault("borrowed", 0.5),
     Fault("same_url", 0.8),
 )
-# These repeat a picture that stands before them in the same link file.
+# These repeat an earlier picture of the same link file.
 REPEATS = frozenset({"exact_copy", "near_copy", "same_url"})
 
 
 def fault_counts(num_links: int) -> dict[str, int]:
-    """How many links of a world get which fault; what is left is `plain`, and 404 takes what is left of the dead.
+    """The number of links per fault. The remainder is `plain`; the remainder of dead links is 404.
 
-    Below 60 links no fault is certain to occur, and a world of one link holds one plain picture.
+    Below 60 links no fault is guaranteed, and a dataset of one link has one plain picture.
     """
     all_of_them = num_links >= _LINKS_FOR_ALL
 
@@ -90,21 +90,21 @@ def fault_counts(num_links: int) -> dict[str, int]:
 
 
 def deal(num_identities: int, per_identity: int, rng: np.random.Generator) -> list[list[str]]:
-    """Deal the faults like cards: `per_identity` names to each identity, each fault spread over as many as possible."""
+    """Assign `per_identity` faults to each identity, each fault spread over as many identities as possible."""
     deck = [name for name, count in fault_counts(num_identities * per_identity).items() for _ in range(count)]
     hands: list[list[str]] = [[] for _ in range(num_identities)]
     for start in range(0, len(deck), num_identities):
         lap = deck[start : start + num_identities]
         for player, name in zip(rng.permutation(num_identities).tolist(), lap, strict=True):
             hands[player].append(name)
-    # The first person follows nobody to borrow from, and nobody follows the last to stand beside.
+    # The first person has no predecessor to borrow from, and the last has no successor for group photos.
     _give_away(hands, hands[0], "borrowed")
     _give_away(hands, hands[-1], "group_photo")
     return hands
 
 
 def _give_away(hands: list[list[str]], giver: list[str], name: str) -> None:
-    """Exchange all cards of one name in a hand for others' plain ones, as far as there are any."""
+    """Exchange all faults of one name in a hand for plain ones of others, as far as available."""
     for hand in hands:
         while hand is not giver and name in giver and PLAIN in hand:
             hand[hand.index(PLAIN)] = name

@@ -1,4 +1,4 @@
-"""From head units to pixels: how a turned, tilted and scaled head stands in the picture."""
+"""Projection from head units to pixels for a rotated and scaled head."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where a head stands: the point between its eyes in pixels, pixels a head unit, and its angles in radians.
+    """Pose of a head: the point between the eyes in pixels, pixels per head unit, angles in radians.
 
-    yaw > 0 turns the face to the right of the picture, pitch > 0 lifts it, roll > 0 leans it clockwise.
+    yaw > 0 turns the face to the right of the picture, pitch > 0 raises it, roll > 0 tilts it clockwise.
     """
 
     x: float
@@ -25,7 +25,7 @@ class Pose:
     roll: float
 
     def face(self, points: ArrayLike, lift: float = 0.0) -> Points:
-        """Pixels of points (n, 2) on the front of the face; `lift` is how far they stand out from it."""
+        """Pixels of points (n, 2) on the front of the face; `lift` is their distance from it."""
         flat = np.asarray(points, float).reshape(-1, 2)
         depth = front_depth(flat[:, 0], flat[:, 1]) + lift
         x = flat[:, 0] * np.cos(self.yaw) + depth * np.sin(self.yaw)
@@ -33,7 +33,7 @@ class Pose:
         return self._place(x, y, self.roll)
 
     def outline(self, points: ArrayLike) -> Points:
-        """Pixels of points (n, 2) on the rim of the head: a rim hardly moves when a round head turns, the chin does."""
+        """Pixels of points (n, 2) on the outline of the head, which hardly moves in yaw, unlike the chin."""
         flat = np.asarray(points, float).reshape(-1, 2)
         forward = np.clip(flat[:, 1] / 1.5, 0.0, 1.0) * 0.42
         x = flat[:, 0] * (1.0 - 0.06 * abs(np.sin(self.yaw))) + forward * np.sin(self.yaw)
@@ -41,12 +41,12 @@ class Pose:
         return self._place(x, y, self.roll)
 
     def body(self, points: ArrayLike) -> Points:
-        """Pixels of points (n, 2) on the shoulders, which lean a third as far as the head."""
+        """Pixels of points (n, 2) on the shoulders, which tilt a third as much as the head."""
         flat = np.asarray(points, float).reshape(-1, 2)
         return self._place(flat[:, 0], flat[:, 1], self.roll / 3)
 
     def grid(self, columns: Points, rows: Points) -> tuple[Points, Points]:
-        """Head units (x, y) of the pixels at `columns` x `rows`: `outline` undone, but for yaw and pitch."""
+        """Head units (x, y) of the pixels at `columns` x `rows`: the inverse of `outline` without yaw and pitch."""
         dx = (columns[None, :] - self.x) / self.unit_px
         dy = (rows[:, None] - self.y) / self.unit_px
         cos, sin = np.cos(self.roll), np.sin(self.roll)
@@ -60,13 +60,13 @@ class Pose:
 
 
 def front_depth(x: Points, y: Points) -> Points:
-    """How far the front of the head stands before its middle: an ellipsoid of half axes 1.2, 1.8 and 0.95."""
+    """Depth of the front of the head relative to its centre: an ellipsoid with half axes 1.2, 1.8 and 0.95."""
     room = 1.0 - (x / 1.2) ** 2 - ((y - 0.2) / 1.8) ** 2
     return 0.95 * np.sqrt(np.clip(room, 0.04, None))
 
 
 def smooth(points: ArrayLike, *, closed: bool = True, steps: int = 6) -> Points:
-    """A curve (m, 2) through control points (n, 2): a Catmull-Rom spline with `steps` points a piece."""
+    """A curve (m, 2) through control points (n, 2): a Catmull-Rom spline with `steps` points per segment."""
     flat = np.asarray(points, float).reshape(-1, 2)
     around = np.concatenate([flat[-1:], flat, flat[:2]] if closed else [flat[:1], flat, flat[-1:]])
     p0, p1, p2, p3 = around[:-3], around[1:-2], around[2:-1], around[3:]

@@ -1,4 +1,4 @@
-"""Drawing hair: what hangs or stands behind the head, and what falls over the forehead."""
+"""Drawing of hair, behind the head and over the forehead."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from synthetic.person import Figure
 
 
 def draw_back_hair(layer: Layer, figure: Figure) -> None:
-    """The hair that hangs or stands behind the head."""
+    """Draw the hair behind the head."""
     who, _, pose = figure
     if who.hair_style == "bald":
         return
@@ -44,7 +44,7 @@ def draw_back_hair(layer: Layer, figure: Figure) -> None:
 
 
 def _draw_curls(layer: Layer, figure: Figure, colour: RGB) -> None:
-    """A cloud of curls around the head."""
+    """Draw a cloud of curls around the head."""
     who, _, pose = figure
     puff, radius = who.hair_volume * 0.6, 0.34 + who.hair_volume * 0.5
     for angle in np.linspace(-0.15, np.pi + 0.15, 15):
@@ -53,7 +53,7 @@ def _draw_curls(layer: Layer, figure: Figure, colour: RGB) -> None:
 
 
 def _draw_strands(layer: Layer, figure: Figure, colour: RGB, strands: list[tuple[float, float, float, float]]) -> None:
-    """Lighter and darker hairs, each from (x0, y0) to (x1, y1)."""
+    """Draw lighter and darker hairs, each from (x0, y0) to (x1, y1)."""
     _, mood, pose = figure
     rng = np.random.default_rng(mood.strands_seed)
     for x0, y0, x1, y1 in strands:
@@ -63,7 +63,7 @@ def _draw_strands(layer: Layer, figure: Figure, colour: RGB, strands: list[tuple
 
 
 def _hairline(who: Identity) -> list[tuple[float, float]]:
-    """Where hair meets the forehead, from the right temple to the left one."""
+    """The hairline, from the right temple to the left one."""
     width, part, top = who.face_width, who.parting, who.hairline
     if who.hair_style == "fringe":
         low = -0.5
@@ -98,7 +98,7 @@ def _hairline(who: Identity) -> list[tuple[float, float]]:
 
 
 def draw_front_hair(layer: Layer, figure: Figure) -> None:
-    """The hair over the forehead, from the crown down to the hairline."""
+    """Draw the hair over the forehead, from the crown down to the hairline."""
     who, _, pose = figure
     if who.hair_style == "bald":
         return
@@ -130,6 +130,6 @@ def draw_front_hair(layer: Layer, figure: Figure) -> None:
 
 
 def _hairline_pixels(pose: Pose, hairline: Points) -> Points:
-    """The middle of the hairline turns with half the depth of the face, its ends lie on the rim."""
+    """The middle of the hairline moves with half the depth of the face; its ends lie on the outline."""
     share: Points = np.clip(1 - np.abs(hairline[:, :1]), 0, 1) * 0.5
     return pose.outline(hairline) * (1 - share) + pose.face(hairline) * share

@@ -1,4 +1,4 @@
-"""How each kind of answer in a world is played: one function a kind, listed below them all."""
+"""Request handlers of the origin: one function per kind of response, listed at the end."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _TYPES = {
     "gif": "image/gif",
     "html": "text/html; charset=utf-8",
 }
-# To linger for 0 seconds: closing such a socket sends a reset instead of a farewell.
+# Linger for 0 seconds: closing such a socket sends a reset.
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _LONGER_THAN_ANYONE_WAITS_S = 7 * 24 * 3600.0
 
 
 class Asked(NamedTuple):
-    """A request, the answer the world has for it, the headers that go with that, and the folder of the bodies."""
+    """A request with its response, headers and the folder of bodies."""
 
     request: web.BaseRequest
     response: Response
@@ -112,7 +112,7 @@ async def _gzip_bomb(asked: Asked) -> web.StreamResponse:
 
 
 async def _started(asked: Asked, framing: dict[str, str]) -> web.StreamResponse:
-    """A streamed answer whose head is sent; chunked if `framing` gives no length."""
+    """Start a streamed response; chunked if `framing` has no length."""
     stream = web.StreamResponse(status=asked.response.status, headers=_headers(asked) | framing)
     if "Content-Length" not in framing:
         stream.enable_chunked_encoding()
@@ -126,15 +126,15 @@ def _headers(asked: Asked) -> dict[str, str]:
 
 
 def _body(asked: Asked) -> bytes:
-    """Read anew each time: the system's page cache is cache enough."""
+    """Read the body; the system's page cache is sufficient."""
     return (asked.bodies / asked.response.body).read_bytes() if asked.response.body else b""
 
 
 @cache
 def _bomb_parts() -> tuple[bytes, bytes, bytes]:
-    """Head, a piece to repeat, and tail of a gzip of 200 MB of zeros.
+    """Head, repeated block and tail of a gzip of 200 MB of zeros.
 
-    A full flush makes every megabyte compress to the same kilobyte, so none of the 200 MB ever exists here.
+    With a full flush every megabyte compresses to the same kilobyte, so the 200 MB never exist in memory.
     """
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     zeros = bytes(_CHUNK_BYTES)

@@ -1,4 +1,4 @@
-"""Drawing a head: the body sheet (shoulders, neck, hair behind, skin) and the features sheet over it."""
+"""Drawing of a head: the body layer (shoulders, neck, back hair, skin) and the features layer over it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from synthetic.person import Figure, Mood, face_outline
 
 
 def draw_body(layer: Layer, figure: Figure) -> None:
-    """Everything behind the features, back to front."""
+    """Draw everything behind the features, back to front."""
     who, mood, pose = figure
     draw_back_hair(layer, figure)
     neck = 0.56 * who.jaw_width / 0.8
@@ -42,7 +42,7 @@ def _draw_clothes(layer: Layer, mood: Mood, pose: Pose) -> None:
 
 
 def draw_features(layer: Layer, figure: Figure) -> None:
-    """Eyes, brows, nose, mouth, marks, the hair in front, and glasses."""
+    """Draw eyes, brows, nose, mouth, marks, front hair and glasses."""
     who, mood, pose = figure
     _draw_marks(layer, who, pose)
     for side in (-1, 1):
@@ -56,9 +56,9 @@ def draw_features(layer: Layer, figure: Figure) -> None:
 
 
 def _draw_marks(layer: Layer, who: Identity, pose: Pose) -> None:
-    """Freckles, the mole, and the lines beside the mouth and below the eyes."""
+    """Draw freckles, mole, and the lines beside the mouth and below the eyes."""
     dark = tinted(who.skin, 0.72)
-    # The same freckles in every picture of a person: their places follow from the looks, not from the picture.
+    # A person has the same freckles in every picture: their positions are derived from the identity.
     rng = np.random.default_rng(round(who.freckles * 1e6))
     for _ in range(round(26 * who.freckles)):
         x, y = rng.uniform(-0.62, 0.62), rng.uniform(0.2, 0.7)
@@ -87,14 +87,14 @@ def _draw_marks(layer: Layer, who: Identity, pose: Pose) -> None:
 
 
 def _draw_eye(layer: Layer, who: Identity, mood: Mood, pose: Pose, side: int) -> None:
-    """One eye: white, iris clipped to the lids, pupil, highlight, lashes and the fold of the lid."""
+    """Draw one eye: white, iris clipped to the lids, pupil, highlight, lashes and the fold of the lid."""
     half, tall = who.eye_width, who.eye_height * mood.eyes_open
     along = np.linspace(-1, 1, 15)
     upper = -tall * (1 - np.abs(along) ** 2.2)
     lower = tall * 0.72 * (1 - along**2)
 
     def place(x: Points, y: Points, lift: float = 0.0) -> Points:
-        """Eye coordinates (x towards the temple) to pixels."""
+        """Convert eye coordinates (x towards the temple) to pixels."""
         turned_y = y - x * np.sin(who.eye_tilt)
         return pose.face(np.stack([side * (who.eye_spacing + x), turned_y], axis=1), lift)
 
@@ -133,7 +133,7 @@ def _draw_brow(layer: Layer, who: Identity, mood: Mood, pose: Pose, side: int) -
 
 
 def _draw_nose(layer: Layer, who: Identity, pose: Pose) -> None:
-    """Nostrils and wings; the ridge is made by light and shadow alone."""
+    """Draw nostrils and wings; the ridge is rendered by light and shadow only."""
     base, wide = who.nose_length, who.nose_width
     dark, deep = tinted(who.skin, 0.62), tinted(who.skin, 0.34)
     for side in (-1, 1):
@@ -153,7 +153,7 @@ def _draw_nose(layer: Layer, who: Identity, pose: Pose) -> None:
 
 
 def _draw_mouth(layer: Layer, who: Identity, mood: Mood, pose: Pose) -> None:
-    """Two lips with a gap between them that shows teeth when it opens."""
+    """Draw two lips, with teeth in the gap of an open mouth."""
     half = who.mouth_width * (1 + 0.18 * mood.smile)
     along = np.linspace(-1, 1, 17)
     curve = who.mouth_y - mood.smile * 0.11 * along**2 + 0.03 * mood.smile

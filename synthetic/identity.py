@@ -1,4 +1,4 @@
-"""Who an invented person is: all that stays the same from picture to picture.
+"""The identity of an invented person: the traits common to all pictures.
 
 Lengths are in head units: 1 is half the width of an average face, x runs right, y down, and the line between the
 eyes is y = 0. The chin of an average face is at y = 1.5 and the top of the skull at y = -1.4.
@@ -16,7 +16,7 @@ HAIR_STYLES = ("bald", "buzz", "short", "swept", "fringe", "bob", "long", "curly
 BEARDS = ("none", "stubble", "moustache", "goatee", "full")
 GLASSES = ("none", "round", "square")
 
-# From the lightest to the darkest; a person's skin lies between two neighbours.
+# From lightest to darkest; a person's skin colour is between two neighbours.
 _SKINS = np.array(
     [[250, 222, 202], [240, 200, 172], [226, 180, 142], [200, 150, 112], [164, 112, 78], [122, 80, 56], [88, 58, 44]]
 )
@@ -40,7 +40,7 @@ _IRISES = np.array([[62, 38, 24], [98, 62, 34], [112, 98, 48], [78, 108, 72], [7
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The looks of one invented person. Shapes are lengths in head units, or factors near 1."""
+    """Traits of one invented person. Shapes are lengths in head units, or factors near 1."""
 
     skin: RGB
     face_width: float
@@ -75,7 +75,7 @@ class Identity:
 
 
 def sample_identity(rng: np.random.Generator) -> Identity:
-    """Invent a person: every trait is drawn on its own, so that two people differ in most of them."""
+    """Draw a person. Traits are independent, so that two people differ in most of them."""
     skin = _between(rng, _SKINS, 7)
     hair = _jitter(rng, _HAIRS[rng.choice(len(_HAIRS), p=_HAIR_SHARES)], 10)
     style = str(rng.choice(HAIR_STYLES, p=(0.06, 0.09, 0.16, 0.14, 0.13, 0.13, 0.14, 0.09, 0.06)))
@@ -115,7 +115,7 @@ def sample_identity(rng: np.random.Generator) -> Identity:
 
 
 def _between(rng: np.random.Generator, anchors: np.ndarray, spread: int) -> RGB:
-    """A colour between two neighbours of a scale, and up to `spread` off it in each channel."""
+    """A colour between two neighbours of a scale, jittered by up to `spread` per channel."""
     at = rng.uniform(0, len(anchors) - 1.001)
     low = int(at)
     return _jitter(rng, anchors[low] + (at - low) * (anchors[low + 1] - anchors[low]), spread)

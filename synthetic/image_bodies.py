@@ -1,4 +1,4 @@
-"""The bytes an origin serves: encoded pictures, and the ways in which they come broken."""
+"""Response bodies of the origin: encoded pictures, and damaged ones."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 import simplejpeg
 from PIL import Image, ImageDraw, ImageFont
 
-# Four kilobytes of zeros amid the picture: Pillow decodes that without a word, a strict libjpeg does not.
+# Four kilobytes of zeros inside the picture: Pillow decodes them without a warning, a strict libjpeg does not.
 _ZEROED_BYTES = 4096
 _GIANT_PX = 24_000
-# Orientation tag -> how the stored pixels are turned, so that undoing it shows the picture upright.
+# Orientation tag -> rotation of the stored pixels, which the tag reverts.
 _TURNED = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
 
 HTML_PAGE = (
@@ -22,14 +22,14 @@ HTML_PAGE = (
 
 
 class BodyStore:
-    """The folder `bodies/`: each file named by the SHA-256 of what it holds, so equal bodies are one file."""
+    """The folder `bodies/`. Files are named by the SHA-256 of their content, so equal bodies share one file."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
     def put(self, data: bytes, ending: str) -> str:
-        """Keep `data` and return its file name."""
+        """Store `data` and return its file name."""
         name = f"{hashlib.sha256(data).hexdigest()[:24]}.{ending}"
         path = self._folder / name
         if not path.exists():
@@ -37,13 +37,13 @@ class BodyStore:
         return name
 
     def picture(self, name: str) -> Image.Image:
-        """The picture in a file, decoded."""
+        """Decode the picture in a file."""
         with Image.open(self._folder / name) as image:
             return image.convert("RGB")
 
 
 def encoded(image: Image.Image, form: str, quality: int) -> bytes:
-    """`image` as `JPEG`, `PNG`, `WEBP` or `GIF`; PNG and GIF take no quality."""
+    """Encode `image` as `JPEG`, `PNG`, `WEBP` or `GIF`; `quality` is ignored for PNG and GIF."""
     file = BytesIO()
     if form == "GIF":
         image.quantize(256).save(file, form)
@@ -55,7 +55,7 @@ def encoded(image: Image.Image, form: str, quality: int) -> bytes:
 
 
 def exif_rotated(image: Image.Image, orientation: int, quality: int) -> tuple[bytes, Image.Image]:
-    """A JPEG whose pixels lie on their side (6 or 8) or head (3) and whose EXIF tag says so; and those pixels."""
+    """A JPEG stored rotated with an EXIF orientation tag (3, 6 or 8), and its stored pixels."""
     stored = image.transpose(_TURNED[orientation])
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -65,10 +65,10 @@ def exif_rotated(image: Image.Image, orientation: int, quality: int) -> tuple[by
 
 
 def zeroed(jpeg: bytes) -> bytes:
-    """The JPEG with 4 KB of zeros amid its entropy-coded data, so that a strict decoder refuses it.
+    """The JPEG with 4 KB of zeros inside its entropy-coded data, so that a strict decoder rejects it.
 
-    Zeros are codes too: in 6 of 80 pictures they decode to as many blocks as they replace, and nothing is amiss for
-    a decoder; then another place is taken. The JPEG should be longer than 12 KB.
+    Zeros are valid codes: in 6 of 80 pictures they decode to as many blocks as they replace, without an error; then
+    another position is used. The JPEG should be longer than 12 KB.
     """
     starts = range(len(jpeg) // 2 - _ZEROED_BYTES // 2, len(jpeg) // 8, -199)
     broken = (jpeg[:start] + bytes(_ZEROED_BYTES) + jpeg[start + _ZEROED_BYTES :] for start in starts)
@@ -89,7 +89,7 @@ def half(data: bytes) -> bytes:
 
 
 def giant_png() -> bytes:
-    """A white PNG of 24,000 x 24,000 pixels of one bit: 70 KB of bytes, 576 million pixels."""
+    """A white 1-bit PNG of 24,000 x 24,000 pixels: 70 KB, 576 million pixels."""
     row = b"\x00" + b"\xff" * (_GIANT_PX // 8)
     packer = zlib.compressobj(9)
     packed = b"".join(packer.compress(row * 100) for _ in range(_GIANT_PX // 100)) + packer.flush()
@@ -101,7 +101,7 @@ def giant_png() -> bytes:
 
 
 def placeholder() -> Image.Image:
-    """The picture that hosts serve for what they no longer have."""
+    """A placeholder picture, as served by hosts for deleted pictures."""
     image = Image.new("RGB", (320, 240), (226, 228, 232))
     draw = ImageDraw.Draw(image)
     draw.rectangle((12, 12, 307, 227), outline=(170, 174, 182), width=3)

@@ -1,4 +1,4 @@
-"""Invented people's names and invented addresses, which nobody bears and no name server knows."""
+"""Invented names and URLs; the names are fictitious, and the hosts do not resolve."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LAST = """
 
 
 def invented_names(num: int, rng: np.random.Generator) -> list[str]:
-    """`num` different names in VGGFace1's alphabet `[A-Za-z_.'-]`, with a middle name where two are not enough.
+    """`num` distinct names in VGGFace1's alphabet `[A-Za-z_.'-]`, with a middle name if two parts are not enough.
 
     There are 1512 names of two parts and 63,504 of three.
     """
@@ -31,9 +31,9 @@ def invented_names(num: int, rng: np.random.Generator) -> list[str]:
 
 
 class AddressBook:
-    """Invents URLs, each different: 17% of the links on ten hosts, 25% on ninety more, the others on small hosts.
+    """Generates distinct URLs: 17% of the links on ten hosts, 25% on ninety more, the others on small hosts.
 
-    Like the real links some are https (2%), some name a port (1%), and a tenth hold percent escapes, even double ones.
+    As in the real links, 2% are https, 1% have a port, and 10% contain percent escapes, some of them double.
     """
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -41,7 +41,7 @@ class AddressBook:
         self._num_links = 0
 
     def link(self) -> str:
-        """A URL below `.example`."""
+        """A URL in `.example`."""
         kind, number = self._rng.random(), self._rng.integers(90)
         if kind < 0.17:
             return self.link_on(int(number % 10))

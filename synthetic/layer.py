@@ -1,4 +1,4 @@
-"""Sheets of paint: shapes drawn at twice their size and brought down, which smooths their edges."""
+"""Drawing layers: shapes are drawn at double size and downsampled for antialiasing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNDER = 3
 
 
 class Region(NamedTuple):
-    """A rectangle of whole pixels of the picture."""
+    """A rectangle in whole pixels of the picture."""
 
     left: int
     top: int
@@ -26,7 +26,7 @@ class Region(NamedTuple):
 
 
 class Layer:
-    """A transparent sheet over one region of a picture; points are given in the picture's pixels."""
+    """A transparent layer over one region of a picture; points are in the picture's pixels."""
 
     def __init__(self, region: Region) -> None:
         self.region = region
@@ -42,7 +42,7 @@ class Layer:
         self._draw.line(self._local(points), fill=colour, width=max(1, round(width_px * _OVER)), joint="curve")
 
     def pixels(self) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Colours (height, width, 3) 0-255 and cover (height, width, 1) 0-1 at the sheet's own size."""
+        """Colours (height, width, 3) 0-255 and coverage (height, width, 1) 0-1 at the layer's own size."""
         pixels = np.asarray(self._image.reduce(_OVER))
         return pixels[..., :3], pixels[..., 3:] * np.float32(1 / 255)
 
@@ -52,7 +52,7 @@ class Layer:
 
 
 class SoftMask:
-    """A blurred mask over one region, at a third of its size: shadows and blushes need no more."""
+    """A blurred mask over one region at a third of its size, which suffices for shadows and blushes."""
 
     def __init__(self, region: Region) -> None:
         self.region = region
@@ -60,12 +60,12 @@ class SoftMask:
         self._draw = ImageDraw.Draw(self._image)
 
     def fill(self, points: Points, strength: float) -> None:
-        """Fill a polygon with a strength between 0 and 1; where shapes overlap, the last one holds."""
+        """Fill a polygon with a strength between 0 and 1; later shapes overwrite earlier ones."""
         shifted = (points - (self.region.left, self.region.top)) / UNDER
         self._draw.polygon(list(map(tuple, shifted.tolist())), fill=round(255 * strength))
 
     def pixels(self, blur_px: float) -> Plane:
-        """The mask, coarse, 0-1, blurred by `blur_px` pixels of the picture."""
+        """The coarse mask, 0-1, blurred by `blur_px` pixels of the picture."""
         soft = self._image.filter(ImageFilter.GaussianBlur(blur_px / UNDER))
         return np.asarray(soft) * np.float32(1 / 255)
 
@@ -76,18 +76,18 @@ def coarse_size(region: Region) -> tuple[int, int]:
 
 
 def enlarged(coarse: Plane, region: Region) -> Plane:
-    """A coarse plane at the region's own size, (height, width, 1)."""
+    """Enlarge a coarse plane to the region's size, (height, width, 1)."""
     image = Image.fromarray(np.ascontiguousarray(coarse))
     return np.asarray(image.resize((region.width, region.height), Image.Resampling.BILINEAR))[..., None]
 
 
 def tinted(colour: RGB, factor: float) -> RGB:
-    """A colour made darker (factor < 1) or lighter."""
+    """Darken (factor < 1) or lighten a colour."""
     red, green, blue = (min(255, max(0, round(value * factor))) for value in colour)
     return red, green, blue
 
 
 def mixed(colour: RGB, other: RGB, share: float) -> RGB:
-    """A colour with `share` of another in it."""
+    """Mix a colour with `share` of another."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(colour, other, strict=True))
     return red, green, blue

@@ -1,4 +1,4 @@
-"""Light on a head: the shading that makes drawn skin round. A face detector needs it as much as the eye does."""
+"""Lighting of a head. Face detectors need the shading that makes drawn skin look round."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from synthetic.person import Figure, face_outline
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """Where the light of one picture comes from: a direction (x right, y down, z to the viewer) and its strengths."""
+    """The light of one picture: direction (x right, y down, z to the viewer) and strengths."""
 
     x: float
     y: float
@@ -24,7 +24,7 @@ class Light:
 
 
 def brightness(region: Region, figure: Figure, light: Light) -> Plane:
-    """Lambert's cosine on an ellipsoid the size of the head, coarse, about 0.4 to 1.25."""
+    """Lambertian shading of an ellipsoid of the head's size, as a coarse plane, about 0.4 to 1.25."""
     who, _, pose = figure
     width, height = coarse_size(region)
     columns = region.left + (np.arange(width, dtype=np.float64) + 0.5) * UNDER
@@ -38,7 +38,7 @@ def brightness(region: Region, figure: Figure, light: Light) -> Plane:
 
 
 def shadows(region: Region, figure: Figure, light: Light) -> Plane:
-    """How much darker than its brightness skin is, 0-1: eye sockets, one side of the nose, below nose, lip, chin."""
+    """Shadow strength on skin, 0-1: eye sockets, one side of the nose, below nose, lip, chin."""
     mask = SoftMask(region)
     _shade_under_chin_and_hair(mask, figure)
     _shade_eye_sockets(mask, figure)
@@ -66,7 +66,7 @@ def _shade_eye_sockets(mask: SoftMask, figure: Figure) -> None:
 
 
 def _shade_nose(mask: SoftMask, figure: Figure, light: Light) -> None:
-    """The side of the nose that the light does not reach, and what lies below its tip."""
+    """Shade the side of the nose away from the light, and the area below its tip."""
     who, _, pose = figure
     base, wide = who.nose_length, who.nose_width
     away = -1 if light.x > 0 else 1
@@ -86,7 +86,7 @@ def _shade_mouth_and_cheeks(mask: SoftMask, figure: Figure) -> None:
 
 
 def highlights(region: Region, figure: Figure, light: Light) -> Plane:
-    """Where skin shines, 0-1: forehead, ridge and tip of the nose, cheekbones, chin, lower lip."""
+    """Strength of highlights on skin, 0-1: forehead, ridge and tip of the nose, cheekbones, chin, lower lip."""
     who, _, pose = figure
     mask = SoftMask(region)
     lean = 0.1 * light.x
@@ -106,7 +106,7 @@ def highlights(region: Region, figure: Figure, light: Light) -> Plane:
 
 
 def blush(region: Region, pose: Pose) -> Plane:
-    """Where blood shows through, 0-1: cheeks and the tip of the nose."""
+    """Strength of redness, 0-1: cheeks and the tip of the nose."""
     mask = SoftMask(region)
     for side in (-1, 1):
         mask.fill(pose.face(ellipse(side * 0.56, 0.55, 0.26, 0.2)), 0.8)
@@ -115,7 +115,7 @@ def blush(region: Region, pose: Pose) -> Plane:
 
 
 def beard(region: Region, figure: Figure) -> Plane:
-    """How much beard covers the skin, 0-1."""
+    """Coverage of the skin by beard, 0-1."""
     who, _, pose = figure
     mask = SoftMask(region)
     strength = 0.42 if who.beard == "stubble" else 0.9

@@ -1,4 +1,4 @@
-"""The link files of a world as a web site: an index, each file, and the archive, laid out like VGGFace1's."""
+"""The link files of a synthetic dataset as a web site: index, files and archive in VGGFace1's layout."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _ARCHIVE_FOLDER = "vgg_face_dataset/files"
 
 
 class LinkFiles:
-    """Answers `/links/` (an HTML index), `/links/<Identity>.txt` and `/links.tar.gz`, each with an ETag."""
+    """Serves `/links/` (an HTML index), `/links/<Identity>.txt` and `/links.tar.gz`, each with an ETag."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def answer(self, request: web.BaseRequest) -> web.Response:
-        """The file asked for; 304 if the client has it already, 404 if there is none."""
+        """The requested file; 304 if the client already has it, 404 if it does not exist."""
         found = self._find(unquote(request.path))
         if found is None:
             return web.Response(status=404, text="there are /links/, /links/<Identity>.txt and /links.tar.gz\n")
@@ -54,7 +54,7 @@ class LinkFiles:
 
     @cached_property
     def _archive(self) -> bytes:
-        """The same bytes for the same files: no times, no owners."""
+        """A reproducible archive, without times and owners."""
         packed = io.BytesIO()
         with (
             gzip.GzipFile(fileobj=packed, mode="wb", mtime=0, filename="") as zipped,

@@ -1,7 +1,7 @@
-"""The loopback server that plays a world: it answers for every host of the link files, good and bad alike.
+"""The origin: a loopback server that serves the pictures and faults of a synthetic dataset for all of its hosts.
 
-A client sends every host's requests here, as `curl --connect-to ::127.0.0.1:PORT` does. Asked under its own loopback
-address, the server hands out the link files themselves.
+A client sends every host's requests here, as with `curl --connect-to ::127.0.0.1:PORT`. Under its own loopback address
+the server serves the link files.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from synthetic.response_table import read_responses
 
 
 class Origin:
-    """Plays one world on a loopback address, as an async context manager.
+    """Serves one dataset on a loopback address, as an async context manager.
 
     Args:
-        world: a folder in the format of a world, made or recorded.
-        port: 0 takes a free one; the one taken is `port` after the start.
+        world: folder of a synthetic or recorded dataset.
+        port: 0: any free port; the actual one is `port` after the start.
         host: a loopback address.
 
     Attributes:
-        requests: how often each URL of the world was asked for; unknown ones count as `http://host/path`.
+        requests: number of requests per URL of the dataset; unknown ones count as `http://host/path`.
 
     Raises:
-        UsageError: the host is not a loopback address, or the folder is not a world; on entry: the port is taken.
+        UsageError: the host is not a loopback address, or the folder is not a dataset; on entry: the port is in use.
     """
 
     def __init__(self, world: Path, *, port: int = 0, host: str = "127.0.0.1") -> None:
@@ -51,11 +51,11 @@ class Origin:
 
     @property
     def num_requests(self) -> int:
-        """All requests so far, those for link files left out."""
+        """The number of requests so far, without those for link files."""
         return self.requests.total()
 
     async def __aenter__(self) -> Self:
-        # Connections that hang or drip are cancelled at the end; a handler notices a client that goes away at once.
+        # Connections that hang or drip are cancelled at the end; a handler notices a disconnected client immediately.
         server = web.Server(self._handle, handler_cancellation=True, access_log=None)
         self._runner = web.ServerRunner(server, shutdown_timeout=0.05)
         await self._runner.setup()
@@ -65,7 +65,7 @@ class Origin:
         except OSError as error:
             await self._runner.cleanup()
             raise UsageError(
-                f"port {self.port} of {self.host} cannot be opened ({error.strerror}): name another, or 0"
+                f"cannot listen on {self.host}:{self.port}: {error.strerror}; choose another port, or 0"
             ) from error
         self.port = self._runner.addresses[0][1]
         return self
@@ -93,7 +93,7 @@ class Origin:
         try:
             return await PLAYS[response.kind](Asked(request, response, headers, self.world / "bodies"))
         except ConnectionResetError:
-            return web.Response()  # the client hung up on an endless answer, as it should; nobody reads this one
+            return web.Response()  # the client closed an endless response, as it should; this one is never read
 
     def _own_names(self) -> tuple[str, ...]:
         named = f"[{self.host}]" if ":" in self.host else self.host
@@ -102,7 +102,7 @@ class Origin:
 
 @contextmanager
 def serving(folder: Path, port: int = 0) -> Iterator[Origin]:
-    """Play a world on a thread with its own event loop, for code that is not async.
+    """Serve a dataset on a thread with its own event loop, for synchronous code.
 
     Raises:
         UsageError: as `Origin`.
@@ -120,7 +120,7 @@ def serving(folder: Path, port: int = 0) -> Iterator[Origin]:
 
 
 async def _play(origin: Origin, ready: Future[Callable[[], object]]) -> None:
-    """Serve until the function that `ready` gets is called, from whatever thread."""
+    """Serve until the function passed to `ready` is called, from any thread."""
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     try:
         async with origin:
@@ -131,7 +131,7 @@ async def _play(origin: Origin, ready: Future[Callable[[], object]]) -> None:
 
 
 def serve_forever(folder: Path, port: int, on_ready: Callable[[int], None]) -> None:
-    """Play a world until Ctrl-C or SIGTERM; `on_ready` is told the port when the server answers.
+    """Serve a dataset until Ctrl-C or SIGTERM; `on_ready` is called with the port once the server is up.
 
     Raises:
         UsageError: as `Origin`.
@@ -148,11 +148,11 @@ def serve_forever(folder: Path, port: int, on_ready: Callable[[int], None]) -> N
     asyncio.run(serve())
 
 
-# -- finding the answer --
+# -- finding the response --
 
 
 def _key(url: str) -> str:
-    """Host (and port, if it is not the scheme's own) and raw path of a URL: what a request shows of it."""
+    """Host (with the port unless it is the scheme's default) and raw path of a URL, as visible in a request."""
     rest = url.split("://", 1)[1].split("#", 1)[0]
     cut = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
     host, path = rest[:cut].lower(), rest[cut:]
@@ -169,4 +169,4 @@ def _loopback(host: str) -> str:
             return host
     except ValueError:
         pass
-    raise UsageError(f"a world is served on a loopback address only, such as 127.0.0.1, and not on {host!r}")
+    raise UsageError(f"a synthetic dataset is served on loopback addresses only, such as 127.0.0.1, not on {host!r}")

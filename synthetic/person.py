@@ -1,4 +1,4 @@
-"""A person as they stand in one picture: who, in what mood and clothes, and in which pose."""
+"""A person in one picture: identity, expression, clothes and pose."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from synthetic.identity import RGB, Identity
 
 @dataclass(frozen=True, slots=True)
 class Mood:
-    """What a person does with the face and wears in one picture."""
+    """Expression and clothes of a person in one picture."""
 
     smile: float
     mouth_open: float
@@ -25,7 +25,7 @@ class Mood:
 
 
 class Figure(NamedTuple):
-    """A person as they stand in one picture."""
+    """A person in one picture."""
 
     who: Identity
     mood: Mood
@@ -33,7 +33,7 @@ class Figure(NamedTuple):
 
 
 def face_outline(who: Identity) -> Points:
-    """The rim of the face without hair, in head units."""
+    """The outline of the face without hair, in head units."""
     width, length = who.face_width, who.face_length
     return smooth(
         mirrored(

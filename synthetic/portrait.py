@@ -1,4 +1,4 @@
-"""A picture of one or two people: pose, light, mood and camera are drawn anew for every picture."""
+"""A picture of one or two people, with random pose, light, expression and camera."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from synthetic.person import Figure, Mood
 from synthetic.scene import paint_scene
 
 Pixels = NDArray[np.float32]
-# The square that frames a face runs from the upper forehead to just above the chin: 2.3 head units around (0, 0.32).
+# The square face box reaches from the upper forehead to just above the chin: 2.3 head units around (0, 0.32).
 _BOX_UNITS = 2.3
 _BOX_CENTRE = (0.0, 0.32)
-# What is drawn of a person around the point between the eyes, in head units: left, top, right; clothes go
-# on to the lower edge of the picture.
+# The drawn area around the point between the eyes, in head units: left, top, right; clothes extend to the lower edge
+# of the picture.
 _REACH = (-2.6, -2.4, 2.6)
 _SHARE_ALONE, _SHARE_BYSTANDER = 0.82, 0.15
 
 
 @dataclass(frozen=True, slots=True)
 class Portrait:
-    """A picture and the truth about it: squares around the faces, in pixels, as tight as VGGFace1's."""
+    """A picture with its ground truth: square face boxes in pixels, as tight as VGGFace1's."""
 
     image: Image.Image
     box_xyxy: Box
@@ -38,12 +38,12 @@ class Portrait:
 
 
 def draw(who: Identity, rng: np.random.Generator, companion: Identity | None = None) -> Portrait:
-    """Draw `who`, mostly alone, with a smaller bystander in 15 of 100 pictures and one as large in 3.
+    """Draw `who`: mostly alone, with a smaller bystander in 15% of the pictures and one of the same size in 3%.
 
     Args:
-        who: the person meant.
-        rng: all that varies between pictures comes from it.
-        companion: who stands beside, as large; then nobody else does, and `bystanders` holds their box alone.
+        who: the labelled person.
+        rng: source of all variation between pictures.
+        companion: a second person of the same size; `bystanders` then contains only their box.
     """
     unit_px = float(np.exp(rng.uniform(np.log(110), np.log(260)))) / _BOX_UNITS
     beside, share = companion, float(rng.uniform(0.92, 1.06))
@@ -65,13 +65,13 @@ def draw(who: Identity, rng: np.random.Generator, companion: Identity | None = N
 
 
 def face_box(pose: Pose) -> Box:
-    """The square around a face: left, top, right, bottom."""
+    """The square box of a face: left, top, right, bottom."""
     ((x, y),) = pose.face([_BOX_CENTRE]) * 0.4 + pose.outline([_BOX_CENTRE]) * 0.6
     half = pose.unit_px * _BOX_UNITS / 2
     return float(x - half), float(y - half), float(x + half), float(y + half)
 
 
-# -- what varies --
+# -- random variation --
 
 
 def _pose(rng: np.random.Generator, unit_px: float) -> Pose:
@@ -80,7 +80,7 @@ def _pose(rng: np.random.Generator, unit_px: float) -> Pose:
 
 
 def _composed(rng: np.random.Generator, pose: Pose, share: float) -> tuple[tuple[int, int], Pose, Pose | None]:
-    """The picture's size and where people stand in it; `share` is the other's scale, 0 for nobody else."""
+    """The picture's size and the poses of the people; `share` is the second person's scale, 0 for none."""
     unit = pose.unit_px
     room_left, room_right = rng.uniform(1.6, 3.6, 2) * unit
     top, bottom = rng.uniform(1.75, 2.8) * unit, rng.uniform(2.2, 4.4) * unit
@@ -121,7 +121,7 @@ def _mood(rng: np.random.Generator) -> Mood:
     )
 
 
-# -- paint --
+# -- painting --
 
 
 def _paint_person(canvas: Pixels, figure: Figure, light: lights.Light) -> None:
@@ -141,7 +141,7 @@ def _paint_person(canvas: Pixels, figure: Figure, light: lights.Light) -> None:
 
 
 def _skin_light(region: Region, figure: Figure, light: lights.Light, lit: Plane) -> tuple[Plane, Pixels]:
-    """By what the body's colours are multiplied (coarse), and what is added to them (height, width, 3)."""
+    """The coarse factor on the body's colours, and the offset added to them (height, width, 3)."""
     who = figure.who
     gain = lit * (1 - lights.shadows(region, figure, light))
     shine, blood = lights.highlights(region, figure, light) * 34, lights.blush(region, figure.pose)
@@ -166,7 +166,7 @@ def _paste(canvas: Pixels, region: Region, colour: Pixels, cover: Pixels) -> Non
 
 
 def _photographed(rng: np.random.Generator, canvas: Pixels, light: lights.Light) -> Image.Image:
-    """What a camera makes of the scene: colour of the light, exposure, contrast, grain and a little blur."""
+    """Apply camera effects: colour of the light, exposure, contrast, grain and slight blur."""
     exposure, contrast = rng.uniform(0.74, 1.06), rng.uniform(0.8, 1.15)
     canvas *= np.array(light.colour, np.float32) * np.float32(exposure * contrast)
     grain = rng.integers(-128, 128, canvas.shape[:2], np.int8) * np.float32(rng.uniform(0.0, 0.07))

@@ -1,6 +1,6 @@
-"""The files of a world: what the origin answers to each URL, and which listed boxes fit.
+"""The tables of a synthetic dataset: the response to each URL, and which listed boxes match.
 
-A world is a folder with `links/`, `responses.csv`, `bodies/` and `boxes.csv`; made ones hold a `world.json` too.
+A dataset is a folder with `links/`, `responses.csv`, `bodies/` and `boxes.csv`; generated ones have a `world.json` too.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Response(NamedTuple):
 
     kind: `image`, `status`, `html`, `redirect`, `nxdomain`, `reset`, `hang`, `slow`, `drip`, `truncated`, `endless`
         or `gzipbomb`.
-    fail_first, fail_status: so many requests get this status (and the headers) before the real answer is given.
-    expect: `accepted`, `rejected`, `policy` (could be fetched and must not be) or `target` (of a redirect).
-    truth_identity: who really is in the picture. same_as: the URL whose picture this one repeats.
+    fail_first, fail_status: the first `fail_first` requests get this status (and the headers).
+    expect: `accepted`, `rejected`, `policy` (can be fetched but must not be) or `target` (of a redirect).
+    truth_identity: the person actually in the picture. same_as: the URL whose picture this one repeats.
     """
 
     url: str
@@ -44,7 +44,7 @@ class Response(NamedTuple):
 
 
 class BoxRow(NamedTuple):
-    """One row of `boxes.csv`: whether the box of a link line frames a face in the picture served today."""
+    """One row of `boxes.csv`: whether the box of a link line frames a face in the served picture."""
 
     identity: str
     line: int
@@ -53,23 +53,25 @@ class BoxRow(NamedTuple):
 
 
 def read_responses(world: Path) -> Iterator[Response]:
-    """The answers of a world.
+    """Read the responses of a dataset.
 
     Raises:
-        UsageError: the folder holds no world, or one of another format.
+        UsageError: the folder is not a dataset, or has another format.
     """
     path = world / "responses.csv"
     if not path.is_file():
-        raise UsageError(f"{world} is not a world: it holds no responses.csv; make one with `facemill world make`")
+        raise UsageError(
+            f"{world} is not a synthetic dataset: it has no responses.csv; make one with `facemill world make`"
+        )
     with path.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
         missing = set(Response._fields) - set(rows.fieldnames or ())
         if missing:
-            raise UsageError(f"{path} lacks the columns {', '.join(sorted(missing))}: make the world again")
+            raise UsageError(f"{path} lacks the columns {', '.join(sorted(missing))}: run `facemill world make` again")
         try:
             yield from map(_response, rows)
         except (ValueError, TypeError, RecursionError, csv.Error) as error:
-            raise UsageError(f"{path}, line {rows.line_num}: {visible(str(error))}: make the world again") from error
+            raise UsageError(f"{path}, line {rows.line_num}: {visible(str(error))}: run `facemill world make` again") from error
 
 
 def _response(row: dict[str, str]) -> Response:
@@ -83,14 +85,16 @@ def _response(row: dict[str, str]) -> Response:
 
 
 def read_boxes(world: Path) -> Iterator[BoxRow]:
-    """Which listed boxes fit, a row a link line.
+    """Read which listed boxes match, one row per link line.
 
     Raises:
-        UsageError: the folder holds no `boxes.csv`.
+        UsageError: the folder has no `boxes.csv`.
     """
     path = world / "boxes.csv"
     if not path.is_file():
-        raise UsageError(f"{world} is not a world: it holds no boxes.csv; make one with `facemill world make`")
+        raise UsageError(
+            f"{world} is not a synthetic dataset: it has no boxes.csv; make one with `facemill world make`"
+        )
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             yield BoxRow(row["identity"], int(row["line"]), row["url"], int(row["box_ok"]))

@@ -1,4 +1,4 @@
-"""What is behind people: a new scene for every picture, so that no two pictures share more than the face."""
+"""Backgrounds: a new scene for every picture, so that two pictures have only the face in common."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-# Scenes are painted at a third of their size and enlarged, which also puts them out of focus.
+# Scenes are painted at a third of their size and enlarged, which also blurs them.
 _UNDER = 3
 
 
 def paint_scene(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.float32]:
-    """A background of (width, height) `size` as floats 0-255, (height, width, 3)."""
+    """Paint a background of (width, height) `size` as floats 0-255, (height, width, 3)."""
     small = (max(2, size[0] // _UNDER), max(2, size[1] // _UNDER))
     image = _clouds(rng, small)
     draw = ImageDraw.Draw(image)
@@ -30,7 +30,7 @@ def _clouds(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
 
 
 def _draw_thing(rng: np.random.Generator, draw: ImageDraw.ImageDraw, size: tuple[int, int]) -> None:
-    """One window, lamp, stripe or leaf."""
+    """Draw one window, lamp, stripe or leaf."""
     width, height = size
     grey, strength = rng.uniform(20, 235), rng.uniform(5, 50)
     colour = tuple(np.clip(grey + rng.normal(0, strength, 3), 0, 255).astype(int).tolist())

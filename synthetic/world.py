@@ -1,7 +1,7 @@
-"""Making a world: a folder of link files, and the answers an origin gives to them, with the truth about each.
+"""Generation of a synthetic dataset: link files, the origin's responses, and the ground truth of each link.
 
-The same numbers and seed give the same bytes. A world comes into being beside its folder and is moved there in one
-step, so a folder with a `world.json` is complete; what an interrupted making left behind is thrown away.
+The same numbers and seed give the same bytes. The dataset is generated next to its folder and then renamed, so a folder
+with a `world.json` is complete; leftovers of an interrupted run are deleted.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from synthetic.image_bodies import BodyStore
 from synthetic.invented_names import AddressBook, invented_names
 from synthetic.response_table import BoxRow, Response, read_boxes, read_responses
 
-# To be raised with every change that draws or deals otherwise: worlds of another version are not taken for this one.
+# Increase with every change of the generated files: datasets of another version are not reused.
 VERSION = 1
-# Names beyond those of the link files: the wrong people of other_person.
+# Additional names for the wrong people of the fault other_person.
 _NUM_STRANGERS = 40
-# There are names for more, but nobody waits for them: 1000 identities of 1000 links are drawn in five hours.
+# More names exist, but drawing 1000 identities with 1000 links takes five hours.
 _MOST_IDENTITIES = 10_000
-# What each random generator of a world is for.
+# Purposes of the random generators.
 _FOR_DEAL, _FOR_NAMES, _FOR_LINKS, _FOR_LOOKS, _FOR_ALBUM = range(5)
 
 
 @dataclass(frozen=True, slots=True)
 class WorldSummary:
-    """A world in numbers: link lines, distinct URLs, and how many of them are of each kind and expectation."""
+    """Counts of a dataset: link lines, distinct URLs, and URLs by kind and expectation."""
 
     num_identities: int
     num_links: int
@@ -58,23 +58,23 @@ def make_world(
     seed: int,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> WorldSummary:
-    """Make a world in `folder`, which must be empty or not exist yet; a world of the same numbers is left as it is.
+    """Generate a dataset in `folder`, which must be empty or not exist; an equal dataset is kept.
 
     Args:
-        folder: where `links/`, `responses.csv`, `bodies/`, `boxes.csv` and `world.json` will lie.
-        num_identities: people with a link file, at most 10,000.
-        per_identity: lines of each link file.
-        seed: of all chance; the same seed gives the same bytes.
-        on_progress: called with (links done, links in all) after each person.
+        folder: the folder for `links/`, `responses.csv`, `bodies/`, `boxes.csv` and `world.json`.
+        num_identities: number of people with a link file, at most 10,000.
+        per_identity: number of lines per link file.
+        seed: random seed; the same seed gives the same bytes.
+        on_progress: called with (links done, total links) after each person.
 
     Raises:
-        UsageError: the folder holds something else, or a number is out of range.
+        UsageError: the folder contains other files, or a number is out of range.
     """
     wanted = {"version": VERSION, "num_identities": num_identities, "per_identity": per_identity, "seed": seed}
     if not 0 < num_identities <= _MOST_IDENTITIES or per_identity < 1 or seed < 0:
         raise UsageError(
-            f"a world has 1 to {_MOST_IDENTITIES:,} identities of at least 1 link and a seed from 0 on; asked for were "
-            f"{num_identities} identities of {per_identity} links and seed {seed}"
+            f"a synthetic dataset has 1 to {_MOST_IDENTITIES:,} identities with at least 1 link, and a seed from 0, "
+            f"not {num_identities} identities with {per_identity} links and seed {seed}"
         )
     if _is_there(folder, wanted):
         return world_summary(folder)
@@ -90,10 +90,10 @@ def make_world(
 
 
 def world_summary(folder: Path) -> WorldSummary:
-    """Count what a world holds, made or recorded.
+    """Count the contents of a generated or recorded dataset.
 
     Raises:
-        UsageError: the folder is not a world.
+        UsageError: the folder is not a dataset.
     """
     kinds: Counter[str] = Counter()
     expects: Counter[str] = Counter()
@@ -118,15 +118,15 @@ def world_summary(folder: Path) -> WorldSummary:
 
 
 def _is_there(folder: Path, wanted: dict[str, int]) -> bool:
-    """Whether the world is there already.
+    """Whether the requested dataset already exists.
 
     Raises:
-        UsageError: something else is.
+        UsageError: the folder contains something else.
     """
     if not folder.exists():
         return False
     if not folder.is_dir():
-        raise UsageError(f"{folder} is a file: name a folder for the world, or one that does not exist yet")
+        raise UsageError(f"{folder} is a file: choose a new or empty folder")
     about = folder / "world.json"
     if about.is_file():
         found = _told(about)
@@ -134,12 +134,10 @@ def _is_there(folder: Path, wanted: dict[str, int]) -> bool:
             return True
         held = {name: found.get(name) for name in wanted}
         raise UsageError(
-            f"{folder} holds another world ({held}) than was asked for ({wanted}): remove it or name another folder"
+            f"{folder} contains another dataset ({held}) than requested ({wanted}): delete it or choose another folder"
         )
     if any(folder.iterdir()):
-        raise UsageError(
-            f"{folder} holds files but no finished world: name an empty folder, or one that does not exist yet"
-        )
+        raise UsageError(f"{folder} contains files but no complete dataset: choose a new or empty folder")
     return False
 
 
@@ -152,7 +150,7 @@ def _told(about: Path) -> dict[str, Any]:
 
 
 class _Maker:
-    """Makes the albums one after the other, and writes each before the next, so memory holds one at a time."""
+    """Makes the albums one by one, and writes each before the next, so that only one is in memory."""
 
     def __init__(self, folder: Path, num_identities: int, per_identity: int, seed: int) -> None:
         self._folder, self._seed = folder, seed
@@ -185,7 +183,7 @@ class _Maker:
                     on_progress((index + 1) * self._per_identity, self._num * self._per_identity)
 
     def _album(self, index: int, lent: Shot | None, guests: list[Line]) -> Album:
-        """One person's album; `guests`, lines of the neighbour's group photos, stand in for plain pictures."""
+        """One person's album; `guests`, lines of the neighbour's group photos, replace plain pictures."""
         last = index == self._num - 1
         album = Album(
             index,
@@ -206,7 +204,7 @@ class _Maker:
         return album
 
     def _write_links(self, album: Album) -> list[BoxRow]:
-        """Write the link file, its lines shuffled, and return what to say of its boxes."""
+        """Write the link file with shuffled lines; returns its rows of `boxes.csv`."""
         texts, rows = [], []
         for number, at in enumerate(album.rng.permutation(len(album.lines)).tolist(), start=1):
             line = album.lines[at]
@@ -220,7 +218,7 @@ class _Maker:
         return Person(self._names[index], sample_identity(self._rng(_FOR_LOOKS, index)))
 
     def _stranger(self, index: int, rng: np.random.Generator) -> Person:
-        """Somebody but the person `index`: as often from another link file as from none."""
+        """Another person than `index`, equally often from another link file or from none."""
         others = [other for other in range(self._num) if other != index]
         if others and rng.random() < 0.5:
             return self._person(int(rng.choice(others)))

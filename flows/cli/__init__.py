@@ -1,1 +1,1 @@
-"""The commands, a file a group; how a result is shown to people stands below the command that has it."""
+"""The commands, one file per group. The functions that print a result follow the command that returns it."""

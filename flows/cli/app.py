@@ -1,6 +1,6 @@
-"""`facemill ...`: every command and the file that has it.
+"""`facemill ...`: registers every command.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C.
+Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from flows.cli import synthetic_commands as world
 from flows.cli import takedown_commands as custody
 from flows.settings import set_umask
 
-# The flows import Prefect, which takes two seconds: only the commands that run one import them.
+# Importing the flows imports Prefect, which takes two seconds. Only the commands that run a flow import them.
 
 
 def _group(help_text: str, *, completion: bool = False) -> typer.Typer:
@@ -34,9 +34,7 @@ def _group(help_text: str, *, completion: bool = False) -> typer.Typer:
     )
 
 
-app = _group(
-    "From lists of links to face datasets people can trust, and from those to embedding models.", completion=True
-)
+app = _group("Build face datasets from lists of image links, and train face embedding models on them.", completion=True)
 
 
 def _show_version(wanted: bool) -> None:
@@ -51,7 +49,7 @@ def facemill(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Options that stand before any command."""
+    """Global options."""
 
 
 for command in (
@@ -76,12 +74,12 @@ app.command()(datasets.diff)
 app.command()(datasets.export)
 app.command()(datasets.report)
 
-datasets_app = _group("Look at the dataset versions of a lake.")
+datasets_app = _group("Inspect the dataset versions of a lake.")
 datasets_app.command("list")(datasets.datasets_list)
 datasets_app.command("show")(datasets.datasets_show)
 app.add_typer(datasets_app, name="datasets")
 
-models_app = _group("Look at the model versions of a lake.")
+models_app = _group("Inspect, evaluate and promote the model versions of a lake.")
 models_app.command("list")(models.models_list)
 models_app.command("show")(models.models_show)
 models_app.command("evaluate")(models.models_evaluate)
@@ -91,7 +89,7 @@ models_app.command("promote")(models.models_promote)
 models_app.command("rollback")(models.models_rollback)
 app.add_typer(models_app, name="models")
 
-world_app = _group("Make a world of invented people and links, and serve it on loopback.")
+world_app = _group("Generate and serve a synthetic dataset.")
 world_app.command("make")(world.world_make)
 world_app.command("serve")(world.world_serve)
 app.add_typer(world_app, name="world")

@@ -16,13 +16,13 @@ from storage.datasets import open_dataset
 from tasks.dataset.exports import EXPORTS
 
 VersionArgument = Annotated[
-    str, typer.Argument(metavar="NAME[@VERSION]", help="A dataset version; without @VERSION the newest of that name.")
+    str, typer.Argument(metavar="NAME[@VERSION]", help="Dataset version. Default version: the newest of that name.")
 ]
 
 
 @reporting
 def datasets_list(lake: LakeOption, as_json: JsonOption = False) -> None:
-    """List the dataset versions, oldest first."""
+    """List dataset versions, oldest first."""
     from flows.status import dataset_status  # noqa: PLC0415
 
     print_result(dataset_status(existing_lake(lake)), as_json, show_datasets)
@@ -41,10 +41,10 @@ def diff(
     before: VersionArgument,
     after: VersionArgument,
     lake: LakeOption,
-    lines: Annotated[bool, typer.Option("--lines", help="Name every line that changed, too.")] = False,
+    lines: Annotated[bool, typer.Option("--lines", help="Also list every changed link line.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what came into a dataset version, what went, and why."""
+    """Compare two dataset versions. Shows settings that differ, faces added and removed, and the reasons."""
     from tasks.dataset.diff import diff as compare  # noqa: PLC0415
 
     store = existing_lake(lake)
@@ -64,12 +64,12 @@ def diff(
 def export(
     version: VersionArgument,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
-    to: Annotated[str, typer.Option("--to", metavar="|".join(EXPORTS), help="The form it is to have.")],
+    to: Annotated[str, typer.Option("--to", metavar="|".join(EXPORTS), help="Output format.")],
     lake: LakeOption,
     split: Annotated[str | None, typer.Option("--split", metavar="NAME", help="Only this split.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a dataset version in a form that other programs read."""
+    """Export a dataset version to another format."""
     from tasks.dataset.export_version import export as write  # noqa: PLC0415
 
     found = open_dataset(existing_lake(lake), version)
@@ -83,11 +83,12 @@ def report(
     version: VersionArgument,
     lake: LakeOption,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Where to write it. Default: the lake's work folder.")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Output file. Default: a file in the lake's work folder."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a page about a dataset version: funnel, figures, contact sheets, worst offenders."""
+    """Write an HTML report on a dataset version. Shows funnel, statistics, contact sheets and the worst losses."""
     from flows.reports.dataset_report import write_report  # noqa: PLC0415
 
     found = open_dataset(existing_lake(lake), version)
@@ -96,7 +97,7 @@ def report(
 
 
 def show_datasets(console: Console, result: list[dict[str, Any]]) -> None:
-    """Dataset versions, a line each."""
+    """Print dataset versions, one per line."""
     for one in result:
         say(
             console,
@@ -106,12 +107,12 @@ def show_datasets(console: Console, result: list[dict[str, Any]]) -> None:
 
 
 def _number(value: int | None) -> str:
-    """A count; a manifest may not have it."""
+    """Format a count that the manifest may lack."""
     return "an unknown number of" if value is None else f"{value:,}"
 
 
 def show_dataset(console: Console, result: dict[str, Any]) -> None:
-    """One dataset version whole."""
+    """Print everything about one dataset version."""
     funnel = result.get("funnel")
     if funnel:
         console.print(funnel_table(result["dataset"], funnel))
@@ -120,9 +121,9 @@ def show_dataset(console: Console, result: dict[str, Any]) -> None:
     )
     say(console, f"{result['num_samples']:,} faces of {result['num_identities']:,} people: {splits}")
     if gone := sum(entry["num_samples"] for entry in result.get("redactions", [])):
-        say(console, f"{gone:,} faces were taken down since it was published")
-    told = {"dataset", "name", "version", "num_samples", "num_identities", "splits", "funnel", "redactions"}
-    say_json(console, {name: value for name, value in result.items() if name not in told})
+        say(console, f"{gone:,} faces have been taken down since publication")
+    shown = {"dataset", "name", "version", "num_samples", "num_identities", "splits", "funnel", "redactions"}
+    say_json(console, {name: value for name, value in result.items() if name not in shown})
 
 
 def funnel_table(title: str, funnel: dict[str, Any]) -> Table:
@@ -140,10 +141,10 @@ def funnel_table(title: str, funnel: dict[str, Any]) -> Table:
 
 
 def show_diff(console: Console, result: dict[str, Any]) -> None:
-    """What changed from one version to another: settings, counts by reason, and the lines if they were asked for."""
+    """Print the changes between two versions: settings, counts by reason, and the lines if requested."""
     say(console, f"{result['before']} to {result['after']}")
     for one in result["settings"]:
-        before, after = ("not told" if value is None else value for value in (one["before"], one["after"]))
+        before, after = ("not recorded" if value is None else value for value in (one["before"], one["after"]))
         say(console, f"{one['name']}: {before} to {after}")
     table = new_table()
     for column in ("change", "faces", "why"):
@@ -154,17 +155,17 @@ def show_diff(console: Console, result: dict[str, Any]) -> None:
         add_row(table, change, f"{sum(reasons.values()):,}", why)
     console.print(table)
     for row in result.get("lines", []):
-        told = f"{row['change']:<9} {row['identity']} {row['line']} {row['url']} ({row['why']})"
-        say(console, told)
+        text = f"{row['change']:<9} {row['identity']} {row['line']} {row['url']} ({row['why']})"
+        say(console, text)
 
 
 def show_report(console: Console, result: dict[str, Any]) -> None:
-    """Where the page is."""
+    """Print the path of the report."""
     say(console, result["report"])
 
 
 def show_exported(console: Console, result: dict[str, Any]) -> None:
-    """What was written, and where."""
+    """Print what was exported, and where."""
     say(
         console,
         f"{result['samples']:,} faces of {result['identities']:,} people of {result['dataset']} as {result['to']} "

@@ -1,4 +1,4 @@
-"""`facemill experiment`: methods of cropping by margins, trained and compared."""
+"""`facemill experiment`: train one model per crop method and margin, and compare them."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from storage.errors import UsageError
 def experiment(
     lake: LakeOption,
     dataset: DatasetOption = "faces",
-    methods: Annotated[str, typer.Option("--methods", metavar="WORD,...", help="Ways of cropping.")] = "bbox,mtcnn",
+    methods: Annotated[str, typer.Option("--methods", metavar="WORD,...", help="Crop methods.")] = "bbox,mtcnn",
     margins: Annotated[str, typer.Option("--margins", metavar="X,...", help="Margins of the triplet loss.")] = "1,2",
-    seeds: Annotated[str, typer.Option("--seeds", metavar="N,...", help="A training each.")] = "0",
-    model: Annotated[str, typer.Option("--model", metavar="NAME", help="What the models are called.")] = "experiment",
+    seeds: Annotated[str, typer.Option("--seeds", metavar="N,...", help="Random seeds; one training run each.")] = "0",
+    model: Annotated[str, typer.Option("--model", metavar="NAME", help="Name of the models.")] = "experiment",
     preset: PresetOption = PresetChoice.AUTO,
     steps: StepsOption = None,
     device: DeviceOption = DeviceChoice.AUTO,
@@ -43,7 +43,7 @@ def experiment(
     log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Train a model for each method and margin, and compare them on one test. What is trained already is found."""
+    """Compare crop methods and margins. Trains one model each, unless it exists, and evaluates all on common pairs."""
     existing_lake(lake)
     chosen = split_words([methods]), _numbers("--margins", margins, float), _numbers("--seeds", seeds, int)
     set_up(verbose, log)
@@ -54,7 +54,7 @@ def experiment(
 
 
 def show_experiment(console: Console, result: dict[str, Any]) -> None:
-    """Method by margin on each test, and the differences."""
+    """Print the metrics of each method and margin on each test, and the differences."""
     from flows.reports.experiment_report import LEGEND, common_size, difference_rows, figure_rows  # noqa: PLC0415
 
     rows = figure_rows(result)
@@ -73,7 +73,7 @@ def show_experiment(console: Console, result: dict[str, Any]) -> None:
 
 
 def _show_figures(console: Console, test: str, rows: list[dict[str, str]]) -> None:
-    """A column for each method and margin, so that the four of the original experiment fit 80 characters."""
+    """Print one column per method and margin; the four of the original experiment fit 80 characters."""
     table = new_table(f"{test} test")
     table.add_column("")
     for row in rows:
@@ -87,4 +87,4 @@ def _numbers(option: str, text: str, kind: type[float] | type[int]) -> list[Any]
     try:
         return [kind(word) for word in text.split(",")]
     except ValueError as error:
-        raise UsageError(f"{option} {text} must be numbers with commas between, for instance 1,2") from error
+        raise UsageError(f"{option} {text} must be numbers separated by commas, for example 1,2") from error

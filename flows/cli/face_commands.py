@@ -1,4 +1,4 @@
-"""`facemill embed` and `facemill compare`: a model version put to use on photos. Nothing is sent anywhere."""
+"""`facemill embed` and `facemill compare`: run a model version on local photos. Nothing leaves the machine."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from storage.records import Reason
 
 Row = dict[str, Any]
 
-PhotosArgument = Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Pictures, or folders of them.")]
+PhotosArgument = Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Image files, or folders of them.")]
 ModelOption = Annotated[
     str | None,
-    typer.Option("--model", metavar="NAME[@VERSION]", help="A model version of the lake. Default: embedder."),
+    typer.Option("--model", metavar="NAME[@VERSION]", help="Model version of the lake. Default: embedder."),
 ]
 ModelFolderOption = Annotated[
     Path | None,
-    typer.Option("--model-folder", metavar="DIR", help="The folder of a model version, wherever it was copied to."),
+    typer.Option("--model-folder", metavar="DIR", help="Folder of a model version outside a lake."),
 ]
 OutOption = Annotated[
     Path | None,
     typer.Option(
         "--out",
         metavar="FILE",
-        help="Write the embeddings: .npy, a row a photo (NaN where there is no face), or .parquet with the faces.",
+        help="Write the embeddings: .npy with one row per photo (NaN without a face), or .parquet with the faces.",
     ),
 ]
 
@@ -48,7 +48,7 @@ def embed(
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Embed the main face of each photo. Exits with 1 where a photo has none."""
+    """Embed the main face of each photo. Exits with 1 if a photo has no face."""
     save = saver(out) if out else None
     files = _files(photos)
     tame_libraries(verbose=False)
@@ -75,7 +75,7 @@ def compare(
     model_folder: ModelFolderOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say whether the main faces of two photos are one person's, and how sure the model is."""
+    """Verify whether two photos show the same person. Compares their main faces, and prints a probability."""
     tame_libraries(verbose=False)
     from flows.inference.embedder import Embedder  # noqa: PLC0415
 
@@ -88,7 +88,7 @@ def compare(
 
 
 def show_embedded(console: Console, result: dict[str, Any]) -> None:
-    """What was found in each photo."""
+    """Print the face found in each photo."""
     for row in result["photos"]:
         if row["reason"] is None:
             left, top, right, bottom = row["box_xyxy"]
@@ -100,12 +100,12 @@ def show_embedded(console: Console, result: dict[str, Any]) -> None:
 
 
 def show_compared(console: Console, result: dict[str, Any]) -> None:
-    """The verdict, and what it rests on."""
-    verdict = "one person" if result["is_same"] else "two people"
+    """Print the decision with its distance, threshold and probability."""
+    verdict = "same person" if result["is_same"] else "different people"
     say(
         console,
-        f"[bold]{verdict}[/]: distance {result['distance']:.3f}, one person up to {result['threshold']:.3f}; "
-        f"probability of one person {result['probability']:.3f} if both cases are as likely ({result['model']})",
+        f"[bold]{verdict}[/]: distance {result['distance']:.3f}, threshold {result['threshold']:.3f}; "
+        f"probability of the same person {result['probability']:.3f} at equal priors ({result['model']})",
     )
 
 
@@ -113,24 +113,24 @@ def _version(lake: str, model: str | None, folder: Path | None) -> ModelFolder:
     if folder is None:
         return open_model(existing_lake(lake), model or "embedder")
     if model is not None:
-        raise UsageError("--model and --model-folder both name a model; give one of them")
+        raise UsageError("--model and --model-folder exclude each other")
     return ModelFolder(folder)
 
 
 def _files(photos: list[Path]) -> list[Path]:
-    """The photos named, and those in folders named, before any of them is looked at."""
+    """Expand folders, and check that every photo exists before any is read."""
     missing = [str(path) for path in photos if not path.exists()]
     if missing:
-        raise UsageError(f"there is no such photo or folder: {', '.join(missing)}")
+        raise UsageError(f"no such photo or folder: {', '.join(missing)}")
     within = [sorted(path.rglob("*")) if path.is_dir() else [path] for path in photos]
     files = [path for paths in within for path in paths if path.is_file()]
     if not files:
-        raise UsageError(f"there is no photo in {', '.join(str(path) for path in photos)}; name photos or their folder")
+        raise UsageError(f"no photo found in {', '.join(str(path) for path in photos)}")
     return files
 
 
 def _row(photo: Path, face: Any) -> Row:
-    """What is told of one photo; all but its name is None where there is no face, and `reason` otherwise."""
+    """The result for one photo. Without a face all fields but `photo` and `reason` are None; with one, `reason` is."""
     empty: Row = dict.fromkeys(("reason", "embedding", "box_xyxy", "score", "num_faces", "is_alone"))
     if isinstance(face, Reason):
         return {"photo": str(photo), **empty, "reason": face.value}
@@ -138,7 +138,7 @@ def _row(photo: Path, face: Any) -> Row:
 
 
 def _remark(row: Row) -> None:
-    """Say on the error stream what one should know of a photo."""
+    """Warn on the error stream about a photo without a face, or with several."""
     from flows.inference.embedder import WHY  # noqa: PLC0415
 
     if row["reason"] is not None:

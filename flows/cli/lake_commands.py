@@ -1,4 +1,4 @@
-"""`facemill status`: what a lake holds."""
+"""`facemill status`: counts of what a lake holds."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from flows.cli.terminal import add_row, cell, new_table, say
 def status(
     lake: LakeOption,
     hosts: Annotated[
-        bool, typer.Option("--hosts", help="Show the hosts instead: the worst, latencies, bytes.")
+        bool, typer.Option("--hosts", help="Show hosts instead: most failures, latencies, bytes.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Count what the lake holds."""
+    """Show the contents of a lake. Counts links, pictures and faces; lists dataset and model versions and leases."""
     from flows.status import hosts_status, lake_status  # noqa: PLC0415
 
     found = existing_lake(lake)
@@ -38,7 +38,7 @@ def status(
 
 
 def show_status(console: Console, result: dict[str, Any]) -> None:
-    """What a lake holds."""
+    """Print the counts of a lake."""
     for source, counts in result["sources"].items():
         table = new_table(source, show_header=False)
         table.add_column()
@@ -57,20 +57,20 @@ def show_status(console: Console, result: dict[str, Any]) -> None:
         is_dead = ", which is gone" if one["is_dead"] else ""
         say(
             console,
-            f"[bold]{one['stage']}[/] {one['of']} {one['unit']}: held on {one['host']}{is_dead}, since {one['since']}",
+            f"[bold]{one['stage']}[/] {one['of']} {one['unit']}: leased by {one['host']}{is_dead} since {one['since']}",
         )
     if not result["sources"]:
         say(console, "the lake is empty")
 
 
 def show_hosts(console: Console, result: dict[str, Any]) -> None:
-    """The hosts of each source with the most failures, and all of them together."""
+    """Print the hosts of each source with the most failures, and the totals."""
     for source, found in result.items():
         failing = f"{found['hosts']:,} hosts, {found['hosts_with_failures']:,} with failures"
         table = new_table(f"{source}: {failing}")
         for column in ("host", "links", "failures", "MB", "p50 s", "p90 s", "p99 s"):
             table.add_column(cell(column), justify="left" if column == "host" else "right", overflow="fold")
-        table.add_column("why, above all")
+        table.add_column("main reasons")
         for row in [*found["worst"], {"host": "all", **found}]:
             why = ", ".join(f"{reason} {num:,}" for reason, num in list(row["rejected"].items())[:3])
             latencies = ["" if value is None else f"{value:.2f}" for value in row["first_byte_s"].values()]
@@ -78,4 +78,4 @@ def show_hosts(console: Console, result: dict[str, Any]) -> None:
             add_row(table, row["host"], *counts, *latencies, why)
         console.print(table)
     if not result:
-        say(console, "nothing has been asked for yet")
+        say(console, "nothing has been fetched yet")

@@ -30,19 +30,24 @@ from storage.datasets import open_dataset
 from storage.errors import UsageError
 from storage.models import open_model
 
-VersionArgument = Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="A version, or @champion, @candidate.")]
-WhyOption = Annotated[str, typer.Option("--why", metavar="WORDS", help="Kept in the history of the alias.")]
+VersionArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME[@VERSION]", help="Model version, or NAME@champion, NAME@candidate. Default version: the newest."
+    ),
+]
+WhyOption = Annotated[str, typer.Option("--why", metavar="WORDS", help="Reason, recorded in the alias history.")]
 TestOption = Annotated[
     str | None,
     typer.Option(
-        "--dataset", metavar="NAME[@VERSION]", help="Whose test people to judge on. Default: those the model is of."
+        "--dataset", metavar="NAME[@VERSION]", help="Dataset whose test split to evaluate on. Default: the model's own."
     ),
 ]
 
 
 @reporting
 def models_list(lake: LakeOption, as_json: JsonOption = False) -> None:
-    """List the model versions, oldest first, with the aliases they bear."""
+    """List model versions, oldest first, with their aliases."""
     from flows.status import models_status  # noqa: PLC0415
 
     print_result(models_status(existing_lake(lake)), as_json, show_models)
@@ -54,7 +59,7 @@ def models_show(
     lake: LakeOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the figures, the lineage and the aliases of a model version."""
+    """Show metrics, lineage and aliases of a version."""
     found = open_model(existing_lake(lake), version)
     facts = {
         "model": str(found),
@@ -75,18 +80,20 @@ def models_evaluate(
     lfw: Annotated[
         Path | None,
         typer.Option(
-            "--lfw", metavar="DIR", help="LFW's View 2 instead: pairs.txt, and photos in images/, lfw/ or beside it."
+            "--lfw",
+            metavar="DIR",
+            help="Evaluate on LFW View 2: pairs.txt, with photos in images/, lfw/ or the folder itself.",
         ),
     ] = None,
     device: DeviceOption = DeviceChoice.AUTO,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge a model version on the test people of a dataset version, or on LFW. What was done is not done again."""
+    """Evaluate a model version. Uses the test split of a dataset version, or LFW. Reuses stored evaluations."""
     from flows.evaluate import evaluate_on_lfw, read_pairs  # noqa: PLC0415
     from model.evaluation_store import judge_version  # noqa: PLC0415
 
     if dataset is not None and lfw is not None:
-        raise UsageError("--dataset and --lfw name two tests: give one of them")
+        raise UsageError("--dataset and --lfw exclude each other")
     store = existing_lake(lake)
     model = open_model(store, version)
     if lfw is not None:
@@ -106,7 +113,7 @@ def models_report(
     device: DeviceOption = DeviceChoice.AUTO,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a page on a version: figures, ROC, distances, calibration, hardest pairs, training, lineage."""
+    """Write an HTML report on a version. Shows metrics, ROC, calibration, hardest pairs, training and lineage."""
     from flows.reports.model_report import write_model_report  # noqa: PLC0415
 
     store = existing_lake(lake)
@@ -125,7 +132,7 @@ def models_diff(
     device: DeviceOption = DeviceChoice.AUTO,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how two versions differ: what they were made of, and pair by pair on the same test people."""
+    """Compare two versions. Shows settings and inputs that differ, and paired metrics on the same test people."""
     from model.comparison import compare_versions, differences  # noqa: PLC0415
 
     store = existing_lake(lake)
@@ -142,15 +149,19 @@ def models_diff(
 
 @reporting
 def models_promote(
-    version: Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="A version, or NAME for its candidate.")],
+    version: Annotated[
+        str, typer.Argument(metavar="NAME[@VERSION]", help="Model version. Default version: the candidate.")
+    ],
     lake: LakeOption,
     dataset: TestOption = None,
     why: WhyOption = "",
-    force: Annotated[bool, typer.Option("--force", help="Promote against what the test says; it is recorded.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Promote even if the comparison fails; this is recorded.")
+    ] = False,
     device: DeviceOption = DeviceChoice.AUTO,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a version the champion, if on the same test pairs its AUC is above the champion's beyond chance."""
+    """Make a version the champion. Its AUC on the same test pairs must be significantly above the champion's."""
     from model.promotion import promote  # noqa: PLC0415
 
     challenger = open_model(existing_lake(lake), version if "@" in version else f"{version}@{Alias.CANDIDATE}")
@@ -165,13 +176,13 @@ def models_rollback(
     why: WhyOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Return to the champion before this one."""
+    """Restore the previous champion."""
     event = roll_back(existing_lake(lake), model, user_name(), why)
     print_result({"model": model, **asdict(event)}, as_json, show_alias)
 
 
 def show_models(console: Console, result: list[dict[str, Any]]) -> None:
-    """Model versions, a line each."""
+    """Print model versions, one per line."""
     for one in result:
         borne = f" {', '.join(one['aliases'])}" if one["aliases"] else ""
         auc = "unknown" if one["auc"] is None else f"{one['auc']:.3f}"
@@ -180,24 +191,24 @@ def show_models(console: Console, result: list[dict[str, Any]]) -> None:
 
 
 def show_model(console: Console, result: dict[str, Any]) -> None:
-    """One model version whole."""
+    """Print everything about one model version."""
     untrained, trained = (result["metrics"][state] for state in ("untrained", "trained"))
     before = {figure: value for figure, value, _ in figure_rows(untrained)}
     rows = [(figure, before.get(figure, ""), value, interval) for figure, value, interval in figure_rows(trained)]
-    console.print(_table(result["model"], ("figure", "untrained", "trained", "95% interval"), rows))
+    console.print(_table(result["model"], ("metric", "untrained", "trained", "95% interval"), rows))
     for note in remarks(trained, untrained):
         say(console, note)
     for event in result["aliases"]:
         forced = ", forced" if event["forced"] else ""
-        told = f"{event['at']} {event['alias']} by {event['action']}{forced}: {event['by']} {event['why']}"
-        say(console, told)
+        text = f"{event['at']} {event['alias']} by {event['action']}{forced}: {event['by']} {event['why']}"
+        say(console, text)
     say_json(console, {name: result[name] for name in ("config", "lineage")})
 
 
 def show_evaluation(console: Console, result: dict[str, Any]) -> None:
-    """The figures of a model version on a test."""
+    """Print the metrics of a model version on a test."""
     title = f"{result['model']} on {result['test']}"
-    console.print(_table(title, ("figure", "value", "95% interval"), figure_rows(result)))
+    console.print(_table(title, ("metric", "value", "95% interval"), figure_rows(result)))
     if points := point_rows(result):
         console.print(_table("thresholds tried", POINT_COLUMNS, points))
     kinds = f"{result['num_genuine']:,} genuine and {result['num_impostor']:,} impostor pairs"
@@ -207,31 +218,31 @@ def show_evaluation(console: Console, result: dict[str, Any]) -> None:
 
 
 def show_report(console: Console, result: dict[str, Any]) -> None:
-    """Where a page lies."""
+    """Print the path of the report."""
     say(console, f"[bold]report[/]   {result['report']}")
 
 
 def show_difference(console: Console, result: dict[str, Any]) -> None:
-    """How two versions differ."""
+    """Print the differences between two versions."""
     for field, (one, other) in result["made_of"].items():
         say(console, f"{field}: {one} -> {other}")
     first, second = ({figure: value for figure, value, _ in figure_rows(one)} for one in result["figures"])
     rows = [(figure, value, second.get(figure, "")) for figure, value in first.items()]
-    console.print(_table(f"on {result['test']}", ("figure", result["first"], result["second"]), rows))
+    console.print(_table(f"on {result['test']}", ("metric", result["first"], result["second"]), rows))
     say(console, comparison_words(result))
 
 
 def show_alias(console: Console, result: dict[str, Any]) -> None:
-    """Which version bears an alias now, and by what comparison."""
-    over = f", before it {result['model']}@{result['over']}" if result["over"] else ", the first"
+    """Print which version an alias points to now, and the comparison that decided it."""
+    over = f", previously {result['model']}@{result['over']}" if result["over"] else ", the first"
     forced = " (forced)" if result["forced"] else ""
-    say(console, f"{result['model']}@{result['version']} is {result['alias']} now{forced}{over}")
+    say(console, f"{result['model']}@{result['version']} is now {result['alias']}{forced}{over}")
     if result["figures"]:
         say(console, comparison_words(result["figures"]))
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A table whose first column is words and whose others are numbers."""
+    """A table with a text column first and number columns after it."""
     table = new_table(title)
     for place, column in enumerate(columns):
         table.add_column(cell(column), justify="right" if place else "left", overflow="fold")

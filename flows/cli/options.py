@@ -1,4 +1,4 @@
-"""What several commands share: their options, how they fail, and how they print."""
+"""Shared by the commands: options, error handling and output."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
-# A number of people, and the number that a person is called by: CASIA, MS1M and Glint have such names.
+# A number of people, and a number that is a person's name: CASIA, MS1M and Glint have such names.
 _COUNT = re.compile(r"[1-9][0-9]*")
 _CODE = re.compile(r"0[0-9]+")
 
 
 class SourceChoice(StrEnum):
-    """Where the links come from."""
+    """Source of the links."""
 
     VGGFACE1 = "vggface1"
     VGGFACE2 = "vggface2"
@@ -43,7 +43,7 @@ class SourceChoice(StrEnum):
 
 
 class PresetChoice(StrEnum):
-    """How large a network is trained, and for how long."""
+    """Network size and training length."""
 
     AUTO = "auto"
     SMOKE = "smoke"
@@ -59,7 +59,7 @@ class LogChoice(StrEnum):
 
 
 class DeviceChoice(StrEnum):
-    """Where a model is trained."""
+    """Compute device of a model."""
 
     AUTO = "auto"
     CPU = "cpu"
@@ -68,7 +68,7 @@ class DeviceChoice(StrEnum):
 
 def _method(text: str) -> str:
     if text not in METHOD_CHOICES:
-        raise typer.BadParameter(f"{text!r} is none of {', '.join(METHOD_CHOICES)}")
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(METHOD_CHOICES)}")
     return text
 
 
@@ -85,24 +85,22 @@ LakeOption = Annotated[
     typer.Option(
         "--lake",
         metavar="URL",
-        help="Folder, or URL such as s3://bucket/lake.",
+        help="Folder or URL of the lake, such as s3://bucket/lake.",
         default_factory=_lake_of_settings,
         show_default="./lake",
     ),
 ]
 SourceOption = Annotated[
     SourceChoice | None,
-    typer.Option(
-        "--source", help="Where the links come from. Default: the lake's only source; for a new one vggface1."
-    ),
+    typer.Option("--source", help="Source of the links. Default: the lake's only source, or vggface1 for a new lake."),
 ]
 LinksOption = Annotated[
     str | None,
     typer.Option(
         "--links",
         metavar="PATH|URL",
-        help="Folder of link files, .tar.gz or .tar.xz of them, URL of such an archive, or base URL of single files; "
-        "for vggface2 the folder with a folder per person. Default: where the source is published.",
+        help="Folder of link files, their .tar.gz or .tar.xz archive, URL of such an archive, or base URL of single "
+        "files; for vggface2 the folder with one folder per person. Default: the source's published location.",
     ),
 ]
 IdentitiesOption = Annotated[
@@ -110,21 +108,24 @@ IdentitiesOption = Annotated[
     typer.Option(
         "--identities",
         metavar="N|NAME,...",
-        help="The first N people, or these. A comma makes a number a name: 0000099 and 99, are people. Default: all.",
+        help="The first N people, or these names. A leading zero or a comma makes a number a name: 0000099, or '99,'. "
+        "Default: all.",
     ),
 ]
 PerIdentityOption = Annotated[
     int | None,
-    typer.Option("--per-identity", metavar="M", min=1, help="The first M links of each. Default: all."),
+    typer.Option("--per-identity", metavar="M", min=1, help="The first M links of each person. Default: all."),
 ]
 ConnectToOption = Annotated[
     str | None,
-    typer.Option("--connect-to", metavar="HOST:PORT", help="Send every request there, whatever host its link names."),
+    typer.Option(
+        "--connect-to", metavar="HOST:PORT", help="Send all requests to this address, whatever the host in the URL."
+    ),
 ]
 YesOption = Annotated[
     bool,
     typer.Option(
-        "--yes", help="Ask hosts outside this machine without a question; a lake's first contact wants a yes."
+        "--yes", help="Consent to the lake's first contact with hosts outside this machine, without a prompt."
     ),
 ]
 MethodOption = Annotated[
@@ -133,37 +134,41 @@ MethodOption = Annotated[
         "--method",
         metavar="|".join(METHOD_CHOICES),
         parser=_method,
-        help="The listed box, MTCNN, or another detector's choice; both: a dataset for each of the first two; agree: "
-        "one, where these two agree.",
+        help="Crop by the listed box, or by a detector's face; both: one dataset each for bbox and mtcnn; agree: "
+        "one dataset of the faces where these two agree.",
     ),
 ]
-DatasetOption = Annotated[str, typer.Option("--dataset", metavar="NAME", help="Datasets are called NAME-METHOD.")]
+DatasetOption = Annotated[str, typer.Option("--dataset", metavar="NAME", help="Datasets are named NAME-METHOD.")]
 MinFaceOption = Annotated[
     int,
-    typer.Option("--min-face", metavar="PX", min=1, help="Shorter side of a face in its picture, at least."),
+    typer.Option("--min-face", metavar="PX", min=1, help="Minimum shorter side of a face, in pixels of its picture."),
 ]
-MarginOption = Annotated[float, typer.Option("--margin", help="Margin of the triplet loss; the author tried 1 and 2.")]
-DeviceOption = Annotated[DeviceChoice, typer.Option("--device", help="Where to train.")]
-StepsOption = Annotated[
-    int | None, typer.Option("--steps", min=1, help="Batches to train on. Default: as the preset says.")
+MarginOption = Annotated[
+    float, typer.Option("--margin", help="Margin of the triplet loss; the original experiment used 1 and 2.")
 ]
-PresetOption = Annotated[PresetChoice, typer.Option("--preset", help="Auto chooses by the device.")]
+DeviceOption = Annotated[DeviceChoice, typer.Option("--device", help="Compute device; auto uses a GPU if available.")]
+StepsOption = Annotated[int | None, typer.Option("--steps", min=1, help="Number of batches. Default: the preset's.")]
+PresetOption = Annotated[
+    PresetChoice, typer.Option("--preset", help="Network size and training length; auto chooses by the device.")
+]
 RunsOption = Annotated[
     int,
-    typer.Option("--runs", metavar="N", min=1, help="So many runs share ingest, retry and crop, on free workers."),
+    typer.Option(
+        "--runs", metavar="N", min=1, help="Number of runs that share ingest, retry and crop, on free workers."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 LogOption = Annotated[
     LogChoice | None,
     typer.Option(
-        "--log", help="Progress as a bar, or as JSON lines on the error stream. Default: FACEMILL_LOG, or bar."
+        "--log", help="Show progress as a bar, or as JSON lines on the error stream. Default: FACEMILL_LOG, or bar."
     ),
 ]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show Prefect's own log.")]
 
 
 def reporting(command: Callable[Given, Result]) -> Callable[Given, Result]:
-    """Turn facemill's errors into one line on the error stream and the right exit code."""
+    """Decorator: print facemill's errors as one line on the error stream, and set the exit code."""
 
     @wraps(command)
     def wrapped(*args: Given.args, **kwargs: Given.kwargs) -> Result:
@@ -176,30 +181,30 @@ def reporting(command: Callable[Given, Result]) -> Callable[Given, Result]:
             if error.errno not in CANNOT_WRITE:
                 raise
             typer.echo(
-                f"facemill: {visible(str(error.filename))}: {error.strerror}; once that is mended the same command "
-                "goes on where it was",
+                f"facemill: {visible(str(error.filename))}: {error.strerror}; fix this and run the same "
+                "command again to resume",
                 err=True,
             )
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
-            typer.echo("facemill: stopped; the same command goes on where it was", err=True)
+            typer.echo("facemill: stopped; run the same command again to resume", err=True)
             raise typer.Exit(128 + signal.SIGINT) from error
 
     return wrapped
 
 
 def check_usage(lake: str, links: str | None = None, connect_to: str | None = None) -> Lake:
-    """Find wrong usage before anything is started or written."""
+    """Validate options before anything is started or written."""
     found = Lake(lake)
     if connect_to is not None:
         ConnectTo.parse(connect_to)
     if links is not None and "://" not in links and not Path(links).exists():
-        raise UsageError(f"--links {links}: there is no such file or folder")
+        raise UsageError(f"--links {links}: no such file or folder")
     return found
 
 
 def set_up(verbose: bool, log: LogChoice | None) -> None:
-    """What a command that runs a flow does before it imports Prefect."""
+    """Prepare a command that runs a flow; must be called before Prefect is imported."""
     tame_libraries(verbose=verbose)
     if log is not None:
         choose_log(log.value)
@@ -207,31 +212,31 @@ def set_up(verbose: bool, log: LogChoice | None) -> None:
 
 
 def split_words(given: list[str] | None) -> list[str] | None:
-    """The words of options that may be repeated or hold several with commas between."""
+    """Split the values of a repeatable option at commas; None if there are none."""
     words = [word.strip() for text in given or [] for word in text.split(",") if word.strip()]
     return words or None
 
 
 def existing_lake(url: str) -> Lake:
-    """A lake that is there.
+    """Open an existing lake.
 
     Raises:
-        UsageError: it is not.
+        UsageError: there is none at `url`.
     """
     lake = Lake(url)
     if not lake.exists(lake.format_file):
-        raise UsageError(f"there is no lake at {url} yet: `facemill pipeline --lake {url}` makes one")
+        raise UsageError(f"there is no lake at {url}: create one with `facemill pipeline --lake {url}`")
     return lake
 
 
 def source_for(lake: Lake, given: SourceChoice | None, *, starts: bool) -> SourceChoice:
-    """The source a command is about: the one that is named, or else the only one of the lake.
+    """The source a command works on: the given one, or else the only one of the lake.
 
     Args:
-        starts: whether the command may bring another source into the lake; a new lake then begins with vggface1.
+        starts: whether the command may add a source to the lake; the default for a new lake is then vggface1.
 
     Raises:
-        UsageError: it cannot be told, or the lake holds others only.
+        UsageError: the source is ambiguous, or the lake does not hold it.
     """
     held = [one for one in SourceChoice if one.value in lake.names("links")]
     if given is not None and (starts or given in held):
@@ -239,47 +244,49 @@ def source_for(lake: Lake, given: SourceChoice | None, *, starts: bool) -> Sourc
     if not held:
         if starts:
             return SourceChoice.VGGFACE1
-        raise UsageError(f"there are no links in {lake.url} yet: run `facemill ingest` first")
+        raise UsageError(f"{lake.url} holds no links: run `facemill ingest` first")
     choices = " or ".join(f"--source {one.value}" for one in held)
     holds = f"{lake.url} holds {' and '.join(one.value for one in held)}"
     if given is not None:
-        raise UsageError(f"{holds}, and nothing of {given.value}: did you mean {choices}?")
+        raise UsageError(f"{holds}, not {given.value}: did you mean {choices}?")
     if len(held) > 1:
-        raise UsageError(f"{holds}: say which with {choices}")
+        raise UsageError(f"{holds}: choose one with {choices}")
     return held[0]
 
 
 def chosen_people(text: str | None) -> int | list[str] | None:
-    """A number of people or their names: a whole number alone is a number, unless it begins with 0 or a comma follows.
+    """Parse --identities: a number of people, or their names.
+
+    A single whole number is a count, unless it begins with 0 or is followed by a comma.
 
     Raises:
-        UsageError: it is neither, or names nobody.
+        UsageError: the text is neither, or selects nobody.
     """
     if text is None:
         return None
     alone = text.strip()
     names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if not names:
-        raise UsageError("--identities names nobody: give a number of people, or names with commas between")
+        raise UsageError("--identities is empty: give a number of people, or names separated by commas")
     if alone.startswith("first:"):
         alone = alone.removeprefix("first:")
         if not _COUNT.fullmatch(alone):
-            raise UsageError(f"--identities first:{alone} is no number of people: write it as first:5")
+            raise UsageError(f"--identities first:{alone} is not a number of people: write it as first:5")
         return int(alone)
     if _COUNT.fullmatch(alone):
         return int(alone)
     if alone == "0":
-        raise UsageError("--identities 0 leaves nobody: ask for at least 1; for the person called '0' write '0,'")
+        raise UsageError("--identities 0 selects nobody: use at least 1; for the person named '0' write '0,'")
     if "," not in alone and not _CODE.fullmatch(alone) and _is_number(alone):
         raise UsageError(
-            f"--identities {alone} is no number of people: write a whole number from 1 on; for the person called "
+            f"--identities {alone} is not a number of people: write a whole number from 1; for the person named "
             f"{alone!r} write '{alone},'"
         )
     return names
 
 
 def _is_number(text: str) -> bool:
-    """Whether a text reads like a number: -5, 1e3, 2.0, and 5 in the digits of any script."""
+    """Whether a text parses as a number: -5, 1e3, 2.0, or digits of any script."""
     try:
         float(text)
     except ValueError:
@@ -288,7 +295,7 @@ def _is_number(text: str) -> bool:
 
 
 def print_result(result: Any, as_json: bool, shown: Callable[[Console, Any], None]) -> None:
-    """Print a result for people, or as one JSON object."""
+    """Print a result with `shown`, or as one JSON object."""
     if as_json:
         json.dump(result, sys.stdout, indent=2, default=str)
         sys.stdout.write("\n")
@@ -298,7 +305,7 @@ def print_result(result: Any, as_json: bool, shown: Callable[[Console, Any], Non
 
 @contextmanager
 def bar(name: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on the error stream outside of any flow."""
+    """Show a progress bar on the error stream, outside of any flow."""
     errors = Console(stderr=True)
     with Progress(console=errors, disable=not errors.is_terminal) as progress:
         task = progress.add_task(name, total=total)

@@ -1,4 +1,4 @@
-"""`facemill pipeline`, and each of its steps as a command of its own."""
+"""`facemill pipeline`, and one command per stage."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def pipeline(
     log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Do everything: fetch, crop, publish, train. What is done already is not done again."""
+    """Run all stages: fetch, crop, publish, train. Work that is already done is skipped."""
     store = check_usage(lake, links, connect_to)
     checked_name(f"{dataset}-{method}")
     chosen, people = source_for(store, source, starts=True), chosen_people(identities)
@@ -122,7 +122,7 @@ def ingest(
     log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Read the link files and fetch the pictures that have not been asked for yet."""
+    """Read the link files and fetch new pictures. Links that were requested before are skipped; see `retry`."""
     store = check_usage(lake, links, connect_to)
     chosen, people = source_for(store, source, starts=True), chosen_people(identities)
     judge_start(
@@ -147,20 +147,20 @@ def retry(
     connect_to: ConnectToOption = None,
     reason: Annotated[
         list[str] | None,
-        typer.Option("--reason", metavar="WORD,...", help="Only links that failed for this. May be repeated."),
+        typer.Option("--reason", metavar="WORD,...", help="Only links that failed for these reasons. Repeatable."),
     ] = None,
     host: Annotated[
         list[str] | None,
-        typer.Option("--host", metavar="NAME,...", help="Only links on this host. May be repeated."),
+        typer.Option("--host", metavar="NAME,...", help="Only links on these hosts. Repeatable."),
     ] = None,
-    now: Annotated[bool, typer.Option("--now", help="Do not wait until a link's next try has come.")] = False,
+    now: Annotated[bool, typer.Option("--now", help="Also links whose retry time has not come yet.")] = False,
     also_final: Annotated[
-        bool, typer.Option("--also-final", help="Also links that are never due again, such as those of older rules.")
+        bool, typer.Option("--also-final", help="Also final failures, such as links rejected by older rules.")
     ] = False,
     archive_fallback: Annotated[
         bool,
         typer.Option(
-            "--archive-fallback", help="Ask the web archive of FACEMILL_ARCHIVE_URL for what is gone for good, instead."
+            "--archive-fallback", help="Fetch links that are gone from the web archive at FACEMILL_ARCHIVE_URL."
         ),
     ] = False,
     yes: YesOption = False,
@@ -168,7 +168,7 @@ def retry(
     log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Ask once more for the failed links that are due. Says first how many they are."""
+    """Fetch the failed links that are due for retry. Prints their number first."""
     store = check_usage(lake, links, connect_to)
     chosen = source_for(store, source, starts=False)
     if archive_fallback:
@@ -205,16 +205,16 @@ def crop(
     source: SourceOption = None,
     method: MethodOption = "both",
     check_boxes: Annotated[
-        bool, typer.Option(help="Correct listed boxes that fit today's picture only rescaled or turned.")
+        bool, typer.Option(help="Correct listed boxes that match the fetched picture only after rescaling or rotation.")
     ] = True,
     report: Annotated[
-        bool, typer.Option("--report", help="Write a page with contact sheets: how the methods compare.")
+        bool, typer.Option("--report", help="Write an HTML report that compares the crop methods, with contact sheets.")
     ] = False,
     as_json: JsonOption = False,
     log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Find the faces in the accepted pictures and cut them out."""
+    """Detect and crop faces in the accepted pictures."""
     chosen = source_for(check_usage(lake), source, starts=False)
     set_up(verbose, log)
     from flows.crop import crop as flow  # noqa: PLC0415
@@ -230,16 +230,18 @@ def publish(
     dataset: DatasetOption = "faces",
     method: MethodOption = "both",
     min_face: MinFaceOption = 100,
-    check_boxes: Annotated[
-        bool, typer.Option(help="Hold listed boxes against the faces detected in today's pictures.")
-    ] = True,
+    check_boxes: Annotated[bool, typer.Option(help="Check listed boxes against the detected faces.")] = True,
     exclude: Annotated[
         Path | None,
-        typer.Option("--exclude", metavar="FILE", help="Leave out the people of these names, one a line."),
+        typer.Option("--exclude", metavar="FILE", help="File of names to leave out, one per line."),
     ] = None,
     cleaned_by: Annotated[
         str | None,
-        typer.Option("--cleaned-by", metavar="MODEL", help="Leave out the wrong people that `facemill clean` found."),
+        typer.Option(
+            "--cleaned-by",
+            metavar="MODEL",
+            help="Model used by `facemill clean`; drops the faces it marked as mislabelled.",
+        ),
     ] = None,
     wrong_person_score: Annotated[
         float | None,
@@ -247,14 +249,15 @@ def publish(
             "--wrong-person-score",
             min=0,
             max=1,
-            help="From this probability on. Default: the lowest that is expected to cost 2% of the right faces.",
+            help="Drop faces from this probability of being mislabelled. "
+            "Default: the threshold expected to lose 2% of correct faces.",
         ),
     ] = None,
     as_json: JsonOption = False,
     log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Publish an immutable dataset version per method."""
+    """Publish one immutable dataset version per crop method."""
     store = check_usage(lake)
     if exclude is not None:
         read_names(exclude)
@@ -283,22 +286,28 @@ def clean(
     source: SourceOption = None,
     method: MethodOption = "both",
     model: Annotated[
-        str | None, typer.Option("--model", metavar="NAME[@VERSION]", help="The model version that judges.")
+        str | None, typer.Option("--model", metavar="NAME[@VERSION]", help="Model version used to score faces.")
     ] = None,
     fit_on: Annotated[
         str | None,
-        typer.Option("--fit-on", metavar="NAME[@VERSION]", help="Instead: histograms fitted to a dataset's faces."),
+        typer.Option(
+            "--fit-on",
+            metavar="NAME[@VERSION]",
+            help="Use histogram features fitted to this dataset instead of a model.",
+        ),
     ] = None,
     weights: Annotated[
         Path | None,
-        typer.Option("--weights", metavar="FILE", help="Instead: weights of facenet-pytorch's InceptionResnetV1."),
+        typer.Option(
+            "--weights", metavar="FILE", help="Use facenet-pytorch's InceptionResnetV1 with these weights instead."
+        ),
     ] = None,
     device: DeviceOption = DeviceChoice.AUTO,
     as_json: JsonOption = False,
     log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Find faces of the wrong person, and people listed under two names, by what a model sees."""
+    """Find mislabelled faces and people with two names. Scores every face by its probability of being mislabelled."""
     chosen = source_for(check_usage(lake), source, starts=False)
     set_up(verbose, log)
     from flows.clean import clean as flow  # noqa: PLC0415
@@ -319,19 +328,19 @@ def clean(
 def train(
     lake: LakeOption,
     dataset: Annotated[
-        str, typer.Option("--dataset", metavar="NAME[@VERSION]", help="What to train on.")
+        str, typer.Option("--dataset", metavar="NAME[@VERSION]", help="Dataset version to train on.")
     ] = "faces-mtcnn",
-    model: Annotated[str, typer.Option("--model", metavar="NAME", help="What the model is called.")] = "embedder",
+    model: Annotated[str, typer.Option("--model", metavar="NAME", help="Name of the model.")] = "embedder",
     margin: MarginOption = 1.0,
     preset: PresetOption = PresetChoice.AUTO,
     steps: StepsOption = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the weights, the batches and the augmentation.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed of weights, batches and augmentation.")] = 0,
     device: DeviceOption = DeviceChoice.AUTO,
     as_json: JsonOption = False,
     log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Train an embedding model on a dataset version and register it as a model version."""
+    """Train an embedding model. Reads a dataset version, publishes a model version, and makes it the candidate."""
     open_dataset(check_usage(lake), dataset)
     checked_name(model)
     set_up(verbose, log)
@@ -351,7 +360,7 @@ def train(
 
 
 def show_stage(console: Console, stage: str, result: Any) -> None:
-    """What one stage of a pipeline did."""
+    """Print the result of one pipeline stage."""
     if stage == "retry" and not result["asked"]:
         return
     shown: dict[str, Callable[[Console, Any], None]] = {
@@ -365,7 +374,7 @@ def show_stage(console: Console, stage: str, result: Any) -> None:
 
 
 def show_ingested(console: Console, result: dict[str, Any]) -> None:
-    """Lines, candidates, and what came of asking."""
+    """Print the counts of link lines and candidates, and the fetch results."""
     say(
         console,
         f"[bold]links[/]    {result['lines']:,} lines, {result['rejected_lines']:,} rejected; "
@@ -375,66 +384,69 @@ def show_ingested(console: Console, result: dict[str, Any]) -> None:
 
 
 def show_fetched(console: Console, result: dict[str, Any], name: str = "fetch") -> None:
-    """What came of a round of requests."""
+    """Print the results of a round of requests."""
     why = ", ".join(f"{reason} {num:,}" for reason, num in result["rejected"].items())
-    asked = f"{result['asked']:,} asked, {result['accepted']:,} accepted" if result["asked"] else "nothing to ask for"
+    asked = f"{result['asked']:,} requested, {result['accepted']:,} accepted" if result["asked"] else "nothing to fetch"
     say(console, f"[bold]{name:<8}[/] {asked}" + (f"; {why}" if why else ""))
 
 
 def show_retried(console: Console, result: dict[str, Any]) -> None:
-    """What came of a further round."""
+    """Print the results of a retry."""
     show_fetched(console, result, "retry")
 
 
 def _forecast(due: dict[str, int], *, is_archive: bool) -> str:
-    """How much a retry will ask for."""
-    what = "gone for good, to be asked of the archive" if is_archive else "due"
+    """The number of links that a retry will request, by reason."""
+    what = "gone, to be fetched from the archive" if is_archive else "due for retry"
     why = ", ".join(f"{reason} {num:,}" for reason, num in due.items())
     return f"{sum(due.values()):,} links are {what}" + (f": {why}" if why else "")
 
 
 def show_cropped(console: Console, result: dict[str, Any]) -> None:
-    """What was detected and cropped, now and in all."""
+    """Print the numbers of pictures searched and faces cropped, in this run and in total."""
     faces = ", ".join(f"{num:,} by {method}" for method, num in result["faces"].items())
     say(
         console,
-        f"[bold]crop[/]     {result['detected']:,} pictures searched, {result['cropped']:,} faces cut out now; "
-        f"in all {faces}",
+        f"[bold]crop[/]     {result['detected']:,} pictures searched, {result['cropped']:,} faces cropped; "
+        f"total {faces}",
     )
     if "report" in result:
         say(console, f"[bold]report[/]   {result['report']}")
 
 
 def show_cleaned(console: Console, result: list[dict[str, Any]]) -> None:
-    """How many faces are doubted, and which names are one person."""
+    """Print how many faces are mislabelled, and which names belong to the same person."""
     for one in result:
         say(
             console,
-            f"[bold]clean[/]    {one['method']}: of {one['faces']:,} faces of {one['people']:,} people "
-            f"{one['wrong_person']:,} show somebody else, says {one['model']}",
+            f"[bold]clean[/]    {one['method']}: {one['wrong_person']:,} of {one['faces']:,} faces of "
+            f"{one['people']:,} people mislabelled according to {one['model']}",
         )
         for pair in one["same_person"]:
-            say(console, f"         {pair['other']} is {pair['identity']} ({pair['same_person_score']:.2f})")
+            say(
+                console,
+                f"         {pair['other']} is the same person as {pair['identity']} ({pair['same_person_score']:.2f})",
+            )
 
 
 def show_published(console: Console, result: list[dict[str, Any]]) -> None:
-    """The funnel and the version of each method."""
+    """Print the funnel and the version of each method."""
     for one in result:
-        title = f"{one['dataset']}@{one['version']}" + ("" if one["is_new"] else " (was there)")
+        title = f"{one['dataset']}@{one['version']}" + ("" if one["is_new"] else " (existing)")
         console.print(funnel_table(title, one["funnel"]))
         say(console, f"{one['samples']:,} faces of {one['identities']:,} people")
         say(console, "")
     excluded = result[0]["excluded"] if result else []
     for match in excluded:
-        say(console, f"excluded {match['identity']}: listed as {match['listed']}, {match['alike']:g} of 100 alike")
+        say(console, f"excluded {match['identity']}: listed as {match['listed']}, similarity {match['alike']:g}/100")
 
 
 def show_trained(console: Console, result: dict[str, Any]) -> None:
-    """The model version and its figures, or the run that will make it."""
+    """Print the model version and its metrics, or the flow run that will train it."""
     if "flow_run" in result:
-        say(console, f"[bold]train[/]    scheduled on the server as {result['flow_run'] or 'a run of its own'}")
+        say(console, f"[bold]train[/]    scheduled on the server as {result['flow_run'] or 'a separate run'}")
         return
-    known = "" if result["is_new"] else " (was there)"
+    known = "" if result["is_new"] else " (existing)"
     note = f": {result['note']}" if result.get("note") else ""
     say(
         console,

@@ -1,4 +1,4 @@
-"""`facemill serve` and `facemill work`: the service with its server, and workers of other machines for it."""
+"""`facemill serve` and `facemill work`: the service, and workers on other machines that connect to it."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ from tasks.dataset.split import check_enough_people
 from tasks.fetch.consent import asks_outside, has_consent
 
 MetricsPortOption = Annotated[
-    int, typer.Option("--metrics-port", min=1, max=65535, help="Port of the metrics, on loopback.")
+    int, typer.Option("--metrics-port", min=1, max=65535, help="Port of the Prometheus metrics, on loopback.")
 ]
 
 
 class PoolChoice(StrEnum):
-    """A work pool: what its runs need."""
+    """Work pool, by the hardware its runs need."""
 
     CPU = "cpu"
     GPU = "gpu"
@@ -69,16 +69,21 @@ def serve(
     runs: RunsOption = 1,
     yes: YesOption = False,
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen on. Whoever has the password may run any command there.")
+        str,
+        typer.Option(
+            "--host", help="Address to listen on. Anyone with the password can run any command on this machine."
+        ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the pages and of the API.")] = 4200,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the web UI and the API.")] = 4200,
     metrics_port: MetricsPortOption = 4201,
     verbose: VerboseOption = False,
 ) -> None:
-    """Run the service until Ctrl-C: Prefect's server with its pages, the deployments, and their workers.
+    """Run the service until Ctrl-C.
 
-    The options but --host and the ports become the parameters of the scheduled runs. FACEMILL_DATABASE_URL and
-    FACEMILL_REDIS_URL give the server a PostgreSQL and a Redis of yours.
+    Starts a Prefect server with its web UI, the deployments, and their workers.
+
+    All options except --host and the ports become the parameters of the scheduled runs. Set FACEMILL_DATABASE_URL
+    and FACEMILL_REDIS_URL to use your own PostgreSQL and Redis.
     """
     store = check_usage(lake, links, connect_to)
     chosen = source_for(store, source, starts=True).value
@@ -117,17 +122,15 @@ def serve(
 
 @reporting
 def work(
-    server: Annotated[
-        str, typer.Option("--server", metavar="URL", help="Where `facemill serve` listens: http://HOST:4200.")
-    ],
+    server: Annotated[str, typer.Option("--server", metavar="URL", help="URL of `facemill serve`: http://HOST:4200.")],
     pool: Annotated[
         list[PoolChoice] | None,
-        typer.Option("--pool", metavar="cpu|gpu", help="What this machine does; may be repeated. Default: cpu."),
+        typer.Option("--pool", metavar="cpu|gpu", help="Work pool to serve; repeatable. Default: cpu."),
     ] = None,
     metrics_port: MetricsPortOption = 4201,
     verbose: VerboseOption = False,
 ) -> None:
-    """Run workers for the server of another machine until Ctrl-C. The lake must be one that both can reach."""
+    """Run workers for another machine's server. Stops on Ctrl-C. Both machines must be able to reach the lake."""
     if not server.startswith(("http://", "https://")):
         raise UsageError(f"--server {server} must be a URL such as http://192.0.2.1:4200")
     check_free("127.0.0.1", metrics_port)
@@ -161,7 +164,7 @@ def _engines(settings: Settings) -> Engines:
 
 
 def login(console: Console, address: Address, password: str) -> str:
-    """How to open the pages: a link with the password on a terminal; elsewhere it would be kept in a log."""
+    """How to open the web UI. The link contains the password on a terminal only, so that no log keeps it."""
     if console.is_terminal:
         return login_link(address.pages, password)
     if os.environ.get(OF_SERVER):
@@ -170,7 +173,7 @@ def login(console: Console, address: Address, password: str) -> str:
 
 
 def _absolute(place: str) -> str:
-    """A path that means the same in every folder; a URL as it is."""
+    """Make a path absolute; return a URL unchanged."""
     return place if "://" in place else str(Path(place).resolve())
 
 
@@ -183,7 +186,7 @@ def _show(console: Console, address: Address, parameters: dict[str, Any], deploy
         "people": _people(parameters["identities"]),
     }
     if _waits_for_yes(parameters):
-        lines["asks"] = "no host outside until somebody says yes: serve --yes, or allow_outside=true for one run"
+        lines["consent"] = "required for outside hosts: serve --yes, or allow_outside=true for one run"
     lines["stop"] = "Ctrl-C"
     _show_lines(console, lines)
 
@@ -195,7 +198,7 @@ def _people(identities: int | list[str] | None) -> str:
 
 
 def _waits_for_yes(parameters: dict[str, Any]) -> bool:
-    """Whether the scheduled runs will refuse to ask outside hosts for what is a first contact."""
+    """Whether the scheduled runs will refuse the first contact with outside hosts for lack of consent."""
     asked = parameters["source"], parameters["links"], parameters["connect_to"]
     return (
         not parameters["allow_outside"] and asks_outside(*asked) and not has_consent(Lake(parameters["lake"]), asked[0])

@@ -1,6 +1,7 @@
-"""What `ingest`, `pipeline` and `retry` look at before Prefect starts: the links, who is asked for, and how much it is.
+"""Checks of `ingest`, `pipeline` and `retry` before Prefect starts: the links, the selection and its size.
 
-A first contact of a lake with hosts outside this machine is forecast, and wants a yes on the terminal or `--yes`.
+The first contact of a lake with hosts outside this machine prints a forecast and requires consent: an answer on the
+terminal or `--yes`.
 """
 
 from __future__ import annotations
@@ -45,20 +46,20 @@ def judge_start(
     yes: bool,
     trains: bool,
 ) -> None:
-    """Read the links, see that the selection can be worked on, and ask for the yes of a first contact.
+    """Read the links, validate the selection, and ask for consent to a first contact.
 
-    Where all is well the links are in the lake afterwards, so that the run does not read them again.
+    On success the links are in the lake, so that the run does not read them again.
 
     Args:
-        as_typed: the text that `people` was read from.
-        trains: whether a training comes at the end, which needs enough people.
+        as_typed: the text that `people` was parsed from.
+        trains: whether the command ends with a training, which needs enough people.
 
     Raises:
-        UsageError: the links or the selection will not do, or nobody said yes. Nothing has been written.
+        UsageError: the links or the selection are invalid, or consent is missing. Nothing has been written.
     """
     if trains and people is not None:
         check_enough_people(_num(people))
-    if name == "synthetic" and links is None:  # a world that is made when the run begins
+    if name == "synthetic" and links is None:  # generated when the run begins
         return
     source, where = source_named(name), location_of(source_named(name), links)
     is_outside = asks_outside(name, links, connect_to)
@@ -66,7 +67,7 @@ def judge_start(
     if is_first and not yes and is_url(where) and not _has_terminal():
         raise refusal(lake, name, f"the links of {where}")
     if is_url(where) and not is_first and lake.exists(lake.links(name, "origin.json")):
-        # The run asks the server what has changed since; here it would be asked twice.
+        # The run asks the server what has changed since; asking here would double the requests.
         lines = read_as(lake, lake.links(name, "lines.parquet"), LINK_LINES, ["identity"])
         _say(_checked_people(lines, people, as_typed, trains=trains))
         return
@@ -75,42 +76,41 @@ def judge_start(
     said = _checked_people(lines, people, as_typed, trains=trains)
     candidates = plan(lines, people, per_identity)
     pending = pending_new(candidates, read_ledger(lake, name, ["key"]))["url"]
-    told = str(
+    estimate = str(
         forecast(pending, own_rate(read_ledger(lake, name, ["key", "fetched_at", "received_bytes"])) or DOCUMENTED)
     )
     if is_outside and len(pending):
-        said.append(f"ask      {told}")
+        said.append(f"forecast {estimate}")
     needs_yes = is_first and len(pending) > 0
     if needs_yes and not yes and not _has_terminal():
-        raise refusal(lake, name, told)
+        raise refusal(lake, name, estimate)
     _say(said)
     if needs_yes and not yes:
         _ask(lake, name)
     is_new = not lake.exists(lake.format_file)
-    # As the flow does: a new lake goes without a lease.
+    # As in the flow: a new lake needs no lease.
     with nullcontext() if is_new else alone(lake, "links", name, "all", good_for_s=load_settings().lease_s):
         keep_links(lake, source, found)
     if needs_yes:
-        record_consent(lake, name, by=user_name(), told=told)
+        record_consent(lake, name, by=user_name(), told=estimate)
 
 
 def judge_retry(
     lake: Lake, name: str, links: str | None, connect_to: str | None, pending: pa.Table, *, yes: bool
 ) -> None:
-    """Ask for the yes of a first contact before failed links are asked again.
+    """Ask for consent to a first contact before failed links are fetched again.
 
-    Raises:
-        UsageError: nobody said yes.
+    Raises:        UsageError: consent is missing.
     """
     if not len(pending) or not asks_outside(name, links, connect_to) or has_consent(lake, name):
         return
-    told = str(forecast(pending["url"]))
+    estimate = str(forecast(pending["url"]))
     if not yes:
         if not _has_terminal():
-            raise refusal(lake, name, told)
-        _say([f"ask      {told}"])
+            raise refusal(lake, name, estimate)
+        _say([f"forecast {estimate}"])
         _ask(lake, name)
-    record_consent(lake, name, by=user_name(), told=told)
+    record_consent(lake, name, by=user_name(), told=estimate)
 
 
 async def _find(lake: Lake, source: Source, where: str, connect_to: str | None, people: People) -> FoundLinks:
@@ -120,10 +120,10 @@ async def _find(lake: Lake, source: Source, where: str, connect_to: str | None, 
 
 
 def _checked_people(lines: pa.Table, people: People, as_typed: str | None, *, trains: bool) -> list[str]:
-    """See that the people asked for are clear and enough; what to say of them.
+    """Validate the selection of people; the lines to print about it.
 
     Raises:
-        UsageError: they are not.
+        UsageError: the selection is ambiguous, or too small for a training.
     """
     names = pc.unique(lines["identity"].cast(pa.string())).to_pylist()
     if trains:
@@ -132,7 +132,7 @@ def _checked_people(lines: pa.Table, people: People, as_typed: str | None, *, tr
         return []
     if as_typed is not None and as_typed.strip() in names:
         raise UsageError(
-            f"--identities {people} may mean the first {people} people or the person called '{people}': write "
+            f"--identities {people} may mean the first {people} people or the person named '{people}': write "
             f"first:{people} for the first {people}, or '{people},' for the person"
         )
     chosen = names[:people]
@@ -149,17 +149,19 @@ def _say(lines: list[str]) -> None:
 
 
 def _ask(lake: Lake, name: str) -> None:
-    """Have somebody at the terminal say yes.
+    """Ask the user at the terminal for consent.
 
     Raises:
-        UsageError: they did not.
+        UsageError: the user declined.
     """
     try:
-        is_meant = typer.confirm(f"{lake.url} has asked no host outside this machine for {name} yet. Go on?", err=True)
+        is_meant = typer.confirm(
+            f"{lake.url} has not requested {name} from any host outside this machine yet. Continue?", err=True
+        )
     except typer.Abort:
         is_meant = False
     if not is_meant:
-        raise UsageError("nothing was asked for, and nothing was written")
+        raise UsageError("nothing was requested, and nothing was written")
 
 
 def _has_terminal() -> bool:

@@ -1,4 +1,4 @@
-"""`facemill world ...`: made worlds, and the web they stand for."""
+"""`facemill world ...`: generate synthetic datasets, and serve their images."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from flows.cli.terminal import say
 
 @reporting
 def world_make(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the world.")],
-    identities: Annotated[int, typer.Option(min=1, help="How many people.")] = 40,
-    per_identity: Annotated[int, typer.Option(min=1, help="How many links each.")] = 30,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same world, byte for byte.")] = 1,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder for the dataset.")],
+    identities: Annotated[int, typer.Option(min=1, help="Number of people.")] = 40,
+    per_identity: Annotated[int, typer.Option(min=1, help="Number of links per person.")] = 30,
+    seed: Annotated[int, typer.Option(help="Random seed. The same seed gives the same files, byte for byte.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw invented people and write a world: link files, pictures, faults, and the truth about them."""
+    """Generate a synthetic dataset. Writes link files, pictures of invented people, faults, and the ground truth."""
 
     from synthetic.world import make_world  # noqa: PLC0415
 
@@ -43,10 +43,10 @@ def world_make(
 
 @reporting
 def world_serve(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A world.")],
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder made by `world make`.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8000,
 ) -> None:
-    """Play a world's web on a loopback port until Ctrl-C."""
+    """Serve a synthetic dataset until Ctrl-C. Its pictures and faults are served on a loopback port."""
     from synthetic.origin import serve_forever  # noqa: PLC0415
 
     serve_forever(
@@ -57,7 +57,7 @@ def world_serve(
 
 
 def show_world(console: Console, result: dict[str, Any]) -> None:
-    """What a made world holds."""
+    """Print the counts of a synthetic dataset."""
     for name, value in result.items():
         words = ", ".join(f"{key} {num:,}" for key, num in value.items()) if isinstance(value, dict) else str(value)
         say(console, f"{name.replace('_', ' '):<16} {words}")

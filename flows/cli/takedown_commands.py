@@ -1,4 +1,4 @@
-"""`facemill forget` and `facemill check`: what must not be used any more, and whether a lake is what it says it is."""
+"""`facemill forget` and `facemill check`: takedown requests, and the verification and repair of a lake."""
 
 from __future__ import annotations
 
@@ -39,35 +39,40 @@ _EXAMPLES = 3
 @reporting
 def forget(
     lake: LakeOption,
-    url: Annotated[list[str] | None, typer.Option("--url", help="A link, as it is written. May be repeated.")] = None,
+    url: Annotated[
+        list[str] | None, typer.Option("--url", help="URL as written in the link files. Repeatable.")
+    ] = None,
     identity: Annotated[
-        list[str] | None, typer.Option("--identity", metavar="NAME", help="A person: every link of theirs. Likewise.")
+        list[str] | None, typer.Option("--identity", metavar="NAME", help="Person: all of their links. Repeatable.")
     ] = None,
     digest: Annotated[
-        list[str] | None, typer.Option("--digest", metavar="HEX", help="SHA-256 of a picture, at any link. Likewise.")
+        list[str] | None, typer.Option("--digest", metavar="HEX", help="SHA-256 of a picture, at any link. Repeatable.")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", help="More of them: lines of `url URL`, `identity NAME` or `digest HEX`.")
+        Path | None,
+        typer.Option("--file", help="File of more entries, one per line: `url URL`, `identity NAME` or `digest HEX`."),
     ] = None,
     source: Annotated[
-        SourceChoice | None, typer.Option("--source", help="The names count in this source only. Default: in all.")
+        SourceChoice | None, typer.Option("--source", help="Match the names in this source only. Default: in all.")
     ] = None,
     near_copies: Annotated[
-        bool, typer.Option("--near-copies", help="Also copies at other links that are resized or encoded anew.")
+        bool, typer.Option("--near-copies", help="Also cover resized or re-encoded copies at other links.")
     ] = False,
-    note: Annotated[str, typer.Option("--note", help="Kept with the takedown, such as a file number; no names.")] = "",
+    note: Annotated[
+        str, typer.Option("--note", help="Stored with the takedown, such as a case number. Do not write names here.")
+    ] = "",
     purge: Annotated[
-        bool, typer.Option("--purge", help="Take the bytes of all that was ever taken down out of the lake.")
+        bool, typer.Option("--purge", help="Remove the bytes of everything ever taken down from the lake.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be covered.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be covered.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Record a takedown: nothing fetches, crops or publishes it from now on. Says first what it covers."""
+    """Record a takedown request. Its links are no longer fetched, cropped or published. Shows first what is covered."""
     found = existing_lake(lake)
     asked = _asked(url, identity, digest, file, source, near_copies, note)
     is_asked = bool(asked.urls or asked.names or asked.digests)
     if not all((*asked.urls, *asked.names)):
-        raise UsageError("a URL or a name to forget is empty: write it as it stands in the link files")
+        raise UsageError("a URL or a name to forget is empty: write it as in the link files")
     if not is_asked and (dry_run or not purge):
         raise UsageError("name what to forget with --url, --identity, --digest or --file, or give --purge alone")
     covers = coverage(found, asked) if is_asked else []
@@ -85,16 +90,16 @@ def forget(
 def check(
     lake: LakeOption,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Read no pictures: tables, lengths and manifests alone.")
+        bool, typer.Option("--quick", help="Skip the pictures: check tables, file sizes and manifests only.")
     ] = False,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Put aside what is broken, and have it asked for or made again.")
+        bool, typer.Option("--repair", help="Move broken files aside, so that they are fetched or made again.")
     ] = False,
     as_json: JsonOption = False,
     log: LogOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Hold every row, byte and manifest of a lake against the others. Exit code 1 if something is wrong."""
+    """Verify the integrity of a lake (fsck). Checks tables, shards, pictures, manifests. Exits with 1 on findings."""
     existing_lake(lake)
     set_up(verbose, log)
     from flows.check import check as flow  # noqa: PLC0415
@@ -109,22 +114,22 @@ def check(
 
 
 def show_judged_before(console: Console, counts: dict[str, dict[str, int]]) -> None:
-    """Which links older rules rejected, and the command that asks for them again."""
+    """Print how many links older rules rejected, and the command that fetches them again."""
     for source, by_reason in counts.items():
         say(
             console,
-            f"[bold]rules[/]    {sum(by_reason.values()):,} links of {source} were rejected for good by older rules. "
-            f"To ask again: facemill retry --source {source} --also-final --reason {','.join(sorted(by_reason))}",
+            f"[bold]rules[/]    {sum(by_reason.values()):,} links of {source} were finally rejected by older rules. To "
+            f"fetch them again: facemill retry --source {source} --also-final --reason {','.join(sorted(by_reason))}",
         )
 
 
 def show_findings(console: Console, result: dict[str, Any]) -> None:
-    """What is wrong by kind, with examples, and what was done about it."""
+    """Print the findings by kind with examples, and the repairs made."""
     kinds: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for one in result["findings"]:
         kinds[one["kind"]].append(one)
     if not kinds:
-        say(console, f"[bold]check[/]    {result['parts']:,} parts looked at, nothing is wrong")
+        say(console, f"[bold]check[/]    {result['parts']:,} parts checked, no findings")
         return
     table = new_table(f"{len(result['findings']):,} findings in {result['parts']:,} parts")
     for column in ("kind", "number", "remedy"):
@@ -139,29 +144,30 @@ def show_findings(console: Console, result: dict[str, Any]) -> None:
     if result["at_work"]:
         say(
             console,
-            f"runs were at work meanwhile ({', '.join(result['at_work'][:_EXAMPLES])}): what they write looks so",
+            f"runs were active during the check ({', '.join(result['at_work'][:_EXAMPLES])}): "
+            "their unfinished writes can cause such findings",
         )
     _show_repaired(console, result["repaired"])
 
 
 def _show_repaired(console: Console, done: dict[str, Any] | None) -> None:
     if done is None:
-        say(console, "`facemill check --repair` puts aside what is broken; nothing is deleted")
+        say(console, "`facemill check --repair` moves broken files aside; nothing is deleted")
         return
     say(
         console,
-        f"[bold]repair[/]   {len(done['moved']):,} files and folders put aside in {done['folder']}; "
-        f"{done['lost']:,} pictures are due again"
+        f"[bold]repair[/]   {len(done['moved']):,} files and folders moved to {done['folder']}; "
+        f"{done['lost']:,} pictures are due for retry"
         + (f", {done['aborted']:,} partial uploads dropped" if done["aborted"] else "")
-        + (", what is taken down was purged" if done["purged"] else ""),
+        + (", taken-down pictures purged" if done["purged"] else ""),
     )
-    say(console, "`facemill pipeline` fetches, crops and publishes again what was lost by it")
+    say(console, "`facemill pipeline` fetches, crops and publishes the lost parts again")
     for words in done["left"]:
         say(console, f"not repaired: {words}; restore it from a backup")
 
 
 def show_coverage(console: Console, result: dict[str, Any]) -> None:
-    """What a takedown covers, source by source."""
+    """Print what a takedown covers, per source."""
     for one in result["covers"]:
         table = new_table(one["source"], show_header=False)
         table.add_column()
@@ -179,28 +185,28 @@ def show_coverage(console: Console, result: dict[str, Any]) -> None:
     for version, num in result["samples"].items():
         say(console, f"dataset {version}: {num:,} samples")
     for name in result["unknown"]:
-        say(console, f"no link line bears the name {name!r}; names are written as in the link files")
+        say(console, f"no link line has the name {name!r}; write names as in the link files")
 
 
 def show_forgotten(console: Console, result: dict[str, Any]) -> None:
-    """What was recorded and purged, and which models still know of it."""
+    """Print what was recorded and purged, and the models trained on it."""
     if result.get("recorded"):
         say(console, f"[bold]forget[/]   recorded in {result['recorded']}")
     purged = result.get("purged")
     if result.get("recorded") and not purged:
-        say(console, "the bytes are still in the lake: `facemill forget --purge` takes them out")
+        say(console, "the bytes are still in the lake: `facemill forget --purge` removes them")
     if purged:
         say(
             console,
-            f"[bold]purge[/]    {purged['pictures']:,} pictures gone from {purged['shards']:,} shards; "
+            f"[bold]purge[/]    {purged['pictures']:,} pictures removed from {purged['shards']:,} shards; "
             f"{len(purged['removed']):,} other files and folders removed",
         )
         for version, num in purged["datasets"].items():
-            say(console, f"dataset {version} lost {num:,} samples; its manifest says so. Publish a new version")
+            say(console, f"dataset {version} lost {num:,} samples, recorded in its manifest. Publish a new version")
         for model, dataset in purged["models"].items():
             say(
                 console,
-                f"model {model} was trained on {dataset} before that. Weights cannot forget: train again, then remove "
+                f"model {model} was trained on {dataset} before the purge. Train a new version, then remove "
                 f"models/{model.replace('@', '/')}",
             )
 
@@ -233,7 +239,7 @@ def _purged(lake: Lake) -> dict[str, Any]:
 
 @contextmanager
 def _spinner() -> Iterator[Any]:
-    """A line on the error stream that says what is being worked on."""
+    """A status line on the error stream that shows the path in progress."""
     errors = Console(stderr=True)
     with errors.status("purge") as status:
         yield lambda path: status.update(escape(f"purge {visible(path)}"))

@@ -1,8 +1,7 @@
-"""Printing for people: whatever comes from outside is text, and nothing in it is markup or moves the cursor.
+"""Terminal output that escapes outside text: it contains no markup and cannot move the cursor.
 
-Names of people, URLs, paths and notes come from link files, manifests and other machines. All that a command prints
-goes through here, so that `[/b]` in a name is shown as it stands, and U+009B or a bidi override as `\\x9b` or
-`\\u202e`.
+Names of people, URLs, paths and notes come from link files, manifests and other machines. All command output goes
+through this module: `[/b]` in a name is shown verbatim, and U+009B or a bidi override as `\\x9b` or `\\u202e`.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from rich.text import Text
 
 from storage.names import visible
 
-# The word in bold that a line of ours may begin with: the name of a stage or a kind, never a name from outside.
+# The bold word that a line may begin with: a stage or a kind of finding, never text from outside.
 _HEAD = re.compile(r"\[bold\]([a-z_ ]{1,24})\[/\]")
 
 
 def say(console: Console, text: str) -> None:
-    """Print one line. A `[bold]word[/]` at its very beginning is bold; all else is shown as it stands."""
+    """Print one line. A `[bold]word[/]` at its beginning is bold; everything else is shown verbatim."""
     head = _HEAD.match(text)
     line = Text(head[1] if head else "", style="bold")
     line.append(visible(text[head.end() :] if head else text), style="not bold")
@@ -34,7 +33,7 @@ def cell(text: object) -> Text:
 
 
 def new_table(title: str = "", *, show_header: bool = True) -> Table:
-    """A table without columns yet."""
+    """A table without columns."""
     heading = Text(visible(title), style="italic") if title else None
     return Table(title=heading, title_justify="left", show_header=show_header)
 
@@ -45,7 +44,7 @@ def add_row(table: Table, *cells: object) -> None:
 
 
 def say_json(console: Console, value: Any) -> None:
-    """Print a JSON object, readable by people."""
+    """Pretty-print a JSON object."""
     console.print_json(data=_visible(value))
 
 

@@ -1,1 +1,1 @@
-"""A model version in use: embeddings of photos, comparison and search."""
+"""Inference with a model version: embeddings, comparison and search of photos."""

@@ -1,6 +1,6 @@
-"""A model version put to use on photos: find the face, lay it out, embed it, hold it against another.
+"""Inference on photos: detect the face, align it, embed it, compare it with another.
 
-It takes the version's folder and the photos, and sends nothing anywhere.
+Needs only the version's folder and the photos. Nothing leaves the machine.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from storage.records import Box, Reason
 from tasks.faces.detectors import DetectorSettings
 
 PhotoPath = str | os.PathLike[str]
-# Photos looked at before their faces are embedded together; bounds memory only.
+# Photos read before their faces are embedded as a batch; limits memory.
 _BATCH = 64
 WHY = {
-    Reason.NO_FACE: "no face is found in it",
-    Reason.BROKEN_IMAGE: "it is no picture that can be decoded (JPEG, PNG, GIF, WebP, AVIF, BMP or TIFF)",
+    Reason.NO_FACE: "no face was detected",
+    Reason.BROKEN_IMAGE: "it cannot be decoded as JPEG, PNG, GIF, WebP, AVIF, BMP or TIFF",
     Reason.TOO_MANY_PIXELS: "it has over 100 million pixels",
-    Reason.TOO_COSTLY: "decoding it takes more time or memory than any picture needs",
+    Reason.TOO_COSTLY: "decoding it exceeds the limits of time or memory",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedFace:
-    """The main face of a photo, and its embedding: a unit row, float32 [d]."""
+    """The main face of a photo, and its embedding: a unit vector, float32 [d]."""
 
     embedding: Embeddings
     box_xyxy: Box
@@ -42,7 +42,7 @@ class EmbeddedFace:
 
 
 class Embedder:
-    """A model version and the face detector before it.
+    """A face detector followed by a model version.
 
     Args:
         version: opened from a lake (`storage.models.open_model`), or the path of its folder.
@@ -55,10 +55,10 @@ class Embedder:
     def embed(
         self, photos: Sequence[PhotoPath], on_progress: Callable[[int], None] | None = None
     ) -> Iterator[EmbeddedFace | Reason]:
-        """The main face of each photo in turn, or why it has none.
+        """Embed the main face of each photo; the reason for a photo without one.
 
         Args:
-            on_progress: told how many photos are done.
+            on_progress: called with the number of photos done.
 
         Raises:
             UsageError: a file cannot be read.
@@ -73,10 +73,10 @@ class Embedder:
                 on_progress(start + len(found))
 
     def embed_pair(self, one: PhotoPath, other: PhotoPath) -> tuple[EmbeddedFace, EmbeddedFace]:
-        """The main faces of two photos.
+        """Embed the main faces of two photos.
 
         Raises:
-            UsageError: a file cannot be read, or shows no face.
+            UsageError: a file cannot be read, or has no face.
         """
         first, second = (
             _required(photo, face) for photo, face in zip((one, other), self.embed((one, other)), strict=True)
@@ -84,7 +84,7 @@ class Embedder:
         return first, second
 
     def compare(self, one: PhotoPath, other: PhotoPath) -> FaceComparison:
-        """What the model says of the main faces of two photos; fails as `embed_pair` does."""
+        """Verify whether the main faces of two photos show the same person. Raises as `embed_pair` does."""
         first, second = self.embed_pair(one, other)
         return self.model.compare(first.embedding, second.embedding)
 
@@ -102,5 +102,5 @@ def _embedded(face: AlignedFace, embedding: Embeddings) -> EmbeddedFace:
 
 def _required(photo: PhotoPath, face: EmbeddedFace | Reason) -> EmbeddedFace:
     if isinstance(face, Reason):
-        raise UsageError(f"the photo {os.fspath(photo)} cannot be compared: {WHY[face]}; name another one")
+        raise UsageError(f"the photo {os.fspath(photo)} cannot be compared: {WHY[face]}; choose another")
     return face

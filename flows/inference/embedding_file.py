@@ -1,4 +1,4 @@
-"""Embeddings of photos as a file: an array for NumPy, or a table with what was found in each photo."""
+"""Write the embeddings of photos: a NumPy array, or a Parquet table with the face found in each photo."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from storage.atomic import whole_file
 from storage.errors import UsageError
 
 Row = dict[str, Any]
-# (rows as the command prints them, length of an embedding) -> the file is written
+# (rows as printed by the command, embedding dimension) -> writes the file
 Saver = Callable[[list[Row], int], None]
 
 
 def saver(path: Path) -> Saver:
-    """What writes `path`, by its ending; it is there whole or not at all.
+    """The writer for the suffix of `path`. Writing is atomic.
 
     Raises:
-        UsageError: the ending is none of those known, or the folder is not there.
+        UsageError: the suffix is unknown, or the folder does not exist.
     """
     writers = {".npy": _write_array, ".parquet": _write_table}
     if path.suffix not in writers:
         raise UsageError(f"--out {path} ends in {path.suffix or 'nothing'}; it must end in {' or '.join(writers)}")
     if not path.parent.is_dir():
-        raise UsageError(f"--out {path}: there is no folder {path.parent}; make it first")
+        raise UsageError(f"--out {path}: the folder {path.parent} does not exist")
     return partial(_save, path, writers[path.suffix])
 
 
@@ -39,7 +39,7 @@ def _save(path: Path, write: Callable[[Path, list[Row], int], None], rows: list[
 
 
 def _write_array(path: Path, rows: list[Row], embedding_dim: int) -> None:
-    """float32 [photos, d]; NaN where a photo has none, so that rows and photos stay side by side."""
+    """float32 [photos, d]; a row of NaN for a photo without a face, so that rows and photos correspond."""
     missing = [np.nan] * embedding_dim
     np.save(path, np.array([row["embedding"] or missing for row in rows], np.float32).reshape(-1, embedding_dim))
 

@@ -1,6 +1,6 @@
-"""From a photo to the face a model is shown: found by the detector of the pipeline, laid out as in training.
+"""From a photo to the input of a model: detect the face as in the pipeline, and align it as in training.
 
-Here and not in `tasks` or `model`, since it takes the detector of the one and the template of the other.
+Kept out of `tasks` and `model` because it needs the detector of the former and the template of the latter.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from tasks.images.decode import UndecodableImage, decode
 class AlignedFace:
     """The main face of a photo.
 
-    `image` is uint8 [px, px, 3] RGB, its landmarks laid onto the template. The box is in pixels of the photo as
-    seen. `num_faces` counts all that were found in it, and `is_alone` says that nobody else in it is nearly as large.
+    `image` is uint8 [px, px, 3] RGB, its landmarks aligned to the template. The box is in pixels of the photo with its
+    EXIF orientation applied. `num_faces` counts all detected faces. `is_alone` is true if no other face is nearly as
+    large.
     """
 
     image: NDArray[np.uint8]
@@ -41,14 +42,14 @@ def align_photo(
     detector: DetectorSettings = DetectorSettings(),
     rules: CropSettings = CropSettings(),
 ) -> AlignedFace | Reason:
-    """The main face in the file `data` of a picture: of the one clear person, or among several of the central one.
+    """Detect and align the main face of an image file: the clearly largest one, or else the most central one.
 
     Args:
-        image_px: side of the square the model takes.
+        image_px: side of the model's square input.
         rules: which faces count (`min_score`, `second_face_ratio`).
 
     Returns:
-        `Reason.NO_FACE` where no face is found, and why a file gives no picture: `Reason.BROKEN_IMAGE`,
+        The aligned face, `Reason.NO_FACE`, or why the file cannot be decoded: `Reason.BROKEN_IMAGE`,
         `Reason.TOO_MANY_PIXELS` or `Reason.TOO_COSTLY`.
     """
     try:
@@ -66,7 +67,7 @@ def align_photo(
 
 
 def _central(faces: list[FoundFace], size: tuple[int, int]) -> FoundFace:
-    """The one of the largest area less twice the squared distance from the centre: the rule facenet aligns LFW by."""
+    """The face with the largest area minus twice the squared distance from the centre: facenet's rule for LFW."""
 
     def weight(face: FoundFace) -> float:
         left, top, right, bottom = face.box_xyxy

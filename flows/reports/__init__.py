@@ -1,1 +1,1 @@
-"""Pages to look at: self-contained HTML, with figures and contact sheets."""
+"""Reports: self-contained HTML pages with charts and contact sheets."""

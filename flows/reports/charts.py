@@ -1,4 +1,4 @@
-"""Charts as SVG for a page of `flows.reports.page`: lines, bands, shares and marks over two axes."""
+"""SVG charts for pages of `flows.reports.page`: lines, bands, histograms and marks over two axes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from math import isclose, log10
 
 from flows.reports.page import escape
 
-# Told apart in light and in dark, and by people who see no red or no green.
+# Distinguishable in light and dark mode, and with red-green colour blindness.
 BLUE, ORANGE, GREEN, GREY = "#4c86d0", "#d08a2e", "#3f9a68", "#8e98a6"
 
-# Of a chart as wide as the page, and of one of two side by side: so their letters are of one size.
+# Widths of a full-width chart and of one of two side by side, so that their text has the same size.
 WIDTH, HALF_WIDTH = 960, 460
 _HEIGHT = 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 68, 12, 14, 44
@@ -19,7 +19,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 68, 12, 14, 44
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis: what it shows, from where to where, and the numbers written at it."""
+    """One axis: name, range and tick values."""
 
     name: str
     low: float
@@ -28,7 +28,7 @@ class Axis:
     is_log: bool = False
 
     def share(self, value: float) -> float:
-        """Where a value lies between the ends, 0 to 1; what lies beyond is put at the end."""
+        """The position of a value on the axis, clipped to 0 to 1."""
         value = min(max(value, self.low), self.high)
         if self.is_log:
             return (log10(value) - log10(self.low)) / (log10(self.high) - log10(self.low))
@@ -36,7 +36,7 @@ class Axis:
 
 
 class Chart:
-    """A chart, filled call by call; later calls lie above earlier ones."""
+    """A chart. Each method call draws on top of the earlier ones."""
 
     def __init__(self, title: str, x: Axis, y: Axis, width: int = WIDTH) -> None:
         self._title, self._x, self._y, self._width = title, x, y, width
@@ -46,7 +46,7 @@ class Chart:
     def line(
         self, xs: Sequence[float], ys: Sequence[float], colour: str, name: str = "", *, dashed: bool = False
     ) -> None:
-        """A line through points."""
+        """Draw a line through points."""
         dash = ' stroke-dasharray="5 4"' if dashed else ""
         self._drawn.append(
             f'<polyline points="{self._points(xs, ys)}" fill="none" stroke="{colour}" stroke-width="2" '
@@ -55,12 +55,12 @@ class Chart:
         self._name(name, colour)
 
     def band(self, xs: Sequence[float], lows: Sequence[float], highs: Sequence[float], colour: str) -> None:
-        """The area between two lines."""
+        """Fill the area between two lines."""
         around = f"{self._points(xs, highs)} {self._points(xs[::-1], lows[::-1])}"
         self._drawn.append(f'<polygon points="{around}" fill="{colour}" opacity="0.2"/>')
 
     def shares(self, edges: Sequence[float], heights: Sequence[float], colour: str, name: str) -> None:
-        """A histogram as an area: one more edge than heights."""
+        """Draw a histogram as an area; there is one more edge than heights."""
         xs = [edge for edge in edges for _ in range(2)]
         ys = [0.0, *(height for height in heights for _ in range(2)), 0.0]
         self._drawn.append(
@@ -70,7 +70,7 @@ class Chart:
         self._name(name, colour)
 
     def dots(self, xs: Sequence[float], ys: Sequence[float], colour: str, name: str, titles: Sequence[str]) -> None:
-        """Points, each with words that show when pointed at."""
+        """Draw points, each with a tooltip."""
         for x, y, title in zip(xs, ys, titles, strict=True):
             self._drawn.append(
                 f'<circle cx="{self._across(x):.1f}" cy="{self._down(y):.1f}" r="4.5" fill="{colour}">'
@@ -79,7 +79,7 @@ class Chart:
         self._name(name, colour)
 
     def mark(self, x: float, words: str, row: int = 0) -> None:
-        """A line from top to bottom with words beside its head; `row` lowers them below those of other marks."""
+        """Draw a vertical line with a label at its top; `row` lowers the label below those of other marks."""
         across = self._across(x)
         to_left = across > self._width * 0.7
         self._drawn.append(
@@ -89,7 +89,7 @@ class Chart:
         )
 
     def html(self) -> str:
-        """The chart on a card, with its key where it has named parts."""
+        """The chart as a card, with a legend if it has named parts."""
         key = "".join(f'<span><i style="background:{colour}"></i>{escape(name)}</span>' for name, colour in self._key)
         drawing = (
             f'<svg viewBox="0 0 {self._width} {_HEIGHT}" role="img" style="max-width:none">'
@@ -133,7 +133,7 @@ class Chart:
 
 
 def nice_axis(name: str, values: Sequence[float], num_ticks: int = 5) -> Axis:
-    """An axis from 0 to just above the highest value, with round numbers at it."""
+    """An axis from 0 to just above the highest value, with round tick values."""
     high = max([*values, 0.0]) or 1.0
     step = 10 ** int(log10(high / num_ticks) // 1)
     step *= next(factor for factor in (1, 2, 5, 10) if high <= factor * step * num_ticks * (1 + 1e-9))

@@ -1,6 +1,6 @@
-"""How the crop methods compare on one source, as a page with figures and contact sheets.
+"""HTML report that compares the crop methods on one source, with statistics and contact sheets.
 
-The page shows faces: it lies in the lake's work folder, beside what may be thrown away, and belongs to no dataset.
+The report shows faces. It is written to the lake's work folder, which may be deleted, and is part of no dataset.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from tasks.faces.methods import METHODS
 _FIGURES = 24
 _MEASURES = ("face_px", "score", "agreement", "sharpness", "yaw_deg", "roll_deg", "border")
 _FITS = {
-    Fit.AS_LISTED.value: "as listed",
-    Fit.UNROTATED.value: "in the un-rotated picture",
-    Fit.RESCALED.value: "after a rescale",
+    Fit.AS_LISTED.value: "match as listed",
+    Fit.UNROTATED.value: "match in the unrotated picture",
+    Fit.RESCALED.value: "match after rescaling",
 }
 
 
 def cropped_methods(lake: Lake, source: str) -> dict[str, pa.Table]:
-    """The faces of a source (`catalog.read_faces`) by every method that was ever asked for them."""
+    """The faces of a source (`source_tables.read_faces`) by every method used so far."""
     tables = {method: read_faces(lake, source, method) for method in METHODS}
     return {method: faces for method, faces in tables.items() if len(faces)}
 
 
 def write_report(lake: Lake, source: str) -> Path:
-    """Write the page and return where it lies; it is the same for the same faces."""
+    """Write the report and return its path. The same faces give the same report."""
     faces = cropped_methods(lake, source)
     show = _Contacts(lake, source, faces)
     parts = [_methods(faces)]
@@ -47,23 +47,23 @@ def write_report(lake: Lake, source: str) -> Path:
     for first, second in combinations(faces, 2):
         parts += _pair(first, second, compare(faces, first, second), show)
     lines = max((len(table) for table in faces.values()), default=0)
-    told = (
-        f"{lines:,} link lines of {source} whose picture was accepted, cropped by {' and '.join(faces) or 'no method'}."
+    subtitle = (
+        f"{lines:,} link lines of {source} with an accepted picture, cropped by {' and '.join(faces) or 'no method'}."
     )
     path = lake.work_folder / "reports" / f"crop-{source}.html"
     with whole_file(path) as temporary:
-        temporary.write_text(page.page("How the crop methods compare", told, parts), encoding="utf-8")
+        temporary.write_text(page.page("Comparison of crop methods", subtitle, parts), encoding="utf-8")
     return path
 
 
 class _Contacts:
-    """Contact sheets of rows of the faces' tables."""
+    """Contact sheets of rows of the face tables."""
 
     def __init__(self, lake: Lake, source: str, faces: dict[str, pa.Table]) -> None:
         self._lake, self._source, self._faces = lake, source, faces
 
     def sheet(self, title: str, words: str, rows: dict[str, npt.NDArray[np.int64]]) -> str:
-        """Some figures, evenly taken, of as many rows of each method; nothing if there are none."""
+        """A contact sheet of evenly spaced rows of each method; empty without rows."""
         num = min(len(one) for one in rows.values())
         if not num:
             return ""
@@ -89,13 +89,13 @@ def _methods(faces: dict[str, pa.Table]) -> str:
         )
         why += [f"unconfirmed box {unsure:,}"] if unsure else []
         share = f"{given.mean():.1%}"
-        rows.append((method, f"{len(table):,}", f"{int(given.sum()):,}", share, ", ".join(why) or "nothing refused"))
+        rows.append((method, f"{len(table):,}", f"{int(given.sum()):,}", share, ", ".join(why) or "none rejected"))
         accepted = table.filter(pa.array(given))
         measured.append((method, *(_spread(accepted[name]) for name in _MEASURES), ""))
     return (
-        page.heading("What each method gives", "A listed box counts where a detected face confirms it.")
-        + page.table(("method", "lines", "faces", "share", "why not"), rows)
-        + page.heading("How good the faces are", "The median, and below it 5% and 95% of the faces.")
+        page.heading("Faces per method", "A listed box counts if a detected face confirms it.")
+        + page.table(("method", "lines", "faces", "share", "rejected"), rows)
+        + page.heading("Face quality", "Median, with the 5th and 95th percentiles below it.")
         + page.table(("method", *_MEASURES, ""), measured)
     )
 
@@ -105,17 +105,21 @@ def _listed_boxes(faces: pa.Table, show: _Contacts) -> list[str]:
     accepted = faces["reason"].cast(pa.string()).is_null().to_numpy()
     unconfirmed = accepted & ~gives_face(faces, "bbox")
     counts = {words: int((fits == fit).sum()) for fit, words in _FITS.items()}
-    counts["cut, but no face confirms it"] = int(unconfirmed.sum())
-    counts["not cut"] = int((~accepted).sum())
+    counts["cropped, but not confirmed by a face"] = int(unconfirmed.sum())
+    counts["not cropped"] = int((~accepted).sum())
     agreement = faces["agreement"].drop_null().to_pylist()
     corrected = "The crop is made from the corrected box."
     return [
-        page.heading("Do the listed boxes fit today's pictures?"),
+        page.heading("Listed boxes against the fetched pictures"),
         page.shares(counts),
         page.histogram(agreement, "IoU of the listed box with the detected face that overlaps it most"),
-        show.sheet("No face confirms the box", "Refused at select.", {"bbox": np.flatnonzero(unconfirmed)}),
-        show.sheet("Fits after a rescale", corrected, {"bbox": np.flatnonzero(fits == Fit.RESCALED.value)}),
-        show.sheet("Fits the un-rotated picture", corrected, {"bbox": np.flatnonzero(fits == Fit.UNROTATED.value)}),
+        show.sheet(
+            "Box not confirmed by a face", "Rejected at the select stage.", {"bbox": np.flatnonzero(unconfirmed)}
+        ),
+        show.sheet("Matches after rescaling", corrected, {"bbox": np.flatnonzero(fits == Fit.RESCALED.value)}),
+        show.sheet(
+            "Matches in the unrotated picture", corrected, {"bbox": np.flatnonzero(fits == Fit.UNROTATED.value)}
+        ),
     ]
 
 
@@ -128,7 +132,7 @@ def _pair(first: str, second: str, pairs: pa.Table, show: _Contacts) -> list[str
         return found
 
     return [
-        page.heading(f"{first} against {second}", f"{len(pairs):,} lines judged by both."),
+        page.heading(f"{first} against {second}", f"{len(pairs):,} lines processed by both."),
         page.shares({names.get(kind, kind.value): num for kind, num in counts.items()}),
         page.histogram(pairs["iou"].drop_null().to_pylist(), "IoU of the two faces of a line"),
         show.sheet(
@@ -136,9 +140,9 @@ def _pair(first: str, second: str, pairs: pa.Table, show: _Contacts) -> list[str
             "IoU below 0.4.",
             {first: rows(Agreement.DIFFERENT, "first"), second: rows(Agreement.DIFFERENT, "second")},
         ),
-        show.sheet(f"Only {first} gives a face", "", {first: rows(Agreement.ONLY_FIRST, "first")}),
-        show.sheet(f"Only {second} gives a face", "", {second: rows(Agreement.ONLY_SECOND, "second")}),
-        show.sheet("The same face", "", {first: rows(Agreement.SAME, "first")}),
+        show.sheet(f"Face by {first} only", "", {first: rows(Agreement.ONLY_FIRST, "first")}),
+        show.sheet(f"Face by {second} only", "", {second: rows(Agreement.ONLY_SECOND, "second")}),
+        show.sheet("Same face", "", {first: rows(Agreement.SAME, "first")}),
     ]
 
 
@@ -148,6 +152,6 @@ def _spread(column: pa.ChunkedArray) -> str:
         return "–"
     low, middle, high = np.percentile(values, (5, 50, 95)).tolist()
     digits = 0 if max(abs(low), abs(high)) >= 10 else 2
-    # Zero is added since a small negative number would be told as "-0".
+    # Zero is added because a small negative number would be printed as "-0".
     low, middle, high = (round(value, digits) + 0.0 for value in (low, middle, high))
     return f"{middle:.{digits}f}\n{low:.{digits}f} … {high:.{digits}f}"

@@ -1,6 +1,6 @@
-"""One dataset version as a page: where its faces came from, why the other lines are not in it, and whom it shows.
+"""HTML report of a dataset version: funnel, splits, hosts, face quality, rejected lines, and sample faces.
 
-The page shows faces: unless told otherwise it lies in the lake's work folder, beside what may be thrown away.
+The report shows faces. By default it is written to the lake's work folder, which may be deleted.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from tasks.dataset.select import Stage
 from tasks.dataset.source_tables import read_faces
 from tasks.faces.agreement import Agreement, compare, count_agreement
 
-# What bounds the page: 2622 people and 2.6 million lines make one no longer than 60 people do.
+# Limits of the report's length: the same for 2622 people with 2.6 million lines as for 60 people.
 _ROWS, _PEOPLE, _FACES, _FIGURES = 12, 24, 8, 16
-# Column, title, and the range of its histogram.
+# (column, title, range of the histogram).
 _MEASURES = (
     ("face_px", "Shorter side of the face, in pixels of its picture", 0.0, 500.0),
     ("score", "Score of the detected face", 0.0, 1.0),
@@ -41,7 +41,7 @@ _MEASURES = (
 
 
 class Story(NamedTuple):
-    """All that the page tells, with plain words in its tables; `named` are the fates of whom nobody asked to forget."""
+    """Data of a report, with dictionary columns decoded; `named` are the fates without taken-down people and lines."""
 
     dataset: DatasetVersion
     index: pa.Table
@@ -56,7 +56,7 @@ class Story(NamedTuple):
 
 
 def write_report(dataset: DatasetVersion, path: Path | None = None) -> Path:
-    """Write the page of a version, by default below the lake's work folder, and return where it lies."""
+    """Write the report of a version, by default to the lake's work folder, and return its path."""
     dataset.require("source", "method", "num_samples", "num_identities", "splits")
     fates = with_plain_words(dataset.fates())
     story = Story(dataset, with_plain_words(dataset.index()), fates, _named(dataset, fates), Pictures(dataset))
@@ -76,25 +76,25 @@ def _named(dataset: DatasetVersion, fates: pa.Table) -> pa.Table:
 
 
 def _sections(story: Story) -> Iterator[tuple[str, str]]:
-    yield "From link lines to samples", _road(story)
+    yield "From link lines to samples", _funnel_section(story)
     if len(story.index):
         yield "People and splits", _people(story)
         yield "Hosts", _hosts(story)
-        yield "How good the faces are", _faces(story.index)
-    yield "How the methods agree", _methods(story)
-    yield "Worst offenders", _offenders(story)
-    yield "What was not fetched", _unfetched(story)
-    yield "What was turned away", _turned_away(story)
+        yield "Face quality", _faces(story.index)
+    yield "Agreement of crop methods", _methods(story)
+    yield "Largest losses", _offenders(story)
+    yield "Fetch failures", _unfetched(story)
+    yield "Rejected pictures", _rejected_pictures(story)
     if len(story.index):
-        yield "Who is in it", _portraits(story)
-    yield "How it was made", _making(story.manifest)
+        yield "Sample faces", _portraits(story)
+    yield "Settings", _making(story.manifest)
 
 
 def _subtitle(manifest: dict[str, Any]) -> str:
     when = str(manifest["published_at"])[:16].replace("T", " ")
     return (
         f"Faces of {manifest['source']} by {manifest['method']}, published {when} UTC. {manifest.get('terms', '')} "
-        "This page shows people's faces: treat it as you treat the pictures."
+        "This page shows people's faces: treat it like the pictures."
     )
 
 
@@ -105,27 +105,27 @@ def _overview(story: Story) -> str:
         fetched = len(fates) - int(pc.sum(pc.equal(fates["stage"], Stage.FETCH.value)).as_py())
         figures = {
             "link lines": f"{len(fates):,}",
-            "lines whose picture came": f"{fetched:,}",
+            "lines with a picture": f"{fetched:,}",
             **figures,
-            "of the lines became samples": f"{manifest['num_samples'] / len(fates):.1%}",
+            "of lines became samples": f"{manifest['num_samples'] / len(fates):.1%}",
         }
     return page.tiles(figures)
 
 
-def _road(story: Story) -> str:
+def _funnel_section(story: Story) -> str:
     if "funnel" not in story.manifest:
         return ""
     stages = Funnel.from_json(story.manifest["funnel"]).stages
     steps = [page.Step(one.stage, one.num_in, one.num_out, _most_first(one.rejected)) for one in stages]
     stopped = sum(sum(one.lost.values()) for one in steps)
-    words = f"{steps[0].num_in:,} link lines are {steps[-1].num_out:,} samples and {stopped:,} lines that stopped."
+    words = f"{steps[0].num_in:,} link lines gave {steps[-1].num_out:,} samples; {stopped:,} lines were rejected."
     if gone := steps[-1].num_out - int(story.manifest["num_samples"]):
         words += f" {gone:,} samples have been taken down since."
-    return page.words(words) + page.funnel(steps, set(_reasons(_turned_away_lines(story))))
+    return page.words(words) + page.funnel(steps, set(_reasons(_rejected_lines(story))))
 
 
 def _people(story: Story) -> str:
-    """How many faces each split and each person has, and what was held against the split."""
+    """Faces per split and per person, and the leaks found between splits."""
     manifest = story.manifest
     counts = story.index.group_by("identity").aggregate([("line", "count")])["line_count"].to_numpy()
     top = max(20.0, 10.0 * np.ceil(counts.max() / 10.0))
@@ -135,11 +135,11 @@ def _people(story: Story) -> str:
         if part
     ]
     leaks = ", ".join(f"{_name(what)} {num:,}" for what, num in manifest.get("leaks", {}).items())
-    told = f"A person is in one split only. What stands in more than one: {leaks}." if leaks else ""
-    return page.words(f"Half of the people have {np.median(counts):,.0f} faces or more. {told}") + page.side_by_side(
+    leak_words = f"Each person is in one split only. Found in more than one split: {leaks}." if leaks else ""
+    return page.words(f"The median person has {np.median(counts):,.0f} faces. {leak_words}") + page.side_by_side(
         [
-            page.subheading("Splits") + page.table(("split", "faces", "people", "faces a person", ""), rows),
-            page.histogram(counts.tolist(), "Faces a person", high=float(top)),
+            page.subheading("Splits") + page.table(("split", "faces", "people", "faces per person", ""), rows),
+            page.histogram(counts.tolist(), "Faces per person", high=float(top)),
         ]
     )
 
@@ -151,7 +151,7 @@ def _hosts(story: Story) -> str:
         for one in hosts
     ]
     share = sum(one.num_samples for one in hosts) / num_samples
-    words = f"The {len(hosts)} hosts that most faces came from give {share:.0%} of them."
+    words = f"The top {len(hosts)} hosts contribute {share:.0%} of the faces."
     return page.words(words) + page.table(("host", "faces", "share", "people", ""), rows)
 
 
@@ -164,16 +164,16 @@ def _faces(index: pa.Table) -> str:
 
 
 def _offenders(story: Story) -> str:
-    """Hosts asked in vain, people who lose most, faces that their listed boxes hardly frame."""
+    """Hosts with the most failures, people with the highest losses, and people with the worst listed boxes."""
     fits = loosest_fits(story.index, _ROWS)
     rows = [(_name(one.name), f"{one.num_samples:,}", f"{one.agreement:.2f}", "") for one in fits]
     return "".join(
         page.subheading(title) + table
         for title, table in (
             ("Hosts with most failures", _losses("host", worst_hosts(story.named, _ROWS))),
-            ("People who lose most", _losses("person", worst_people(story.named, _ROWS))),
+            ("People with the highest losses", _losses("person", worst_people(story.named, _ROWS))),
             (
-                "People whose listed boxes fit least",
+                "People with the lowest IoU of listed boxes",
                 page.table(("person", "faces", "mean IoU", ""), rows) if rows else "",
             ),
         )
@@ -195,7 +195,7 @@ def _losses(what: str, worst: list[Offender]) -> str:
         )
         for one in worst
     ]
-    return page.table((what, "lines", "not fetched", "faces", "kept", "why not, above all"), rows)
+    return page.table((what, "lines", "not fetched", "faces", "kept", "main reasons"), rows)
 
 
 def _methods(story: Story) -> str:
@@ -205,7 +205,7 @@ def _methods(story: Story) -> str:
     pairs = compare(faces, "bbox", "mtcnn")
     names = {Agreement.ONLY_FIRST: "only bbox", Agreement.ONLY_SECOND: "only mtcnn"}
     counts = {names.get(kind, kind.value): num for kind, num in count_agreement(pairs).items()}
-    words = f"bbox against mtcnn on the {len(pairs):,} lines of the source that both have judged, as the lake is now."
+    words = f"bbox against mtcnn on the {len(pairs):,} lines of the source that both processed, as of now."
     shown = page.histogram(pairs["iou"].drop_null().to_pylist(), "IoU of the two faces of a line")
     return page.words(words) + page.shares(counts) + shown
 
@@ -217,17 +217,17 @@ def _unfetched(story: Story) -> str:
         urls = story.named.filter(pc.equal(story.named["reason"], reason))["url"]
         some = urls.take(pa.array(evenly(len(urls), 2), pa.int64())).to_pylist()
         rows.append((reason, f"{num:,}", f"{num / len(story.fates):.1%}", "\n".join(some)))
-    return page.table(("reason", "lines", "share", "for example"), rows) if rows else ""
+    return page.table(("reason", "lines", "share", "examples"), rows) if rows else ""
 
 
-def _turned_away(story: Story) -> str:
-    """A contact sheet a reason: the crop where one was made, else the whole picture."""
-    stopped = _turned_away_lines(story)
+def _rejected_pictures(story: Story) -> str:
+    """One contact sheet per reason: the crop if there is one, else the whole picture."""
+    stopped = _rejected_lines(story)
     return "".join(_sheet(story, stopped, reason, num) for reason, num in _reasons(stopped).items())
 
 
-def _turned_away_lines(story: Story) -> pa.Table:
-    """The fates of lines whose picture came, and that are no samples."""
+def _rejected_lines(story: Story) -> pa.Table:
+    """The fates of lines that have a picture but are not samples."""
     others = pa.array([Stage.FETCH.value, Stage.SAMPLE.value])
     return story.named.filter(pc.invert(pc.is_in(story.named["stage"], value_set=others)))
 
@@ -245,8 +245,8 @@ def _portraits(story: Story) -> str:
     counts = counts.sort_by([("line_count", "descending"), ("identity", "ascending")])
     chosen = counts.take(pa.array(evenly(len(counts), _PEOPLE))).to_pylist()
     words = (
-        f"{len(chosen)} of {len(counts):,} people, evenly taken from who has most faces to who has fewest; "
-        f"of each at most {_FACES} faces."
+        f"{len(chosen)} of {len(counts):,} people, evenly spaced from most to fewest faces; "
+        f"at most {_FACES} faces each."
     )
     return page.words(words) + page.side_by_side(_portrait(story, one) for one in chosen)
 
@@ -264,7 +264,7 @@ def _making(manifest: dict[str, Any]) -> str:
 
 
 def _reasons(rows: pa.Table) -> dict[str, int]:
-    """How many rows stopped for each reason, most frequent first."""
+    """Rows by reason, most frequent first."""
     found = pc.value_counts(rows["reason"].drop_null()).to_pylist()
     return _most_first({item["values"]: item["counts"] for item in found})
 

@@ -1,4 +1,4 @@
-"""Who gives most to a dataset version, and who loses most on the way: hosts, people, and boxes that fit badly."""
+"""Statistics of a dataset version: main hosts, hosts and people with the most losses, and worst listed boxes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tasks.fetch.ledger import host_of
 
 
 class Offender(NamedTuple):
-    """The lines of one host or person: how many there are, were asked for in vain, and became samples.
+    """Counts of one host's or person's lines: total, fetch failures, and samples.
 
-    `lost` says why the others did not, most frequent first.
+    `lost`: the other lines by reason, most frequent first.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Offender(NamedTuple):
 
 
 class Giver(NamedTuple):
-    """The samples that came from one host, and how many people they show."""
+    """The numbers of samples from one host, and of the people in them."""
 
     name: str
     num_samples: int
@@ -35,7 +35,7 @@ class Giver(NamedTuple):
 
 
 class LooseFit(NamedTuple):
-    """A person's samples, and how well the listed boxes overlap the faces in them on average (IoU)."""
+    """The number of a person's samples, and the mean IoU of the listed boxes with the detected faces."""
 
     name: str
     num_samples: int
@@ -43,10 +43,10 @@ class LooseFit(NamedTuple):
 
 
 def main_hosts(index: pa.Table, num: int) -> list[Giver]:
-    """The hosts that most samples came from.
+    """The hosts with the most samples.
 
     Args:
-        index: `records.SAMPLES` with plain words.
+        index: `records.SAMPLES`, with dictionary columns decoded.
     """
     index = index.select(["identity", "url"]).append_column("host", host_of(index["url"]))
     groups = index.group_by("host").aggregate([("url", "count"), ("identity", "count_distinct")])
@@ -55,10 +55,10 @@ def main_hosts(index: pa.Table, num: int) -> list[Giver]:
 
 
 def worst_hosts(fates: pa.Table, num: int) -> list[Offender]:
-    """The hosts with most lines that were asked for in vain.
+    """The hosts with the most lines that could not be fetched.
 
     Args:
-        fates: `records.FATES` with plain words.
+        fates: `records.FATES`, with dictionary columns decoded.
     """
     fates = fates.append_column("host", host_of(fates["url"]))
     in_vain = pc.and_(pc.equal(fates["stage"], Stage.FETCH.value), pc.is_valid(fates["reason"]))
@@ -69,7 +69,7 @@ def worst_hosts(fates: pa.Table, num: int) -> list[Offender]:
 
 
 def worst_people(fates: pa.Table, num: int) -> list[Offender]:
-    """The people of whose lines the smallest share became samples; of equals those with most lines first."""
+    """The people with the smallest share of samples among their lines; ties: most lines first."""
     counts = _counted(fates.append_column("lost", pc.not_equal(fates["stage"], Stage.SAMPLE.value)), "identity")
     share = pc.divide(counts["lost_sum"].cast(pa.float64()), counts["lost_count"])
     counts = counts.append_column("share", share).filter(pc.greater(share, 0))
@@ -78,10 +78,10 @@ def worst_people(fates: pa.Table, num: int) -> list[Offender]:
 
 
 def loosest_fits(index: pa.Table, num: int) -> list[LooseFit]:
-    """The people whose listed boxes overlap the faces least; none where the source lists no boxes.
+    """The people with the lowest mean IoU of listed boxes and faces; none if the source has no boxes.
 
     Args:
-        index: `records.SAMPLES` with plain words.
+        index: `records.SAMPLES`, with dictionary columns decoded.
     """
     groups = index.group_by("identity").aggregate([("agreement", "mean"), ("agreement", "count")])
     groups = groups.filter(pc.is_valid(groups["agreement_mean"]))
@@ -95,7 +95,7 @@ def _counted(fates: pa.Table, column: str) -> pa.Table:
 
 
 def _offenders(fates: pa.Table, column: str, names: pa.ChunkedArray) -> list[Offender]:
-    """The `names` of a column, in their order, with what became of their lines."""
+    """The counts of the given `names` of a column, in their order."""
     rows = fates.filter(pc.is_in(fates[column], value_set=names.combine_chunks()))
     groups = rows.group_by([column, "stage", "reason"]).aggregate([("line", "count")]).to_pylist()
     by_name: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in names.to_pylist()}

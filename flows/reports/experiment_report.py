@@ -1,4 +1,4 @@
-"""An experiment as tables: method by margin, and the differences on the common test."""
+"""Tables of an experiment: metrics by method and margin, and differences on the common test."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from model.claims import too_few
 
 Report = dict[str, Any]
-# A figure and its interval; None where the test has too few people for one.
+# (value, interval); the interval is None if the test has too few people.
 Estimate = tuple[float, tuple[float, float] | None]
 
-# What a table tells of a report: (group of figures or None, figure, key in it or None).
+# Where to find a table's metric in a report: (group or None, metric, key in it or None).
 _OF_MARGIN = "its margin"
 _FIGURES = {
     "triplet loss, unit": ("triplet", "unit", _OF_MARGIN),
@@ -25,15 +25,15 @@ _FIGURES = {
 }
 LEGEND = (
     "The common test is the same for all: the link lines in the test split of every dataset, each cropped by the "
-    "model's own method. The own test of a method is the whole test split of its dataset. Triplet losses are those at "
-    "the margin of the training, of embeddings of length one and as they come. In brackets the 95% interval by "
-    "bootstrap over people, left out for a test of too few; over several seeds the means of figures and bounds, and "
-    "the lowest and highest figure."
+    "model's own method. The own test of a method is the whole test split of its dataset. Triplet losses use the "
+    "training margin, for normalized (unit) and raw embeddings. In parentheses: 95% interval by bootstrap over "
+    "people, omitted for a test of too few people. For several seeds: means of values and bounds, and the lowest and "
+    "highest value."
 )
 
 
 def figure_rows(result: dict[str, Any]) -> list[dict[str, str]]:
-    """A row for each test, method and margin."""
+    """One row per test, method and margin."""
     rows = []
     for test in ("common", "own"):
         of_cell: dict[tuple[str, float], list[Report]] = defaultdict(list)
@@ -47,7 +47,7 @@ def figure_rows(result: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def difference_rows(result: dict[str, Any]) -> list[dict[str, str]]:
-    """A row for each two cells that differ in one thing: what the AUC of the second has over the first's."""
+    """One row per pair of cells that differ in one setting: the AUC of the second minus that of the first."""
     of_pair: dict[tuple[str, str], list[Estimate | None]] = defaultdict(list)
     people = (result["common_test"] or {}).get("num_identities")
     for one in result["differences"]:
@@ -56,22 +56,26 @@ def difference_rows(result: dict[str, Any]) -> list[dict[str, str]]:
             (one["auc"]["difference"], None if too_few(people) else one["auc"]["interval"])
         )
     return [
-        {"instead of": first, "take": second, "AUC": _words(estimates, "+.3f")}
+        {"from": first, "to": second, "AUC": _words(estimates, "+.3f")}
         for (first, second), estimates in of_pair.items()
     ]
 
 
 def page(result: dict[str, Any]) -> str:
-    """All of it as Markdown."""
+    """The whole report as Markdown."""
     datasets = ", ".join(sorted({cell["dataset"] for cell in result["cells"]}))
-    parts = [f"## Method by margin\n\nOn {datasets}. {common_size(result)}", _table(figure_rows(result)), LEGEND]
+    parts = [
+        f"## Metrics by method and margin\n\nOn {datasets}. {common_size(result)}",
+        _table(figure_rows(result)),
+        LEGEND,
+    ]
     if result["differences"]:
         parts += ["## Differences on the common test", _table(difference_rows(result))]
     return "\n\n".join(parts) + "\n"
 
 
 def common_size(result: dict[str, Any]) -> str:
-    """How large the common test is, and whether that is enough."""
+    """The size of the common test, with a note if it is too small."""
     common = result["common_test"]
     if common is None:
         return "The datasets share too few test lines for a common test."
@@ -92,13 +96,13 @@ def _figure(report: Report, place: tuple[str | None, str, str | None], margin: f
 
 
 def _words(estimates: list[Estimate | None], digits: str = ".3f") -> str:
-    """The mean over seeds with its interval, and how far the seeds lie apart; a dash where a figure is not told."""
-    told = [estimate for estimate in estimates if estimate is not None]
-    if not told:
+    """The mean over seeds with its interval, and the range over seeds; a dash for a missing metric."""
+    known = [estimate for estimate in estimates if estimate is not None]
+    if not known:
         return "-"
-    values = [value for value, _ in told]
-    words, intervals = f"{np.mean(values):{digits}}", [interval for _, interval in told if interval is not None]
-    if len(intervals) == len(told):
+    values = [value for value, _ in known]
+    words, intervals = f"{np.mean(values):{digits}}", [interval for _, interval in known if interval is not None]
+    if len(intervals) == len(known):
         low, high = np.mean(intervals, axis=0)
         words += f" ({low:{digits}} to {high:{digits}})"
     return words + (f", seeds {min(values):{digits}} to {max(values):{digits}}" if len(values) > 1 else "")

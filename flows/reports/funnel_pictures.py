@@ -1,4 +1,4 @@
-"""The pictures behind the rows of a dataset version: of samples from the version, of what stopped from its lake."""
+"""Pictures of a dataset version's rows: samples from the version, rejected lines from its lake."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PLACE = ("shard", "offset", "length")
 
 
 class Pictures:
-    """Finds the JPEG or picture of a row."""
+    """Reads the crop or the picture of a row."""
 
     def __init__(self, dataset: DatasetVersion) -> None:
         self._dataset = dataset
@@ -36,7 +36,7 @@ class Pictures:
         return [self._dataset.read(**place) for place in rows.select(_PLACE).to_pylist()]
 
     def of_stopped(self, rows: pa.Table) -> list[bytes]:
-        """For rows of the version's fates the crop if there was one, else the whole picture; empty if it has gone."""
+        """The crops of rows of the version's fates, or else the whole pictures; empty bytes if deleted since."""
         keys = pa.array([url_key(url) for url in rows["url"].to_pylist()], pa.binary(16))
         faces = _rows(self._faces, find_rows(line_ids(rows), line_ids(self._faces)))
         attempts = _rows(self._attempts, find_rows(keys, self._attempts["key"]))
@@ -66,18 +66,18 @@ class Pictures:
     def _read(self, path: str | None, place: dict[str, Any]) -> bytes:
         if path is None or place["offset"] is None:
             return b""
-        # The lake may have moved on since the version was made.
+        # The lake may have changed since the version was published.
         with suppress(OSError, LakeError):
             return read_member(self._lake, path, place["offset"], place["length"])
         return b""
 
 
 def _rows(table: pa.Table, at: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
-    """The rows of a table by number; of nulls for -1."""
+    """The rows of a table by index; a row of nulls for -1."""
     rows: list[dict[str, Any]] = table.take(pa.array(at, mask=at < 0)).to_pylist()
     return rows
 
 
 def evenly(num: int, most: int) -> list[int]:
-    """At most so many places, evenly taken of `num`."""
+    """At most `most` evenly spaced indices below `num`."""
     return [int(place) for place in np.unique(np.linspace(0, num - 1, min(num, most)).astype(int))]

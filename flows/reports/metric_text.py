@@ -1,4 +1,4 @@
-"""The figures of an evaluation in words, for the terminal and for pages."""
+"""Metrics of an evaluation as text, for the terminal and reports."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _WORDS = {
 
 
 def figure_rows(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """(figure, value, 95% interval) of every headline figure that is there; old versions have fewer intervals.
+    """(metric, value, 95% interval) of every main metric present; old versions have fewer intervals.
 
-    From too few people there is no interval (`claims`).
+    Without enough people there is no interval (`claims`).
     """
     people = figures.get("num_identities")
     rows = [
@@ -36,7 +36,7 @@ POINT_COLUMNS = ("chosen on val for", "cosine", "FAR", "95% interval", "TAR", "9
 
 
 def point_rows(figures: dict[str, Any]) -> list[tuple[str, ...]]:
-    """What the thresholds chosen on val come to, in the columns of `POINT_COLUMNS`; none for old versions."""
+    """Test results at the thresholds chosen on val, in the columns `POINT_COLUMNS`; none for old versions."""
     people = figures.get("num_identities")
     return [
         (
@@ -52,7 +52,7 @@ def point_rows(figures: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _triplet_rows(triplet: dict[str, Any], people: int | None) -> list[tuple[str, str, str]]:
-    """The losses of the frozen triplets, of embeddings of length one and as they come; none for LFW."""
+    """Losses of the frozen triplets, for normalized and raw embeddings; none for LFW."""
     return [
         (
             f"triplet loss, margin {margin}, {kind}",
@@ -65,7 +65,7 @@ def _triplet_rows(triplet: dict[str, Any], people: int | None) -> list[tuple[str
 
 
 def comparison_words(found: dict[str, Any]) -> str:
-    """What a comparison of two versions (`Comparison.to_json`) comes to."""
+    """One line on a comparison of two versions (`Comparison.to_json`)."""
     auc, people = found["auc"], found.get("num_people")
     words = interval(auc.get("interval"), people, "+.5f")
     between = f" (95%: {words})" if words else ""
@@ -76,22 +76,26 @@ def comparison_words(found: dict[str, Any]) -> str:
 
 
 def evaluation_notes(facts: dict[str, Any]) -> list[str]:
-    """What must be known to believe the figures of a kept evaluation."""
+    """Notes on the validity of a stored evaluation."""
     notes = []
     if "num_without_face" in facts:
         notes.append(
-            f"{facts['num_without_face']:,} of {facts['num_photos']:,} photos gave no face and were cut out at LFW's "
-            f"usual place; standard error over {len(facts['folds'])} folds {facts['accuracy_standard_error']:.4f}"
+            f"{facts['num_without_face']:,} of {facts['num_photos']:,} photos have no detected face and were cropped "
+            f"at LFW's usual position; standard error over {len(facts['folds'])} folds "
+            f"{facts['accuracy_standard_error']:.4f}"
         )
     if words := too_few(facts.get("num_identities")):
         notes.append(words)
     seen = facts.get("num_people_seen")
     if seen is None:
         notes.append(
-            "whether the model was trained on any of these people is not known: its dataset is not in this lake"
+            "it is unknown whether the model was trained on any of these people: its dataset is not in this lake"
         )
     elif seen:
-        notes.append(f"by name, {seen:,} of these people are among those the model was made from: its figures flatter")
+        notes.append(
+            f"by name, {seen:,} of these people were used for training or for choosing thresholds: the metrics are "
+            "optimistic"
+        )
     if facts.get("calibration"):
         kept = facts["calibration"]
         notes.append(

@@ -1,6 +1,6 @@
-"""A model version as a page: how well it tells people apart, where it errs, how it was trained.
+"""HTML report of a model version: verification metrics, errors, training and lineage.
 
-The page shows faces: it lies in the lake's work folder, beside what may be thrown away, and belongs to no version.
+The report shows faces. It is written to the lake's work folder, which may be deleted, and is part of no version.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from storage.records import Split
 
 _SECTIONS = (
     _FIGURES := "Figures",
-    _APART := "How well it tells people apart",
-    _PROBABILITIES := "Can its probabilities be believed?",
-    _ERRORS := "Where it errs",
-    _TRAINING := "How it was trained",
-    _MADE_OF := "What it was made of",
+    _APART := "Verification performance",
+    _PROBABILITIES := "Calibration of probabilities",
+    _ERRORS := "Errors",
+    _TRAINING := "Training",
+    _MADE_OF := "Lineage",
 )
 _PAIRS = 12
 _TENTHS = [place / 5 for place in range(6)]
 
 
 def write_model_report(model: ModelVersion, dataset: DatasetVersion, *, device: str) -> Path:
-    """Judge a version on the test people of a dataset version, or find it done, and write the page.
+    """Evaluate a version on the test split of a dataset version, unless already stored, and write the report.
 
     Returns:
-        Where the page lies.
+        The path of the report.
     """
     evaluation = judge_version(model, dataset, device=device)
     facts = evaluation.facts
-    told = (
-        f"Judged on {facts['num_faces']:,} faces of {facts['num_identities']:,} people, the test split of {dataset}: "
-        f"{facts['num_genuine']:,} genuine and {facts['num_impostor']:,} impostor pairs."
+    subtitle = (
+        f"Evaluated on {facts['num_faces']:,} faces of {facts['num_identities']:,} people in the test split of "
+        f"{dataset}: {facts['num_genuine']:,} genuine and {facts['num_impostor']:,} impostor pairs."
     )
     untrained = model.read_json("metrics.json")["untrained"]
     parts = [
@@ -65,14 +65,14 @@ def write_model_report(model: ModelVersion, dataset: DatasetVersion, *, device: 
     ]
     path = model.lake.work_folder / "reports" / f"model-{model.name}-{model.version}.html"
     with whole_file(path) as temporary:
-        temporary.write_text(page.page(str(model), told, parts), encoding="utf-8")
+        temporary.write_text(page.page(str(model), subtitle, parts), encoding="utf-8")
     return path
 
 
 def hardest_pairs(
     scores: NDArray[np.float32], left: NDArray[np.int64], right: NDArray[np.int64], num: int
 ) -> list[int]:
-    """The pairs of the highest scores, best first, no face in two of them: one bad picture would fill the list."""
+    """The pairs with the highest scores, in order. No face occurs twice: one bad picture would fill the list."""
     chosen: list[int] = []
     seen: set[int] = set()
     for place in np.argsort(-scores, kind="stable").tolist():
@@ -98,16 +98,16 @@ def _headline(facts: dict[str, Any]) -> str:
 
 def _figures(facts: dict[str, Any], untrained: dict[str, Any]) -> str:
     rows = figure_rows(facts)
-    told = dict.fromkeys([*remarks(facts, untrained), *evaluation_notes(facts)])
-    notes = " ".join(f"{note[0].upper()}{note[1:]}." for note in told)
-    return page.heading(_FIGURES, notes) + page.table(("figure", "value", "95% interval"), rows)
+    sentences = dict.fromkeys([*remarks(facts, untrained), *evaluation_notes(facts)])
+    notes = " ".join(f"{note[0].upper()}{note[1:]}." for note in sentences)
+    return page.heading(_FIGURES, notes) + page.table(("metric", "value", "95% interval"), rows)
 
 
 def _roc(facts: dict[str, Any], untrained: dict[str, Any]) -> str:
     line, lowest = facts["roc"], 1 / facts["num_impostor"]
     decades = [10.0**power for power in range(int(np.ceil(np.log10(lowest))), 1)]
     chart = Chart(
-        "ROC: genuine pairs accepted, by impostor pairs accepted",
+        "ROC curve",
         Axis("FAR (share of impostor pairs accepted)", decades[0], 1.0, decades, is_log=True),
         Axis("TAR (share of genuine pairs accepted)", 0.0, 1.0, _TENTHS),
     )
@@ -116,7 +116,7 @@ def _roc(facts: dict[str, Any], untrained: dict[str, Any]) -> str:
         chart.band(line["far"], line["tar_low"], line["tar_high"], BLUE)
     if "roc" in untrained:
         chart.line(untrained["roc"]["far"], untrained["roc"]["tar"], GREY, "untrained", dashed=True)
-    name = "trained" if few else "trained, with its 95% interval by drawing other people"
+    name = "trained" if few else "trained, with the 95% interval by bootstrap over people"
     chart.line(line["far"], line["tar"], BLUE, name)
     return page.heading(_APART) + chart.html()
 
@@ -127,7 +127,7 @@ def _distances(facts: dict[str, Any]) -> str:
     chart = Chart(
         "Distances of genuine and of impostor pairs",
         Axis("squared distance of the two embeddings (2 - 2 cosine)", 0.0, 4.0, [0, 1, 2, 3, 4]),
-        nice_axis("share of the pairs of its kind", [*genuine, *impostor]),
+        nice_axis("share of the genuine or impostor pairs", [*genuine, *impostor]),
     )
     chart.shares(edges, impostor, ORANGE, "impostor pairs")
     chart.shares(edges, genuine, GREEN, "genuine pairs")
@@ -139,25 +139,25 @@ def _distances(facts: dict[str, Any]) -> str:
 def _thresholds(facts: dict[str, Any]) -> str:
     if not (rows := point_rows(facts)):
         return ""
-    words = page.words("Chosen on the people of the val split; what they come to on these.")
+    words = page.words("Chosen on the val split; rates on the test split.")
     return page.subheading("Thresholds") + words + page.table(POINT_COLUMNS, rows)
 
 
 def _calibration(facts: dict[str, Any]) -> str:
     kept = facts["calibration"]
     if kept is None:
-        return page.heading(_PROBABILITIES, "None were fitted to other people than these.")
+        return page.heading(_PROBABILITIES, "No calibration was fitted on other people.")
     chart = Chart(
-        "Probability said, and share of genuine pairs found",
-        Axis("probability said that both faces show one person", 0.0, 1.0, _TENTHS),
-        Axis("share of genuine pairs", 0.0, 1.0, _TENTHS),
+        "Reliability diagram",
+        Axis("predicted probability of the same person", 0.0, 1.0, _TENTHS),
+        Axis("observed share of genuine pairs", 0.0, 1.0, _TENTHS),
     )
-    chart.line([0, 1], [0, 1], GREY, "what is said is so", dashed=True)
+    chart.line([0, 1], [0, 1], GREY, "perfect calibration", dashed=True)
     titles = [f"{weight:.1%} of the pairs" for weight in kept["weight"]]
     chart.line(kept["said"], kept["observed"], BLUE)
     chart.dots(kept["said"], kept["observed"], BLUE, "test pairs, in ten bins", titles)
     words = (
-        f"Both kinds of pairs count as equally likely. Brier score {kept['brier']:.4f} (always saying 1/2 gives 0.25), "
+        f"At equal priors. Brier score {kept['brier']:.4f} (a constant 1/2 gives 0.25), "
         f"expected calibration error {kept['expected_error']:.4f}."
     )
     return page.heading(_PROBABILITIES, words) + chart.html()
@@ -169,10 +169,10 @@ def _hardest(evaluation: Evaluation, dataset: DatasetVersion) -> Iterable[str]:
     columns = ["identity", "split", "shard", "offset", "length"]
     faces = [row for row in dataset.index(columns).to_pylist() if row["split"] == Split.TEST]
     genuine = first == second
-    yield page.heading(_ERRORS, "Each face is shown once. A wrong label in the dataset shows here first.")
+    yield page.heading(_ERRORS, "Each face is shown once. Mislabelled faces of the dataset appear here first.")
     for kind, sign, title, words in (
-        (genuine, -1, "One person, taken for two", "The genuine pairs of the lowest cosine."),
-        (~genuine, 1, "Two people, taken for one", "The impostor pairs of the highest cosine."),
+        (genuine, -1, "Same person, lowest similarity", "Genuine pairs with the lowest cosine."),
+        (~genuine, 1, "Different people, highest similarity", "Impostor pairs with the highest cosine."),
     ):
         places = np.flatnonzero(kind)
         chosen = hardest_pairs(sign * scores[places], left[places], right[places], _PAIRS)

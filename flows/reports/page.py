@@ -1,4 +1,4 @@
-"""The parts of a self-contained HTML page: no script, nothing loaded from anywhere."""
+"""Building blocks of a self-contained HTML page: no scripts, no external resources."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _THUMB_PX = 100
 
 
 def escape(text: str) -> str:
-    """Text for any place of a page: no markup, and control and bidi characters shown escaped."""
+    """Escape text for HTML, with control and bidi characters shown as escapes."""
     return escape_html(visible(text))
 
 
 class Step(NamedTuple):
-    """One stage of a funnel: what went in, what came out, and why the rest did not, most frequent first."""
+    """One stage of a funnel: counts in and out, and the rejected by reason, most frequent first."""
 
     name: str
     num_in: int
@@ -46,17 +46,17 @@ def contents(headings: Iterable[str]) -> str:
 
 
 def anchor(text: str) -> str:
-    """What a heading is called in a link to it."""
+    """The id of a heading, for links."""
     return "".join(letter if letter.isalnum() else "-" for letter in text.lower())
 
 
 def heading(text: str, words: str = "") -> str:
-    """A section's title, and a few words about it."""
+    """A section title, with an optional paragraph."""
     return f'<h2 id="{anchor(text)}">{escape(text)}</h2>' + (f"<p>{escape(words)}</p>" if words else "")
 
 
 def subheading(text: str) -> str:
-    """The title of a part of a section."""
+    """A title within a section."""
     return f"<h3>{escape(text)}</h3>"
 
 
@@ -66,7 +66,7 @@ def words(text: str) -> str:
 
 
 def tiles(figures: dict[str, str]) -> str:
-    """The main figures side by side, each above what it counts."""
+    """The main numbers side by side, each above its label."""
     shown = (
         f"<div class=card><b>{escape(value)}</b><span>{escape(what)}</span></div>" for what, value in figures.items()
     )
@@ -74,46 +74,46 @@ def tiles(figures: dict[str, str]) -> str:
 
 
 def side_by_side(parts: Iterable[str]) -> str:
-    """Parts in two columns where the page is wide enough."""
+    """Parts in two columns, if the page is wide enough."""
     return f"<div class=pair>{''.join(f'<div>{part}</div>' for part in parts if part)}</div>"
 
 
 def funnel(steps: Sequence[Step], sheets: Collection[str] = ()) -> str:
-    """A bar a stage, all on one scale: what came out, what was lost here, and in words why.
+    """One bar per stage, on a common scale: the count out, the loss, and the reasons.
 
     Args:
-        sheets: reasons that have a contact sheet on the page, to be linked to it.
+        sheets: reasons with a contact sheet on the page, which are linked to it.
     """
 
-    def told(reason: str) -> str:
+    def linked(reason: str) -> str:
         return f"<a href='#{anchor(reason)}'>{escape(reason)}</a>" if reason in sheets else escape(reason)
 
     whole = max([step.num_in for step in steps], default=0) or 1
     rows = []
     for step in steps:
         out, lost = step.num_out / whole, (step.num_in - step.num_out) / whole
-        why = "".join(f"<span>{told(reason)} {num:,}</span>" for reason, num in step.lost.items())
+        why = "".join(f"<span>{linked(reason)} {num:,}</span>" for reason, num in step.lost.items())
         rows.append(
             f"<span>{escape(step.name)}</span><span class=track><i style='width:{out:.3%}'></i>"
             f"<u style='width:{lost:.3%}'></u></span><b>{step.num_out:,}</b>"
-            f"<small>{f'{step.num_in - step.num_out:,} stop: ' if why else 'none stops'}{why}</small>"
+            f"<small>{f'{step.num_in - step.num_out:,} rejected: ' if why else 'none rejected'}{why}</small>"
         )
     return f"<div class=card><div class=funnel>{''.join(rows)}</div></div>"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose last column is text and whose others, but the first, are numbers."""
+    """A table. The first and last columns are text, the others numbers."""
 
     def line(cells: Sequence[str], tag: str) -> str:
         last = len(cells) - 1
-        told = (f"<{tag}{' class=text' if at == last else ''}>{escape(cell)}</{tag}>" for at, cell in enumerate(cells))
-        return f"<tr>{''.join(told)}</tr>"
+        html = (f"<{tag}{' class=text' if at == last else ''}>{escape(cell)}</{tag}>" for at, cell in enumerate(cells))
+        return f"<tr>{''.join(html)}</tr>"
 
     return f"<div class=card><table>{line(columns, 'th')}{''.join(line(row, 'td') for row in rows)}</table></div>"
 
 
 def shares(counts: dict[str, int]) -> str:
-    """A bar cut into shares, at most five, with its key."""
+    """A bar divided into shares, at most five, with a legend."""
     total = max(sum(counts.values()), 1)
     colours = dict(zip(counts, _COLOURS, strict=False))
     bars = (f'<i style="flex:{num};background:{colours[word]}"></i>' for word, num in counts.items() if num)
@@ -125,7 +125,7 @@ def shares(counts: dict[str, int]) -> str:
 
 
 def histogram(values: Sequence[float], title: str, *, low: float = 0.0, high: float = 1.0, num_bins: int = 20) -> str:
-    """How often the values fall into each bin from `low` to `high`; the outer bins hold what lies beyond."""
+    """A histogram from `low` to `high`; the outer bins include values beyond."""
     counts = [0] * num_bins
     for value in values:
         counts[min(max(int((value - low) / (high - low) * num_bins), 0), num_bins - 1)] += 1
@@ -152,21 +152,23 @@ def histogram(values: Sequence[float], title: str, *, low: float = 0.0, high: fl
 
 
 def sheet(title: str, words: str, figures: Sequence[tuple[list[bytes], str]]) -> str:
-    """A contact sheet: pictures, one or two a figure, with a caption each; a blank where one cannot be shown.
+    """A contact sheet of figures with one or two pictures and a caption; a blank for an unreadable picture.
 
-    A link finds it by what stands before the colon of its title.
+    Its id is the part of the title before the colon.
     """
     pairs = " pairs" if any(len(pictures) > 1 for pictures, _ in figures) else ""
     shown = "".join(
         f"<figure>{''.join(_image(one) for one in pictures)}<figcaption>{escape(caption)}</figcaption></figure>"
         for pictures, caption in figures
     )
-    name, told = anchor(title.partition(":")[0]), f"<p>{escape(words)}</p>" if words else ""
-    return f"<h3 id='{name}'>{escape(title)}</h3>{told}<div class=card><div class='sheet{pairs}'>{shown}</div></div>"
+    name, paragraph = anchor(title.partition(":")[0]), f"<p>{escape(words)}</p>" if words else ""
+    return (
+        f"<h3 id='{name}'>{escape(title)}</h3>{paragraph}<div class=card><div class='sheet{pairs}'>{shown}</div></div>"
+    )
 
 
 def _short(num: int) -> str:
-    """A count that fits over a bar: 950, 2k, 34k."""
+    """A short count: 950, 2k, 34k."""
     return str(num) if num < 1000 else f"{num / 1000:.0f}k"
 
 

@@ -1,4 +1,4 @@
-"""How the pages look, in light and in dark."""
+"""CSS of the pages, for light and dark mode."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The service: Prefect's server, workers, and all that the server must know, started and stopped as one."""
+"""The service: a Prefect server, its deployments and its workers, started and stopped together."""

@@ -1,6 +1,6 @@
-"""The engines behind Prefect's server that it has not itself: PostgreSQL for its records, Redis for its events.
+"""External backing services of the Prefect server: PostgreSQL for its database, Redis for its events.
 
-With both, several servers may share them. What the URLs hold goes to the server's process alone, never to a worker.
+With both, several servers can share them. The URLs are passed to the server's process only, never to a worker.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import asyncpg
 
 from storage.errors import ServiceError, UsageError
 
-# The variables that hold passwords.
+# Environment variables that contain passwords.
 SECRETS = frozenset({"FACEMILL_DATABASE_URL", "FACEMILL_REDIS_URL"})
-# The advisory lock of a service that is starting; the number means nothing.
+# The advisory lock of a starting service; the number is arbitrary.
 _STARTING = 0x66616365
 _LOOK_EVERY_S = 1.0
 _IN_REDIS = {
@@ -32,10 +32,10 @@ _REDIS_URLS = ("PREFECT_REDIS_MESSAGING_URL", "PREFECT_REDIS_WORKER_CLEANUP_QUEU
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """Where PostgreSQL and Redis are; empty: the server's own SQLite file and memory.
+    """URLs of PostgreSQL and Redis; empty: the server's own SQLite file and memory.
 
     Raises:
-        UsageError: a URL is of another kind, or Redis is asked for and the package for it is not installed.
+        UsageError: a URL has the wrong scheme, or the package for Redis is not installed.
     """
 
     database_url: str = ""
@@ -48,7 +48,7 @@ class Engines:
             raise UsageError("FACEMILL_REDIS_URL needs a package that is not installed: pip install prefect-redis")
 
     def variables(self) -> dict[str, str]:
-        """What Prefect's server must see in its environment."""
+        """Environment variables of the Prefect server."""
         found: dict[str, str] = {}
         if self.database_url:
             place = self.database_url.partition("://")[2]
@@ -59,10 +59,10 @@ class Engines:
 
     @contextmanager
     def starting_alone(self) -> Iterator[None]:
-        """Let nobody else who shares the database be in this block: two servers that start on a fresh one break it.
+        """Serialize server starts on a shared database: two servers that start on a new database corrupt it.
 
         Raises:
-            ServiceError: the database cannot be reached, or lets nobody in.
+            ServiceError: the database cannot be reached, or refuses the login.
         """
         if not self.database_url:
             yield
@@ -76,12 +76,12 @@ class Engines:
 
 
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment for processes that have no business with the engines."""
+    """The environment without the backing services' URLs, for other processes."""
     return {name: value for name, value in environment.items() if name not in SECRETS}
 
 
 def _check_kind(variable: str, url: str, kinds: tuple[str, ...]) -> None:
-    # The URL is not shown: it may hold a password.
+    # The URL is not shown: it may contain a password.
     if url and not url.startswith(kinds):
         raise UsageError(f"the environment variable {variable} must start with {' or '.join(kinds)}")
 
@@ -89,13 +89,15 @@ def _check_kind(variable: str, url: str, kinds: tuple[str, ...]) -> None:
 async def _locked(url: str) -> asyncpg.Connection:
     try:
         connection = await asyncpg.connect(url)
-        # Asked for again and again: a statement that waits for it would hold up what the other one waits for, since its
-        # indexes are made once all older statements have ended.
+        # Polled: a statement waiting for the lock would block the other server, which creates its indexes only after
+        # all older statements have ended.
         while not await connection.fetchval("select pg_try_advisory_lock($1)", _STARTING):
             await asyncio.sleep(_LOOK_EVERY_S)
     except ValueError:
-        # What it says may be a piece of the password.
-        raise UsageError("FACEMILL_DATABASE_URL is no URL such as postgresql://user:password@host:5432/name") from None
+        # The original message may contain a part of the password.
+        raise UsageError(
+            "FACEMILL_DATABASE_URL must be a URL such as postgresql://user:password@host:5432/name"
+        ) from None
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise ServiceError(f"the database of FACEMILL_DATABASE_URL cannot be used: {error}") from error
     return connection

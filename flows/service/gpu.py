@@ -1,4 +1,4 @@
-"""How busy the GPUs of this machine are, asked of the driver's `nvidia-smi` whenever the metrics are read."""
+"""GPU utilization of this machine, read from `nvidia-smi` at each scrape of the metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 _ASKED = "index,utilization.gpu,memory.used,memory.total"
 _MIB = 1 << 20
-# It answers in a tenth of a second; a driver that hangs must not take the other metrics with it.
+# `nvidia-smi` takes 0.1 s; a hanging driver must not block the other metrics.
 _WITHIN_S = 5.0
 
 
@@ -19,26 +19,26 @@ class GpuUse(Collector):
     """Gauges of every GPU; none on a machine without one."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """What Prometheus is shown, as of now."""
+        """The current values."""
         busy = GaugeMetricFamily("facemill_gpu_busy_ratio", "Share of the last second a GPU was busy", labels=["gpu"])
-        used = GaugeMetricFamily("facemill_gpu_memory_used_bytes", "Memory of a GPU that is taken", labels=["gpu"])
+        used = GaugeMetricFamily("facemill_gpu_memory_used_bytes", "Used memory of a GPU", labels=["gpu"])
         whole = GaugeMetricFamily("facemill_gpu_memory_bytes", "Memory of a GPU", labels=["gpu"])
         for gpu, percent, used_mib, whole_mib in _asked():
             for gauge, text, unit in ((busy, percent, 0.01), (used, used_mib, _MIB), (whole, whole_mib, _MIB)):
-                # What a card does not tell, it calls [N/A].
+                # Unsupported values are reported as [N/A].
                 if text.isdecimal():
                     gauge.add_metric([gpu], int(text) * unit)
         yield from (gauge for gauge in (busy, used, whole) if gauge.samples)
 
 
 def _asked() -> list[list[str]]:
-    """A row of `_ASKED` a GPU."""
+    """One row of the `_ASKED` fields per GPU."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
     command = [program, f"--query-gpu={_ASKED}", "--format=csv,noheader,nounits"]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_WITHIN_S).stdout
+        output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_WITHIN_S).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    return [[word.strip() for word in line.split(",")] for line in told.splitlines() if line.count(",") == 3]
+    return [[word.strip() for word in line.split(",")] for line in output.splitlines() if line.count(",") == 3]

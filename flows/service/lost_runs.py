@@ -1,6 +1,7 @@
-"""Runs whose worker was killed: what is left of them is ended, and the server is told, since nobody else would.
+"""Clean-up of runs whose worker was killed: end their processes, and mark them crashed on the server.
 
-A heartbeat that stops tells it too, after 90 s (`setup`); a run that outlived its worker would go on beside the next.
+A missing heartbeat marks them too, after 90 s (`setup`). A run that outlives its worker would continue next to the
+following run.
 """
 
 from __future__ import annotations
@@ -20,25 +21,25 @@ from prefect.states import Crashed
 
 from flows.service.run_processes import end_runs
 
-# The label by which a worker marks the runs that it starts.
+# The label that a worker puts on the runs it starts.
 _WORKER = "prefect.worker.name"
 _UNDER_WAY = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING]))
 
 
 def crash_lost_runs(pool: str, worker: str) -> bool:
-    """End the runs of `worker` here, and mark them and their subflows crashed. To be called while it is down.
+    """End the runs of `worker` on this machine, and mark them and their subflows crashed. Call while it is down.
 
-    Runs of other workers are left alone: their processes may be on other machines. A run whose worker is not known,
-    since it was killed before it said so, is this one's if the pool has no other worker.
+    Runs of other workers are left alone: their processes may be on other machines. A run without a worker label, whose
+    worker was killed before setting it, belongs to this worker if the pool has no other.
 
     Returns:
-        False if the server does not answer, so that nothing is known.
+        False if the server does not respond, so that nothing is known.
     """
     try:
         with get_client(sync_client=True) as client:
             owners: set[str | None] = {worker} if _has_others(client, pool, worker) else {worker, None}
             end_runs({run.id for run in _under_way(client, pool, owners)})
-            # Some could still say so themselves.
+            # Some may still report it themselves.
             for run in _under_way(client, pool, owners):
                 _crash(client, run)
     except httpx.HTTPError:

@@ -1,4 +1,4 @@
-"""The counts of all runs on a loopback port, as Prometheus reads them, and once an hour in a line."""
+"""Metrics of all runs: a Prometheus endpoint on a loopback port, and an hourly log line."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Counts = Mapping[str, float]
 
 @contextmanager
 def shown_metrics(folder: Path, port: int, *, tell: Callable[[str], None], every_s: float = _HOUR_S) -> Iterator[int]:
-    """Show the counts kept in the empty `folder` on http://127.0.0.1:`port`/metrics; yields the port (0 takes any).
+    """Serve the metrics kept in the empty `folder` on http://127.0.0.1:`port`/metrics; yields the port (0: any free).
 
     Args:
-        tell: told once in `every_s`, in a line, what has been done since it was told last.
+        tell: called every `every_s` seconds with one line on the work done since the last call.
     """
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
@@ -57,7 +57,7 @@ def read_counts(registry: CollectorRegistry) -> dict[str, float]:
 
 
 def summary(before: Counts, now: Counts, seconds: float) -> str:
-    """What happened between two counts, as one line of JSON; what did not change is left out."""
+    """The increase of each count between two readings, as one line of JSON; unchanged counts are left out."""
     grown = {name: value - before.get(name, 0.0) for name, value in sorted(now.items())}
     facts = {name.replace(" ", "_"): int(value) for name, value in grown.items() if value > 0}
     time = datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,8 +1,8 @@
-"""The password of Prefect's API: whoever has it may run any command as the user of the workers.
+"""The password of Prefect's API. Anyone with it can run any command as the workers' user.
 
-It is text such as `name:password`, which Prefect's server takes as PREFECT_SERVER_API_AUTH_STRING and its clients as
-PREFECT_API_AUTH_STRING. Processes get it in their environment or from a file that only its owner can read, never as an
-argument and never in a log.
+It is text such as `name:password`: PREFECT_SERVER_API_AUTH_STRING of Prefect's server, PREFECT_API_AUTH_STRING of its
+clients. Processes get it in their environment or from a file that only its owner can read, never as an argument or in
+a log.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def prefect_home(environment: Mapping[str, str]) -> Path:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder if it is not there, and close it to other users.
+    """Create a folder if needed, and remove access for other users.
 
     Raises:
-        UsageError: the folder cannot be made or belongs to another user.
+        UsageError: the folder cannot be created, or belongs to another user.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -48,19 +48,19 @@ def make_private(folder: Path) -> None:
 
 
 def password_path(environment: Mapping[str, str], named: str = "") -> Path:
-    """The file that holds the password of this user's service: the one named, or one beside Prefect's database."""
+    """The password file of this user's service: `named`, or a file in the folder of Prefect's database."""
     return Path(named).expanduser() if named else prefect_home(environment) / _NAME
 
 
 def password_of_server(environment: Mapping[str, str], named: str = "") -> str:
-    """The password that a server is started with: from the environment, from its file, or a new one in a new file.
+    """The password to start a server with: from the environment, from its file, or a new one in a new file.
 
     Args:
-        environment: may hold PREFECT_SERVER_API_AUTH_STRING.
-        named: a file; empty for the one beside Prefect's database.
+        environment: may contain PREFECT_SERVER_API_AUTH_STRING.
+        named: password file; empty for the default one.
 
     Raises:
-        UsageError: the file holds no password, or cannot be read or made.
+        UsageError: the file contains no password, or cannot be read or created.
     """
     if given := environment.get(OF_SERVER):
         return given
@@ -76,35 +76,35 @@ def password_of_server(environment: Mapping[str, str], named: str = "") -> str:
 
 
 def password_of_client(environment: Mapping[str, str], named: str = "") -> str:
-    """The password for a server that somebody else started: from the environment, or from the file named.
+    """The password for an existing server: from the environment, or from the file `named`.
 
     Raises:
-        UsageError: there is none, or the file holds none.
+        UsageError: there is no password, or the file contains none.
     """
     if given := environment.get(OF_CLIENTS):
         return given
     if not named:
-        raise UsageError(f"the server needs a password: {HOW_TO_GIVE}")
+        raise UsageError(f"the server requires a password: {HOW_TO_GIVE}")
     return read_password(Path(named).expanduser())
 
 
 def read_password(path: Path) -> str:
-    """The password in a file.
+    """Read a password file.
 
     Raises:
-        UsageError: the file cannot be read, or does not hold a single line of text.
+        UsageError: the file cannot be read, or does not contain a single line of text.
     """
     try:
         text = path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the password file {path} cannot be read: {error}") from error
     if not text or not text.isprintable():
-        raise UsageError(f"the password file {path} must hold one line of text such as name:password")
+        raise UsageError(f"the password file {path} must contain one line of text such as name:password")
     return text
 
 
 def _write_new(path: Path, password: str) -> None:
-    """Write a file of mode 0600, whole from its first moment; one that is there by then is kept."""
+    """Create a file of mode 0600 atomically; an existing file is kept."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
         with os.fdopen(handle, "w") as file:

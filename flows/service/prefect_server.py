@@ -1,7 +1,7 @@
 """Prefect's server behind a `Guard`: `python -m flows.service.prefect_server start`.
 
-Prefect's own `prefect server start` checks no host names, asks questions on a terminal and may write a profile into the
-user's settings. This serves the same application.
+Prefect's own `prefect server start` does not check host names, prompts on a terminal and may write a profile into the
+user's settings. This module serves the same application.
 """
 
 from __future__ import annotations
@@ -21,27 +21,29 @@ from flows.service.request_guard import Guard
 from flows.settings import load_settings
 
 _PR_SET_PDEATHSIG = 1
-# A page that is open in a browser keeps a connection, and must not keep the server.
+# A page open in a browser keeps a connection; it must not delay the shutdown.
 _GRACE_S = 5
 
 
 def guarded_app(host: str, names: list[str], *, is_small: bool = False) -> ASGIApp:
-    """Prefect's application, for requests to this host or these names only.
+    """Prefect's application, restricted to requests for this host or these names.
 
     Args:
-        is_small: without pages and without the services that schedule runs and react to events.
+        is_small: without the web UI and the services that schedule runs and react to events.
     """
     return Guard(create_app(ephemeral=is_small, final=True), host, names)
 
 
 def main() -> None:
-    """Serve on an address, or on a socket that the parent process has opened."""
+    """Serve on an address, or on a socket opened by the parent process."""
     parser = argparse.ArgumentParser(prog="flows.service.prefect_server")
     parser.add_argument("command", choices=["start"])
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=4200)
-    parser.add_argument("--small", type=int, metavar="FD", help="serve the process that opened this socket, no longer")
-    parser.add_argument("--parent", type=int, help="the process to end with")
+    parser.add_argument(
+        "--small", type=int, metavar="FD", help="serve on this socket of the parent process, until it ends"
+    )
+    parser.add_argument("--parent", type=int, help="process id of the parent; the server ends with it")
     given = parser.parse_args()
     if given.parent is not None:
         _end_with(given.parent)
@@ -53,7 +55,7 @@ def main() -> None:
         host=given.host,
         port=given.port,
         log_level="error" if is_small else settings.server.logging_level.lower(),
-        # An access log would be a line for each of the many requests of a run.
+        # No access log: a run makes many requests.
         access_log=False,
         lifespan="on",
         timeout_keep_alive=settings.server.api.keepalive_timeout,
@@ -65,7 +67,7 @@ def main() -> None:
 
 
 def _end_with(parent: int) -> None:
-    """Have the kernel kill this process when the one that started it ends, however it does."""
+    """Let the kernel kill this process when its parent ends, for whatever reason."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         raise SystemExit(0)

@@ -1,8 +1,8 @@
-"""Which requests reach Prefect's server: those that name it as their host, from its own pages or from no page at all.
+"""Request filter in front of Prefect's server: checks the `Host` and `Origin` headers.
 
-Prefect checks the password. This is what it does not check. A page of another site that resolves its own name to this
-address (DNS rebinding) still names its own host, and a browser states the origin of every page that sends a request
-which can change something. Both are refused before anything reads them.
+Prefect checks the password, but not these. A page of another site whose name resolves to this address (DNS rebinding)
+sends its own name as the host, and a browser sends the page's origin with every request that can change something.
+Both kinds of request are refused before they are parsed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOGIN = "/facemill/login"
-# No page of another site may show these pages in a frame, or load them as a script or an image.
+# Other sites may not show these pages in a frame, or load them as a script or an image.
 _HEADERS = {
     "x-frame-options": "DENY",
     "cross-origin-resource-policy": "same-origin",
@@ -36,7 +36,7 @@ fetch("/api/admin/version", {headers: {Authorization: "Basic " + token}}).then(a
 }).catch(() => { document.querySelector("p").hidden = false; });
 """
 _PAGE = f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>facemill: login</title>
-<p hidden>This link has no password, or one that is not valid any more. Open the link that <code>facemill serve</code>
+<p hidden>This link has no password, or one that is no longer valid. Open the link that <code>facemill serve</code>
 prints, or <a href="/login">enter the password</a>.</p><script>{_SCRIPT}</script></html>"""
 _SCRIPT_DIGEST = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
 _PAGE_HEADERS = {
@@ -47,21 +47,21 @@ _PAGE_HEADERS = {
 
 
 def login_link(pages: str, password: str) -> str:
-    """A link that logs a browser in. What follows the # stays in the browser: it is in no request and in no log."""
+    """A login link for a browser. The part after the # stays in the browser: it is not sent or logged."""
     return f"{pages}{LOGIN}#{quote(password, safe='')}"
 
 
 def refusal(hosts: Collection[str], origins: Collection[str], bound_to: str, names: Collection[str]) -> str | None:
-    """Why a request is refused; None if it is not.
+    """The reason to refuse a request, or None.
 
     Args:
-        hosts: the values of its header fields `Host`.
-        origins: the values of its header fields `Origin`.
-        bound_to: the address or name that the server listens on.
-        names: other names by which it may be reached.
+        hosts: values of its `Host` headers.
+        origins: values of its `Origin` headers.
+        bound_to: address or name that the server listens on.
+        names: further host names of the server.
     """
     if len(hosts) != 1 or not _is_own(_hostname(next(iter(hosts))), bound_to, names):
-        return "this server does not go by that host name; add it to FACEMILL_SERVER_NAMES if it should"
+        return "unknown host name of this server; add it to FACEMILL_SERVER_NAMES to allow it"
     (host,) = hosts
     if any(urlsplit(origin).netloc.lower() != host.lower() for origin in origins):
         return "requests from pages of other sites are refused"
@@ -69,7 +69,7 @@ def refusal(hosts: Collection[str], origins: Collection[str], bound_to: str, nam
 
 
 class Guard:
-    """An ASGI application in front of Prefect's: refuses foreign requests, and has the page that logs in."""
+    """ASGI application in front of Prefect's: refuses cross-site requests, and serves the login page."""
 
     def __init__(self, app: ASGIApp, bound_to: str, names: Collection[str]) -> None:
         self._app = app
@@ -77,13 +77,13 @@ class Guard:
         self._names = frozenset(name.lower() for name in names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request or one websocket."""
+        """Handle one request or websocket."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         reason = refusal(_values(scope, b"host"), _values(scope, b"origin"), self._bound_to, self._names)
         if scope["type"] == "websocket":
-            # Closed before it is accepted, a websocket is answered with 403.
+            # A websocket closed before it is accepted gets a 403 response.
             await (_closed if reason else self._app)(scope, receive, send)
         elif reason:
             await PlainTextResponse(f"{reason}\n", 403, _HEADERS)(scope, receive, send)
@@ -94,15 +94,15 @@ class Guard:
 
 
 def _is_own(hostname: str, bound_to: str, names: Collection[str]) -> bool:
-    """Whether a request for this host is meant for this server.
+    """Whether a host name belongs to this server.
 
-    A literal address is safe: rebinding needs a name that somebody else controls.
+    A literal address is safe: rebinding needs a name that an attacker controls.
     """
     try:
         address = ip_address(hostname)
     except ValueError:
         return bool(hostname) and hostname in {"localhost", bound_to.lower(), *names}
-    # 0.0.0.0 reaches this machine too, and is no address that anybody would type.
+    # 0.0.0.0 reaches this machine too, but nobody would type it.
     return not address.is_unspecified and (address.is_loopback or not _is_loopback(bound_to))
 
 
@@ -114,7 +114,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _hostname(host: str) -> str:
-    """The name or address in a field `Host`, without its port; empty if there is none."""
+    """The name or address in a `Host` header, without its port; empty if there is none."""
     try:
         parts = urlsplit(f"//{host}")
         _ = parts.port

@@ -1,7 +1,7 @@
 """The processes of flow runs on this machine.
 
-A worker starts each run in a session of its own, so a run may outlive its worker; then nobody counts it, cancels it or
-keeps the next from starting beside it. So a run ends with its worker.
+A worker starts each run in a separate session, so a run may outlive its worker. Such a run is not counted, cannot be
+cancelled and does not prevent the next from starting. Therefore a run is ended with its worker.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
-# What a service gives to its workers, and these to their runs, so that it knows them for its own.
+# Environment variable that a service passes to its workers and their runs, to identify them.
 SERVICE = "FACEMILL_SERVICE"
-# What a worker puts into the environment of a run's process, and its children inherit.
+# Environment variable that a worker sets for a run's process; its children inherit it.
 _RUN = "PREFECT__FLOW_RUN_ID"
 _GRACE_S = 5.0
 _LOOK_EVERY_S = 0.2
 
 
 class RunProcess(NamedTuple):
-    """A process of a run: the run's own, or one that it has started."""
+    """A process of a run: its main process or a descendant."""
 
     pid: int
     run: UUID
@@ -32,17 +32,17 @@ class RunProcess(NamedTuple):
 
 
 def end_runs(runs: Collection[UUID]) -> None:
-    """End what these runs have for processes here."""
+    """End the processes of these runs on this machine."""
     _end(lambda process: process.run in runs)
 
 
 def end_runs_of(service: str) -> None:
-    """End all runs of a service here, by its word for itself under `SERVICE`."""
+    """End all runs of a service on this machine, by its value of `SERVICE`."""
     _end(lambda process: process.service == service)
 
 
 def _end(is_meant: Callable[[RunProcess], bool]) -> None:
-    """Ask processes to end, and make those end that do not; a run is safe to kill at any moment."""
+    """Terminate processes, and kill those that do not end. A run can be killed safely at any time."""
     for one in (signal.SIGTERM, signal.SIGKILL):
         for process in filter(is_meant, _processes()):
             with suppress(ProcessLookupError):
@@ -55,7 +55,7 @@ def _end(is_meant: Callable[[RunProcess], bool]) -> None:
 def _processes() -> list[RunProcess]:
     found: list[RunProcess] = []
     for path in Path("/proc").glob("[0-9]*/environ"):
-        # A process may end while it is looked at, or belong to somebody else; one that has ended has no environment.
+        # A process may end meanwhile or belong to another user; an ended one has no environment.
         with suppress(OSError):
             words = path.read_bytes().decode(errors="replace").split("\0")
             environment = dict(word.split("=", 1) for word in words if "=" in word)

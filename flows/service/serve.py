@@ -1,4 +1,4 @@
-"""`facemill serve`: from nothing to a server with workers that run what is scheduled, until it is told to stop."""
+"""`facemill serve`: start a server and workers that run the scheduled flows, until stopped."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from flows.service.supervisor import Process, look_after, stop_all, stopping
 from flows.service.work import POOLS, check_free, counted, is_healthy, python_module, runs_environment, worker
 from storage.errors import ServiceError
 
-# With these the server handles its records in batches. One by one it falls behind at 6000 task runs in a burst, and
-# drops what its queue of 10,000 no longer holds.
+# These make the server write its records in batches. Writing one by one, it falls behind at a burst of 6000 task runs,
+# and drops records once its queue of 10,000 is full.
 _SERVER = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
@@ -34,7 +34,7 @@ _ALL_ADDRESSES = ("0.0.0.0", "::")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the service listens: the pages and the API on `port` of `host`, the metrics on a port of loopback."""
+    """Addresses of the service: web UI and API on `host` and `port`, metrics on a loopback port."""
 
     host: str = "127.0.0.1"
     port: int = 4200
@@ -42,19 +42,19 @@ class Address:
 
     @property
     def pages(self) -> str:
-        """The URL of the pages from this machine: what listens on all addresses is reached by loopback."""
+        """URL of the web UI from this machine; loopback if the server listens on all addresses."""
         return f"http://{'127.0.0.1' if self.host in _ALL_ADDRESSES else self.host}:{self.port}"
 
     @property
     def api(self) -> str:
-        """The URL of the API from this machine."""
+        """URL of the API from this machine."""
         return f"{self.pages}/api"
 
     def check_free(self) -> None:
-        """See that the ports can be had.
+        """Check that the ports are free.
 
         Raises:
-            UsageError: one cannot.
+            UsageError: a port cannot be bound.
         """
         check_free(self.host, self.port)
         check_free("127.0.0.1", self.metrics_port)
@@ -73,26 +73,26 @@ def serve(
     """Run the service until SIGINT or SIGTERM.
 
     Args:
-        parameters: of the deployments, by name: lake, source, links, ...
-        password: of the API, `name:password`.
-        engines: the database and the broker of the server.
-        tell: told in a line what is going on.
-        log: told once an hour what was done, in a line of JSON.
-        up: told the deployments once everything runs.
+        parameters: parameters of the deployments by name: lake, source, links, ...
+        password: password of the API, `name:password`.
+        engines: database and message broker of the server.
+        tell: called with a line of text on each event.
+        log: called once an hour with a line of JSON on the work done.
+        up: called with the deployments once everything runs.
 
     Raises:
-        UsageError: the address cannot be had.
-        ServiceError: the server does not start, or a part of the service ends time after time.
+        UsageError: the address cannot be bound.
+        ServiceError: the server does not start, or a process of the service fails repeatedly.
     """
     address.check_free()
     environment = server_environment(address, password)
-    # The words of the command tell the server from other processes; the password is in its environment.
+    # The arguments identify the server in a list of processes; the password is passed in the environment.
     command = ["flows.service.prefect_server", "start", "--host", address.host, "--port", str(address.port)]
     server = Process("server", python_module(*command), environment | engines.variables())
     workers: list[Process] = []
     with (
         counted(address.metrics_port, log) as counts,
-        # The server last: what ends tells it so.
+        # The server is stopped last: other processes report their end to it.
         stopping(partial(stop_all, workers), partial(end_runs_of, environment[SERVICE]), partial(stop_all, [server])),
     ):
         with engines.starting_alone():
@@ -108,18 +108,18 @@ def serve(
             workers.append(worker(pool, {**environment, **counts}))
             workers[-1].start()
         up(deployments)
-        # Being told to stop is how a service ends.
+        # A stop signal is the normal end of a service.
         with suppress(KeyboardInterrupt):
             look_after([server, *workers], tell=tell)
 
 
 def server_environment(address: Address, password: str) -> dict[str, str]:
-    """What Prefect's server sees beside its engines; its workers see it too."""
+    """Environment of Prefect's server and its workers, without the backing services."""
     return {
         **runs_environment(address.api, password),
         **_SERVER,
         OF_SERVER: password,
-        # The pages ask the server they came from, whatever its name and port look like from outside; no others may.
+        # The web UI sends its requests to its own origin, whatever the server's public name and port; others may not.
         "PREFECT_SERVER_UI_API_URL": "/api",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": address.pages,
         "PREFECT_SERVER_API_HOST": address.host,
@@ -134,6 +134,6 @@ def _wait_until_healthy(api: str, server: Process) -> None:
             raise ServiceError(f"Prefect's server ended with exit code {server.exit_code} while starting; see above")
         if time.monotonic() > until:
             raise ServiceError(
-                f"Prefect's server does not answer {api}/health after {_START_S:.0f} s; see its messages above"
+                f"Prefect's server does not respond on {api}/health after {_START_S:.0f} s; see its messages above"
             )
         time.sleep(0.3)

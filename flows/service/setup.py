@@ -1,4 +1,4 @@
-"""What a server is told of facemill: its pools, the deployments of `prefect.yaml`, and when a run counts as dead."""
+"""Set-up of a Prefect server: work pools, the deployments of `prefect.yaml`, and the automation for dead runs."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from prefect.events.schemas.events import ResourceSpecification
 from flows.service.work import HEARTBEAT_S, POOLS, python_module
 from storage.errors import ServiceError
 
-# Three missed heartbeats, and the run is dead.
+# Three missed heartbeats.
 _DEAD_AFTER = timedelta(seconds=3 * HEARTBEAT_S)
 _HEARTBEAT = "prefect.flow-run.heartbeat"
 _ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
 
 
 def set_up_server(parameters: Mapping[str, Any], environment: Mapping[str, str]) -> list[str]:
-    """Make or renew all of it on the server of PREFECT_API_URL; nothing is made twice.
+    """Create or update everything on the server of PREFECT_API_URL. Idempotent.
 
     Args:
-        parameters: values for those parameters of the deployments that bear these names.
-        environment: of the process that deploys.
+        parameters: values of the deployments' parameters by name; a deployment takes those it has.
+        environment: environment of the deploying process.
 
     Returns:
         The deployments, as `flow/deployment`.
 
     Raises:
-        ServiceError: Prefect refuses a deployment.
+        ServiceError: Prefect rejects a deployment.
     """
     with get_client(sync_client=True) as client:
         _make_pools(client)
@@ -49,13 +49,13 @@ def set_up_server(parameters: Mapping[str, Any], environment: Mapping[str, str])
 
 
 def deployments() -> dict[str, Any]:
-    """The content of `prefect.yaml`, which is part of this package."""
+    """Read `prefect.yaml`, which is part of this package."""
     content: dict[str, Any] = yaml.safe_load(files("flows.service").joinpath("prefect.yaml").read_text())
     return content
 
 
 def with_parameters(described: dict[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of `prefect.yaml` with other values for the parameters its deployments name already."""
+    """The content of `prefect.yaml` with new values for parameters that its deployments already have."""
     changed = [
         {**one, "parameters": {name: parameters.get(name, value) for name, value in one.get("parameters", {}).items()}}
         for one in described["deployments"]
@@ -64,13 +64,13 @@ def with_parameters(described: dict[str, Any], parameters: Mapping[str, Any]) ->
 
 
 def _make_pools(client: SyncPrefectClient) -> None:
-    # No limit on the pool: that is the workers', each for its machine.
+    # No limit on the pool: each worker limits its own machine.
     for name in POOLS:
         client.create_work_pool(WorkPoolCreate(name=name, type="process", concurrency_limit=None), overwrite=True)
 
 
 def _make_automation(client: SyncPrefectClient) -> None:
-    """A flow run whose heartbeats stop is crashed: its process and its worker were killed, and nobody else says so."""
+    """Mark flow runs without heartbeats crashed: their process and worker were killed, and cannot report it."""
     wanted = AutomationCore(
         name="a run whose heartbeat stops is crashed",
         trigger=EventTrigger(
@@ -84,7 +84,7 @@ def _make_automation(client: SyncPrefectClient) -> None:
         ),
         actions=[
             ChangeFlowRunState(
-                state=StateType.CRASHED, message=f"no heartbeat for {_DEAD_AFTER.seconds} s: its process is gone"
+                state=StateType.CRASHED, message=f"no heartbeat for {_DEAD_AFTER.seconds} s: the process is gone"
             )
         ],
     )

@@ -1,4 +1,4 @@
-"""Processes that belong together: started, watched, started again, stopped."""
+"""Process supervisor: start, watch, restart and stop a group of processes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 from storage.errors import ServiceError
 
-# A worker that is told to stop ends the runs it has and waits for them; a run is safe to kill at any moment, so it is
-# not given long.
+# A stopping worker ends its runs and waits for them. A run can be killed safely at any time, so the wait is short.
 _GRACE_S = 8.0
 _LOOK_EVERY_S = 0.5
-# One that ends soon after its start will end again. It is started no more often than this, and given up after so many
-# times in a row. What is killed, by a person or by a system short of memory, is not at fault.
+# A process that ends soon after its start will probably end again: it is restarted at this interval, at most so many
+# times in a row. A process killed by a person or by the out-of-memory killer does not count.
 _RESTART_AFTER_S = 5.0
 _MAX_SHORT_LIVES = 5
 _SHORT_LIFE_S = 20.0
@@ -29,10 +28,9 @@ _LIBC = ctypes.CDLL(None)
 
 @dataclass
 class Process:
-    """One process of the service.
+    """A process of the service.
 
-    `recover` mends what its sudden end left behind, and is called before it is started again; where it returns False
-    it is called again later.
+    `recover` cleans up after an unexpected end. It is called before a restart, and again later if it returns False.
     """
 
     name: str
@@ -44,31 +42,31 @@ class Process:
     num_short_lives: int = 0
 
     def start(self) -> None:
-        """Start it, in a session of its own: Ctrl-C reaches only the parent, which stops them in order."""
+        """Start the process in its own session: Ctrl-C reaches only the parent, which stops the processes in order."""
         self.started_at_s = time.monotonic()
         self.running = subprocess.Popen(
             self.command,
             env=dict(self.environment),
-            # A child that reads the terminal would be stopped, or take what is typed.
+            # A child that reads the terminal would be stopped, or would consume the input.
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, which takes no lock of another thread
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, without locks
         )
 
     def ask_to_end(self) -> None:
-        """Send it SIGTERM, if it runs."""
+        """Send SIGTERM if the process runs."""
         if self.running is not None:
             self.running.terminate()
 
     def end_by(self, until_s: float) -> None:
-        """Wait for its end until then, on the clock of `time.monotonic`; then kill what is left of it."""
+        """Wait until `until_s` (`time.monotonic`) for the end of the process; then kill it."""
         if self.running is not None:
             with suppress(subprocess.TimeoutExpired):
                 self.running.wait(max(until_s - time.monotonic(), 0.0))
         self.kill_group()
 
     def kill_group(self) -> None:
-        """Kill it and what it started: a server's own child would keep the port, a worker's run would go on unseen."""
+        """Kill the process and its children: a server's child would keep the port, a worker's run would continue."""
         if self.running is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self.running.pid, signal.SIGKILL)
@@ -76,15 +74,15 @@ class Process:
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended; None while it runs, or before it was started."""
+        """Exit code; None while running or before the start."""
         return None if self.running is None else self.running.poll()
 
 
 @contextmanager
 def stopping(*stops: Callable[[], None]) -> Iterator[None]:
-    """Call these in order when the block ends, however it does; a SIGTERM ends it as Ctrl-C does.
+    """Call these in order when the block ends, for whatever reason. SIGTERM ends the block like Ctrl-C.
 
-    A second signal is not heard while they are at work: each is bounded, and half a stop would leave processes behind.
+    A second signal is ignored meanwhile: each call is bounded in time, and a partial stop would leave processes behind.
     """
     before = {one: signal.signal(one, _interrupt) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -99,7 +97,7 @@ def stopping(*stops: Callable[[], None]) -> Iterator[None]:
 
 
 def stop_all(processes: Sequence[Process]) -> None:
-    """Ask all of them to end, all at once, and make those end that have not after a while."""
+    """Terminate all processes at once, and kill those that have not ended after a while."""
     for process in processes:
         process.ask_to_end()
     until = time.monotonic() + _GRACE_S
@@ -110,10 +108,10 @@ def stop_all(processes: Sequence[Process]) -> None:
 def look_after(
     processes: Sequence[Process], *, tell: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
 ) -> None:
-    """Start again what ends, until one ends as soon as it is started, time after time.
+    """Restart processes that end, until one repeatedly ends right after its start.
 
     Raises:
-        ServiceError: one did.
+        ServiceError: a process failed repeatedly.
     """
     while True:
         for process in processes:
@@ -131,10 +129,10 @@ def _start_again(process: Process, tell: Callable[[str], None], sleep: Callable[
     if process.num_short_lives >= _MAX_SHORT_LIVES:
         raise ServiceError(
             f"{process.name} ended {_MAX_SHORT_LIVES} times within {_SHORT_LIFE_S:.0f} s of its start, the last time "
-            f"with exit code {process.exit_code}: see its messages above, mend the cause, and start the service again"
+            f"with exit code {process.exit_code}: see its messages above, fix the cause, and restart the service"
         )
     sleep(max(0.0, _RESTART_AFTER_S - age_s))
-    tell(f"{process.name} ended with exit code {process.exit_code}; started again")
+    tell(f"{process.name} ended with exit code {process.exit_code}; restarting")
     process.start()
 
 
@@ -143,5 +141,5 @@ def _interrupt(*_: object) -> None:
 
 
 def _end_with_parent() -> None:
-    """In the child: have the kernel end it when its parent is killed outright."""
+    """In the child: let the kernel end it when its parent is killed."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The workers of a machine; `facemill work` starts them alone, for a server that another machine has."""
+"""The workers of a machine. `facemill work` starts them for a server on another machine."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ from flows.service.supervisor import Process, look_after, stop_all, stopping
 from storage.errors import UsageError
 from storage.names import visible
 
-# The work pools, and how many runs of each a machine does at a time. One that crops takes all its cores, one that
-# trains holds its GPU.
+# The work pools, and the number of concurrent runs per machine. Cropping uses all cores, training the GPU.
 POOLS = {"cpu": 1, "gpu": 1}
-# Prefect takes no shorter interval.
+# The minimum that Prefect accepts.
 HEARTBEAT_S = 30
 _LOOK_EVERY_S = 1.0
 _ANSWER_S = 60.0
@@ -49,23 +48,24 @@ def work(
     """Run a worker for each pool until SIGINT or SIGTERM.
 
     Args:
-        api: the URL of the server's API; waited for until it answers.
-        pools: of `POOLS`.
-        metrics_port: on loopback.
-        password: of the API, `name:password`.
-        tell, up: told in a line what is going on, and that everything runs.
-        log: told once an hour what was done, in a line of JSON.
+        api: URL of the server's API; waits until it responds.
+        pools: names in `POOLS`.
+        metrics_port: port of the metrics on loopback.
+        password: password of the API, `name:password`.
+        tell: called with a line of text on each event.
+        up: called once everything runs.
+        log: called once an hour with a line of JSON on the work done.
 
     Raises:
-        UsageError: the port is taken, or the server refuses the password.
-        ServiceError: a worker ends time after time.
+        UsageError: the port is in use, or the server rejects the password.
+        ServiceError: a worker fails repeatedly.
     """
     check_free("127.0.0.1", metrics_port)
     environment = runs_environment(api, password)
     os.environ.update(environment)
     workers: list[Process] = []
     stops = partial(stop_all, workers), partial(end_runs_of, environment[SERVICE])
-    # Being told to stop is how a service ends.
+    # A stop signal is the normal end of a service.
     with counted(metrics_port, log) as counts, stopping(*stops), suppress(KeyboardInterrupt):
         tell(f"waiting for {api}")
         while not is_healthy(api):
@@ -79,7 +79,7 @@ def work(
 
 
 def worker(pool: str, environment: Mapping[str, str]) -> Process:
-    """This machine's worker of a pool; the runs of the one before it, if it was killed, are ended first."""
+    """This machine's worker of a pool. If the previous one was killed, its runs are ended first."""
     from flows.service.lost_runs import crash_lost_runs  # noqa: PLC0415 - reads PREFECT_API_URL when imported
 
     name = f"facemill {pool} on {socket.gethostname()}"
@@ -90,7 +90,7 @@ def worker(pool: str, environment: Mapping[str, str]) -> Process:
 
 
 def runs_environment(api: str, password: str) -> dict[str, str]:
-    """What a worker and its runs see: where the server is, its password, and nothing of its database."""
+    """Environment of a worker and its runs: the server's URL and password, without its database."""
     return {
         **without_secrets(os.environ),
         "PREFECT_API_URL": api,
@@ -103,7 +103,7 @@ def runs_environment(api: str, password: str) -> dict[str, str]:
 
 @contextmanager
 def counted(metrics_port: int, log: Callable[[str], None]) -> Iterator[dict[str, str]]:
-    """Show the counts of all runs on a port; yields the variable that has a run add to them."""
+    """Serve the metrics of all runs on a port; yields the environment variable that makes a run add to them."""
     with (
         tempfile.TemporaryDirectory(prefix="facemill-metrics-") as counts,
         shown_metrics(Path(counts), metrics_port, tell=log),
@@ -112,12 +112,12 @@ def counted(metrics_port: int, log: Callable[[str], None]) -> Iterator[dict[str,
 
 
 def python_module(*arguments: str) -> list[str]:
-    """A command that runs a module by this Python; -P: nothing is imported from the folder it is started in."""
+    """A command that runs a module with this Python; -P: nothing is imported from the working directory."""
     return [sys.executable, "-P", "-m", *arguments]
 
 
 def is_healthy(api: str) -> bool:
-    """Whether a server answers."""
+    """Whether a server responds."""
     try:
         with urllib.request.urlopen(f"{api}/health", timeout=5):  # noqa: S310 - http or https, as checked
             return True
@@ -126,10 +126,10 @@ def is_healthy(api: str) -> bool:
 
 
 def check_server(api: str, password: str) -> None:
-    """See that Prefect's API answers there and takes this password; an empty one is not sent.
+    """Check that Prefect's API responds and accepts this password; an empty password is not sent.
 
     Raises:
-        UsageError: it does not.
+        UsageError: the server rejects it.
     """
     headers = {"Authorization": f"Basic {base64.b64encode(password.encode()).decode()}"} if password else {}
     try:
@@ -143,8 +143,8 @@ def check_server(api: str, password: str) -> None:
     except (OSError, HTTPException, ValueError) as error:
         cause = visible(str(getattr(error, "reason", error)))
         raise UsageError(
-            f"no server answers at {visible(api)} ({cause}): start `facemill serve` there, or set PREFECT_API_URL to "
-            "the address of one; without that variable a command starts a server for itself"
+            f"no server responds at {visible(api)} ({cause}): start `facemill serve` there, or set PREFECT_API_URL to "
+            "a running server; without that variable a command starts its own server"
         ) from error
 
 
@@ -152,28 +152,28 @@ def _refusal(error: HTTPError, password: str) -> str:
     words = f"({error.code} {error.reason})"
     if error.code == HTTPStatus.UNAUTHORIZED and password:
         return (
-            f"refuses the password {words}: {OF_CLIENTS}, or the file that FACEMILL_PASSWORD_FILE names, must hold "
-            "that of the password file of the machine where `facemill serve` runs"
+            f"rejects the password {words}: set {OF_CLIENTS}, or the file that FACEMILL_PASSWORD_FILE names, to the "
+            "content of the password file of the machine where `facemill serve` runs"
         )
     if error.code == HTTPStatus.UNAUTHORIZED:
-        return f"answers to its password alone {words}: {HOW_TO_GIVE}"
+        return f"requires a password {words}: {HOW_TO_GIVE}"
     if error.code == HTTPStatus.FORBIDDEN:
-        return f"refuses this address {words}: its server must know the name, by FACEMILL_SERVER_NAMES"
-    return f"is no API of Prefect's {words}: PREFECT_API_URL is such as http://127.0.0.1:4200/api"
+        return f"rejects this host name {words}: add it to FACEMILL_SERVER_NAMES of the server"
+    return f"is not a Prefect API {words}: PREFECT_API_URL looks like http://127.0.0.1:4200/api"
 
 
 def check_free(host: str, port: int) -> None:
-    """See that a port can be had.
+    """Check that a port is free.
 
     Raises:
-        UsageError: it cannot.
+        UsageError: it cannot be bound.
     """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             trial.bind((host, port))
         except OSError as error:
-            cause = "something listens there already" if error.errno == errno.EADDRINUSE else error.strerror
+            cause = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror
             raise UsageError(
-                f"{host}:{port} cannot be served on: {cause}; choose another --host, --port or --metrics-port"
+                f"cannot listen on {host}:{port}: {cause}; choose another --host, --port or --metrics-port"
             ) from error

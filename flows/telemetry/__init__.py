@@ -1,1 +1,1 @@
-"""What a run shows while it goes on: bars, lines, artifacts in the UI, counts for Prometheus."""
+"""Telemetry of a run: progress bars, log lines, Prefect artifacts and Prometheus counters."""

@@ -1,4 +1,4 @@
-"""What a run leaves behind to look at in Prefect's UI: tables, and a small contact sheet."""
+"""Prefect artifacts of a run: tables, Markdown pages and small contact sheets."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from storage.shards import read_member
 from tasks.images.decode import UndecodableImage, decode
 
 _COLUMNS, _ROWS, _TILE_PX = 8, 3, 56
-# What CommonMark and GitHub's tables and bare links give a meaning inside a line (a backslash takes it away).
+# Characters with a meaning inside a line of CommonMark, GitHub tables and bare links; a backslash escapes them.
 _MARKDOWN = re.compile(r"[\\`*_\[\]<>|~&]|:(?=//)")
 
 
 def plain(text: str) -> str:
-    """Text from outside for a page of Markdown: no emphasis, code, link, picture, HTML or cell border comes of it."""
+    """Escape outside text for Markdown: it creates no emphasis, code, link, picture, HTML or cell border."""
     return _MARKDOWN.sub(r"\\\g<0>", visible(text))
 
 
 def foreign_page(text: str) -> str:
-    """A page of Markdown that came with a model: its headings and tables stay, HTML, links and pictures are text."""
+    """Escape a model's Markdown page: headings and tables stay; HTML, links and pictures become text."""
     lines = (
         visible(line).replace("<", "&lt;").replace("](", "]\\(").replace("]:", "]\\:") for line in text.split("\n")
     )
@@ -41,7 +41,7 @@ def foreign_page(text: str) -> str:
 
 
 def _plain_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of a table with control and bidi characters shown escaped."""
+    """Escape control and bidi characters in the rows of a table."""
     return [{name: visible(cell) if isinstance(cell, str) else cell for name, cell in row.items()} for row in rows]
 
 
@@ -52,26 +52,26 @@ def table(key: str, rows: list[dict[str, Any]], description: str) -> None:
 
 
 class LiveTable:
-    """A table that changes while a run goes on: one artifact, where each new one would be a row of the database."""
+    """A table updated during a run: one artifact, because each new artifact would be another database row."""
 
     def __init__(self, key: str, description: str) -> None:
         made = create_table_artifact(table=[{"": ""}], key=key, description=description, _sync=True)  # type: ignore[call-arg]
         self._id = cast(UUID, made)
 
     def show(self, rows: list[dict[str, Any]], description: str) -> None:
-        """Show other rows."""
+        """Replace the rows."""
         _update(self._id, ArtifactUpdate(data=json.dumps(_plain_rows(rows)), description=plain(description)))
 
 
 class LivePage:
-    """A page of Markdown that changes while a run goes on, likewise one artifact."""
+    """A Markdown page updated during a run, as one artifact."""
 
     def __init__(self, key: str, text: str) -> None:
         made = create_markdown_artifact(markdown=text, key=key, _sync=True)  # type: ignore[call-arg]
         self._id = cast(UUID, made)
 
     def show(self, text: str) -> None:
-        """Show another text."""
+        """Replace the text."""
         _update(self._id, ArtifactUpdate(data=text))
 
 
@@ -86,9 +86,9 @@ def _update(artifact: UUID, change: ArtifactUpdate) -> None:
 
 
 def contact_sheet(pictures: list[bytes]) -> str:
-    """A Markdown image that shows up to 24 pictures; in 64 colours, since it is stored in the server's database.
+    """A Markdown image of up to 24 pictures, in 64 colours because it is stored in the server's database.
 
-    What cannot be decoded leaves a blank tile: nothing that is only looked at ends a run.
+    A picture that cannot be decoded leaves a blank tile, so that a preview never fails a run.
     """
     sheet = Image.new("RGB", (_COLUMNS * _TILE_PX, _ROWS * _TILE_PX), "white")
     for place, data in enumerate(pictures[: _COLUMNS * _ROWS]):
@@ -101,7 +101,7 @@ def contact_sheet(pictures: list[bytes]) -> str:
 
 
 def dataset_page(dataset: DatasetVersion) -> str:
-    """A version in words and pictures."""
+    """A Markdown summary of a dataset version, with pictures."""
     dataset.require("source", "method", "num_samples", "num_identities", "splits")
     manifest = dataset.manifest
     index = dataset.index(["shard", "offset", "length"])
@@ -118,7 +118,7 @@ def dataset_page(dataset: DatasetVersion) -> str:
 
 
 def member_sheet(lake: Lake, members: list[tuple[str, int, int]]) -> str:
-    """A contact sheet of shard members given as (path, offset, length); what cannot be read leaves a blank tile."""
+    """A contact sheet of shard members given as (path, offset, length); unreadable ones leave a blank tile."""
     return contact_sheet([_read(lake, member) for member in members])
 
 
@@ -130,7 +130,7 @@ def _read(lake: Lake, member: tuple[str, int, int]) -> bytes:
 
 
 def curve(values: list[float], width: int = 480, height: int = 160) -> str:
-    """A Markdown image of a line through `values`, from left to right, with its lowest and highest value."""
+    """A Markdown image of a line chart of `values`, with the minimum and maximum."""
     image = Image.new("RGB", (width, height), "white")
     pen = ImageDraw.Draw(image)
     low, high = min(values), max(values)

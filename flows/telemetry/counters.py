@@ -1,7 +1,7 @@
-"""What a run counts for Prometheus while it goes on; `facemill serve` shows the sum over all runs.
+"""Prometheus counters of a run; `facemill serve` exposes the sum over all runs.
 
-Runs are short-lived processes, so each keeps its counts in files below PROMETHEUS_MULTIPROC_DIR, which the service
-sets and reads (`service.metrics`). Without it they stay in memory and cost next to nothing.
+Runs are short-lived processes, so each keeps its counts in files in PROMETHEUS_MULTIPROC_DIR, which the service sets
+and reads (`flows.service.metrics_endpoint`). Without it the counts stay in memory, at almost no cost.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from storage.records import Attempt, Outcome
 
-ATTEMPTS = Counter("facemill_attempts", "Links asked for, by outcome: accepted, or the reason", ["outcome"])
+ATTEMPTS = Counter("facemill_attempts", "Links requested, by outcome: accepted, or the reason", ["outcome"])
 RECEIVED = Counter("facemill_received_bytes", "Bytes received over the wire")
 FIRST_BYTE = Histogram(
     "facemill_first_byte_seconds",
-    "Wait for the head of an answer",
+    "Time to the headers of a response",
     buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15),
 )
 DONE = Counter("facemill_work_done", "Steps done, by work: links, pictures, samples, batches", ["work"])
-LEFT = Gauge("facemill_work_left", "Steps left of the work that is going on", ["work"], multiprocess_mode="livesum")
+LEFT = Gauge("facemill_work_left", "Steps left of the work in progress", ["work"], multiprocess_mode="livesum")
 
 
 def count_attempt(attempt: Attempt) -> None:
-    """Count what came of one link."""
+    """Count the outcome of one link."""
     ATTEMPTS.labels(str(attempt.reason or Outcome.ACCEPTED)).inc()
     RECEIVED.inc(attempt.received_bytes or 0)
     if attempt.first_byte_s is not None:

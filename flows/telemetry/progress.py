@@ -1,4 +1,4 @@
-"""Progress seen twice: a bar or JSON lines on the terminal, and a progress artifact and a table in Prefect's UI."""
+"""Progress of a run: a bar or JSON lines on the terminal, and a progress artifact and a table in Prefect's UI."""
 
 from __future__ import annotations
 
@@ -21,116 +21,114 @@ from flows.settings import load_settings
 from flows.telemetry import counters as metrics
 from flows.telemetry.artifacts import LiveTable
 
-# How often the artifacts move: each update is a request and a row of the server's database.
+# Interval of artifact updates: each update is a request and a row of the server's database.
 _ARTIFACT_EVERY_S = 2.0
 _TABLE_EVERY_S = 10.0
 _JSON_EVERY_S = 5.0
 
-# Bars go to the error stream, so that what a command prints stays clean.
+# Bars are drawn on the error stream; the output of a command stays clean.
 console = Console(stderr=True)
 
 
-class Told(Protocol):
-    """What a run can tell of itself beyond how far it is."""
+class Details(Protocol):
+    """Details of a run's progress."""
 
     def note(self) -> str:
-        """In a few words."""
+        """A short summary."""
 
     def facts(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """JSON values by name."""
 
     def rows(self) -> list[dict[str, Any]]:
-        """As rows of a table."""
+        """Rows of a table."""
 
 
 class Track:
-    """One piece of work being done; tell it what is done, it tells whoever watches. Safe to call from threads."""
+    """Progress of one piece of work. Thread-safe."""
 
-    def __init__(self, name: str, total: int, told: Told | None = None) -> None:
+    def __init__(self, name: str, total: int, details: Details | None = None) -> None:
         self.name = name
         self.total = total
         self.done = 0
-        self.told = told
+        self.details = details
         self._note = ""
         self._started = time.monotonic()
         self._lock = threading.Lock()
         self._is_json = load_settings().log == "json"
 
     def advance(self, steps: int = 1, note: str | None = None) -> None:
-        """So many more are done."""
+        """Add `steps` to the steps done."""
         with self._lock:
             self.done += steps
             metrics.DONE.labels(self.name).inc(steps)
             self._note = self._note if note is None else note
 
     def reach(self, done: int, note: str | None = None) -> None:
-        """So many are done in all."""
+        """Set the number of steps done."""
         with self._lock:
             metrics.DONE.labels(self.name).inc(max(done - self.done, 0))
             self.done = done
             self._note = self._note if note is None else note
 
     def skip(self, steps: int) -> None:
-        """So many need not be done: another run has done them."""
+        """Subtract steps that another run has done."""
         with self._lock:
             self.total -= steps
 
     def finish(self) -> None:
-        """All is done; what was found done already was never counted, and does not count as work."""
+        """Mark the work as finished. Steps that were already done beforehand are not counted."""
         self.done = self.total
 
     @property
     def note(self) -> str:
-        """What there is to say in a few words."""
-        return self.told.note() if self.told else self._note
+        """A short summary."""
+        return self.details.note() if self.details else self._note
 
     @property
     def rate(self) -> float:
-        """Steps a second so far."""
+        """Steps per second so far."""
         return self.done / max(time.monotonic() - self._started, 1e-9)
 
     @property
     def left_s(self) -> float | None:
-        """Seconds left if it goes on like this; None before anything is done."""
+        """Estimated seconds left at the present rate; None before the first step."""
         return (self.total - self.done) / self.rate if self.done else None
 
     def line(self) -> str:
-        """Where the work stands, in words."""
-        return (
-            f"{self.done} of {self.total}, {self.rate:.1f} a second, {self.left_s or 0:.0f} s left. {self.note}".strip()
-        )
+        """The state of the work in one line."""
+        return f"{self.done} of {self.total}, {self.rate:.1f} per s, {self.left_s or 0:.0f} s left. {self.note}".strip()
 
     def log(self, event: str, **facts: Any) -> None:
-        """Write one line of JSON to the error stream, if that is how progress is shown."""
+        """Write one JSON line to the error stream, if progress is shown that way."""
         if self._is_json:
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             sys.stderr.write(json.dumps({"time": now, "event": event, "name": self.name, **facts}) + "\n")
             sys.stderr.flush()
 
     def log_progress(self) -> None:
-        """Write where the work stands as one line of JSON."""
-        facts = self.told.facts() if self.told else {"note": self.note}
+        """Write the state of the work as one JSON line."""
+        facts = self.details.facts() if self.details else {"note": self.note}
         left_s = None if self.left_s is None else round(self.left_s, 1)
         self.log("progress", done=self.done, total=self.total, per_s=round(self.rate, 1), left_s=left_s, **facts)
 
     @property
     def shows_bar(self) -> bool:
-        """Whether a bar is to be drawn."""
+        """Whether to draw a bar."""
         return console.is_terminal and not self._is_json
 
 
 @contextmanager
-def track(name: str, total: int, told: Told | None = None) -> Iterator[Track]:
-    """Show the progress of `total` steps for as long as the block runs; must be called within a flow or task run.
+def track(name: str, total: int, details: Details | None = None) -> Iterator[Track]:
+    """Show the progress of `total` steps while the block runs; must be called in a flow or task run.
 
     Args:
-        told: tells more of the work, in a table of its own.
+        details: shown in a separate table.
     """
-    state = Track(name, total, told)
+    state = Track(name, total, details)
     stop = threading.Event()
     key = name.lower().replace(" ", "-").replace("_", "-")
     artifact = create_progress_artifact(progress=0.0, key=f"progress-{key}", description=name, _sync=True)  # type: ignore[call-arg]
-    table = LiveTable(f"live-{key}", f"{name}, as it goes") if told else None
+    table = LiveTable(f"live-{key}", f"{name}, live") if details else None
     context = contextvars.copy_context()
     watcher = threading.Thread(target=context.run, args=(_watch, state, artifact, table, stop), daemon=True)
     watcher.start()
@@ -153,8 +151,8 @@ def _watch(state: Track, artifact: UUID, table: LiveTable | None, stop: threadin
                 metrics.LEFT.labels(state.name).set(state.total - state.done)
                 share = 100.0 * state.done / max(state.total, 1)
                 update_progress_artifact(artifact, progress=min(share, 100.0), description=state.line(), _sync=True)  # type: ignore[call-arg]
-            if table and state.told and (tabled.is_time() or ended):
-                table.show(state.told.rows(), state.line())
+            if table and state.details and (tabled.is_time() or ended):
+                table.show(state.details.rows(), state.line())
             if logged.is_time() or ended:
                 state.log_progress()
 
@@ -174,7 +172,7 @@ def _bars(state: Track) -> Iterator[tuple[Progress, TaskID]]:
 
 
 class _Every:
-    """Is true once in so many seconds."""
+    """True once per interval."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

@@ -1,4 +1,4 @@
-"""What each stage of a pipeline came to, told while later stages go on: a failure in the last one hides no other."""
+"""Report each pipeline stage as it ends, so that a failure in a later stage does not hide its result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _on_end: ContextVar[Callable[[str, Any], None] | None] = ContextVar("on_end", de
 
 @contextmanager
 def watching(on_end: Callable[[str, Any], None]) -> Iterator[None]:
-    """In the block, call `on_end` with the name and the result of every stage as it ends."""
+    """Within the block, call `on_end` with the name and result of each stage as it ends."""
     token = _on_end.set(on_end)
     try:
         yield
@@ -21,6 +21,6 @@ def watching(on_end: Callable[[str, Any], None]) -> Iterator[None]:
 
 
 def stage_ended(name: str, result: Any) -> None:
-    """Say that a stage has ended, to whoever watches."""
+    """Report the end of a stage to the active `watching` block."""
     if on_end := _on_end.get():
         on_end(name, result)

@@ -1,4 +1,4 @@
-"""What a run of requests has come to so far: for the bar, for the table in Prefect's UI, for lines of JSON."""
+"""Running totals of fetch results, for the bar, the table in Prefect's UI and the JSON lines."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _NUM_SHOWN = 3
 
 
 class Tally:
-    """Counts attempts in one thread, and tells of them in any.
+    """Counts attempts in one thread; readable from any.
 
     Args:
-        hosts: where the hosts stand now; none where pictures come out of a folder.
+        hosts: returns the current host counts; zeros if pictures come from a folder.
     """
 
     def __init__(self, hosts: Callable[[], HostCounts] = lambda: HostCounts(0, 0, 0)) -> None:
@@ -33,22 +33,22 @@ class Tally:
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """How many attempts ended how, `accepted` or a reason; most frequent first."""
-        # Copied in one step: the other thread may be adding a word.
+        """Attempts by outcome, `accepted` or a reason; most frequent first."""
+        # Copied in one step: the other thread may add an outcome.
         return dict(sorted(dict(self._outcomes).items(), key=lambda item: -item[1]))
 
     @property
     def accepted(self) -> int:
-        """How many brought a picture."""
+        """The number of accepted pictures."""
         return self._outcomes[Outcome.ACCEPTED.value]
 
     @property
     def rejected(self) -> dict[str, int]:
-        """How many failed, by reason; most frequent first."""
+        """Failed attempts by reason; most frequent first."""
         return {word: num for word, num in self.outcomes.items() if word != Outcome.ACCEPTED}
 
     def facts(self) -> dict[str, Any]:
-        """All of it, as JSON takes it."""
+        """All counts as JSON values."""
         hosts = self._hosts()._asdict()
         return {
             "accepted": self.accepted,
@@ -58,7 +58,7 @@ class Tally:
         }
 
     def note(self) -> str:
-        """The most of it in a few words."""
+        """The main counts in one line."""
         hosts = self._hosts()
         rejected = self.rejected
         words = [f"{self.accepted} accepted"]
@@ -70,7 +70,7 @@ class Tally:
         return ", ".join(words)
 
     def rows(self) -> list[dict[str, Any]]:
-        """All of it as the rows of a table."""
+        """All counts as rows of a table."""
         hosts = self._hosts()
         rows = [{"what": word, "number": num} for word, num in self.outcomes.items()]
         rows += [{"what": f"hosts {word}", "number": num} for word, num in hosts._asdict().items() if hosts.known]

@@ -1,7 +1,7 @@
-"""The networks that turn a face into an embedding, each by its name in `BACKBONES`.
+"""The backbones, networks that map a face to an embedding, by name in `BACKBONES`.
 
-A backbone is made by (embedding_dim, width, image_px), takes images [n, 3, px, px] in [-1, 1], and gives embeddings
-[n, embedding_dim] that are not yet of length one. A new one is a file here, a line in the dict and a test.
+A backbone is constructed from (embedding_dim, width, image_px). It maps images [n, 3, px, px] in [-1, 1] to embeddings
+[n, embedding_dim] that are not normalized. To add one: a file here, an entry in the dict and a test.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""MobileFaceNet, a network made for faces on telephones."""
+"""MobileFaceNet, a face recognition network for mobile devices."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from model.ranges import SIDE_MULTIPLE_PX
 
 # The bottlenecks of MobileFaceNet: (expansion, channels, repeats, stride of the first).
 _STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
-# The stem and three stages halve the picture, so the last grid is 7 x 7 at 112 px.
+# The stem and three stages halve the resolution, so the last grid is 7 x 7 at 112 px.
 
 
 class MobileFaceNet(nn.Module):
     """MobileFaceNet (Chen et al. 2018, arXiv 1804.07573, table 1): 1.0 M parameters at 112 px, width 1, 128 outputs.
 
-    The picture ends in a grid of `image_px / 16` cells a side, and the global depthwise convolution over it
-    gives every cell its own weight, since the corners of a face say less than its middle.
+    The last feature map has `image_px / 16` cells per side. A global depthwise convolution weighs each cell separately,
+    because the corners of a face carry less information than its centre.
 
     Args:
         embedding_dim: length of the output.
-        width: factor on all channels but the output.
+        width: factor on all channels except the output.
         image_px: side of the input, a multiple of 16.
     """
 
@@ -44,13 +44,13 @@ class MobileFaceNet(nn.Module):
         self.norm = nn.BatchNorm1d(embedding_dim)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Embeddings [n, embedding_dim], not yet of length one, of images [n, 3, px, px] in [-1, 1]."""
+        """Map images [n, 3, px, px] in [-1, 1] to embeddings [n, embedding_dim], not normalized."""
         embeddings: Tensor = self.norm(self.project(self.pool(self.features(images))))
         return embeddings
 
 
 class _Bottleneck(nn.Module):
-    """Widen, convolve each channel, narrow; added to its input where the shapes allow."""
+    """Expand, depthwise convolution, project; with a residual connection if the shapes match."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, stride: int) -> None:
         super().__init__()
@@ -83,5 +83,5 @@ def _conv(
 
 
 def _scaled(channels: int, width: float) -> int:
-    """Channels times width, to the nearest multiple of 8 and at least 8."""
+    """Channels times width, rounded to a multiple of 8, at least 8."""
     return max(8, int(channels * width / 8 + 0.5) * 8)

@@ -1,4 +1,4 @@
-"""MobileNetV3-small as torchvision has it, with the head of an embedding."""
+"""torchvision's MobileNetV3-small with an embedding head."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torchvision.models import mobilenet_v3_small
 class MobileNetV3Small(nn.Module):
     """MobileNetV3-small (Howard et al. 2019, arXiv 1905.02244): 1.0 M parameters at width 1 with 128 outputs.
 
-    Its grid of `image_px / 32` cells a side is averaged, and a linear layer and a norm make the embedding.
+    The feature map of `image_px / 32` cells per side is averaged, followed by a linear layer and a norm.
 
     Args:
         embedding_dim: length of the output.
-        width: factor on all channels but the output.
-        image_px: side of the input; any will do.
+        width: factor on all channels except the output.
+        image_px: side of the input; any value.
     """
 
     def __init__(self, embedding_dim: int = 128, width: float = 1.0, image_px: int = 112) -> None:
@@ -25,6 +25,6 @@ class MobileNetV3Small(nn.Module):
         self.norm = nn.BatchNorm1d(embedding_dim)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Embeddings [n, embedding_dim], not yet of length one, of images [n, 3, px, px] in [-1, 1]."""
+        """Map images [n, 3, px, px] in [-1, 1] to embeddings [n, embedding_dim], not normalized."""
         embeddings: Tensor = self.norm(self.project(self.pool(self.features(images))))
         return embeddings

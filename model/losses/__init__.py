@@ -1,7 +1,7 @@
-"""The losses, each by its name in `LOSSES`: (config, number of train identities) -> module.
+"""The losses by name in `LOSSES`: (config, number of train identities) -> module.
 
-A loss takes unit rows [b, d] in float32 and labels [b], on their device or on the CPU, and returns a `LossValue`. A new
-one is a file here, a line in the dict and a test.
+A loss takes unit rows [b, d] in float32 and labels [b], on the same device or on the CPU, and returns a `LossValue`. To
+add one: a file here, an entry in the dict and a test.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A triplet loss with a margin softmax beside it, which lifts training on few people."""
+"""Triplet loss combined with a margin softmax, which improves training on few people."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ class TripletWithHead(nn.Module):
         self.weight = weight
 
     def forward(self, unit: Tensor, labels: Tensor) -> LossValue:
-        """The sum over unit rows [b, d] (float32) with labels [b]."""
+        """The combined loss of unit rows [b, d] (float32) with labels [b]."""
         value: LossValue = self.triplet(unit, labels)
         return value._replace(total=value.total + self.weight * self.head(unit, labels).total)

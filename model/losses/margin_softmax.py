@@ -1,4 +1,4 @@
-"""Softmax over the training identities with a margin on the cosine or the angle of the right one."""
+"""Softmax over the training identities, with a margin on the cosine or the angle of the true one."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from model.losses.value import LossValue
 class MarginSoftmax(nn.Module):
     """CosFace (Wang et al. 2018, arXiv 1801.09414) or ArcFace (Deng et al. 2019, arXiv 1801.07698).
 
-    Logits are scale * cos to one learned unit row an identity. For the right identity CosFace takes
-    cos - margin and ArcFace cos(angle + margin); where angle + margin passes pi, ArcFace goes on as
-    cos - margin * sin(margin), so that it keeps falling.
+    Logits are scale * cos to one learned unit row per identity. For the true identity CosFace uses cos - margin and
+    ArcFace cos(angle + margin). Where angle + margin exceeds pi, ArcFace continues as cos - margin * sin(margin), so
+    that it keeps decreasing.
 
     Args:
         kind: "cosface" or "arcface".
-        margin: in cosine for CosFace, in radians for ArcFace.
+        margin: cosine for CosFace, radians for ArcFace.
     """
 
     def __init__(self, num_identities: int, embedding_dim: int, kind: str, margin: float, scale: float) -> None:

@@ -1,8 +1,8 @@
-"""The triplet loss (Schroff et al. 2015, arXiv 1503.03832) with three ways to mine triplets from a batch.
+"""Triplet loss (Schroff et al. 2015, arXiv 1503.03832) with three methods of mining triplets in a batch.
 
-A miner takes distances [b, b] and labels [b] and returns gaps d(anchor, positive) - d(anchor, negative), of
-any shape; -inf marks a place that is no triplet. Labels may lie on the CPU beside distances on a GPU: then the pairs
-are counted there, and no step waits for the GPU to learn how many they are.
+A miner takes distances [b, b] and labels [b] and returns gaps d(anchor, positive) - d(anchor, negative), of any shape;
+-inf marks an invalid triplet. With labels on the CPU and distances on a GPU, the pairs are counted on the CPU, so that
+no step waits for the GPU.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def squared_distances(unit: Tensor) -> Tensor:
 
 
 def batch_all(distances: Tensor, labels: Tensor) -> Tensor:
-    """Gaps of all triplets: [pairs, b], one row an (anchor, positive) pair.
+    """Gaps of all triplets: [pairs, b], one row per (anchor, positive) pair.
 
-    Rows are pairs and not anchors, so a batch of 1024 with 8 faces an identity takes 29 MB, not 4.3 GB.
+    Rows are pairs, not anchors: a batch of 1024 with 8 faces per identity takes 29 MB instead of 4.3 GB.
     """
     same, anchors, positives = _positive_pairs(labels, distances.device)
     gaps = distances[anchors, positives][:, None] - distances[anchors]
@@ -34,7 +34,7 @@ def batch_all(distances: Tensor, labels: Tensor) -> Tensor:
 
 
 def semi_hard(distances: Tensor, labels: Tensor) -> Tensor:
-    """Gaps [pairs] to the nearest negative that is farther than the positive; to the farthest if none is."""
+    """Gaps [pairs] to the nearest negative farther than the positive, or else to the farthest negative."""
     same, anchors, positives = _positive_pairs(labels, distances.device)
     near = distances[anchors, positives]
     far = distances[anchors].masked_fill(same[anchors], torch.inf)
@@ -59,9 +59,9 @@ MINERS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 class TripletLoss(nn.Module):
-    """max(0, d(a, p) - d(a, n) + margin), squared distances of unit rows, mean over the triplets that cost something.
+    """max(0, d(a, p) - d(a, n) + margin) of squared distances of unit rows, averaged over the active triplets.
 
-    A mean over all triplets would fade as the easy ones win. A batch where none costs anything gives 0.
+    A mean over all triplets would vanish as most become easy. A batch without active triplets gives 0.
     """
 
     def __init__(self, margin: float, mining: str) -> None:
@@ -80,7 +80,7 @@ class TripletLoss(nn.Module):
 
 
 def _positive_pairs(labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Who is the same person [b, b], and the (anchor, positive) pairs as two index rows, on `device`."""
+    """The mask of same identities [b, b], and the (anchor, positive) pairs as two index rows, on `device`."""
     same = labels[:, None] == labels[None, :]
     anchors, positives = _without_self(same).nonzero(as_tuple=True)
     return moved(same, device), moved(anchors, device), moved(positives, device)

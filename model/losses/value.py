@@ -1,4 +1,4 @@
-"""What every loss returns."""
+"""The return value of losses."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 class LossValue(NamedTuple):
     """A loss over one batch; all are scalars on the device of the batch.
 
-    `triplet` is the part that comes from triplets and `active_share` the share of mined triplets that still
-    cost something; both are None for a loss without triplets.
+    `triplet` is the triplet part, and `active_share` the share of mined triplets with a positive loss; both are None
+    for a loss without triplets.
     """
 
     total: Tensor

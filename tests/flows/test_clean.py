@@ -93,8 +93,8 @@ def test_cleaning_again_writes_nothing(lake: Path, weights: Path) -> None:
 
 def test_what_cannot_be_done_is_told(lake: Path, tmp_path: Path) -> None:
     where = ["--lake", str(lake)]
-    assert "one of the three" in refused("clean", *where)
-    assert "one of the three" in refused("clean", *where, "--model", "a", "--weights", "b")
+    assert "exactly one of" in refused("clean", *where)
+    assert "exactly one of" in refused("clean", *where, "--model", "a", "--weights", "b")
     assert "there is no model version embedder" in refused("clean", *where, "--model", "embedder")
     assert "--weights" in refused("clean", *where, "--weights", str(tmp_path / "missing.pt"))
     assert "no model other has judged" in refused("publish", *where, "--cleaned-by", "other")

@@ -35,7 +35,7 @@ def test_photos_are_found_in_every_layout(tmp_path: Path, below: str) -> None:
 
 
 def test_a_missing_list_and_missing_photos_are_named(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"holds no pairs\.txt"):
+    with pytest.raises(SourceError, match=r"contains no pairs\.txt"):
         read_pairs(tmp_path)
     folder = write_lfw(tmp_path / "lfw")
     (folder / "images" / "Bo" / "Bo_0002.jpg").unlink()
@@ -53,7 +53,7 @@ def test_a_photo_without_a_face_is_cut_out_where_faces_usually_are() -> None:
 
 
 def test_a_file_that_is_no_picture_is_named() -> None:
-    with pytest.raises(SourceError, match=r"the photo Ada/Ada_0001\.jpg of --lfw is no picture"):
+    with pytest.raises(SourceError, match=r"the photo Ada/Ada_0001\.jpg of --lfw cannot be decoded"):
         aligned_face("Ada/Ada_0001.jpg", b"no picture", 64)
 
 

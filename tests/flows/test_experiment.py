@@ -46,7 +46,7 @@ def test_the_grid_is_trained_once_and_told_as_table_page_and_file(lake: Lake) ->
     before = [version.manifest["trained_at"] for version in model_versions(lake)]
     again = run(lake)
     assert [version.manifest["trained_at"] for version in model_versions(lake)] == before
-    few = "Its models were judged on 3 people, and an interval or a verdict needs at least 20."
+    few = "Its models were evaluated on 3 people; intervals and comparisons need at least 20."
     assert f"The common test has 9 faces of 3 people. {few}" in " ".join(again.split())
     with get_client(sync_client=True) as client:
         shown = {artifact.key: str(artifact.data) for artifact in client.read_latest_artifacts()}
@@ -58,7 +58,7 @@ def test_what_is_not_there_is_told_before_anything_is_trained(lake: Lake) -> Non
     for arguments, told in (
         (["--methods", "bbox,agree"], "there is no dataset version faces-agree"),
         (["--margins", "one"], "must be numbers"),
-        (["--margins", "9"], "margin must lie between"),
+        (["--margins", "9"], "margin must be between"),
     ):
         result = runner.invoke(app, ["experiment", "--lake", lake.url, "--preset", "smoke", *arguments])
         assert result.exit_code == 2
@@ -101,7 +101,7 @@ def test_several_seeds_become_one_row_of_means_and_what_is_not_told_a_dash() -> 
     assert own["test"] == "own"
     (row,) = difference_rows(result)
     assert row["AUC"] == "+0.030 (-0.070 to +0.130), seeds +0.020 to +0.040"
-    assert row["instead of"] == "bbox, margin 1"
+    assert row["from"] == "bbox, margin 1"
     (few,) = difference_rows({**result, "common_test": {"num_identities": 19, "num_faces": 90}})
     assert few["AUC"] == "+0.030, seeds +0.020 to +0.040"
     assert "| test | method | margin |" in page(result)

@@ -25,7 +25,7 @@ from tests.model.conftest import write_dataset
 runner = CliRunner()
 
 
-FEW = "judged on 8 people, and an interval or a verdict needs at least 20"
+FEW = "evaluated on 8 people; intervals and comparisons need at least 20"
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +58,12 @@ def test_a_version_is_judged_on_its_dataset_or_on_lfw(model: ModelVersion, tmp_p
     assert 0 <= lfw["accuracy"] <= 1
     assert (lfw["num_photos"], lfw["num_without_face"], len(lfw["folds"])) == (5, 5, 2)
     told = asked(model, "evaluate", str(model), "--lfw", str(tmp_path / "lfw"))
-    assert "5 of 5 photos gave no face" in " ".join(told.output.split())
+    assert "5 of 5 photos have no detected face" in " ".join(told.output.split())
 
 
 def test_two_tests_at_once_are_wrong_usage(model: ModelVersion, tmp_path: Path) -> None:
     result = asked(model, "evaluate", str(model), "--lfw", str(tmp_path), "--dataset", "drawn")
-    assert (result.exit_code, "give one of them" in result.output) == (2, True)
+    assert (result.exit_code, "exclude each other" in result.output) == (2, True)
 
 
 def test_a_version_becomes_champion_its_copy_does_not_and_a_forced_one_is_rolled_back(model: ModelVersion) -> None:
@@ -97,7 +97,7 @@ def test_figures_from_few_people_have_no_interval_anywhere(model: ModelVersion) 
     for told in (shown, judged, page):
         assert FEW in " ".join(told.split()).lower()
         assert not re.search(r"\d\.\d{3,} to \d\.\d{3,}", told)
-    assert "with its 95% interval" not in page
+    assert "with the 95% interval" not in page
 
 
 def test_a_version_is_shown_with_its_figures_and_an_older_one_with_those_it_has(model: ModelVersion) -> None:
@@ -123,7 +123,13 @@ def test_the_page_stands_by_itself_and_shows_every_part(model: ModelVersion) -> 
     assert "<script" not in text
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", text)
     assert "http" not in re.sub(r"base64,[\w+/=]+", "", text)
-    for part in ("ROC AUC", "Thresholds", "One person, taken for two", "Two people, taken for one", "Learning rate"):
+    for part in (
+        "ROC AUC",
+        "Thresholds",
+        "Same person, lowest similarity",
+        "Different people, highest similarity",
+        "Learning rate",
+    ):
         assert part in text, part
     assert text.count("<img") == 2 * (12 + 12)
     assert text.count("<svg") == 5

@@ -37,7 +37,7 @@ def test_without_a_checkpoint_nothing_is_restored(tmp_path, tiny):
 def test_a_checkpoint_that_cannot_be_read_is_named(tmp_path, tiny):
     path = tmp_path / "state.safetensors"
     path.write_bytes(b"not a checkpoint")
-    with pytest.raises(TrainingError, match=r"state\.safetensors cannot be resumed .*remove it"):
+    with pytest.raises(TrainingError, match=r"state\.safetensors cannot be resumed .*delete it"):
         restore_checkpoint(path, initial_state(tiny(), 16, CPU))
 
 

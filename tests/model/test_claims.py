@@ -9,7 +9,7 @@ import pytest
 from flows.reports.metric_text import comparison_words, figure_rows
 from model.claims import MANY_PEOPLE, interval, over_untrained, remarks, too_few, verdict
 
-FEW = "judged on 19 people, and an interval or a verdict needs at least 20"
+FEW = "evaluated on 19 people; intervals and comparisons need at least 20"
 
 
 def report(auc: float, low: float, num_people: int) -> dict[str, Any]:
@@ -29,11 +29,11 @@ def test_an_interval_is_shown_for_enough_people_only() -> None:
 @pytest.mark.parametrize(
     ("bounds", "num_people", "words"),
     [
-        ([0.03464, 0.03464], 2, "judged on 2 people, and an interval or a verdict needs at least 20"),
+        ([0.03464, 0.03464], 2, "evaluated on 2 people; intervals and comparisons need at least 20"),
         ([0.1, 0.2], 19, FEW),
         ([0.1, 0.2], 20, "better"),
         ([-0.2, -0.1], 20, "worse"),
-        ([-0.1, 0.1], 20, "not told apart"),
+        ([-0.1, 0.1], 20, "not significant"),
     ],
 )
 def test_two_versions_are_told_apart_by_enough_people_only(bounds, num_people, words) -> None:
@@ -51,7 +51,7 @@ def test_two_versions_are_told_apart_by_enough_people_only(bounds, num_people, w
         (report(0.6, 0.4, 5), "no better than untrained"),
         (report(0.6, 0.6, 19), "no better than untrained"),
         (report(0.9, 0.8, 19), ""),
-        (report(0.9, 0.55, 100), "no better than untrained beyond chance"),
+        (report(0.9, 0.55, 100), "not significantly better than untrained"),
         (report(0.9, 0.8, 100), ""),
         ({"auc": 0.9}, ""),
         ({}, ""),

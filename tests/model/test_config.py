@@ -16,12 +16,12 @@ from storage.errors import UsageError
         ({"activation": "gelu"}, "activation must be one of paper, relu, hardswish, not 'gelu'"),
         ({"precision": "float16"}, "precision must be one of auto, float32, bfloat16, not 'float16'"),
         ({"compile": "yes"}, "compile must be one of auto, on, off, not 'yes'"),
-        ({"ema_decay": 1.0}, "ema_decay must lie between 0.0 and 0.9999, not 1.0"),
+        ({"ema_decay": 1.0}, "ema_decay must be between 0.0 and 0.9999, not 1.0"),
         ({"device": "tpu"}, "device must be one of auto, cpu, cuda, not 'tpu'"),
         ({"image_px": 100}, "image_px must be a multiple of 16, not 100"),
-        ({"margin": 0.0}, "margin must lie between 0.001 and 4.0, not 0.0"),
-        ({"faces_per_identity": 1}, "faces_per_identity must lie between 2 and 1000, not 1"),
-        ({"learning_rate": float("nan")}, "learning_rate must lie between .* not nan"),
+        ({"margin": 0.0}, "margin must be between 0.001 and 4.0, not 0.0"),
+        ({"faces_per_identity": 1}, "faces_per_identity must be between 2 and 1000, not 1"),
+        ({"learning_rate": float("nan")}, "learning_rate must be between .* not nan"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_limit(changes, message):
@@ -62,5 +62,5 @@ def test_a_cpu_gets_the_smoke_preset():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_cuda_is_refused_where_there_is_none():
-    with pytest.raises(UsageError, match="cuda was asked for"):
+    with pytest.raises(UsageError, match="cuda was requested"):
         resolve_device("cuda")

@@ -133,5 +133,5 @@ def test_alone_a_process_is_the_first_and_has_all():
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(monkeypatch):
     monkeypatch.setattr(ranks, "num_ranks", lambda: 4)
-    with pytest.raises(UsageError, match="a batch of 6 faces cannot be shared evenly by 4 processes"):
+    with pytest.raises(UsageError, match="a batch of 6 faces cannot be divided evenly among 4 processes"):
         own_part(6)

@@ -103,7 +103,7 @@ def test_histograms_are_fitted_once_and_named_by_the_dataset(lake, tmp_path):
 
 
 def test_too_few_people_to_fit_to_are_refused(drawn, tmp_path):
-    with pytest.raises(UsageError, match="has 9 people to fit to, and at least 10 are needed"):
+    with pytest.raises(UsageError, match="has 9 people, but fitting the projection needs at least 10"):
         histogram_embedder(counted(DatasetVersion(drawn.lake, drawn.name, drawn.version), 9), tmp_path)
 
 

@@ -130,12 +130,12 @@ def test_a_test_of_few_people_says_too_little_to_promote_by(versions):
     found = compare_versions(weak, strong, dataset, device="cpu")
     assert objection(found) is None
     found.second.facts["num_identities"] = 19
-    assert "judged on 19 people, and an interval or a verdict needs at least 20" in (objection(found) or "")
+    assert "evaluated on 19 people; intervals and comparisons need at least 20" in (objection(found) or "")
 
 
 @pytest.mark.usefixtures("no_champion")
 def test_the_champion_is_not_promoted_twice(versions):
     weak, _, _ = versions
     promote(weak, dataset=None, device="cpu", by="ada")
-    with pytest.raises(UsageError, match="is the champion of tiny already"):
+    with pytest.raises(UsageError, match="is already the champion of tiny"):
         promote(weak, dataset=None, device="cpu", by="ada", force=True)

@@ -30,7 +30,7 @@ def test_every_field_is_an_option(name):
 
 
 def test_a_value_out_of_range_is_refused():
-    with pytest.raises(UsageError, match=r"margin must lie between .* not 9\.0"):
+    with pytest.raises(UsageError, match=r"margin must be between .* not 9\.0"):
         parsed("--preset", "cpu", "--margin", "9")
 
 

@@ -150,7 +150,7 @@ def test_embeddings_in_one_point_stop_the_run(drawn, tiny):
 
 def test_a_run_that_collapses_is_stopped_and_says_why(drawn, lake, tiny, tmp_path):
     # Batch-hard from scratch at so high a rate: all faces come to one point within 27 steps.
-    with pytest.raises(TrainingError, match=r"collapsed.* sits at the margin 1 .*batch_all \(now batch_hard\)"):
+    with pytest.raises(TrainingError, match=r"collapsed.* stays at the margin 1 .*batch_all \(now batch_hard\)"):
         train(lake, drawn, tiny(mining="batch_hard", learning_rate=0.3, steps=90), work_folder=tmp_path / "work")
     assert model_versions(lake) == []
 

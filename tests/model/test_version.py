@@ -67,11 +67,11 @@ def test_the_card_states_figures_thresholds_terms_use_and_what_an_embedding_is(t
     # Its test has 8 people: too few for intervals.
     for figure in ("auc", "eer", "accuracy", "rank_1"):
         assert f"| {metrics[figure]:.3f} |" in card
-    assert "It was judged on 8 people, and an interval or a verdict needs at least 20." in card
+    assert "It was evaluated on 8 people; intervals and comparisons need at least 20." in card
     assert "95% interval" not in card
     assert f"{2 - 2 * trained.read_json('thresholds.json')['accuracy']:.3f}" in card
     assert "Drawn for a test; free of terms." in card
-    for heading in ("Use", "Data", "Training", "Figures", "Thresholds", "Limits", "Biometric data"):
+    for heading in ("Use", "Data", "Training", "Metrics", "Thresholds", "Limits", "Biometric data"):
         assert f"\n## {heading}\n" in card
 
 

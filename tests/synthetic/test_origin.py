@@ -231,7 +231,7 @@ def test_a_folder_that_is_no_world_is_refused(tmp_path):
 
 
 def test_a_port_that_is_taken_is_a_usage_error(world):
-    with serving(world) as origin, pytest.raises(UsageError, match="cannot be opened"), serving(world, origin.port):
+    with serving(world) as origin, pytest.raises(UsageError, match="cannot listen on"), serving(world, origin.port):
         pass
 
 

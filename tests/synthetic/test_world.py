@@ -86,17 +86,17 @@ def test_progress_is_told_in_links(tmp_path):
 @pytest.mark.parametrize("numbers", [(0, 5, 1), (5, 0, 1), (5, 5, -1), (1_000_000, 5, 1)])
 def test_a_number_out_of_range_is_refused(tmp_path, numbers):
     num_identities, per_identity, seed = numbers
-    with pytest.raises(UsageError, match="asked for were"):
+    with pytest.raises(UsageError, match="a synthetic dataset has 1 to"):
         make_world(tmp_path / "world", num_identities=num_identities, per_identity=per_identity, seed=seed)
 
 
 def test_a_folder_that_holds_something_else_is_refused(tmp_path, world):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match="no finished world"):
+    with pytest.raises(UsageError, match="no complete dataset"):
         make_world(tmp_path, num_identities=1, per_identity=1, seed=1)
     with pytest.raises(UsageError, match="is a file"):
         make_world(tmp_path / "notes.txt", num_identities=1, per_identity=1, seed=1)
-    with pytest.raises(UsageError, match="another world"):
+    with pytest.raises(UsageError, match="another dataset"):
         make_world(world, num_identities=1, per_identity=1, seed=1)
 
 

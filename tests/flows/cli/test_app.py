@@ -48,9 +48,9 @@ def test_shells_can_complete_commands() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--links", "no/such/folder"], "there is no such file or folder"),
+        (["--links", "no/such/folder"], "no such file or folder"),
         (["--connect-to", "nowhere"], "wants HOST:PORT"),
-        (["--identities", "0"], "leaves nobody"),
+        (["--identities", "0"], "selects nobody"),
         (["--source", "vggface2"], "--links"),
     ],
 )
@@ -169,7 +169,7 @@ def test_a_retry_says_first_how_much_is_due_and_can_be_narrowed_and_hurried(
 ) -> None:
     where, origin = failed
     narrowed = runner.invoke(app, ["retry", *where, "--json", "--host", "BUSY.example,x", "--reason", "server_error"])
-    assert "2 links are due: server_error 2" in narrowed.stderr
+    assert "2 links are due for retry: server_error 2" in narrowed.stderr
     assert json.loads(narrowed.stdout)["asked"] == 2
     assert set(origin.headers("Host")) == {"busy.example"}
     # The first round may be repeated at once, the second one not before an hour has passed.
@@ -177,7 +177,7 @@ def test_a_retry_says_first_how_much_is_due_and_can_be_narrowed_and_hurried(
     hurried = runner.invoke(app, ["retry", *where, "--json", "--now"])
     assert json.loads(hurried.stdout)["due"] == {"server_error": 2}
     assert "gone.example" not in origin.headers("Host")
-    assert "'tired' is none" in refused("retry", *where, "--reason", "tired")
+    assert "'tired' is unknown" in refused("retry", *where, "--reason", "tired")
 
 
 def test_an_archive_is_asked_for_what_is_gone_for_good_if_one_is_set(

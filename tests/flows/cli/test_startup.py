@@ -117,10 +117,10 @@ def test_a_person_called_by_a_number_is_the_one_who_is_fetched(
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("5", "may mean the first 5 people or the person called '5': write first:5"),
+        ("5", "may mean the first 5 people or the person named '5': write first:5"),
         ("0000007", "no link file 0000007.txt"),
         ("99,Bo", "no link file 99.txt"),
-        ("1e3", "no number of people"),
+        ("1e3", "not a number of people"),
     ],
 )
 def test_a_number_that_may_mean_two_things_or_nobody_is_refused(
@@ -195,10 +195,10 @@ def test_a_source_that_the_lake_does_not_hold_is_answered_with_those_it_does(tmp
     lake = tmp_path / "lake"
     lake_of(lake, "synthetic")
     told = refused(command, lake, "--source", "vggface1")
-    assert "holds synthetic, and nothing of vggface1: did you mean --source synthetic?" in told
+    assert "holds synthetic, not vggface1: did you mean --source synthetic?" in told
     lake_of(lake, "vggface2")
     told = refused(command, lake)
-    assert "holds vggface2 and synthetic: say which with --source vggface2 or --source synthetic" in told
+    assert "holds vggface2 and synthetic: choose one with --source vggface2 or --source synthetic" in told
 
 
 # -- the first contact with hosts outside --
@@ -224,7 +224,7 @@ def test_a_yes_is_asked_for_once_and_remembered(
         no = run("ingest", tmp_path / "lake", "--links", str(links), input=answer)
         assert no.exit_code == 2
         assert "14 links on 7 hosts" in no.stderr
-        assert "nothing was asked for" in no.stderr
+        assert "nothing was requested" in no.stderr
     assert not (tmp_path / "lake").exists()
     for answer in ("y\n", None):
         assert run("ingest", tmp_path / "lake", "--links", str(links), input=answer).exit_code == 0
@@ -277,7 +277,7 @@ def broken_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_failure_in_the_last_stage_hides_no_stage_before_it(tmp_path: Path, links: Path) -> None:
     result = run("pipeline", tmp_path / "lake", "--links", str(links), *LOOPBACK)
     assert result.exit_code == 2
-    assert "14 asked, 0 accepted; connect 14" in result.stdout
+    assert "14 requested, 0 accepted; connect 14" in result.stdout
     assert "the last stage cannot be done" in result.stderr
     as_json = run("pipeline", tmp_path / "lake", "--links", str(links), *LOOPBACK, "--json")
     assert json.loads(as_json.stdout)["ingest"]["rejected"] == {"connect": 14}

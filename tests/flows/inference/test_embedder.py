@@ -79,7 +79,7 @@ def test_each_photo_is_embedded_or_told_in_a_line_why_not(folder: Path, photos: 
     assert np.linalg.norm(rows["anna.jpg"]["embedding"]) == pytest.approx(1, abs=1e-5)
     lines = result.stderr.splitlines()
     assert [line.split(": ", 1)[0] for line in lines] == ["facemill"] * 3
-    for line, told in zip(lines, ("shows 2 faces", "no face is found", "no picture that can be decoded"), strict=True):
+    for line, told in zip(lines, ("shows 2 faces", "no face was detected", "cannot be decoded"), strict=True):
         assert told in line
 
 
@@ -106,7 +106,7 @@ def test_two_photos_are_compared_at_the_threshold_of_the_version(lake: Lake, fol
 
     other = run("compare", photos / "anna.jpg", photos / "group.jpg", "--model-folder", folder)
     assert other.exit_code == 0
-    assert "probability of one person" in other.stdout
+    assert "probability of the same person" in other.stdout
     assert "group.jpg shows 2 faces; the main one was taken" in other.stderr
 
 
@@ -130,14 +130,17 @@ def test_done_photos_are_told_as_they_come(folder: Path, photos: Path, monkeypat
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["compare", "{photos}/anna.jpg", "{photos}/room.jpg", "--model-folder", "{folder}"], "no face is found in it"),
+        (["compare", "{photos}/anna.jpg", "{photos}/room.jpg", "--model-folder", "{folder}"], "no face was detected"),
         (["compare", "{photos}/anna.jpg", "nobody.jpg", "--model-folder", "{folder}"], "nobody.jpg cannot be read"),
-        (["embed", "nobody.jpg", "--model-folder", "{folder}"], "there is no such photo or folder: nobody.jpg"),
-        (["embed", "{photos}/empty", "--model-folder", "{folder}"], "there is no photo in"),
+        (["embed", "nobody.jpg", "--model-folder", "{folder}"], "no such photo or folder: nobody.jpg"),
+        (["embed", "{photos}/empty", "--model-folder", "{folder}"], "no photo found in"),
         (["embed", "{photos}", "--model-folder", "{folder}", "--out", "a.csv"], "must end in .npy or .parquet"),
-        (["embed", "{photos}", "--model-folder", "{folder}", "--out", "no/such/a.npy"], "there is no folder no/such"),
+        (
+            ["embed", "{photos}", "--model-folder", "{folder}", "--out", "no/such/a.npy"],
+            "the folder no/such does not exist",
+        ),
         (["embed", "{photos}", "--model-folder", "{photos}"], "holds no manifest.json"),
-        (["embed", "{photos}", "--model-folder", "{folder}", "--model", "a"], "give one of them"),
+        (["embed", "{photos}", "--model-folder", "{folder}", "--model", "a"], "exclude each other"),
         (["embed", "{photos}", "--lake", "{photos}/none"], "there is no lake"),
         (["embed", "{photos}", "--lake", "{lake}", "--model", "nobody"], "there is no model version nobody"),
     ],

@@ -46,8 +46,8 @@ def test_the_page_tells_how_the_methods_compare_and_loads_nothing(lake: Lake) ->
     for told in (
         "bbox against mtcnn",
         "Different faces, bbox left and mtcnn right: 1",
-        "Only bbox gives a face: 1",
-        "No face confirms the box: 1",
+        "Face by bbox only: 1",
+        "Box not confirmed by a face: 1",
         "same face <b>1</b> (25.0%)",
         "neither <b>1</b>",
     ):

@@ -36,7 +36,7 @@ def test_the_page_is_whole_and_loads_nothing(agreed, html):
     page = read_page(html)
 
     assert str(agreed) in page.text
-    assert {"from-link-lines-to-samples", "hosts", "who-is-in-it", "no-face"} <= page.links
+    assert {"from-link-lines-to-samples", "hosts", "sample-faces", "no-face"} <= page.links
     assert write_report(agreed).read_text(encoding="utf-8") == html
     assert write_report(agreed).is_relative_to(agreed.lake.work_folder)
 
@@ -48,7 +48,7 @@ def test_the_funnel_adds_up_from_link_lines(html):
         "malformed_line": MALFORMED
     }
 
-    assert f"{whole} link lines are {samples} samples and {whole - samples} lines that stopped." in text
+    assert f"{whole} link lines gave {samples} samples; {whole - samples} lines were rejected." in text
     assert sum(stopped.values()) == whole - samples
     for reason, num in stopped.items():
         assert f"{reason} {num}" in text, reason
@@ -100,7 +100,7 @@ def test_a_version_without_fates_and_funnel_and_lake_around_it_has_a_page_too(ag
     page = read_page(path.read_text(encoding="utf-8"))
 
     assert page.num_pictures == ends("agree")["sample"]
-    assert "Worst offenders" in page.text
+    assert "Largest losses" in page.text
     assert "link lines" not in page.text
 
 
@@ -111,7 +111,7 @@ def test_when_every_face_must_be_forgotten_the_page_shows_none_of_them_and_still
     page = read_page(write_report(dataset).read_text(encoding="utf-8"))
 
     assert page.num_pictures == 0
-    assert "Who is in it" not in page.text
+    assert "Sample faces" not in page.text
     assert not [name for name in PEOPLE if name.replace("_", " ") in page.text or f"/{name}/" in page.text]
     assert f"gone {len(PEOPLE)}" in page.text
 

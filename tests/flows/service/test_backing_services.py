@@ -31,7 +31,7 @@ def test_a_url_that_will_not_do_is_refused_and_not_shown(url: str, monkeypatch: 
 
 def test_a_piece_of_the_password_that_looks_like_a_port_is_not_shown() -> None:
     with (
-        pytest.raises(UsageError, match="no URL such as") as refused,
+        pytest.raises(UsageError, match="must be a URL such as") as refused,
         Engines("postgresql://mill:zz/top@db/x").starting_alone(),
     ):
         pass

@@ -118,7 +118,7 @@ def test_a_name_that_turns_out_to_be_this_machine_reaches_nothing(service: Servi
     # The browser takes the name for loopback, as after DNS rebinding; no name is looked up.
     with open_browser("--host-resolver-rules=MAP rebound.example 127.0.0.1") as browser:
         browser.get(f"http://rebound.example:{service.port}/api/health")
-        assert "does not go by that host name" in browser.page_source
+        assert "unknown host name of this server" in browser.page_source
         told = attack(browser, f"http://rebound.example:{service.port}/api", found, tmp_path / "owned")
     refused = [told[name] for name in ("read", "bare", "text", "json")]
     assert [answer == "failed" or answer[1] == 403 for answer in refused] == [True] * 4, json.dumps(told)

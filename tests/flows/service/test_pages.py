@@ -97,7 +97,7 @@ class Pages:
         self._browser.get(f"http://127.0.0.1:{self._service.port}/deployments/deployment/{found}")
         self.press("Run")
         self.press("Quick run")
-        self.sees("lake", "the folder or URL everything is kept in", "Validate parameters")
+        self.sees("lake", "folder or URL of the lake", "Validate parameters")
         self.press("Run", last=True)
         return self._wait.until(lambda _: self._started_by_hand(found))
 

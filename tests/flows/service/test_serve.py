@@ -33,7 +33,7 @@ def test_an_address_that_is_taken_is_told_in_one_line(tmp_path: Path, option: st
         port = listener.getsockname()[1]
         result = CliRunner().invoke(app, ["serve", "--lake", str(tmp_path / "lake"), option, str(port)])
     assert result.exit_code == 2
-    assert f"127.0.0.1:{port} cannot be served on: something listens there already" in result.stderr
+    assert f"cannot listen on 127.0.0.1:{port}: the port is in use" in result.stderr
     assert not (tmp_path / "lake").exists()
 
 

@@ -108,7 +108,7 @@ def test_runs_beside_a_pipeline_are_asked_of_its_deployments_and_those_that_neve
 
 
 def test_runs_beside_a_pipeline_need_a_server_that_has_them(prefect_server: str) -> None:
-    with pytest.raises(UsageError, match=r"start 1 runs beside this one: start `facemill serve`"):  # noqa: SIM117
+    with pytest.raises(UsageError, match=r"can start 1 more runs: start `facemill serve`"):  # noqa: SIM117
         with runs_beside("nothing", 1, {}):
             raise AssertionError("it began without them")
 

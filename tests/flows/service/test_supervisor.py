@@ -47,7 +47,7 @@ def test_what_ends_is_started_again_and_given_up_when_it_ends_at_once_time_after
         ):
             look_after([server, worker], tell=told.append)
         assert server.exit_code is None
-    assert told == ["worker ended with exit code 3; started again"] * 4
+    assert told == ["worker ended with exit code 3; restarting"] * 4
 
 
 def test_what_is_killed_again_and_again_is_never_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +64,7 @@ def test_what_is_killed_again_and_again_is_never_given_up(monkeypatch: pytest.Mo
     with pytest.raises(KeyboardInterrupt), stopping(partial(stop_all, [killed])):
         killed.start()
         look_after([killed], tell=tell)
-    assert told == ["server ended with exit code -9; started again"] * 7
+    assert told == ["server ended with exit code -9; restarting"] * 7
 
 
 def test_a_worker_that_ends_at_once_is_not_started_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,14 +27,14 @@ def test_a_port_that_is_taken_is_told_before_any_server_is_waited_for() -> None:
         port = listener.getsockname()[1]
         refused = CliRunner().invoke(app, ["work", "--server", "http://127.0.0.1:9", "--metrics-port", str(port)])
     assert refused.exit_code == 2
-    assert f"127.0.0.1:{port} cannot be served on: something listens there already" in refused.stderr
+    assert f"cannot listen on 127.0.0.1:{port}: the port is in use" in refused.stderr
 
 
 def test_a_worker_without_the_password_says_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECT_API_AUTH_STRING", raising=False)
     refused = CliRunner().invoke(app, ["work", "--server", "http://127.0.0.1:9"])
     assert refused.exit_code == 2
-    assert "the file is PREFECT_HOME/facemill-password where `facemill serve` runs" in refused.stderr
+    assert "the file is PREFECT_HOME/facemill-password on the machine of `facemill serve`" in refused.stderr
 
 
 def test_a_password_that_the_server_refuses_is_told_in_one_line() -> None:
@@ -48,5 +48,5 @@ def test_a_password_that_the_server_refuses_is_told_in_one_line() -> None:
 
     with HTTPServer(("127.0.0.1", 0), Refuses) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
-        with pytest.raises(UsageError, match=r"refuses the password \(401"):
+        with pytest.raises(UsageError, match=r"rejects the password \(401"):
             check_server(f"http://127.0.0.1:{server.server_port}/api", "me:wrong")

@@ -44,7 +44,7 @@ def test_nothing_yet_is_told_too() -> None:
     made = Tally()
     assert (made.note(), made.rejected) == ("0 accepted", {})
     track = Track("fetch", 10, made)
-    assert (track.left_s, track.line()) == (None, "0 of 10, 0.0 a second, 0 s left. 0 accepted")
+    assert (track.left_s, track.line()) == (None, "0 of 10, 0.0 per s, 0 s left. 0 accepted")
 
 
 @flow(name="tracked", persist_result=False)
