@@ -117,7 +117,7 @@ def record_alias(lake: Lake, model: str, event: AliasEvent) -> AliasEvent:
 
 
 def nominate(lake: Lake, model: str, version: str, by: str) -> None:
-    """Make a newly trained version the candidate; a version that was a candidate before is not nominated again."""
+    """Make a newly trained version the candidate; a version that has had an alias is left as it is."""
     history = alias_history(lake, model)
     if any(event.version == version for event in history):
         return

@@ -95,7 +95,7 @@ class DatasetVersion:
 
     @property
     def state(self) -> str:
-        """A digest of the usable samples; it changes whenever samples are taken down."""
+        """A label of the usable content; it changes whenever samples are taken down."""
         gone = {sample for entry in self.redactions for sample in entry["samples"]}
         if len(taken_down := self._taken_down()):
             gone.update(self.whole_index(["sample"])["sample"].filter(taken_down).to_pylist())

@@ -1,4 +1,4 @@
-"""Compare the pictures of a source: a step of its own, done once for one state of its lines and pictures.
+"""Compare the pictures of a source: a separate step, run once per state of its lines and pictures.
 
 unique/<source>/<stamp>.parquet     records.VERDICTS
 """
@@ -19,7 +19,7 @@ def is_compared(lake: Lake, source: str, rules: DedupeRules = DedupeRules()) -> 
 
 
 def compare_pictures(lake: Lake, source: str, rules: DedupeRules = DedupeRules()) -> bool:
-    """Write the verdicts on the planned lines whose picture was accepted; whether that was still to be done.
+    """Write the verdicts on the planned lines whose picture was accepted; returns whether there was anything to do.
 
     All of VGGFace1 takes 35 CPU-s and 1.8 GB.
     """

@@ -24,7 +24,7 @@ _SAME_FACE_IOU = 0.5
 
 
 class Stage(StrEnum):
-    """Where on the road a line is, in order."""
+    """The pipeline stage a line has reached, in order."""
 
     FETCH = "fetch"
     DEDUPE = "dedupe"
@@ -38,7 +38,7 @@ class SelectRules:
     """What a face must be to become a sample."""
 
     min_face_px: int = 100
-    # The listed box must overlap a detected face by this IoU; 0 takes every box at its word. Only bbox is held to it.
+    # The listed box must overlap a detected face by this IoU; 0 accepts every box. Only bbox has this limit.
     min_agreement: float = 0.4
     # Boxes that fit only after a rescale are believed too.
     rescaled_boxes: bool = True

@@ -1,4 +1,4 @@
-"""Which people train, validate and test: by a hash of the name, so that a person stays put as the data grows.
+"""Split people into train, val and test by a hash of the name; a person keeps their split as the data grows.
 
 Two names that are said to be one person go together. People who share pictures need not: group photos alone tie 483 of
 1000 people of VGGFace1 into one heap (`python -m bench.versions`), which no split could divide. What would stand on two
