@@ -14,7 +14,7 @@ from tasks.dataset.source_tables import comparison, planned_lines, read_verdicts
 
 
 def is_compared(lake: Lake, source: str, rules: DedupeRules = DedupeRules()) -> bool:
-    """Whether the pictures of a source were compared as they are now."""
+    """Whether the current pictures of a source have been compared."""
     return lake.exists(comparison(lake, source, planned_lines(lake, source), rules).path)
 
 
@@ -31,7 +31,7 @@ def compare_pictures(lake: Lake, source: str, rules: DedupeRules = DedupeRules()
 
 
 def verdicts_now(lake: Lake, source: str) -> pa.Table:
-    """`records.VERDICTS` as they are now, read or else computed for the moment; nothing is written."""
+    """`records.VERDICTS` of the current pictures, read or else computed in memory; nothing is written."""
     lines = planned_lines(lake, source)
     asked = comparison(lake, source, lines)
     if lake.exists(asked.path):
