@@ -97,7 +97,7 @@ def decide(lake: Lake, request: Request) -> Content:
     """Decide the samples of the version and the reasons for all other lines, from the tables of the source.
 
     Raises:
-        UsageError: its pictures have not been compared yet (`compare.compare_pictures`).
+        UsageError: its pictures have not been compared yet (`find_duplicates.compare_pictures`).
     """
     lines = planned_lines(lake, request.source)
     attempts = read_ledger(lake, request.source, ["key", "outcome", "reason"])

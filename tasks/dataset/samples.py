@@ -35,7 +35,7 @@ def collect_samples(
     """The samples in publishing order: by split, then by sample name, which is a digest and so shuffles people.
 
     Args:
-        faces: as `catalog.read_faces` gives them.
+        faces: as `source_tables.read_faces` gives them.
         fates: of all `lines`, as `select.select` gives them.
         splits: of every person with a sample.
 

@@ -46,7 +46,7 @@ class SelectRules:
     min_score: float = 0.0
     # The share of the face's box that may lie outside of the picture; 1 takes all.
     max_border: float = 0.3
-    # Variance of the Laplacian (`crops.quality.sharpness`), at least; 0 takes all.
+    # Variance of the Laplacian (`methods.quality.sharpness`), at least; 0 takes all.
     min_sharpness: float = 0.0
     # The largest yaw and roll of a head; faces without landmarks pass.
     max_yaw_deg: float = 90.0

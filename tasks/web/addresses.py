@@ -1,7 +1,7 @@
 """Validate URLs and addresses: public ones and those the operator allows. Pure functions, no look-ups.
 
 A link list is untrusted input. A URL or a redirect may point to this machine or its network, so the host is checked
-as written here, and every resolved address again when the connection is made (`http.GuardedResolver`).
+as written here, and every resolved address again when the connection is made (`resolver.GuardedResolver`).
 """
 
 from __future__ import annotations
