@@ -1,8 +1,8 @@
-"""Which version of a model is its `champion` and which its `candidate`, and how that came about.
+"""The aliases `champion` and `candidate` of model versions, with their history.
 
     models/<name>/aliases/<when>-<writer>.json    one event a file, never rewritten
 
-The last event of an alias says which version bears it. Two that write at once write two files, so no event is lost.
+The last event of an alias determines its version. Concurrent writers write separate files, so no event is lost.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TIME = "%Y%m%dT%H%M%S.%fZ"
 
 
 class Alias(StrEnum):
-    """A name for a version that may move: the one in use, and the one that may replace it."""
+    """A movable name for a version: the one in use, and the one that may replace it."""
 
     CHAMPION = "champion"
     CANDIDATE = "candidate"
@@ -30,16 +30,16 @@ class Alias(StrEnum):
 
 @dataclass(frozen=True)
 class AliasEvent:
-    """An alias came to a version.
+    """An alias was assigned to a version.
 
     Attributes:
         action: "train", "promote" or "rollback".
-        version: the version that bears the alias from here on.
-        over: the version that bore it before; None for the first.
+        version: the version the alias points to from now on.
+        over: the version it pointed to before; None for the first.
         by: the user who did it.
-        why: in their words.
-        forced: the comparison did not allow it.
-        figures: the comparison it rests on; empty where none was made.
+        why: the user's reason.
+        forced: it was done although the comparison failed.
+        figures: the metrics of the comparison; empty if none was made.
         at: when, UTC, ISO 8601.
     """
 
@@ -104,12 +104,12 @@ def read_event(lake: Lake, path: str) -> AliasEvent:
 
 
 def aliases(lake: Lake, model: str) -> dict[str, str]:
-    """The version that bears each alias, of those that were ever given."""
+    """The current version of each alias that has been assigned."""
     return {event.alias: event.version for event in alias_history(lake, model)}
 
 
 def record_alias(lake: Lake, model: str, event: AliasEvent) -> AliasEvent:
-    """Write an event; its time is now, or just after the last one's where this machine's clock is behind."""
+    """Write an event. Its time is now, or just after the last event if this machine's clock is behind."""
     now = datetime.now(UTC)
     if history := alias_history(lake, model):
         now = max(now, datetime.fromisoformat(history[-1].at) + timedelta(microseconds=1))
@@ -120,7 +120,7 @@ def record_alias(lake: Lake, model: str, event: AliasEvent) -> AliasEvent:
 
 
 def nominate(lake: Lake, model: str, version: str, by: str) -> None:
-    """Make a newly trained version the candidate; one that was it before does not come back by being trained again."""
+    """Make a newly trained version the candidate; a version that has had an alias is left as it is."""
     history = alias_history(lake, model)
     if any(event.version == version for event in history):
         return
@@ -129,7 +129,7 @@ def nominate(lake: Lake, model: str, version: str, by: str) -> None:
 
 
 def roll_back(lake: Lake, model: str, by: str, why: str) -> AliasEvent:
-    """Return to the champion before this one; once more, to the one before that.
+    """Return to the previous champion; a second call returns to the one before that.
 
     Raises:
         UsageError: there was none.
@@ -143,7 +143,7 @@ def roll_back(lake: Lake, model: str, by: str, why: str) -> AliasEvent:
 
 
 def _champions(history: list[AliasEvent]) -> list[str]:
-    """The champions in their order, without those that a rollback took back; the last is the one in office."""
+    """The champions in order, without those rolled back; the last is the current one."""
     reign: list[str] = []
     for event in history:
         if event.alias != Alias.CHAMPION:

@@ -1,12 +1,12 @@
-"""Files that appear in one step, and what killed writers leave behind.
+"""Atomic file writes, and the temporary files of killed writers.
 
-A file is written under a temporary name in its folder, synced, and renamed. The name says which process writes it:
+A file is written under a temporary name in its folder, synced, and renamed. The name identifies the writing process:
 
     .tmp-<machine>-<pid>-<start time>-<random><ending>
 
-so that another process can tell whether the writer still runs (`processes.is_gone_mark`). Of a writer in another
-container or on another machine nothing is known; its file is never removed unasked. It counts as left behind once it
-has not changed for an hour, and so does a file whose name has another form, as releases before 0.2 wrote.
+so that another process can check whether the writer still runs (`processes.is_gone_mark`). The state of a writer in
+another container or on another machine is unknown; its file is never removed automatically. It counts as a leftover
+once unchanged for an hour, as does a file with a name of another form (releases before 0.2).
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def whole_file(path: Path, *, once: bool = False, sweeps: bool = True) -> Iterat
     so is the file, whatever the umask.
 
     Args:
-        once: leave what is at `path` already as it is. Of several writers at a time the first one's stays.
-        sweeps: first remove what killed writers left in the folder.
+        once: do not replace an existing file. Of several concurrent writers the first one wins.
+        sweeps: first remove the temporary files of killed writers in the folder.
 
     Raises:
         FileExistsError: with `once`, something is there.
@@ -68,7 +68,7 @@ def whole_file(path: Path, *, once: bool = False, sweeps: bool = True) -> Iterat
 
 @contextmanager
 def temporary_file(path: Path, *, sweeps: bool = True) -> Iterator[Path]:
-    """The temporary file of `whole_file`, empty; it goes with the block unless it is renamed in it."""
+    """The temporary file of `whole_file`, empty; it is removed after the block unless renamed."""
     make_folder(path.parent)
     if sweeps:
         sweep(path.parent)
@@ -134,7 +134,7 @@ def _make_empty(temporary: Path) -> None:
 
 
 def _link(temporary: Path, target: Path) -> None:
-    """Give a finished file its name, unless that is taken; where files cannot have two names, look first."""
+    """Give a finished file its name unless it is taken; without hard links, by a prior check."""
     try:
         os.link(temporary, target)
     except OSError as error:

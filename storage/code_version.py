@@ -1,4 +1,4 @@
-"""Which code is running, for the record of what it makes."""
+"""The version of the running code, recorded in manifests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROOMS = ("facemill", "flows", "tasks", "model", "storage", "synthetic")
 def code_version() -> dict[str, str | None]:
     """The version of the package, a digest of its source files, and the commit it was checked out from, if it was.
 
-    The digest also tells apart what the other two do not: files changed since the commit.
+    The digest also distinguishes files changed since the commit.
     """
     return {"facemill": _package_version(), "sources": _sources_digest(_ROOT), "revision": revision(_ROOT)}
 
@@ -29,7 +29,7 @@ def _package_version() -> str | None:
 
 
 def revision(root: Path) -> str | None:
-    """The commit checked out in the folder `root`, as git's own files tell it; None if it is no checkout."""
+    """The commit checked out in the folder `root`, read from git's files; None if it is not a checkout."""
     git = root / ".git"
     with suppress(OSError):
         if git.is_file():

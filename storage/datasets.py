@@ -2,11 +2,11 @@
 
     datasets/<name>/<version>/<split>-<n>.tar    members <sample>.jpg and <sample>.json
     datasets/<name>/<version>/index.parquet      one row a sample (`records.SAMPLES`)
-    datasets/<name>/<version>/fates.parquet      one row a link line (`records.FATES`): why it is in it, or not
-    datasets/<name>/<version>/manifest.json      written last: without it there is no version
+    datasets/<name>/<version>/fates.parquet      one row a link line (`records.FATES`): why it was included or dropped
+    datasets/<name>/<version>/manifest.json      written last; a version without it is incomplete
 
 The id of a version is a digest of its content and of the settings that made it, so the same data published twice
-is the same version. Nothing changes it but a takedown: samples go, and `redactions` in the manifest say so.
+is the same version. Only a takedown changes it: samples are removed and recorded under `redactions` in the manifest.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from storage.tables import read_as
 from storage.takedowns import TOLD_BY, covered_samples, read_forgotten
 
 _COUNTS = {"samples": COUNT, "identities": COUNT}
-# What a manifest holds, as far as anything is made of it. Older versions lack some of it.
+# The manifest fields that are read. Older versions lack some of them.
 MANIFEST: Shape = {
     "published_at": TEXT,
     "name?": NAME,
@@ -68,10 +68,10 @@ class DatasetVersion:
         return f"{self.name}@{self.version}"
 
     def require(self, *names: str) -> None:
-        """Make sure that the manifest has these keys; those that a version has had from the first format on.
+        """Check that the manifest has these keys of the first format.
 
         Raises:
-            LakeError: it has not.
+            LakeError: a key is missing.
         """
         for name in names:
             if self.manifest.get(name) is None:
@@ -79,23 +79,23 @@ class DatasetVersion:
 
     @property
     def source(self) -> str:
-        """Where its links came from.
+        """The source of its links.
 
         Raises:
-            LakeError: the manifest does not say.
+            LakeError: the manifest has no source.
         """
         self.require("source")
         return str(self.manifest["source"])
 
     @property
     def redactions(self) -> list[dict[str, Any]]:
-        """When which samples were taken out of the version because they had to be forgotten; oldest first."""
+        """The takedowns applied to the version, with their times and samples; oldest first."""
         found: list[dict[str, Any]] = self.manifest.get("redactions") or []
         return found
 
     @property
     def state(self) -> str:
-        """What may be used of the version now, in a word: another one whenever samples have been taken down."""
+        """A label of the usable content; it changes whenever samples are taken down."""
         gone = {sample for entry in self.redactions for sample in entry["samples"]}
         if len(taken_down := self._taken_down()):
             gone.update(self.whole_index(["sample"])["sample"].filter(taken_down).to_pylist())
@@ -104,23 +104,23 @@ class DatasetVersion:
     def index(self, columns: list[str] | None = None) -> pa.Table:
         """The samples (`records.SAMPLES`), in the order of the shards; null in columns older than the version.
 
-        What has been taken down is not among them, whether or not the shards have been purged of it.
+        Samples that were taken down are left out, whether or not the shards have been purged.
         """
         taken_down = self._taken_down()
         index = self.whole_index(columns)
         return index.filter(pc.invert(taken_down)) if len(taken_down) else index
 
     def whole_index(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """The samples that the shards hold, taken down or not: for those who purge and check them."""
+        """All samples in the shards, including those taken down; for purge and check."""
         return read_as(self.lake, f"{self.folder}/index.parquet", SAMPLES, list(columns) if columns else None)
 
     def _taken_down(self) -> pa.ChunkedArray:
-        """Whether each sample of the whole index is; empty where nothing is."""
+        """A mask over the whole index of the samples taken down; empty if there are none."""
         forgotten = read_forgotten(self.lake, self.manifest.get("source") or "")
         return covered_samples(self.whole_index(TOLD_BY), forgotten) if forgotten else pa.chunked_array([], pa.bool_())
 
     def fates(self, columns: list[str] | None = None) -> pa.Table:
-        """What became of each planned link line (`records.FATES`); no rows in a version older than such tables."""
+        """The outcome of each planned link line (`records.FATES`); no rows in a version older than such tables."""
         path = f"{self.folder}/fates.parquet"
         if not self.lake.exists(path):
             return pa.schema([FATES.field(name) for name in columns or FATES.names]).empty_table()
@@ -130,7 +130,7 @@ class DatasetVersion:
         """The JPEG bytes of one sample, by the columns of its row.
 
         Raises:
-            LakeError: the shard's name is none, or the shard does not hold them.
+            LakeError: the shard's name is invalid, or the shard does not contain these bytes.
         """
         DATASET_SHARD.checked(shard, "shard", f"{self.lake.url}/{self.folder}/index.parquet")
         return read_member(self.lake, f"{self.folder}/{shard}", offset, length)
@@ -156,7 +156,7 @@ def open_dataset(lake: Lake, reference: str) -> DatasetVersion:
     """Open `name@version`, or the newest version of `name`.
 
     Raises:
-        UsageError: there is no such version; the message names those that there are.
+        UsageError: there is no such version; the message lists the existing ones.
     """
     name, _, version = reference.partition("@")
     found = versions(lake, checked_name(name))

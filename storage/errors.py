@@ -3,7 +3,7 @@
 FacemillError
 ├── UsageError        what was asked for cannot be done: a wrong path, name or option (exit code 2)
 │   └── SourceError   a list of links or a folder is missing, empty, or not in the format it should have
-├── LakeError         the lake is not what its index says, or is of a newer format
+├── LakeError         the lake contradicts its index, or has a newer format
 ├── LeaseLost         another run has taken over the unit this one was doing
 ├── LinksUnavailable  the link files could not be fetched
 ├── LeakError         a dataset version would show a person or a picture on two sides of its split
@@ -29,15 +29,15 @@ class SourceError(UsageError):
 
 
 class LakeError(FacemillError):
-    """The lake does not hold what it should, or was written by a newer facemill."""
+    """The lake is inconsistent, or was written by a newer facemill."""
 
 
 class LeaseLost(FacemillError):
-    """Another run has taken over the unit that this one was doing, since this one had fallen silent."""
+    """Another run has taken over the unit, since this run did not renew its lease."""
 
 
 class LinksUnavailable(FacemillError):
-    """The link files could not be fetched from where they were said to be."""
+    """The link files could not be fetched from their configured location."""
 
 
 class LeakError(FacemillError):
@@ -49,7 +49,7 @@ class TrainingError(FacemillError):
 
 
 class PromotionRefused(FacemillError):
-    """A model version may not become champion, by what the test says."""
+    """A model version did not pass the test for promotion to champion."""
 
 
 class ServiceError(FacemillError):

@@ -1,10 +1,10 @@
-"""Evaluations: what came of judging a model version on a test, kept beside the version, which itself never changes.
+"""Evaluations of model versions on tests, stored next to the immutable version.
 
     evaluations/<model>/<version>/<test>.parquet    the score of every pair (`records.SCORES`), with a stamp
-    evaluations/<model>/<version>/<test>.json       the figures and the stamp; written last
+    evaluations/<model>/<version>/<test>.json       the metrics and the stamp; written last
 
-A test is called `name@version`: a dataset version stands for its test split. With the scores, two models are compared
-pair by pair without being run again.
+A test is called `name@version`: a dataset version means its test split. The stored scores allow a
+paired comparison of two models without running them again.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Evaluation:
 
 
 def write_evaluation(model: ModelVersion, test: str, stamp: str, facts: dict[str, Any], scores: pa.Table) -> Evaluation:
-    """Write the scores, then the facts; what stood there before is replaced."""
+    """Write the scores, then the facts; an earlier evaluation is replaced."""
     path = model.lake.evaluations(model.name, model.version, test)
     write_table(model.lake, f"{path}.parquet", scores, stamp=stamp)
     model.lake.write_json(f"{path}.json", {**facts, "model": str(model), "test": test, "stamp": stamp})
@@ -49,7 +49,7 @@ def write_evaluation(model: ModelVersion, test: str, stamp: str, facts: dict[str
 
 
 def find_evaluation(model: ModelVersion, test: str, stamp: str) -> Evaluation | None:
-    """The evaluation on a test, if there is one and it was made from the same as it would be now."""
+    """The evaluation on a test, if there is one with this stamp; otherwise None."""
     path = model.lake.evaluations(model.name, model.version, test)
     if not model.lake.exists(f"{path}.json"):
         return None

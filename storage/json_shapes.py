@@ -1,8 +1,8 @@
-"""What a JSON file may hold: read in one way, and held against a shape before anything of it is used.
+"""Parsing of JSON files and validation against a shape before use.
 
 A shape is a `Form` or a `Kind` for a value, `[shape]` for a list, `[shape, ...]` for one that is not empty, or a
-dictionary of shapes. In a dictionary a key that ends in `?` may be missing or null, `*` stands for any other key, and
-keys that no shape names are left alone: a newer facemill may write more.
+dictionary of shapes. In a dictionary a key that ends in `?` may be missing or null, `*` matches any other key, and
+unknown keys are ignored: a newer facemill may write more.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from storage.names import Form, bad_value, visible
 
 @dataclass(frozen=True)
 class Kind:
-    """A value that is no name.
+    """A type of value other than a name.
 
     Attributes:
         fits: whether a value is one.
-        words: what it must be, for people.
+        words: its description, for error messages.
     """
 
     fits: Callable[[Any], bool]
@@ -68,7 +68,7 @@ def parse_object(data: bytes, where: str, shape: Shape | None = None) -> dict[st
 
 
 def _require_writable(value: Any) -> None:
-    """See that a value from JSON can be written again: `"\\ud800"` is valid JSON, and no text that UTF-8 can hold.
+    """Check that a JSON value can be written again: `"\\ud800"` is valid JSON, but UTF-8 cannot encode it.
 
     Raises:
         ValueError: it cannot, or is nested so deeply that a reader further down the stack could not take it.
@@ -89,17 +89,17 @@ def _held(value: dict[str, Any] | list[Any]) -> list[Any]:
 
 
 def require(value: Any, shape: Shape, where: str) -> None:
-    """Hold a value against a shape.
+    """Validate a value against a shape.
 
     Raises:
-        LakeError: it is of another; the first place where it is not is named.
+        LakeError: it does not match; the message names the first mismatch.
     """
     for path, found, words in _misfits(value, shape, ""):
         raise bad_value(where, path or "it", found, words)
 
 
 def _misfits(value: Any, shape: Shape, path: str) -> Iterator[tuple[str, Any, str]]:
-    """(path, value, what it must be) of all that is of another shape."""
+    """(path, value, what it must be) of every mismatch."""
     if isinstance(shape, Form | Kind):
         if not shape.fits(value):
             yield path, value, shape.words

@@ -1,26 +1,26 @@
-"""Every path in the system is made here, and every write to it is atomic.
+"""The lake: its paths, reads and atomic writes.
 
     lake.json                                   the format; written first
     links/<source>/lines.parquet                + rejected.parquet, origin.json (last)
     plan/<source>.parquet
-    images/<source>/<stem>.tar + .parquet       the bytes as they came, and every attempt
+    images/<source>/<stem>.tar + .parquet       the bytes as received, and every attempt
     unique/<source>/<stamp>.parquet
     detections/<source>/<stem>.parquet
     faces/<method>/<source>/<stem>.tar + .parquet
-    cleaned/<method>/<source>/<model>/<version>/     people.parquet, faces.parquet (last): what a model doubts
+    cleaned/<method>/<source>/<model>/<version>/     people.parquet, faces.parquet (last): label noise scores of a model
     datasets/<name>/<version>/                  shards, index.parquet, manifest.json (last)
     models/<name>/<version>/                    weights, metrics, lineage, manifest.json (last)
     models/<name>/aliases/<when>-<writer>.json  which version is champion or candidate, an event a file
-    evaluations/<name>/<version>/<test>.json    figures of a model version on a test, + .parquet of scores
-    experiments/<id>.json                       models of several trainings held against each other
-    leases/<stage>/<of>/<unit>.<n>.json         which run does a unit at the moment (`leases`)
-    takedowns/<stamp>.parquet                   who and what must not be used any more; only ever added to
-    quarantine/<when>/                          what was found broken, where it lay
-    work/                                       what may be thrown away: decoded pictures, checkpoints
+    evaluations/<name>/<version>/<test>.json    metrics of a model version on a test, + .parquet of scores
+    experiments/<id>.json                       a comparison of training runs
+    leases/<stage>/<of>/<unit>.<n>.json         the run that holds a unit (`leases`)
+    takedowns/<stamp>.parquet                   takedowns; append-only
+    quarantine/<when>/                          damaged files, under their former paths
+    work/                                       disposable files: decoded pictures, checkpoints
     world/                                      made worlds, the web of the synthetic source
 
-A stem is `<unit>-<n>-<writer>`: the n-th shard of images of one unit, and six random digits so that two runs at a time
-never write the same one. What is computed from that shard bears its stem.
+A stem is `<unit>-<n>-<writer>`: the n-th image shard of a unit, and six random digits that keep concurrent runs from
+writing the same file. Files computed from a shard have its stem.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 class Lake:
-    """A folder, local or in an object store, that holds everything facemill knows.
+    """A folder, local or in an object store, with all data of facemill.
 
     Args:
         url: a path, or a URL that fsspec understands (`s3://bucket/lake`).
@@ -96,7 +96,7 @@ class Lake:
         return f"images/{source}/{stem}".rstrip("/")
 
     def unique(self, source: str, stamp: str = "") -> str:
-        """The folder of a source's dedupe verdicts, or those of one state of its images."""
+        """The folder of a source's dedupe verdicts, or the verdicts on one state of its images."""
         return f"unique/{source}/{stamp}.parquet" if stamp else f"unique/{source}"
 
     def detections(self, source: str, stem: str) -> str:
@@ -108,7 +108,7 @@ class Lake:
         return f"faces/{method}/{source}/{stem}"
 
     def cleaned(self, method: str = "", source: str = "", model: str = "", version: str = "") -> str:
-        """The folder of what models said of faces: in all, by one method, of a source, by one model, by one version."""
+        """The folder of label noise scores: of all, one method, one source, one model, or one model version."""
         parts = (method, source, checked_name(model) if model else "", version)
         return "/".join(["cleaned", *(part for part in parts if part)])
 
@@ -125,7 +125,7 @@ class Lake:
         return f"evaluations/{checked_name(name)}/{version}/{test}".rstrip("/")
 
     def experiment(self, number: str) -> str:
-        """What came of comparing several trainings, by a digest of them."""
+        """The comparison of several training runs, named by their digest."""
         return f"experiments/{number}.json"
 
     def leases(self, stage: str = "", of: str = "", name: str = "") -> str:
@@ -137,12 +137,12 @@ class Lake:
         return f"takedowns/{stamp}.parquet" if stamp else "takedowns"
 
     def quarantine(self, path: str = "") -> str:
-        """The folder of what was found broken, or one thing in it."""
+        """The quarantine folder, or one path in it."""
         return f"quarantine/{path}".rstrip("/")
 
     @property
     def work_folder(self) -> Path:
-        """A local folder for what may be thrown away: decoded pictures, checkpoints of unfinished trainings.
+        """A local folder for disposable files: decoded pictures, checkpoints of unfinished trainings.
 
         For a lake in a bucket it lies in the user's cache folder, which is made, open to this user alone.
 
@@ -158,17 +158,17 @@ class Lake:
         return folder
 
     def local_folder(self, path: str) -> Path:
-        """A folder of a local lake, there or not, for what writes files of its own.
+        """A folder of a local lake, existing or not, for code that writes its own files.
 
         Raises:
             LakeError: it is a link that leads out of the lake.
         """
         return Path(self._inside(path))
 
-    # -- where a path leads --
+    # -- path resolution --
 
     def full(self, path: str) -> str:
-        """The path as the file system below knows it.
+        """The path for the underlying file system.
 
         Raises:
             LakeError: it is absolute, or holds `..`.
@@ -202,8 +202,8 @@ class Lake:
             )
 
     def _open_local(self, path: str) -> IO[bytes]:
-        """Open a file, and only then see where it lies, which costs less than to resolve its path before."""
-        # What blocks when it is opened, such as a pipe, must not.
+        """Open a file, then check its real path; this is cheaper than resolving the path first."""
+        # Opening a pipe must not block.
         handle = os.open(self.full(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             self._refuse_outside(path, _place_of(handle, self.full(path)))
@@ -217,22 +217,22 @@ class Lake:
     # -- reading --
 
     def _asking(self, path: str) -> AbstractContextManager[None]:
-        """In the block a store or disk is asked; what it refuses is a LakeError of one line."""
+        """Translate errors of the store or disk in the block to a one-line LakeError."""
         return _reading(f"{self.url}/{path}") if self.is_local else asking(f"{self.url}/{path}")
 
     def exists(self, path: str) -> bool:
-        """Whether a file or folder is there."""
+        """Whether a file or folder exists."""
         with self._asking(path):
             return bool(self.fs.exists(self._inside(path)))
 
     def size(self, path: str) -> int | None:
-        """The length of a file in bytes; None if it is not there."""
+        """The length of a file in bytes; None if it does not exist."""
         with self._asking(path), suppress(FileNotFoundError):
             return int(self.fs.size(self._inside(path)))
         return None
 
     def names(self, folder: str) -> list[str]:
-        """The names in a folder, sorted; none if it is not there. Unfinished writes are left out."""
+        """The names in a folder, sorted; empty if it does not exist. Unfinished writes are left out."""
         found: list[str] = []
         with self._asking(folder), suppress(FileNotFoundError):
             found = self.fs.ls(self._inside(folder), detail=False)
@@ -250,7 +250,7 @@ class Lake:
             with self._asking(path), self._open_local(path) as file:
                 file.seek(offset)
                 return file.read() if length is None else file.read(length)
-        # S3 refuses to read an empty file from anywhere, also from its start.
+        # S3 rejects every range of an empty file.
         start, end = offset or None, None if length is None else offset + length
         with self._asking(path):
             return self.fs.cat_file(self.full(path), start=start, end=end)  # type: ignore[no-any-return]
@@ -259,7 +259,7 @@ class Lake:
         """Read a JSON object.
 
         Raises:
-            LakeError: the file is not JSON, or no object.
+            LakeError: the file is not JSON, or not an object.
         """
         try:
             data = self.read(path)
@@ -270,9 +270,9 @@ class Lake:
     # -- writing --
 
     def begin(self) -> None:
-        """Make the folder a lake, if it is none yet. The first write does this by itself.
+        """Initialize the folder as a lake, if it is not one. The first write does this.
 
-        A local one is open to this user alone; also to their group if the umask is 0007, which says so.
+        A local lake is readable by this user only, and by their group if the umask is 0007.
 
         Raises:
             UsageError: the folder cannot be made.
@@ -315,7 +315,7 @@ class Lake:
         On a local lake the file is synced and renamed; on an object store it is uploaded, which is atomic there.
 
         Args:
-            once: leave what is at `path` already as it is. Of several at a time the first one's stays.
+            once: do not replace an existing file. Of several concurrent writers the first one wins.
 
         Raises:
             LakeError: the disk is full, or may not be written to, or a link leads out of the lake.
@@ -330,7 +330,7 @@ class Lake:
                     raise self._unwritable(path, error) from error
                 yield temporary
         except OSError as error:
-            # In the block a file may be missing that has nothing to do with this one.
+            # A FileNotFoundError from the block may concern another file.
             if error.errno not in CANNOT_WRITE:
                 raise
             raise self._unwritable(path, error) from error
@@ -351,7 +351,7 @@ class Lake:
 
     @contextmanager
     def _filled(self, data: bytes = b"") -> Iterator[Path]:
-        """A temporary file in the work folder, to be uploaded. Its writer is known, so that what is left is found."""
+        """A temporary file in the work folder, to be uploaded. Its name identifies the writer."""
         with temporary_file(self.work_folder / "uploads" / "file") as file:
             file.write_bytes(data)
             yield file
@@ -362,12 +362,12 @@ class Lake:
             temporary.write_bytes(data)
 
     def write_once(self, path: str, data: bytes) -> bool:
-        """Write a file in one step if nothing is there yet; whether what is there now is `data`."""
+        """Write a file in one step if it does not exist; returns whether the file now equals `data`."""
         try:
             with self.create(path, once=True) as temporary:
                 temporary.write_bytes(data)
         except FileExistsError:
-            # An upload whose answer was lost is tried again, and then finds itself.
+            # A retried upload whose first response was lost finds its own file.
             with suppress(FileNotFoundError):
                 return self.read(path) == data
             return False
@@ -393,32 +393,32 @@ class Lake:
             make_folder(place.parent)
             source.replace(place)
         else:
-            # What fsspec calls moving a folder fails on S3, where there are none.
+            # fsspec cannot move folders on S3, which has none.
             with self._asking(path):
                 for file in self.fs.find(self.full(path)):
                     self.fs.cp_file(file, self.full(target) + file.removeprefix(self.full(path)))
             self.remove(path)
 
     def lost_uploads(self) -> list[Upload]:
-        """Uploads to an object store whose writers were killed; their parts take room, and are no file."""
+        """Uploads to an object store whose writers were killed; their parts use space but are not a file."""
         with self._asking(""):
             return lost_uploads(self.fs, self.root)
 
     def abort(self, lost: Upload) -> None:
-        """Have the store drop the parts of a lost upload."""
+        """Abort a lost upload, which deletes its parts."""
         with self._asking(lost.path):
             abort_upload(self.fs, self.root, lost)
 
     def leftovers(self) -> list[str]:
-        """What killed writers left unfinished, sorted: of writers that have ended, and of unknown ones an hour ago.
+        """Temporary files of killed writers, sorted: of ended writers, and of unknown writers if unchanged for an hour.
 
-        What lies in the quarantine is not among them. Of a lake in a bucket, `work/` stands for its work folder.
+        The quarantine is left out. Of a lake in a bucket, `work/` stands for its work folder.
         """
         found = [path for path in self._unfinished() if is_left(self._local(path))]
         return [path for path in found if not path.startswith(self.quarantine())]
 
     def unclaimed(self) -> list[str]:
-        """Everything unfinished whose writer is not known to run, the quarantine's too, sorted."""
+        """All temporary files whose writer is not known to run, including the quarantine, sorted."""
         return [path for path in self._unfinished() if writer_of(Path(path)) is not Writer.RUNS]
 
     def remove_leftover(self, path: str) -> None:
@@ -450,7 +450,7 @@ class Lake:
             with suppress(FileNotFoundError):
                 next(Path(self.root).iterdir(), None)  # says why a folder cannot be opened
         if not self.exists(self.format_file):
-            # Another run may have made it a lake between the two looks.
+            # Another run may have initialized it between the two checks.
             if self.names("") and not self.exists(self.format_file):
                 raise UsageError(
                     f"--lake {self.url} holds files but no lake.json: it is not a lake; name another folder"
@@ -470,7 +470,7 @@ class Lake:
 
 @contextmanager
 def _reading(place: str) -> Iterator[None]:
-    """In the block a disk is asked for `place`; missing and existing files are told as always."""
+    """Translate disk errors on `place` in the block; FileNotFoundError and FileExistsError pass through."""
     try:
         yield
     except (FileNotFoundError, FileExistsError):
@@ -483,7 +483,7 @@ def _reading(place: str) -> Iterator[None]:
 
 
 def _place_of(handle: int, path: str) -> str:
-    """Where an open file lies, with all links followed."""
+    """The real path of an open file."""
     try:
         return os.readlink(f"/proc/self/fd/{handle}")  # noqa: PTH115 - a path object costs as much again
     except OSError:
@@ -498,7 +498,7 @@ def _remove(path: Path) -> None:
 
 
 def to_json(value: dict[str, Any]) -> bytes:
-    """A JSON object as it stands in the lake, readable by people."""
+    """A JSON object as stored in the lake, human-readable."""
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 

@@ -1,15 +1,15 @@
-"""Leases: which run does which unit of a stage. They lie in the lake, so all runs that share it share the work.
+"""Leases assign the units of a stage to runs. They are files in the lake, so runs that share a lake share the work.
 
-    leases/<stage>/<of>/<unit>.<generation>.json     one unit held; gone once it is done
+    leases/<stage>/<of>/<unit>.<generation>.json     one unit held; deleted when it is done
 
-The highest generation holds a unit. It is written only where nothing is yet, which one of several can do. Its holder
-writes it anew, with a higher count, every third of the seconds it is good for. Who has seen it unchanged for as many
-seconds of their own clock takes it for dead, and writes the next generation: no two clocks are held against each other,
-so none can be wrong. A holder that is overtaken so stops. Where it ran on the machine of the one who looks, and its
-process is gone, it is dead at once.
+The highest generation holds a unit. It is created by a write that fails if the file exists, so one of several runs
+succeeds. The holder renews it by rewriting it with a higher count every `good_for_s / 3` seconds. A lease that an
+observer has seen unchanged for `good_for_s` on its own clock is expired, and the observer writes the next generation.
+Clocks of different machines are never compared. A holder that was taken over stops. A holder on the observer's machine
+whose process has ended is dead at once.
 
-Leases only save work. Should two runs do a unit at the same time after all, the lake is right: shards of images bear
-their writer's digits, the first manifest of a version stays, and all else is computed to the same content.
+Leases only save work. If two runs process the same unit, the lake stays consistent: names of image shards contain the
+writer's id, the first manifest of a version is kept, and everything else is computed to the same content.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ _NAME = re.compile(r"(?P<unit>.+)\.(?P<generation>\d+)\.json")
 
 
 class _Seen(NamedTuple):
-    """A lease of another run as it was found, and since when it has been so."""
+    """The last observed content of another run's lease, and when it was first observed."""
 
     content: bytes
     since_s: float
 
 
 class Leases:
-    """The units of a stage, handed out one by one, each when no other run holds it.
+    """Hands out the units of a stage one by one, each when no other run holds it.
 
-    Iterating waits for the next one, and ends when all have been handed out and ended, also those that others did:
-    whoever gets a unit looks into the lake for what is left of it to do. To be used by one thread, as a context; the
-    leases themselves may be checked and ended in any.
+    Iteration waits for the next unit. It ends when all units have been handed out and ended, including those that other
+    runs did: the caller checks the lake for the work left in a unit. Use it from one thread, as a context manager; the
+    leases themselves may be checked and ended from any thread.
 
     Args:
-        stage, of: what is shared, such as "fetch" of a source.
-        units: their names, in the order in which they are wanted.
-        good_for_s: seconds after which others may take over a unit from a run that has fallen silent.
-        at_once: so many are held at a time.
-        look_every_s: how often to look again at what others hold, once they hold all that is left.
-        clock: tells seconds, from any start.
+        stage, of: the shared work, such as "fetch" of a source.
+        units: their names, in the order in which they are handed out.
+        good_for_s: seconds without renewal after which other runs may take over a unit.
+        at_once: the number of units held at a time.
+        look_every_s: seconds between checks of other runs' leases, when they hold all remaining units.
+        clock: returns seconds from an arbitrary start.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Leases:
             yield lease
 
     async def __aiter__(self) -> AsyncIterator[Lease]:
-        """The same, waiting in a thread."""
+        """Iterate asynchronously; the wait runs in a thread."""
         while (lease := await asyncio.to_thread(self.next)) is not None:
             yield lease
 
@@ -124,7 +124,7 @@ class Leases:
                     return lease
 
     def _has_turn(self) -> bool:
-        """Whether there is something to decide: a place is free and a unit is left, or all is done."""
+        """Whether a slot is free and a unit is left, or everything is done."""
         return self._is_closed or (len(self._held) < self._at_once if self._left else not self._held)
 
     # -- what others hold --
@@ -133,7 +133,7 @@ class Leases:
         return self._lake.leases(self._stage, self._of, f"{unit}.{generation}.json")
 
     def _generations(self) -> dict[str, list[int]]:
-        """By unit the generations that are there, the highest last."""
+        """The existing generations of each unit, in ascending order."""
         found: dict[str, list[int]] = {}
         for name in self._lake.names(self._lake.leases(self._stage, self._of)):
             if match := _NAME.fullmatch(name):
@@ -149,7 +149,7 @@ class Leases:
         return None
 
     def _claim(self, unit: str, generation: int) -> Lease | None:
-        """Write a generation; None if another run was first, or has come further meanwhile."""
+        """Write a generation; None if another run wrote it first, or has written a later one."""
         lease = Lease(self, unit, self._path(unit, generation), self._good_for_s)
         if not self._lake.write_once(lease.path, lease.content()):
             return None
@@ -165,7 +165,7 @@ class Leases:
         try:
             content = self._lake.read(path)
         except FileNotFoundError:
-            return False  # given up just now: the next look finds no lease
+            return False  # released meanwhile: the next check finds no lease
         told = _told(content)
         if is_gone(str(told.get("process", ""))):
             return True
@@ -188,7 +188,7 @@ class Leases:
             self._changed.notify_all()
 
     def _keep(self) -> None:
-        """In a thread: renew what is held, and take back what has ended."""
+        """Renew the held leases and remove the ended ones; runs in a thread."""
         beat_s = self._good_for_s / _BEATS
         due_s = time.monotonic() + beat_s
         while True:
@@ -208,7 +208,7 @@ class Leases:
                 self.renew()
                 due_s = time.monotonic() + beat_s
 
-    # A lake that cannot be written now may be at the next beat; if not, others see no change, and take over.
+    # A failed write is retried at the next renewal; if it keeps failing, the lease expires and others take over.
 
     def _give_back(self, ended: list[Lease]) -> None:
         for lease in ended:
@@ -217,7 +217,7 @@ class Leases:
                     self._lake.remove(lease.path)
 
     def renew(self) -> None:
-        """Renew what is held and find out what others have taken over; a thread does so every third of `good_for_s`."""
+        """Renew the held leases and detect those taken over; a thread calls this every `good_for_s / 3` seconds."""
         with self._changed:
             held = [lease for lease in self._held.values() if not lease.is_lost]
         with suppress(OSError, LakeError):
@@ -236,10 +236,10 @@ class Leases:
 
 
 class Lease:
-    """One unit, held until it is ended. As a context it ends with the block, and stops it quietly if it was lost.
+    """One unit, held until it is ended. As a context manager it ends with the block and suppresses `LeaseLost`.
 
     Attributes:
-        is_lost: another run has it now; it is handed out again once that one is done.
+        is_lost: another run holds the unit now; it is handed out again once that run is done.
     """
 
     def __init__(self, leases: Leases, unit: str, path: str, good_for_s: float) -> None:
@@ -260,10 +260,10 @@ class Lease:
         return isinstance(error, LeaseLost)
 
     def check(self) -> None:
-        """To be called now and then while the unit is done.
+        """Call this periodically while working on the unit.
 
         Raises:
-            LeaseLost: another run is doing it.
+            LeaseLost: another run has taken over the unit.
         """
         if self.is_lost:
             raise LeaseLost(
@@ -272,11 +272,11 @@ class Lease:
             )
 
     def end(self) -> None:
-        """Give it back: the unit is done, or has failed."""
+        """Release the lease: the unit is done, or has failed."""
         self._leases._end(self)
 
     def content(self) -> bytes:
-        """What stands in the file."""
+        """The bytes of the lease file."""
         facts = {"holder": self.holder, "count": self.count, "good_for_s": self._good_for_s}
         return to_json({**facts, "host": socket.gethostname(), "process": this_process(), "since": self._since})
 
@@ -285,7 +285,7 @@ class Lease:
 def alone(
     lake: Lake, stage: str, of: str, unit: str, *, good_for_s: float, look_every_s: float = _LOOK_EVERY_S
 ) -> Iterator[Lease]:
-    """Wait until no other run does this unit, and do it in the block."""
+    """Wait until no other run holds this unit, and hold it for the block."""
     with Leases(lake, stage, of, [unit], good_for_s=good_for_s, look_every_s=look_every_s) as leases:
         lease = leases.next()
         assert lease is not None, "the only unit is handed out once"
@@ -296,7 +296,7 @@ def alone(
 
 
 class Held(NamedTuple):
-    """A lease that lies in a lake: what is held by which machine, since when by its clock."""
+    """A lease file in a lake: the unit, the machine that holds it, and the start by that machine's clock."""
 
     stage: str
     of: str
@@ -307,7 +307,7 @@ class Held(NamedTuple):
 
 
 def held(lake: Lake) -> list[Held]:
-    """All leases of a lake, also those of runs that were killed; `is_dead` where that is known at once."""
+    """All leases of a lake, including those of killed runs; `is_dead` is set where the process is known to be gone."""
     found = []
     for stage in lake.names(lake.leases()):
         for of in lake.names(lake.leases(stage)):
@@ -321,7 +321,7 @@ def held(lake: Lake) -> list[Held]:
 
 
 def _told(content: bytes) -> dict[str, Any]:
-    """What a lease says; nothing, if it is no lease."""
+    """The fields of a lease file; empty if it cannot be parsed."""
     with suppress(ValueError, RecursionError):
         value = json.loads(content)
         return value if isinstance(value, dict) else {}

@@ -3,8 +3,8 @@
     models/<name>/<version>/weights.safetensors, config.json, metrics.json, thresholds.json, ...
     models/<name>/<version>/manifest.json     written last: names every file with its digest
 
-The id of a version is a digest of the dataset version and the training configuration, so asking twice for the same
-training finds the first one's model.
+The id of a version is a digest of the dataset version and the training configuration, so a
+repeated training with the same inputs finds the existing model.
 """
 
 from __future__ import annotations
@@ -74,9 +74,9 @@ _MAX_BYTES, _MAX_MANIFEST_BYTES = 2_000_000_000, 10_000_000
 
 
 class ModelFolder:
-    """A published version in a folder of its own, wherever that was copied to; opened for reading.
+    """A published version in a standalone folder, opened for reading.
 
-    It may come from somebody else: nothing outside of the folder is read, and what is read is held against its form.
+    It may come from an untrusted party: nothing outside the folder is read, and everything read is validated.
 
     Args:
         url: a path, or a URL that fsspec understands.
@@ -110,7 +110,7 @@ class ModelFolder:
         """The dataset version it was trained on, `name@version`.
 
         Raises:
-            LakeError: its manifest does not say.
+            LakeError: the manifest has no dataset.
         """
         return VERSIONED.checked(self.manifest.get("dataset"), "dataset", f"{self.url}/manifest.json")
 
@@ -139,11 +139,11 @@ class ModelFolder:
         return parse_object(self.read(file), f"{self.url}/{file}", _FILES.get(file))
 
     def read_text(self, file: str) -> str:
-        """One of the version's texts; what is no UTF-8 in it is replaced."""
+        """One of the version's texts; invalid UTF-8 is replaced."""
         return self.read(file).decode("utf-8", "replace")
 
     def _read(self, file: str, max_bytes: int) -> bytes:
-        """The bytes of a regular file of the folder, at most so many."""
+        """The bytes of a regular file of the folder, at most `max_bytes`."""
         facts = self._fs.info(f"{self._root}/{file}")
         if facts["type"] != "file":
             raise LakeError(f"{self.url}/{file} is no regular file: run `facemill check`, or copy the folder again")
@@ -165,7 +165,7 @@ class ModelVersion(ModelFolder):
         super().__init__(f"{lake.url.rstrip('/')}/{self.folder}")
 
     def _bytes(self, file: str) -> bytes:
-        """Read through the lake, which lets no link lead out of it."""
+        """Read through the lake, which rejects symlinks that lead out of it."""
         return self.lake.read(f"{self.folder}/{file}")
 
 
@@ -202,7 +202,7 @@ def open_model(lake: Lake, reference: str) -> ModelVersion:
     """Open `name@version`, `name@champion`, `name@candidate`, or the newest version of `name`.
 
     Raises:
-        UsageError: there is no such version; the message names those that there are.
+        UsageError: there is no such version; the message lists the existing ones.
     """
     name, _, version = reference.partition("@")
     if version in list(Alias):

@@ -1,4 +1,4 @@
-"""Which process is this, and does it still run? Answered for processes of this machine alone."""
+"""Identify processes of this machine and check whether they still run."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from functools import cache
 from pathlib import Path
 
 _PROC = Path("/proc")
-# Where the state and the start time stand among the words after the name in /proc/<pid>/stat (man 5 proc: 3 and 22).
+# Positions of state and start time among the words after the name in /proc/<pid>/stat (man 5 proc: 3 and 22).
 _STATE, _START = 0, 19
 
 
 @cache
 def _machine() -> str:
-    """This boot of this kernel, and the space its process numbers belong to; a container has one of its own.
+    """An id of this boot and this pid namespace; a container has a pid namespace of its own.
 
     Raises:
-        OSError: there is no /proc, or it is that of another space.
+        OSError: there is no /proc, or it belongs to another pid namespace.
     """
     if (_PROC / "self").readlink().name != str(os.getpid()):
         raise FileNotFoundError("/proc shows the processes of another space")
@@ -26,14 +26,14 @@ def _machine() -> str:
 
 
 def this_process() -> str:
-    """A name that no other process has or will have; empty where the system does not tell."""
+    """A unique name of this process, never reused; empty where the system does not provide it."""
     with suppress(OSError):
         return f"{_machine()}/{os.getpid()}/{_started(os.getpid())}"
     return ""
 
 
 def is_gone(name: str) -> bool:
-    """Whether `this_process` of that name was one of this machine and runs no more; of others nothing is known."""
+    """Whether the process of that name ran on this machine and has ended; False for other machines (unknown)."""
     machine, _, process = name.rpartition("/")[0].rpartition("/")
     try:
         return machine == _machine() and _has_ended(process, name.rpartition("/")[2])
@@ -42,14 +42,14 @@ def is_gone(name: str) -> bool:
 
 
 def process_mark() -> str:
-    """`this_process` as a part of a file name, `<machine>-<pid>-<start>`; empty where the system does not tell."""
+    """`this_process` as part of a file name, `<machine>-<pid>-<start>`; empty where unavailable."""
     with suppress(OSError):
         return f"{_machine_digest()}-{os.getpid()}-{_started(os.getpid())}"
     return ""
 
 
 def is_mark_of_here(mark: str) -> bool:
-    """Whether `process_mark` gave this for a process of this boot and this space of process numbers."""
+    """Whether the mark belongs to a process of this boot and this pid namespace."""
     with suppress(OSError):
         words = mark.split("-")
         return len(words) == 3 and words[0] == _machine_digest() and words[1].isdecimal() and words[2].isdecimal()
@@ -57,7 +57,7 @@ def is_mark_of_here(mark: str) -> bool:
 
 
 def is_gone_mark(mark: str) -> bool:
-    """Whether the process of a mark of here (`is_mark_of_here`) has ended. One that cannot be seen is taken to run."""
+    """Whether the process of a mark of here (`is_mark_of_here`) has ended. A hidden process counts as running."""
     _, pid, started = mark.split("-")
     return _has_ended(pid, started)
 
@@ -90,10 +90,10 @@ def _is_running(pid: int) -> bool:
 
 
 def _started(pid: int) -> str:
-    """When it started, in ticks since boot: a number that is used again later has another.
+    """When it started, in ticks since boot: it distinguishes processes that reuse a pid.
 
     Raises:
-        ProcessLookupError: it has ended, and its parent has not asked how.
+        ProcessLookupError: it has ended, and its parent has not reaped it.
     """
     words = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     if words[_STATE] in "ZX":

@@ -1,4 +1,4 @@
-"""Every shape a record takes, in order of travel, each with the Arrow schema of the table it is kept in.
+"""The record types in pipeline order, each with the Arrow schema of its table.
 
 A record only moves forward: a stage turns it into its next shape or gives it a `Reason` to stop.
 Boxes are `(left, top, right, bottom)` in pixels, right and bottom exclusive. Landmarks are five points
@@ -35,12 +35,12 @@ class Retry(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a record stopped. The closed list: every rejected row in the lake bears one of these."""
+    """Why a record stopped. The closed list: every rejected row in the lake has one of these."""
 
     retry: Retry
 
     def __new__(cls, value: str, retry: Retry = Retry.NEVER) -> Reason:
-        """Bind the retry verdict to the word."""
+        """Attach the retry policy to the word."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.retry = retry
@@ -112,7 +112,7 @@ class Reason(StrEnum):
 
 
 class Note(StrEnum):
-    """What was not right about the way an answer came, though what it brought was taken. The closed list."""
+    """Protocol faults of a response that was accepted all the same. The closed list."""
 
     # A status line or header field outside of HTTP's grammar: bare line feeds, folded lines, odd names.
     ODD_HEAD = "odd_head"
@@ -148,12 +148,12 @@ class Split(StrEnum):
 
 
 def url_key(url: str) -> bytes:
-    """The 16 bytes that stand for a URL, exactly as it is written: percent escapes are part of its meaning."""
+    """A 16-byte digest of a URL exactly as written: percent escapes are part of its meaning."""
     return hashlib.blake2b(url.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def identity_key(name: str) -> bytes:
-    """The 16 bytes that stand for a person's name; case does not matter, nor whether words are joined by `_`."""
+    """A 16-byte digest of a person's name; case is ignored, and `_` equals a space."""
     return hashlib.blake2b(name.casefold().replace(" ", "_").encode(), digest_size=16).digest()
 
 
@@ -226,7 +226,7 @@ CANDIDATES = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What validation learned of the bytes of one picture; width and height as stored, before EXIF rotation."""
+    """The validated properties of one picture; width and height as stored, before EXIF rotation."""
 
     digest: bytes
     num_bytes: int
@@ -238,7 +238,7 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of asking for one candidate, over all tries so far; where the bytes lie if they were accepted.
+    """The result of fetching one candidate over all attempts so far; the location of the bytes if accepted.
 
     `latency_s` is the whole round with its pauses, `first_byte_s` the wait of the last request for the head of its
     answer. `received_bytes` came over the wire, for a picture or not, from the host's `address`. `via` is None for the
@@ -454,7 +454,7 @@ TAKEDOWNS = pa.schema(
     ]
 )
 
-# One row an accepted face: how sure a model is that it shows somebody else than the person it is listed under.
+# One row an accepted face: the probability by a model that it shows another person than listed.
 FACE_VERDICTS = pa.schema(
     [
         pa.field("identity", _WORD, nullable=False),
@@ -506,7 +506,7 @@ SAMPLES = pa.schema(
     ]
 )
 
-# One row a planned link line: what a dataset version made of it.
+# One row a planned link line: its outcome in a dataset version.
 FATES = pa.schema(
     [
         pa.field("identity", _WORD, nullable=False),

@@ -1,4 +1,4 @@
-"""Which fields of a settings class go into an id or a stamp.
+"""The fields of settings classes that are part of ids and stamps.
 
 Ids of dataset and model versions and stamps of computed tables are digests of the settings that made them. A field that
 is added to a settings class later must not change them: with its default, the new code does what the old code did.
@@ -30,7 +30,7 @@ _FIRST_FIELDS = {
 
 
 def counted(kind: str, settings: DataclassInstance) -> dict[str, Any]:
-    """The fields of `settings` that make one result another: all of the first ones, and later ones off their default.
+    """The fields of `settings` that affect the result: all of format 1, and later ones with a non-default value.
 
     The default of a later field must stay the one it was added with, or two different results have the same id.
 

@@ -1,9 +1,9 @@
-"""Object stores: how one is opened, how often it is asked again, and what its refusals mean.
+"""Object stores: opening, retries, and the translation of their errors.
 
-fsspec brings the protocols, of which S3 is the one made safe here. Nothing is remembered of what a bucket holds, since
-others write to it too; what is refused for a while is asked for again; a file can be written only where none is yet.
-Credentials and the address of a service come from where all tools of AWS look for them: the environment, a profile, the
-machine's role. They never stand in a URL, which is shown and kept in many places.
+fsspec provides the protocols; of the object stores, S3 is the supported one. Listings are not cached, since other
+processes write to the same bucket. Transient errors are retried. Conditional writes create a file only if none exists.
+Credentials and the endpoint come from the usual AWS places: the environment, a profile, the machine's role. They are
+not allowed in URLs, which are printed and stored in many places.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ _S3 = {
 }
 _CONFLICT, _EXISTS, _NOT_KNOWN = 409, 412, 501
 _CONFLICT_PAUSES_S = (0.1, 0.5, 2.0)
-# No upload of ours takes so long; the parts of an older one belong to nobody.
+# No upload takes this long; an older one was abandoned.
 _UPLOAD = timedelta(hours=1)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _CREDENTIALS = re.compile(r"([A-Za-z0-9+.-]*)://[^/]*@([^/@]*)")
-# A URL with a slash forgotten.
+# A URL with a missing slash.
 _ONE_SLASH = re.compile(r"(file|memory|s3|gs|gcs|abfs|abfss|az|https?):/")
 _NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "CredentialRetrievalError"}
 
 
 class Upload(NamedTuple):
-    """An upload in parts that was begun and neither ended nor given up."""
+    """A multipart upload that was neither completed nor aborted."""
 
     path: str
     id: str
@@ -52,13 +52,13 @@ class Upload(NamedTuple):
 def open_store(url: str, schemes: Collection[str] = ()) -> tuple[Any, str]:
     """The file system of a path or URL, and the path below it.
 
-    Whatever has no `://` is a path of this machine and taken as written, but for `~` and `~/` at its start.
+    A string without `://` is a local path, taken literally except for a leading `~` or `~/`.
 
     Args:
-        schemes: those that may be used, beside paths; empty for all that fsspec knows.
+        schemes: the URL schemes allowed besides paths; empty for all that fsspec supports.
 
     Raises:
-        UsageError: no installed package knows URLs of this kind, or it holds a user or a secret, or it names several
+        UsageError: no installed package handles the scheme, the URL contains credentials, or it chains several
             file systems.
     """
     scheme, rest = split_scheme(url)
@@ -89,7 +89,7 @@ def open_store(url: str, schemes: Collection[str] = ()) -> tuple[Any, str]:
 
 
 def split_scheme(url: str) -> tuple[str, str]:
-    """(s3, bucket/lake) of s3://bucket/lake; of a path two empty words."""
+    """(s3, bucket/lake) of s3://bucket/lake; two empty strings for a path."""
     found = _SCHEME.match(url)
     return (found[1].lower(), url[found.end() :]) if found else ("", "")
 
@@ -107,16 +107,16 @@ def _local_path(url: str, below_file: str) -> str:
 
 
 def is_s3(fs: Any) -> bool:
-    """Whether this is S3, or a service that speaks its protocol."""
+    """Whether this is S3 or an S3-compatible service."""
     return "s3" in fs.protocol
 
 
 @contextmanager
 def asking(place: str) -> Iterator[None]:
-    """In the block a store is asked for `place`; missing and existing files are told as always.
+    """Translate store errors on `place` in the block; FileNotFoundError and FileExistsError pass through.
 
     Raises:
-        LakeError: it refused, or could not be reached, as often as it was asked.
+        LakeError: the store refused or could not be reached, after all retries.
     """
     try:
         yield
@@ -127,7 +127,7 @@ def asking(place: str) -> Iterator[None]:
 
 
 def refusals() -> tuple[type[BaseException], ...]:
-    """What libraries raise when a file system or a store refuses; those of S3 only if it is used."""
+    """The exceptions of file systems and stores; those of S3 only if it is in use."""
     s3fs, botocore = sys.modules.get("s3fs.core"), sys.modules.get("botocore.exceptions")
     return (OSError, *s3fs.S3_RETRYABLE_ERRORS, botocore.BotoCoreError) if s3fs and botocore else (OSError,)
 
@@ -146,7 +146,7 @@ def upload(fs: Any, file: Path, target: str, *, once: bool) -> None:
     """Upload a whole file, or nothing.
 
     Args:
-        once: only where nothing is: by a conditional put, or where the store knows none, by looking first.
+        once: only if the target does not exist: by a conditional put, or by a prior check where unsupported.
 
     Raises:
         FileExistsError: with `once`, something is there.
@@ -174,21 +174,21 @@ def _upload_once(fs: Any, file: str, target: str) -> None:
             if status == _NOT_KNOWN:
                 fs.put_file(file, target)
                 return
-            # Another one's upload of the same file is being decided.
+            # A concurrent upload of the same file is in progress.
             if status != _CONFLICT or pause_s is None:
                 raise
             time.sleep(pause_s)
 
 
 def _status(error: BaseException) -> int | None:
-    """The HTTP status of the answer that became this error."""
+    """The HTTP status of the response behind this error."""
     response = getattr(error.__cause__, "response", None) or {}
     status: int | None = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     return status
 
 
 def lost_uploads(fs: Any, root: str, older_than: timedelta = _UPLOAD) -> list[Upload]:
-    """The uploads below `root` whose writers were killed: those begun long ago, by the store's own clock."""
+    """The uploads below `root` that were abandoned: started longer ago than `older_than`, by the store's clock."""
     if not is_s3(fs):
         return []
     bucket, _, prefix = root.partition("/")
@@ -206,7 +206,7 @@ def lost_uploads(fs: Any, root: str, older_than: timedelta = _UPLOAD) -> list[Up
 
 
 def abort_upload(fs: Any, root: str, lost: Upload) -> None:
-    """Have the store drop the parts of an upload."""
+    """Abort a multipart upload, which deletes its parts."""
     bucket, _, prefix = root.partition("/")
     key = f"{prefix}/{lost.path}" if prefix else lost.path
     fs.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=lost.id)

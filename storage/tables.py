@@ -1,10 +1,10 @@
 """Parquet tables in the lake: written in one step, compressed, each with a stamp of what it was computed from.
 
-A *stamp* is a digest over all inputs of a computed table. A table is up to date if and only if it bears the stamp
-its inputs would give it now; that is how a stage knows what is done, from the lake alone.
+A *stamp* is a digest over all inputs of a computed table. A table is up to date if and only if its stamp equals the
+digest of the current inputs. Stages find out from the stamps in the lake alone what is done.
 
-What `read_as` gives is safe to use: columns of the right types, valid UTF-8, names of their form (`storage.names`), and
-places in tars that are not negative. A lake may come from somebody else.
+`read_as` validates what it reads: column types, UTF-8, the form of names (`storage.names`), and that offsets and
+lengths in tars are not negative. A lake may come from an untrusted party.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from storage.stores import refusals
 _STAMP = b"facemill.stamp"
 # Measured on an index of 200,000 rows: 9.3 MB and 5 ms a column with groups of 100,000, 23 MB and 126 ms with 100.
 _ROW_GROUP = 100_000
-# What Arrow raises for bytes that are no Parquet, or that say what cannot be. Some are also OSError or ValueError.
+# What Arrow raises for bytes that are not valid Parquet. Some are also OSError or ValueError.
 _NOT_PARQUET = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError)
 _OUTCOME = {"outcome": names.WORD, "reason": names.WORD}
 _FORMS: tuple[tuple[pa.Schema, dict[str, Form]], ...] = (
@@ -48,12 +48,12 @@ _FORMS: tuple[tuple[pa.Schema, dict[str, Form]], ...] = (
     ),
     (TAKEDOWNS, {"kind": names.WORD, "source": names.NAME}),
 )
-# Where the bytes of a member lie.
+# Offset and length of a member in its tar.
 _PLACE = ("offset", "length")
 
 
 def stamp(*inputs: Any) -> str:
-    """A digest of 16 hex digits over anything JSON can hold; bytes count by their own hex digits."""
+    """A digest of 16 hex digits over anything JSON can hold; bytes are hashed as hex."""
 
     def plain(value: object) -> object:
         return value.hex() if isinstance(value, bytes) else str(value)
@@ -63,10 +63,10 @@ def stamp(*inputs: Any) -> str:
 
 
 def table_digest(table: pa.Table) -> str:
-    """A digest of 16 hex digits over a table's rows in their order, however they are laid out in memory."""
+    """A digest of 16 hex digits over a table's rows in order, independent of chunks and memory layout."""
     sha = hashlib.sha256()
     plain = pa.schema([field.with_type(_plain(field.type)) for field in table.schema])
-    # Taking all rows writes zeros below the nulls, where any bytes may have stood.
+    # Taking all rows writes zeros below the nulls, where the bytes are otherwise undefined.
     table = table.cast(plain).combine_chunks().take(pa.array(np.arange(len(table))))
     with pa.ipc.new_stream(_Hasher(sha), plain.remove_metadata()) as stream:
         stream.write_table(table.replace_schema_metadata(None))
@@ -81,7 +81,7 @@ def write_table(lake: Lake, path: str, table: pa.Table, *, stamp: str = "") -> N
 
 
 def read_table(lake: Lake, path: str, columns: list[str] | None = None) -> pa.Table:
-    """Read a table, or some columns of it, as it stands there. Where its schema is known, use `read_as`.
+    """Read a table, or some columns of it, without validation. Use `read_as` where the schema is known.
 
     Raises:
         LakeError: there is no such table, or it cannot be read.
@@ -103,10 +103,10 @@ def read_table(lake: Lake, path: str, columns: list[str] | None = None) -> pa.Ta
 
 
 def read_as(lake: Lake, path: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
-    """Read a table of `schema`, or some columns of it; those it was written without are null.
+    """Read a table of `schema`, or some columns of it; nullable columns that the file lacks are null.
 
     Raises:
-        LakeError: there is no such table, it cannot be read, or it holds what a table of `schema` cannot.
+        LakeError: there is no such table, it cannot be read, or it violates `schema`.
     """
     wanted = [schema.field(name) for name in columns or schema.names]
     there = _read_schema(lake, path).names
@@ -119,13 +119,13 @@ def read_as(lake: Lake, path: str, schema: pa.Schema, columns: list[str] | None 
 
 
 def check_forms(table: pa.Table, forms: dict[str, Form], where: str) -> None:
-    """Hold the names of a table against their forms, and places in tars against zero.
+    """Check the names of a table against their forms, and that offsets and lengths in tars are not negative.
 
     Args:
         where: the file, for errors.
 
     Raises:
-        LakeError: one does not have its form.
+        LakeError: a value is invalid.
     """
     for name in forms.keys() & set(table.column_names):
         words = pc.unique(with_plain_words(table.select([name]))[name]).drop_null()
@@ -139,7 +139,7 @@ def check_forms(table: pa.Table, forms: dict[str, Form], where: str) -> None:
 
 
 def _column(table: pa.Table, field: pa.Field, where: str) -> pa.ChunkedArray:
-    """A column as its schema has it; one that may be null may be younger than the table, and then is null."""
+    """A column in the type of its schema; all null if it is nullable and the table was written before it existed."""
     is_there = field.name in table.column_names
     column = table[field.name] if is_there else pa.nulls(len(table), field.type)
     if not field.nullable and (not is_there or column.null_count):
@@ -153,7 +153,7 @@ def _column(table: pa.Table, field: pa.Field, where: str) -> pa.ChunkedArray:
 
 
 def read_stamp(lake: Lake, path: str) -> str | None:
-    """The stamp of the table at `path`; None if there is no such table or it bears none.
+    """The stamp of the table at `path`; None if there is no such table or it has no stamp.
 
     Raises:
         LakeError: the table cannot be read.
@@ -184,7 +184,7 @@ def rows_to_table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
 
 
 def with_plain_words(table: pa.Table) -> pa.Table:
-    """The table with its dictionary-encoded words as strings, which compare and join whatever their dictionaries."""
+    """The table with dictionary-encoded columns as strings, which compare and join across different dictionaries."""
     plain = [
         field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
         for field in table.schema
@@ -202,7 +202,7 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 
 class _Hasher:
-    """A file to write to that keeps only the hash."""
+    """A writable file object that keeps only the hash."""
 
     closed = False
 

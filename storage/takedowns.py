@@ -1,9 +1,9 @@
-"""Takedowns: who and what must not be used any more, and what of the lake that covers.
+"""Takedowns: people, links and pictures excluded from use, and the rows of the lake they cover.
 
-    takedowns/<stamp>.parquet     records.TAKEDOWNS; a file a call of `facemill forget`, never rewritten
+    takedowns/<stamp>.parquet     records.TAKEDOWNS; one file per call of `facemill forget`, never rewritten
 
-Stages do not ask for a takedown, they cannot help obeying it: the ledger, the readers of shards and a dataset version's
-index leave out what is covered, whether or not its bytes have been purged yet.
+Takedowns are applied on reading: the ledger, the readers of shards and the index of a dataset version leave out covered
+rows, whether or not the bytes have been purged yet. Stages need no code for it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from storage.lake import Lake
 from storage.records import LINK_LINES, TAKEDOWNS, Outcome, Reason, Takedown, TakedownKind, identity_key, url_key
 from storage.tables import read_as, read_stamp, rows_to_table, table_digest, write_table
 
-# By what a sample of a dataset version is told to be covered.
+# The columns that decide whether a sample of a dataset version is covered.
 TOLD_BY = ("identity", "url", "image_digest", "crop_digest")
-# What a row of the ledger keeps once its picture is taken down: that there was one, and no word of whose.
+# The columns a ledger row keeps after a takedown: that there was a picture, but not whose.
 _KEPT = ("key", "tries", "round", "fetched_at")
 _SAID = {"url": "", "outcome": Outcome.REJECTED.value, "reason": Reason.TAKEN_DOWN.value}
 
@@ -43,7 +43,7 @@ class Forgotten:
 
 
 def record(lake: Lake, takedowns: list[Takedown]) -> str:
-    """Add takedowns to those of the lake; what makes them is told by their own file, so that nothing is rewritten."""
+    """Add takedowns to those of the lake; each call writes its own file, so nothing is rewritten."""
     table = rows_to_table([one._asdict() for one in takedowns], TAKEDOWNS)
     when = takedowns[0].recorded_at.strftime("%Y%m%dT%H%M%S%f")
     path = lake.takedowns(f"{when}-{table_digest(table)}")
@@ -55,7 +55,7 @@ def read_takedowns(lake: Lake) -> pa.Table:
     """All takedowns of a lake (`records.TAKEDOWNS`), oldest first.
 
     Raises:
-        LakeError: a file of them cannot be read; it is not passed over, since someone is named in it.
+        LakeError: a file of them cannot be read; it is not skipped, since it names a person.
     """
     files = [f"{lake.takedowns()}/{name}" for name in lake.names(lake.takedowns())]
     tables = [read_as(lake, file, TAKEDOWNS) for file in files]
@@ -68,8 +68,8 @@ def read_forgotten(lake: Lake, source: str) -> Forgotten:
     return _forgotten(lake.url, source, names, read_stamp(lake, _lines(lake, source))) if names else Forgotten()
 
 
-# Every one of thousands of shards asks, and names are looked up among 2.6 million lines. No file of takedowns ever
-# changes, so their names say whether the answer still holds.
+# Called once per shard (thousands), and names are looked up among 2.6 million lines. Takedown files never change,
+# so the list of their names is the cache key.
 @lru_cache(maxsize=8)
 def _forgotten(url: str, source: str, _names: tuple[str, ...], _lines_stamp: str | None) -> Forgotten:
     lake = Lake(url)
@@ -88,7 +88,7 @@ def read_lines(lake: Lake, source: str, columns: list[str]) -> pa.Table:
 
 
 def with_their_links(forgotten: Forgotten, lines: pa.Table) -> Forgotten:
-    """The same, and the links of its people among `lines`."""
+    """`forgotten` plus the links of its people among `lines`."""
     keys = lines["key"].filter(about(lines, forgotten.people)).to_pylist() if forgotten.people else []
     return replace(forgotten, keys=forgotten.keys.union(keys))
 
@@ -101,7 +101,7 @@ def about(table: pa.Table, people: frozenset[bytes]) -> pa.ChunkedArray:
 
 
 def covered_samples(index: pa.Table, forgotten: Forgotten) -> pa.ChunkedArray:
-    """Whether each sample of a dataset version must be forgotten.
+    """Whether each sample of a dataset version is covered by a takedown.
 
     Args:
         index: `TOLD_BY` columns of `records.SAMPLES` at least.

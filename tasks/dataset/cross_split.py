@@ -1,7 +1,7 @@
-"""Samples that would show one picture on two sides of a split: left out on all sides but one.
+"""Cross-split duplicates: samples of one picture in several splits are dropped from all but one split.
 
-Copies of a picture under several people, group photos mostly, stand on as many sides as those people do. The side that
-holds most of such a picture's samples keeps them, train before val before test where it is as many.
+Copies of a picture under several people, group photos mostly, appear in the splits of all those people. The
+split with most samples of the picture keeps them; on a tie, train before val before test.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def straddling_rows(
 ) -> Ints:
     """The rows of `lines` whose sample must go.
 
-    They keep the claim to their faces: who lost a face to one of them shows the same picture on the same side.
+    Their claims to faces stay: a line that lost a face to one of them shows the same picture in the same split.
 
     Args:
         fates: of all `lines`, as `select.select` gives them.
@@ -41,7 +41,7 @@ def straddling_rows(
 
 
 def _is_beside(groups: pa.ChunkedArray, sides: Ints) -> npt.NDArray[np.bool_]:
-    """Whether each one stands on another side than most of its group."""
+    """Whether each one is in another split than most of its group."""
     group = groups.combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
     num = np.bincount(group * len(_SIDES) + sides, minlength=(group.max(initial=-1) + 1) * len(_SIDES))
     beside: npt.NDArray[np.bool_] = num.reshape(-1, len(_SIDES)).argmax(axis=1)[group] != sides

@@ -1,4 +1,4 @@
-"""Each picture against all others of its source: copies, placeholders, and one face claimed by two people.
+"""Deduplicate the pictures of a source: copies, placeholders, and faces claimed by two people.
 
 The verdict is given per link line, since one picture may rightly serve several people. In this order:
 
@@ -29,7 +29,7 @@ from tasks.fetch.ledger import host_of
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-# What a line may be told, by number; 0 is for those that stay.
+# The verdicts by number; 0 is for lines that are kept.
 _TOLD = (None, Reason.PLACEHOLDER, Reason.EXACT_DUPLICATE, Reason.NEAR_DUPLICATE, Reason.CONFLICT)
 _STAYS, _PLACEHOLDER, _EXACT, _NEAR, _CONFLICT = range(len(_TOLD))
 _BOXES_AT_A_TIME = 1000
@@ -37,11 +37,11 @@ _BOXES_AT_A_TIME = 1000
 
 @dataclass(frozen=True, slots=True)
 class DedupeRules:
-    """Where the lines are drawn."""
+    """The thresholds of deduplication."""
 
     # In bits of the 128 of `validate.difference_hash`; docs/dedupe.md has what each distance finds and confuses.
     near_distance: int = 6
-    # A hash with fewer bits set is of a picture that is nearly all of one colour, and says little of likeness: of a
+    # A hash with fewer bits set is of a picture that is nearly all of one colour, and is not discriminative: of a
     # million made hashes, none a copy, 7915 fall into clusters if all count, and 49 from here on (`bench.dedupe`).
     least_bits: int = 24
     placeholder_hosts: int = 3
@@ -117,7 +117,7 @@ def _bytes_column(column: pa.ChunkedArray) -> npt.NDArray[np.uint8]:
 def _are_placeholders(
     lines: pa.Table, images: pa.Table, picture: Ints, digest: Ints, rules: DedupeRules
 ) -> npt.NDArray[np.bool_]:
-    """Which lines lead to a picture that stands on too many hosts for too many people."""
+    """Whether each line links to a picture found on too many hosts for too many people."""
     rows = np.flatnonzero(np.bincount(digest)[digest] >= rules.placeholder_identities) if len(digest) else digest
     table = pa.table(
         {

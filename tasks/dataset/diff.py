@@ -1,4 +1,4 @@
-"""What two dataset versions differ in, line by line, and why: from the two versions alone."""
+"""The differences between two dataset versions, line by line with reasons, computed from the versions alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LINE = ("identity", "line", "url")
 
 
 class Change(StrEnum):
-    """What became of a line's face from one version to the other."""
+    """The change of a line's face between two versions."""
 
     CAME = "came"
     WENT = "went"
@@ -42,7 +42,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class VersionDiff:
-    """How one version became another.
+    """The differences between two versions.
 
     Attributes:
         num_kept: lines whose face is in both, the same crop in the same split.

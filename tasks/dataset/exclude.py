@@ -1,7 +1,7 @@
-"""People whom a version must not hold, for instance those of a benchmark that its models are judged by: found by name.
+"""Exclude people from a version by name, for instance those of a benchmark used for evaluation.
 
-A name means a person if both have the same words, in whatever order, with case, accents, underscores and punctuation
-aside; or if they are spelled alike to `ALIKE` of 100 (twice the letters they share in order, by the letters of both).
+A name matches a person if both have the same words in any order, ignoring case, accents, underscores and punctuation;
+or if their spelling similarity is at least `ALIKE` of 100 (twice the letters shared in order / letters of both).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ALIKE = 90.0
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A person of the source, the listed name that means them, and how alike the two are: 100 is the same words."""
+    """A person of the source, the listed name that matches, and their similarity: 100 is the same words."""
 
     identity: str
     listed: str
@@ -39,7 +39,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """What a list of names leaves out of a source; `digest` stands for the list."""
+    """The people of a source that a list of names excludes; `digest` identifies the list."""
 
     digest: str
     num_names: int
@@ -48,11 +48,11 @@ class Exclusion:
 
     @property
     def identities(self) -> frozenset[str]:
-        """The people to leave out."""
+        """The excluded people."""
         return frozenset(match.identity for match in self.matches)
 
     def to_json(self) -> dict[str, Any]:
-        """What a manifest says: how many, but not who."""
+        """The manifest entry: the number of people, without names."""
         return {
             "names_digest": self.digest,
             "num_names": self.num_names,
@@ -62,7 +62,7 @@ class Exclusion:
 
 
 def read_names(path: Path) -> tuple[str, ...]:
-    """The names of a list, sorted: one a line, or LFW's `pairs.txt` and `people.txt`, whose numbers are passed over.
+    """The names of a list, sorted: one a line, or LFW's `pairs.txt` and `people.txt`, whose numbers are skipped.
 
     Raises:
         UsageError: there is no such file, it is no text, or it holds no name.
@@ -75,11 +75,11 @@ def read_names(path: Path) -> tuple[str, ...]:
 
 
 def exclude(identities: Iterable[str], names: Sequence[str], alike: float = ALIKE) -> Exclusion:
-    """Find the people whom the names mean.
+    """Find the people that match the names.
 
     Args:
         names: as `read_names` gives them.
-        alike: how much alike names of one person are at least, of 100.
+        alike: the least similarity of a match, 0 to 100.
     """
     spelled = {name: " ".join(_words(name)) for name in names}
     same_words = {tuple(sorted(_words(name))): name for name in reversed(names)}

@@ -1,4 +1,4 @@
-"""From a dataset version to a folder in a form that others read: all of it is there in one step, or nothing."""
+"""Export a dataset version to a folder in a common format, atomically."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def export(
     split: str | None = None,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Any]:
-    """Write a version, or one split of it, into the new or empty folder `target`, with its manifest beside it.
+    """Write a version, or one split of it, into the new or empty folder `target`, with its manifest.
 
-    What a takedown covers stays behind.
+    Samples under takedown are left out.
 
     Returns:
         What was written: dataset, form, path, samples, identities.
 
     Raises:
-        UsageError: there is no such form or split, or the folder holds something.
+        UsageError: there is no such form or split, or the folder is not empty.
     """
     if to not in EXPORTS:
         raise UsageError(f"--to {to!r} is no form to export to; there are: {', '.join(EXPORTS)}")
@@ -59,10 +59,10 @@ def export(
 
 @contextmanager
 def _whole_folder(target: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes `target` when the block ends well and goes when it does not."""
+    """A temporary folder that becomes `target` when the block succeeds and is removed when it fails."""
     target = target.absolute()
     temporary = target.with_name(f".tmp-{target.name}")
-    # What a killed export left goes first.
+    # Remove the leftovers of killed exports first.
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:

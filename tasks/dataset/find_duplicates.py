@@ -1,4 +1,4 @@
-"""Compare the pictures of a source: a step of its own, done once for one state of its lines and pictures.
+"""Compare the pictures of a source: a separate step, run once per state of its lines and pictures.
 
 unique/<source>/<stamp>.parquet     records.VERDICTS
 """
@@ -14,12 +14,12 @@ from tasks.dataset.source_tables import comparison, planned_lines, read_verdicts
 
 
 def is_compared(lake: Lake, source: str, rules: DedupeRules = DedupeRules()) -> bool:
-    """Whether the pictures of a source were compared as they are now."""
+    """Whether the current pictures of a source have been compared."""
     return lake.exists(comparison(lake, source, planned_lines(lake, source), rules).path)
 
 
 def compare_pictures(lake: Lake, source: str, rules: DedupeRules = DedupeRules()) -> bool:
-    """Write the verdicts on the planned lines whose picture was accepted; whether that was still to be done.
+    """Write the verdicts on the planned lines whose picture was accepted; returns whether there was anything to do.
 
     All of VGGFace1 takes 35 CPU-s and 1.8 GB.
     """
@@ -31,7 +31,7 @@ def compare_pictures(lake: Lake, source: str, rules: DedupeRules = DedupeRules()
 
 
 def verdicts_now(lake: Lake, source: str) -> pa.Table:
-    """`records.VERDICTS` as they are now, read or else computed for the moment; nothing is written."""
+    """`records.VERDICTS` of the current pictures, read or else computed in memory; nothing is written."""
     lines = planned_lines(lake, source)
     asked = comparison(lake, source, lines)
     if lake.exists(asked.path):

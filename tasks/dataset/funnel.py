@@ -1,4 +1,4 @@
-"""How many lines went in, came out and were rejected at each stage, by reason: the story of a dataset in a table."""
+"""How many lines went in, came out and were rejected at each stage, by reason."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FunnelStage:
 
 @dataclass(frozen=True, slots=True)
 class Funnel:
-    """All stages of one method in order, each taking in what the one before let out."""
+    """All stages of one method in order, the input of each is the output of the one before."""
 
     method: str
     stages: tuple[FunnelStage, ...]

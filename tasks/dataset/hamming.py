@@ -1,4 +1,4 @@
-"""Which of millions of hashes are near copies of each other: clusters of 128-bit hashes, no near pair missed.
+"""Exact near-duplicate clusters among millions of 128-bit hashes, by Hamming distance.
 
 If two hashes differ in at most r bits, they agree in one of r + 1 bands of bits at least: only hashes that share a band
 are compared (the pigeonhole scheme of Norouzi et al., "Fast Search in Hamming Space", 2012). A band takes every
@@ -115,7 +115,7 @@ def _keys(words: Words, band: Ints) -> Words:
 
 
 def _pairs_step_by_step(words: Words, rows: Ints, keys: Words, distance: int) -> Iterator[Ints]:
-    """All near pairs of equal keys: each row is held against the next one, the next but one, ..."""
+    """All near pairs of equal keys: each row is compared with the next one, the next but one, ..."""
     left, right = words[rows].T.copy()
     alive = np.arange(len(rows))
     step = 1

@@ -1,6 +1,6 @@
-"""What stands on two sides of a split, counted from the finished index: nothing here knows how the split was made.
+"""Count leaks between splits from the finished index, independently of how the split was made.
 
-A version that leaks is not published; the counts stand in its manifest.
+A version with leaks is not published; the counts are stored in the manifest.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def count_leaks(index: pa.Table, ties: Iterable[tuple[str, str]] = ()) -> dict[s
 
 
 def refuse_leaks(leaks: dict[str, int], dataset: str) -> None:
-    """Let no version out that leaks.
+    """Refuse to publish a version with leaks.
 
     Raises:
         LeakError: some count is not zero.

@@ -1,4 +1,4 @@
-"""What a dataset version's manifest says beside what was asked for: when, by which code, and how many of what."""
+"""The manifest of a dataset version besides its settings: time, code version and counts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 from storage.code_version import code_version
 from tasks.dataset.funnel import Funnel
 
-# What a manifest tells of the version itself.
+# The manifest fields about the version itself.
 _RESULTS = {
     "name", "version", "published_at", "num_samples", "num_identities", "splits", "funnel", "leaks", "redactions"
 }  # fmt: skip
@@ -54,7 +54,7 @@ def sample_counts(index: pa.Table) -> dict[str, Any]:
 
 
 def origins(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What a version was made by and from, flat: `{"select.min_face_px": 100, ...}`."""
+    """The settings and inputs of a version, flattened: `{"select.min_face_px": 100, ...}`."""
     return dict(_flat({name: value for name, value in manifest.items() if name not in _RESULTS}))
 
 

@@ -1,4 +1,4 @@
-"""From faces to a dataset version: samples copied into shards by split, index, fates, and the manifest last."""
+"""Publish a dataset version: copy samples into shards by split, then write index, fates, and the manifest last."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from tasks.label_noise.score_table import Cleaning, judged_faces, open_cleaned
 from tasks.links.sources import source_named
 
 _SAMPLES_PER_SHARD = 10_000
-# What `Request.settings` may hold: so much of a manifest went into its version's id.
+# The keys of `Request.settings`: the part of a manifest that determines the version's id.
 _SETTINGS = ("source", "method", "select", "split", "exclude", "cleaning")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked for: these settings, and the content they choose, make the version's id."""
+    """A publish request. Its settings and the selected content determine the version's id."""
 
     name: str
     source: str
@@ -49,7 +49,7 @@ class Request:
     cleaning: Cleaning | None = None
 
     def settings(self) -> dict[str, Any]:
-        """What makes one version another beside its content: all but the name; a list of names by its digest."""
+        """The settings that are part of the id: all but the name; a list of names by its digest."""
         rules = {"select": counted("select", self.select), "split": counted("split", self.split)}
         excluded = {"exclude": self.exclusion.to_json()} if self.exclusion else {}
         cleaned = {"cleaning": counted("cleaning", self.cleaning)} if self.cleaning else {}
@@ -58,7 +58,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a version holds: samples (`samples.collect_samples`), and the fate of every line, as rows and counted.
+    """The content of a version: samples (`samples.collect_samples`), and the fate of every line, as rows and counted.
 
     `ties` are pairs of names that are one person, which the split kept together.
     """
@@ -71,7 +71,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A dataset version, the funnel that leads to it today, and whether it was not there before."""
+    """A dataset version, its current funnel, and whether it is new."""
 
     dataset: DatasetVersion
     funnel: Funnel
@@ -94,10 +94,10 @@ def publish_source(
 
 
 def decide(lake: Lake, request: Request) -> Content:
-    """Who is in the version and why the others are not, from all that the lake knows of the source.
+    """Decide the samples of the version and the reasons for all other lines, from the tables of the source.
 
     Raises:
-        UsageError: its pictures have not been compared yet (`compare.compare_pictures`).
+        UsageError: its pictures have not been compared yet (`find_duplicates.compare_pictures`).
     """
     lines = planned_lines(lake, request.source)
     attempts = read_ledger(lake, request.source, ["key", "outcome", "reason"])
@@ -119,7 +119,7 @@ def decide(lake: Lake, request: Request) -> Content:
 def _refused(
     lake: Lake, request: Request, lines: pa.Table, verdicts: pa.Table, faces: pa.Table
 ) -> tuple[pa.Table, tuple[tuple[str, str], ...]]:
-    """Lines left out by name or by a model's doubts (identity, line, reason), and names that may be one person."""
+    """Lines excluded by name or by label noise scores (identity, line, reason), and names that may be one person."""
     named = lines_of(lines, request.exclusion.identities if request.exclusion else ())
     if request.cleaning is None:
         return named, ()
@@ -129,7 +129,7 @@ def _refused(
 
 
 def version_id(request: Request, samples: pa.Table) -> str:
-    """The id of the version these samples make: a digest of what is in it and of the rules that chose it."""
+    """The id of the version these samples make: a digest of the samples and of the rules."""
     return _content_id(request.settings(), samples)
 
 
@@ -151,10 +151,10 @@ def publish(
     *,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> Published:
-    """Write the version that this content makes, or find it written already.
+    """Write the version of this content, or return the existing one.
 
     Args:
-        origin: what the manifest says of where the content came from.
+        origin: the manifest entries on the origin of the content.
 
     Raises:
         UsageError: there are no samples.
@@ -180,7 +180,7 @@ def publish(
 
 
 def _told(stage: FunnelStage) -> str:
-    """What a stage let through, and what stopped most of the rest."""
+    """The output of a stage, and its most frequent reason."""
     top = max(stage.rejected.items(), key=lambda item: item[1], default=None)
     return f"{stage.stage} {stage.num_out} of {stage.num_in}" + (f" ({top[0]} {top[1]})" if top else "")
 
@@ -203,7 +203,7 @@ def _write_shards(lake: Lake, folder: str, samples: pa.Table, on_progress: Calla
 
 
 def _sample_json(row: dict[str, Any]) -> bytes:
-    """What stands beside the picture in the shard, for readers that know no Parquet."""
+    """The JSON member next to the picture in the shard, for readers without Parquet."""
     names = ("identity", "split", "source", "method", "line", "url", "face_box_xyxy", "landmarks", "score")
     facts = {name: row[name] for name in names} | {"image_sha256": row["image_digest"].hex()}
     return json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()

@@ -1,4 +1,4 @@
-"""From the fates of the link lines to the rows of a dataset version: the samples, and every line's fate."""
+"""Build the tables of a dataset version from the fates of the link lines: samples and fates."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def collect_samples(
     """The samples in publishing order: by split, then by sample name, which is a digest and so shuffles people.
 
     Args:
-        faces: as `catalog.read_faces` gives them.
+        faces: as `source_tables.read_faces` gives them.
         fates: of all `lines`, as `select.select` gives them.
         splits: of every person with a sample.
 
     Returns:
         `records.SAMPLES` without shard, offset and length, and with `from_shard`, `from_offset` and `from_length`:
-        where the crop lies now.
+        the current location of the crop.
     """
     rows = pc.equal(fates["stage"], Stage.SAMPLE.value)
     chosen, lines = fates.filter(rows), lines.filter(rows)
@@ -65,7 +65,7 @@ def collect_samples(
 
 
 def kept_fates(lines: pa.Table, fates: pa.Table) -> pa.Table:
-    """The fates as a version keeps them (`records.FATES`), by identity and line; no URL of what is taken down."""
+    """The fates as stored in a version (`records.FATES`), by identity and line; no URL of what is taken down."""
     taken_down = pc.fill_null(pc.equal(fates["reason"], Reason.TAKEN_DOWN.value), False)
     columns = {"identity": lines["identity"], "line": lines["line"], "url": pc.if_else(taken_down, "", lines["url"])}
     return pa.table(columns | {"stage": fates["stage"], "reason": fates["reason"]}).cast(FATES)

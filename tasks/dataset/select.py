@@ -1,6 +1,6 @@
 """The fate of every link line: a sample of the dataset, or the stage and the reason that stopped it.
 
-Everything known of a line comes together here, so the counts of a version add up from the link files to the samples.
+All stages of a line are joined here, so the counts of a version add up from the link files to the samples.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SAME_FACE_IOU = 0.5
 
 
 class Stage(StrEnum):
-    """Where on the road a line is, in order."""
+    """The pipeline stage a line has reached, in order."""
 
     FETCH = "fetch"
     DEDUPE = "dedupe"
@@ -35,20 +35,20 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SelectRules:
-    """What a face must be to become a sample."""
+    """The requirements for a face to become a sample."""
 
     min_face_px: int = 100
-    # The listed box must overlap a detected face by this IoU; 0 takes every box at its word. Only bbox is held to it.
+    # The listed box must overlap a detected face by this IoU; 0 accepts every box. Only bbox has this limit.
     min_agreement: float = 0.4
-    # Boxes that fit only after a rescale are believed too.
+    # Boxes that fit only after a rescale are accepted too.
     rescaled_boxes: bool = True
     # The detector's score of the face, at least; a listed box is confirmed from 0.7 on, MTCNN's own faces have 0.9.
     min_score: float = 0.0
     # The share of the face's box that may lie outside of the picture; 1 takes all.
     max_border: float = 0.3
-    # Variance of the Laplacian (`crops.quality.sharpness`), at least; 0 takes all.
+    # Variance of the Laplacian (`methods.quality.sharpness`), at least; 0 takes all.
     min_sharpness: float = 0.0
-    # How far a head may be turned or tilted; faces without landmarks pass.
+    # The largest yaw and roll of a head; faces without landmarks pass.
     max_yaw_deg: float = 90.0
     max_roll_deg: float = 180.0
     # A person with one face makes no pair.
@@ -72,8 +72,8 @@ def select(
         attempts: the ledger: key, outcome, reason.
         verdicts: `records.VERDICTS` of those lines whose picture was accepted.
         faces: `records.FACES` of one method, of the same lines.
-        refused: lines that were judged elsewhere not to become samples: identity, line, reason. Such a line claims no
-            face either, so another line may have it.
+        refused: lines rejected by other rules: identity, line, reason. Such a line claims no face, so another line
+            may have it.
 
     Returns:
         One row a line, in the order of `lines`: `stage`, `reason` (null: not yet fetched, or a sample), and `face`, the
@@ -113,7 +113,7 @@ def _pass(
     stage: npt.NDArray[np.object_],
     reason: npt.NDArray[np.object_],
 ) -> Ints:
-    """Send those `rows` on to the stage `onward` whose row in `table` was accepted; note why the others stop."""
+    """Advance the `rows` accepted in `table` to the stage `onward`; record the reasons of the others."""
     known: Ints = rows[at[rows] >= 0]
     found = table.select(["outcome", "reason"]).take(pa.array(at[known]))
     accepted = pc.equal(found["outcome"].cast(pa.string()), Outcome.ACCEPTED.value)
@@ -124,7 +124,7 @@ def _pass(
 
 
 def _refuse(rows: Ints, lines: pa.Table, refused: pa.Table, reason: npt.NDArray[np.object_]) -> Ints:
-    """Note why lines were refused elsewhere; the `rows` that were not."""
+    """Record the reasons of refused lines; returns the other `rows`."""
     at = find_rows(line_ids(lines.take(pa.array(rows))), line_ids(refused))
     out = rows[at >= 0]
     reason[out] = refused["reason"].cast(pa.string()).take(pa.array(at[at >= 0])).to_pylist()
@@ -132,7 +132,7 @@ def _refuse(rows: Ints, lines: pa.Table, refused: pa.Table, reason: npt.NDArray[
 
 
 def _unfit(faces: pa.Table, method: str, rules: SelectRules) -> list[tuple[Ints, Reason]]:
-    """Rows of `faces` that must not become samples, the weightier reason last."""
+    """Rows of `faces` that must not become samples, the more important reason last."""
     names = ("face_px", "score", "border", "sharpness", "yaw_deg", "roll_deg", "agreement")
     size, score, border, sharp, yaw, roll, agreement = (faces[name].to_numpy() for name in names)
     astray = agreement < rules.min_agreement

@@ -1,4 +1,4 @@
-"""What the lake knows of a source, put together from its tables for the stages that look at all of it."""
+"""Tables of a whole source, joined from the tables of the lake."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def lines_left_out(lake: Lake, source: str, num_planned: int) -> dict[str, int]:
 
 
 def source_digests(lake: Lake, source: str) -> dict[str, Any]:
-    """What the lake holds of a source, told by digests: of the link lines, of what came of asking for each URL, and of
+    """Digests of the state of a source in the lake: of the link lines, of the result of each URL, and of
     the stamps of its detections and of its faces by each method.
     """
     attempts = read_ledger(lake, source, ["key", "outcome", "reason", "digest"]).sort_by("key")
@@ -83,7 +83,7 @@ def _stamps(lake: Lake, paths: list[str]) -> str:
 
 
 class Comparison(NamedTuple):
-    """What the pictures of a source are compared from, and where the verdicts on it lie.
+    """The inputs of deduplication of a source, and the key of its verdicts.
 
     Attributes:
         lines: the planned `records.LINK_LINES` whose picture was accepted.

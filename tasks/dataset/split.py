@@ -1,8 +1,8 @@
-"""Which people train, validate and test: by a hash of the name, so that a person stays put as the data grows.
+"""Split people into train, val and test by a hash of the name; a person keeps their split as the data grows.
 
-Two names that are said to be one person go together. People who share pictures need not: group photos alone tie 483 of
-1000 people of VGGFace1 into one heap (`python -m bench.versions`), which no split could divide. What would stand on two
-sides is left out instead, by `straddle`.
+Two names declared to be one person share a split. People who share pictures need not: group photos alone tie 483 of
+1000 people of VGGFace1 into one group (`python -m bench.versions`), which no split could divide. Cross-split
+duplicates are left out instead, by `cross_split`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def split_identities(
 
 
 def check_enough_people(num: int, rules: SplitRules = SplitRules()) -> None:
-    """See before any work that so many people can train a model and judge it on others.
+    """Check in advance that there are enough people to train a model and evaluate it on others.
 
     Raises:
         UsageError: they are too few to fill every split.

@@ -1,6 +1,6 @@
-"""Whether hosts outside this machine may be asked for the links of a lake's source: somebody must have said so once.
+"""Consent to send requests to hosts outside this machine for a source of a lake; it must be given once.
 
-links/<source>/consent.json     when, by whom, and of how many links and hosts they were told
+links/<source>/consent.json     time, user, and the forecast shown to them
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from tasks.web.http import ConnectTo
 
 
 def asks_outside(source: str, links: str | None, connect_to: str | None) -> bool:
-    """Whether a run's requests leave this machine; not those of a folder, of a made world, or to a loopback address.
+    """Whether a run's requests leave this machine; False for a folder, a made world, or a loopback address.
 
     Args:
-        links: where the links are, as it was asked for.
-        connect_to: HOST:PORT that all requests go to, if they do.
+        links: the requested location of the links.
+        connect_to: HOST:PORT that receives all requests, if set.
     """
     if source_named(source).transport == "folder" or (source == "synthetic" and links is None):
         return False
@@ -30,7 +30,7 @@ def asks_outside(source: str, links: str | None, connect_to: str | None) -> bool
 
 
 def has_consent(lake: Lake, source: str) -> bool:
-    """Whether somebody said yes, or hosts outside have answered before, in a lake that is older than the question."""
+    """Whether consent was given, or an older lake already has responses of outside hosts."""
     if lake.exists(lake.links(source, "consent.json")):
         return True
     rows = read_ledger(lake, source, ["key", "address", "http_status"])
@@ -40,7 +40,7 @@ def has_consent(lake: Lake, source: str) -> bool:
 
 
 def record_consent(lake: Lake, source: str, *, by: str, told: str) -> None:
-    """Remember the yes for all later runs.
+    """Record the consent for all later runs.
 
     Args:
         by: the user's name.
@@ -51,7 +51,7 @@ def record_consent(lake: Lake, source: str, *, by: str, told: str) -> None:
 
 
 def refusal(lake: Lake, source: str, told: str) -> UsageError:
-    """The error of a first contact that nobody has said yes to."""
+    """The error for a first contact without consent."""
     return UsageError(
         f"{lake.url} has asked no host outside this machine for {source} yet, and would now ask for {told}: say --yes "
         "if that is meant (the parameter `allow_outside` of a deployment); later runs do not ask"

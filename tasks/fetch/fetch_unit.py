@@ -1,7 +1,7 @@
-"""From candidates to attempts: each URL asked, its bytes checked, and both written to shards as they come.
+"""Fetch the candidates of a unit, validate the responses, and write both to shards as they arrive.
 
 Pictures of one unit flow through without barriers: a slow host delays its own links only. A shard is committed
-every few hundred attempts, so a kill loses at most the one in hand.
+every few hundred attempts, so a kill loses at most the open one.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ Item = TypeVar("Item")
 
 
 class Transport(Protocol):
-    """Brings the bytes behind a URL: over the web, or out of a folder."""
+    """Fetches the bytes of a URL, over the web or from a folder."""
 
     async def get(self, url: str) -> Answer:
-        """Ask once; never raises for what comes back."""
+        """Fetch once; failures are returned, not raised."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A candidate with what its earlier rounds came to."""
+    """A candidate with the state of its earlier rounds."""
 
     candidate: Candidate
     tries: int = 0
@@ -59,7 +59,7 @@ class Pending:
 
 
 def to_pending(table: pa.Table) -> Iterator[Pending]:
-    """The rows of a table with key, url, unit, tries and round, made as they are asked for."""
+    """The rows of a table with key, url, unit, tries and round, generated lazily."""
     for batch in table.to_batches(max_chunksize=_PENDING_AT_ONCE):
         for row in batch.to_pylist():
             yield Pending(Candidate(row["key"], row["url"], row["unit"]), row["tries"], row["round"])
@@ -77,12 +77,12 @@ async def fetch_unit(
     most_paused: int = _MOST_PAUSED,
     on_attempt: Callable[[Attempt], None] = lambda attempt: None,
 ) -> int:
-    """Ask for every pending candidate of one unit and commit what came, shard by shard.
+    """Fetch every pending candidate of one unit and commit the results, shard by shard.
 
     Args:
-        in_flight: how many are asked at a time; also how many pictures are in memory at most.
-        most_paused: how many may wait for their second try without holding a place.
-        on_attempt: told of every attempt as it is decided, committed or not yet.
+        in_flight: the number of concurrent fetches, and the most pictures in memory.
+        most_paused: how many may wait for their second try without occupying a slot.
+        on_attempt: called with every decided attempt, before or after its commit.
 
     Returns:
         The number of attempts committed.
@@ -110,12 +110,12 @@ async def attempt_one(
     checks: Checks,
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> tuple[Attempt, bytes]:
-    """One round for one candidate: asked, once more if that is worth it, checked. Returns the row and the bytes.
+    """One round for one candidate: fetch, retry once if transient, validate. Returns the row and the bytes.
 
     Ends within two `FetchLimits.longest_get_s` and `LONGEST_PAUSE_S`, 380 s by default, and the time of two decodings.
 
     Args:
-        pause: waits so many seconds before the second try; may take longer, which comes on top.
+        pause: waits the given seconds before the second try; any longer wait adds to the limit.
     """
     started = time.monotonic()
     answer, result = await _ask_and_check(pending, transport, checks)
@@ -131,7 +131,7 @@ async def attempt_one(
     invalid = result if isinstance(result, Invalid) else None
     attempt = Attempt(
         key=pending.candidate.key,
-        # A URL may tell whose picture it is.
+        # A URL may reveal whose picture it is.
         url="" if invalid and invalid.reason is Reason.TAKEN_DOWN else pending.candidate.url,
         outcome=Outcome.REJECTED if invalid else Outcome.ACCEPTED,
         reason=invalid.reason if invalid else None,
@@ -139,7 +139,7 @@ async def attempt_one(
         http_status=answer.http_status,
         tries=tries,
         round=rounds,
-        # An archive is asked again when someone asks for it, not by and by.
+        # An archive is retried on request only, not on a schedule.
         next_try=next_try(invalid.reason, rounds, now, answer.retry_after_s) if invalid and not answer.via else None,
         final_url=answer.final_url,
         fetched_at=now,
@@ -168,7 +168,7 @@ async def _ask_and_check(pending: Pending, transport: Transport, checks: Checks)
 
 
 async def _to_the_end(work: Callable[[], None]) -> None:
-    """Run `work` in a thread. A cancellation waits for it: whoever goes on next must find a whole shard or none."""
+    """Run `work` in a thread. A cancellation waits for it, so that the shard is complete or absent."""
     running = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         await asyncio.shield(running)
@@ -178,7 +178,7 @@ async def _to_the_end(work: Callable[[], None]) -> None:
 
 
 class _Window:
-    """At most so many are worked on at a time; one that pauses lends its place to another meanwhile."""
+    """Bounds the number of concurrent items; a paused item frees its slot meanwhile."""
 
     def __init__(self, width: int, most_paused: int) -> None:
         self._most_paused = most_paused
@@ -186,7 +186,7 @@ class _Window:
         self._num_paused = 0
 
     async def for_each(self, work: Callable[[Item], Awaitable[None]], items: Iterable[Item]) -> None:
-        """Work on all items; the first error ends the work on all others and is raised as it is."""
+        """Process all items; the first error cancels the others and is raised unchanged."""
 
         async def one(item: Item) -> None:
             try:
@@ -203,7 +203,7 @@ class _Window:
             raise errors.exceptions[0] from None
 
     async def pause(self, seconds: float) -> None:
-        """Wait, holding no place meanwhile: 6000 links, 16% of them tried twice, take 8 s and else 11 (measured)."""
+        """Wait without occupying a slot: 6000 links, 16% of them tried twice, take 8 s instead of 11 (measured)."""
         if self._num_paused >= self._most_paused:
             await asyncio.sleep(seconds)
             return
@@ -217,14 +217,14 @@ class _Window:
 
 
 class _Shards:
-    """The shard in hand and its rows; committed, tar first and index last, and the next one begun."""
+    """The open shard and its rows. A commit writes the tar first and the index last, then opens the next."""
 
     def __init__(self, lake: Lake, source: str, unit: int) -> None:
         self._lake = lake
         self._source = source
         self._unit = unit_name(unit)
         taken = [stem for stem in image_stems(lake, source) if stem.startswith(f"{self._unit}-")]
-        # Should two runs do one unit after all, they fetch some pictures twice, but never write the same shard.
+        # If two runs process one unit, they fetch some pictures twice but never write the same shard.
         self._token = secrets.token_hex(3)
         self._next = 1 + max((int(stem.split("-")[1]) for stem in taken), default=-1)
         self._stack = ExitStack()
@@ -256,7 +256,7 @@ class _Shards:
         return len(self._rows) >= ATTEMPTS_PER_SHARD
 
     def commit(self) -> None:
-        """Make the shard in hand part of the lake."""
+        """Commit the open shard to the lake."""
         if not self._rows:
             return
         self._stack.close()
@@ -272,7 +272,7 @@ class _Shards:
 
 
 def _row(attempt: Attempt) -> dict[str, Any]:
-    """The attempt as a row of `records.ATTEMPTS`, the facts of its picture beside it."""
+    """The attempt as a row of `records.ATTEMPTS`, with the facts of its picture."""
     row = dict(zip(_COLUMNS, _values(attempt), strict=True))
     if attempt.image is not None:
         row.update(zip(_IMAGE_COLUMNS, _image_values(attempt.image), strict=True))

@@ -19,7 +19,7 @@ class FolderTransport:
         self._max_bytes = max_bytes
 
     async def get(self, url: str) -> Answer:
-        """The bytes at the relative path `url`; never raises for what is or is not there."""
+        """The bytes at the relative path `url`; failures are returned, not raised."""
         return await asyncio.to_thread(self._get, url)
 
     def _get(self, url: str) -> Answer:

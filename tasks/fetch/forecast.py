@@ -17,14 +17,14 @@ _SHARE_ACCEPTED = 0.56
 # (docs/fetch.md): 3600 pictures of 6000 links at 239 pictures a second.
 _PICTURE_BYTES = 58_000
 _LOOPBACK_LINKS_PER_S = 239 * 6000 / 3600
-# Fewer attempts than a shard's say little; a pause of a minute is no work.
+# Fewer attempts than a shard's are too few; a gap over a minute does not count as work.
 _LEAST_ATTEMPTS = 500
 _LONGEST_GAP_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What a link costs: links a second at the slowest and at the fastest, bytes a link, and how that is known."""
+    """Cost per link: links a second at the slowest and at the fastest, bytes a link, and the basis of the estimate."""
 
     slowest_per_s: float
     fastest_per_s: float
@@ -42,7 +42,7 @@ DOCUMENTED = Rate(
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a fetch would ask for. `hours` are the least and the most expected."""
+    """The expected requests of a fetch. `hours` are the lower and upper estimate."""
 
     links: int
     hosts: int
@@ -51,14 +51,14 @@ class Forecast:
     basis: str
 
     def __str__(self) -> str:
-        """In a line, for people."""
+        """A one-line summary."""
         times = dict.fromkeys(map(_duration, self.hours))
         size = _size(self.num_bytes)
         return f"{self.links:,} links on {self.hosts:,} hosts, about {size} in {' to '.join(times)}, {self.basis}"
 
 
 def forecast(urls: pa.ChunkedArray, rate: Rate = DOCUMENTED) -> Forecast:
-    """What asking for these URLs will take."""
+    """Estimate the cost of fetching these URLs."""
     links = len(urls)
     hours = (links / rate.fastest_per_s / 3600, links / rate.slowest_per_s / 3600)
     hosts = pc.count_distinct(host_of(urls)).as_py() if links else 0
@@ -66,7 +66,7 @@ def forecast(urls: pa.ChunkedArray, rate: Rate = DOCUMENTED) -> Forecast:
 
 
 def own_rate(attempts: pa.Table) -> Rate | None:
-    """What links have cost so far; None if the attempts are too few to tell.
+    """The measured cost of links so far; None if there are too few attempts.
 
     Args:
         attempts: `fetched_at` and `received_bytes` of the ledger. Pauses of over a minute do not count as work.

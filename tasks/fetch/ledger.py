@@ -1,4 +1,4 @@
-"""What is known of every candidate: the union of all image indexes, the newest row per key. And what is due."""
+"""The ledger: the newest attempt of every candidate over all image indexes, and the links that are due."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from storage.takedowns import blanked, read_forgotten
 _SOON = (timedelta(0), timedelta(hours=1), timedelta(days=1), timedelta(days=7))
 _LATER = (timedelta(hours=1), timedelta(days=1), timedelta(days=7))
 
-# Where the picture itself is not there any more. Not: a host that forbids or opts out, a picture that is no good.
+# Reasons that mean the picture no longer exists; not a host that forbids or opts out, nor an invalid picture.
 _GONE = (
     Reason.GONE, Reason.DNS, Reason.CONNECT, Reason.TLS, Reason.TIMEOUT, Reason.TOO_SLOW, Reason.RESET,
     Reason.CUT_SHORT, Reason.HOST_DOWN, Reason.HOST_BUSY, Reason.RATE_LIMITED, Reason.SERVER_ERROR, Reason.HTTP_ERROR,
@@ -51,9 +51,9 @@ class Choice:
     Attributes:
         reasons: only those that failed for one of these; empty for all.
         hosts: only those on one of these hosts, in lower case; empty for all.
-        ignore_gaps: also those whose next try is still to come. What has none stays as it is.
-        also_final: also those that no try is due for any more, except what takedowns cover.
-        archive: instead, those that are gone for good and may lie in a web archive.
+        ignore_gaps: also links whose next try lies in the future. Links without a next try are left alone.
+        also_final: also links without a next try, except those under takedown.
+        archive: instead, permanently dead links that a web archive may have.
     """
 
     reasons: tuple[Reason, ...] = ()
@@ -67,13 +67,13 @@ class Choice:
 
 
 def image_stems(lake: Lake, source: str) -> list[str]:
-    """The committed shards of images of a source, in order. Other files are none, and `facemill check` names them."""
+    """The committed shards of images of a source, in order. Other files are ignored; `facemill check` reports them."""
     stems = [name.removesuffix(".parquet") for name in lake.names(lake.images(source)) if name.endswith(".parquet")]
     return [stem for stem in stems if STEM.fits(stem)]
 
 
 def unit_name(unit: int) -> str:
-    """A unit as the names of its shards and leases begin."""
+    """The name of a unit: the prefix of its shards and leases."""
     return f"{unit:04d}"
 
 
@@ -88,9 +88,9 @@ def stems_by_unit(stems: Iterable[str]) -> dict[int, list[str]]:
 def read_ledger(
     lake: Lake, source: str, columns: list[str] | None = None, *, stems: Iterable[str] | None = None
 ) -> pa.Table:
-    """The newest attempt per key (`records.ATTEMPTS`, or some columns of it); what an older index lacks is null.
+    """The newest attempt per key (`records.ATTEMPTS`, or some columns of it); columns an older index lacks are null.
 
-    What takedowns cover is `taken_down`, whatever its row says.
+    Rows covered by takedowns are `taken_down`, whatever was stored.
 
     Args:
         stems: read only these shards; None for all of the source.
@@ -116,12 +116,12 @@ def newest(attempts: pa.Table) -> pa.Table:
 
 
 def unknown(candidates: pa.Table, ledger: pa.Table) -> pa.Table:
-    """The candidates nobody has asked for yet."""
+    """The candidates without an attempt."""
     return candidates.filter(pc.invert(pc.is_in(candidates["key"], value_set=ledger["key"].combine_chunks())))
 
 
 def due(ledger: pa.Table, now: datetime) -> pa.Table:
-    """The rows whose next try has come."""
+    """The rows whose next try is due."""
     return ledger.filter(_is_due(ledger, now))
 
 
@@ -149,7 +149,7 @@ def _is_asked_for(ledger: pa.Table, choice: Choice, now: datetime) -> pa.Chunked
 
 
 def _is_final(ledger: pa.Table) -> pa.ChunkedArray:
-    """Which links failed and are not asked for again by themselves."""
+    """Whether each link failed and has no scheduled retry."""
     is_open = pc.and_(pc.is_valid(ledger["reason"]), pc.is_null(ledger["next_try"]))
     return pc.and_not(is_open, _is_one_of(ledger["reason"], [Reason.TAKEN_DOWN]))
 
@@ -189,14 +189,14 @@ def host_of(urls: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def pending_new(candidates: pa.Table, ledger: pa.Table) -> pa.Table:
-    """What a first round asks for: key, url, unit, tries and round of the candidates nobody has asked for yet."""
+    """The first round: key, url, unit, tries and round of the candidates without an attempt."""
     new = unknown(candidates, ledger)
     zeros = pa.array(np.zeros(len(new), dtype=np.int16))
     return new.append_column("tries", zeros).append_column("round", zeros)
 
 
 def pending_due(candidates: pa.Table, ledger: pa.Table, now: datetime) -> pa.Table:
-    """What a further round asks for: `pending_again` of the candidates whose next try has come."""
+    """A further round: `pending_again` of the candidates whose next try is due."""
     return pending_again(candidates, due(ledger, now))
 
 
@@ -216,7 +216,7 @@ def still_pending(pending: pa.Table, ledger: pa.Table) -> pa.Table:
 
 
 def left_of(lake: Lake, source: str, pending: pa.Table, seen: Iterable[str]) -> pa.Table:
-    """Those of one unit's `pending` that no other run has asked for since the shards `seen` were all there were."""
+    """Those of one unit's `pending` that no other run has fetched, by the shards besides `seen`."""
     units, known = set(pc.unique(pending["unit"]).to_pylist()), frozenset(seen)
     by_unit = stems_by_unit(stem for stem in image_stems(lake, source) if stem not in known)
     fresh = [stem for unit in units for stem in by_unit.get(unit, [])]
@@ -224,7 +224,7 @@ def left_of(lake: Lake, source: str, pending: pa.Table, seen: Iterable[str]) -> 
 
 
 def next_try(reason: Reason, rounds: int, now: datetime, retry_after_s: float | None = None) -> datetime | None:
-    """When to ask again after `rounds` failed rounds; None for never. The server's Retry-After is obeyed."""
+    """The time of the next try after `rounds` failed rounds; None for never. Retry-After is honoured."""
     gaps = {Retry.NEVER: (), Retry.SOON: _SOON, Retry.LATER: _LATER}[reason.retry]
     if rounds > len(gaps):
         return None

@@ -1,4 +1,4 @@
-"""A transport that asks for nothing taken down, and lets no picture taken down in."""
+"""A transport that neither requests nor returns pictures under takedown."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tasks.web.responses import Answer
 
 
 class GuardedTransport:
-    """Asks another transport for what is not taken down; an answer that holds forgotten bytes loses them here."""
+    """Wraps a transport: URLs under takedown are not fetched, and covered bytes are dropped from answers."""
 
     def __init__(self, transport: Transport, forgotten: Forgotten) -> None:
         self._transport = transport
         self._forgotten = forgotten
 
     async def get(self, url: str) -> Answer:
-        """The other transport's answer, or why there is none."""
+        """The answer of the wrapped transport, or the reason for none."""
         if url_key(url) in self._forgotten.keys:
             return Answer("", reason=Reason.TAKEN_DOWN)
         answer = await self._transport.get(url)

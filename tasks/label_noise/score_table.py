@@ -94,7 +94,7 @@ def judged_faces(faces: pa.Table, verdicts: pa.Table) -> pa.Table:
     """The accepted faces, and the `cluster` of copies that the picture of each belongs to.
 
     Args:
-        faces: as `catalog.read_faces` gives them.
+        faces: as `source_tables.read_faces` gives them.
         verdicts: `records.VERDICTS` of the same lines.
     """
     accepted = faces.filter(pc.equal(faces["outcome"].cast(pa.string()), Outcome.ACCEPTED.value))

@@ -1,4 +1,4 @@
-"""What names a link line in every table, and where its row lies in another table."""
+"""Ids of link lines, and row lookup by id across tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Ints = npt.NDArray[np.int64]
 
 
 def line_ids(table: pa.Table) -> pa.Array:
-    """What names a link line in every table: `<identity>/<line>`."""
+    """The id of each link line in every table: `<identity>/<line>`."""
     lines = table["line"].cast(pa.string())
     return pc.binary_join_element_wise(table["identity"].cast(pa.string()), lines, "/").combine_chunks()
 

@@ -1,6 +1,6 @@
 """From link lines to candidates: one per distinct URL, given to units of about 25 people, hosts spread evenly.
 
-Nine in a hundred lines repeat a URL, often under another person: a picture is fetched once, whoever asks.
+Nine in a hundred lines repeat a URL, often under another person: each picture is fetched once.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def plan(lines: pa.Table, identities: int | Sequence[str] | None = None, per_ide
 
     Args:
         lines: `records.LINK_LINES` of the whole source, sorted by identity and line.
-        identities: the first so many people, or the named ones in any normal form of Unicode; None for all.
-        per_identity: the first so many lines of each; None for all.
+        identities: the first n people, or the named ones in any normal form of Unicode; None for all.
+        per_identity: the first n lines of each; None for all.
 
     Returns:
         `records.CANDIDATES` ordered by unit, and within a unit so that each host's links lie evenly over it. A URL's
@@ -61,7 +61,7 @@ def plan(lines: pa.Table, identities: int | Sequence[str] | None = None, per_ide
 
 
 def rank_within(codes: Ints) -> Ints:
-    """How many equal codes stand before each one; [n] to [n]."""
+    """The number of equal codes before each one; [n] to [n]."""
     order = np.argsort(codes, kind="stable")
     grouped = codes[order]
     starts = np.flatnonzero(np.r_[True, grouped[1:] != grouped[:-1]])

@@ -1,1 +1,1 @@
-"""Asking other people's servers: within limits, politely, and never a private address."""
+"""HTTP fetching with limits, per-host rate control, and no access to private addresses."""

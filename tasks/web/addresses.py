@@ -1,7 +1,7 @@
-"""Which addresses may be asked: public ones, and those the operator allows. Pure decisions, no look-ups.
+"""Validate URLs and addresses: public ones and those the operator allows. Pure functions, no look-ups.
 
-A link list is other people's text. A URL in it, or a redirect, may name this machine or its neighbours, so the host is
-judged as written here, and every resolved address once more when the connection is made (`http.GuardedResolver`).
+A link list is untrusted input. A URL or a redirect may point to this machine or its network, so the host is checked
+as written here, and every resolved address again when the connection is made (`resolver.GuardedResolver`).
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _NAME = re.compile(r"[a-z0-9_.-]+")
 _NOT_IN_ADDRESSES = re.compile(r"[g-wyzG-WYZ_-]")
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-# RFC 6761: `localhost` is this machine whatever a resolver says. The others never leave a local network.
+# RFC 6761: `localhost` is always this machine. The others are names of local networks.
 _LOCAL_NAMES = ("localhost", "local", "internal", "home.arpa", "lan")
 
 
 class Refusal(Exception):
-    """Why a URL must not be asked."""
+    """The reason a URL must not be fetched."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -47,14 +47,14 @@ class Refusal(Exception):
 
 
 def parse_url(text: str) -> URL:
-    """The URL as it is written, fit to be sent: 292,462 of 2.4 million hold percent escapes, some of them double.
+    """Parse a URL as written, ready to be sent: 292,462 of 2.4 million hold percent escapes, some of them double.
 
-    Only what browsers change is changed: what cannot stand in a part of a URL is escaped (non-ASCII letters as UTF-8,
-    or as the bytes that came), backslashes of a path are slashes, tabs and line ends are dropped, a non-ASCII
+    Only what browsers change is changed: characters invalid in a part of a URL are escaped (non-ASCII letters as UTF-8,
+    or as the original bytes), backslashes of a path are slashes, tabs and line ends are dropped, a non-ASCII
     host is mapped by IDNA. Dot segments are left to the server.
 
     Raises:
-        Refusal: it is no URL.
+        Refusal: it is not a URL.
     """
     found = _PARTS.fullmatch(text.strip().translate(_NOT_IN_URLS))
     assert found  # any text has these parts, most of them empty
@@ -94,9 +94,9 @@ def literal_address(host: str) -> Address | None:
 
 
 def is_public(address: Address, allowed: tuple[Network, ...] = ()) -> bool:
-    """Whether an address may be asked: global unicast, or in one of the `allowed` networks.
+    """Whether an address may be contacted: global unicast, or in one of the `allowed` networks.
 
-    IPv6 forms that carry an IPv4 address (mapped, NAT64, 6to4, Teredo) are judged by both.
+    IPv6 forms that carry an IPv4 address (mapped, NAT64, 6to4, Teredo) are checked by both.
     """
     if any(address in network for network in allowed):
         return True
@@ -113,7 +113,7 @@ def is_public(address: Address, allowed: tuple[Network, ...] = ()) -> bool:
 
 
 def check_url(url: URL, allowed: tuple[Network, ...] = ()) -> Refusal | None:  # noqa: PLR0911 - a list of questions
-    """Why `url` must not be asked as it is written; None if nothing speaks against it."""
+    """The reason `url` must not be fetched, judged as written; None if it may be."""
     if url.scheme not in ("http", "https"):
         return Refusal(Reason.NOT_PUBLIC, f"scheme {url.scheme or 'none'!r}; only http and https are asked")
     if url.user is not None or url.password is not None:

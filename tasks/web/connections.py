@@ -1,6 +1,6 @@
-"""The connections of aiohttp, with `framing.Framing` in place of its own parser.
+"""aiohttp connections that parse with `framing.Framing`.
 
-aiohttp has no public place for another parser. This reaches into two private ones: `BaseConnector._factory`, and what
+aiohttp has no public hook for another parser. This uses two private ones: `BaseConnector._factory`, and what
 `ResponseHandler.set_response_params` sets; pyproject.toml bounds its version for it.
 """
 
@@ -31,7 +31,7 @@ class Connector(aiohttp.TCPConnector):
 
 
 class Connection(ResponseHandler):
-    """One connection; `framing` is that of the answer in hand."""
+    """One connection; `framing` belongs to the current response."""
 
     framing: Framing
     _num_asked = 0
@@ -44,7 +44,7 @@ class Connection(ResponseHandler):
         timeout_ceil_threshold: float = 5,
         **_: Any,
     ) -> None:
-        """Get ready for the next answer."""
+        """Prepare for the next response."""
         self._read_timeout = read_timeout
         self._read_bufsize = read_bufsize
         self._timeout_ceil_threshold = timeout_ceil_threshold
@@ -55,23 +55,23 @@ class Connection(ResponseHandler):
         self._drain_tail()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The connection ended; `exc` says why, if not by the host's closing it."""
+        """The connection ended; `exc` is the cause, None if the host closed it."""
         if exc and isinstance(self._parser, _Parser):
             self._parser.is_lost = True
         super().connection_lost(exc)
 
 
 class PeerResponse(aiohttp.ClientResponse):
-    """A response that remembers who sent it: a connection is back in the pool once a short body has come.
+    """A response that keeps its peer address: the connection returns to the pool once a short body has arrived.
 
     Attributes:
-        peer: the address it came from.
+        peer: the address of the sender.
     """
 
     peer: str | None = None
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
-        """Read the head of the answer."""
+        """Read the head of the response."""
         name = connection.transport.get_extra_info("peername") if connection.transport else None
         self.peer = name[0] if isinstance(name, tuple) else None
         return await super().start(connection)
@@ -81,22 +81,22 @@ class Response(PeerResponse):
     """A response over a `Connection`.
 
     Attributes:
-        framing: how much of it has come, and what was not right about it.
+        framing: the parser state: progress and protocol faults.
     """
 
     framing: Framing
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
-        """Read the head of the answer."""
+        """Read the head of the response."""
         self.framing = connection.protocol.framing
         return await super().start(connection)
 
 
 class _Parser:
-    """What `ResponseHandler` wants of a parser, around a `Framing`.
+    """The parser interface of `ResponseHandler` around a `Framing`.
 
-    A body that breaks off ends its stream like any other; `Framing.is_done` and `error` say how it ended. An exception
-    in the stream would swallow the bytes before it that nobody has read yet.
+    A body that breaks off ends its stream like any other; `Framing.is_done` and `error` hold how it ended. An exception
+    in the stream would discard the unread bytes before it.
     """
 
     def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop, limit: int, *, is_first: bool) -> None:
@@ -109,7 +109,7 @@ class _Parser:
         self._stream: StreamReader | None = None
 
     def feed_data(self, data: bytes) -> _Fed:
-        """Take what arrived: the head of the answer with the stream of its body, once it is whole."""
+        """Feed received bytes; gives the head of the answer with the stream of its body, once it is whole."""
         framing = self.framing
         if not data or framing.error:
             return _NOTHING

@@ -1,4 +1,4 @@
-"""The cookies that the hops of one link set for one another (RFC 6265)."""
+"""Cookies shared by the hops of one link (RFC 6265)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from yarl import URL
 
 from tasks.web.addresses import literal_address
 
-# Some servers take no header of more than 8 KB.
+# Some servers reject headers of more than 8 KB.
 _MOST_BYTES = 8_000
 # Of a country's domain, what stands for a kind of owner: nobody sets cookies for all of co.uk. Mozilla's list of such
 # suffixes is long, and changes; what it would add is little: a host that sets a cookie for a suffix could as well write
@@ -38,13 +38,13 @@ class _Cookie(NamedTuple):
 
 
 class Cookies:
-    """What was set so far."""
+    """The cookies set so far."""
 
     def __init__(self) -> None:
         self._cookies: dict[tuple[str, str, str], _Cookie] = {}
 
     def keep(self, url: URL, field: str) -> None:
-        """Take one Set-Cookie field of an answer from `url`. What is malformed, or of another host, is ignored."""
+        """Store one Set-Cookie field of a response from `url`; malformed or foreign cookies are ignored."""
         words, *attributes = field.split(";")
         name, equals, value = (word.strip(" \t") for word in words.partition("="))
         said = {key.strip().lower(): value.strip(" \t") for key, _, value in (one.partition("=") for one in attributes)}

@@ -1,8 +1,8 @@
-"""Where an HTTP/1 answer's head and body begin and end: what curl and browsers take is taken. No sockets, no clock.
+"""A lenient HTTP/1 response parser that accepts what curl and browsers accept. No sockets, no clock.
 
-llhttp, the parser of aiohttp, refuses whole answers over a blank or a repeated header, and what it refuses depends on
-how the bytes were cut into packets. Here the result is a function of the bytes alone: every limit counts bytes from
-the beginning of a thing, never what one packet brought. What was not as RFC 9112 has it is in `Framing.notes`.
+llhttp, the parser of aiohttp, rejects whole responses for a blank or a repeated header, and its verdict depends on
+how the bytes were split into packets. Here the result is a function of the bytes alone: every limit counts bytes from
+the start of an element, never the size of a packet. Deviations from RFC 9112 are in `Framing.notes`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from storage.records import Note
 
-# As Chromium and Firefox have it.
+# The limit of Chromium and Firefox.
 MAX_HEAD_BYTES = 262_144
 MAX_FIELDS = 1000
 # All that comes besides the body: heads of interim answers, chunk sizes, trailers. A picture of 32 MB in chunks of
@@ -34,16 +34,16 @@ _SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]+)[ \t]*(;[^\n]*)?\r?\n")
 
 
 class BadFraming(Exception):
-    """The bytes are no HTTP/1 answer."""
+    """The bytes are not an HTTP/1 response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The head of a final answer.
+    """The head of a final response.
 
     Attributes:
         fields: bytes that are not UTF-8 are lone surrogates.
-        is_kept: whether the server says that the connection may be used again.
+        is_kept: whether the server allows reuse of the connection.
         length: of the body in bytes; None if it is chunked or lasts until the connection ends.
     """
 
@@ -55,14 +55,14 @@ class Head:
 
 
 class Framing:
-    """One answer, fed as it arrives.
+    """One response, fed as it arrives.
 
     Attributes:
-        head: the head, once it is whole.
+        head: the head, once complete.
         status: of the final head, even of one that is refused.
-        notes: what was not as it should be, and was taken all the same.
-        is_done: the answer is whole.
-        error: why it is refused; whatever came before it still counts.
+        notes: deviations that were accepted.
+        is_done: the response is complete.
+        error: the reason it is rejected; the bytes before it remain valid.
     """
 
     def __init__(self) -> None:
@@ -78,10 +78,10 @@ class Framing:
         self._pieces: list[bytes] = []
 
     def feed(self, data: bytes) -> bytes:
-        """Take what arrived.
+        """Feed received bytes.
 
         Returns:
-            What of it belongs to the body.
+            The bytes of the body among them.
         """
         position = 0
         try:
@@ -95,7 +95,7 @@ class Framing:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def end(self) -> bool:
-        """The connection ended; whether the answer is whole."""
+        """The connection ended; returns whether the response is complete."""
         if self.error or self.is_done:
             return self.is_done
         if self._step == self._in_trailer:  # all chunks came
@@ -103,7 +103,7 @@ class Framing:
         self.is_done = self._step in (self._until_end, self._in_trailer)
         return self.is_done
 
-    # -- steps: each takes what of the data is its own, and returns where the next one goes on --
+    # -- steps: each consumes its part of the data and returns the next offset --
 
     def _in_head(self, data: bytes, start: int) -> int:
         held = self._held
@@ -223,17 +223,17 @@ class Framing:
             self.notes.add(Note.ODD_CHUNKS)
         return start
 
-    # -- what they share --
+    # -- shared by the steps --
 
     def _take(self, data: bytes, start: int) -> int:
-        """Of the body, what is left of this part of it."""
+        """Take the remaining bytes of this part of the body."""
         end = min(start + self._left, len(data))
         self._pieces.append(data if start == 0 and end == len(data) else data[start:end])
         self._left -= end - start
         return end
 
     def _line(self, data: bytes, start: int) -> tuple[bytes, int]:
-        """A line, once it is whole, and where the data goes on."""
+        """A line, once complete, and the offset after it."""
         found = data.find(b"\n", start)
         end = found + 1 or len(data)
         self._held += data[start:end]

@@ -1,4 +1,4 @@
-"""The requests that one link leads to: none twice, only so many, each with the cookies that those before it set."""
+"""The redirect chain of one link: no request twice, a bounded number, with the cookies set on the way."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tasks.web.cookies import Cookies
 
 
 class Hops:
-    """What one link has asked for so far. Made for each link, so its cookies end with it.
+    """The requests of one link so far. One object per link, so cookies are not shared between links.
 
     Args:
-        most: how many redirects are followed.
+        most: the maximum number of redirects.
     """
 
     def __init__(self, most: int) -> None:
@@ -24,10 +24,10 @@ class Hops:
         self._cookies: Cookies | None = None
 
     def start(self, url: URL) -> dict[str, str]:
-        """The headers of the next request beside those of every request.
+        """The additional headers of the next request.
 
         Raises:
-            Refusal: the same was asked before, or the link was redirected too often.
+            Refusal: the same request was made before, or there were too many redirects.
         """
         cookies = self._cookies.header(url) if self._cookies else ""
         request = f"{url.scheme}://{(url.raw_host or '').lower()}:{url.port}{url.raw_path_qs}", cookies
@@ -38,11 +38,11 @@ class Hops:
 
     @property
     def is_first(self) -> bool:
-        """Whether nothing but the link itself was asked."""
+        """Whether only the link itself has been requested."""
         return len(self._asked) == 1
 
     def keep(self, url: URL, set_cookies: Iterable[str]) -> None:
-        """Keep the cookies of an answer for the hops that follow."""
+        """Store the cookies of a response for the following hops."""
         for field in set_cookies:
             self._cookies = self._cookies or Cookies()
             self._cookies.keep(url, field)

@@ -1,4 +1,4 @@
-"""Whose turn it is at each host: links stand in line, first come, first served; `hosts.Host` says when one may go."""
+"""A first-in, first-out queue of links per host; `hosts.Host` decides when the next request may start."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LOOKS = 8
 
 
 class HostCounts(NamedTuple):
-    """How many hosts are remembered, get less than any host at its best, and are held for down."""
+    """The numbers of hosts known, slowed and down."""
 
     known: int
     slowed: int
@@ -30,7 +30,7 @@ class HostCounts(NamedTuple):
 
 
 class _Line:
-    """One host, and who stands in line for it."""
+    """One host and its queue."""
 
     __slots__ = ("door", "freed", "host", "num_waiting")
 
@@ -42,7 +42,7 @@ class _Line:
 
 
 class Turns:
-    """The lines of all hosts; those idle for longest are forgotten. All units of a process share one."""
+    """The queues of all hosts; the longest idle are dropped. All units of a process share one object."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Turns:
 
     @asynccontextmanager
     async def at(self, name: str) -> AsyncIterator[Host]:
-        """Wait for a turn at a host and hold it; the host is told there what came of it.
+        """Wait for a turn at a host and hold it for the block, which reports the result to the host.
 
         Raises:
             NotNow: it would take too long, or took more than `LONGEST_TURN_S`.
@@ -76,7 +76,7 @@ class Turns:
             line.freed.set()
 
     def counts(self) -> HostCounts:
-        """Where the hosts stand. Safe to call from any thread."""
+        """The numbers of hosts by state. Safe to call from any thread."""
         hosts = [line.host for line in list(self._lines.values())]
         return HostCounts(len(hosts), sum(host.is_slowed for host in hosts), sum(host.is_down for host in hosts))
 

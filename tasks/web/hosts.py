@@ -1,10 +1,10 @@
-"""How much may be asked of one host now: decided from what it answered before. No clock, no sockets; times are passed.
+"""Per-host rate control from earlier responses. No clock, no sockets; times are passed in.
 
-A host is trusted with a *window* of requests at a time. Good answers widen it step by step, a refusal (429, 503,
+A host has a *window* of concurrent requests. Good answers widen it step by step, a refusal (429, 503,
 Retry-After) or rising latency halves it: additive increase, multiplicative decrease, as TCP shares a line (Chiu and
 Jain, 1989). Below 1 the window is a rate: one request at a time, and 1/window - 1 seconds between two of them.
-A host that does not answer at all, several times in a row, is *down*: its links are turned away without a request,
-but for one probe after a while.
+A host that does not answer at all, several times in a row, is *down*: its links are rejected without a request,
+except for one probe after a delay.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FORGET = 1.01
 
 @dataclass(frozen=True, slots=True)
 class HostRules:
-    """What any one host may be asked at most, and when it is left alone."""
+    """The limits per host, and when a host is paused."""
 
     most_at_once: int = 4
     most_per_s: float = 20.0
@@ -41,7 +41,7 @@ class HostRules:
 
 
 class NotNow(Exception):
-    """A host must not be asked now; `after_s` seconds from now it may be."""
+    """A host must not be contacted now, but may be in `after_s` seconds."""
 
     def __init__(self, reason: Reason, detail: str, after_s: float) -> None:
         super().__init__(detail)
@@ -51,11 +51,11 @@ class NotNow(Exception):
 
 
 class Host:
-    """What is known of one host. Times are seconds of one monotonic clock.
+    """The state of one host. Times are seconds of one monotonic clock.
 
     Attributes:
-        window: how many requests at a time it is trusted with.
-        num_active: how many are under way.
+        window: the allowed number of concurrent requests.
+        num_active: the number of requests in flight.
         crawl_delay_s: the least time between two requests that its robots.txt asks for.
     """
 
@@ -84,21 +84,21 @@ class Host:
 
     @property
     def is_slowed(self) -> bool:
-        """Whether it gets less than any host at its best."""
+        """Whether it is limited below the maximum per host."""
         return self.window < self._rules.most_at_once
 
     @property
     def is_down(self) -> bool:
-        """Whether it is held for down: nothing has been heard of it since it broke."""
+        """Whether it counts as down: no response since it failed."""
         return self._broken_s > 0
 
     # -- before a request --
 
     def check(self, now: float, num_waiting: int = 0) -> None:
-        """Turn a link away at once, rather than let it wait in vain.
+        """Reject a link at once if waiting would be useless.
 
         Args:
-            num_waiting: how many links stand in line before this one.
+            num_waiting: the number of links queued before this one.
 
         Raises:
             NotNow: the host is down (and no probe is due), or a turn would come after more than `longest_wait_s`.
@@ -112,13 +112,13 @@ class Host:
             raise NotNow(Reason.HOST_BUSY, f"the host wants a pause: a turn would come in {wait_s:.0f} s", wait_s)
 
     def wait_s(self, now: float) -> float:
-        """Seconds until a request may start: 0 for now, infinity if one under way has to end first."""
+        """Seconds until a request may start: 0 for now, infinity if a request in flight has to end first."""
         if self.num_active >= max(int(self.window), 1):
             return math.inf
         return max(self._free_at - now, 0.0)
 
     def start(self, now: float) -> None:
-        """A request starts. At a host that is down it is the probe: until it is answered, the others stay away."""
+        """A request starts. At a host that is down it is the probe; other links are rejected until it is answered."""
         self.num_active += 1
         self._free_at = max(self._free_at, now) + self.gap_s
         if self.is_down:
@@ -127,7 +127,7 @@ class Host:
     # -- after it --
 
     def end(self) -> None:
-        """A request ended, however it did."""
+        """A request ended, with any result."""
         self.num_active -= 1
 
     def answered(
@@ -137,8 +137,8 @@ class Host:
 
         Args:
             asked_at: when the request was sent.
-            refused: the host said that it is asked too much (429, 503).
-            retry_after_s: how long it wants to be left alone.
+            refused: the host reported overload (429, 503).
+            retry_after_s: its requested pause.
         """
         if self.is_down:
             self.window = 1.0

@@ -1,4 +1,4 @@
-"""Asking the web for one picture, within limits: nothing hangs, nothing drowns, nothing private is reached."""
+"""Fetch one picture over HTTP with limits on time and size, and without access to private addresses."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class ConnectTo:
 
 @dataclass(frozen=True, slots=True)
 class FetchLimits:
-    """What one request may take, and how many run at a time."""
+    """Limits of a request, and the number of concurrent requests."""
 
     connect_s: float = 10.0
     # Before the first byte and between any two.
@@ -87,7 +87,7 @@ class FetchLimits:
         return (LONGEST_TURN_S + self.total_s) * (2 if self.robots else 1)
 
     def host_rules(self) -> HostRules:
-        """What any one host may be asked."""
+        """The limits per host."""
         return HostRules(most_at_once=self.per_host, most_per_s=self.per_host_per_s)
 
 
@@ -114,7 +114,7 @@ class WebTransport:
         self.num_requests = 0
 
     async def get(self, url: str) -> Answer:
-        """Ask once, following redirects. Never raises for what the web does, and ends within
+        """Fetch once, following redirects. Failures are returned, not raised; ends within
         `FetchLimits.longest_get_s`.
         """
         return await self._get(url, self._robots, Seen(url, self._limits.max_bytes), self._limits.max_redirects)
@@ -151,7 +151,7 @@ class WebTransport:
     async def _follow(
         self, url: URL, seen: Seen, robots: Robots | None, hops: Hops, deadline: asyncio.Timeout
     ) -> Answer:
-        """Ask hop by hop until something is no redirect."""
+        """Follow redirects hop by hop to the final response."""
         while True:
             seen.url = str(url)
             refused = check_url(url, self._allowed)
@@ -172,7 +172,7 @@ class WebTransport:
 
     @asynccontextmanager
     async def _asked(self, url: URL, headers: dict[str, str], host: Host, seen: Seen) -> AsyncIterator[Response]:
-        """The head of the answer to one request. The host is told what came of it."""
+        """The head of the response to one request; the result is reported to the host's state."""
         target, named = addressed(url, self._connect_to)
         self.num_requests += 1
         asked_at = self._clock()
@@ -202,7 +202,7 @@ class WebTransport:
 
 
 def _redirected(url: URL, response: Response) -> URL | None:
-    """Where an answer redirects to; None if it is no redirect."""
+    """The redirect target of a response; None if it is not a redirect."""
     location = response.headers.get("Location", "")
     is_redirect = response.status in (301, 302, 303, 307, 308) and location
     return url.join(parse_url(location)) if is_redirect else None
@@ -261,7 +261,7 @@ async def open_web(
 def addressed(url: URL, connect_to: ConnectTo | None) -> tuple[URL, dict[str, str]]:
     """The URL to ask and the headers that go with it.
 
-    Under `connect_to` an https link is asked in plain HTTP: a stand-in for the web holds nobody's certificates.
+    Under `connect_to` an https link is fetched over plain HTTP: the test server has no certificates for the hosts.
     """
     if connect_to is None:
         return url, {}

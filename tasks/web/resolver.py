@@ -1,7 +1,7 @@
-"""Looking names up: in threads of their own, remembered, the dead ones too, and judged before anything connects.
+"""DNS resolution in separate threads, with a cache that includes failures and an address check before connecting.
 
-In lists of old links many names are dead, and a resolver may take ten seconds to say so: users of such tools see it
-starve the living ones (img2dataset #98, #336, #360).
+In lists of old links many names are dead, and a resolver may take ten seconds to fail, which starves
+the live ones (img2dataset #98, #336, #360).
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ class SystemResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Let the threads end."""
+        """Shut the threads down."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class _Found(NamedTuple):
-    """What a name led to: addresses that may be asked, or why there are none."""
+    """The result for a name: permitted addresses, or the reason for none."""
 
     addresses: tuple[ResolveResult, ...]
     private: str = ""
@@ -68,7 +68,7 @@ class _Found(NamedTuple):
 
 
 class GuardedResolver(AbstractResolver):
-    """Hands on only those addresses of a name that may be asked; the connection is made to just these.
+    """Returns only the permitted addresses of a name; connections are made to these alone.
 
     Args:
         timeout_s: a name that takes longer counts as dead for half a minute.
@@ -105,7 +105,7 @@ class GuardedResolver(AbstractResolver):
         return [ResolveResult(**{**one, "port": port}) for one in found.addresses]
 
     async def close(self) -> None:
-        """Close the resolver behind."""
+        """Close the wrapped resolver."""
         await self._names.close()
         await self._inner.close()
 

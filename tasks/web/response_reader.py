@@ -1,4 +1,4 @@
-"""Reading one answer, whatever comes of it."""
+"""Read one response to its end or to the reason it failed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Seen:
         self.chunks: list[bytes] = []
 
     def head(self, response: Response, first_byte_s: float) -> None:
-        """The head of an answer came."""
+        """Record the head of a response."""
         self.http_status = response.status
         self.retry_after_s = retry_after_s(response.headers.get("Retry-After", ""))
         self.first_byte_s = first_byte_s
@@ -63,7 +63,7 @@ class Seen:
         return self._answer(data=data)
 
     def failed(self, reason: Reason, detail: str, retry_after_s: float | None = None) -> Answer:
-        """The answer that says why there are none."""
+        """The answer with the reason for no bytes."""
         partial = self._partial() if self.chunks and reason in _BROKEN_OFF and self._is_nearly_all() else b""
         return self._answer(reason=reason, detail=storable(detail), retry_after_s=retry_after_s, partial=partial)
 
@@ -100,7 +100,7 @@ async def read(
 
     Raises:
         Refusal: the body is too large, too slow, cut short or badly packed.
-        TimeoutError: the host fell silent.
+        TimeoutError: the host stopped sending.
     """
     reason = reason_of_status(response.status)
     if reason is None and is_opted_out(response.headers.getall("X-Robots-Tag", [])):

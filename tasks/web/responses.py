@@ -1,4 +1,4 @@
-"""What an answer of the web means: pure readings of its status, headers and encodings."""
+"""Interpret a response: pure functions of its status, headers and encodings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from storage.records import Note, Reason
 from tasks.images.formats import sniff
 from tasks.web.addresses import Refusal
 
-# 115 days; whoever asks for longer does not mean it.
+# 115 days; longer values are taken as mistakes.
 _LONGEST_RETRY_AFTER_S = 10_000_000
 _MOST_CODINGS = 4
 # Words that servers put into Content-Encoding and that are no coding.
@@ -28,15 +28,15 @@ _REASONS = {401: Reason.FORBIDDEN, 403: Reason.FORBIDDEN, 404: Reason.GONE, 410:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request brought: bytes, or the reason why there are none; and what was measured of it.
+    """The result of a request: bytes, or the reason for none, with measurements.
 
     Attributes:
-        retry_after_s: how long the host wants to be left alone.
+        retry_after_s: the pause requested by the host.
         first_byte_s: from the request being sent to the head of the answer, of the last hop.
         received_bytes: of the body, as they came over the wire.
         address: the address the last answer came from.
         via: None for the link's own host, `archive` for a web archive.
-        notes: what was not right about the answer, and was taken all the same.
+        notes: deviations of the response that were accepted.
         partial: where `reason` is set, the bytes of a picture that came before the answer broke off. They may be all
             of it: a Content-Length can be wrong.
     """

@@ -1,4 +1,4 @@
-"""What hosts say in robots.txt about who may ask for what (RFC 9309). Off unless `FetchLimits.robots` is set."""
+"""robots.txt rules of hosts (RFC 9309). Off unless `FetchLimits.robots` is set."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def test_ctrl_c_in_a_costly_picture_ends_the_command_at_once_and_the_next_one_go
         os.killpg(ingest.pid, signal.SIGINT)
         told, said = ingest.communicate(timeout=GUARD_S)
         assert (ingest.returncode, told) == (128 + signal.SIGINT, ""), said
-        assert said == "facemill: stopped; the same command goes on where it was\n"
+        assert said == "facemill: stopped; run the same command again to resume\n"
         for end in ends:
             assert select.select([end], [], [], GUARD_S)[0], "a process goes on"
             os.close(end)

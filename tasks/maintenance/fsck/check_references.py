@@ -1,6 +1,6 @@
-"""What names a version that is not there: aliases, models, evaluations, experiments, and what models said of faces.
+"""Check references to versions: aliases, models, evaluations, experiments and label noise scores.
 
-Each of these is whole, so nothing else notices that a version was removed by hand.
+Each of these is valid by itself, so no other check detects a version that was removed by hand.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _OTHER_JUDGES = frozenset({"histograms", "facenet"})
 
 
 def check_lineage(lake: Lake) -> list[Finding]:
-    """Every name in the lake that leads to no version, and every file of names that cannot be read."""
+    """Every dangling reference in the lake, and every unreadable file of references."""
     return [
         finding
         for check in (_aliases, _models, _evaluations, _experiments, _cleaned, _datasets)

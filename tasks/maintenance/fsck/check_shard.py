@@ -1,4 +1,4 @@
-"""One shard of images, and what was computed from it: are all of its rows and bytes what they say?"""
+"""Verify one shard of images and the tables and crops computed from it."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def check_shard(facts: SourceFacts, stem: str) -> list[Finding]:
 
 
 def judge_index(path: str, stem: str, index: pa.Table, *, is_url_known: bool) -> list[Finding]:
-    """Whether each row of an index of images (`records.ATTEMPTS`) makes sense.
+    """Check that each row of an index of images (`records.ATTEMPTS`) is consistent.
 
     Args:
-        is_url_known: hold each key against its URL, 1 s for a million.
+        is_url_known: also compare each key with its URL, 1 s for a million.
     """
     reason = index["reason"].cast(pa.string())
     is_in = pc.equal(index["outcome"].cast(pa.string()), Outcome.ACCEPTED.value)
@@ -89,7 +89,7 @@ def judge_index(path: str, stem: str, index: pa.Table, *, is_url_known: bool) ->
 
 
 def astray(table: pa.Table) -> list[bytes]:
-    """The keys in a table with `key` and `url` that are not those of their URL; one without URL is believed."""
+    """The keys in a table with `key` and `url` that are not those of their URL; rows without a URL are not checked."""
     found: list[bytes] = []
     for batch in table.select(["key", "url"]).to_batches(max_chunksize=_ROWS_AT_ONCE):
         rows = zip(batch["key"].to_pylist(), batch["url"].to_pylist(), strict=True)
@@ -136,7 +136,7 @@ def _check_faces(facts: SourceFacts, stem: str, method: str, there: pa.Table, du
 
 
 def _lacks_lines(facts: SourceFacts, stem: str, method: str, num_faces: int, due: pa.Table) -> bool:
-    """Whether a table of faces bears today's stamp but not today's lines; one of older lines is made anew anyway."""
+    """Whether a table of faces has the current stamp but not the current lines; outdated ones are recomputed anyway."""
     if facts.lines is None:
         return False
     expected = pc.sum(pc.is_in(facts.lines["key"], value_set=due["key"].combine_chunks())).as_py() or 0

@@ -1,4 +1,4 @@
-"""A tar against the index that names its members: is each where it should be, and what it should be?"""
+"""Verify a tar against the index of its members: offsets, lengths and digests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOT_A_TAR = (tarfile.TarError, EOFError, ValueError, OverflowError)
 
 
 class Member(NamedTuple):
-    """What an index says of one member of a tar."""
+    """The index entry of one member of a tar."""
 
     name: str
     offset: int
@@ -28,7 +28,7 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TarFacts:
-    """What was found of a tar.
+    """The measured properties of a tar.
 
     Attributes:
         num_bytes: its length; None if it is not there.
@@ -42,7 +42,7 @@ class TarFacts:
 
 
 def read_tar(lake: Lake, path: str, members: Sequence[Member], *, quick: bool) -> TarFacts:
-    """Look at a tar; `quick` reads none of it."""
+    """Inspect a tar; `quick` reads none of its bytes."""
     num_bytes = lake.size(path)
     if num_bytes is None or quick:
         return TarFacts(num_bytes)
@@ -58,7 +58,7 @@ def read_tar(lake: Lake, path: str, members: Sequence[Member], *, quick: bool) -
 def judge_tar(
     path: str, members: Sequence[Member], facts: TarFacts, *, beside: frozenset[str] = frozenset()
 ) -> list[Finding]:
-    """What is wrong with a tar.
+    """The findings of a tar.
 
     Args:
         path: of the findings.

@@ -1,4 +1,4 @@
-"""Dataset and model versions: is each what its manifest says?"""
+"""Verify dataset and model versions against their manifests."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _untruths(dataset: DatasetVersion, index: pa.Table, fates: pa.Table) -> list
 
 
 def judge_manifest(manifest: dict[str, Any], index: pa.Table, fates: pa.Table, folder: str) -> Iterator[str]:
-    """What the manifest of a dataset version says that is not so.
+    """The entries of a dataset manifest that are wrong.
 
     Args:
         index: `records.SAMPLES`.

@@ -1,4 +1,4 @@
-"""What may be wrong with a lake, and what is to be done about each."""
+"""The kinds of findings in a lake, and the remedy of each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What is wrong. The closed list."""
+    """The kind of a finding. The closed list."""
 
     UNREADABLE = "unreadable"
     NO_INDEX = "no_index"
@@ -72,7 +72,7 @@ _CHOICES = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong.
+    """One defect.
 
     Attributes:
         path: of what is put aside or written anew, in the lake: a file, the folder of a version, or the tar and index

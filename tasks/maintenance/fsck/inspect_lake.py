@@ -1,6 +1,6 @@
-"""A look at the whole lake: every row, every byte, every manifest. Nothing is changed.
+"""Verify the whole lake: every row, byte and manifest. Read-only.
 
-Work is cut into jobs, one a shard of images or a version, each of which answers with what it found.
+The work is split into jobs, one per shard of images or version. Each returns its findings.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _CHECKS = ("datasets", "models")
 
 
 def jobs(lake: Lake, *, quick: bool = False) -> list[Job]:
-    """What is to be looked at, a job a shard, a version or a kind of tables.
+    """The jobs of an inspection: one per shard, version or kind of table.
 
     Args:
-        quick: take the bytes on trust, and look at tables and lengths alone.
+        quick: check tables and lengths only, not the bytes.
     """
     found, forgotten = _check_takedowns(lake)
     work: list[Job] = [lambda: found, partial(_leftovers, lake), partial(_check_computed, lake)]
@@ -71,7 +71,7 @@ Covered = Callable[[str], Forgotten]
 
 
 def inspect(work: list[Job], on_progress: Callable[[int], None] = lambda done: None) -> list[Finding]:
-    """Do all jobs, some at a time; what they found, in the order of the jobs."""
+    """Run all jobs concurrently; returns their findings in the order of the jobs."""
     found: list[Finding] = []
     with ThreadPoolExecutor(_THREADS) as pool:
         for done, findings in enumerate(pool.map(lambda job: job(), work), 1):
@@ -151,7 +151,7 @@ def _tables(lake: Lake, folder: str) -> Iterator[str]:
 
 
 def _superseded(lake: Lake, source: str, stems: list[str]) -> list[Finding]:
-    """Shards that were replaced, and did not go."""
+    """Shards that were replaced but not removed."""
     paths = [(path, stem) for stem in stems for path in pieces(lake, source, stem)]
     return [Finding(Kind.SUPERSEDED, path, f"{successor(stem)} has taken its place") for path, stem in paths]
 

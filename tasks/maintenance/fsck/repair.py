@@ -1,11 +1,11 @@
-"""A repair: what is broken is put aside, and fetched or made again.
+"""Repair a lake: damaged files are quarantined, then fetched or computed again.
 
-Nothing is deleted but what is taken down, and the temporary files of killed writers.
+Only data under takedown and temporary files of killed writers are deleted.
 
-    quarantine/<when>/note.json     what was found, and what is done about it; written first
-    quarantine/<when>/<path>        what was put aside, under the path it had in the lake
+    quarantine/<when>/note.json     findings and remedies; written first
+    quarantine/<when>/<path>        quarantined files, under their path in the lake
 
-Killed and run again, a new look finds what is left to do.
+A repair that was killed can be run again; a new inspection finds the remaining work.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Repaired:
         moved: paths that were put aside.
         lost: pictures that are due again.
         removed: temporary files of killed writers.
-        aborted: uploads of which the store was told to drop what it has.
-        purged: whether what is taken down was taken out.
+        aborted: multipart uploads that were aborted.
+        purged: whether data under takedown was purged.
         left: what cannot be repaired, in words.
     """
 
@@ -53,7 +53,7 @@ class Repaired:
 
 
 def repair(lake: Lake, findings: list[Finding], now: datetime) -> Repaired:
-    """Do what the remedies say.
+    """Apply the remedies.
 
     Args:
         now: when lost pictures are due, and the name of the folder in the quarantine.

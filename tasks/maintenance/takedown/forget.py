@@ -1,7 +1,7 @@
-"""From what somebody asks to be forgotten to takedowns: what that covers is counted first, and recorded with it.
+"""Record takedown requests. The coverage is counted first and recorded with the request.
 
 A URL or a name covers links; the pictures these links served are recorded by their digests, so that the same bytes at
-another link are covered too. Near copies, resized or encoded anew, are covered where that is wanted.
+another link are covered too. Near copies, resized or encoded anew, are covered on request.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tasks.fetch.ledger import accepted, read_ledger
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What somebody asks to be forgotten. `source` narrows the names to one source."""
+    """A takedown request. `source` narrows the names to one source."""
 
     urls: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
@@ -93,7 +93,7 @@ def samples_covered(lake: Lake, asked: Asked, covered: list[Coverage]) -> dict[s
 
 
 def unknown_names(asked: Asked, covered: list[Coverage]) -> list[str]:
-    """Those of the names that no link line bears."""
+    """The requested names without a link line."""
     known = frozenset[bytes]().union(*(one.people for one in covered))
     return [name for name in asked.names if identity_key(name) not in known]
 
@@ -110,7 +110,7 @@ def forget(lake: Lake, asked: Asked, covered: list[Coverage]) -> str:
 
 
 def read_asked(path: Path) -> Asked:
-    """What a file asks to be forgotten: lines of `url URL`, `identity NAME` or `digest HEX`; others may start with `#`.
+    """Read a takedown request: lines of `url URL`, `identity NAME` or `digest HEX`; others may start with `#`.
 
     Raises:
         UsageError: the file cannot be read, or a line is none of these.

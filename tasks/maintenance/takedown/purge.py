@@ -1,8 +1,8 @@
-"""Purge: the bytes of what is taken down leave the lake, wherever they lie. Killed at any point, the next one ends it.
+"""Purge: remove all bytes under takedown from the lake. A killed purge is completed by the next one.
 
 What holds them is found anew each time: shards of images with all that was computed from them, verdicts, dataset
 versions. What cannot be searched for them goes as a whole: decoded faces and pages in `work/`, the quarantine, and the
-remains of killed writers. Models are only named, since weights cannot be made to forget.
+remains of killed writers. Models are only named, since data cannot be removed from weights.
 """
 
 from __future__ import annotations

@@ -144,11 +144,11 @@ def test_a_command_that_a_server_refuses_says_in_one_line_which_and_what_gives_t
 ) -> None:
     api = command.told["PREFECT_API_URL"]
     refused = {
-        "answers to its password alone (401 Unauthorized): set FACEMILL_PASSWORD_FILE": check_at(tmp_path / "a", api),
-        "refuses the password (401 Unauthorized): PREFECT_API_AUTH_STRING, or the file that FACEMILL_PASSWORD_FILE": (
+        "requires a password (401 Unauthorized): set FACEMILL_PASSWORD_FILE": check_at(tmp_path / "a", api),
+        "rejects the password (401 Unauthorized): set PREFECT_API_AUTH_STRING, or the file that FACEMILL_PASSWORD_FILE": (
             check_at(tmp_path / "b", api, PREFECT_API_AUTH_STRING="me:wrong")
         ),
-        "is no API of Prefect's (404 Not Found)": check_at(
+        "is not a Prefect API (404 Not Found)": check_at(
             tmp_path / "c", f"{api}/none", PREFECT_API_AUTH_STRING=command.told["PREFECT_API_AUTH_STRING"]
         ),
     }
@@ -171,7 +171,7 @@ def test_a_command_takes_the_password_from_the_file_that_a_setting_names(tmp_pat
 def test_a_server_that_does_not_answer_is_told_in_one_line(tmp_path: Path, api: str) -> None:
     done = check_at(tmp_path / "lake", api)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
-    assert f"no server answers at {api} (" in done.stderr
+    assert f"no server responds at {api} (" in done.stderr
     assert "start `facemill serve` there, or set PREFECT_API_URL" in done.stderr
 
 
