@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # uv and pip-audit, which are not the product's, in an environment of their own.
 TOOLS := $(VENV)-tools
+# mkdocs with its packages, likewise.
+DOCS := $(VENV)-docs
 LAKE ?= lake
 # 5.7 GB of wheels, nearly all of it torch with the CUDA libraries.
 DISK_MB := 9000
@@ -12,7 +14,7 @@ DISK_MB := 9000
 # What a lock names, by its hashes. Wheels only: building a source archive would install packages that no lock names.
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r
 
-.PHONY: setup run test fuzz redteam reference chaos browser scale audit lint format lock upgrade clean
+.PHONY: setup run test fuzz redteam reference chaos browser scale audit docs lint format lock upgrade clean
 
 setup: $(STAMP)
 
@@ -39,6 +41,15 @@ run: setup
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+# The documents as pages in site/. Fails on a broken link.
+docs: $(DOCS)/.installed
+	$(DOCS)/bin/mkdocs build --strict --quiet
+
+$(DOCS)/.installed: requirements-docs.lock
+	@test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python $(INSTALL) $<
+	@touch $@
+
 # Known vulnerabilities of the locked packages.
 audit: $(TOOLS)/.installed
 	$(TOOLS)/bin/pip-audit --strict --no-deps --disable-pip --requirement requirements.lock
@@ -61,6 +72,7 @@ lock: $(TOOLS)/.installed
 	$(COMPILE) --extra dev --extra scale -o requirements.lock
 	$(COMPILE) --extra scale --constraint requirements.lock -o requirements-image.lock
 	$(COMPILE:pyproject.toml=--group tools) -o requirements-tools.lock
+	$(COMPILE:pyproject.toml=--group docs) -o requirements-docs.lock
 
 # Moves the locks on to the newest versions that pyproject.toml allows, and runs what has failed under new versions before.
 upgrade:
@@ -69,7 +81,7 @@ upgrade:
 	CHAOS_KILLS=3 $(BIN)/python -m pytest -m chaos tests/chaos/test_kills.py
 
 clean:
-	rm -rf $(VENV) $(TOOLS) *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(TOOLS) $(DOCS) site *.egg-info .mypy_cache .ruff_cache .pytest_cache
 
 # 16,000 made-up lines, URLs, headers and bodies; `make test` tries a few hundred.
 fuzz: setup

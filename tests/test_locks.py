@@ -20,6 +20,7 @@ WANTED = {
     "requirements.lock": [*RUNTIME, *EXTRAS["dev"], *EXTRAS["s3"], *BUILD],
     "requirements-image.lock": [*RUNTIME, *BUILD],
     "requirements-tools.lock": PROJECT["dependency-groups"]["tools"],
+    "requirements-docs.lock": PROJECT["dependency-groups"]["docs"],
 }
 every_lock = pytest.mark.parametrize("lock", WANTED)
 
