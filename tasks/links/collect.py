@@ -24,7 +24,7 @@ from storage.errors import SourceError
 from storage.json_shapes import COUNT, TEXT, Shape, require
 from storage.lake import Lake
 from storage.records import LINK_LINES, REJECTED_LINES
-from storage.tables import read_as, read_stamp, stamp, table_digest, write_table
+from storage.tables import digest_of_lines, read_as, read_stamp, stamp, table_digest, write_table
 from tasks.links.link_server import Etags, LinkLimits, LinkServer, identities_below, open_link_server
 from tasks.links.sources.source import IdentityLines, Source, SourceLines, assembled, renewed
 from tasks.web.http import USER_AGENT, ConnectTo
@@ -205,7 +205,7 @@ def _write(lake: Lake, source: Source, lines: SourceLines | None, origin: dict[s
 
 def lines_digest(lines: pa.Table, rejected: pa.Table) -> str:
     """What tells one state of a source's lines from another; it stands in `origin.json` and in both tables' stamps."""
-    return stamp(table_digest(lines), table_digest(rejected))
+    return stamp(digest_of_lines(lines), table_digest(rejected))
 
 
 def _counts(lines: SourceLines) -> dict[str, Any]:
