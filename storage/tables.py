@@ -74,7 +74,7 @@ def table_digest(table: pa.Table) -> str:
 
 
 def digest_of_lines(lines: pa.Table) -> str:
-    """A digest of `records.LINK_LINES`. A column that they had not from the beginning counts if anything stands in it."""
+    """A digest of `records.LINK_LINES`. Columns of later releases count only if anything stands in them."""
     unused = [name for name in YOUNGER_COLUMNS if lines[name].null_count == len(lines)]
     return table_digest(lines.drop_columns(unused))
 

@@ -104,6 +104,14 @@ LinksOption = Annotated[
         "for vggface2 the folder with a folder per person. Default: where the source is published.",
     ),
 ]
+RecipeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        metavar="NAME|FILE",
+        help="What the columns of the list are: a recipe that comes along, or a TOML file. Default: guessed.",
+    ),
+]
 IdentitiesOption = Annotated[
     str | None,
     typer.Option(

@@ -283,7 +283,7 @@ def _numbers_in_cells(column: pa.Array, num: int) -> tuple[Floats, Flags, Refuse
     odd = np.flatnonzero(is_there & ~plain)
     refused: Refused = {}
     for at, cell in zip(odd.tolist(), text.take(pa.array(odd)).to_pylist(), strict=True):
-        values = _in_text(cell)
+        values = numbers_in(cell)
         if values is not None and len(values) == num:
             found[at] = values
         elif values is not None and not values:
@@ -305,7 +305,7 @@ def _all_plain_boxes(text: pa.Array) -> Floats | None:
     return numbers
 
 
-def _in_text(cell: str) -> list[float] | None:
+def numbers_in(cell: str) -> list[float] | None:
     """The numbers of a cell, with or without brackets; none if it holds anything else."""
     match = _BOX.fullmatch(cell.replace("], [", " , ").replace("],[", ","))
     if match is None:

@@ -15,6 +15,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -81,10 +82,10 @@ def read_rows(path: Path, recipe: Recipe, shown: str) -> Iterator[Rows]:
         SourceError: it is of another format, broken, or lacks a column of the recipe.
         OSError: it cannot be read.
     """
-    try:
+    with unbroken(shown):
         head = read_head(path)
         kind = recipe.format or format_of(head, path, recipe)
-        _check_kind(kind, head, shown)
+        check_kind(kind, head, shown)
         if kind == "parquet":
             yield from _parquet_rows(path, recipe, shown)
         elif kind == "json":
@@ -93,10 +94,16 @@ def read_rows(path: Path, recipe: Recipe, shown: str) -> Iterator[Rows]:
             yield from _jsonl_rows(path, recipe, shown)
         else:
             yield from _text_rows(path, recipe, kind, shown)
+
+
+@contextmanager
+def unbroken(shown: str) -> Iterator[None]:
+    """In the block a file is read; where it is broken, that is a SourceError of one line."""
+    try:
+        yield
     except (EOFError, zlib.error, gzip.BadGzipFile, pa.ArrowException) as error:
-        raise SourceError(
-            f"{shown} is broken or cut off ({' '.join(str(error).split())[:200]}): get it anew"
-        ) from error
+        why = " ".join(str(error).split())[:200]
+        raise SourceError(f"{shown} is broken or cut off ({why}): get it anew") from error
 
 
 # -- files --
@@ -142,6 +149,7 @@ def format_of(head: bytes, path: Path, recipe: Recipe | None = None) -> FormatNa
 def num_fields(head: bytes, kind: FormatName) -> int:
     """How many fields nine of ten rows of a list's beginning have in a format; 0 if they do not agree."""
     rows = sample_rows(head, kind)
+    rows = rows[1:] or rows  # a header may have another number
     counts = np.bincount([len(row) for row in rows]) if rows else np.zeros(1, int)
     return int(counts.argmax()) if counts.max() >= 0.9 * len(rows) > 0 else 0
 
@@ -191,7 +199,7 @@ def _is_nested(line: bytes) -> bool:
     return isinstance(value, dict) and len(value) > 1 and all(isinstance(one, dict) for one in value.values())
 
 
-def _check_kind(kind: FormatName, head: bytes, shown: str) -> None:
+def check_kind(kind: FormatName, head: bytes, shown: str) -> None:
     """Refuse what is no list at all.
 
     Raises:
@@ -574,7 +582,12 @@ def _header(block: bytes, recipe: Recipe, kind: FormatName) -> tuple[list[str], 
     if len(rows) > 1 and all(len(row) == len(first) + 1 for row in rows[1:]):
         # R writes the names of the rows without a name of their own; so do the landmarks of CelebA.
         first = ["", *first]
-    return first, num + _num_header_lines(body, first)
+    return with_numbers(first), num + _num_header_lines(body, first)
+
+
+def with_numbers(names: list[str]) -> list[str]:
+    """The names of columns; one without a name is called by its number, as `column_1`."""
+    return [name or f"column_{at}" for at, name in enumerate(names, start=1)]
 
 
 def _num_header_lines(body: list[bytes], names: list[str]) -> int:

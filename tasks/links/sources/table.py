@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -399,8 +399,3 @@ def _rejected(bad: list[tuple[str, int, str, Reason, str]]) -> pa.Table:
         for name, column in zip(("identity", "line", "text", "reason", "detail"), columns, strict=True)
     }
     return pa.table(arrays, schema=REJECTED_LINES)
-
-
-def rows_of(table: pa.Table, num: int) -> Iterator[dict[str, Any]]:
-    """The first rows of a table of lines, as they lie in the list."""
-    yield from table.take(pc.sort_indices(table["line"])[:num]).to_pylist()
