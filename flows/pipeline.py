@@ -46,6 +46,7 @@ async def pipeline(
     device: Device = "auto",
     runs: Annotated[int, Field(ge=1)] = 1,
     allow_outside: bool = False,
+    recipe: str | None = None,
 ) -> dict[str, Any]:
     """From link files to dataset versions and a model version. What is done already is not done again.
 
@@ -53,7 +54,8 @@ async def pipeline(
         lake: the folder or URL everything is kept in.
         source: where the links come from.
         links: a folder or archive of link files, the URL of such an archive, or a base URL of single files; for a
-            source that is a folder of pictures, that folder. None: where the source is published.
+            source that is a folder of pictures, that folder; for a list, that file, its folder or its URL. None: where
+            the source is published, or the lake had the list from.
         identities: the first so many people, or their names; None for all.
         per_identity: the first so many links of each; None for all.
         connect_to: HOST:PORT that every request goes to instead of its own host.
@@ -66,6 +68,8 @@ async def pipeline(
         runs: so many share each of ingest, retry and crop: this one, and others of the server's deployments, on
             workers that are free.
         allow_outside: hosts outside this machine may be asked, though nobody has said so for this lake and source yet.
+        recipe: what the columns of a list are: a recipe that comes along, or a TOML file. None: as the lake keeps it,
+            by the name of the source, or guessed.
 
     Returns:
         What each of the flows returned, under its name. `train` bears only a `flow_run` where a server's deployment
@@ -92,7 +96,7 @@ async def pipeline(
             "allow_outside": allow_outside,
         }
         with runs_beside("ingest", others, shared | asked | selection):
-            ended("ingest", await ingest(lake, **asked, **selection))
+            ended("ingest", await ingest(lake, **asked, **selection, recipe=recipe))
         with runs_beside("retry", others, shared | asked):
             ended("retry", await retry(lake, **asked))
     with runs_beside("crop", others, shared | {"method": method}):

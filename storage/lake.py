@@ -1,7 +1,7 @@
 """Every path in the system is made here, and every write to it is atomic.
 
     lake.json                                   the format; written first
-    links/<source>/lines.parquet                + rejected.parquet, origin.json (last)
+    links/<source>/lines.parquet                + rejected.parquet, recipe.json, origin.json (last)
     plan/<source>.parquet
     images/<source>/<stem>.tar + .parquet       the bytes as they came, and every attempt
     unique/<source>/<stamp>.parquet
@@ -84,7 +84,7 @@ class Lake:
     format_file = "lake.json"
 
     def links(self, source: str, name: str) -> str:
-        """`lines.parquet`, `rejected.parquet` or `origin.json` of a source."""
+        """`lines.parquet`, `rejected.parquet`, `recipe.json` or `origin.json` of a source."""
         return f"links/{source}/{name}"
 
     def plan(self, source: str) -> str:

@@ -63,8 +63,8 @@ def _show(console: Console, result: dict[str, Any], recipe: Recipe, found: ReadL
         console,
         f"[bold]rows[/]     {result['rows']:,}: {result['good']:,} good, {result['rows'] - result['good']:,} rejected",
     )
-    for reason, (line, detail) in sorted(first_rejected(found).items()):
-        say(console, f"[bold]rejected[/] {reason} {result['rejected'][reason]:,}, the first in line {line}: {detail}")
+    for reason, (number, detail) in sorted(first_rejected(found).items()):
+        say(console, f"[bold]rejected[/] {reason} {result['rejected'][reason]:,}, the first in line {number}: {detail}")
     people = f"{result['identities']:,} people" if recipe.identity is not None else "nobody is named"
     say(
         console,

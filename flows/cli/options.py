@@ -20,8 +20,9 @@ from flows.service.ephemeral_server import start_own_server
 from flows.settings import choose_log, load_settings, tame_libraries
 from storage.errors import FacemillError, UsageError
 from storage.lake import CANNOT_WRITE, Lake
-from storage.names import visible
+from storage.names import NAME, visible
 from tasks.faces.methods import METHOD_CHOICES
+from tasks.links.sources import SOURCES
 from tasks.web.http import ConnectTo
 
 Given = ParamSpec("Given")
@@ -30,15 +31,8 @@ Result = TypeVar("Result")
 
 # A number of people, and the number that a person is called by: CASIA, MS1M and Glint have such names.
 _COUNT = re.compile(r"[1-9][0-9]*")
+_FIRST_SOURCE = "vggface1"
 _CODE = re.compile(r"0[0-9]+")
-
-
-class SourceChoice(StrEnum):
-    """Where the links come from."""
-
-    VGGFACE1 = "vggface1"
-    VGGFACE2 = "vggface2"
-    SYNTHETIC = "synthetic"
 
 
 class PresetChoice(StrEnum):
@@ -71,6 +65,13 @@ def _method(text: str) -> str:
     return text
 
 
+def source_name(text: str) -> str:
+    """The name of a source, as `--source` gives it."""
+    if not NAME.fits(text):
+        raise typer.BadParameter(f"{text!r} is no name: it has {NAME.words}")
+    return text
+
+
 def _lake_of_settings() -> str:
     try:
         return load_settings().lake
@@ -90,9 +91,13 @@ LakeOption = Annotated[
     ),
 ]
 SourceOption = Annotated[
-    SourceChoice | None,
+    str | None,
     typer.Option(
-        "--source", help="Where the links come from. Default: the lake's only source; for a new one vggface1."
+        "--source",
+        metavar="NAME",
+        parser=source_name,
+        help="Where the links come from: vggface1, vggface2, synthetic, a recipe that comes along, or a name for a "
+        "list of your own. Default: the lake's only source; for a new one vggface1.",
     ),
 ]
 LinksOption = Annotated[
@@ -101,7 +106,8 @@ LinksOption = Annotated[
         "--links",
         metavar="PATH|URL",
         help="Folder of link files, .tar.gz or .tar.xz of them, URL of such an archive, or base URL of single files; "
-        "for vggface2 the folder with a folder per person. Default: where the source is published.",
+        "for vggface2 the folder with a folder per person; else a list, its folder or its URL. Default: where the "
+        "source is published, or the lake had the list from.",
     ),
 ]
 RecipeOption = Annotated[
@@ -231,7 +237,7 @@ def existing_lake(url: str) -> Lake:
     return lake
 
 
-def source_for(lake: Lake, given: SourceChoice | None, *, starts: bool) -> SourceChoice:
+def source_for(lake: Lake, given: str | None, *, starts: bool) -> str:
     """The source a command is about: the one that is named, or else the only one of the lake.
 
     Args:
@@ -240,17 +246,18 @@ def source_for(lake: Lake, given: SourceChoice | None, *, starts: bool) -> Sourc
     Raises:
         UsageError: it cannot be told, or the lake holds others only.
     """
-    held = [one for one in SourceChoice if one.value in lake.names("links")]
+    names = lake.names("links")
+    held = [*(one for one in SOURCES if one in names), *(one for one in names if one not in SOURCES)]
     if given is not None and (starts or given in held):
         return given
     if not held:
         if starts:
-            return SourceChoice.VGGFACE1
+            return _FIRST_SOURCE
         raise UsageError(f"there are no links in {lake.url} yet: run `facemill ingest` first")
-    choices = " or ".join(f"--source {one.value}" for one in held)
-    holds = f"{lake.url} holds {' and '.join(one.value for one in held)}"
+    choices = " or ".join(f"--source {one}" for one in held)
+    holds = f"{lake.url} holds {' and '.join(held)}"
     if given is not None:
-        raise UsageError(f"{holds}, and nothing of {given.value}: did you mean {choices}?")
+        raise UsageError(f"{holds}, and nothing of {given}: did you mean {choices}?")
     if len(held) > 1:
         raise UsageError(f"{holds}: say which with {choices}")
     return held[0]

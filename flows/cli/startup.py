@@ -25,6 +25,7 @@ from tasks.fetch.consent import asks_outside, has_consent, record_consent, refus
 from tasks.fetch.forecast import DOCUMENTED, forecast, own_rate
 from tasks.fetch.ledger import pending_new, read_ledger
 from tasks.links.collect import FoundLinks, find_links, is_url, keep_links, lines_found, location_of
+from tasks.links.list_source import open_source
 from tasks.links.plan import plan
 from tasks.links.sources import source_named
 from tasks.links.sources.source import Source
@@ -44,6 +45,7 @@ def judge_start(
     as_typed: str | None,
     yes: bool,
     trains: bool,
+    recipe: str | None = None,
 ) -> None:
     """Read the links, see that the selection can be worked on, and ask for the yes of a first contact.
 
@@ -52,6 +54,7 @@ def judge_start(
     Args:
         as_typed: the text that `people` was read from.
         trains: whether a training comes at the end, which needs enough people.
+        recipe: what the columns of a list are.
 
     Raises:
         UsageError: the links or the selection will not do, or nobody said yes. Nothing has been written.
@@ -60,8 +63,9 @@ def judge_start(
         check_enough_people(_num(people))
     if name == "synthetic" and links is None:  # a world that is made when the run begins
         return
-    source, where = source_named(name), location_of(source_named(name), links)
-    is_outside = asks_outside(name, links, connect_to)
+    source = open_source(lake, name, links, recipe)
+    where = location_of(source, links)
+    is_outside = asks_outside(source, links, connect_to)
     is_first = is_outside and not has_consent(lake, name)
     if is_first and not yes and is_url(where) and not _has_terminal():
         raise refusal(lake, name, f"the links of {where}")
@@ -102,7 +106,7 @@ def judge_retry(
     Raises:
         UsageError: nobody said yes.
     """
-    if not len(pending) or not asks_outside(name, links, connect_to) or has_consent(lake, name):
+    if not len(pending) or not asks_outside(source_named(name, lake), links, connect_to) or has_consent(lake, name):
         return
     told = str(forecast(pending["url"]))
     if not yes:

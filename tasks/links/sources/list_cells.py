@@ -233,7 +233,7 @@ def four_numbers(columns: Sequence[pa.Array]) -> tuple[Floats, Flags, Refused]:
     far = is_there & ~(np.abs(found).sum(axis=1) <= _MAX_NUMBER)
     for at in np.flatnonzero(far).tolist():
         refused[at] = (Reason.MALFORMED_LINE, "the box is not finite, or beyond 1,000,000")
-    return found, is_there & ~far, refused
+    return found, np.asarray(is_there & ~far), refused
 
 
 def sizes(columns: Sequence[pa.Array], *, is_height_first: bool) -> tuple[Floats, Refused]:
@@ -359,22 +359,19 @@ def is_empty(numbers: Floats, order: BoxIs, *, is_relative: bool) -> Flags:
     a, b, c, d = numbers.T
     width, height = {"xyxy": (c - a, d - b), "xxyy": (b - a, d - c)}.get(order, (c, d))
     least = _LEAST_RELATIVE if is_relative else 1.0
-    flags: Flags = (width < least) | (height < least)
-    return flags
+    return np.asarray((width < least) | (height < least))
 
 
 def is_outside(corners: Floats, size: Floats) -> Flags:
     """Boxes that leave a picture of that size."""
     # Of a relative box: the last digits of its numbers.
     slack = size * 1e-6
-    flags: Flags = ((corners[:, :2] < -slack) | (corners[:, 2:] > size + slack)).any(axis=1)
-    return flags
+    return np.asarray(((corners[:, :2] < -slack) | (corners[:, 2:] > size + slack)).any(axis=1))
 
 
 def is_beyond(corners: Floats) -> Flags:
     """Boxes whose numbers are no shares of a picture."""
-    flags: Flags = (np.abs(corners) > _FARTHEST_RELATIVE).any(axis=1)
-    return flags
+    return np.asarray((np.abs(corners) > _FARTHEST_RELATIVE).any(axis=1))
 
 
 # -- digests --

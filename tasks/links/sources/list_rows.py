@@ -138,12 +138,14 @@ def format_of(head: bytes, path: Path, recipe: Recipe | None = None) -> FormatNa
     if start == b"[":
         return "json"
     expected = len(recipe.columns) if recipe and recipe.columns else None
-    fields = {name: num for name in ("tsv", "csv", "blanks") if (num := num_fields(head, name)) > 1}
-    for name, num in fields.items():
+    kinds: tuple[FormatName, ...] = ("tsv", "csv", "blanks")
+    fields: dict[FormatName, int] = {kind: num for kind in kinds if (num := num_fields(head, kind)) > 1}
+    for kind, num in fields.items():
         if num == expected:
-            return name
-    named = {".csv": "csv", ".tsv": "tsv"}.get(Path(path.name.removesuffix(".gz").removesuffix(".zst")).suffix)
-    return next(iter(fields), named or ("csv" if expected and expected > 1 else "lines"))  # type: ignore[return-value]
+            return kind
+    by_name: dict[str, FormatName] = {".csv": "csv", ".tsv": "tsv"}
+    named = by_name.get(Path(path.name.removesuffix(".gz").removesuffix(".zst")).suffix)
+    return next(iter(fields), named or ("csv" if expected and expected > 1 else "lines"))
 
 
 def num_fields(head: bytes, kind: FormatName) -> int:
@@ -168,8 +170,10 @@ def sample_rows(head: bytes, kind: FormatName, num: int = 200) -> list[list[str]
         # The last row of the sample may have been cut.
         rows = rows[: max(len(rows) - (len(rows) > 1 and len(head) >= _HEAD_BYTES), 0)][:num]
         return [[cell.strip() for cell in row] for row in rows]
-    split = {"tsv": lambda line: line.split("\t"), "blanks": str.split, "lines": lambda line: [line]}[kind]
-    return [[cell.strip() for cell in split(line)] for line in text.split("\n")[:num] if line.strip()]
+    full = [line for line in text.split("\n")[:num] if line.strip()]
+    if kind == "blanks":
+        return [line.split() for line in full]
+    return [[cell.strip() for cell in (line.split("\t") if kind == "tsv" else [line])] for line in full]
 
 
 def data_lines(head: bytes, kind: FormatName) -> list[bytes]:
@@ -367,7 +371,7 @@ class _Lines:
     def empty(self) -> npt.NDArray[np.bool_]:
         """Which lines hold nothing, and are not within a cell."""
         inside = np.r_[False, self.goes_on[:-1]] if len(self.goes_on) else self.goes_on
-        return (self.ends == self.starts) & ~inside & ~self.goes_on
+        return np.asarray((self.ends == self.starts) & ~inside & ~self.goes_on)
 
     def text(self, first: int, last: int) -> bytes:
         """The lines from `first` to `last`."""

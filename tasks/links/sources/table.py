@@ -233,7 +233,7 @@ class _Reader:
 
     def _add(self, rows: Rows, folder: str, file: Path) -> None:
         many = len(rows.numbers)
-        self._bad += [("", number + self._num_before, *rest) for number, *rest in rows.bad]
+        self._bad += [("", number + self._num_before, text, reason, why) for number, text, reason, why in rows.bad]
         if not many:
             return
         meant = _Meaning(self.recipe, rows.cells, many)
