@@ -253,7 +253,7 @@ def _numbers(columns: Sequence[pa.Array], num: int) -> tuple[Floats, Flags, Refu
     is_empty = np.stack([empty for _, empty in parts], axis=1).all(axis=1)
     bad = np.isnan(found).any(axis=1) & ~is_empty
     refused: Refused = dict.fromkeys(np.flatnonzero(bad).tolist(), (Reason.MALFORMED_LINE, f"not {num} numbers"))
-    return np.nan_to_num(found), ~is_empty & ~bad, refused
+    return np.nan_to_num(found), np.asarray(~is_empty & ~bad), refused
 
 
 def _one_number(column: pa.Array) -> tuple[Floats, Flags]:

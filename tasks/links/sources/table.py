@@ -339,7 +339,8 @@ class _Meaning:
 
     def _boxes(self, corners: Floats, is_listed: Flags, size: Floats, is_sized: Flags) -> dict[str, pa.Array]:
         kind = LINK_LINES.field("box_xyxy").type
-        flat = pa.array(corners.astype(np.float32).ravel())
+        # Null below too, as Parquet gives it back: what is read from the lake has the digest of what was written.
+        flat = pa.array(corners.astype(np.float32).ravel(), mask=np.repeat(~is_listed, 4))
         return {
             "box_xyxy": pa.FixedSizeListArray.from_arrays(flat, type=kind, mask=pa.array(~is_listed)),
             "listed_width": pa.array(size[:, 0], pa.float32(), mask=~is_sized),

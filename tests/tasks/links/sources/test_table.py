@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.errors import SourceError
+from storage.lake import Lake
 from storage.records import LINK_LINES, REJECTED_LINES, Reason, url_key
+from storage.tables import digest_of_lines, read_as, write_table
 from tasks.links.recipes.recipe import Recipe, open_recipe
 from tasks.links.sources import list_rows
 from tasks.links.sources.source import SourceLines
@@ -447,6 +449,22 @@ def test_the_fingerprint_changes_with_the_list_and_with_the_recipe(tmp_path: Pat
     assert source_of("mine", NAMED.model_copy(update={"identity": None})).fingerprint(file) != before
     file.write_text(f"name,url\nB,{URL}\n")
     assert source_of("mine", NAMED).fingerprint(file) != before
+
+
+def test_what_is_read_back_from_a_lake_has_the_digest_of_what_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(list_rows, "BLOCK_BYTES", 300)
+    recipe = NAMED.model_copy(update={"box": "box", "digest": "d", "keep": ["d"]})
+    boxes, digests = ["1;2;30;40", "", ""], [SHA, ""]
+    rows = "".join(f"A{at % 7},{URL}?{at},{boxes[at % 3]},{digests[at % 2]}\n" for at in range(100))
+    lines = read(tmp_path, f"name,url,box,d\n{rows}", recipe).lines
+    lake = Lake(tmp_path / "lake")
+    lake.begin()
+    write_table(lake, lake.links("mine", "lines.parquet"), lines)
+    back = read_as(lake, lake.links("mine", "lines.parquet"), LINK_LINES)
+    assert len(back) == 100
+    assert digest_of_lines(back) == digest_of_lines(lines)
 
 
 @given(st.binary(max_size=300))
