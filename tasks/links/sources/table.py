@@ -368,8 +368,9 @@ class _Meaning:
 
 
 def _as_json(keep: Sequence[Column], row: Sequence[Any]) -> str:
-    """What is kept of one row; lone surrogates and bytes as Python shows them."""
-    return json.dumps(dict(zip(map(str, keep), row, strict=True)), ensure_ascii=False, default=str)
+    """What is kept of one row; a number that is none, as pandas writes what is missing, is null."""
+    values = [None if value != value else value for value in row]  # noqa: PLR0124
+    return json.dumps(dict(zip(map(str, keep), values, strict=True)), ensure_ascii=False, default=str)
 
 
 def _stem(file: Path) -> str:

@@ -325,6 +325,12 @@ def test_other_columns_are_kept_as_json(tmp_path: Path) -> None:
     assert [json.loads(one) for one in found.lines["kept"].to_pylist()] == [{"age": "7", "url": URL}]
 
 
+def test_what_is_missing_in_a_kept_column_of_numbers_is_null(tmp_path: Path) -> None:
+    rows = [{"name": "A", "url": URL, "age": 7.5}, {"name": "B", "url": URL, "age": float("nan")}]
+    found = read(tmp_path, parquet(rows), NAMED.model_copy(update={"keep": ["age"]}))
+    assert [json.loads(one) for one in found.lines["kept"].to_pylist()] == [{"age": 7.5}, {"age": None}]
+
+
 # -- boxes and digests --
 
 BOXES = {
