@@ -126,7 +126,7 @@ def write_tables(folder: Path, hashes: Hashes, digests: npt.NDArray[np.uint8], r
     people[num:] = rng.integers(0, _NUM_PEOPLE, num_lines - num)
     corner = rng.uniform(0, 100, (num_lines, 2))
     boxes = np.concatenate([corner, corner + rng.uniform(40, 100, (num_lines, 1))], axis=1).astype(np.float32)
-    empty = {name: pa.nulls(num_lines, LINK_LINES.field(name).type) for name in ("pose", "score", "curated")}
+    empty = {name: pa.nulls(num_lines, LINK_LINES.field(name).type) for name in LINK_LINES.names[5:]}
     lines = {
         "identity": pc.binary_join_element_wise("Person", pa.array(people).cast(pa.string()), "_").dictionary_encode(),
         "line": pa.array(np.arange(num_lines), pa.int32()),

@@ -1,4 +1,4 @@
-"""Generates docs/reference.md: all commands with their options, and all settings, from the code.
+"""Generates docs/reference.md from the code: commands with their options, recipe fields, and settings.
 
     python docs/make_reference.py
 
@@ -18,6 +18,7 @@ from pydantic_core import PydanticUndefined
 
 from flows.cli.app import app
 from flows.settings import Settings
+from tasks.links.recipes.recipe import Recipe, preset_names
 
 PAGE = Path(__file__).with_name("reference.md")
 _HEAD = """# Reference
@@ -31,7 +32,7 @@ Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted by Ctrl-C. The 
 def reference() -> str:
     """The reference as Markdown."""
     commands = "\n".join(_command_section(path, command) for path, command in _commands(typer.main.get_command(app)))
-    return f"{_HEAD}\n## Commands\n\n{commands}\n{_settings_section()}"
+    return f"{_HEAD}\n## Commands\n\n{commands}\n{_recipes_section()}\n{_settings_section()}"
 
 
 def _commands(command: Any, path: str = "facemill") -> Iterator[tuple[str, Any]]:
@@ -57,6 +58,18 @@ def _parameter_row(parameter: Any) -> str:
     return f"| {names} | {told} | {_cell(getattr(parameter, 'help', None) or '')} |"
 
 
+def _recipes_section() -> str:
+    rows = [
+        f"| `{name}` | {_setting_default(None if name == 'terms' else field.get_default(call_default_factory=True))} | "
+        f"{_cell(field.description or '')} |"
+        for name, field in Recipe.model_fields.items()
+    ]
+    head = "What each column of a list is, in TOML; [sources.md](sources.md) shows how to write one.\n"
+    along = ", ".join(f"`{name}`" for name in preset_names())
+    table = ["| field | default | meaning |", "|---|---|---|", *rows]
+    return "\n".join(["## Recipes\n", head, *table, "", f"These come along: {along}.", ""])
+
+
 def _settings_section() -> str:
     rows = [
         f"| `FACEMILL_{name.upper()}` | {_setting_default(field.get_default())} | {_cell(field.description or '')} |"
@@ -68,7 +81,7 @@ def _settings_section() -> str:
 
 def _setting_default(value: Any) -> str:
     plain = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if plain is PydanticUndefined or plain == "":
+    if plain is PydanticUndefined or plain in ("", None):
         return ""
     return f"`{plain if isinstance(plain, str) else json.dumps(plain)}`"
 

@@ -23,6 +23,7 @@ from storage.lake import Lake
 from storage.models import open_model
 from tasks.dataset.source_tables import planned_lines, read_faces, read_verdicts
 from tasks.label_noise.score_table import Cleaned, Cleaning, clean_stamp, is_cleaned, judged_faces, read_cleaned
+from tasks.links.sources import source_named
 
 _SHOWN = 24
 
@@ -53,7 +54,8 @@ def clean(
     """
     store = Lake(lake)
     embedder = _embedder(store, model, fit_on, weights)
-    return [_clean_one(store, source, one, embedder, device) for one in datasets_of(method, source)]
+    datasets = datasets_of(method, source_named(source, store))
+    return [_clean_one(store, source, one, embedder, device) for one in datasets]
 
 
 def _embedder(lake: Lake, model: str | None, fit_on: str | None, weights: str | None) -> Embedder:

@@ -35,12 +35,13 @@ from tasks.faces.agreement import compare, count_agreement
 from tasks.faces.methods import AGREE, METHOD_CHOICES, CropSettings
 from tasks.fetch.ledger import accepted, image_stems, read_ledger, stems_by_unit, unit_name
 from tasks.links.sources import source_named
+from tasks.links.sources.source import Source
 
 # One of METHOD_CHOICES; Prefect's UI shows them all in its forms.
 Method = Annotated[str, Field(json_schema_extra={"enum": list(METHOD_CHOICES)})]
 
 
-def methods_of(method: str, source: str) -> list[str]:
+def methods_of(method: str, source: Source) -> list[str]:
     """The crop methods of a choice ("both" and "agree": bbox and mtcnn) that the source supports.
 
     Raises:
@@ -49,16 +50,16 @@ def methods_of(method: str, source: str) -> list[str]:
     if method not in METHOD_CHOICES:
         raise UsageError(f"unknown crop method {method!r}; choose one of {', '.join(METHOD_CHOICES)}")
     asked = ["bbox", "mtcnn"] if method in {"both", AGREE} else [method]
-    if source_named(source).has_boxes:
+    if source.has_boxes:
         return asked
     if method == AGREE:
         raise UsageError(
-            f"--method {AGREE} compares listed boxes with detected faces, and {source} has no listed boxes"
+            f"--method {AGREE} compares listed boxes with detected faces, and {source.name} has no listed boxes"
         )
     return [one for one in asked if one != "bbox"] or ["mtcnn"]
 
 
-def datasets_of(method: str, source: str) -> list[str]:
+def datasets_of(method: str, source: Source) -> list[str]:
     """The methods that get one dataset each: those of `methods_of`, or "agree" alone."""
     methods = methods_of(method, source)
     return [AGREE] if method == AGREE else methods
@@ -94,7 +95,7 @@ def crop(
         Counts of this run: pictures detected, faces cropped; and of the lake: faces by method; with `report`, its path.
     """
     store, settings = Lake(lake), load_settings()
-    methods = methods_of(method, source)
+    methods = methods_of(method, source_named(source, store))
     lines = planned_lines(store, source)
     units = stems_by_unit(image_stems(store, source))
     pictures = len(accepted(read_ledger(store, source, ["key", "outcome"])))

@@ -11,11 +11,12 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import flow, get_run_logger
+from pydantic import Field
 
 from flows.settings import Settings, load_settings, user_name
 from flows.synthetic_web import Web, web_for
@@ -26,6 +27,7 @@ from flows.telemetry.tally import Tally
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.leases import Lease, Leases
+from storage.names import NAME
 from storage.records import LINK_LINES, Attempt
 from storage.tables import read_as, stamp, write_table
 from storage.takedowns import read_forgotten
@@ -36,12 +38,15 @@ from tasks.fetch.forecast import forecast
 from tasks.fetch.ledger import accepted, image_stems, left_of, pending_new, read_ledger, unit_name
 from tasks.fetch.takedown_filter import GuardedTransport
 from tasks.links.collect import LinksSummary, location_of
+from tasks.links.list_source import open_source
 from tasks.links.plan import plan
 from tasks.links.sources import source_named
+from tasks.links.sources.source import Source
 from tasks.web.http import ConnectTo, open_web
 from tasks.web.web_archive import ArchiveTransport
 
-SourceName = Literal["vggface1", "vggface2", "synthetic"]
+# vggface1, vggface2, synthetic, or the name of a list that is read by a recipe.
+SourceName = Annotated[str, Field(pattern=f"^(?:{NAME.pattern})$")]
 
 
 @flow(name="ingest", flow_run_name="ingest {source}", persist_result=False)
@@ -54,6 +59,7 @@ async def ingest(
     per_identity: int | None = None,
     connect_to: str | None = None,
     allow_outside: bool = False,
+    recipe: str | None = None,
 ) -> dict[str, Any]:
     """Fetch the pictures of a selection of people that have not been requested yet.
 
@@ -61,11 +67,14 @@ async def ingest(
         lake: folder or URL of the lake.
         source: source of the links.
         links: folder or archive of link files, URL of such an archive, or base URL of single files; for a source
-            that is a folder of pictures, that folder. None: the source's published location.
+            that is a folder of pictures, that folder; for a list, that file, its folder or its URL. None: the source's
+            published location, or the list's location at the last run.
         identities: the number of people, from the first on, or their names; None for all.
         per_identity: the number of links per person, from the first on; None for all.
         connect_to: HOST:PORT that every request is sent to instead of its own host.
         allow_outside: consent to the lake's first contact with hosts outside this machine for this source.
+        recipe: meaning of the columns of a list: a preset or a TOML file. None: the recipe that the lake keeps, the one
+            named like the source, or a guess.
 
     Returns:
         Counts: lines, rejected lines, candidates; and of this run: asked, accepted, and rejected by reason.
@@ -73,8 +82,9 @@ async def ingest(
     store = Lake(lake)
     with web_for(store, source, links, connect_to, identities, per_identity) as web:
         address = ConnectTo.parse(web.connect_to) if web.connect_to else None
-        is_first = is_first_contact(store, source, web, allowed=allow_outside)
-        summary, candidates = await _plan(store, source, web.links, address, identities, per_identity)
+        chosen = open_source(store, source, web.links, recipe)
+        is_first = is_first_contact(store, chosen, web, allowed=allow_outside)
+        summary, candidates = await _plan(store, source, web.links, address, identities, per_identity, recipe)
         seen = image_stems(store, source)
         pending = pending_new(candidates, read_ledger(store, source, ["key"], stems=seen))
         if is_first:
@@ -88,16 +98,16 @@ async def ingest(
     }
 
 
-def is_first_contact(lake: Lake, source: str, web: Web, *, allowed: bool) -> bool:
+def is_first_contact(lake: Lake, source: Source, web: Web, *, allowed: bool) -> bool:
     """Whether this run makes the first contact with hosts outside this machine for the source.
 
     Raises:
         UsageError: it does, without consent.
     """
-    if not asks_outside(source, web.links, web.connect_to) or has_consent(lake, source):
+    if not asks_outside(source, web.links, web.connect_to) or has_consent(lake, source.name):
         return False
     if not allowed:
-        raise refusal(lake, source, f"the links of {location_of(source_named(source), web.links)}")
+        raise refusal(lake, source.name, f"the links of {location_of(source, web.links)}")
     return True
 
 
@@ -108,6 +118,7 @@ async def _plan(
     connect_to: ConnectTo | None,
     identities: int | list[str] | None,
     per_identity: int | None,
+    recipe: str | None,
 ) -> tuple[LinksSummary, pa.Table]:
     """Update the link lines and the candidates, one run at a time; the next run finds them up to date.
 
@@ -116,7 +127,7 @@ async def _plan(
 
     async def planned() -> tuple[LinksSummary, pa.Table]:
         names = identities if isinstance(identities, list) else None
-        summary = await links_task(lake, source, links, connect_to, names)
+        summary = await links_task(lake, source, links, connect_to, names, recipe)
         candidates = plan(read_as(lake, lake.links(source, "lines.parquet"), LINK_LINES), identities, per_identity)
         write_table(lake, lake.plan(source), candidates, stamp=stamp(summary.digest, identities, per_identity))
         return summary, candidates
@@ -149,7 +160,7 @@ async def fetch_pending(
     settings = load_settings()
     tally = Tally()
     if len(pending):
-        async with open_transport(source, links, connect_to, settings, archive=archive) as (transport, tally):
+        async with open_transport(lake, source, links, connect_to, settings, archive=archive) as (transport, tally):
             guarded = GuardedTransport(transport, read_forgotten(lake, source))
             with track(name, len(pending), tally) as progress:
                 await _fetch_units(lake, source, pending, seen, guarded, tally, progress, settings)
@@ -202,7 +213,13 @@ async def _fetch_units(
 
 @asynccontextmanager
 async def open_transport(
-    source: str, links: str | None, connect_to: ConnectTo | None, settings: Settings, *, archive: bool = False
+    lake: Lake,
+    name: str,
+    links: str | None,
+    connect_to: ConnectTo | None,
+    settings: Settings,
+    *,
+    archive: bool = False,
 ) -> AsyncIterator[tuple[Transport, Tally]]:
     """Open the transport that fetches this source's pictures, and the tally that counts them.
 
@@ -210,10 +227,14 @@ async def open_transport(
         UsageError: the source is a folder, and none is given or an archive is requested; or no archive is configured.
     """
     limits = settings.fetch_limits()
-    if source_named(source).transport == "folder":
-        if links is None or archive:
-            raise UsageError(f"{source} is a folder of pictures: give it with --links, without --archive-fallback")
-        yield FolderTransport(Path(links), limits.max_bytes), Tally()
+    source = source_named(name, lake)
+    if source.transport == "folder":
+        folder = links or source.location
+        if folder is None or archive:
+            raise UsageError(f"{name} is a folder of pictures: give it with --links, without --archive-fallback")
+        # Pictures lie beside the list that names them.
+        root = Path(folder).parent if Path(folder).is_file() else Path(folder)
+        yield FolderTransport(root, limits.max_bytes), Tally()
         return
     async with open_web(limits, connect_to=connect_to, allowed=settings.networks(), contact=settings.contact) as web:
         yield ArchiveTransport(web, settings.archive_url) if archive else web, Tally(web.host_counts)

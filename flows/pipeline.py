@@ -46,6 +46,7 @@ async def pipeline(
     device: Device = "auto",
     runs: Annotated[int, Field(ge=1)] = 1,
     allow_outside: bool = False,
+    recipe: str | None = None,
 ) -> dict[str, Any]:
     """From link files to dataset versions and a model version. Work that is already done is skipped.
 
@@ -53,7 +54,8 @@ async def pipeline(
         lake: folder or URL of the lake.
         source: source of the links.
         links: folder or archive of link files, URL of such an archive, or base URL of single files; for a source
-            that is a folder of pictures, that folder. None: the source's published location.
+            that is a folder of pictures, that folder; for a list, that file, its folder or its URL. None: the source's
+            published location, or the list's location at the last run.
         identities: the number of people, from the first on, or their names; None for all.
         per_identity: the number of links per person, from the first on; None for all.
         connect_to: HOST:PORT that every request is sent to instead of its own host.
@@ -65,6 +67,8 @@ async def pipeline(
         device: training device.
         runs: number of runs that share ingest, retry and crop: this one, and peer runs on free workers.
         allow_outside: consent to the lake's first contact with hosts outside this machine for this source.
+        recipe: meaning of the columns of a list: a preset or a TOML file. None: the recipe that the lake keeps, the one
+            named like the source, or a guess.
 
     Returns:
         The result of each flow, by its name. If a server's deployment trains, `train` has only a `flow_run`: the run's
@@ -91,7 +95,7 @@ async def pipeline(
             "allow_outside": allow_outside,
         }
         with runs_beside("ingest", others, shared | asked | selection):
-            ended("ingest", await ingest(lake, **asked, **selection))
+            ended("ingest", await ingest(lake, **asked, **selection, recipe=recipe))
         with runs_beside("retry", others, shared | asked):
             ended("retry", await retry(lake, **asked))
     with runs_beside("crop", others, shared | {"method": method}):

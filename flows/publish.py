@@ -24,6 +24,7 @@ from tasks.dataset.publish_version import Request
 from tasks.dataset.select import SelectRules
 from tasks.dataset.source_tables import planned_people, read_plan
 from tasks.label_noise.score_table import Cleaning, judge_named, read_cleaned
+from tasks.links.sources import source_named
 
 
 @flow(name="publish", flow_run_name="publish {dataset} {method}", persist_result=False)
@@ -67,7 +68,7 @@ def publish(
             exclusion=exclusion,
             cleaning=_cleaning(store, source, one, cleaned_by, wrong_person_score),
         )
-        for one in datasets_of(method, source)
+        for one in datasets_of(method, source_named(source, store))
     ]
     compare_task(store, source)
     return [_publish_one(store, request) for request in requests]

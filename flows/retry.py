@@ -14,6 +14,7 @@ from storage.lake import Lake
 from tasks.fetch.consent import record_consent
 from tasks.fetch.forecast import forecast
 from tasks.fetch.ledger import image_stems
+from tasks.links.sources import source_named
 from tasks.web.http import ConnectTo
 
 
@@ -60,7 +61,7 @@ async def retry(
     get_run_logger().info("retry %s: %d links are due: %s", source, len(pending), due)
     with web_for(store, source, links, connect_to) as web:
         address = ConnectTo.parse(web.connect_to) if web.connect_to else None
-        if len(pending) and is_first_contact(store, source, web, allowed=allow_outside):
+        if len(pending) and is_first_contact(store, source_named(source, store), web, allowed=allow_outside):
             record_consent(store, source, by=user_name(), told=str(forecast(pending["url"])))
         counts = await fetch_pending(
             store,

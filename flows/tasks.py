@@ -36,7 +36,7 @@ from tasks.fetch.fetch_unit import Transport, fetch_unit, to_pending
 from tasks.fetch.ledger import read_ledger, still_pending
 from tasks.label_noise.score_table import judge, write_cleaned
 from tasks.links.collect import LinksSummary, collect_links
-from tasks.links.sources import source_named
+from tasks.links.list_source import open_source
 from tasks.web.http import ConnectTo
 
 # `model` imports torch, which takes four seconds: only the tasks that use it import it.
@@ -68,10 +68,16 @@ OnProgress = Callable[[int], None]
     **_OPTIONS,
 )
 async def links_task(
-    lake: Lake, source: str, location: str | None, connect_to: ConnectTo | None, identities: list[str] | None
+    lake: Lake,
+    source: str,
+    location: str | None,
+    connect_to: ConnectTo | None,
+    identities: list[str] | None,
+    recipe: str | None = None,
 ) -> LinksSummary:
     """Update the link lines of a source."""
-    return await collect_links(lake, source_named(source), location, connect_to=connect_to, identities=identities)
+    chosen = open_source(lake, source, location, recipe)
+    return await collect_links(lake, chosen, location, connect_to=connect_to, identities=identities)
 
 
 @task(

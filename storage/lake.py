@@ -1,7 +1,7 @@
 """The lake: its paths, reads and atomic writes.
 
     lake.json                                   the format; written first
-    links/<source>/lines.parquet                + rejected.parquet, origin.json (last)
+    links/<source>/lines.parquet                + rejected.parquet, recipe.json, origin.json (last)
     plan/<source>.parquet
     images/<source>/<stem>.tar + .parquet       the bytes as received, and every attempt
     unique/<source>/<stamp>.parquet
@@ -84,7 +84,7 @@ class Lake:
     format_file = "lake.json"
 
     def links(self, source: str, name: str) -> str:
-        """`lines.parquet`, `rejected.parquet` or `origin.json` of a source."""
+        """`lines.parquet`, `rejected.parquet`, `recipe.json` or `origin.json` of a source."""
         return f"links/{source}/{name}"
 
     def plan(self, source: str) -> str:

@@ -171,7 +171,11 @@ _TIME = pa.timestamp("ms", tz="UTC")
 
 
 class LinkLine(NamedTuple):
-    """One line of a link file: a person, a URL, and where the face is said to be (None where a source has no boxes)."""
+    """One line of a list: a person, a URL, and where the face is said to be (None where a source has no boxes).
+
+    `listed_width` and `listed_height` are the picture that the box was drawn on (1 x 1 for a relative box), None for
+    the one that is served. `listed_digest` is an MD5, SHA-1, SHA-256 or SHA-512, told by its length; `kept` is JSON.
+    """
 
     identity: str
     line: int
@@ -181,6 +185,10 @@ class LinkLine(NamedTuple):
     pose: float | None
     score: float | None
     curated: bool | None
+    listed_width: float | None = None
+    listed_height: float | None = None
+    listed_digest: bytes | None = None
+    kept: str | None = None
 
 
 LINK_LINES = pa.schema(
@@ -193,8 +201,16 @@ LINK_LINES = pa.schema(
         pa.field("pose", pa.float32()),
         pa.field("score", pa.float32()),
         pa.field("curated", pa.bool_()),
+        # `YOUNGER_COLUMNS`: of lists read by a recipe; null for all others.
+        pa.field("listed_width", pa.float32()),
+        pa.field("listed_height", pa.float32()),
+        pa.field("listed_digest", pa.binary()),
+        pa.field("kept", pa.string()),
     ]
 )
+
+# Lines in a lake of an earlier release have none of these.
+YOUNGER_COLUMNS = ("listed_width", "listed_height", "listed_digest", "kept")
 
 REJECTED_LINES = pa.schema(
     [

@@ -22,7 +22,7 @@ from storage import names
 from storage.errors import LakeError
 from storage.lake import Lake
 from storage.names import Form
-from storage.records import ATTEMPTS, FACES, FATES, SAMPLES, TAKEDOWNS, VERDICTS
+from storage.records import ATTEMPTS, FACES, FATES, SAMPLES, TAKEDOWNS, VERDICTS, YOUNGER_COLUMNS
 from storage.stores import refusals
 
 _STAMP = b"facemill.stamp"
@@ -71,6 +71,12 @@ def table_digest(table: pa.Table) -> str:
     with pa.ipc.new_stream(_Hasher(sha), plain.remove_metadata()) as stream:
         stream.write_table(table.replace_schema_metadata(None))
     return sha.hexdigest()[:16]
+
+
+def digest_of_lines(lines: pa.Table) -> str:
+    """A digest of `records.LINK_LINES`. Columns of later releases count only if anything stands in them."""
+    unused = [name for name in YOUNGER_COLUMNS if lines[name].null_count == len(lines)]
+    return table_digest(lines.drop_columns(unused))
 
 
 def write_table(lake: Lake, path: str, table: pa.Table, *, stamp: str = "") -> None:

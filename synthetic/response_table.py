@@ -71,7 +71,9 @@ def read_responses(world: Path) -> Iterator[Response]:
         try:
             yield from map(_response, rows)
         except (ValueError, TypeError, RecursionError, csv.Error) as error:
-            raise UsageError(f"{path}, line {rows.line_num}: {visible(str(error))}: run `facemill world make` again") from error
+            raise UsageError(
+                f"{path}, line {rows.line_num}: {visible(str(error))}: run `facemill world make` again"
+            ) from error
 
 
 def _response(row: dict[str, str]) -> Response:

@@ -14,6 +14,7 @@ from flows.cli import dataset_commands as datasets
 from flows.cli import experiment_commands as experiment
 from flows.cli import face_commands as faces
 from flows.cli import lake_commands as lake
+from flows.cli import list_commands as lists
 from flows.cli import model_commands as models
 from flows.cli import pipeline_commands as run
 from flows.cli import service_commands as service
@@ -54,6 +55,7 @@ def facemill(
 
 for command in (
     run.pipeline,
+    lists.links,
     run.ingest,
     run.retry,
     run.crop,

@@ -21,8 +21,9 @@ from flows.service.ephemeral_server import start_own_server
 from flows.settings import choose_log, load_settings, tame_libraries
 from storage.errors import FacemillError, UsageError
 from storage.lake import CANNOT_WRITE, Lake
-from storage.names import visible
+from storage.names import NAME, visible
 from tasks.faces.methods import METHOD_CHOICES
+from tasks.links.sources import SOURCES
 from tasks.web.http import ConnectTo
 
 Given = ParamSpec("Given")
@@ -31,15 +32,8 @@ Result = TypeVar("Result")
 
 # A number of people, and a number that is a person's name: CASIA, MS1M and Glint have such names.
 _COUNT = re.compile(r"[1-9][0-9]*")
+_FIRST_SOURCE = "vggface1"
 _CODE = re.compile(r"0[0-9]+")
-
-
-class SourceChoice(StrEnum):
-    """Source of the links."""
-
-    VGGFACE1 = "vggface1"
-    VGGFACE2 = "vggface2"
-    SYNTHETIC = "synthetic"
 
 
 class PresetChoice(StrEnum):
@@ -72,6 +66,13 @@ def _method(text: str) -> str:
     return text
 
 
+def source_name(text: str) -> str:
+    """The name of a source, as `--source` gives it."""
+    if not NAME.fits(text):
+        raise typer.BadParameter(f"{text!r} is no name: it has {NAME.words}")
+    return text
+
+
 def _lake_of_settings() -> str:
     try:
         return load_settings().lake
@@ -91,8 +92,14 @@ LakeOption = Annotated[
     ),
 ]
 SourceOption = Annotated[
-    SourceChoice | None,
-    typer.Option("--source", help="Source of the links. Default: the lake's only source, or vggface1 for a new lake."),
+    str | None,
+    typer.Option(
+        "--source",
+        metavar="NAME",
+        parser=source_name,
+        help="Source of the links: vggface1, vggface2, synthetic, a preset recipe, or a name for your own list. "
+        "Default: the lake's only source, or vggface1 for a new lake.",
+    ),
 ]
 LinksOption = Annotated[
     str | None,
@@ -100,7 +107,16 @@ LinksOption = Annotated[
         "--links",
         metavar="PATH|URL",
         help="Folder of link files, their .tar.gz or .tar.xz archive, URL of such an archive, or base URL of single "
-        "files; for vggface2 the folder with one folder per person. Default: the source's published location.",
+        "files; for vggface2 the folder with one folder per person; otherwise a list, its folder or its URL. Default: "
+        "the source's published location, or the list's location at the last run.",
+    ),
+]
+RecipeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        metavar="NAME|FILE",
+        help="Meaning of the columns of the list: a preset recipe or a TOML file. Default: guessed.",
     ),
 ]
 IdentitiesOption = Annotated[
@@ -229,7 +245,7 @@ def existing_lake(url: str) -> Lake:
     return lake
 
 
-def source_for(lake: Lake, given: SourceChoice | None, *, starts: bool) -> SourceChoice:
+def source_for(lake: Lake, given: str | None, *, starts: bool) -> str:
     """The source a command works on: the given one, or else the only one of the lake.
 
     Args:
@@ -238,17 +254,18 @@ def source_for(lake: Lake, given: SourceChoice | None, *, starts: bool) -> Sourc
     Raises:
         UsageError: the source is ambiguous, or the lake does not hold it.
     """
-    held = [one for one in SourceChoice if one.value in lake.names("links")]
+    names = lake.names("links")
+    held = [*(one for one in SOURCES if one in names), *(one for one in names if one not in SOURCES)]
     if given is not None and (starts or given in held):
         return given
     if not held:
         if starts:
-            return SourceChoice.VGGFACE1
+            return _FIRST_SOURCE
         raise UsageError(f"{lake.url} holds no links: run `facemill ingest` first")
-    choices = " or ".join(f"--source {one.value}" for one in held)
-    holds = f"{lake.url} holds {' and '.join(one.value for one in held)}"
+    choices = " or ".join(f"--source {one}" for one in held)
+    holds = f"{lake.url} holds {' and '.join(held)}"
     if given is not None:
-        raise UsageError(f"{holds}, not {given.value}: did you mean {choices}?")
+        raise UsageError(f"{holds}, not {given}: did you mean {choices}?")
     if len(held) > 1:
         raise UsageError(f"{holds}: choose one with {choices}")
     return held[0]

@@ -27,6 +27,7 @@ from flows.cli.options import (
     PerIdentityOption,
     PresetChoice,
     PresetOption,
+    RecipeOption,
     RunsOption,
     SourceOption,
     StepsOption,
@@ -54,6 +55,7 @@ def pipeline(
     lake: LakeOption,
     source: SourceOption = None,
     links: LinksOption = None,
+    recipe: RecipeOption = None,
     identities: IdentitiesOption = None,
     per_identity: PerIdentityOption = None,
     connect_to: ConnectToOption = None,
@@ -73,7 +75,9 @@ def pipeline(
     store = check_usage(lake, links, connect_to)
     checked_name(f"{dataset}-{method}")
     chosen, people = source_for(store, source, starts=True), chosen_people(identities)
-    judge_start(store, chosen.value, links, connect_to, people, per_identity, as_typed=identities, yes=yes, trains=True)
+    judge_start(
+        store, chosen, links, connect_to, people, per_identity, as_typed=identities, yes=yes, trains=True, recipe=recipe
+    )
     set_up(verbose, log)
     from flows.pipeline import pipeline as flow  # noqa: PLC0415
     from flows.telemetry.stage_summaries import watching  # noqa: PLC0415
@@ -90,8 +94,9 @@ def pipeline(
             run(
                 flow(
                     lake,
-                    source=chosen.value,
+                    source=chosen,
                     links=links,
+                    recipe=recipe,
                     identities=people,
                     per_identity=per_identity,
                     connect_to=connect_to,
@@ -114,6 +119,7 @@ def ingest(
     lake: LakeOption,
     source: SourceOption = None,
     links: LinksOption = None,
+    recipe: RecipeOption = None,
     identities: IdentitiesOption = None,
     per_identity: PerIdentityOption = None,
     connect_to: ConnectToOption = None,
@@ -126,14 +132,29 @@ def ingest(
     store = check_usage(lake, links, connect_to)
     chosen, people = source_for(store, source, starts=True), chosen_people(identities)
     judge_start(
-        store, chosen.value, links, connect_to, people, per_identity, as_typed=identities, yes=yes, trains=False
+        store,
+        chosen,
+        links,
+        connect_to,
+        people,
+        per_identity,
+        as_typed=identities,
+        yes=yes,
+        trains=False,
+        recipe=recipe,
     )
     set_up(verbose, log)
     from flows.ingest import ingest as flow  # noqa: PLC0415
 
     result = run(
         flow(
-            lake, source=chosen.value, links=links, identities=people, per_identity=per_identity, connect_to=connect_to
+            lake,
+            source=chosen,
+            links=links,
+            recipe=recipe,
+            identities=people,
+            per_identity=per_identity,
+            connect_to=connect_to,
         )
     )
     print_result(result, as_json, show_ingested)
@@ -178,15 +199,15 @@ def retry(
 
     reasons, hosts = split_words(reason), split_words(host)
     choice = retry_choice(reasons, hosts, now=now, also_final=also_final, archive=archive_fallback)
-    pending, due = due_for(store, chosen.value, choice)
-    judge_retry(store, chosen.value, links, connect_to, pending, yes=yes)
+    pending, due = due_for(store, chosen, choice)
+    judge_retry(store, chosen, links, connect_to, pending, yes=yes)
     typer.echo(_forecast(due, is_archive=archive_fallback), err=True)
     from flows.retry import retry as flow  # noqa: PLC0415
 
     result = run(
         flow(
             lake,
-            source=chosen.value,
+            source=chosen,
             links=links,
             connect_to=connect_to,
             reasons=reasons,
@@ -219,7 +240,7 @@ def crop(
     set_up(verbose, log)
     from flows.crop import crop as flow  # noqa: PLC0415
 
-    result = flow(lake, source=chosen.value, method=method, check_boxes=check_boxes, report=report)
+    result = flow(lake, source=chosen, method=method, check_boxes=check_boxes, report=report)
     print_result(result, as_json, show_cropped)
 
 
@@ -268,7 +289,7 @@ def publish(
 
     result = flow(
         lake,
-        source=chosen.value,
+        source=chosen,
         dataset=dataset,
         method=method,
         min_face=min_face,
@@ -314,7 +335,7 @@ def clean(
 
     result = flow(
         lake,
-        source=chosen.value,
+        source=chosen,
         method=method,
         model=model,
         fit_on=fit_on,

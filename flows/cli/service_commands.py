@@ -45,6 +45,7 @@ from storage.errors import UsageError
 from storage.lake import Lake
 from tasks.dataset.split import check_enough_people
 from tasks.fetch.consent import asks_outside, has_consent
+from tasks.links.list_source import open_source
 
 MetricsPortOption = Annotated[
     int, typer.Option("--metrics-port", min=1, max=65535, help="Port of the Prometheus metrics, on loopback.")
@@ -86,7 +87,8 @@ def serve(
     and FACEMILL_REDIS_URL to use your own PostgreSQL and Redis.
     """
     store = check_usage(lake, links, connect_to)
-    chosen = source_for(store, source, starts=True).value
+    chosen = source_for(store, source, starts=True)
+    open_source(store, chosen, links, None)
     people = chosen_people(identities)
     if people is not None:
         check_enough_people(people if isinstance(people, int) else len(people))
@@ -199,10 +201,10 @@ def _people(identities: int | list[str] | None) -> str:
 
 def _waits_for_yes(parameters: dict[str, Any]) -> bool:
     """Whether the scheduled runs will refuse the first contact with outside hosts for lack of consent."""
-    asked = parameters["source"], parameters["links"], parameters["connect_to"]
-    return (
-        not parameters["allow_outside"] and asks_outside(*asked) and not has_consent(Lake(parameters["lake"]), asked[0])
-    )
+    lake, name = Lake(parameters["lake"]), parameters["source"]
+    source = open_source(lake, name, parameters["links"], None)
+    is_outside = asks_outside(source, parameters["links"], parameters["connect_to"])
+    return not parameters["allow_outside"] and is_outside and not has_consent(lake, name)
 
 
 def _show_lines(console: Console, lines: dict[str, str]) -> None:

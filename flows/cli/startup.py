@@ -26,6 +26,7 @@ from tasks.fetch.consent import asks_outside, has_consent, record_consent, refus
 from tasks.fetch.forecast import DOCUMENTED, forecast, own_rate
 from tasks.fetch.ledger import pending_new, read_ledger
 from tasks.links.collect import FoundLinks, find_links, is_url, keep_links, lines_found, location_of
+from tasks.links.list_source import open_source
 from tasks.links.plan import plan
 from tasks.links.sources import source_named
 from tasks.links.sources.source import Source
@@ -45,6 +46,7 @@ def judge_start(
     as_typed: str | None,
     yes: bool,
     trains: bool,
+    recipe: str | None = None,
 ) -> None:
     """Read the links, validate the selection, and ask for consent to a first contact.
 
@@ -53,6 +55,7 @@ def judge_start(
     Args:
         as_typed: the text that `people` was parsed from.
         trains: whether the command ends with a training, which needs enough people.
+        recipe: meaning of the columns of a list.
 
     Raises:
         UsageError: the links or the selection are invalid, or consent is missing. Nothing has been written.
@@ -61,8 +64,9 @@ def judge_start(
         check_enough_people(_num(people))
     if name == "synthetic" and links is None:  # generated when the run begins
         return
-    source, where = source_named(name), location_of(source_named(name), links)
-    is_outside = asks_outside(name, links, connect_to)
+    source = open_source(lake, name, links, recipe)
+    where = location_of(source, links)
+    is_outside = asks_outside(source, links, connect_to)
     is_first = is_outside and not has_consent(lake, name)
     if is_first and not yes and is_url(where) and not _has_terminal():
         raise refusal(lake, name, f"the links of {where}")
@@ -100,9 +104,10 @@ def judge_retry(
 ) -> None:
     """Ask for consent to a first contact before failed links are fetched again.
 
-    Raises:        UsageError: consent is missing.
+    Raises:
+        UsageError: consent is missing.
     """
-    if not len(pending) or not asks_outside(name, links, connect_to) or has_consent(lake, name):
+    if not len(pending) or not asks_outside(source_named(name, lake), links, connect_to) or has_consent(lake, name):
         return
     estimate = str(forecast(pending["url"]))
     if not yes:

@@ -18,12 +18,12 @@ from flows.cli.options import (
     JsonOption,
     LakeOption,
     LogOption,
-    SourceChoice,
     VerboseOption,
     existing_lake,
     print_result,
     reporting,
     set_up,
+    source_name,
 )
 from flows.cli.terminal import add_row, cell, new_table, say
 from storage.errors import UsageError
@@ -53,7 +53,13 @@ def forget(
         typer.Option("--file", help="File of more entries, one per line: `url URL`, `identity NAME` or `digest HEX`."),
     ] = None,
     source: Annotated[
-        SourceChoice | None, typer.Option("--source", help="Match the names in this source only. Default: in all.")
+        str | None,
+        typer.Option(
+            "--source",
+            metavar="NAME",
+            parser=source_name,
+            help="Match the names in this source only. Default: in all.",
+        ),
     ] = None,
     near_copies: Annotated[
         bool, typer.Option("--near-copies", help="Also cover resized or re-encoded copies at other links.")
@@ -216,7 +222,7 @@ def _asked(
     identity: list[str] | None,
     digest: list[str] | None,
     file: Path | None,
-    source: SourceChoice | None,
+    source: str | None,
     near_copies: bool,
     note: str,
 ) -> Asked:
@@ -226,7 +232,7 @@ def _asked(
         urls=(*listed.urls, *(url or ())),
         names=(*listed.names, *(identity or ())),
         digests=(*listed.digests, *map(parse_digest, digest or ())),
-        source=source.value if source else None,
+        source=source,
         near_copies=near_copies,
         note=note,
     )

@@ -89,7 +89,7 @@ def publish_source(
     compare_pictures(lake, request.source)
     content = decide(lake, request)
     made_from = source_digests(lake, request.source)
-    terms = source_named(request.source).terms
+    terms = source_named(request.source, lake).terms
     return publish(lake, request, content, {"made_from": made_from, "terms": terms}, on_progress=on_progress)
 
 

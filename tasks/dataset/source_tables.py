@@ -11,7 +11,7 @@ from storage.errors import UsageError
 from storage.lake import Lake
 from storage.records import CANDIDATES, FACES, LINK_LINES, REJECTED_LINES, VERDICTS
 from storage.stamped_fields import counted
-from storage.tables import read_as, read_stamp, stamp, table_digest
+from storage.tables import digest_of_lines, read_as, read_stamp, stamp, table_digest
 from storage.takedowns import read_forgotten
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.funnel import NOT_PLANNED
@@ -104,7 +104,7 @@ def comparison(lake: Lake, source: str, lines: pa.Table, rules: DedupeRules = De
     lines = lines.filter(pc.is_in(lines["key"], value_set=images["key"].combine_chunks()))
     images = images.filter(pc.is_in(images["key"], value_set=lines["key"].combine_chunks()))
     state = stamp(
-        "dedupe", counted("dedupe", rules), table_digest(images.select(["key", "digest"])), table_digest(lines)
+        "dedupe", counted("dedupe", rules), table_digest(images.select(["key", "digest"])), digest_of_lines(lines)
     )
     return Comparison(lines, images, state, lake.unique(source, state))
 

@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,6 +30,7 @@ from tasks.images.decode import UndecodableImage
 
 # Counted up when the same picture, lines and settings give other faces than before: crops are then made anew.
 _RULES = 2
+_LISTED_SIZE = ("listed_width", "listed_height")
 
 
 class Listed(NamedTuple):
@@ -191,9 +192,14 @@ def _checked(methods: list[str]) -> list[str]:
 
 
 def _join(lines: pa.Table, images: list[StoredImage]) -> pa.Table:
-    """Identity, line, key and box of the lines whose picture is among `images`, by identity and line."""
+    """Identity, line, key and box of the lines whose picture is among `images`, by identity and line.
+
+    The size of the picture that the boxes were drawn on is there only where the list says it of any.
+    """
     keys = pa.array([image.key for image in images], lines.schema.field("key").type)
-    wanted = lines.select(["identity", "line", "key", "box_xyxy"]).filter(pc.is_in(lines["key"], value_set=keys))
+    sizes = [name for name in _LISTED_SIZE if name in lines.column_names and lines[name].null_count < len(lines)]
+    columns = ["identity", "line", "key", "box_xyxy", *sizes]
+    wanted = lines.select(columns).filter(pc.is_in(lines["key"], value_set=keys))
     wanted = wanted.set_column(0, "identity", wanted["identity"].cast(pa.string()))
     return wanted.sort_by([("identity", "ascending"), ("line", "ascending")])
 
@@ -207,8 +213,20 @@ def _jobs(joined: pa.Table, images: list[StoredImage], detections: dict[bytes, D
         if key not in detections:
             raise LakeError(f"{path} has no row for the picture {key.hex()} of its shard: remove it and detect again")
         job = jobs.setdefault(key, Job(stored[key], detections[key], []))
-        job.lines.append(Listed(row["identity"], row["line"], tuple(row["box_xyxy"]) if row["box_xyxy"] else None))
+        job.lines.append(Listed(row["identity"], row["line"], _listed_box(row, detections[key])))
     return list(jobs.values())
+
+
+def _listed_box(row: dict[str, Any], detection: Detection) -> Box | None:
+    """The listed box in pixels of the picture as it is served; one drawn on a picture of known size is scaled."""
+    if row["box_xyxy"] is None:
+        return None
+    left, top, right, bottom = row["box_xyxy"]
+    listed_width, listed_height = (row.get(name) for name in _LISTED_SIZE)
+    if listed_width is None or listed_height is None or not detection.width:
+        return left, top, right, bottom
+    x, y = detection.width / listed_width, detection.height / listed_height
+    return left * x, top * y, right * x, bottom * y
 
 
 def _crop_chunk(lake: Lake, tar: str, methods: list[str], settings: CropSettings, jobs: list[Job]) -> list[Cropped]:

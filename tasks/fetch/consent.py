@@ -13,18 +13,18 @@ import pyarrow.compute as pc
 from storage.errors import UsageError
 from storage.lake import Lake
 from tasks.fetch.ledger import read_ledger
-from tasks.links.sources import source_named
+from tasks.links.sources.source import Source
 from tasks.web.http import ConnectTo
 
 
-def asks_outside(source: str, links: str | None, connect_to: str | None) -> bool:
-    """Whether a run's requests leave this machine; False for a folder, a made world, or a loopback address.
+def asks_outside(source: Source, links: str | None, connect_to: str | None) -> bool:
+    """Whether a run's requests leave this machine; False for a folder, a synthetic dataset, or a loopback address.
 
     Args:
         links: the requested location of the links.
         connect_to: HOST:PORT that receives all requests, if set.
     """
-    if source_named(source).transport == "folder" or (source == "synthetic" and links is None):
+    if source.transport == "folder" or (source.name == "synthetic" and links is None):
         return False
     return connect_to is None or not _is_loopback(ConnectTo.parse(connect_to).host)
 

@@ -2,6 +2,7 @@
 
     links/<source>/lines.parquet      records.LINK_LINES, by identity and line
     links/<source>/rejected.parquet   records.REJECTED_LINES; lines read = lines + rejected
+    links/<source>/recipe.json        what the columns of a list are, where it is read by a recipe
     links/<source>/origin.json        written last: where it came from, ETags, counts and digests
 
 Nothing is written before all of it has been read, so a collection that fails leaves the one before as it was.
@@ -10,6 +11,7 @@ Nothing is written before all of it has been read, so a collection that fails le
 from __future__ import annotations
 
 import asyncio
+import re
 import tempfile
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from storage.errors import SourceError
 from storage.json_shapes import COUNT, TEXT, Shape, require
 from storage.lake import Lake
 from storage.records import LINK_LINES, REJECTED_LINES
-from storage.tables import read_as, read_stamp, stamp, table_digest, write_table
+from storage.tables import digest_of_lines, read_as, read_stamp, stamp, table_digest, write_table
 from tasks.links.link_server import Etags, LinkLimits, LinkServer, identities_below, open_link_server
 from tasks.links.sources.source import IdentityLines, Source, SourceLines, assembled, renewed
 from tasks.web.http import USER_AGENT, ConnectTo
@@ -106,12 +108,14 @@ async def find_links(
     where = location_of(source, location)
     wanted = sorted(set(identities)) if identities is not None else None
     stored = _stored_origin(lake, source)
-    request = {"location": where, "identities": wanted, "rules": _RULES}
+    request: dict[str, Any] = {"location": where, "identities": wanted, "rules": _RULES}
+    if source.recipe is not None:
+        request["recipe"] = source.recipe
     known = stored if request.items() <= stored.items() else {}
     asked = _Asked(lake, source, where, wanted, known, on_progress)
     if is_url(where):
         async with open_link_server(connect_to, user_agent, limits) as server:
-            is_archive = URL(where).path.endswith(_ARCHIVES)
+            is_archive = source.recipe is not None or URL(where).path.endswith(_ARCHIVES)
             found = await (_fetch_archive(server, asked) if is_archive else _fetch_files(server, asked))
     else:
         found = await asyncio.to_thread(_read_local, asked, Path(where), {})
@@ -199,13 +203,15 @@ def _write(lake: Lake, source: Source, lines: SourceLines | None, origin: dict[s
     if lines is not None:
         write_table(lake, lake.links(source.name, "lines.parquet"), lines.lines, stamp=origin["digest"])
         write_table(lake, lake.links(source.name, "rejected.parquet"), lines.rejected, stamp=origin["digest"])
+    if source.recipe is not None:
+        lake.write_json(lake.links(source.name, "recipe.json"), source.recipe)
     collected_at = datetime.now(UTC).isoformat(timespec="seconds")
     lake.write_json(lake.links(source.name, "origin.json"), {**origin, "collected_at": collected_at})
 
 
 def lines_digest(lines: pa.Table, rejected: pa.Table) -> str:
     """What tells one state of a source's lines from another; it stands in `origin.json` and in both tables' stamps."""
-    return stamp(table_digest(lines), table_digest(rejected))
+    return stamp(digest_of_lines(lines), table_digest(rejected))
 
 
 def _counts(lines: SourceLines) -> dict[str, Any]:
@@ -251,7 +257,7 @@ def location_of(source: Source, location: str | None) -> str:
         if "://" in where:
             raise SourceError(f"{where} is neither http(s) nor a path on this machine: download it first")
         return str(Path(where).resolve())
-    if source.parse_file is None:
+    if source.parse_file is None and (source.recipe is None or source.transport == "folder"):
         raise SourceError(f"the source {source.name} is read from a folder on this machine, not from {where}")
     try:
         url = URL(where)
@@ -278,7 +284,7 @@ async def _fetch_archive(server: LinkServer, asked: _Asked) -> _Found:
     limits = server.limits
     etag = asked.known.get("etags", {}).get(asked.where, {})
     with tempfile.TemporaryDirectory(prefix="facemill-") as folder:
-        path = Path(folder) / "archive"
+        path = Path(folder) / _file_name(asked)
         with path.open("wb") as file:
             answer = await server.get(
                 URL(asked.where),
@@ -290,6 +296,12 @@ async def _fetch_archive(server: LinkServer, asked: _Asked) -> _Found:
         if answer.is_as_before:
             return _Found(None, {asked.where: etag}, asked.known["content"])
         return await asyncio.to_thread(_read_local, asked, path, {asked.where: answer.etag})
+
+
+def _file_name(asked: _Asked) -> str:
+    """What a fetched file is called on this machine: a list as on the server, since its ending may tell its format."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", URL(asked.where).name)[-100:]
+    return name if asked.source.recipe is not None and name.strip(".") else "archive"
 
 
 async def _fetch_files(server: LinkServer, asked: _Asked) -> _Found:

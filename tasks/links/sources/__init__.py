@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from storage.errors import UsageError
+from dataclasses import replace
+
+from storage.errors import LakeError, SourceError, UsageError
+from storage.json_shapes import TEXT, parse_object
+from storage.lake import Lake
+from storage.names import NAME
+from tasks.links.recipes.recipe import checked_recipe
 from tasks.links.sources import vggface1, vggface2
 from tasks.links.sources.source import Source
+from tasks.links.sources.table import source_of
 
 _VGGFACE1 = Source(
     name="vggface1",
@@ -48,12 +55,33 @@ SOURCES: dict[str, Source] = {
 }
 
 
-def source_named(name: str) -> Source:
-    """The source of that name.
+def source_named(name: str, lake: Lake | None = None) -> Source:
+    """The source of that name: one of those above, or a list whose recipe the lake keeps.
 
     Raises:
         UsageError: there is none; the message names those that there are.
+        LakeError: what the lake keeps is damaged.
     """
-    if name not in SOURCES:
+    found = SOURCES.get(name) or (kept_source(lake, name) if lake is not None else None)
+    if found is None:
         raise UsageError(f"there is no source {name!r}; there are: {', '.join(SOURCES)}")
-    return SOURCES[name]
+    return found
+
+
+def kept_source(lake: Lake, name: str) -> Source | None:
+    """A list whose recipe the lake keeps, read again from where it was read last; None where it keeps none.
+
+    Raises:
+        LakeError: what it keeps is damaged.
+    """
+    if not NAME.fits(name) or not lake.exists(lake.links(name, "recipe.json")):
+        return None
+    path, origin = lake.links(name, "recipe.json"), lake.links(name, "origin.json")
+    try:
+        recipe = checked_recipe(parse_object(lake.read(path), f"{lake.url}/{path}"), f"{lake.url}/{path}")
+    except SourceError as error:
+        raise LakeError(f"{error}: run `facemill check`") from error
+    location = None
+    if lake.exists(origin):
+        location = parse_object(lake.read(origin), f"{lake.url}/{origin}", {"location?": TEXT}).get("location")
+    return replace(source_of(name, recipe), location=location)

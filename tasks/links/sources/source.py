@@ -48,6 +48,7 @@ class Source:
         fingerprint: a digest of all in a folder or archive that `read` would look at, cheaper than `read`.
         read: (folder or archive, wanted identities or None for all, how errors call the place) -> its lines.
         parse_file: the bytes of one link file -> its lines; None where the source has no link files.
+        recipe: the fields of the recipe that it is read by; None where it has a reader of its own.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Source:
     fingerprint: Callable[[Path], str]
     read: Callable[[Path, Collection[str] | None, str], SourceLines]
     parse_file: Callable[[bytes], IdentityLines] | None
+    recipe: dict[str, Any] | None = None
 
 
 def identity_lines(lines: dict[str, Any], rejected: list[tuple[int, str, Reason, str]]) -> IdentityLines:
@@ -107,7 +109,10 @@ def _stacked(names: list[str], tables: list[pa.Table], schema: pa.Schema) -> pa.
 
 
 def _table(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:
-    return pa.table({name: pa.array(columns[name], schema.field(name).type) for name in schema.names}, schema=schema)
+    """Columns as a table; those that are not given are null."""
+    num = len(columns["line"])
+    given = {name: columns.get(name, pa.nulls(num, schema.field(name).type)) for name in schema.names}
+    return pa.table({name: pa.array(given[name], schema.field(name).type) for name in schema.names}, schema=schema)
 
 
 def _without_identity(schema: pa.Schema) -> pa.Schema:

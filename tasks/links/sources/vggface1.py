@@ -25,9 +25,10 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 
 from storage.errors import SourceError
-from storage.names import UNSAFE, is_text, visible
+from storage.names import is_text, visible
 from storage.records import LINK_LINES, Reason, url_key
 from storage.text import as_utf8, lines_of
+from tasks.links.sources.checked_url import BadLineError, checked_url
 from tasks.links.sources.source import IdentityLines, SourceLines, assembled, identity_lines, joined
 from tasks.links.sources.spelling import match_names, one_form, suggestion
 
@@ -35,29 +36,15 @@ from tasks.links.sources.spelling import match_names, one_form, suggestion
 MAX_FILE_BYTES = 64_000_000
 MAX_UNPACKED_BYTES = 4_000_000_000
 
-_MAX_URL = 8000
 # On the sum of the six numbers of a line: also what keeps 1e300 from becoming infinite as a float32.
 _MAX_NUMBER = 1e6
 # Of a line that is none: enough to see what it was, and little of a page that is not meant for a lake.
 _KEPT_TEXT = 300
-_NOT_UTF8 = "the URL is not UTF-8, perhaps Latin-1 (ISO 8859-1, Windows-1252): save the list as UTF-8"
 _NOT_LINKS = {"readme", "license", "licence", "copying"}
 _HEX = re.compile(rb"[0-9A-Fa-f]{32}")
 _ID = re.compile(rb"[0-9]{1,9}")
 _CURATED = {b"0": False, b"1": True}
-# No userinfo, and no backslash before the path: programs disagree on the host of such a URL.
-_URL = re.compile(
-    rf"https?://(?:\[[0-9A-Fa-f:.]+\]|[^\s{UNSAFE}/?#@:\[\]\\]+)(?::(\d{{0,5}}))?(?:[/?#][^ {UNSAFE}]*)?",
-    re.IGNORECASE,
-)
 _Row = tuple[int, str, bytes, float, float, float, float, float, float, bool]
-
-
-class _BadLineError(Exception):
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
 
 
 def parse_file(data: bytes, taken: Collection[int] = ()) -> IdentityLines:
@@ -77,8 +64,8 @@ def parse_file(data: bytes, taken: Collection[int] = ()) -> IdentityLines:
         try:
             row = _parse_line(raw)
             if row[0] in seen:
-                raise _BadLineError(Reason.MALFORMED_LINE, f"id {row[0]} stands on an earlier line")
-        except _BadLineError as bad:
+                raise BadLineError(Reason.MALFORMED_LINE, f"id {row[0]} stands on an earlier line")
+        except BadLineError as bad:
             text = raw.rstrip()[: 4 * _KEPT_TEXT].decode(errors="replace")[:_KEPT_TEXT]
             rejected.append((number, text, bad.reason, bad.detail))
         else:
@@ -154,46 +141,29 @@ def is_link_file(path: PurePosixPath) -> bool:
 
 def _parse_line(raw: bytes) -> _Row:
     if b"\0" in raw:
-        raise _BadLineError(Reason.MALFORMED_LINE, "the line holds NUL bytes, so it is no text: write the list anew")
+        raise BadLineError(Reason.MALFORMED_LINE, "the line holds NUL bytes, so it is no text: write the list anew")
     fields = raw.split()
     if len(fields) == 10 and _HEX.fullmatch(fields[1]):
         del fields[1]
     if len(fields) != 9:
-        raise _BadLineError(Reason.MALFORMED_LINE, f"{len(fields)} fields, expected 9, or 10 with 32 hex digits second")
+        raise BadLineError(Reason.MALFORMED_LINE, f"{len(fields)} fields, expected 9, or 10 with 32 hex digits second")
     if not _ID.fullmatch(fields[0]):
-        raise _BadLineError(Reason.MALFORMED_LINE, "the id is not 1 to 9 digits")
+        raise BadLineError(Reason.MALFORMED_LINE, "the id is not 1 to 9 digits")
     try:
         numbers = [float(field) for field in fields[2:8]]
     except ValueError:
-        raise _BadLineError(Reason.MALFORMED_LINE, "the box, pose or score is no number") from None
+        raise BadLineError(Reason.MALFORMED_LINE, "the box, pose or score is no number") from None
     if not sum(map(abs, numbers)) <= _MAX_NUMBER:
-        raise _BadLineError(Reason.MALFORMED_LINE, "the box, pose or score is not finite, or beyond 1,000,000")
+        raise BadLineError(Reason.MALFORMED_LINE, "the box, pose or score is not finite, or beyond 1,000,000")
     left, top, right, bottom, pose, score = numbers
     # A side below one pixel holds nothing, and could become zero as a float32.
     if right - left < 1 or bottom - top < 1:
-        raise _BadLineError(Reason.MALFORMED_LINE, f"empty box: {right - left:.2f} x {bottom - top:.2f} px")
+        raise BadLineError(Reason.MALFORMED_LINE, f"empty box: {right - left:.2f} x {bottom - top:.2f} px")
     curated = _CURATED.get(fields[8])
     if curated is None:
-        raise _BadLineError(Reason.MALFORMED_LINE, "curation is neither 0 nor 1")
-    url = _checked_url(fields[1])
+        raise BadLineError(Reason.MALFORMED_LINE, "curation is neither 0 nor 1")
+    url = checked_url(fields[1])
     return int(fields[0]), url, url_key(url), left, top, right, bottom, pose, score, curated
-
-
-def _checked_url(raw: bytes) -> str:
-    try:
-        url = raw.decode()
-    except UnicodeDecodeError:
-        raise _BadLineError(Reason.MALFORMED_LINE, _NOT_UTF8) from None
-    if len(url) > _MAX_URL:
-        raise _BadLineError(Reason.BAD_URL, f"{len(url)} characters, at most {_MAX_URL}")
-    match = _URL.fullmatch(url)
-    if match is None:
-        raise _BadLineError(
-            Reason.BAD_URL, "not http(s)://host/..., without user name, password, control or bidi characters"
-        )
-    if int(match[1] or 0) > 65535:
-        raise _BadLineError(Reason.BAD_URL, f"port {match[1]} is beyond 65535")
-    return url
 
 
 def _columns(rows: list[_Row]) -> dict[str, object]:

@@ -20,6 +20,7 @@ from storage.takedowns import Forgotten, read_forgotten, read_takedowns
 from tasks.dataset.source_tables import planned_lines
 from tasks.fetch.ledger import image_stems
 from tasks.links.collect import lines_digest, read_origin
+from tasks.links.sources import kept_source
 from tasks.maintenance.fsck.check_references import check_lineage
 from tasks.maintenance.fsck.check_shard import SourceFacts, astray, check_shard
 from tasks.maintenance.fsck.check_versions import check_dataset, check_model
@@ -157,10 +158,11 @@ def _superseded(lake: Lake, source: str, stems: list[str]) -> list[Finding]:
 
 
 def _check_links(lake: Lake, source: str, *, quick: bool) -> list[Finding]:
-    """The lines are those that their origin tells of."""
+    """The lines are those that their origin tells of, and what is said of a list's columns is a recipe."""
     folder = f"links/{source}"
     paths = [lake.links(source, name) for name in ("lines.parquet", "rejected.parquet")]
     try:
+        kept_source(lake, source)
         origin = read_origin(lake, source)
         stamps = {read_stamp(lake, path) for path in paths}
         tables = [read_as(lake, path, schema) for path, schema in zip(paths, (LINK_LINES, REJECTED_LINES), strict=True)]

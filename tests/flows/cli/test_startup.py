@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
-from flows.cli.options import SourceChoice, chosen_people, source_for
+from flows.cli.options import chosen_people, source_for
 from flows.ingest import is_first_contact
 from flows.synthetic_web import Web
 from storage.errors import UsageError
@@ -18,6 +18,7 @@ from storage.lake import Lake
 from storage.records import Reason
 from storage.tables import write_table
 from tasks.links.plan import plan
+from tasks.links.sources import source_named
 from tests.tasks.builders import NOW, attempt, attempts
 from tests.tasks.image_shards import link_lines
 
@@ -187,7 +188,7 @@ def test_a_lake_knows_its_only_source(
     tmp_path: Path, held: list[str], given: str | None, starts: bool, chosen: str
 ) -> None:
     lake = lake_of(tmp_path / "lake", *held)
-    assert source_for(lake, SourceChoice(given) if given else None, starts=starts).value == chosen
+    assert source_for(lake, given, starts=starts) == chosen
 
 
 @pytest.mark.parametrize("command", ["crop", "publish", "clean", "retry"])
@@ -252,9 +253,9 @@ def test_a_retry_that_would_be_the_first_contact_wants_a_yes(tmp_path: Path) -> 
 def test_a_run_that_no_command_started_wants_the_yes_as_a_parameter(tmp_path: Path, links: Path) -> None:
     lake = Lake(tmp_path / "lake")
     with pytest.raises(UsageError, match="the parameter `allow_outside` of a deployment"):
-        is_first_contact(lake, "vggface1", Web(str(links), None), allowed=False)
-    assert is_first_contact(lake, "vggface1", Web(str(links), None), allowed=True)
-    assert not is_first_contact(lake, "vggface1", Web(str(links), "127.0.0.1:9"), allowed=False)
+        is_first_contact(lake, source_named("vggface1"), Web(str(links), None), allowed=False)
+    assert is_first_contact(lake, source_named("vggface1"), Web(str(links), None), allowed=True)
+    assert not is_first_contact(lake, source_named("vggface1"), Web(str(links), "127.0.0.1:9"), allowed=False)
 
 
 # -- what a pipeline shows --

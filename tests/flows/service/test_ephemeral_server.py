@@ -145,7 +145,7 @@ def test_a_command_that_a_server_refuses_says_in_one_line_which_and_what_gives_t
     api = command.told["PREFECT_API_URL"]
     refused = {
         "requires a password (401 Unauthorized): set FACEMILL_PASSWORD_FILE": check_at(tmp_path / "a", api),
-        "rejects the password (401 Unauthorized): set PREFECT_API_AUTH_STRING, or the file that FACEMILL_PASSWORD_FILE": (
+        "rejects the password (401 Unauthorized): set PREFECT_API_AUTH_STRING, or the file that FACEMILL_": (
             check_at(tmp_path / "b", api, PREFECT_API_AUTH_STRING="me:wrong")
         ),
         "is not a Prefect API (404 Not Found)": check_at(

@@ -54,6 +54,10 @@ def test_a_nine_field_line_becomes_a_row_with_all_its_columns():
         "pose": 4.0,
         "score": pytest.approx(3.59),
         "curated": True,
+        "listed_width": None,
+        "listed_height": None,
+        "listed_digest": None,
+        "kept": None,
     }
 
 

@@ -1,0 +1,70 @@
+"""Which source a name means: one of its own reader, or a list by the recipe that is given, kept, or guessed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from storage.errors import UsageError
+from storage.lake import Lake
+from tasks.links.collect import is_url
+from tasks.links.recipes.guess import guess_recipe
+from tasks.links.recipes.recipe import Recipe, open_recipe, preset_names
+from tasks.links.sources import SOURCES, kept_source
+from tasks.links.sources.source import Source
+from tasks.links.sources.table import source_of
+
+
+def open_source(lake: Lake, name: str, links: str | None, recipe: str | None) -> Source:
+    """The source that a run is to bring into a lake.
+
+    A list is read by the recipe that is given; else by the one that the lake keeps of it, or one of its name that
+    comes along; else, where the list is on this machine, by a guess that is sure.
+
+    Args:
+        links: where the list is; None for where the lake had it from.
+        recipe: the name of one that comes along, or a TOML file.
+
+    Raises:
+        UsageError: there is no such source or recipe, the guess is not sure, or the list names nobody.
+    """
+    if name in SOURCES:
+        if recipe is not None:
+            raise UsageError(f"{name} has a reader of its own: give the list another name than --source {name}")
+        return SOURCES[name]
+    kept = kept_source(lake, name)
+    if recipe is not None:
+        source = replace(source_of(name, open_recipe(recipe)), location=kept.location if kept else None)
+    elif kept is not None:
+        source = kept
+    elif name in preset_names():
+        source = source_of(name, open_recipe(name))
+    else:
+        source = source_of(name, _guessed(name, links))
+    _check_named(source)
+    return source
+
+
+def _guessed(name: str, links: str | None) -> Recipe:
+    if links is None:
+        raise UsageError(
+            f"there is no source {name!r}; there are: {', '.join(SOURCES)}. A list of your own is named with --links; "
+            f"recipes come along for {', '.join(preset_names())}"
+        )
+    if is_url(links):
+        raise UsageError(f"what the columns of {links} are must be said: give --recipe, or download it and guess")
+    guess = guess_recipe(Path(links), links)
+    if guess.doubts:
+        raise UsageError(
+            f"{links}: {'; '.join(guess.doubts)}: look at `facemill links {links}`, save what it prints, and give it "
+            "with --recipe"
+        )
+    return guess.recipe
+
+
+def _check_named(source: Source) -> None:
+    if source.recipe is not None and "identity" not in source.recipe:
+        raise UsageError(
+            f"the recipe of {source.name} names nobody, and faces are gathered by people: say in it which column is "
+            "the identity"
+        )

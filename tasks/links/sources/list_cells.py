@@ -1,0 +1,434 @@
+"""What the cells of a list mean: URLs, paths, names, boxes, digests and numbers, a column at a time.
+
+Each function takes a column and gives what it means, and a `Refused` of the rows in which it means nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import unicodedata
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.names import UNSAFE, is_text
+from storage.records import Reason
+from tasks.links.recipes.recipe import BoxIs
+from tasks.links.sources.checked_url import MAX_URL, BadLineError, checked_url
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+# Why a row is refused, by its place.
+Refused = dict[int, tuple[Reason, str]]
+
+ORDERS: tuple[BoxIs, ...] = ("xyxy", "xywh", "xxyy", "cxcywh")
+# As for VGGFace1: on the sum of the numbers of a box.
+_MAX_NUMBER = 1e6
+# A relative box of less holds no pixel of a picture of 10,000; one beyond these is in pixels.
+_LEAST_RELATIVE, _FARTHEST_RELATIVE = 1e-4, 2.0
+_MAX_NAME = 200
+# RE2 knows no surrogates, and text in Arrow holds none.
+_UNSAFE = UNSAFE.replace("\ud800-\udfff", "")
+# What `checked_url` takes, for RE2, but for ports of five digits: those are looked at one by one.
+_PLAIN_URL = (
+    rf"^(?i:https?)://(?:\[[0-9A-Fa-f:.]+\]|[^\s\pZ{_UNSAFE}/?#@:\[\]\\]+)(?::[0-9]{{0,4}})?(?:[/?#][^ {_UNSAFE}]*)?$"
+)
+# Bytes that only `_PLAIN_URL` can tell whether they may stand where they stand.
+_IS_ODD = np.array([byte <= 32 or byte >= 127 or chr(byte) in ":@[]\\" for byte in range(256)])
+_BAD_PATH = rf"^/|^$|\\|(^|/)\.\.?(/|$)|//|/$|[{_UNSAFE}]"
+_SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):")
+_SCHEMES = {
+    "data": "data: holds a picture in the list itself",
+    "file": "file: is a path on somebody's machine",
+    "blob": "blob: is an address in somebody's browser",
+    "ftp": "ftp: is not asked",
+    "javascript": "javascript: is a program",
+    **dict.fromkeys(("s3", "gs", "gcs", "az", "abfs"), "an address in a bucket: copy the pictures, or sign their URLs"),
+}
+_NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,2})?"
+_PLAIN_BOX = rf"^{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}$"
+_BOX = re.compile(rf"[\[({{\s]*({_NUMBER}(?:[\s,;:]+{_NUMBER})*)?[\])}}\s]*")
+_WHOLE, _MAX_WHOLE = r"^[0-9]{1,9}$", 999_999_999
+_DIGEST_BYTES = (16, 20, 32, 64)
+_HEX_LENGTHS = {2 * num for num in _DIGEST_BYTES}
+_BASE64_LENGTHS = {(num + 2) // 3 * 4 for num in _DIGEST_BYTES}
+
+
+def trimmed(cells: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Cells as text without blanks around them; what is missing is empty."""
+    array = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
+    if pa.types.is_dictionary(array.type):
+        array = array.cast(array.type.value_type)
+    if pa.types.is_floating(array.type) and not pc.any(pc.not_equal(pc.round(array), array)).as_py():
+        array = array.cast(pa.int64())  # whole numbers with gaps, as pandas writes them
+    text = pc.fill_null(array.cast(pa.string()), "") if array.null_count else array.cast(pa.string())
+    return pc.utf8_trim_whitespace(text) if _may_have_blanks_around(text) else text
+
+
+def _buffers(text: pa.Array) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+    """Where each cell begins in the bytes of all (and where the last one ends), and those bytes."""
+    offsets = np.frombuffer(text.buffers()[1], np.int32)[text.offset : text.offset + len(text) + 1]
+    data = text.buffers()[2]
+    return offsets, np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8)
+
+
+def _may_have_blanks_around(text: pa.Array) -> bool:
+    """Whether a cell begins or ends with a byte that may be of a blank: of ASCII's, or beyond ASCII."""
+    if not len(text):
+        return False
+    offsets, data = _buffers(text)
+    is_full = offsets[1:] > offsets[:-1]
+    edges = np.concatenate([data[offsets[:-1][is_full]], data[offsets[1:][is_full] - 1]])
+    return bool(((edges <= 32) | (edges > 126)).any())
+
+
+def urls(cells: pa.Array) -> tuple[pa.Array, Refused]:
+    """URLs that may be asked for; blanks inside them are encoded."""
+    text = trimmed(cells)
+    odd = np.flatnonzero(~_are_plain(text))
+    if len(odd):
+        # Arrow's lengths are in code points, as Python's are.
+        some = text.take(pa.array(odd))
+        good = pc.and_(pc.match_substring_regex(some, _PLAIN_URL), pc.less_equal(pc.utf8_length(some), MAX_URL))
+        odd = odd[~_flags(good)]
+    if not len(odd):
+        return text, {}
+    refused: Refused = {}
+    fresh: list[str] = []
+    for at, one in zip(odd.tolist(), text.take(pa.array(odd)).to_pylist(), strict=True):
+        url, why = _one_url(one)
+        fresh.append(url)
+        if why:
+            refused[at] = why
+    mask = np.zeros(len(text), bool)
+    mask[odd] = True
+    return pc.replace_with_mask(text, pa.array(mask), pa.array(fresh, pa.string())), refused
+
+
+def _are_plain(text: pa.Array) -> Flags:
+    """Which URLs `_PLAIN_URL` need not look at: a host without port, and ASCII without what it is careful about.
+
+    It costs a fifth of the expression.
+    """
+    offsets, data = _buffers(text)
+    if not len(text):
+        return np.zeros(0, bool)
+    lengths = np.diff(offsets)
+    places = np.flatnonzero(_IS_ODD[data[offsets[0] : offsets[-1]]]) + offsets[0]
+    num_odd = np.bincount(np.searchsorted(offsets, places, "right") - 1, minlength=len(text))
+    start = _flags(pc.if_else(pc.starts_with(text, "https://"), 8, pc.if_else(pc.starts_with(text, "http://"), 7, 0)))
+    has_host = (start > 0) & (lengths > start) & (lengths <= MAX_URL)
+    first = data[np.where(has_host, offsets[:-1] + start, offsets[0])] if len(data) else np.zeros(len(text), np.uint8)
+    # The one odd byte is the colon of the scheme.
+    flags: Flags = has_host & (num_odd == 1) & ~np.isin(first, np.frombuffer(b"/?#", np.uint8))
+    return flags
+
+
+def _one_url(text: str) -> tuple[str, tuple[Reason, str] | None]:
+    if not text:
+        return "", (Reason.BAD_URL, "the URL is missing")
+    scheme = _SCHEME.match(text)
+    if scheme and scheme[1].lower() not in {"http", "https"} and "." not in scheme[1]:
+        words = _SCHEMES.get(scheme[1].lower(), f"{scheme[1][:40]}: is no address of the web")
+        return "", (Reason.BAD_URL, f"not a picture's address: {words}")
+    url = text.replace(" ", "%20")
+    try:
+        return checked_url(url.encode("utf-8", "surrogatepass")), None
+    except BadLineError as bad:
+        return "", (bad.reason, bad.detail)
+
+
+def url_keys(text: pa.Array) -> pa.Array:
+    """`records.url_key` of each."""
+    # By bytes, which are what `url_key` hashes: half the time that it takes by way of text.
+    raw = text.cast(pa.binary()).to_pylist()
+    keys = b"".join([blake2b(one, digest_size=16).digest() for one in raw])
+    return pa.Array.from_buffers(pa.binary(16), len(raw), [None, pa.py_buffer(keys)])
+
+
+def paths(parts: Sequence[tuple[str, pa.Array | None]], folder: str, num: int) -> tuple[pa.Array, Refused]:
+    """Paths put together of text and columns, below `folder` (empty, or ending in a slash)."""
+    pieces: list[pa.Array] = []
+    missing = np.zeros(num, bool)
+    for text, cells in parts:
+        pieces.append(pa.array([text], pa.string()).take(pa.array(np.zeros(num, np.int64))))
+        if cells is not None:
+            pieces.append(trimmed(cells))
+            missing |= _flags(pc.equal(pieces[-1], ""))
+    joined = pc.replace_substring_regex(pc.binary_join_element_wise(*pieces, ""), r"^(\./)+", "")
+    refused: Refused = dict.fromkeys(np.flatnonzero(missing).tolist(), (Reason.BAD_URL, "the path is missing"))
+    for at in np.flatnonzero(_flags(pc.match_substring_regex(joined, _BAD_PATH)) & ~missing).tolist():
+        why = "the path leaves the folder, has an empty part, or holds a backslash, control or bidi characters"
+        refused[at] = (Reason.BAD_URL, why)
+    return (pc.binary_join_element_wise(folder, joined, "") if folder else joined), refused
+
+
+def folders(path: pa.Array) -> pa.Array:
+    """The name of the folder that each path lies in; empty where there is none."""
+    found = pc.struct_field(pc.extract_regex(path, r"(?:^|/)(?P<folder>[^/]+)/[^/]*$"), "folder")
+    return pc.fill_null(found, "")
+
+
+def people(cells: pa.Array) -> tuple[pa.DictionaryArray, Refused]:
+    """Names of people: composed, without blanks around them, and with `_` for those within."""
+    encoded = trimmed(cells).dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    plain = [_one_name(name) for name in names]
+    forms = sorted(set(plain))
+    place = {form: at for at, form in enumerate(forms)}
+    codes = np.array([place[form] for form in plain], np.int32)[encoded.indices.to_numpy()]
+    wrong = {code: why for code, form in enumerate(forms) if (why := _why_no_name(form))}
+    refused: Refused = {}
+    if wrong:
+        for at in np.flatnonzero(np.isin(codes, list(wrong))).tolist():
+            refused[at] = (Reason.MALFORMED_LINE, wrong[int(codes[at])])
+    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(forms, pa.string())), refused
+
+
+def _one_name(name: str) -> str:
+    return re.sub(r"\s+", "_", unicodedata.normalize("NFC", name).strip()) if is_text(name) else name
+
+
+def _why_no_name(name: str) -> str:
+    """Why nobody can be called so; empty if somebody can."""
+    if not name:
+        return "nobody is named"
+    if not is_text(name):
+        return "the name holds control or bidi characters"
+    if len(name) > _MAX_NAME:
+        return f"the name has {len(name)} characters, at most {_MAX_NAME}"
+    return "the name holds a slash, or is . or .." if "/" in name or "\\" in name or name in {".", ".."} else ""
+
+
+def numbers_of_lines(cells: pa.Array) -> tuple[npt.NDArray[np.int64], Refused]:
+    """Whole numbers of up to nine digits."""
+    text = trimmed(cells)
+    try:
+        whole: npt.NDArray[np.int64] = text.cast(pa.int64()).to_numpy()
+    except pa.ArrowInvalid:
+        whole = np.array([-1])
+    if len(whole) == len(text) and ((whole >= 0) & (whole <= _MAX_WHOLE)).all():
+        return whole, {}
+    good = pc.match_substring_regex(text, _WHOLE)
+    refused = dict.fromkeys(
+        np.flatnonzero(~_flags(good)).tolist(), (Reason.MALFORMED_LINE, "the number of the line is not 1 to 9 digits")
+    )
+    numbers: npt.NDArray[np.int64] = pc.if_else(good, text, "0").cast(pa.int64()).to_numpy()
+    return numbers, refused
+
+
+# -- boxes --
+
+
+def four_numbers(columns: Sequence[pa.Array]) -> tuple[Floats, Flags, Refused]:
+    """Boxes in one column or in four of numbers: float64[n, 4], whether one is listed, and the refused."""
+    found, is_there, refused = _numbers(columns, 4)
+    far = is_there & ~(np.abs(found).sum(axis=1) <= _MAX_NUMBER)
+    for at in np.flatnonzero(far).tolist():
+        refused[at] = (Reason.MALFORMED_LINE, "the box is not finite, or beyond 1,000,000")
+    return found, np.asarray(is_there & ~far), refused
+
+
+def sizes(columns: Sequence[pa.Array], *, is_height_first: bool) -> tuple[Floats, Refused]:
+    """Width and height, float64[n, 2], from one column with both or from two; NaN where they are not listed."""
+    found, is_there, refused = _numbers(columns, 2)
+    for at in np.flatnonzero(is_there & ~((found >= 1) & (found <= _MAX_NUMBER)).all(axis=1)).tolist():
+        refused[at] = (Reason.MALFORMED_LINE, "the listed size of the picture is not 1 to 1,000,000 pixels")
+    found[~is_there] = np.nan
+    return (found[:, ::-1] if is_height_first else found), refused
+
+
+def _numbers(columns: Sequence[pa.Array], num: int) -> tuple[Floats, Flags, Refused]:
+    if len(columns) == 1:
+        return _numbers_in_cells(columns[0], num)
+    parts = [_one_number(column) for column in columns]
+    found = np.stack([numbers for numbers, _ in parts], axis=1)
+    is_empty = np.stack([empty for _, empty in parts], axis=1).all(axis=1)
+    bad = np.isnan(found).any(axis=1) & ~is_empty
+    refused: Refused = dict.fromkeys(np.flatnonzero(bad).tolist(), (Reason.MALFORMED_LINE, f"not {num} numbers"))
+    return np.nan_to_num(found), np.asarray(~is_empty & ~bad), refused
+
+
+def _one_number(column: pa.Array) -> tuple[Floats, Flags]:
+    """A column of numbers, NaN where it holds none, and where it is empty."""
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        # Through 0, since a null may become anything; NaN in a table of pandas is a missing number.
+        found: Floats = pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy(zero_copy_only=False).copy()
+        return found, np.isnan(found)
+    text = trimmed(column)
+    good = pc.match_substring_regex(text, f"^{_NUMBER}$")
+    values: Floats = pc.if_else(good, text, "nan").cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return values, _flags(pc.equal(text, ""))
+
+
+def _numbers_in_cells(column: pa.Array, num: int) -> tuple[Floats, Flags, Refused]:
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type) or pa.types.is_fixed_size_list(column.type):
+        return _numbers_in_lists(column.to_pylist(), num)
+    text = trimmed(column)
+    if num == 4 and (all_plain := _all_plain_boxes(text)) is not None:
+        return all_plain, np.ones(len(text), bool), {}
+    found = np.zeros((len(text), num))
+    is_there = ~_flags(pc.equal(text, ""))
+    plain = _flags(pc.match_substring_regex(text, _PLAIN_BOX)) if num == 4 else np.zeros(len(text), bool)
+    if plain.any():
+        chosen = text.filter(pa.array(plain))
+        found[plain] = pc.list_flatten(pc.split_pattern(chosen, ",")).cast(pa.float64()).to_numpy().reshape(-1, num)
+    odd = np.flatnonzero(is_there & ~plain)
+    refused: Refused = {}
+    for at, cell in zip(odd.tolist(), text.take(pa.array(odd)).to_pylist(), strict=True):
+        values = numbers_in(cell)
+        if values is not None and len(values) == num:
+            found[at] = values
+        elif values is not None and not values:
+            is_there[at] = False
+        else:
+            refused[at] = _no_numbers(values, num)
+    return found, is_there & ~np.isin(np.arange(len(text)), list(refused)), refused
+
+
+def _all_plain_boxes(text: pa.Array) -> Floats | None:
+    """Boxes of which each is four numbers with commas between and nothing else; none if one is not."""
+    cells = pc.split_pattern(text, ",")
+    if not len(text) or not pc.all(pc.equal(pc.list_value_length(cells), 4)).as_py():
+        return None
+    try:
+        numbers: Floats = pc.list_flatten(cells).cast(pa.float64()).to_numpy().reshape(-1, 4)
+    except pa.ArrowInvalid:
+        return None
+    return numbers
+
+
+def numbers_in(cell: str) -> list[float] | None:
+    """The numbers of a cell, with or without brackets; none if it holds anything else."""
+    match = _BOX.fullmatch(cell.replace("], [", " , ").replace("],[", ","))
+    if match is None:
+        return None
+    return [float(one) for one in re.split(r"[\s,;:]+", match[1])] if match[1] else []
+
+
+def _numbers_in_lists(values: list[Any], num: int) -> tuple[Floats, Flags, Refused]:
+    found, is_there, refused = np.zeros((len(values), num)), np.zeros(len(values), bool), Refused()
+    for at, value in enumerate(values):
+        flat = _flat(value)
+        if not flat:
+            continue
+        if len(flat) != num or any(one is None for one in flat):
+            refused[at] = _no_numbers(flat, num)
+        else:
+            found[at], is_there[at] = flat, True
+    return found, is_there, refused
+
+
+def _flat(value: Any) -> list[Any]:
+    return (
+        [one for inner in value for one in _flat(inner)]
+        if isinstance(value, list)
+        else [value]
+        if value is not None
+        else []
+    )
+
+
+def _no_numbers(values: Sequence[Any] | None, num: int) -> tuple[Reason, str]:
+    if values is not None and num == 4 and len(values) > 4 and len(values) % 4 == 0:
+        return Reason.MALFORMED_LINE, f"{len(values) // 4} boxes: list a row for each face"
+    return Reason.MALFORMED_LINE, f"{len(values)} numbers, expected {num}" if values else f"not {num} numbers"
+
+
+def as_corners(numbers: Floats, order: BoxIs) -> Floats:
+    """Left, top, right, bottom: float64[n, 4]."""
+    a, b, c, d = numbers.T
+    corners = {
+        "xyxy": (a, b, c, d),
+        "xywh": (a, b, a + c, b + d),
+        "xxyy": (a, c, b, d),
+        "cxcywh": (a - c / 2, b - d / 2, a + c / 2, b + d / 2),
+    }[order]
+    return np.stack(corners, axis=1)
+
+
+def is_empty(numbers: Floats, order: BoxIs, *, is_relative: bool) -> Flags:
+    """Boxes with a side of under a pixel, or under 1/10,000 of the picture."""
+    a, b, c, d = numbers.T
+    width, height = {"xyxy": (c - a, d - b), "xxyy": (b - a, d - c)}.get(order, (c, d))
+    least = _LEAST_RELATIVE if is_relative else 1.0
+    return np.asarray((width < least) | (height < least))
+
+
+def is_outside(corners: Floats, size: Floats) -> Flags:
+    """Boxes that leave a picture of that size."""
+    # Of a relative box: the last digits of its numbers.
+    slack = size * 1e-6
+    return np.asarray(((corners[:, :2] < -slack) | (corners[:, 2:] > size + slack)).any(axis=1))
+
+
+def is_beyond(corners: Floats) -> Flags:
+    """Boxes whose numbers are no shares of a picture."""
+    return np.asarray((np.abs(corners) > _FARTHEST_RELATIVE).any(axis=1))
+
+
+# -- digests --
+
+
+def digests(cells: pa.Array) -> tuple[pa.Array, Refused]:
+    """Listed digests as bytes, null where the cell is empty; what is neither hex nor base64 of one is refused."""
+    if pa.types.is_binary(cells.type) or pa.types.is_fixed_size_binary(cells.type):
+        raw = cells.to_pylist()
+        wrong = [at for at, one in enumerate(raw) if one is not None and len(one) not in _DIGEST_BYTES]
+        kept = [None if at in set(wrong) else one for at, one in enumerate(raw)]
+        return pa.array(kept, pa.binary()), {at: _no_digest(f"{len(raw[at])} bytes") for at in wrong}
+    text = trimmed(cells)
+    found = _all_hex(text, len(text[0].as_py()) if len(text) else 0)
+    if found is not None:
+        return found, {}
+    each = [digest_of(one) for one in text.to_pylist()]
+    refused: Refused = {}
+    for at, one in enumerate(text.to_pylist()):
+        if one and each[at] is None:
+            refused[at] = _no_digest(f"{len(one)} characters" if len(one) > 40 else repr(one))
+    return pa.array(each, pa.binary()), refused
+
+
+def _all_hex(text: pa.Array, length: int) -> pa.Array | None:
+    """Digests of one length in hex, as bytes; none if one is not."""
+    if length not in _HEX_LENGTHS or not pc.all(pc.equal(pc.binary_length(text), length)).as_py():
+        return None
+    offsets, data = _buffers(text)
+    try:
+        found = bytes.fromhex(data[offsets[0] : offsets[-1]].tobytes().decode("latin-1"))
+    except ValueError:
+        return None
+    # Blanks within are passed over by `fromhex`.
+    if len(found) != len(text) * length // 2:
+        return None
+    places = np.arange(len(text) + 1, dtype=np.int32) * (length // 2)
+    return pa.Array.from_buffers(pa.binary(), len(text), [None, pa.py_buffer(places), pa.py_buffer(found)])
+
+
+def digest_of(text: str) -> bytes | None:
+    """The bytes of a digest in hex or base64; none if it is none."""
+    try:
+        if len(text) in _HEX_LENGTHS and re.fullmatch(r"[0-9A-Fa-f]+", text):
+            return bytes.fromhex(text)
+        if len(text) in _BASE64_LENGTHS:
+            found = base64.b64decode(text, validate=True)
+            return found if len(found) in _DIGEST_BYTES else None
+    except (ValueError, binascii.Error):
+        pass
+    return None
+
+
+def _no_digest(found: str) -> tuple[Reason, str]:
+    return Reason.MALFORMED_LINE, f"the digest is {found}, no MD5, SHA-1, SHA-256 or SHA-512 in hex or base64"
+
+
+def _flags(values: pa.Array) -> Flags:
+    flags: Flags = values.to_numpy(zero_copy_only=False)
+    return flags

@@ -1,0 +1,403 @@
+"""A list of any form, read as a recipe says: every line becomes a link line or a rejected one.
+
+Lines of all files of a list are numbered in one count, file after file in the order of their names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.errors import SourceError
+from storage.names import is_text, visible
+from storage.records import LINK_LINES, REJECTED_LINES, Reason
+from tasks.links.recipes.recipe import BoxIs, Column, Recipe
+from tasks.links.sources import list_cells as cells
+from tasks.links.sources.list_cells import Flags, Floats, Refused
+from tasks.links.sources.list_rows import Ints, Rows, read_rows
+from tasks.links.sources.source import Source, SourceLines
+from tasks.links.sources.spelling import match_names, suggestion
+
+_ENDINGS = {".csv", ".tsv", ".txt", ".lst", ".json", ".jsonl", ".ndjson", ".parquet"}
+_PACKED = {".gz", ".zst"}
+_NO_LISTS = {"readme", "license", "licence", "copying"}
+# A recipe under which more boxes are empty does not fit the list.
+MAX_EMPTY_SHARE = 0.01
+# A list without one good line is given up after so many.
+_GIVE_UP_AFTER = 200_000
+TABS_BECAME_BLANKS = "the tabs between its columns became blanks: get the list with its tabs"
+_MAX_LINE = 2**31 - 1
+
+
+@dataclass
+class BoxCounts:
+    """How the listed boxes look under each order: how many are empty, and how many leave a picture of known size."""
+
+    listed: int = 0
+    sized: int = 0
+    empty: dict[BoxIs, int] = field(default_factory=lambda: dict.fromkeys(cells.ORDERS, 0))
+    outside: dict[BoxIs, int] = field(default_factory=lambda: dict.fromkeys(cells.ORDERS, 0))
+
+    def add(self, numbers: Floats, size: Floats, *, is_relative: bool) -> None:
+        """Count some boxes: float64[n, 4], and the size of the picture of each, float64[n, 2], NaN where unknown."""
+        self.listed += len(numbers)
+        is_sized = ~np.isnan(size).any(axis=1)
+        self.sized += int(is_sized.sum())
+        for order in cells.ORDERS:
+            self.empty[order] += int(cells.is_empty(numbers, order, is_relative=is_relative).sum())
+            if is_sized.any():
+                corners = cells.as_corners(numbers[is_sized], order)
+                self.outside[order] += int(cells.is_outside(corners, size[is_sized]).sum())
+
+    def misfit(self, order: BoxIs) -> str | None:
+        """Why an order cannot be that of the boxes, and under which none is empty; none if it can."""
+        if self.empty[order] <= MAX_EMPTY_SHARE * self.listed:
+            return None
+        others = [f'"{other}"' for other in cells.ORDERS if not self.empty[other]]
+        advice = f"none is as {' or '.join(others)}" if others else "so they are under every order"
+        return f'{self.empty[order]:,} of {self.listed:,} boxes are empty as "{order}", {advice}: correct box_is'
+
+
+@dataclass(frozen=True)
+class ReadList:
+    """A list as it was read."""
+
+    lines: SourceLines
+    boxes: BoxCounts
+
+
+def source_of(name: str, recipe: Recipe) -> Source:
+    """The source that a recipe makes of a list."""
+    return Source(
+        name=name,
+        has_boxes=recipe.box is not None,
+        transport="http" if recipe.url is not None else "folder",
+        location=None,
+        terms=recipe.terms,
+        fingerprint=partial(fingerprint, recipe),
+        read=partial(_read_fitting, recipe),
+        parse_file=None,
+        recipe=recipe.as_json(),
+    )
+
+
+def _read_fitting(recipe: Recipe, path: Path, wanted: Collection[str] | None, shown: str) -> SourceLines:
+    found = read_list(recipe, path, wanted, shown)
+    misfit = found.boxes.misfit(recipe.box_is)
+    if misfit:
+        raise SourceError(f"{shown}: {misfit}")
+    return found.lines
+
+
+def fingerprint(recipe: Recipe, path: Path) -> str:
+    """SHA-256 of the recipe and of the files of a list; empty if there are none."""
+    files = list_files(recipe, path)
+    sha = hashlib.sha256(json.dumps(recipe.as_json(), sort_keys=True).encode())
+    for file in files:
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        sha.update(f"{file.relative_to(path)}\0{digest}\0".encode("utf-8", "surrogateescape"))
+    return sha.hexdigest() if files else ""
+
+
+def list_files(recipe: Recipe, path: Path) -> list[Path]:
+    """The files of a list, sorted by their paths: the file itself, or those of a folder that the recipe means."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        return []
+    found = path.glob(recipe.files) if recipe.files else filter(_is_list, path.iterdir())
+    return sorted(file for file in found if file.is_file() and not file.is_symlink() and not file.name.startswith("."))
+
+
+def _is_list(path: Path) -> bool:
+    suffixes = [one.lower() for one in path.suffixes if one.lower() not in _PACKED]
+    return bool(suffixes) and suffixes[-1] in _ENDINGS and path.name.split(".")[0].lower() not in _NO_LISTS
+
+
+def read_list(recipe: Recipe, path: Path, wanted: Collection[str] | None, shown: str) -> ReadList:
+    """Read a list as a recipe says.
+
+    Args:
+        path: the list, or a folder with the files that it is made of.
+        wanted: the people to keep, in any normal form of Unicode; None for all.
+        shown: how errors call the place.
+
+    Raises:
+        SourceError: there is no such list, a file of it is none or lacks a column, or somebody wanted is not in it.
+        OSError: a file cannot be read.
+    """
+    files = list_files(recipe, path)
+    if not files:
+        meant = f"no file like {recipe.files}" if recipe.files else "no list: no .csv, .tsv, .txt, .jsonl or .parquet"
+        raise SourceError(f"{shown} holds {meant}" if path.is_dir() else f"{shown} is not there: name a list")
+    reader = _Reader(recipe)
+    for file in files:
+        folder = "" if path.is_file() else f"{PurePosixPath(file.relative_to(path)).parent}/".removeprefix("./")
+        reader.read(file, folder, shown if path.is_file() else f"{shown}/{file.relative_to(path)}")
+    lines, rejected = reader.tables()
+    _check_usable(lines, rejected, reader.boxes.misfit(recipe.box_is), shown)
+    if wanted is not None:
+        lines, rejected = _chosen(lines, rejected, wanted, shown)
+    return ReadList(SourceLines(lines, rejected, len(files)), reader.boxes)
+
+
+def _check_usable(lines: pa.Table, rejected: pa.Table, misfit: str | None, shown: str) -> None:
+    """Refuse a list of which no line can be read, with the reason of the first.
+
+    Raises:
+        SourceError: so it is.
+    """
+    if len(lines):
+        return
+    if misfit:
+        raise SourceError(f"{shown}: {misfit}")
+    if not len(rejected):
+        raise SourceError(f"{shown} holds not one line: give another list")
+    first = rejected.slice(0, 1).to_pylist()[0]
+    why = first["detail"] + (f", since {TABS_BECAME_BLANKS}" if _has_lost_tabs(first) else "")
+    raise SourceError(
+        f"{shown}: none of its {len(rejected):,} lines can be read by this recipe, the first is line {first['line']} "
+        f"({why}): {first['text'][:80]!r}"
+    )
+
+
+def _has_lost_tabs(line: dict[str, Any]) -> bool:
+    """Whether a line that should have tabs has none, but runs of blanks."""
+    is_whole = str(line["detail"]).startswith("1 fields")
+    return is_whole and "\\t" not in line["text"] and "  " in line["text"]
+
+
+def _chosen(lines: pa.Table, rejected: pa.Table, wanted: Collection[str], shown: str) -> tuple[pa.Table, pa.Table]:
+    """The lines of some people, and the rejected ones of them or of nobody."""
+    names = set(pc.unique(lines["identity"].cast(pa.string())).to_pylist())
+    found, missing = match_names(wanted, names)
+    if missing:
+        raise SourceError(
+            f"{shown} lists no {missing[0]} ({len(missing)} of those asked for): {suggestion(missing[0], names)}"
+        )
+    chosen = pa.array(found, pa.string())
+    nobody = pa.array([*found, ""], pa.string())
+    return (
+        lines.filter(pc.is_in(lines["identity"].cast(pa.string()), chosen)),
+        rejected.filter(pc.is_in(rejected["identity"].cast(pa.string()), nobody)),
+    )
+
+
+class _Reader:
+    """Reads the files of a list, a block of rows at a time."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.boxes = BoxCounts()
+        self._good: list[pa.Table] = []
+        self._bad: list[tuple[str, int, str, Reason, str]] = []
+        self._num_good = 0
+        self._num_before = 0
+
+    def read(self, file: Path, folder: str, shown: str) -> None:
+        """Read one file; its pictures lie below `folder`, if they are files."""
+        last = 0
+        for rows in read_rows(file, self.recipe, shown):
+            self._add(rows, folder, file)
+            numbers = [*rows.numbers[-1:].tolist(), *(number for number, *_ in rows.bad)]
+            last = max([last, *numbers])
+            if not self._num_good and len(self._bad) >= _GIVE_UP_AFTER:
+                break
+        self._num_before += last
+        if self._num_before > _MAX_LINE:
+            raise SourceError(f"{shown} goes beyond {_MAX_LINE:,} lines: give the list in parts")
+
+    def tables(self) -> tuple[pa.Table, pa.Table]:
+        """`records.LINK_LINES` and `REJECTED_LINES`, each by identity, then line."""
+        lines = pa.concat_tables(self._good) if self._good else LINK_LINES.empty_table()
+        self._good = []
+        lines = lines.unify_dictionaries().combine_chunks()
+        order, repeated = _order(lines)
+        for at in repeated.tolist():
+            row = lines.slice(at, 1).to_pylist()[0]
+            why = f"{self.recipe.line} {row['line']} stands on an earlier line of this person"
+            self._bad.append((row["identity"], row["line"], row["url"], Reason.MALFORMED_LINE, why))
+        if order is not None:
+            lines = lines.take(pa.array(order))
+        return lines, _rejected(self._bad)
+
+    def _add(self, rows: Rows, folder: str, file: Path) -> None:
+        many = len(rows.numbers)
+        self._bad += [("", number + self._num_before, text, reason, why) for number, text, reason, why in rows.bad]
+        if not many:
+            return
+        meant = _Meaning(self.recipe, rows.cells, many)
+        url, key = meant.places(folder)
+        identity = meant.identity(url, key, _stem(file))
+        line = meant.lines(rows.numbers + self._num_before)
+        box = meant.box(self.boxes)
+        table = pa.table(
+            {
+                "identity": identity.cast(LINK_LINES.field("identity").type),
+                "line": pa.array(line, pa.int32()),
+                "url": url,
+                "key": key,
+                **box,
+                "pose": pa.nulls(many, pa.float32()),
+                "score": pa.nulls(many, pa.float32()),
+                "curated": pa.nulls(many, pa.bool_()),
+                "listed_digest": meant.digests(),
+                "kept": meant.kept(),
+            }
+        ).select(LINK_LINES.names)
+        self._keep(table.cast(LINK_LINES), rows, meant.refused, identity)
+
+    def _keep(self, table: pa.Table, rows: Rows, refused: Refused, identity: pa.DictionaryArray) -> None:
+        good = np.ones(len(table), bool)
+        for at, (reason, why) in sorted(refused.items()):
+            good[at] = False
+            name = identity[at].as_py() or ""
+            number = int(rows.numbers[at]) + self._num_before
+            self._bad.append((name if is_text(name) else visible(name), number, rows.text(at), reason, why))
+        kept = table if good.all() else table.filter(pa.array(good))
+        self._num_good += len(kept)
+        self._good.append(kept)
+
+
+class _Meaning:
+    """What the columns of some rows mean; `refused` gathers the rows in which one means nothing, the first reason."""
+
+    def __init__(self, recipe: Recipe, columns: dict[Column, pa.Array], num: int) -> None:
+        self._recipe = recipe
+        self._columns = columns
+        self._num = num
+        self.refused: Refused = {}
+
+    def _refuse(self, refused: Refused) -> None:
+        self.refused = refused | self.refused
+
+    def places(self, folder: str) -> tuple[pa.Array, pa.Array]:
+        """Where each picture is, and its key."""
+        if self._recipe.url is not None:
+            found, refused = cells.urls(self._columns[self._recipe.url])
+        else:
+            parts = [(text, None if name is None else self._columns[name]) for text, name in self._recipe.path_parts()]
+            found, refused = cells.paths(parts, folder, self._num)
+        self._refuse(refused)
+        return found, cells.url_keys(found)
+
+    def identity(self, url: pa.Array, key: pa.Array, stem: str) -> pa.DictionaryArray:
+        """Whose picture each is. Where nobody is named it is `unnamed-` and three hex digits of the picture's key."""
+        asked = self._recipe.identity
+        if asked is None:
+            groups = [f"unnamed-{one.hex()[:3]}" for one in key.to_pylist()]
+            return pa.array(groups, pa.string()).dictionary_encode()
+        if asked == "file":
+            column = pa.array([stem], pa.string()).take(pa.array(np.zeros(self._num, np.int64)))
+        else:
+            column = cells.folders(url) if asked == "folder" else self._columns[asked]
+        found, refused = cells.people(column)
+        self._refuse(refused)
+        return found
+
+    def lines(self, numbers: Ints) -> Ints:
+        """The number of each line in its person's."""
+        if self._recipe.line is None:
+            return numbers
+        found, refused = cells.numbers_of_lines(self._columns[self._recipe.line])
+        self._refuse(refused)
+        return found
+
+    def box(self, counts: BoxCounts) -> dict[str, pa.Array]:
+        """Where each face is, and the size of the picture that this is said of."""
+        recipe = self._recipe
+        none = np.zeros(self._num, bool)
+        if recipe.box is None:
+            return self._boxes(np.zeros((self._num, 4)), none, np.zeros((self._num, 2)), none)
+        numbers, is_listed, refused = cells.four_numbers(self._all(recipe.box))
+        self._refuse(refused)
+        is_relative = recipe.box_of == "relative"
+        size = np.full((self._num, 2), 1.0 if is_relative else np.nan)
+        if isinstance(recipe.box_of, list):
+            size, refused = cells.sizes(self._all(recipe.box_of), is_height_first=recipe.size_is == "hw")
+            self._refuse(refused)
+        counts.add(numbers[is_listed], size[is_listed], is_relative=is_relative)
+        corners = cells.as_corners(numbers, recipe.box_is)
+        empty = is_listed & cells.is_empty(numbers, recipe.box_is, is_relative=is_relative)
+        self._refuse_boxes(empty, f'empty as "{recipe.box_is}"')
+        if is_relative:
+            self._refuse_boxes(is_listed & cells.is_beyond(corners), "not relative: its numbers are beyond 1")
+        return self._boxes(corners, is_listed, size, is_listed & ~np.isnan(size).any(axis=1))
+
+    def _refuse_boxes(self, flags: Flags, why: str) -> None:
+        self._refuse(dict.fromkeys(np.flatnonzero(flags).tolist(), (Reason.MALFORMED_LINE, f"the box is {why}")))
+
+    def _boxes(self, corners: Floats, is_listed: Flags, size: Floats, is_sized: Flags) -> dict[str, pa.Array]:
+        kind = LINK_LINES.field("box_xyxy").type
+        # Null below too, as Parquet gives it back: what is read from the lake has the digest of what was written.
+        flat = pa.array(corners.astype(np.float32).ravel(), mask=np.repeat(~is_listed, 4))
+        return {
+            "box_xyxy": pa.FixedSizeListArray.from_arrays(flat, type=kind, mask=pa.array(~is_listed)),
+            "listed_width": pa.array(size[:, 0], pa.float32(), mask=~is_sized),
+            "listed_height": pa.array(size[:, 1], pa.float32(), mask=~is_sized),
+        }
+
+    def _all(self, asked: Column | Sequence[Column]) -> list[pa.Array]:
+        return [self._columns[one] for one in (asked if isinstance(asked, list) else [asked])]  # type: ignore[index]
+
+    def digests(self) -> pa.Array:
+        """What each picture's bytes were when the list was made."""
+        if self._recipe.digest is None:
+            return pa.nulls(self._num, pa.binary())
+        found, refused = cells.digests(self._columns[self._recipe.digest])
+        self._refuse(refused)
+        return found
+
+    def kept(self) -> pa.Array:
+        """The other columns asked for, as a JSON object a row."""
+        keep = self._recipe.keep
+        if not keep:
+            return pa.nulls(self._num, pa.string())
+        rows = zip(*(self._columns[one].to_pylist() for one in keep), strict=True)
+        return pa.array([_as_json(keep, row) for row in rows], pa.string())
+
+
+def _as_json(keep: Sequence[Column], row: Sequence[Any]) -> str:
+    """What is kept of one row; a number that is none, as pandas writes what is missing, is null."""
+    values = [None if value != value else value for value in row]  # noqa: PLR0124
+    return json.dumps(dict(zip(map(str, keep), values, strict=True)), ensure_ascii=False, default=str)
+
+
+def _stem(file: Path) -> str:
+    return file.name.split(".")[0]
+
+
+def _order(lines: pa.Table) -> tuple[Ints | None, Ints]:
+    """The rows by identity and line, each pair once (None if they lie so already), and the rows that repeat a pair."""
+    if not len(lines):
+        return None, np.zeros(0, np.int64)
+    identity = lines["identity"].combine_chunks()
+    names = identity.dictionary
+    ranks = np.empty(len(names), np.int64)
+    ranks[pc.sort_indices(names).to_numpy()] = np.arange(len(names))
+    # Nearly sorted as lists are, a stable sort of one number a row takes one pass.
+    pairs = (ranks[identity.indices.to_numpy()] << 32) | lines["line"].to_numpy()
+    if (pairs[1:] > pairs[:-1]).all():
+        return None, np.zeros(0, np.int64)
+    order = np.argsort(pairs, kind="stable")
+    is_first = np.r_[True, np.diff(pairs[order]) > 0]
+    return order[is_first], np.sort(order[~is_first])
+
+
+def _rejected(bad: list[tuple[str, int, str, Reason, str]]) -> pa.Table:
+    columns = list(zip(*sorted(bad, key=lambda row: (row[0], row[1])), strict=True)) or [()] * 5
+    arrays = {
+        name: pa.array(list(map(str, column)) if name != "line" else column, REJECTED_LINES.field(name).type)
+        for name, column in zip(("identity", "line", "text", "reason", "detail"), columns, strict=True)
+    }
+    return pa.table(arrays, schema=REJECTED_LINES)
