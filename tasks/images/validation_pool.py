@@ -67,7 +67,7 @@ class Checks:
         running.add_done_callback(lambda done: _settle(futures, done))
 
     def _check(self, pictures: tuple[bytes, ...]) -> list[Verdict | None]:
-        return [validate_here(data, self._limits) if is_bounded(data) else None for data in pictures]
+        return [validate_here(data, self._limits, bounded=True) if is_bounded(data) else None for data in pictures]
 
 
 def _settle(futures: tuple[asyncio.Future[Verdict | None], ...], done: asyncio.Future[list[Verdict | None]]) -> None:

@@ -34,7 +34,7 @@ def test_a_worker_without_the_password_says_where_it_is(monkeypatch: pytest.Monk
     monkeypatch.delenv("PREFECT_API_AUTH_STRING", raising=False)
     refused = CliRunner().invoke(app, ["work", "--server", "http://127.0.0.1:9"])
     assert refused.exit_code == 2
-    assert "the file is PREFECT_HOME/facemill-password on the machine of `facemill serve`" in refused.stderr
+    assert "the file is PREFECT_HOME/facemill-password where `facemill serve` runs" in refused.stderr
 
 
 def test_a_password_that_the_server_refuses_is_told_in_one_line() -> None:
