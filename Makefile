@@ -39,7 +39,7 @@ run: setup
 	$(BIN)/facemill pipeline --source synthetic --lake $(LAKE)
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The documents as pages in site/. Fails on a broken link.
 docs: $(DOCS)/.installed
