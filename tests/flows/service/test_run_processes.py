@@ -14,7 +14,8 @@ import pytest
 
 from flows.service import run_processes
 from flows.service.run_processes import SERVICE, end_runs_of
-from tests.flows.service.test_supervisor import LASTS, wait_for
+from tests.flows.service.test_supervisor import LASTS
+from tests.waiting import wait_until
 
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
 
@@ -32,7 +33,7 @@ class Runs:
         environment = {**os.environ, "PREFECT__FLOW_RUN_ID": str(uuid4()), SERVICE: service}
         run = subprocess.Popen([sys.executable, "-c", whole], env=environment, start_new_session=True)
         self.started.append(run)
-        wait_for(ready.exists)
+        wait_until("the run has begun", ready.exists)
         return run
 
 

@@ -54,6 +54,7 @@ def print_much(data: bytes) -> Result:
     return {}, data
 
 
+ROOT = Path(__file__).parents[3]
 # A process that has a child wait for a FIFO.
 PARENT = """
 import sys
@@ -159,7 +160,8 @@ def test_more_calls_than_children_wait_for_their_turn() -> None:
 @pytest.mark.attack(4)
 def test_a_child_that_waits_for_a_fifo_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(gate)])
+    # An installed package holds no tests: the child finds them by what its parent was given.
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(gate)], env=os.environ | {"PYTHONPATH": str(ROOT)})
     try:
         while not gate.exists():
             assert parent.poll() is None
