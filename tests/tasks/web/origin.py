@@ -21,7 +21,7 @@ QUICK = FetchLimits(connect_s=0.5, silence_s=0.3, total_s=2, grace_s=0.3, max_by
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
 
-# A test at the same time waits for a Prefect server on a port that was free a moment ago, and may find this origin there.
+# A test beside this one may wait for a Prefect server on a port that was free a moment ago, and find this origin there.
 _HEALTH = b"GET /api/health "
 
 
