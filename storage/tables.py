@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -92,19 +93,25 @@ def read_table(lake: Lake, path: str, columns: list[str] | None = None) -> pa.Ta
     Raises:
         LakeError: there is no such table, or it cannot be read.
     """
+    table = _read(lake, path, lambda _: columns)
+    missing = sorted(set(columns or ()) - set(table.column_names))
+    if missing:
+        raise LakeError(f"{lake.url}/{path} has no column {missing[0]}: run `facemill check`")
+    return table
+
+
+def _read(lake: Lake, path: str, choose: Callable[[list[str]], list[str] | None]) -> pa.Table:
+    """Read the columns that `choose` takes of those in the file (None: all), with one look at its footer."""
     try:
-        with lake.open(path) as file:
-            num_rows = pq.read_metadata(file).num_rows
-            table = pq.read_table(file, columns=columns)
+        with lake.open(path) as file, pq.ParquetFile(file, pre_buffer=True) as parquet:
+            num_rows = parquet.metadata.num_rows
+            table = parquet.read(choose(parquet.schema_arrow.names))
         table.validate(full=True)
         # Damaged counts may differ from column to column, which only shows when two readings are put together.
         if len(table) != num_rows:
             raise ValueError(f"{len(table)} rows, and its footer says {num_rows}")
     except (*refusals(), *_NOT_PARQUET) as error:
         raise _unreadable(lake, path, error) from error
-    missing = sorted(set(columns or ()) - set(table.column_names))
-    if missing:
-        raise LakeError(f"{lake.url}/{path} has no column {missing[0]}: run `facemill check`")
     return table
 
 
@@ -115,8 +122,7 @@ def read_as(lake: Lake, path: str, schema: pa.Schema, columns: list[str] | None 
         LakeError: there is no such table, it cannot be read, or it violates `schema`.
     """
     wanted = [schema.field(name) for name in columns or schema.names]
-    there = _read_schema(lake, path).names
-    table = read_table(lake, path, [field.name for field in wanted if field.name in there])
+    table = _read(lake, path, lambda there: [field.name for field in wanted if field.name in there])
     where = f"{lake.url}/{path}"
     found = [_column(table, field, where) for field in wanted]
     table = pa.table(found, schema=pa.schema(wanted))

@@ -38,9 +38,6 @@ def links(
         guess = guess_recipe(path, file)
         chosen, doubts = guess.recipe, guess.doubts
     found = read_list(chosen, path, None, file)
-    misfit = found.boxes.misfit(chosen.box_is)
-    if misfit:
-        raise UsageError(f"{file}: {misfit}")
     for doubt in doubts:
         typer.echo(f"not sure {visible(doubt)}", err=True)
     for warning in warnings(chosen, found):

@@ -84,18 +84,10 @@ def source_of(name: str, recipe: Recipe) -> Source:
         location=None,
         terms=recipe.terms,
         fingerprint=partial(fingerprint, recipe),
-        read=partial(_read_fitting, recipe),
+        read=lambda path, wanted, shown: read_list(recipe, path, wanted, shown).lines,
         parse_file=None,
         recipe=recipe.as_json(),
     )
-
-
-def _read_fitting(recipe: Recipe, path: Path, wanted: Collection[str] | None, shown: str) -> SourceLines:
-    found = read_list(recipe, path, wanted, shown)
-    misfit = found.boxes.misfit(recipe.box_is)
-    if misfit:
-        raise SourceError(f"{shown}: {misfit}")
-    return found.lines
 
 
 def fingerprint(recipe: Recipe, path: Path) -> str:
@@ -145,13 +137,17 @@ def read_list(recipe: Recipe, path: Path, wanted: Collection[str] | None, shown:
         folder = "" if path.is_file() else f"{PurePosixPath(file.relative_to(path)).parent}/".removeprefix("./")
         reader.read(file, folder, shown if path.is_file() else f"{shown}/{file.relative_to(path)}")
     lines, rejected = reader.tables()
-    _check_usable(lines, rejected, reader.boxes.misfit(recipe.box_is), shown)
-    if wanted is not None:
+    misfit = reader.boxes.misfit(recipe.box_is)
+    if not misfit:
+        _check_usable(lines, rejected, shown)
+    if wanted is not None and len(lines):
         lines, rejected = _chosen(lines, rejected, wanted, shown)
+    if misfit:
+        raise SourceError(f"{shown}: {misfit}")
     return ReadList(SourceLines(lines, rejected, len(files)), reader.boxes)
 
 
-def _check_usable(lines: pa.Table, rejected: pa.Table, misfit: str | None, shown: str) -> None:
+def _check_usable(lines: pa.Table, rejected: pa.Table, shown: str) -> None:
     """Refuse a list of which no line can be read, with the reason of the first.
 
     Raises:
@@ -159,8 +155,6 @@ def _check_usable(lines: pa.Table, rejected: pa.Table, misfit: str | None, shown
     """
     if len(lines):
         return
-    if misfit:
-        raise SourceError(f"{shown}: {misfit}")
     if not len(rejected):
         raise SourceError(f"{shown} holds not one line: give another list")
     first = rejected.slice(0, 1).to_pylist()[0]
