@@ -10,16 +10,18 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import dataset_commands as datasets
-from flows.cli import experiment_commands as experiment
-from flows.cli import face_commands as faces
-from flows.cli import lake_commands as lake
-from flows.cli import list_commands as lists
-from flows.cli import model_commands as models
-from flows.cli import pipeline_commands as run
-from flows.cli import service_commands as service
-from flows.cli import synthetic_commands as world
-from flows.cli import takedown_commands as custody
+from flows.cli import (
+    dataset_commands,
+    experiment_commands,
+    face_commands,
+    lake_commands,
+    list_commands,
+    model_commands,
+    pipeline_commands,
+    service_commands,
+    synthetic_commands,
+    takedown_commands,
+)
 from flows.settings import set_umask
 
 # Importing the flows imports Prefect, which takes two seconds. Only the commands that run a flow import them.
@@ -54,46 +56,46 @@ def facemill(
 
 
 for command in (
-    run.pipeline,
-    lists.links,
-    run.ingest,
-    run.retry,
-    run.crop,
-    run.clean,
-    run.publish,
-    run.train,
-    experiment.experiment,
-    faces.embed,
-    faces.compare,
-    lake.status,
-    custody.check,
-    custody.forget,
-    service.serve,
-    service.work,
+    pipeline_commands.pipeline,
+    list_commands.links,
+    pipeline_commands.ingest,
+    pipeline_commands.retry,
+    pipeline_commands.crop,
+    pipeline_commands.clean,
+    pipeline_commands.publish,
+    pipeline_commands.train,
+    experiment_commands.experiment,
+    face_commands.embed,
+    face_commands.compare,
+    lake_commands.status,
+    takedown_commands.check,
+    takedown_commands.forget,
+    service_commands.serve,
+    service_commands.work,
 ):
     app.command()(command)
-app.command()(datasets.diff)
-app.command()(datasets.export)
-app.command()(datasets.report)
+app.command()(dataset_commands.diff)
+app.command()(dataset_commands.export)
+app.command()(dataset_commands.report)
 
 datasets_app = _group("Inspect the dataset versions of a lake.")
-datasets_app.command("list")(datasets.datasets_list)
-datasets_app.command("show")(datasets.datasets_show)
+datasets_app.command("list")(dataset_commands.datasets_list)
+datasets_app.command("show")(dataset_commands.datasets_show)
 app.add_typer(datasets_app, name="datasets")
 
 models_app = _group("Inspect, evaluate and promote the model versions of a lake.")
-models_app.command("list")(models.models_list)
-models_app.command("show")(models.models_show)
-models_app.command("evaluate")(models.models_evaluate)
-models_app.command("report")(models.models_report)
-models_app.command("diff")(models.models_diff)
-models_app.command("promote")(models.models_promote)
-models_app.command("rollback")(models.models_rollback)
+models_app.command("list")(model_commands.models_list)
+models_app.command("show")(model_commands.models_show)
+models_app.command("evaluate")(model_commands.models_evaluate)
+models_app.command("report")(model_commands.models_report)
+models_app.command("diff")(model_commands.models_diff)
+models_app.command("promote")(model_commands.models_promote)
+models_app.command("rollback")(model_commands.models_rollback)
 app.add_typer(models_app, name="models")
 
 world_app = _group("Generate and serve a synthetic dataset.")
-world_app.command("make")(world.world_make)
-world_app.command("serve")(world.world_serve)
+world_app.command("make")(synthetic_commands.world_make)
+world_app.command("serve")(synthetic_commands.world_serve)
 app.add_typer(world_app, name="world")
 
 

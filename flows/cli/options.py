@@ -32,8 +32,9 @@ Result = TypeVar("Result")
 
 # A number of people, and a number that is a person's name: CASIA, MS1M and Glint have such names.
 _COUNT = re.compile(r"[1-9][0-9]*")
-_FIRST_SOURCE = "vggface1"
 _CODE = re.compile(r"0[0-9]+")
+# The source of a new lake for which none is named.
+_FIRST_SOURCE = "vggface1"
 
 
 class PresetChoice(StrEnum):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable
+
+from tests import waiting
 
 
 def wait_until(what: str, is_so: Callable[[], bool], within_s: float = 120.0) -> None:
@@ -13,10 +14,7 @@ def wait_until(what: str, is_so: Callable[[], bool], within_s: float = 120.0) ->
     Raises:
         AssertionError: it is not within so many seconds.
     """
-    until = time.monotonic() + within_s
-    while not is_so():
-        assert time.monotonic() < until, f"{what}: not within {within_s:.0f} s"
-        time.sleep(0.3)
+    waiting.wait_until(what, is_so, within_s, every_s=0.3)
 
 
 def wait_for_port(address: str, port: int) -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import struct
 import tracemalloc
 import zlib
-from io import BytesIO
 
 import numpy as np
 import pytest
@@ -15,18 +14,13 @@ from storage.records import ImageFacts, Reason, bytes_digest
 from tasks.images.formats import sniff
 from tasks.images.validate import ImageLimits, Invalid, difference_hash, validate
 from tests.fuzzing import examples
+from tests.tasks.odd_pictures import encoded
 
 
 def picture(seed: int = 0, width: int = 320, height: int = 240) -> Image.Image:
     """Soft random shapes, other ones for each seed."""
     noise = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
-
-
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    file = BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
 
 
 def sixteen_bit() -> Image.Image:
