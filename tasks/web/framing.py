@@ -109,13 +109,14 @@ class Framing:
     # -- steps: each consumes its part of the data and returns the next offset --
 
     def _in_head(self, data: bytes, start: int) -> int:
-        held = self._held
-        if not held:
-            while start < len(data) and data[start] in b"\r\n":
-                self._count(1)
-                self.notes.add(Note.ODD_HEAD)
-                start += 1
-        known = len(held)
+        if not self._held:
+            start = self._after_blank_lines(data, start)
+            # Most packets with a head hold the start of a picture too, which is not copied here.
+            if end := _HEAD_END.search(data, start, start + MAX_HEAD_BYTES):
+                self._count(end.end() - start)
+                self._take_head(data[start : end.start() + 1])
+                return end.end()
+        held, known = self._held, len(self._held)
         held += data[start:]
         end = _HEAD_END.search(held, max(known - 2, 0))
         if (end.end() if end else len(held)) > MAX_HEAD_BYTES:
@@ -129,6 +130,13 @@ class Framing:
         self._held = bytearray()
         self._take_head(bytes(held[: end.start() + 1]))
         return start + end.end() - known
+
+    def _after_blank_lines(self, data: bytes, start: int) -> int:
+        while start < len(data) and data[start] in b"\r\n":
+            self._count(1)
+            self.notes.add(Note.ODD_HEAD)
+            start += 1
+        return start
 
     def _take_head(self, raw: bytes) -> None:
         status, phrase, minor, fields = self._read_head(raw)

@@ -163,15 +163,14 @@ class WebTransport:
                 host.crawl_delay_s = delay_s
                 if hops.is_first:  # the clock starts when a slot is free, not while others are being asked
                     deadline.reschedule(asyncio.get_running_loop().time() + self._limits.total_s)
-                async with self._asked(url, headers, host, seen) as response:
+                async with await self._ask(url, headers, host, seen) as response:
                     target = _redirected(url, response)
                     if target is None:
                         return await read(response, seen, self._limits, self._clock)
                     hops.keep(url, response.headers.getall("Set-Cookie", ()))
             url = target
 
-    @asynccontextmanager
-    async def _asked(self, url: URL, headers: dict[str, str], host: Host, seen: Seen) -> AsyncIterator[Response]:
+    async def _ask(self, url: URL, headers: dict[str, str], host: Host, seen: Seen) -> Response:
         """The head of the response to one request; the result is reported to the host's state."""
         target, named = addressed(url, self._connect_to)
         self.num_requests += 1
@@ -183,11 +182,10 @@ class WebTransport:
             if not isinstance(error, aiohttp.ClientConnectorDNSError | aiohttp.ClientSSLError):
                 host.failed(asked_at, self._clock())
             raise
-        async with response:
-            now = self._clock()
-            seen.head(response, now - asked_at)
-            host.answered(asked_at, now, refused=response.status in (429, 503), retry_after_s=seen.retry_after_s)
-            yield response
+        now = self._clock()
+        seen.head(response, now - asked_at)
+        host.answered(asked_at, now, refused=response.status in (429, 503), retry_after_s=seen.retry_after_s)
+        return response
 
     async def _send(self, url: URL, headers: dict[str, str], seen: Seen) -> Response:
         try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+from collections.abc import Callable
 from io import BytesIO
 
 import numpy as np
@@ -217,6 +219,37 @@ def test_a_picture_over_the_memory_it_may_take_is_ended_and_the_next_is_decoded(
     with pytest.raises(OverLimitError):
         Call(size_as_decoded, LARGE["RGBA"](), Limits(memory_bytes=20_000_000)).run()
     assert decode(encoded(picture(), "PNG")).size == picture().size
+
+
+LEFT: list[bytearray] = []
+
+
+def leave_a_hole(data: bytes) -> Result:
+    """Frees 80 MB of the heap below a block that stays."""
+    for _ in range(2):  # blocks of a size that was freed once come from the heap
+        blocks = [bytearray(20 << 20) for _ in range(4)]
+        LEFT.append(bytearray(8 << 20))
+        del blocks
+    return {}, data
+
+
+def leave_a_circle(data: bytes) -> Result:
+    """80 MB that only the collector of circles frees."""
+    circle: list[object] = [bytearray(80 << 20)]
+    circle.append(circle)
+    return {}, data
+
+
+def size_after_collection(data: bytes) -> Result:
+    gc.collect()
+    return size_as_decoded(data)
+
+
+@pytest.mark.parametrize("work", [leave_a_hole, leave_a_circle])
+def test_what_one_call_leaves_behind_gives_the_next_no_more_memory(work: Callable[[bytes], Result]) -> None:
+    Call(work, b"").run()
+    with pytest.raises(OverLimitError):
+        Call(size_after_collection, LARGE["RGBA"](), Limits(memory_bytes=20_000_000)).run()
 
 
 def test_large_pictures_come_back_from_their_process_as_they_are() -> None:
