@@ -163,7 +163,8 @@ class WebTransport:
                 host.crawl_delay_s = delay_s
                 if hops.is_first:  # the clock starts when a slot is free, not while others are being asked
                     deadline.reschedule(asyncio.get_running_loop().time() + self._limits.total_s)
-                async with await self._ask(url, headers, host, seen) as response:
+                response = await self._ask(url, headers, host, seen)
+                async with response:
                     target = _redirected(url, response)
                     if target is None:
                         return await read(response, seen, self._limits, self._clock)
