@@ -38,8 +38,9 @@ $(TOOLS)/.installed: requirements-tools.lock
 run: setup
 	$(BIN)/facemill pipeline --source synthetic --lake $(LAKE)
 
+# Three processes on two cores: half of the time a test waits, for a server to start or for a host that never answers.
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # The documents as pages in site/. Fails on a broken link.
 docs: $(DOCS)/.installed
