@@ -32,6 +32,7 @@ from storage.leases import Lease, Leases
 from storage.records import Outcome
 from tasks.dataset.source_tables import planned_lines, read_faces
 from tasks.faces.agreement import compare, count_agreement
+from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.methods import AGREE, METHOD_CHOICES, CropSettings
 from tasks.fetch.ledger import accepted, image_stems, read_ledger, stems_by_unit, unit_name
 from tasks.links.sources import source_named
@@ -96,7 +97,7 @@ def crop(
     """
     store, settings = Lake(lake), load_settings()
     methods = methods_of(method, source_named(source, store))
-    lines = planned_lines(store, source)
+    lines = LinesByKey(planned_lines(store, source))
     units = stems_by_unit(image_stems(store, source))
     pictures = len(accepted(read_ledger(store, source, ["key", "outcome"])))
     names, given = [unit_name(unit) for unit in units], []

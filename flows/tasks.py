@@ -28,9 +28,10 @@ from storage.models import ModelVersion
 from storage.records import Attempt
 from tasks.dataset.find_duplicates import compare_pictures
 from tasks.dataset.publish_version import Published, Request, publish_source
-from tasks.faces.crop_shard import crop_shard, is_cropped
+from tasks.faces.crop_shard import crop_shard, uncropped
 from tasks.faces.detect_shard import detect_shard, is_detected
 from tasks.faces.detectors import DetectorSettings
+from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.methods import CropSettings
 from tasks.fetch.fetch_unit import Transport, fetch_unit, to_pending
 from tasks.fetch.ledger import read_ledger, still_pending
@@ -119,7 +120,7 @@ def crop_task(
     unit: int,
     lease: Lease,
     stems: list[str],
-    lines: pa.Table,
+    lines: LinesByKey,
     methods: list[str],
     detector: DetectorSettings,
     crops: CropSettings,
@@ -142,10 +143,7 @@ def crop_task(
         if not is_detected(lake, source, stem, detector):
             summary = detect_shard(lake, source, stem, detector, pool=pool, on_progress=on_progress)
             done["detected"] += summary.num_in
-        missing = [
-            method for method in methods if not is_cropped(lake, source, stem, lines, method=method, settings=crops)
-        ]
-        if missing:
+        if missing := uncropped(lake, source, stem, lines, methods, settings=crops):
             summaries = crop_shard(lake, source, stem, lines, missing, settings=crops, pool=pool)
             done["cropped"] += sum(summary.num_out for summary in summaries.values())
     return done

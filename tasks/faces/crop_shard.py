@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from PIL import Image
 
 from storage.errors import LakeError, UsageError
@@ -22,6 +21,7 @@ from storage.stamped_fields import counted
 from storage.tables import read_stamp, rows_to_table, stamp, table_digest, write_table
 from tasks.faces.boxes import share_inside
 from tasks.faces.detect_shard import ShardSummary, StoredImage, accepted_images, map_chunks, read_detections
+from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.methods import METHODS, CropSettings, Picture, Subject
 from tasks.faces.methods.cut import cut, square_around
 from tasks.faces.methods.quality import roll_deg, sharpness, yaw_deg
@@ -68,7 +68,7 @@ def crop_shard(
     lake: Lake,
     source: str,
     stem: str,
-    lines: pa.Table,
+    lines: LinesByKey,
     methods: list[str],
     *,
     settings: CropSettings,
@@ -78,7 +78,7 @@ def crop_shard(
     """Crop the faces of one shard of images by each method and write `records.FACES`, by identity and line.
 
     Args:
-        lines: `records.LINK_LINES`; those whose picture is not in this shard are passed over.
+        lines: of the whole source; those whose picture is not in this shard are ignored.
         pool: processes to share the work; None works here.
         on_progress: told the number of link lines just finished.
 
@@ -108,13 +108,16 @@ def crop_shard(
     return {method: ShardSummary.of_reasons(face.reason for face in faces[method]) for method in methods}
 
 
-def is_cropped(lake: Lake, source: str, stem: str, lines: pa.Table, *, method: str, settings: CropSettings) -> bool:
-    """Whether the shard's faces are there, made from these lines and settings and from today's detections."""
-    found = read_stamp(lake, f"{lake.faces(method, source, stem)}.parquet")
-    if found is None:
-        return False
+def uncropped(
+    lake: Lake, source: str, stem: str, lines: LinesByKey, methods: list[str], *, settings: CropSettings
+) -> list[str]:
+    """The methods by which the shard's faces are missing, or made from other lines, settings or detections."""
+    found = {method: read_stamp(lake, f"{lake.faces(method, source, stem)}.parquet") for method in methods}
+    if not any(found.values()):
+        return methods
     joined = _join(lines, accepted_images(lake, source, stem))
-    return found == _stamp(lake, lake.detections(source, stem), joined, method, settings)
+    detections = lake.detections(source, stem)
+    return [one for one in methods if found[one] != _stamp(lake, detections, joined, one, settings)]
 
 
 def crop_picture(job: Job, read: Callable[[], bytes], methods: list[str], settings: CropSettings) -> list[Cropped]:
@@ -191,15 +194,14 @@ def _checked(methods: list[str]) -> list[str]:
     return list(dict.fromkeys(methods))
 
 
-def _join(lines: pa.Table, images: list[StoredImage]) -> pa.Table:
+def _join(lines: LinesByKey, images: list[StoredImage]) -> pa.Table:
     """Identity, line, key and box of the lines whose picture is among `images`, by identity and line.
 
     The size of the picture that the boxes were drawn on is there only where the list says it of any.
     """
-    keys = pa.array([image.key for image in images], lines.schema.field("key").type)
-    sizes = [name for name in _LISTED_SIZE if name in lines.column_names and lines[name].null_count < len(lines)]
-    columns = ["identity", "line", "key", "box_xyxy", *sizes]
-    wanted = lines.select(columns).filter(pc.is_in(lines["key"], value_set=keys))
+    wanted = lines.of([image.key for image in images])
+    sizes = [name for name in _LISTED_SIZE if lines.has(name)]
+    wanted = wanted.select(["identity", "line", "key", "box_xyxy", *sizes])
     wanted = wanted.set_column(0, "identity", wanted["identity"].cast(pa.string()))
     return wanted.sort_by([("identity", "ascending"), ("line", "ascending")])
 

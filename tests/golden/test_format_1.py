@@ -22,9 +22,10 @@ from tasks.dataset.publish_version import Request, publish_source, version_id
 from tasks.dataset.select import SelectRules
 from tasks.dataset.source_tables import comparison, planned_lines, read_faces, read_verdicts
 from tasks.dataset.split import SplitRules
-from tasks.faces.crop_shard import is_cropped
+from tasks.faces.crop_shard import uncropped
 from tasks.faces.detect_shard import accepted_images, is_detected
 from tasks.faces.detectors import DetectorSettings
+from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.methods import CropSettings
 from tasks.fetch.ledger import image_stems, read_ledger
 from tasks.label_noise.estimate import CleanRules
@@ -115,13 +116,13 @@ def test_publishing_again_makes_the_same_version_of_the_same_bytes(lake: Lake, m
 
 
 def test_the_stamps_are_those_of_today_s_settings(lake: Lake) -> None:
-    lines = planned_lines(lake, SOURCE)
+    lines = LinesByKey(planned_lines(lake, SOURCE))
     assert read_stamp(lake, lake.detections(SOURCE, STEM)) == DETECTOR_STAMP
     for method, stamp in CROP_STAMPS.items():
         assert read_stamp(lake, f"{lake.faces(method, SOURCE, STEM)}.parquet") == stamp
     for stem in image_stems(lake, SOURCE):
         assert is_detected(lake, SOURCE, stem, DetectorSettings())
-        assert all(is_cropped(lake, SOURCE, stem, lines, method=one, settings=CropSettings()) for one in VERSIONS)
+        assert not uncropped(lake, SOURCE, stem, lines, list(VERSIONS), settings=CropSettings())
 
 
 def test_a_field_added_to_the_rules_renames_a_dataset_only_off_its_default(lake: Lake) -> None:
@@ -138,11 +139,11 @@ def test_a_field_added_to_the_rules_renames_a_dataset_only_off_its_default(lake:
 
 
 def test_a_field_added_to_the_crop_or_the_detector_makes_work_only_off_its_default(lake: Lake) -> None:
-    lines, crop, detector = planned_lines(lake, SOURCE), later(CropSettings), later(DetectorSettings)
+    lines, crop, detector = LinesByKey(planned_lines(lake, SOURCE)), later(CropSettings), later(DetectorSettings)
     assert is_detected(lake, SOURCE, STEM, detector())
     assert not is_detected(lake, SOURCE, STEM, detector(added_later=1))
-    assert is_cropped(lake, SOURCE, STEM, lines, method="bbox", settings=crop())
-    assert not is_cropped(lake, SOURCE, STEM, lines, method="bbox", settings=crop(added_later=1))
+    assert not uncropped(lake, SOURCE, STEM, lines, ["bbox"], settings=crop())
+    assert uncropped(lake, SOURCE, STEM, lines, ["bbox"], settings=crop(added_later=1))
 
 
 def test_a_field_added_to_what_compares_cleans_or_trains_counts_only_off_its_default(lake: Lake) -> None:

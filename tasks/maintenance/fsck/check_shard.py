@@ -14,7 +14,8 @@ from storage.lake import Lake
 from storage.records import ATTEMPTS, DETECTIONS, FACES, Outcome, Reason, url_key
 from storage.tables import read_as
 from storage.takedowns import Forgotten
-from tasks.faces.crop_shard import is_cropped, sample_name
+from tasks.faces.crop_shard import sample_name, uncropped
+from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.methods import CropSettings
 from tasks.fetch.ledger import accepted
 from tasks.maintenance.fsck.check_tar import Member, judge_tar, read_tar
@@ -30,13 +31,13 @@ class SourceFacts:
     """What the checks of every shard of a source need.
 
     Attributes:
-        lines: the planned `records.LINK_LINES`; None if they cannot be read.
+        lines: the planned ones; None if they cannot be read.
     """
 
     lake: Lake
     source: str
     forgotten: Forgotten
-    lines: pa.Table | None
+    lines: LinesByKey | None
     quick: bool
 
 
@@ -139,9 +140,10 @@ def _lacks_lines(facts: SourceFacts, stem: str, method: str, num_faces: int, due
     """Whether a table of faces has the current stamp but not the current lines; outdated ones are recomputed anyway."""
     if facts.lines is None:
         return False
-    expected = pc.sum(pc.is_in(facts.lines["key"], value_set=due["key"].combine_chunks())).as_py() or 0
-    is_today = partial(is_cropped, facts.lake, facts.source, stem, facts.lines, method=method)
-    return num_faces != expected and any(is_today(settings=settings) for settings in _CROP_SETTINGS)
+    if num_faces == len(facts.lines.of(due["key"].to_pylist())):
+        return False
+    missing = partial(uncropped, facts.lake, facts.source, stem, facts.lines, [method])
+    return not all(missing(settings=settings) for settings in _CROP_SETTINGS)
 
 
 def _read(lake: Lake, path: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table | Finding:

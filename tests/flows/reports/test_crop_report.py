@@ -11,6 +11,7 @@ from flows.reports.page import histogram, table
 from storage.lake import Lake
 from storage.records import FoundFace
 from tasks.faces.crop_shard import crop_shard
+from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.methods import CropSettings
 from tests.flows.reports.reader import read_page
 from tests.tasks.faces.test_crop_shard import BOX, FACE, SECOND, write_detections
@@ -38,7 +39,7 @@ LINES = link_lines(
 
 
 def test_the_page_tells_how_the_methods_compare_and_loads_nothing(lake: Lake) -> None:
-    crop_shard(lake, SOURCE, STEM, LINES, ["bbox", "mtcnn"], settings=CropSettings())
+    crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), ["bbox", "mtcnn"], settings=CropSettings())
     path = write_report(lake, SOURCE)
     assert path.is_relative_to(lake.work_folder)
     html = path.read_text()
@@ -58,7 +59,7 @@ def test_the_page_tells_how_the_methods_compare_and_loads_nothing(lake: Lake) ->
 
 def test_one_method_and_none_make_a_page_too(lake: Lake) -> None:
     assert "no method" in write_report(lake, SOURCE).read_text()
-    crop_shard(lake, SOURCE, STEM, LINES, ["mtcnn"], settings=CropSettings())
+    crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), ["mtcnn"], settings=CropSettings())
     assert list(cropped_methods(lake, SOURCE)) == ["mtcnn"]
     assert "several_people 1" in write_report(lake, SOURCE).read_text()
 

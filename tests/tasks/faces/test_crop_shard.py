@@ -17,8 +17,9 @@ from storage.lake import Lake
 from storage.records import DETECTIONS, FACES, FoundFace, Reason, bytes_digest, url_key
 from storage.shards import read_member
 from storage.tables import read_table, rows_to_table, write_table
-from tasks.faces.crop_shard import crop_shard, is_cropped, sample_name
+from tasks.faces.crop_shard import crop_shard, sample_name, uncropped
 from tasks.faces.detect_shard import ShardSummary
+from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.methods import CropSettings
 from tests.tasks.image_shards import SOURCE, STEM, link_lines, png, write_images
 
@@ -98,7 +99,7 @@ def crop_of(lake: Lake, method: str, row: dict[str, object]) -> np.ndarray:
 
 def test_lines_in_are_faces_out_and_rejected(lake: Lake) -> None:
     seen: list[int] = []
-    summaries = crop_shard(lake, SOURCE, STEM, LINES, BOTH, settings=SETTINGS, on_progress=seen.append)
+    summaries = crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), BOTH, settings=SETTINGS, on_progress=seen.append)
     assert summaries["bbox"] == ShardSummary(
         8, 4, {"box_out_of_image": 1, "broken_image": 1, "face_too_small": 1, "no_box": 1}
     )
@@ -113,7 +114,7 @@ def test_lines_in_are_faces_out_and_rejected(lake: Lake) -> None:
 
 
 def test_a_line_gets_the_face_in_its_own_box(lake: Lake) -> None:
-    crop_shard(lake, SOURCE, STEM, LINES, BOTH, settings=SETTINGS)
+    crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), BOTH, settings=SETTINGS)
     rows = rows_of(lake, "bbox")
     first, second, off = rows["Ada_Aal", 1], rows["Ada_Aal", 3], rows["Ada_Aal", 5]
     assert (first["agreement"], first["score"], first["num_faces"]) == (1.0, pytest.approx(0.99), 2)
@@ -128,7 +129,7 @@ def test_a_line_gets_the_face_in_its_own_box(lake: Lake) -> None:
 
 def test_landmarks_and_box_lie_where_they_belong_in_the_crop(lake: Lake) -> None:
     for settings in (SETTINGS, CropSettings(max_side_px=96)):
-        crop_shard(lake, SOURCE, STEM, LINES, ["mtcnn"], settings=settings)
+        crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), ["mtcnn"], settings=settings)
         row = rows_of(lake, "mtcnn")["Ada_Aal", 2]
         crop = crop_of(lake, "mtcnn", row)
         assert crop.shape == (row["height"], row["width"], 3) == (min(192, settings.max_side_px),) * 2 + (3,)
@@ -152,7 +153,7 @@ def test_boxes_lie_in_the_picture_as_seen(tmp_path: Path, orientation: int, turn
     lake = Lake(tmp_path)
     write_images(lake, {ONE: file.getvalue()})
     write_detections(lake, {ONE: (FACE,)})
-    crop_shard(lake, SOURCE, STEM, LINES, ["mtcnn"], settings=SETTINGS)
+    crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), ["mtcnn"], settings=SETTINGS)
     row = rows_of(lake, "mtcnn")["Ada_Aal", 2]
     crop = crop_of(lake, "mtcnn", row)
     for x, y in zip(row["landmarks"][::2], row["landmarks"][1::2], strict=True):
@@ -160,7 +161,7 @@ def test_boxes_lie_in_the_picture_as_seen(tmp_path: Path, orientation: int, turn
 
 
 def test_members_are_named_and_placed_as_the_index_says(lake: Lake) -> None:
-    crop_shard(lake, SOURCE, STEM, LINES, BOTH, settings=SETTINGS)
+    crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), BOTH, settings=SETTINGS)
     for method in BOTH:
         path = f"{lake.faces(method, SOURCE, STEM)}.tar"
         accepted = {
@@ -190,20 +191,21 @@ def test_sample_names_tell_every_line_and_method_apart() -> None:
 
 def test_making_it_twice_gives_the_same_bytes(lake: Lake) -> None:
     paths = [f"{lake.faces(method, SOURCE, STEM)}{ending}" for method in BOTH for ending in (".tar", ".parquet")]
-    crop_shard(lake, SOURCE, STEM, LINES, BOTH, settings=SETTINGS)
+    crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), BOTH, settings=SETTINGS)
     first = [lake.read(path) for path in paths]
-    crop_shard(lake, SOURCE, STEM, LINES.take(list(range(len(LINES)))[::-1]), BOTH, settings=SETTINGS)
+    crop_shard(lake, SOURCE, STEM, LinesByKey(LINES.take(list(range(len(LINES)))[::-1])), BOTH, settings=SETTINGS)
     assert [lake.read(path) for path in paths] == first
 
 
 def test_crops_are_up_to_date_until_something_they_were_made_from_changes(lake: Lake) -> None:
     def up_to_date(lines: pa.Table = LINES, settings: CropSettings = SETTINGS) -> list[bool]:
-        return [is_cropped(lake, SOURCE, STEM, lines, method=method, settings=settings) for method in BOTH]
+        missing = uncropped(lake, SOURCE, STEM, LinesByKey(lines), BOTH, settings=settings)
+        return [method not in missing for method in BOTH]
 
     assert up_to_date() == [False, False]
-    crop_shard(lake, SOURCE, STEM, LINES, ["bbox"], settings=SETTINGS)
+    crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), ["bbox"], settings=SETTINGS)
     assert up_to_date() == [True, False]
-    crop_shard(lake, SOURCE, STEM, LINES, BOTH, settings=SETTINGS)
+    crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), BOTH, settings=SETTINGS)
     assert up_to_date() == [True, True]
     more_elsewhere = pa.concat_tables([LINES, link_lines(("Cy_Cox", 1, ELSEWHERE, BOX))])
     assert up_to_date(more_elsewhere) == [True, True]
@@ -218,54 +220,55 @@ def test_a_run_that_breaks_off_leaves_no_index_of_other_crops(lake: Lake) -> Non
     def stop(num: int) -> None:
         raise KeyboardInterrupt
 
-    crop_shard(lake, SOURCE, STEM, LINES, BOTH, settings=SETTINGS)
+    crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), BOTH, settings=SETTINGS)
     with pytest.raises(KeyboardInterrupt):
-        crop_shard(lake, SOURCE, STEM, LINES, ["bbox"], settings=CropSettings(margin=0.1), on_progress=stop)
-    assert not is_cropped(lake, SOURCE, STEM, LINES, method="bbox", settings=SETTINGS)
-    assert is_cropped(lake, SOURCE, STEM, LINES, method="mtcnn", settings=SETTINGS)
+        crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), ["bbox"], settings=CropSettings(margin=0.1), on_progress=stop)
+    assert uncropped(lake, SOURCE, STEM, LinesByKey(LINES), BOTH, settings=SETTINGS) == ["bbox"]
 
 
 def test_bytes_that_no_longer_decode_are_rejected_not_raised(lake: Lake) -> None:
     write_detections(lake, dict.fromkeys((ONE, TWO, NOBODY, BROKEN), (FACE,)))
-    crop_shard(lake, SOURCE, STEM, LINES, ["mtcnn"], settings=SETTINGS)
+    crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), ["mtcnn"], settings=SETTINGS)
     assert rows_of(lake, "mtcnn")["Ada_Aal", 7]["reason"] == "broken_image"
 
 
 def test_nothing_to_crop_makes_empty_files(lake: Lake) -> None:
     nothing = LINES.slice(0, 0)
-    assert crop_shard(lake, SOURCE, STEM, nothing, BOTH, settings=SETTINGS)["bbox"] == ShardSummary(0, 0, {})
-    assert is_cropped(lake, SOURCE, STEM, nothing, method="bbox", settings=SETTINGS)
+    assert crop_shard(lake, SOURCE, STEM, LinesByKey(nothing), BOTH, settings=SETTINGS)["bbox"] == ShardSummary(
+        0, 0, {}
+    )
+    assert not uncropped(lake, SOURCE, STEM, LinesByKey(nothing), ["bbox"], settings=SETTINGS)
 
 
 def test_what_cannot_be_done_is_said_in_a_line(lake: Lake) -> None:
     with pytest.raises(UsageError, match="the crop methods are bbox, mtcnn, centerface; asked for: magic"):
-        crop_shard(lake, SOURCE, STEM, LINES, ["magic"], settings=SETTINGS)
+        crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), ["magic"], settings=SETTINGS)
     write_detections(lake, {ONE: (FACE,)})
     with pytest.raises(LakeError, match="detect again"):
-        crop_shard(lake, SOURCE, STEM, LINES, BOTH, settings=SETTINGS)
+        crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), BOTH, settings=SETTINGS)
     assert not lake.exists(f"{lake.faces('bbox', SOURCE, STEM)}.tar")
     lake.remove(lake.detections(SOURCE, STEM))
     with pytest.raises(LakeError):
-        crop_shard(lake, SOURCE, STEM, LINES, BOTH, settings=SETTINGS)
+        crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), BOTH, settings=SETTINGS)
 
 
 def test_processes_make_the_very_same_as_one(lake: Lake) -> None:
     path = f"{lake.faces('bbox', SOURCE, STEM)}.tar"
-    alone = crop_shard(lake, SOURCE, STEM, LINES, BOTH, settings=SETTINGS)
+    alone = crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), BOTH, settings=SETTINGS)
     first = lake.read(path)
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        assert crop_shard(lake, SOURCE, STEM, LINES, BOTH, settings=SETTINGS, pool=pool) == alone
+        assert crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), BOTH, settings=SETTINGS, pool=pool) == alone
     assert lake.read(path) == first
 
 
 def test_new_rules_make_crops_anew(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    crop_shard(lake, SOURCE, STEM, LINES, ["bbox"], settings=SETTINGS)
+    crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), ["bbox"], settings=SETTINGS)
     monkeypatch.setattr("tasks.faces.crop_shard._RULES", 1)
-    assert not is_cropped(lake, SOURCE, STEM, LINES, method="bbox", settings=SETTINGS)
+    assert uncropped(lake, SOURCE, STEM, LinesByKey(LINES), ["bbox"], settings=SETTINGS) == ["bbox"]
 
 
 def test_quality_and_fit_are_kept_with_the_face(lake: Lake) -> None:
-    crop_shard(lake, SOURCE, STEM, LINES, BOTH, settings=SETTINGS)
+    crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), BOTH, settings=SETTINGS)
     confirmed, off = (rows_of(lake, "bbox")["Ada_Aal", line] for line in (1, 5))
     assert (confirmed["fit"], confirmed["border"], confirmed["roll_deg"], confirmed["yaw_deg"]) == (
         "as_listed",
@@ -281,11 +284,11 @@ def test_quality_and_fit_are_kept_with_the_face(lake: Lake) -> None:
 def test_a_crop_is_made_from_the_corrected_box(lake: Lake) -> None:
     square = (90.0, 55.0, 210.0, 185.0)
     twice = link_lines(("Ada_Aal", 1, ONE, tuple(2 * value for value in square)))
-    crop_shard(lake, SOURCE, STEM, twice, ["bbox"], settings=SETTINGS)
+    crop_shard(lake, SOURCE, STEM, LinesByKey(twice), ["bbox"], settings=SETTINGS)
     row = rows_of(lake, "bbox")["Ada_Aal", 1]
     assert row["fit"] == "rescaled"
     assert row["source_box_xyxy"] == pytest.approx(square, abs=6)
-    crop_shard(lake, SOURCE, STEM, twice, ["bbox"], settings=CropSettings(check_boxes=False))
+    crop_shard(lake, SOURCE, STEM, LinesByKey(twice), ["bbox"], settings=CropSettings(check_boxes=False))
     assert rows_of(lake, "bbox")["Ada_Aal", 1]["fit"] is None
 
 
@@ -327,6 +330,6 @@ def test_nothing_that_decodes_however_odd_raises(tmp_path: Path) -> None:
             CropSettings(min_face_px=0),
             CropSettings(check_boxes=False, min_face_px=0, min_share_inside=0),
         ):
-            for summary in crop_shard(lake, SOURCE, STEM, lines, BOTH, settings=settings).values():
+            for summary in crop_shard(lake, SOURCE, STEM, LinesByKey(lines), BOTH, settings=settings).values():
                 assert summary.num_in == len(pictures) * len(boxes) == summary.num_out + sum(summary.rejected.values())
                 assert "broken_image" not in summary.rejected

@@ -28,6 +28,7 @@ from tasks.faces.detect_shard import (
     read_detections,
 )
 from tasks.faces.detectors import DetectorSettings
+from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.methods import CropSettings
 from tests.tasks.image_shards import SOURCE, STEM, link_lines, png, write_images
 
@@ -138,7 +139,7 @@ def test_other_crops_of_the_same_pictures_run_no_network(tmp_path: Path, monkeyp
     for method in ("bbox", "mtcnn"):
         for rules in (CropSettings(), CropSettings(margin=0.1, min_face_px=90), CropSettings(second_face_ratio=0.1)):
             assert is_detected(lake, SOURCE, STEM, SETTINGS)
-            assert crop_shard(lake, SOURCE, STEM, lines, [method], settings=rules)[method].num_out == 1
+            assert crop_shard(lake, SOURCE, STEM, LinesByKey(lines), [method], settings=rules)[method].num_out == 1
 
 
 @pytest.mark.slow

@@ -24,9 +24,10 @@ from tasks.dataset.select import SelectRules
 from tasks.dataset.source_tables import planned_lines
 from tasks.dataset.split import SplitRules
 from tasks.faces import detect_shard as detect
-from tasks.faces.crop_shard import crop_shard, is_cropped
+from tasks.faces.crop_shard import crop_shard, uncropped
 from tasks.faces.detect_shard import detect_shard, is_detected
 from tasks.faces.detectors import DetectorSettings
+from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.methods import CropSettings
 from tasks.fetch import fetch_unit as fetch
 from tasks.fetch.fetch_unit import fetch_unit, to_pending
@@ -91,11 +92,11 @@ class Mill:
     def run(self) -> Published:
         """Everything that is not done yet, from the link files to a dataset version."""
         self.fetch()
-        lines = planned_lines(self.lake, SOURCE)
+        lines = LinesByKey(planned_lines(self.lake, SOURCE))
         for stem in image_stems(self.lake, SOURCE):
             if not is_detected(self.lake, SOURCE, stem, DetectorSettings()):
                 detect_shard(self.lake, SOURCE, stem, DetectorSettings())
-            if not is_cropped(self.lake, SOURCE, stem, lines, method="bbox", settings=CropSettings()):
+            if uncropped(self.lake, SOURCE, stem, lines, ["bbox"], settings=CropSettings()):
                 crop_shard(self.lake, SOURCE, stem, lines, ["bbox"], settings=CropSettings())
         # One split: pictures that several people share would else be left out of one of two.
         one_split = SplitRules(test_share=0, val_share=0, least_identities=0)
