@@ -53,9 +53,11 @@ def clean(
         UsageError: not exactly one of model, fit_on and weights is given, or there are no faces.
     """
     store = Lake(lake)
+    listed = source_named(source, store)
+    if not listed.names_people:
+        raise UsageError(f"{source} names nobody, so no face can be under a wrong name")
     embedder = _embedder(store, model, fit_on, weights)
-    datasets = datasets_of(method, source_named(source, store))
-    return [_clean_one(store, source, one, embedder, device) for one in datasets]
+    return [_clean_one(store, source, one, embedder, device) for one in datasets_of(method, listed)]
 
 
 def _embedder(lake: Lake, model: str | None, fit_on: str | None, weights: str | None) -> Embedder:

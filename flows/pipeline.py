@@ -21,6 +21,7 @@ from storage.datasets import open_dataset
 from storage.lake import Lake
 from tasks.dataset.funnel import Funnel
 from tasks.dataset.split import check_enough_people
+from tasks.links.sources import source_named
 
 _TRAIN_DEPLOYMENT = "train/train"
 # The training parameters of the pipeline by default.
@@ -72,7 +73,8 @@ async def pipeline(
 
     Returns:
         The result of each flow, by its name. If a server's deployment trains, `train` has only a `flow_run`: the run's
-        name, or None if the event of the new version starts it.
+        name, or None if the event of the new version starts it. For a source that names nobody it has only `left_out`,
+        the reason.
     """
     store = Lake(lake)
     others = runs - 1
@@ -101,7 +103,10 @@ async def pipeline(
     with runs_beside("crop", others, shared | {"method": method}):
         ended("crop", crop(lake, source, method))
     ended("publish", publish(lake, source, dataset, method, min_face))
-    ended("train", start_training(done["publish"], {"margin": margin, "steps": steps, "device": device}, lake))
+    if source_named(source, store).names_people:
+        ended("train", start_training(done["publish"], {"margin": margin, "steps": steps, "device": device}, lake))
+    else:
+        ended("train", {"left_out": f"{source} names nobody, so there is nothing to train on"})
     _show(store, done["publish"], done["train"])
     return done
 
@@ -141,7 +146,9 @@ def _show(lake: Lake, published: list[dict[str, Any]], trained: dict[str, Any]) 
     last = versions[-1]
     funnel = Funnel.from_json(last.manifest["funnel"])
     artifacts.table("pipeline-funnel", funnel.rows(), f"From link lines to samples of {last}")
-    if "auc" in trained:
+    if "left_out" in trained:
+        model = f"none: {trained['left_out']}"
+    elif "auc" in trained:
         model = f"{trained['model']}@{trained['version']}: AUC on unseen people {trained['auc']:.3f}"
     else:
         model = f"training is scheduled as {trained['flow_run'] or 'a separate run'}"

@@ -57,7 +57,13 @@ def publish(
         For each method: dataset, version, whether it is new, samples, identities, the people left out, and the funnel.
     """
     store = Lake(lake)
-    rules = SelectRules(min_face_px=min_face, min_agreement=SelectRules().min_agreement if check_boxes else 0.0)
+    asked = source_named(source, store)
+    rules = SelectRules(
+        min_face_px=min_face,
+        min_agreement=SelectRules().min_agreement if check_boxes else 0.0,
+        # Groups by hash are no people: one face in a group is as good as two.
+        min_faces=SelectRules().min_faces if asked.names_people else 1,
+    )
     exclusion = exclude_names(planned_people(store, source), read_names(exclude)) if exclude else None
     requests = [
         Request(
@@ -68,7 +74,7 @@ def publish(
             exclusion=exclusion,
             cleaning=_cleaning(store, source, one, cleaned_by, wrong_person_score),
         )
-        for one in datasets_of(method, source_named(source, store))
+        for one in datasets_of(method, asked)
     ]
     compare_task(store, source)
     return [_publish_one(store, request) for request in requests]
@@ -99,7 +105,7 @@ def _publish_one(lake: Lake, request: Request) -> dict[str, Any]:
     artifacts.table(f"funnel-{method}", published.funnel.rows(), f"From link lines to samples of {version}")
     artifacts.markdown(f"dataset-{method}", artifacts.dataset_page(version))
     get_run_logger().info("%s: %d samples", version, version.manifest["num_samples"])
-    if published.is_new:
+    if published.is_new and version.names_people:
         announce(version)
     return {
         "dataset": version.name,

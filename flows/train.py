@@ -50,6 +50,7 @@ def train(
     """
     store = Lake(lake)
     chosen = open_dataset(store, dataset)
+    chosen.require_names()
     recipe = recipe_of(preset, device)
     config = replace(recipe, name=model, margin=margin, seed=seed, device=device, steps=steps or recipe.steps)
     known = {str(one) for one in model_versions(store, model)}

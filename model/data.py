@@ -55,7 +55,9 @@ def load_faces(dataset: DatasetVersion, split: str, image_px: int, *, cache_fold
 
     Raises:
         LakeError: a sample cannot be decoded.
+        UsageError: the dataset names nobody, so it has no labels.
     """
+    dataset.require_names()
     rows = [row for row in dataset.index(_COLUMNS).to_pylist() if row["split"] == split]
     identities = tuple(sorted({row["identity"] for row in rows}))
     number = {identity: label for label, identity in enumerate(identities)}

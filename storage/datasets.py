@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.errors import UsageError
-from storage.json_shapes import COUNT, TEXT, Shape, require
+from storage.json_shapes import COUNT, FLAG, TEXT, Shape, require
 from storage.lake import Lake, checked_name
 from storage.names import DATASET_SHARD, NAME, SAMPLE, VERSIONED, bad_value
 from storage.records import FATES, SAMPLES, Split
@@ -35,6 +35,7 @@ MANIFEST: Shape = {
     "source?": NAME,
     "method?": NAME,
     "terms?": TEXT,
+    "names_people?": FLAG,
     "num_samples?": COUNT,
     "num_identities?": COUNT,
     "splits?": {split.value + "?": _COUNTS for split in Split},
@@ -86,6 +87,23 @@ class DatasetVersion:
         """
         self.require("source")
         return str(self.manifest["source"])
+
+    @property
+    def names_people(self) -> bool:
+        """Whether the identities are people; else they are groups by hash, since the source names nobody."""
+        return bool(self.manifest.get("names_people", True))
+
+    def require_names(self) -> None:
+        """Check that the identities are people.
+
+        Raises:
+            UsageError: they are groups by hash.
+        """
+        if not self.names_people:
+            raise UsageError(
+                f"{self} names nobody: its identities are groups by hash, from which no model can learn and by which "
+                "none can be evaluated. Use a dataset whose list has names"
+            )
 
     @property
     def redactions(self) -> list[dict[str, Any]]:

@@ -35,6 +35,7 @@ _HUGE = 1e300
 # Our own files nest 6 deep.
 _DEEPEST = 50
 TEXT = Kind(lambda value: isinstance(value, str), "text")
+FLAG = Kind(lambda value: isinstance(value, bool), "true or false")
 COUNT = Kind(lambda value: type(value) is int and 0 <= value < 2**63, "a whole number, not negative")
 FLAG = Kind(lambda value: isinstance(value, bool), "true or false")
 # Figures of few pairs may be NaN; what is computed with must be finite.

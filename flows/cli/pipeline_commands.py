@@ -464,6 +464,9 @@ def show_published(console: Console, result: list[dict[str, Any]]) -> None:
 
 def show_trained(console: Console, result: dict[str, Any]) -> None:
     """Print the model version and its metrics, or the flow run that will train it."""
+    if "left_out" in result:
+        say(console, f"[bold]train[/]    left out: {result['left_out']}")
+        return
     if "flow_run" in result:
         say(console, f"[bold]train[/]    scheduled on the server as {result['flow_run'] or 'a separate run'}")
         return

@@ -7,6 +7,9 @@ The verdict is given per link line, since one picture may rightly serve several 
   so is a second line on the same picture with the same box;
 - *conflict*: two people claim the same box of the same picture. Both are out. With different boxes it is a group photo.
 
+Where a source names nobody, all its lines count as one person's: copies are found across all of them, nothing is a
+placeholder, and there is no conflict.
+
 Nothing depends on the order of the rows. 2.6 million lines are judged as columns; only lines that share a picture with
 another are looked at one by one.
 """
@@ -68,12 +71,15 @@ class _Claims:
         return _Claims(*(column[which] for column in (getattr(self, name) for name in self.__slots__)))
 
 
-def dedupe(lines: pa.Table, images: pa.Table, rules: DedupeRules = DedupeRules()) -> pa.Table:
+def dedupe(
+    lines: pa.Table, images: pa.Table, rules: DedupeRules = DedupeRules(), *, names_people: bool = True
+) -> pa.Table:
     """A verdict for every line.
 
     Args:
         lines: `records.LINK_LINES` whose picture was accepted.
         images: the accepted `records.ATTEMPTS` with key, url, digest, dhash, width, height; one row a key.
+        names_people: whether `identity` is the name of a person; else it is a group by hash.
 
     Returns:
         `records.VERDICTS`, one row a line in the order of `lines`.
@@ -82,12 +88,20 @@ def dedupe(lines: pa.Table, images: pa.Table, rules: DedupeRules = DedupeRules()
     numbers, names = _numbered(images["digest"])
     clusters = _clusters(images["dhash"], numbers, rules)
     digest = numbers[picture]
-    told = np.where(_are_placeholders(lines, images, picture, digest, rules), _PLACEHOLDER, _STAYS)
-    claims = _shared_claims(lines, images, picture, digest, clusters[digest], told)
+    claimed = lines if names_people else of_one_person(lines)
+    told = np.where(_are_placeholders(claimed, images, picture, digest, rules), _PLACEHOLDER, _STAYS)
+    claims = _shared_claims(claimed, images, picture, digest, clusters[digest], told)
     claims = _stop_copies(claims, told)
     claims = _stop_repeated(claims, told, rules.same_box_iou)
     _stop_conflicts(claims, told, rules.same_box_iou)
     return _verdicts(lines, told, names.take(pa.array(clusters[digest])))
+
+
+def of_one_person(rows: pa.Table) -> pa.Table:
+    """The rows with an empty identity."""
+    at = rows.schema.get_field_index("identity")
+    nobody = pa.repeat("", len(rows)).dictionary_encode().cast(rows.schema.field(at).type)
+    return rows.set_column(at, rows.schema.field(at), nobody)
 
 
 def _numbered(digests: pa.ChunkedArray) -> tuple[Ints, pa.Array]:

@@ -10,7 +10,8 @@ import pyarrow as pa
 from storage.lake import Lake
 from storage.tables import write_table
 from tasks.dataset.dedupe import DedupeRules, dedupe
-from tasks.dataset.source_tables import comparison, planned_lines, read_verdicts
+from tasks.dataset.source_tables import Comparison, comparison, planned_lines, read_verdicts
+from tasks.links.sources import source_named
 
 
 def is_compared(lake: Lake, source: str, rules: DedupeRules = DedupeRules()) -> bool:
@@ -26,7 +27,7 @@ def compare_pictures(lake: Lake, source: str, rules: DedupeRules = DedupeRules()
     asked = comparison(lake, source, planned_lines(lake, source), rules)
     if lake.exists(asked.path):
         return False
-    write_table(lake, asked.path, dedupe(asked.lines, asked.images, rules), stamp=asked.stamp)
+    write_table(lake, asked.path, _verdicts(lake, source, asked, rules), stamp=asked.stamp)
     return True
 
 
@@ -36,4 +37,8 @@ def verdicts_now(lake: Lake, source: str) -> pa.Table:
     asked = comparison(lake, source, lines)
     if lake.exists(asked.path):
         return read_verdicts(lake, source, lines)
-    return dedupe(asked.lines, asked.images)
+    return _verdicts(lake, source, asked, DedupeRules())
+
+
+def _verdicts(lake: Lake, source: str, asked: Comparison, rules: DedupeRules) -> pa.Table:
+    return dedupe(asked.lines, asked.images, rules, names_people=source_named(source, lake).names_people)

@@ -88,9 +88,11 @@ def publish_source(
     """
     compare_pictures(lake, request.source)
     content = decide(lake, request)
-    made_from = source_digests(lake, request.source)
-    terms = source_named(request.source, lake).terms
-    return publish(lake, request, content, {"made_from": made_from, "terms": terms}, on_progress=on_progress)
+    source = source_named(request.source, lake)
+    origin: dict[str, Any] = {"made_from": source_digests(lake, request.source), "terms": source.terms}
+    if not source.names_people:
+        origin["names_people"] = False
+    return publish(lake, request, content, origin, on_progress=on_progress)
 
 
 def decide(lake: Lake, request: Request) -> Content:
@@ -104,7 +106,16 @@ def decide(lake: Lake, request: Request) -> Content:
     verdicts = read_verdicts(lake, request.source, lines)
     faces = read_faces(lake, request.source, request.method)
     refused, ties = _refused(lake, request, lines, verdicts, faces)
-    fates = select(lines, attempts, verdicts, faces, method=request.method, rules=request.select, refused=refused)
+    fates = select(
+        lines,
+        attempts,
+        verdicts,
+        faces,
+        method=request.method,
+        rules=request.select,
+        refused=refused,
+        names_people=source_named(request.source, lake).names_people,
+    )
     splits = split_identities(chosen_people(lines, fates), request.split, ties)
     fates = stop_samples(fates, straddling_rows(lines, verdicts, faces, fates, splits), Reason.STRADDLES)
     fates = stop_people_with_few_faces(lines, fates, request.select.min_faces)

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.records import Box, Fit, Outcome, Reason
+from tasks.dataset.dedupe import of_one_person
 from tasks.faces.boxes import iou
 from tasks.links.line_ids import Ints, find_rows, line_ids
 
@@ -64,6 +65,7 @@ def select(
     method: str,
     rules: SelectRules,
     refused: pa.Table | None = None,
+    names_people: bool = True,
 ) -> pa.Table:
     """The fate of every line.
 
@@ -74,6 +76,8 @@ def select(
         faces: `records.FACES` of one method, of the same lines.
         refused: lines rejected by other rules: identity, line, reason. Such a line claims no face, so another line
             may have it.
+        names_people: whether `identity` is the name of a person; else it is a group by hash, and two lines that show
+            one face repeat it rather than contest it.
 
     Returns:
         One row a line, in the order of `lines`: `stage`, `reason` (null: not yet fetched, or a sample), and `face`, the
@@ -91,6 +95,8 @@ def select(
     if refused is not None:
         open_rows = _refuse(open_rows, lines, refused, reason)
     table = faces.take(pa.array(face[open_rows]))
+    if not names_people:
+        table = of_one_person(table)
     for rows, why in _unfit(table, method, rules):
         reason[open_rows[rows]] = why.value
     stage[[row for row in open_rows if reason[row] is None]] = Stage.SAMPLE.value

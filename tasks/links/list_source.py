@@ -26,7 +26,7 @@ def open_source(lake: Lake, name: str, links: str | None, recipe: str | None) ->
         recipe: the name of one that comes along, or a TOML file.
 
     Raises:
-        UsageError: there is no such source or recipe, the guess is not sure, or the list names nobody.
+        UsageError: there is no such source or recipe, or the guess is not sure.
     """
     if name in SOURCES:
         if recipe is not None:
@@ -41,7 +41,6 @@ def open_source(lake: Lake, name: str, links: str | None, recipe: str | None) ->
         source = source_of(name, open_recipe(name))
     else:
         source = source_of(name, _guessed(name, links))
-    _check_named(source)
     return source
 
 
@@ -60,11 +59,3 @@ def _guessed(name: str, links: str | None) -> Recipe:
             "with --recipe"
         )
     return guess.recipe
-
-
-def _check_named(source: Source) -> None:
-    if source.recipe is not None and "identity" not in source.recipe:
-        raise UsageError(
-            f"the recipe of {source.name} names nobody, and faces are gathered by people: say in it which column is "
-            "the identity"
-        )

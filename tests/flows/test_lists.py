@@ -158,16 +158,42 @@ def test_a_recipe_is_kept_beside_the_links_and_a_new_one_reads_them_again(tmp_pa
     assert lines["identity"][0].as_py().startswith("a_portrait_of_")
 
 
+@pytest.mark.slow
+def test_a_list_without_names_becomes_a_dataset_without_copies_on_which_nothing_is_trained(
+    tmp_path: Path, world: Path, origin: Origin
+) -> None:
+    links, truth = as_laion(world, tmp_path), read_truth(world)
+    (tmp_path / "recipe.toml").write_text(LAION.replace('identity = "NAME"\n', ""))
+    where, connect = ["--lake", str(tmp_path / "lake")], ["--connect-to", f"127.0.0.1:{origin.port}"]
+    given = ["--source", "crowd", "--links", links, "--recipe", str(tmp_path / "recipe.toml"), *connect]
+    found = run("pipeline", *where, *given, "--method", "bbox")
+    assert found["train"] == {"left_out": "crowd names nobody, so there is nothing to train on"}
+    lake = Lake(tmp_path / "lake")
+    assert expected(world, "accepted") <= accepted_urls(lake, "crowd")
+
+    [version] = all_versions(lake)
+    assert version.manifest["names_people"] is False
+    assert set(version.manifest["leaks"].values()) == {0}
+    index = version.index()
+    assert all(name.startswith("unnamed-") for name in index["identity"].to_pylist())
+    assert {truth[url]["expect"] for url in index["url"].to_pylist()} == {"accepted"}
+    # A group photo may give several faces, and no picture is there in two copies.
+    assert len(set(index["cluster"].to_pylist())) == len(set(index["image_digest"].to_pylist())) > 10
+    assert len(set(index["crop_digest"].to_pylist())) == len(index)
+
+    for command in (["train", "--dataset", "faces-bbox"], ["clean", "--source", "crowd", "--fit-on", "faces-bbox"]):
+        assert "names nobody" in refused(*command, *where)
+    assert not lake.names("models")
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["--source", "mine"], "there is no source 'mine'"),
         (["--source", "vggface1", "--recipe", "facescrub"], "has a reader of its own"),
         (["--source", "mine", "--links", "LIST"], "no column is surely a name: species"),
-        (["--source", "mine", "--links", "LIST", "--recipe", "urls"], "names nobody"),
         (["--source", "mine", "--links", "LIST", "--recipe", "no.toml"], "--recipe no.toml is no file"),
         (["--source", "mine", "--links", "http://a.example/x.csv"], "give --recipe"),
-        (["--source", "celeba", "--links", "LIST"], "names nobody"),
     ],
 )
 def test_what_a_list_cannot_be_read_by_is_told_in_one_line_and_nothing_is_written(

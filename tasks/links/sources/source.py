@@ -61,6 +61,11 @@ class Source:
     parse_file: Callable[[bytes], IdentityLines] | None
     recipe: dict[str, Any] | None = None
 
+    @property
+    def names_people(self) -> bool:
+        """Whether its lines say whose face it is. Without, `identity` is a group by a hash of the URL."""
+        return self.recipe is None or "identity" in self.recipe
+
 
 def identity_lines(lines: dict[str, Any], rejected: list[tuple[int, str, Reason, str]]) -> IdentityLines:
     """Tables from columns of `LINK_LINES` and rejected rows (line, text, reason, detail)."""

@@ -38,6 +38,22 @@ def fates(lines: pa.Table, *images: dict, rules: DedupeRules = DedupeRules()) ->
     return [row["reason"] and Reason(row["reason"]) for row in rows]
 
 
+def test_where_nobody_is_named_copies_are_found_across_all_groups_and_nothing_is_contested():
+    lines = link_lines(("g1", 1, A, BOX), ("g2", 2, B, BOX), ("g3", 3, C, BOX), ("g4", 4, D, OTHER_BOX))
+    images = attempts(attempt(A), attempt(B, picture=A), near(C, A, 3, width=200, height=150), attempt(D))
+    found = dedupe(lines, images, names_people=False)
+    reasons = found["reason"].cast(pa.string()).to_pylist()
+    assert {None, "exact_duplicate"} == set(reasons[:2])
+    assert reasons[2:] == ["near_duplicate", None]
+    assert found["identity"].cast(pa.string()).to_pylist() == ["g1", "g2", "g3", "g4"]
+
+
+def test_where_nobody_is_named_two_faces_of_one_picture_both_stay():
+    lines = link_lines(("g1", 1, A, BOX), ("g2", 2, A, OTHER_BOX), ("g3", 3, A, BOX))
+    found = dedupe(lines, attempts(attempt(A)), names_people=False)
+    assert found["reason"].cast(pa.string()).to_pylist() == [None, None, "exact_duplicate"]
+
+
 def test_pictures_that_differ_all_stay():
     lines = link_lines(("Ada", 1, A, BOX), ("Ada", 2, B, BOX), ("Bo", 1, C, BOX))
 

@@ -146,6 +146,14 @@ def test_a_face_that_two_people_claim_is_neither_one_s():
     assert fates(rows) == {("Ada", 1): conflict, ("Bo", 1): conflict, ("Bo", 2): SAMPLE, ("Cy", 1): SAMPLE}
 
 
+def test_where_nobody_is_named_a_face_on_two_lines_is_repeated_and_not_contested():
+    lines = link_lines(("g1", 1, A, None), ("g2", 1, A, None), ("g3", 1, B, None))
+    found = faces(face("g1", 1, A, agreement=0.4), face("g2", 1, A, agreement=0.9), face("g3", 1, B))
+    known = attempts(attempt(A), attempt(B)), verdicts(lines, [None] * 3)
+    table = select(lines, *known, found, method="mtcnn", rules=ANY_NUMBER, names_people=False)
+    assert table["reason"].to_pylist() == [Reason.REPEATED_FACE, None, None]
+
+
 def test_the_weightier_reason_is_told():
     both = {"agreement": 0.1, "face_px": 50.0}
 

@@ -50,7 +50,7 @@ def names(table: pa.Table) -> list[str]:
 
 def test_without_a_plan_the_error_says_what_makes_one(tmp_path):
     with pytest.raises(UsageError, match="holds no links yet: run `facemill ingest` first"):
-        read_plan(Lake(tmp_path), "made")
+        read_plan(Lake(tmp_path), "vggface1")
 
 
 def test_planned_are_also_lines_beyond_the_selection_that_share_a_url_with_it(lake):
