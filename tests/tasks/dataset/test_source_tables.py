@@ -22,8 +22,9 @@ from tasks.dataset.source_tables import (
 )
 from tasks.links.plan import plan
 from tests.tasks.builders import BOX, OTHER_BOX, attempt, attempts, face, faces
-from tests.tasks.image_shards import SOURCE, link_lines
+from tests.tasks.image_shards import link_lines
 
+SOURCE = "vggface1"
 A, B, C, D = (f"http://{name}.example/1" for name in "abcd")
 LINES = link_lines(
     ("Ada", 1, A, BOX), ("Ada", 2, B, BOX), ("Ada", 3, C, BOX), ("Bo", 1, A, OTHER_BOX), ("Bo", 2, D, BOX)
@@ -50,7 +51,7 @@ def names(table: pa.Table) -> list[str]:
 
 def test_without_a_plan_the_error_says_what_makes_one(tmp_path):
     with pytest.raises(UsageError, match="holds no links yet: run `facemill ingest` first"):
-        read_plan(Lake(tmp_path), "vggface1")
+        read_plan(Lake(tmp_path), SOURCE)
 
 
 def test_planned_are_also_lines_beyond_the_selection_that_share_a_url_with_it(lake):
