@@ -137,8 +137,8 @@ def test_faces_come_with_the_shard_that_holds_each(lake):
     found = read_faces(lake, SOURCE, "bbox")
 
     assert dict(zip(names(found), found["shard"].to_pylist(), strict=True)) == {
-        "Ada/1": "faces/bbox/made/0000-0.tar",
-        "Ada/3": "faces/bbox/made/0000-1.tar",
+        "Ada/1": f"faces/bbox/{SOURCE}/0000-0.tar",
+        "Ada/3": f"faces/bbox/{SOURCE}/0000-1.tar",
     }
     assert set(found["method"].to_pylist()) == {"bbox"}
 
