@@ -15,6 +15,7 @@ import csv
 import random
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ def read_cases(world: Path, detector: DetectorSettings = DetectorSettings()) -> 
     """The lines of a dataset with an acceptable picture; each distinct body is searched once."""
     responses = {row["url"]: row for row in _rows(world / "responses.csv")}
     boxes = {
-        (path.stem, int(fields[0])): tuple(map(float, fields[-7:-3]))
+        (path.stem, int(fields[0])): _box(map(float, fields[-7:-3]))
         for path in (world / "links").glob("*.txt")
         for fields in map(str.split, path.read_text().splitlines())
     }
@@ -85,8 +86,13 @@ def other_pictures(cases: list[Case], num: int, seed: int = 0) -> Counter[str]:
 
 def other_size(cases: list[Case], scale: float) -> Counter[str]:
     """Decisions on good boxes listed for a picture `scale` times as large."""
-    listed = ((tuple(value * scale for value in case.box), case.picture) for case in cases if case.is_good)
+    listed = ((_box(value * scale for value in case.box), case.picture) for case in cases if case.is_good)
     return Counter(verdict(box, picture) for box, picture in listed)
+
+
+def _box(edges: Iterable[float]) -> Box:
+    left, top, right, bottom = edges
+    return left, top, right, bottom
 
 
 def _picture(path: Path, settings: DetectorSettings) -> Picture:

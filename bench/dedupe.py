@@ -38,10 +38,10 @@ import pyarrow.parquet as pq
 from bench.environment import environment_with
 from bench.hashes import agreement, draw_pictures, made_hashes, to_column
 from bench.usage import Usage, measured
-from storage.records import ATTEMPTS, LINK_LINES
+from storage.records import ATTEMPTS, LINK_LINES, ImageFacts
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.hamming import connected, near_clusters
-from tasks.images.validate import ImageFacts, validate
+from tasks.images.validate import validate
 
 _REPLAY = Path(__file__).parents[1].parent / "shared" / "data" / "replay"
 _MAX_SECONDS, _MAX_BYTES = 60.0, 3e9

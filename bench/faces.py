@@ -56,9 +56,7 @@ def row(lake: Lake, archive: Path, lfw: Path, config: TrainConfig, seeds: list[i
         "seeds": len(models),
         "stopped": stopped,
         "versions": [str(model) for model in models],
-        "lfw_accuracy": [
-            evaluate_on_lfw(model, lfw, pairs, device=config.device).facts["accuracy"] for model in models
-        ],
+        "lfw_accuracy": [evaluate_on_lfw(model, lfw, pairs).facts["accuracy"] for model in models],
         "held_out_auc": [model.manifest["auc"] for model in models],
         "core_minutes": [cost_core_min(model) for model in models],
     }

@@ -27,7 +27,7 @@ from storage.errors import LakeError, UsageError
 # With pauses of up to 0.5, 1, 2, 4 and 8 s (botocore's "standard" mode), for busy and failing stores and lost
 # connections; s3fs does all of it a second time, and for answers that break off in the middle.
 _TRIES, _ROUNDS = 6, 2
-_S3 = {
+_S3: dict[str, Any] = {
     "use_listings_cache": False,
     "config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": _TRIES}, "connect_timeout": 10},
 }

@@ -37,6 +37,8 @@ _LOOK_S = 1.0
 _ENVIRONMENT = {
     # BLAS would start a thread a core.
     "OPENBLAS_NUM_THREADS": "1",
+    # A thread would have 64 MB of addresses reserved, in which the next call could allocate beyond its limit.
+    "MALLOC_ARENA_MAX": "1",
     # Blocks of 1 MB or more go back to the kernel once freed. By default glibc keeps up to 32 MB blocks in its heap,
     # where the next call could use them beyond its limit: a picture of 36 MB passed under 20 MB.
     "MALLOC_MMAP_THRESHOLD_": "1048576",

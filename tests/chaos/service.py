@@ -126,7 +126,7 @@ def in_proc(pid: int, name: str) -> bytes:
 @contextmanager
 def serving(folder: Path, *arguments: str) -> Iterator[Service]:
     """`facemill serve` over the lake `folder`/lake, once it says that all runs."""
-    ports = [free_port(), free_port()]
+    ports = free_port(), free_port()
     command = [sys.executable, "-c", "from flows.cli.app import main; main()", "serve", "--lake", str(folder / "lake")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     # Asked every two seconds, a worker starts a run soon.

@@ -110,7 +110,7 @@ def test_what_a_service_makes_is_the_same_however_often_it_is_killed(
             lakes.append(lake)
             with counted(world, repeated, asked) as origin:
                 web = {"links": str(world / "links"), "connect_to": f"127.0.0.1:{origin.port}"}
-                wanted = {
+                wanted: dict[str, dict[str, Any]] = {
                     "pipeline/pipeline": {"lake": str(lake), "source": "vggface1", **web},
                     "train/train": {"lake": str(lake), "steps": _STEPS},
                 }

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -36,7 +37,7 @@ def small_units(monkeypatch: pytest.MonkeyPatch) -> None:
 def fetched(tmp_path: Path, world: Path, origin: Origin) -> Path:
     """A lake into which two runs at a time have fetched the world."""
     lake = tmp_path / "fetched"
-    asked = {"links": str(world / "links"), "connect_to": f"127.0.0.1:{origin.port}"}
+    asked: dict[str, Any] = {"links": str(world / "links"), "connect_to": f"127.0.0.1:{origin.port}"}
 
     async def both() -> list[int]:
         return [one["asked"] for one in await asyncio.gather(ingest(str(lake), **asked), ingest(str(lake), **asked))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,7 +96,7 @@ def test_an_answer_of_a_world_names_a_file_of_its_own_and_is_whole(
     lake: Lake, tmp_path: Path, column: str, value: str
 ) -> None:
     path = tmp_path / "lake/world/2x2/responses.csv"
-    one = next(read_responses(path.parent))._replace(**{column: value})
+    one = next(read_responses(path.parent))._replace(**dict[str, Any]({column: value}))
     lines = [",".join(one._fields), ",".join(json.dumps(str(field)).replace('\\"', '""') for field in one)]
     path.write_text("\n".join(lines) + "\n")
     words = r"responses.csv, line 2: .*run `facemill world make` again"

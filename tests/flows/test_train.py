@@ -43,7 +43,7 @@ def test_of_two_runs_of_one_training_at_a_time_the_second_finds_what_the_first_m
 ) -> None:
     trained, real = [], training.train
 
-    def counted(*args, **kwargs):  # type: ignore[no-untyped-def]
+    def counted(*args, **kwargs):
         return real(*args, on_progress=lambda now: trained.append(now.step), work_folder=kwargs["work_folder"])
 
     monkeypatch.setattr(training, "train", counted)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import make_dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ def request(method: str, select: SelectRules = SELECT, split: SplitRules = Split
     return Request(name=f"faces-{method}", source=SOURCE, method=method, select=select, split=split)
 
 
-def later(settings: type, /, **values: object) -> Callable[..., object]:
+def later(settings: type, /, **values: object) -> Callable[..., Any]:
     """A settings class as a later release may have it: with one field more, which has a default."""
     return partial(
         make_dataclass(settings.__name__, [("added_later", int, 0)], bases=(settings,), frozen=True), **values

@@ -3,7 +3,8 @@ import torch
 
 from model.checkpoint import restore_checkpoint, save_checkpoint
 from model.data import load_faces
-from model.training import initial_state, put_on, run_interval
+from model.train_set import put_on
+from model.training import initial_state, run_interval
 from storage.errors import TrainingError
 
 CPU = torch.device("cpu")

@@ -7,7 +7,8 @@ import torch
 
 from model.data import load_faces
 from model.evaluation import evaluate
-from model.training import Progress, check_health, initial_state, learning_rate, put_on, run_interval, train
+from model.train_set import put_on
+from model.training import Progress, check_health, initial_state, learning_rate, run_interval, train
 from model.version import load_backbone
 from storage.errors import TrainingError, UsageError
 from storage.models import model_versions
@@ -29,7 +30,8 @@ def test_a_short_training_tells_drawn_people_apart_it_never_saw(drawn, lake, tin
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_weights(drawn, lake, tiny, tmp_path):
-    config, seen = tiny(loss="triplet+cosface"), []
+    config = tiny(loss="triplet+cosface")
+    seen: list[Progress] = []
     whole = train(lake, drawn, config, work_folder=tmp_path / "whole")
 
     def die(progress: Progress) -> None:
@@ -76,7 +78,7 @@ def test_a_process_killed_outright_loses_nothing(drawn, lake, tiny, tmp_path):
 
 def test_a_version_that_is_there_is_returned_without_training(drawn, lake, tiny, tmp_path):
     first = train(lake, drawn, tiny(), work_folder=tmp_path / "work")
-    again = train(lake, drawn, tiny(), work_folder=tmp_path / "unused", on_progress=pytest.fail)
+    again = train(lake, drawn, tiny(), work_folder=tmp_path / "unused", on_progress=lambda _: pytest.fail())
     assert again.version == first.version
     assert again.manifest == first.manifest
     assert not (tmp_path / "unused").exists()
@@ -142,8 +144,9 @@ def test_embeddings_in_one_point_stop_the_run(drawn, tiny):
     config = tiny()
     state, train_set = initial_state(config, 16, CPU), put_on(CPU, load_faces(drawn, "train", 32), config)
     with torch.no_grad():
-        state.backbone.norm.weight.zero_()
-        state.backbone.norm.bias.fill_(1.0)
+        norm = state.backbone.get_submodule("norm")
+        norm.get_parameter("weight").zero_()
+        norm.get_parameter("bias").fill_(1.0)
     with pytest.raises(TrainingError, match="the embeddings collapsed"):
         check_health(run_interval(state, train_set, config), config)
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from model.data import load_faces
-from model.training import initial_state, put_on, run_interval
+from model.train_set import put_on
+from model.training import initial_state, run_interval
 
 CPU = torch.device("cpu")
 

@@ -42,5 +42,5 @@ def test_where_nothing_is_checked_out_there_is_no_commit(tmp_path, files):
 def test_the_code_is_told_by_version_and_by_what_its_files_hold():
     found = code_version()
 
-    assert found["facemill"].count(".") == 2
-    assert len(found["sources"]) == 16
+    assert str(found["facemill"]).count(".") == 2
+    assert len(str(found["sources"])) == 16

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ def write(lake: Lake, name: str, version: str, published_at: str | None) -> None
     folder = lake.dataset(name, version)
     with create_shard(lake, f"{folder}/train-00000.tar") as shard:
         offset, length = shard.add("one.jpg", version.encode())
-    row = dict.fromkeys(SAMPLES.names, "x") | {"sample": "0123456789abcdef", "split": "train"}
+    row: dict[str, Any] = dict.fromkeys(SAMPLES.names, "x") | {"sample": "0123456789abcdef", "split": "train"}
     row |= dict.fromkeys(("line", "width", "height", "face_px"), 1)
     row |= dict.fromkeys(("image_digest", "cluster", "crop_digest"), bytes(32)) | {"face_box_xyxy": (0, 0, 1, 1)}
     row |= dict.fromkeys(("landmarks", "score", "agreement", "border", "sharpness", "yaw_deg", "roll_deg"))

@@ -5,6 +5,7 @@ import re
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -115,7 +116,7 @@ def test_attempts_come_back_from_parquet_as_they_went(lake):
 
 
 def test_detections_hold_any_number_of_faces(lake):
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"boxes": [BOX, BOX], "scores": [1.0, 0.5], "landmarks": [POINTS, POINTS], "reason": None},
         {"boxes": [], "scores": [], "landmarks": [], "reason": Reason.BROKEN_IMAGE},
     ]

@@ -9,6 +9,7 @@ import zlib
 from io import BytesIO
 from pathlib import Path
 from urllib.error import HTTPError
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -264,8 +265,8 @@ def test_its_own_address_serves_the_link_files_to_code_that_is_not_async(world):
     with serving(world) as origin:
         index, _ = fetch(origin, "/links/")
         for path in (world / "links").iterdir():
-            assert urllib.request.quote(path.name).encode() in index
-            data, _ = fetch(origin, f"/links/{urllib.request.quote(path.name)}")
+            assert quote(path.name).encode() in index
+            data, _ = fetch(origin, f"/links/{quote(path.name)}")
             assert data == path.read_bytes()
         assert origin.num_requests == 0
 
@@ -284,7 +285,7 @@ def test_the_archive_is_laid_out_like_vggface1s_and_always_the_same(world):
 def test_what_the_client_has_already_is_not_sent_again(world):
     name = next((world / "links").iterdir()).name
     with serving(world) as origin:
-        for path in ("/links/", "/links.tar.gz", f"/links/{urllib.request.quote(name)}"):
+        for path in ("/links/", "/links.tar.gz", f"/links/{quote(name)}"):
             _, etag = fetch(origin, path)
             with pytest.raises(HTTPError) as error:
                 fetch(origin, path, etag)

@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -63,7 +64,7 @@ def test_a_making_that_was_interrupted_is_done_again(tmp_path):
     def interrupt(done: int, total: int) -> None:
         raise Interruption
 
-    arguments = {"num_identities": 2, "per_identity": 3, "seed": 1}
+    arguments: dict[str, Any] = {"num_identities": 2, "per_identity": 3, "seed": 1}
     with pytest.raises(Interruption):
         make_world(tmp_path / "world", **arguments, on_progress=interrupt)
     assert not (tmp_path / "world").exists()

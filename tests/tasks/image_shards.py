@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from io import BytesIO
+from typing import Any
 
 import pyarrow as pa
 from PIL import Image
@@ -22,12 +24,18 @@ def png(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def write_images(lake: Lake, pictures: dict[str, bytes | None]) -> None:
+def write_images(lake: Lake, pictures: Mapping[str, bytes | None]) -> None:
     """Write a shard with one attempt a URL; None is an attempt that failed."""
     rows = []
     with create_shard(lake, f"{lake.images(SOURCE, STEM)}.tar") as tar:
         for url, data in pictures.items():
-            row = {"key": url_key(url), "url": url, "tries": 1, "round": 1, "fetched_at": datetime.now(UTC)}
+            row: dict[str, Any] = {
+                "key": url_key(url),
+                "url": url,
+                "tries": 1,
+                "round": 1,
+                "fetched_at": datetime.now(UTC),
+            }
             if data is None:
                 rows.append({**row, "outcome": Outcome.REJECTED, "reason": Reason.GONE})
                 continue

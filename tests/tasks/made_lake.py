@@ -83,7 +83,7 @@ def _write_images(lake: Lake, claims: list[tuple[str, int, str]]) -> None:
                 continue
             data = jpeg(number - (LINES[line] == "copy of 3"))
             offset, length = tar.add(f"{number}.jpeg", data)
-            place = {"shard": STEM, "offset": offset, "length": length, "width": 64, "height": 64}
+            place: dict[str, Any] = {"shard": STEM, "offset": offset, "length": length, "width": 64, "height": 64}
             rows.append(attempt(url, digest=bytes_digest(data), dhash=bytes_digest(data)[:16], **place))
     write_table(lake, f"{lake.images(SOURCE, STEM)}.parquet", attempts(*rows))
 

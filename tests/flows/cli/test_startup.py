@@ -227,8 +227,8 @@ def test_a_yes_is_asked_for_once_and_remembered(
         assert "14 links on 7 hosts" in no.stderr
         assert "nothing was requested" in no.stderr
     assert not (tmp_path / "lake").exists()
-    for answer in ("y\n", None):
-        assert run("ingest", tmp_path / "lake", "--links", str(links), input=answer).exit_code == 0
+    for said in ("y\n", None):
+        assert run("ingest", tmp_path / "lake", "--links", str(links), input=said).exit_code == 0
     assert len(asked) == 2
     told = json.loads((tmp_path / "lake" / "links" / "vggface1" / "consent.json").read_text())["told"]
     assert told.startswith("14 links on 7 hosts")

@@ -19,14 +19,16 @@ def drawn(chart: Chart) -> ElementTree.Element:
     return ElementTree.fromstring(found[0])  # noqa: S314 - of our own making
 
 
-def points(element: ElementTree.Element) -> list[tuple[float, ...]]:
+def points(drawing: ElementTree.Element, tag: str) -> list[tuple[float, ...]]:
+    element = drawing.find(tag)
+    assert element is not None
     return [tuple(map(float, pair.split(","))) for pair in element.attrib["points"].split()]
 
 
 def test_a_line_goes_from_corner_to_corner_and_a_decade_is_as_wide_as_another() -> None:
     chart = Chart("rates", Axis("FAR", 1e-2, 1.0, [0.01, 0.1, 1], is_log=True), SHARE)
     chart.line([1e-9, 0.01, 0.1, 1.0], [0.0, 0.0, 0.5, 1.0], BLUE)
-    below, first, middle, last = points(drawn(chart).find("polyline"))
+    below, first, middle, last = points(drawn(chart), "polyline")
     assert below == first
     assert middle == pytest.approx(((first[0] + last[0]) / 2, (first[1] + last[1]) / 2), abs=0.1)
     assert first[0] < last[0]
@@ -36,7 +38,7 @@ def test_a_line_goes_from_corner_to_corner_and_a_decade_is_as_wide_as_another() 
 def test_a_histogram_is_as_high_as_its_shares() -> None:
     chart = Chart("distances", SHARE, SHARE)
     chart.shares([0, 0.5, 1], [0.25, 0.75], ORANGE, "impostor pairs")
-    downs = [down for _, down in points(drawn(chart).find("polygon"))]
+    downs = [down for _, down in points(drawn(chart), "polygon")]
     floor = max(downs)
     assert (floor - downs[1]) * 3 == pytest.approx(floor - downs[3], abs=0.5)
     assert "impostor pairs" in chart.html()

@@ -99,7 +99,7 @@ class Pages:
         self.press("Quick run")
         self.sees("lake", "folder or URL of the lake", "Validate parameters")
         self.press("Run", last=True)
-        return self._wait.until(lambda _: self._started_by_hand(found))
+        return str(self._wait.until(lambda _: self._started_by_hand(found)))
 
     def _started_by_hand(self, deployment: str) -> str | None:
         runs = self._service.insist("/flow_runs/filter", {"flow_runs": {"deployment_id": {"any_": [deployment]}}})

@@ -137,7 +137,7 @@ def test_a_published_version_is_trained_on_by_its_event_and_the_pipeline_asks_fo
         assert start_training(published, own, lake.url)["flow_run"]
         asked = [run for run in client.read_flow_runs() if wanted.items() <= run.parameters.items()]
         (deployment,) = {run.deployment_id for run in runs}
-        assert client.read_deployment(deployment).work_pool_name == "gpu"
+        assert client.read_deployment(str(deployment)).work_pool_name == "gpu"
         told = {"dataset": other.name, "version": other.version, "is_new": True}
         assert start_training([told], AS_DEPLOYED, lake.url)["flow_run"]
         trained = [run.parameters for run in client.read_flow_runs() if run.parameters.get("lake") == lake.url]

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from model.losses import LOSSES
@@ -25,6 +26,7 @@ def test_a_combined_loss_is_the_weighted_sum_of_its_parts(kind, tiny):
     config = tiny(loss=f"triplet+{kind}", head_weight=0.5)
     combined = LOSSES[config.loss](config, 4)
     unit, labels = functional.normalize(torch.randn(8, config.embedding_dim)), torch.arange(4).repeat_interleave(2)
+    assert isinstance(combined.triplet, nn.Module) and isinstance(combined.head, nn.Module)
     value = combined(unit, labels)
     assert torch.isclose(value.triplet, combined.triplet(unit, labels).total)
     assert torch.isclose(value.total, value.triplet + 0.5 * combined.head(unit, labels).total)

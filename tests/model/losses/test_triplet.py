@@ -74,4 +74,5 @@ def test_a_step_down_the_gradient_lowers_the_loss(mining):
     loss = TripletLoss(1.0, mining)
     before = loss(functional.normalize(raw), LABELS).total
     before.backward()
+    assert raw.grad is not None
     assert loss(functional.normalize(raw - 0.01 * raw.grad), LABELS).total < before

@@ -6,13 +6,20 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from storage.records import ATTEMPTS, LINK_LINES, VERDICTS, Reason, bytes_digest
+from storage.records import ATTEMPTS, LINK_LINES, VERDICTS, Box, Reason, bytes_digest
 from tasks.dataset.dedupe import DedupeRules, dedupe
 from tests.tasks.builders import BOX, OTHER_BOX, attempt, attempts, pick, shuffled
 from tests.tasks.image_shards import link_lines
 
 A, B, C, D = (f"http://{name}.example/1" for name in "abcd")
-HALF_BOX = tuple(side / 2 for side in BOX)
+
+
+def half(box: Box) -> Box:
+    left, top, right, bottom = (side / 2 for side in box)
+    return left, top, right, bottom
+
+
+HALF_BOX = half(BOX)
 
 
 def flipped(picture: str, bits: int) -> bytes:
@@ -130,7 +137,7 @@ def test_a_group_photo_serves_all_who_stand_in_it():
 
 
 def test_a_conflict_is_seen_through_copies_of_another_size():
-    lines = link_lines(("Ada", 1, A, BOX), ("Bo", 1, B, HALF_BOX), ("Cy", 1, B, tuple(x / 2 for x in OTHER_BOX)))
+    lines = link_lines(("Ada", 1, A, BOX), ("Bo", 1, B, HALF_BOX), ("Cy", 1, B, half(OTHER_BOX)))
 
     assert fates(lines, near(A, "p", 0), near(B, "p", 4, width=200, height=150)) == [
         Reason.CONFLICT,

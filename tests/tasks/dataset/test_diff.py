@@ -16,7 +16,8 @@ Line = tuple[str, int]
 
 
 def sample(identity: str, line: int, **changes: Any) -> dict[str, Any]:
-    row = dict.fromkeys(SAMPLES.names, "x") | dict.fromkeys(("width", "height", "face_px", "offset", "length"), 1)
+    row: dict[str, Any] = dict.fromkeys(SAMPLES.names, "x")
+    row |= dict.fromkeys(("width", "height", "face_px", "offset", "length"), 1)
     row |= dict.fromkeys(("image_digest", "cluster", "crop_digest"), bytes(32)) | {"face_box_xyxy": (0, 0, 1, 1)}
     row |= dict.fromkeys(("landmarks", "score", "agreement", "border", "sharpness", "yaw_deg", "roll_deg"))
     row |= {"identity": identity, "line": line, "split": "train", "source": "made", "method": "mtcnn"}
@@ -99,7 +100,11 @@ def test_a_face_in_both_is_kept_recropped_or_moved(lake):
 
 
 def test_the_settings_and_sources_that_changed_are_named(lake):
-    one = {"method": "mtcnn", "select": {"min_face_px": 100, "min_faces": 2}, "made_from": {"links": "01"}}
+    one: dict[str, Any] = {
+        "method": "mtcnn",
+        "select": {"min_face_px": 100, "min_faces": 2},
+        "made_from": {"links": "01"},
+    }
     other = {**one, "select": {"min_face_px": 150, "min_faces": 2}, "split": {"test_share": 0.1}}
     found = diff(version(lake, "a", [sample("Ada", 1)], **one), version(lake, "b", [sample("Ada", 1)], **other))
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -99,7 +100,7 @@ def test_a_version_holds_every_sample_with_its_picture(made):
 
 
 def test_of_two_that_publish_a_version_at_the_same_time_the_first_one_s_manifest_stays(made):
-    published = []
+    published: list[Any] = []
 
     def another_does_meanwhile(done: int) -> None:
         if not published:
@@ -286,7 +287,9 @@ def test_plain_tar_and_json_read_a_version(made):
     made.publish()
     with tarfile.open(made.folder / "test-00000.tar") as tar:
         names = tar.getnames()
-        facts = json.load(tar.extractfile(names[1]))
+        member = tar.extractfile(names[1])
+        assert member is not None
+        facts = json.load(member)
 
     assert [name.removesuffix(".jpg") for name in names[::2]] == [name.removesuffix(".json") for name in names[1::2]]
     assert facts["split"] == "test"

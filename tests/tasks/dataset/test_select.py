@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -110,7 +112,7 @@ def test_quality_is_judged_by_limits_that_pass_what_was_not_measured(rules, limi
 
 
 def test_unless_asked_for_nothing_is_refused_for_its_sharpness_score_or_pose():
-    odd = {"score": 0.01, "sharpness": 0.0, "yaw_deg": -90.0, "roll_deg": 180.0, "fit": "rescaled"}
+    odd: dict[str, Any] = {"score": 0.01, "sharpness": 0.0, "yaw_deg": -90.0, "roll_deg": 180.0, "fit": "rescaled"}
 
     assert fates([face("Ada", 1, A, **odd)], method="bbox") == {("Ada", 1): SAMPLE}
 
@@ -155,7 +157,7 @@ def test_where_nobody_is_named_a_face_on_two_lines_is_repeated_and_not_contested
 
 
 def test_the_weightier_reason_is_told():
-    both = {"agreement": 0.1, "face_px": 50.0}
+    both: dict[str, Any] = {"agreement": 0.1, "face_px": 50.0}
 
     assert fates([face("Ada", 1, A, **both)], method="bbox") == {("Ada", 1): stopped(Reason.FACE_TOO_SMALL)}
     assert fates([face("Ada", 1, A), face("Ada", 2, A, agreement=0.7), face("Bo", 1, A)]) == {

@@ -6,6 +6,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -43,7 +44,7 @@ def write_detections(lake: Lake, found: dict[str, tuple[FoundFace, ...] | Reason
     rows = []
     for url, outcome in found.items():
         failed = isinstance(outcome, Reason)
-        faces = () if failed else outcome
+        faces = () if isinstance(outcome, Reason) else outcome
         rows.append(
             {
                 "key": url_key(url),
@@ -87,11 +88,11 @@ def faces_of(lake: Lake, method: str) -> pa.Table:
     return read_table(lake, f"{lake.faces(method, SOURCE, STEM)}.parquet")
 
 
-def rows_of(lake: Lake, method: str) -> dict[tuple[str, int], dict[str, object]]:
+def rows_of(lake: Lake, method: str) -> dict[tuple[str, int], dict[str, Any]]:
     return {(row["identity"], row["line"]): row for row in faces_of(lake, method).to_pylist()}
 
 
-def crop_of(lake: Lake, method: str, row: dict[str, object]) -> np.ndarray:
+def crop_of(lake: Lake, method: str, row: dict[str, Any]) -> np.ndarray:
     data = read_member(lake, f"{lake.faces(method, SOURCE, STEM)}.tar", row["offset"], row["length"])
     assert bytes_digest(data) == row["crop_digest"]
     return np.asarray(Image.open(BytesIO(data))).astype(int)
@@ -108,7 +109,7 @@ def test_lines_in_are_faces_out_and_rejected(lake: Lake) -> None:
     for method, summary in summaries.items():
         table = faces_of(lake, method)
         assert table.schema.equals(FACES)
-        assert Counter(table["reason"].to_pylist()) == Counter({None: summary.num_out, **summary.rejected})
+        assert Counter(table["reason"].to_pylist()) == Counter[str | None]({None: summary.num_out} | summary.rejected)
         ids = list(zip(table["identity"].to_pylist(), table["line"].to_pylist(), strict=True))
         assert ids == sorted(ids)
 
@@ -283,7 +284,7 @@ def test_quality_and_fit_are_kept_with_the_face(lake: Lake) -> None:
 
 def test_a_crop_is_made_from_the_corrected_box(lake: Lake) -> None:
     square = (90.0, 55.0, 210.0, 185.0)
-    twice = link_lines(("Ada_Aal", 1, ONE, tuple(2 * value for value in square)))
+    twice = link_lines(("Ada_Aal", 1, ONE, (180.0, 110.0, 420.0, 370.0)))
     crop_shard(lake, SOURCE, STEM, LinesByKey(twice), ["bbox"], settings=SETTINGS)
     row = rows_of(lake, "bbox")["Ada_Aal", 1]
     assert row["fit"] == "rescaled"

@@ -63,7 +63,7 @@ class Measure(Nobody):
     """Finds one face, as large as the picture."""
 
     def find(self, image: Image.Image) -> tuple[FoundFace, ...]:
-        return (FoundFace((0, 0, *map(float, image.size)), 0.99, (0.0,) * 10),)
+        return (FoundFace((0.0, 0.0, float(image.width), float(image.height)), 0.99, (0.0,) * 10),)
 
 
 def test_what_cannot_be_decoded_is_a_detection_with_a_reason() -> None:

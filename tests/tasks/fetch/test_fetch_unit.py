@@ -57,7 +57,7 @@ def lake(tmp_path: Path) -> Lake:
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small shards with foreseeable names."""
     monkeypatch.setattr(fetch, "ATTEMPTS_PER_SHARD", 5)
-    monkeypatch.setattr(fetch.secrets, "token_hex", lambda _: "one")
+    monkeypatch.setattr("tasks.fetch.fetch_unit.secrets.token_hex", lambda _: "one")
 
 
 async def fetched(lake: Lake, origin: Origin, pending: pa.Table, **options: Any) -> int:
@@ -356,7 +356,7 @@ async def test_two_runs_at_a_time_on_one_unit_never_write_the_same_shard(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokens = iter("ab")
-    monkeypatch.setattr(fetch.secrets, "token_hex", lambda _: next(tokens))
+    monkeypatch.setattr("tasks.fetch.fetch_unit.secrets.token_hex", lambda _: next(tokens))
     async with serving(Origin(pictures(4))) as origin, open_web(QUICK, connect_to=origin.address) as web:
         pending = pending_new(candidates(range(4)), read_ledger(lake, SOURCE))
         await asyncio.gather(*(fetch_unit(lake, SOURCE, UNIT, to_pending(pending), web) for _ in range(2)))

@@ -43,7 +43,7 @@ NUMBERS = [0, 1, 2, 7, 8, 255, 256, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF,
 Change = Callable[[bytearray, bytes, float, float, int], None]
 
 
-def joints(data: bytes) -> list[int]:
+def joints(data: bytes | bytearray) -> list[int]:
     """Where parts of the file begin, by its format: segments, chunks, boxes; else every 16 bytes."""
     found = list(dict.fromkeys(_joints(bytes(data), sniff(bytes(data[:64])) or "")))
     return [*(at for at in found if at < len(data)), len(data)]
@@ -66,7 +66,7 @@ def _joints(data: bytes, kind: str) -> Iterator[int]:
             return
 
 
-def span(data: bytes, start: float, length: float) -> slice:
+def span(data: bytes | bytearray, start: float, length: float) -> slice:
     places = joints(data)
     first = int(start * (len(places) - 1))
     last = min(first + 1 + int(length * 4), len(places) - 1)

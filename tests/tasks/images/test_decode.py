@@ -3,6 +3,7 @@ from __future__ import annotations
 import warnings
 from contextlib import suppress
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def rotated(orientation: int) -> Image.Exif:
     return exif
 
 
-def close(pixel: object, colour: tuple[int, int, int], tolerance: int = 12) -> bool:
+def close(pixel: Any, colour: tuple[int, int, int], tolerance: int = 12) -> bool:
     return bool(np.abs(np.subtract(pixel, colour)).max() <= tolerance)
 
 

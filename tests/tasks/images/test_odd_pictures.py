@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from flows.reports.page import sheet
-from storage.records import Detection, ImageFacts, Reason, Retry
+from storage.records import Detection, FoundFace, ImageFacts, Reason, Retry
 from tasks.faces.crop_shard import Job, Listed, crop_picture
 from tasks.faces.detect_shard import StoredImage, detect_all
 from tasks.faces.methods import CropSettings
@@ -37,10 +38,10 @@ class NoFaces:
 
     batch = 4
 
-    def find(self, image: Image.Image) -> tuple[()]:
+    def find(self, image: Image.Image) -> tuple[FoundFace, ...]:
         return self.find_all([image])[0]
 
-    def find_all(self, images: list[Image.Image]) -> list[tuple[()]]:
+    def find_all(self, images: Sequence[Image.Image]) -> list[tuple[FoundFace, ...]]:
         return [() for image in images if np.asarray(image).ndim == 3]
 
 
@@ -240,12 +241,28 @@ def leave_a_circle(data: bytes) -> Result:
     return {}, data
 
 
+def leave_arenas(data: bytes) -> Result:
+    """Every thread that allocates has 64 MB of addresses reserved, which stay when it ends."""
+    meet = threading.Barrier(4)
+
+    def allocate() -> None:
+        meet.wait()
+        bytes(100_000)
+
+    threads = [threading.Thread(target=allocate) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {}, data
+
+
 def size_after_collection(data: bytes) -> Result:
     gc.collect()
     return size_as_decoded(data)
 
 
-@pytest.mark.parametrize("work", [leave_a_hole, leave_a_circle])
+@pytest.mark.parametrize("work", [leave_a_hole, leave_a_circle, leave_arenas])
 def test_what_one_call_leaves_behind_gives_the_next_no_more_memory(work: Callable[[bytes], Result]) -> None:
     Call(work, b"").run()
     with pytest.raises(OverLimitError):

@@ -28,7 +28,7 @@ from tests.tasks.crowds import crowd
 JUDGE = Cleaning("embedder@1", 0.5, 0.5)
 PEOPLE, EACH = 6, 8
 LANDMARKS = (20.0, 25, 45, 25, 32, 38, 22, 48, 42, 48)
-SHOWN = {"landmarks": LANDMARKS, "image_width": 400, "image_height": 300, "crop_digest": bytes(32)}
+SHOWN: dict[str, Any] = {"landmarks": LANDMARKS, "image_width": 400, "image_height": 300, "crop_digest": bytes(32)}
 
 
 def listed(**changes: Any) -> pa.Table:

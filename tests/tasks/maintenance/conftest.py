@@ -133,8 +133,8 @@ def build(folder: Path) -> Mill:
         lines[f"Person_{person}"].append((url, scaled(RIGHT, 120 if url == SMALLER else 160)))
     links = folder / "links"
     links.mkdir()
-    for person, theirs in lines.items():
-        (links / f"{person}.txt").write_text("".join(link_line(n, *line) for n, line in enumerate(theirs, 1)))
+    for name, listed in lines.items():
+        (links / f"{name}.txt").write_text("".join(link_line(n, *line) for n, line in enumerate(listed, 1)))
     return Mill(Lake(folder / "lake"), links, web)
 
 

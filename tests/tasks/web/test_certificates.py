@@ -83,7 +83,7 @@ async def test_a_picture_behind_a_bad_certificate_is_taken_with_a_mark_if_the_op
             taken = [await web.get(f"https://a.example:{port}/") for _ in range(2)]
     assert (refused.reason, refused.notes) == (Reason.TLS, frozenset())
     for answer in taken:
-        assert (answer.data, answer.notes) == (b"picture", {Note.BAD_CERTIFICATE})
+        assert (answer.data, answer.notes) == (b"picture", frozenset({Note.BAD_CERTIFICATE}))
 
 
 async def test_an_answer_in_plain_http_on_a_tls_port_stays_a_failure_of_tls(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from tasks.web.hosts import Host, HostRules, NotNow
 RULES = HostRules(most_at_once=4, most_per_s=1000, failures_to_break=3, broken_s=60, longest_broken_s=200)
 
 
-def ask(host: Host, now: float, latency_s: float = 0.1, **answer: object) -> float:
+def ask(host: Host, now: float, latency_s: float = 0.1, **answer: Any) -> float:
     """One request from start to end; the time after it."""
     host.check(now)
     host.start(now)
@@ -21,7 +22,7 @@ def ask(host: Host, now: float, latency_s: float = 0.1, **answer: object) -> flo
     return now + latency_s
 
 
-def refused(host: Host, now: float, **answer: object) -> float:
+def refused(host: Host, now: float, **answer: Any) -> float:
     return ask(host, now, refused=True, **answer)
 
 

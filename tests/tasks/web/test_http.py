@@ -28,6 +28,7 @@ from tests.tasks.web.origin import (
     NOT_FOUND,
     QUICK,
     Origin,
+    Play,
     Told,
     asked,
     break_off,
@@ -137,7 +138,8 @@ async def test_other_robots_tags_opt_out_of_nothing(header: str) -> None:
     ],
 )
 async def test_a_redirect_is_followed(status: int, location: str, host: str, target: str) -> None:
-    replies = {"/dir/a.jpg": redirect(location, f"{status} Moved"), target: response(b"picture")}
+    moved = redirect(location, f"{status} Moved")
+    replies: dict[str, bytes | Play] = {"/dir/a.jpg": moved, target: response(b"picture")}
     async with serving(Origin(replies)) as origin:
         answer = await asked(origin, "http://a.example/dir/a.jpg")
     assert (answer.data, answer.reason) == (b"picture", None)
@@ -276,9 +278,10 @@ async def test_a_gzip_bomb_takes_no_more_memory_than_the_cap() -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZip", "deflate", "identity", ""])
 async def test_a_packed_body_is_unpacked(encoding: str) -> None:
-    packed = {"deflate": zlib.compress, "identity": bytes, "": bytes}.get(encoding, gzip.compress)(b"picture" * 99)
+    picture = b"picture" * 99
+    packed = {"deflate": zlib.compress(picture), "identity": picture, "": picture}.get(encoding, gzip.compress(picture))
     async with playing(response(packed, f"Content-Encoding: {encoding}")) as origin:
-        assert (await asked(origin)).data == b"picture" * 99
+        assert (await asked(origin)).data == picture
     assert origin.headers("Accept-Encoding") == ["identity"]
 
 

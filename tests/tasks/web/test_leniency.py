@@ -141,12 +141,13 @@ async def test_a_long_list_of_encodings_is_refused() -> None:
 )
 async def test_what_is_wrong_around_a_body_costs_no_picture_however_it_is_cut(wire: bytes, note: Note | None) -> None:
     head = wire.index(b"\r\n\r\n") + 4
-    for reply in [
+    replies: list[bytes | Play] = [
         wire,
         in_pieces(wire, 10, head),
         in_pieces(wire, head + len(PICTURE)),
         in_pieces(wire, len(wire) - 1),
-    ]:
+    ]
+    for reply in replies:
         outcome, reason, notes, status = await row_of(reply)
         assert (outcome, reason, status) == (Outcome.ACCEPTED, None, 200)
         assert set((notes or "").split()) - {Note.SURPLUS_BYTES} == ({note} if note else set())

@@ -16,7 +16,6 @@ from storage.datasets import DatasetVersion
 from storage.errors import UsageError
 from storage.records import Takedown, TakedownKind, bytes_digest, url_key
 from storage.takedowns import record
-from tasks.dataset import export_version as exporting
 from tasks.dataset.export_version import export
 from tasks.dataset.exports import EXPORTS, hf_parquet
 from tests.tasks.builders import NOW
@@ -81,7 +80,7 @@ def test_an_export_that_fails_leaves_nothing_and_what_a_killed_one_left_goes(dat
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
-        patch.setattr(exporting.shutil, "rmtree", lambda *_, **__: None)
+        patch.setattr("tasks.dataset.export_version.shutil.rmtree", lambda *_, **__: None)
         export(dataset, form, tmp_path / "out", on_progress=die)
     assert names(tmp_path) == {".tmp-out"}
     with pytest.raises(KeyboardInterrupt):

@@ -70,7 +70,7 @@ def test_boxes_inside_better_ones_go_as_in_the_shipped_code() -> None:
 
 
 def test_edges_move_and_boxes_are_squared_as_in_the_shipped_code() -> None:
-    boxes, shares = boxes_of(30), boxes_of(30) / 1000
+    boxes, shares = boxes_of(30), boxes_of(30) / np.float32(1000)
     theirs = bbreg(torch.from_numpy(boxes.copy()), torch.from_numpy(shares))
     assert np.array_equal(moved(boxes, shares, 1), theirs)
     assert np.array_equal(squared(boxes), rerec(torch.from_numpy(boxes.copy())))

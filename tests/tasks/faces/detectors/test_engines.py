@@ -6,6 +6,7 @@ import csv
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,10 +114,10 @@ def test_a_drawn_face_is_found_with_its_landmarks_in_order(engine: str) -> None:
 def test_a_huge_picture_is_looked_at_small_and_its_faces_come_back_large(engine: str) -> None:
     drawn = portrait(1)
     factor = 5000 / max(drawn.image.size)
-    huge = drawn.image.resize(tuple(round(side * factor) for side in drawn.image.size))
-    box = tuple(edge * factor for edge in drawn.box_xyxy)
+    huge = drawn.image.resize((round(drawn.image.width * factor), round(drawn.image.height * factor)))
+    left, top, right, bottom = (edge * factor for edge in drawn.box_xyxy)
     faces = find(huge, DetectorSettings(engine=engine, max_side_px=512))
-    assert max(iou(face.box_xyxy, box) for face in faces) >= 0.4
+    assert max(iou(face.box_xyxy, (left, top, right, bottom)) for face in faces) >= 0.4
 
 
 @every_engine
@@ -207,7 +208,7 @@ def test_landmarks_belong_to_the_box_beside_them() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a graphics card")
 @pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
-def test_a_graphics_card_finds_the_same_faces(precision: str) -> None:
+def test_a_graphics_card_finds_the_same_faces(precision: Any) -> None:
     images = [portrait(number).image for number in range(3)]
     found = load_detector(replace(PACKED, device="cuda", precision=precision)).find_all(images)
     for image, faces in zip(images, found, strict=True):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from facenet_pytorch import MTCNN
@@ -8,7 +10,7 @@ from tasks.faces.detectors.networks import centred, finished, proposed, refined
 
 # A value is a sum of at most 1152 products in float32, whose rounding adds up to at most 1152 * 2**-24 of the summed
 # magnitudes, here about 1. Measured: 2.3e-7 at most, with torch's instruction sets `default`, `avx2` and `avx512`.
-CLOSE = {"rtol": 0, "atol": 1152 * 2.0**-24}
+CLOSE: dict[str, Any] = {"rtol": 0, "atol": 1152 * 2.0**-24}
 
 
 @pytest.fixture(scope="module")

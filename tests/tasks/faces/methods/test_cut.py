@@ -5,6 +5,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from storage.records import Box
 from tasks.faces.methods import CropSettings
@@ -113,5 +114,6 @@ def test_the_same_picture_gives_the_same_bytes_in_full_colour_resolution() -> No
     first = cut(image, square, SETTINGS)
     assert first == cut(image.copy(), square, SETTINGS)
     with Image.open(BytesIO(first)) as crop:
+        assert isinstance(crop, JpegImageFile)
         assert crop.layer[0][1:3] == (1, 1)  # luma is sampled no finer than colour: 4:4:4
         assert set(crop.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}

@@ -75,8 +75,12 @@ class TestListedBox:
 
     def test_the_plain_form_takes_a_box_as_it_stands_and_keeps_landmarks_where_a_face_confirms_it(self) -> None:
         plain = CropSettings(check_boxes=False)
-        half = tuple(value / 2 for value in LARGE.box_xyxy)
-        assert by_listed_box(half, picture(LARGE), plain) == Subject(half, None, pytest.approx(0.02, abs=0.02))
+        left, top, right, bottom = (value / 2 for value in LARGE.box_xyxy)
+        half = left, top, right, bottom
+        found = by_listed_box(half, picture(LARGE), plain)
+        assert isinstance(found, Subject)
+        assert (found.box_xyxy, found.found) == (half, None)
+        assert found.agreement == pytest.approx(0.02, abs=0.02)
         assert by_listed_box(LARGE.box_xyxy, picture(LARGE), plain) == Subject(
             LARGE.box_xyxy, LARGE, 1.0, Fit.AS_LISTED
         )

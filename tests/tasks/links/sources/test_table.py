@@ -60,7 +60,7 @@ def parquet(rows: list[dict[str, Any]]) -> bytes:
 
 
 ROWS = [{"name": "Ann B", "url": f"{URL}?{at},1"} for at in range(3)]
-FORMS = {
+FORMS: dict[str, str | bytes] = {
     "csv": "name,url\n" + "".join(f'{row["name"]},"{row["url"]}"\n' for row in ROWS),
     "tsv": "name\turl\n" + "".join(f"{row['name']}\t{row['url']}\n" for row in ROWS),
     "jsonl": "".join(json.dumps(row) + "\n" for row in ROWS),
