@@ -42,6 +42,7 @@ _OPTIONS = (
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
+    "--hide-scrollbars",  # or the page is wider in a shot than when it was measured
     "--enable-unsafe-swiftshader",  # the graph of a run is drawn by WebGL
     "--disable-quic",
     "--no-first-run",
@@ -83,7 +84,7 @@ def flow_run(browser: webdriver.Chrome, folder: Path) -> Image.Image:
         wait_for(browser, "//*[contains(text(), 'Completed')]")
         time.sleep(5)  # until the graph has moved to its place
         refuse_paths(browser, folder)
-        return shot(browser, (0, 0, _WIDTH_PX, 800))
+        return shot(browser, (0, 0, _WIDTH_PX, 560))
 
 
 IMAGES = {"dataset-report.png": dataset_report, "flow-run.png": flow_run}
