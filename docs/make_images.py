@@ -149,7 +149,7 @@ def open_browser(folder: Path) -> Iterator[webdriver.Chrome]:
         raise SystemExit("chromium or chromedriver is missing; on Debian: apt install chromium chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = str(programs[0])
-    with TemporaryDirectory(dir=folder) as profile:
+    with TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as profile:
         for argument in (*_OPTIONS, f"--user-data-dir={profile}"):
             options.add_argument(argument)
         browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(programs[1])))

@@ -134,6 +134,13 @@ def test_the_readme_is_one_screen_and_a_tour() -> None:
     assert 8 * 1024 <= len(README.encode()) <= 10 * 1024
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
+def test_every_package_has_a_row_in_the_table_of_folders(page: str) -> None:
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "bench"}
+    listed = {name for row in table_rows((ROOT / page).read_text()) for name in re.findall(r"`(\w+)/`", row[0])}
+    assert packages - listed == set()
+
+
 def anchor(heading: str) -> str:
     """The id of a heading, on GitHub and in the pages that mkdocs makes."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
