@@ -14,7 +14,7 @@ DISK_MB := 9000
 # What a lock names, by its hashes. Wheels only: building a source archive would install packages that no lock names.
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r
 
-.PHONY: setup run test fuzz redteam reference chaos browser scale audit docs lint format lock upgrade clean
+.PHONY: setup run test fuzz redteam reference images chaos browser scale audit docs lint format lock upgrade clean
 
 setup: $(STAMP)
 
@@ -97,6 +97,10 @@ redteam: setup
 reference: setup
 	$(BIN)/python docs/make_reference.py
 
+# docs/img, from a run of the pipeline: some minutes; needs Debian's chromium and chromium-driver.
+images: setup
+	$(BIN)/python docs/make_images.py
+
 # 50 kills of runs, workers and the server; a full disk, a bucket that refuses, a web that goes away, a clock that is set.
 # An hour of two free cores.
 chaos: setup
@@ -106,6 +110,6 @@ chaos: setup
 browser: setup
 	$(BIN)/python -m pytest -m browser tests/flows/service
 
-# Three machines in network namespaces share a pipeline, and one is killed; as root, with what docs/scale.md names.
+# Three machines in network namespaces share a pipeline, and one is killed; as root, with what docs/guides/several-machines.md names.
 scale: setup
 	$(BIN)/python -m pytest -m scale tests/scale

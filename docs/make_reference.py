@@ -1,4 +1,4 @@
-"""Generates docs/reference.md from the code: commands with their options, recipe fields, and settings.
+"""Generates docs/reference.md from the code: commands with their options, recipe fields, settings, and reasons.
 
     python docs/make_reference.py
 
@@ -8,6 +8,7 @@ A test compares the file with the output, so that a changed option requires a ch
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,21 +19,49 @@ from pydantic_core import PydanticUndefined
 
 from flows.cli.app import app
 from flows.settings import Settings
+from storage.records import Reason
 from tasks.links.recipes.recipe import Recipe, preset_names
 
 PAGE = Path(__file__).with_name("reference.md")
+# By reason: the stages at which it occurs, and its meaning.
+MEANINGS: dict[str, list[str]] = tomllib.loads(Path(__file__).with_name("reasons.toml").read_text())
 _HEAD = """# Reference
 
 Generated from the code by `python docs/make_reference.py`. `facemill COMMAND --help` prints the same.
 
 Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted by Ctrl-C. The error message gives the reason.
 """
+_PREFECT = """Prefect has variables of its own, above all `PREFECT_HOME` and `PREFECT_API_URL`. Without
+`PREFECT_API_URL` each command starts a small server for itself, with its own password and database. With it, the run
+is shown on that server, which needs `PREFECT_API_AUTH_STRING`. Proxy variables apply to neither
+([Proxies](guides/service.md#proxies)).
+"""
+_REASONS = """## Reasons
+
+The closed list of reasons for which a record stops: `Reason` in `storage/records.py`. *retry* says whether a failed
+link is requested again:
+
+- *never*: it would fail again.
+- *soon*: once more in the same round, after a second, or up to 20 if the host's Retry-After says so; then in the next
+  round, then after an hour, a day and a week.
+- *later*: after an hour, then a day, then a week.
+
+A link whose waiting time is over is due: `facemill status` counts those, and `facemill retry` requests them. A host's
+Retry-After can only make the wait longer.
+"""
 
 
 def reference() -> str:
     """The reference as Markdown."""
-    commands = "\n".join(_command_section(path, command) for path, command in _commands(typer.main.get_command(app)))
-    return f"{_HEAD}\n## Commands\n\n{commands}\n{_recipes_section()}\n{_settings_section()}"
+    found = list(_commands(typer.main.get_command(app)))
+    commands = "\n".join(_command_section(path, command) for path, command in found)
+    sections = [
+        f"{_HEAD}\n## Commands\n\n{_overview(found)}\n\n{commands}",
+        _recipes_section(),
+        _settings_section(),
+        _reasons_section(),
+    ]
+    return "\n".join(sections)
 
 
 def _commands(command: Any, path: str = "facemill") -> Iterator[tuple[str, Any]]:
@@ -41,6 +70,19 @@ def _commands(command: Any, path: str = "facemill") -> Iterator[tuple[str, Any]]
         yield from _commands(child, f"{path} {name}")
     if not children:
         yield path, command
+
+
+def _overview(commands: list[tuple[str, Any]]) -> str:
+    """A table of the commands, each with the first sentence of its help."""
+    rows = [
+        f"| [`{path}`](#{path.replace(' ', '-')}) | {_cell(_first_sentence(command.help or ''))} |"
+        for path, command in commands
+    ]
+    return "\n".join(["| command | does |", "|---|---|", *rows])
+
+
+def _first_sentence(text: str) -> str:
+    return text.partition("\n\n")[0].partition(". ")[0].rstrip(".")
 
 
 def _command_section(path: str, command: Any) -> str:
@@ -64,7 +106,7 @@ def _recipes_section() -> str:
         f"{_cell(field.description or '')} |"
         for name, field in Recipe.model_fields.items()
     ]
-    head = "What each column of a list is, in TOML; [sources.md](sources.md) shows how to write one.\n"
+    head = "What each column of a list is, in TOML; [A list of your own](guides/own-list.md) shows how to write one.\n"
     along = ", ".join(f"`{name}`" for name in preset_names())
     table = ["| field | default | meaning |", "|---|---|---|", *rows]
     return "\n".join(["## Recipes\n", head, *table, "", f"These come along: {along}.", ""])
@@ -76,7 +118,17 @@ def _settings_section() -> str:
         for name, field in Settings.model_fields.items()
     ]
     head = "Options define the task; environment variables configure the machine.\n"
-    return "\n".join(["## Settings\n", head, "| variable | default | meaning |", "|---|---|---|", *rows, ""])
+    table = ["| variable | default | meaning |", "|---|---|---|", *rows]
+    return "\n".join(["## Settings\n", head, *table, "", _PREFECT])
+
+
+def _reasons_section() -> str:
+    rows = []
+    for reason in Reason:
+        stage, meaning = MEANINGS[reason.value]
+        rows.append(f"| `{reason.value}` | {stage} | {_cell(meaning)} | {reason.retry.value} |")
+    head = ["| reason | stage | meaning | retry |", "|---|---|---|---|"]
+    return "\n".join([_REASONS, *head, *rows, ""])
 
 
 def _setting_default(value: Any) -> str:

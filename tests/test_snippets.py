@@ -16,7 +16,7 @@ from tests.tasks.builders import attempt, attempts
 from tests.tasks.dataset.test_publish_version import ROWS, Made, make
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "datasets.md"]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def snippets(language: str) -> list[str]:

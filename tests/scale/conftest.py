@@ -28,7 +28,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def machines(world: Path) -> Iterator[Machines]:
     """The rack, with all that is on it."""
     if engines.installed() is None or not shutil.which("redis-server") or not store.is_installed():
-        pytest.skip("PostgreSQL, Redis or Ceph is not installed: docs/scale.md names the packages")
+        pytest.skip("PostgreSQL, Redis or Ceph is not installed: docs/guides/several-machines.md names the packages")
     if not can_make_hosts():
         pytest.skip("network namespaces cannot be made here: only root may, and not in every container")
     # Not in pytest's folder, which only root may enter: PostgreSQL runs as another user.

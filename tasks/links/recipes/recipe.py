@@ -165,7 +165,7 @@ def parse_recipe(text: str, where: str) -> Recipe:
     try:
         fields = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SourceError(f"{where} is no TOML ({error}): see docs/sources.md") from error
+        raise SourceError(f"{where} is no TOML ({error}): see docs/guides/own-list.md") from error
     return checked_recipe(fields, where)
 
 
@@ -176,7 +176,7 @@ def checked_recipe(fields: dict[str, Any], where: str) -> Recipe:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else ""
-        raise SourceError(f"{where}: {_wrong(name, first)}: see docs/sources.md") from error
+        raise SourceError(f"{where}: {_wrong(name, first)}: see docs/guides/own-list.md") from error
 
 
 def _wrong(name: str, error: Any) -> str:

@@ -1,4 +1,4 @@
-"""The recipes of docs/sources.md: each is one, and reads the list that it is for."""
+"""The recipes of docs/guides/own-list.md: each is one, and reads the list that it is for."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ FILES = {
 
 def documented() -> dict[str, Recipe]:
     """The recipe of each heading."""
-    text = (ROOT / "docs" / "sources.md").read_text()
+    text = (ROOT / "docs" / "guides" / "own-list.md").read_text()
     found = re.findall(r"^### (.+?)$(?:(?!^### ).)*?^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     return {heading: parse_recipe(block, heading) for heading, block in found}
 
@@ -69,7 +69,7 @@ def test_a_documented_recipe_reads_its_list(heading: str) -> None:
 
 
 def test_every_recipe_that_comes_along_is_named() -> None:
-    text = (ROOT / "docs" / "sources.md").read_text()
+    text = (ROOT / "docs" / "guides" / "own-list.md").read_text()
     assert [name for name in preset_names() if f"`{name}`" not in text] == []
 
 
