@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from model.bootstrap import Interval
 from model.claims import interval, over_untrained, too_few
 from model.config import TrainConfig
 from model.evaluation import EvaluationReport
 from model.metrics import OperatingPoint
 from model.thresholds import Thresholds
+from stats.bootstrap import Interval
 from storage.datasets import DatasetVersion
 
 _FIGURES = (

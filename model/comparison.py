@@ -5,12 +5,26 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from model.bootstrap import Difference, paired_difference
+import numpy as np
+
 from model.claims import too_few, verdict
 from model.evaluation_store import judge_version, scored_pairs_of
+from stats.bootstrap import Interval, grid, identity_weights, interval, resampled
+from stats.roc import Scored, auc, roc
 from storage.datasets import DatasetVersion
+from storage.errors import UsageError
 from storage.evaluations import Evaluation
 from storage.models import ModelVersion
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The metric of a second model minus that of the first on the same pairs, with a 95% interval."""
+
+    first: float
+    second: float
+    difference: float
+    interval: Interval
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,29 @@ def compare_versions(first: ModelVersion, second: ModelVersion, dataset: Dataset
     evaluations = [judge_version(model, dataset, device=device) for model in (first, second)]
     before, after = (scored_pairs_of(one) for one in evaluations)
     return Comparison(evaluations[0], evaluations[1], paired_difference(before, after))
+
+
+def paired_difference(first: Scored, second: Scored, *, seed: int = 0) -> Difference:
+    """The AUC of `second` minus that of `first`, resampled with the same people for both.
+
+    The AUC is compared because it needs no threshold: an accuracy also depends on how well each model's validation
+    people represent the test people. The AUC uses every pair, so its interval is narrower too.
+
+    Raises:
+        UsageError: the pairs differ.
+    """
+    if not (np.array_equal(first.left, second.left) and np.array_equal(first.right, second.right)):
+        raise UsageError(
+            f"two models must be compared on the same pairs, and these {len(first.left):,} and {len(second.left):,} "
+            "pairs differ: evaluate both on one test"
+        )
+    weights = identity_weights(int(max(first.left.max(), first.right.max())) + 1, seed=seed)
+    curves = [roc(one.scores, one.same) for one in (first, second)]
+    before, after = (
+        auc(resampled(one, grid(curve), weights)) for one, curve in zip((first, second), curves, strict=True)
+    )
+    values = [float(auc(curve)) for curve in curves]
+    return Difference(values[0], values[1], values[1] - values[0], interval(after - before))
 
 
 def differences(first: ModelVersion, second: ModelVersion) -> dict[str, tuple[Any, Any]]:

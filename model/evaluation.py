@@ -11,14 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from model.bootstrap import Interval, Weights, identity_weights, mean_interval
-from model.calibration import Reliability, reliability
 from model.data import Faces
 from model.embed import embed_raw, unit_rows
 from model.metrics import Verification, accuracy, fields_of, verify
 from model.pairs import frozen_triplets, verification_pairs
+from model.similarity import cosines, nearest_is_same
 from model.thresholds import Thresholds, choose_thresholds
-from model.verification import Scored, best_threshold, cosines, drawn_folds, folded_thresholds, nearest_is_same, roc
+from stats.bootstrap import Interval, Weights, identity_weights, mean_interval
+from stats.calibration import Reliability, reliability
+from stats.roc import Scored, best_threshold, drawn_folds, folded_thresholds, roc
 
 MARGINS = (0.2, 1.0, 2.0)
 Embeddings = NDArray[np.float32]

@@ -19,8 +19,8 @@ from model.evaluation import judge
 from model.lfw import LfwPairs, judge_lfw
 from model.pairs import check_pairs, verification_pairs
 from model.thresholds import Thresholds
-from model.verification import Scored
 from model.version import load_backbone
+from stats.roc import Scored
 from storage.datasets import DatasetVersion, open_dataset
 from storage.errors import UsageError
 from storage.evaluations import Evaluation, find_evaluation, write_evaluation

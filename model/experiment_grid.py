@@ -17,15 +17,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.bootstrap import paired_difference
+from model.comparison import paired_difference
 from model.config import TrainConfig, resolve_device
 from model.data import Faces, load_faces
 from model.embed import embed_raw
 from model.evaluation import judge
 from model.evaluation_store import version_thresholds
 from model.pairs import check_pairs
-from model.verification import Scored
 from model.version import load_backbone, model_version_id
+from stats.roc import Scored
 from storage.datasets import DatasetVersion
 from storage.errors import UsageError
 from storage.models import ModelVersion

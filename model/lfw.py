@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.align import Affine, affine_from_landmarks
-from model.bootstrap import Interval, identity_weights
 from model.embed import unit_rows
 from model.metrics import Verification, accuracy, fields_of, verify
+from model.similarity import cosines
 from model.thresholds import Thresholds
-from model.verification import Floats, Scored, balanced_accuracy, cosines, folded_thresholds
+from stats.bootstrap import Interval, identity_weights
+from stats.roc import Floats, Scored, balanced_accuracy, folded_thresholds
 from storage.errors import SourceError
 
 # Mean landmarks in LFW's 250 px photos, over the 3074 of its first four folds. All were framed by the same detector;

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from model.bootstrap import Interval, Weights, grid, interval, resampled
 from model.thresholds import FARS, Thresholds
-from model.verification import (
+from stats.bootstrap import Interval, Weights, grid, interval, resampled
+from stats.roc import (
     Curve,
     Floats,
     Scored,

@@ -10,8 +10,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from model.calibration import Calibration, fit_calibration
-from model.verification import Bools, Scores, best_threshold, can_tell, roc, threshold_at_far
+from stats.calibration import Calibration, fit_calibration
+from stats.roc import Bools, Scores, best_threshold, can_tell, roc, threshold_at_far
 
 FARS = (1e-2, 1e-3, 1e-4)
 

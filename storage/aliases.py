@@ -87,7 +87,7 @@ def alias_history(lake: Lake, model: str) -> list[AliasEvent]:
     Raises:
         LakeError: one of them is damaged.
     """
-    folder = f"{lake.model(model)}/aliases"
+    folder = lake.aliases(model)
     return [read_event(lake, f"{folder}/{name}") for name in lake.names(folder)]
 
 
@@ -115,7 +115,7 @@ def record_alias(lake: Lake, model: str, event: AliasEvent) -> AliasEvent:
         now = max(now, datetime.fromisoformat(history[-1].at) + timedelta(microseconds=1))
     event = AliasEvent(**{**asdict(event), "at": now.isoformat(timespec="microseconds")})
     name = f"{now.strftime(_TIME)}-{uuid.uuid4().hex[:6]}"
-    lake.write_json(f"{lake.model(model)}/aliases/{name}.json", asdict(event))
+    lake.write_json(f"{lake.aliases(model)}/{name}.json", asdict(event))
     return event
 
 

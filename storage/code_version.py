@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[1]
-_ROOMS = ("facemill", "flows", "tasks", "model", "storage", "synthetic")
+_ROOMS = ("facemill", "flows", "tasks", "model", "storage", "synthetic", "stats")
 
 
 @cache

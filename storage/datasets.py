@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 
 from storage.errors import UsageError
 from storage.json_shapes import COUNT, FLAG, TEXT, Shape, require
-from storage.lake import Lake, checked_name
+from storage.lake import Lake
 from storage.names import DATASET_SHARD, NAME, SAMPLE, VERSIONED, bad_value
+from storage.paths import checked_name
 from storage.records import FATES, SAMPLES, Split
 from storage.shards import read_member
 from storage.tables import read_as

@@ -1,27 +1,4 @@
-"""The lake: its paths, reads and atomic writes.
-
-    lake.json                                   the format; written first
-    links/<source>/lines.parquet                + rejected.parquet, recipe.json, origin.json (last)
-    plan/<source>.parquet
-    images/<source>/<stem>.tar + .parquet       the bytes as received, and every attempt
-    unique/<source>/<stamp>.parquet
-    detections/<source>/<stem>.parquet
-    faces/<method>/<source>/<stem>.tar + .parquet
-    cleaned/<method>/<source>/<model>/<version>/     people.parquet, faces.parquet (last): label noise scores of a model
-    datasets/<name>/<version>/                  shards, index.parquet, manifest.json (last)
-    models/<name>/<version>/                    weights, metrics, lineage, manifest.json (last)
-    models/<name>/aliases/<when>-<writer>.json  which version is champion or candidate, an event a file
-    evaluations/<name>/<version>/<test>.json    metrics of a model version on a test, + .parquet of scores
-    experiments/<id>.json                       a comparison of training runs
-    leases/<stage>/<of>/<unit>.<n>.json         the run that holds a unit (`leases`)
-    takedowns/<stamp>.parquet                   takedowns; append-only
-    quarantine/<when>/                          damaged files, under their former paths
-    work/                                       disposable files: decoded pictures, checkpoints
-    world/                                      made worlds, the web of the synthetic source
-
-A stem is `<unit>-<n>-<writer>`: the n-th image shard of a unit, and six random digits that keep concurrent runs from
-writing the same file. Files computed from a shard have its stem.
-"""
+"""The lake: reads and atomic writes in a folder or a bucket. Its paths are in `paths`."""
 
 from __future__ import annotations
 
@@ -29,7 +6,6 @@ import errno
 import hashlib
 import json
 import os
-import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -42,6 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 from storage.atomic import PREFIX, Writer, is_left, make_folder, temporary_file, unfinished, whole_file, writer_of
 from storage.errors import LakeError, UsageError
 from storage.json_shapes import parse_object
+from storage.paths import LakePaths
 from storage.permissions import cache_folder, make_private
 from storage.stores import Upload, abort_upload, asking, lost_uploads, open_store, upload
 
@@ -52,10 +29,9 @@ CANNOT_WRITE = {
 }  # fmt: skip
 # Where a lake may be written to. What else fsspec opens is read-only, or lies within another file system.
 _SCHEMES = ("file", "memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
-class Lake:
+class Lake(LakePaths):
     """A folder, local or in an object store, with all data of facemill.
 
     Args:
@@ -79,66 +55,7 @@ class Lake:
     def __reduce__(self) -> tuple[type[Lake], tuple[str]]:
         return Lake, (self.url,)
 
-    # -- paths, relative to the root --
-
-    format_file = "lake.json"
-
-    def links(self, source: str, name: str) -> str:
-        """`lines.parquet`, `rejected.parquet`, `recipe.json` or `origin.json` of a source."""
-        return f"links/{source}/{name}"
-
-    def plan(self, source: str) -> str:
-        """The candidates of a source."""
-        return f"plan/{source}.parquet"
-
-    def images(self, source: str, stem: str = "") -> str:
-        """The folder of a source's images, or one shard of it without its ending."""
-        return f"images/{source}/{stem}".rstrip("/")
-
-    def unique(self, source: str, stamp: str = "") -> str:
-        """The folder of a source's dedupe verdicts, or the verdicts on one state of its images."""
-        return f"unique/{source}/{stamp}.parquet" if stamp else f"unique/{source}"
-
-    def detections(self, source: str, stem: str) -> str:
-        """The faces found in one shard of images."""
-        return f"detections/{source}/{stem}.parquet"
-
-    def faces(self, method: str, source: str, stem: str) -> str:
-        """The crops of one shard of images by one method, without ending."""
-        return f"faces/{method}/{source}/{stem}"
-
-    def cleaned(self, method: str = "", source: str = "", model: str = "", version: str = "") -> str:
-        """The folder of label noise scores: of all, one method, one source, one model, or one model version."""
-        parts = (method, source, checked_name(model) if model else "", version)
-        return "/".join(["cleaned", *(part for part in parts if part)])
-
-    def dataset(self, name: str, version: str = "") -> str:
-        """The folder of a dataset, or of one version of it."""
-        return f"datasets/{checked_name(name)}/{version}".rstrip("/")
-
-    def model(self, name: str, version: str = "") -> str:
-        """The folder of a model, or of one version of it."""
-        return f"models/{checked_name(name)}/{version}".rstrip("/")
-
-    def evaluations(self, name: str, version: str, test: str = "") -> str:
-        """The folder of a model version's evaluations, or one of them without ending; a test is `name@version`."""
-        return f"evaluations/{checked_name(name)}/{version}/{test}".rstrip("/")
-
-    def experiment(self, number: str) -> str:
-        """The comparison of several training runs, named by their digest."""
-        return f"experiments/{number}.json"
-
-    def leases(self, stage: str = "", of: str = "", name: str = "") -> str:
-        """The folder of all leases, of a stage's, of those on one source or model, or one of them."""
-        return "/".join(["leases", *(part for part in (stage, of, name) if part)])
-
-    def takedowns(self, stamp: str = "") -> str:
-        """The folder of the takedowns, or those of one call."""
-        return f"takedowns/{stamp}.parquet" if stamp else "takedowns"
-
-    def quarantine(self, path: str = "") -> str:
-        """The quarantine folder, or one path in it."""
-        return f"quarantine/{path}".rstrip("/")
+    # -- local folders --
 
     @property
     def work_folder(self) -> Path:
@@ -500,16 +417,3 @@ def _remove(path: Path) -> None:
 def to_json(value: dict[str, Any]) -> bytes:
     """A JSON object as stored in the lake, human-readable."""
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
-
-
-def checked_name(name: str) -> str:
-    """`name` itself, if it can be a folder's name.
-
-    Raises:
-        UsageError: it holds anything but letters, digits, `_`, `.` and `-`, or starts with a sign.
-    """
-    if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"the name {name!r} may hold only letters, digits, '_', '.' and '-', and starts with a letter or digit"
-        )
-    return name

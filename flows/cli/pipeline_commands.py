@@ -45,7 +45,7 @@ from flows.cli.startup import judge_retry, judge_start
 from flows.cli.terminal import say
 from flows.settings import load_settings
 from storage.datasets import open_dataset
-from storage.lake import checked_name
+from storage.paths import checked_name
 from tasks.dataset.exclude import read_names
 from tasks.web.web_archive import checked_template
 

@@ -1,20 +1,44 @@
-"""SVG charts for pages of `flows.reports.page`: lines, bands, histograms and marks over two axes."""
+"""SVG charts of pages: lines, bands, histograms and marks over two axes. Their SVG is in `templates/chart.html`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isclose, log10
+from typing import Any, NamedTuple
 
-from flows.reports.page import escape
+import numpy as np
+
+from flows.reports.page import macros
 
 # Distinguishable in light and dark mode, and with red-green colour blindness.
 BLUE, ORANGE, GREEN, GREY = "#4c86d0", "#d08a2e", "#3f9a68", "#8e98a6"
 
-# Widths of a full-width chart and of one of two side by side, so that their text has the same size.
-WIDTH, HALF_WIDTH = 960, 460
-_HEIGHT = 320
-_LEFT, _RIGHT, _TOP, _BOTTOM = 68, 12, 14, 44
+
+class Frame(NamedTuple):
+    """The size of a chart and of the margins around its axes, in SVG units."""
+
+    width: int
+    height: int = 320
+    left: int = 68
+    right: int = 12
+    top: int = 14
+    bottom: int = 44
+    has_grid: bool = True
+
+    @property
+    def end(self) -> int:
+        """The right end of the x axis."""
+        return self.width - self.right
+
+    @property
+    def floor(self) -> int:
+        """The low end of the y axis."""
+        return self.height - self.bottom
+
+
+# A full-width chart and one of two side by side have text of the same size.
+FULL, HALF, _HISTOGRAM = Frame(960), Frame(460), Frame(560, 152, 20, 20, 20, 22, has_grid=False)
 
 
 @dataclass(frozen=True)
@@ -36,100 +60,90 @@ class Axis:
 
 
 class Chart:
-    """A chart. Each method call draws on top of the earlier ones."""
+    """A chart. Each method call draws on top of the earlier ones.
 
-    def __init__(self, title: str, x: Axis, y: Axis, width: int = WIDTH) -> None:
-        self._title, self._x, self._y, self._width = title, x, y, width
-        self._drawn: list[str] = []
-        self._key: list[tuple[str, str]] = []
+    Attributes:
+        shapes: the SVG of what has been drawn.
+        key: (name, colour) of the named parts.
+    """
+
+    def __init__(self, title: str, x: Axis, y: Axis, frame: Frame = FULL) -> None:
+        self.title, self.x, self.y, self.frame = title, x, y, frame
+        self.shapes: list[str] = []
+        self.key: list[tuple[str, str]] = []
+        self._svg: Any = macros("chart.html")
 
     def line(
         self, xs: Sequence[float], ys: Sequence[float], colour: str, name: str = "", *, dashed: bool = False
     ) -> None:
         """Draw a line through points."""
-        dash = ' stroke-dasharray="5 4"' if dashed else ""
-        self._drawn.append(
-            f'<polyline points="{self._points(xs, ys)}" fill="none" stroke="{colour}" stroke-width="2" '
-            f'stroke-linejoin="round"{dash}/>'
-        )
-        self._name(name, colour)
+        self._draw(self._svg.line(self._points(xs, ys), colour, dashed), colour, name)
 
     def band(self, xs: Sequence[float], lows: Sequence[float], highs: Sequence[float], colour: str) -> None:
         """Fill the area between two lines."""
-        around = f"{self._points(xs, highs)} {self._points(xs[::-1], lows[::-1])}"
-        self._drawn.append(f'<polygon points="{around}" fill="{colour}" opacity="0.2"/>')
+        self._draw(self._svg.band(f"{self._points(xs, highs)} {self._points(xs[::-1], lows[::-1])}", colour))
 
     def shares(self, edges: Sequence[float], heights: Sequence[float], colour: str, name: str) -> None:
         """Draw a histogram as an area; there is one more edge than heights."""
         xs = [edge for edge in edges for _ in range(2)]
         ys = [0.0, *(height for height in heights for _ in range(2)), 0.0]
-        self._drawn.append(
-            f'<polygon points="{self._points(xs, ys)}" fill="{colour}" fill-opacity="0.35" stroke="{colour}" '
-            'stroke-width="1.2" stroke-linejoin="round"/>'
-        )
-        self._name(name, colour)
+        self._draw(self._svg.shares(self._points(xs, ys), colour), colour, name)
+
+    def bars(self, edges: Sequence[float], counts: Sequence[int]) -> None:
+        """Draw a histogram as bars with their counts above them; there is one more edge than counts."""
+        digits = 2 if edges[1] - edges[0] < 1 else 0
+        for low, high, num in zip(edges[:-1], edges[1:], counts, strict=True):
+            left, top = self._across(low), self._down(num)
+            size, words = (self._across(high) - left, self.frame.floor - top), f"{low:.{digits}f} to {high:.{digits}f}"
+            if num:
+                self._draw(self._svg.bar(left, top, *size, _short(num), f"{words}: {num:,}"))
 
     def dots(self, xs: Sequence[float], ys: Sequence[float], colour: str, name: str, titles: Sequence[str]) -> None:
         """Draw points, each with a tooltip."""
         for x, y, title in zip(xs, ys, titles, strict=True):
-            self._drawn.append(
-                f'<circle cx="{self._across(x):.1f}" cy="{self._down(y):.1f}" r="4.5" fill="{colour}">'
-                f"<title>{escape(title)}</title></circle>"
-            )
-        self._name(name, colour)
+            self._draw(self._svg.dot(self._across(x), self._down(y), colour, title))
+        self.key.append((name, colour))
 
     def mark(self, x: float, words: str, row: int = 0) -> None:
         """Draw a vertical line with a label at its top; `row` lowers the label below those of other marks."""
-        across = self._across(x)
-        to_left = across > self._width * 0.7
-        self._drawn.append(
-            f'<line x1="{across:.1f}" x2="{across:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}" stroke="{GREY}" '
-            f'stroke-dasharray="3 3"/><text x="{across + (-5 if to_left else 5):.1f}" y="{_TOP + 11 + 14 * row}" '
-            f'text-anchor="{"end" if to_left else "start"}">{escape(words)}</text>'
-        )
+        self._draw(self._svg.mark(self._across(x), row, words, self.frame))
 
     def html(self) -> str:
         """The chart as a card, with a legend if it has named parts."""
-        key = "".join(f'<span><i style="background:{colour}"></i>{escape(name)}</span>' for name, colour in self._key)
-        drawing = (
-            f'<svg viewBox="0 0 {self._width} {_HEIGHT}" role="img" style="max-width:none">'
-            f"<title>{escape(self._title)}</title>{self._axes()}{''.join(self._drawn)}</svg>"
-        )
-        keys = f"<div class=key>{key}</div>" if key else ""
-        return f"<h3>{escape(self._title)}</h3><div class=card>{drawing}{keys}</div>"
+        html: str = self._svg.chart(self)
+        return html
 
-    def _axes(self) -> str:
-        lines = [
-            f'<line x1="{_LEFT}" x2="{self._width - _RIGHT}" y1="{self._down(at):.1f}" y2="{self._down(at):.1f}" '
-            f'stroke="{GREY}" opacity="0.25"/>'
-            f'<text x="{_LEFT - 8}" y="{self._down(at) + 4:.1f}" text-anchor="end">{_number(at)}</text>'
-            for at in self._y.ticks
-        ]
-        lines += [
-            f'<line x1="{self._across(at):.1f}" x2="{self._across(at):.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}" '
-            f'stroke="{GREY}" opacity="0.25"/>'
-            f'<text x="{self._across(at):.1f}" y="{_HEIGHT - _BOTTOM + 17}" text-anchor="middle">{_number(at)}</text>'
-            for at in self._x.ticks
-        ]
-        centre, middle = (_LEFT + self._width - _RIGHT) / 2, (_TOP + _HEIGHT - _BOTTOM) / 2
-        names = (
-            f'<text x="{centre}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(self._x.name)}</text>'
-            f'<text transform="translate(13 {middle}) rotate(-90)" text-anchor="middle">{escape(self._y.name)}</text>'
-        )
-        return "".join(lines) + names
+    def x_ticks(self) -> list[tuple[float, str]]:
+        """Places of the ticks of the x axis, and their numbers."""
+        return [(self._across(at), _number(at)) for at in self.x.ticks]
+
+    def y_ticks(self) -> list[tuple[float, str]]:
+        """Places of the ticks of the y axis, and their numbers."""
+        return [(self._down(at), _number(at)) for at in self.y.ticks]
+
+    def _draw(self, shape: str, colour: str = "", name: str = "") -> None:
+        self.shapes.append(shape)
+        if name:
+            self.key.append((name, colour))
 
     def _across(self, x: float) -> float:
-        return _LEFT + self._x.share(x) * (self._width - _LEFT - _RIGHT)
+        return self.frame.left + self.x.share(x) * (self.frame.end - self.frame.left)
 
     def _down(self, y: float) -> float:
-        return _HEIGHT - _BOTTOM - self._y.share(y) * (_HEIGHT - _TOP - _BOTTOM)
+        return self.frame.floor - self.y.share(y) * (self.frame.floor - self.frame.top)
 
     def _points(self, xs: Sequence[float], ys: Sequence[float]) -> str:
         return " ".join(f"{self._across(x):.1f},{self._down(y):.1f}" for x, y in zip(xs, ys, strict=True))
 
-    def _name(self, name: str, colour: str) -> None:
-        if name:
-            self._key.append((name, colour))
+
+def histogram(values: Sequence[float], title: str, *, low: float = 0.0, high: float = 1.0, num_bins: int = 20) -> Chart:
+    """A histogram from `low` to `high`; the outer bins include values beyond."""
+    places = ((np.asarray(values, float) - low) / (high - low) * num_bins).clip(0, num_bins - 1).astype(int)
+    counts = np.bincount(places, minlength=num_bins).tolist()
+    ticks = [low + (high - low) * at / 5 for at in range(6)]
+    chart = Chart(title, Axis("", low, high, ticks), Axis("", 0, max(*counts, 1), []), _HISTOGRAM)
+    chart.bars([low + (high - low) * at / num_bins for at in range(num_bins + 1)], counts)
+    return chart
 
 
 def nice_axis(name: str, values: Sequence[float], num_ticks: int = 5) -> Axis:
@@ -143,3 +157,8 @@ def nice_axis(name: str, values: Sequence[float], num_ticks: int = 5) -> Axis:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _short(num: int) -> str:
+    """A short count: 950, 2k, 34k."""
+    return str(num) if num < 1000 else f"{num / 1000:.0f}k"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.reports import page
-from storage.atomic import whole_file
+from flows.reports.charts import Chart, histogram
+from flows.reports.funnel_pictures import evenly
 from storage.lake import Lake
 from storage.records import Fit, Outcome
 from storage.shards import read_member
@@ -23,7 +25,7 @@ from tasks.faces.agreement import Agreement, compare, count_agreement, gives_fac
 from tasks.faces.methods import METHODS
 
 _FIGURES = 24
-_MEASURES = ("face_px", "score", "agreement", "sharpness", "yaw_deg", "roll_deg", "border")
+_MEASURES = ["face_px", "score", "agreement", "sharpness", "yaw_deg", "roll_deg", "border"]
 _FITS = {
     Fit.AS_LISTED.value: "match as listed",
     Fit.UNROTATED.value: "match in the unrotated picture",
@@ -40,118 +42,112 @@ def cropped_methods(lake: Lake, source: str) -> dict[str, pa.Table]:
 def write_report(lake: Lake, source: str) -> Path:
     """Write the report and return its path. The same faces give the same report."""
     faces = cropped_methods(lake, source)
-    show = _Contacts(lake, source, faces)
-    parts = [_methods(faces)]
-    if "bbox" in faces:
-        parts += _listed_boxes(faces["bbox"], show)
-    for first, second in combinations(faces, 2):
-        parts += _pair(first, second, compare(faces, first, second), show)
-    lines = max((len(table) for table in faces.values()), default=0)
-    subtitle = (
-        f"{lines:,} link lines of {source} with an accepted picture, cropped by {' and '.join(faces) or 'no method'}."
+    show = _Contacts(lake, faces)
+    return page.write(
+        lake.work_folder / "reports" / f"crop-{source}.html",
+        "crop.html",
+        source=source,
+        num_lines=max((len(table) for table in faces.values()), default=0),
+        methods=[_method(method, table) for method, table in faces.items()],
+        measures=_MEASURES,
+        listed=_listed_boxes(faces["bbox"], show) if "bbox" in faces else None,
+        pairs=[_pair(first, second, compare(faces, first, second), show) for first, second in combinations(faces, 2)],
     )
-    path = lake.work_folder / "reports" / f"crop-{source}.html"
-    with whole_file(path) as temporary:
-        temporary.write_text(page.page("Comparison of crop methods", subtitle, parts), encoding="utf-8")
-    return path
 
 
 class _Contacts:
     """Contact sheets of rows of the face tables."""
 
-    def __init__(self, lake: Lake, source: str, faces: dict[str, pa.Table]) -> None:
-        self._lake, self._source, self._faces = lake, source, faces
+    def __init__(self, lake: Lake, faces: dict[str, pa.Table]) -> None:
+        self._lake, self._faces = lake, faces
 
-    def sheet(self, title: str, words: str, rows: dict[str, npt.NDArray[np.int64]]) -> str:
-        """A contact sheet of evenly spaced rows of each method; empty without rows."""
+    def sheet(self, rows: dict[str, npt.NDArray[np.int64]]) -> dict[str, Any]:
+        """The number of rows of each method, and figures of evenly spaced ones."""
         num = min(len(one) for one in rows.values())
-        if not num:
-            return ""
-        places = np.unique(np.linspace(0, num - 1, min(num, _FIGURES)).astype(int))
-        figures = [self._figure({method: int(one[place]) for method, one in rows.items()}) for place in places]
-        return page.sheet(f"{title}: {num:,}", words, figures)
+        places = evenly(num, _FIGURES)
+        return {
+            "num": num,
+            "figures": [self._figure({name: int(one[at]) for name, one in rows.items()}) for at in places],
+        }
 
-    def _figure(self, rows: dict[str, int]) -> tuple[list[bytes], str]:
+    def _figure(self, rows: dict[str, int]) -> page.Figure:
         found = {method: self._faces[method].slice(row, 1).to_pylist()[0] for method, row in rows.items()}
         crops = [read_member(self._lake, row["shard"], row["offset"], row["length"]) for row in found.values()]
         row = next(iter(found.values()))
-        return crops, f"{row['identity'].replace('_', ' ')} {row['line']}"
+        return page.figure(crops, f"{row['identity'].replace('_', ' ')} {row['line']}")
 
 
-def _methods(faces: dict[str, pa.Table]) -> str:
-    rows, measured = [], []
-    for method, table in faces.items():
-        given = gives_face(table, method)
-        reasons = pc.value_counts(table["reason"].cast(pa.string()).drop_null()).to_pylist()
-        why = [f"{item['values']} {item['counts']:,}" for item in sorted(reasons, key=lambda item: -item["counts"])]
-        unsure = int(
-            pc.equal(table["outcome"].cast(pa.string()), Outcome.ACCEPTED.value).to_numpy().sum() - given.sum()
-        )
-        why += [f"unconfirmed box {unsure:,}"] if unsure else []
-        share = f"{given.mean():.1%}"
-        rows.append((method, f"{len(table):,}", f"{int(given.sum()):,}", share, ", ".join(why) or "none rejected"))
-        accepted = table.filter(pa.array(given))
-        measured.append((method, *(_spread(accepted[name]) for name in _MEASURES), ""))
-    return (
-        page.heading("Faces per method", "A listed box counts if a detected face confirms it.")
-        + page.table(("method", "lines", "faces", "share", "rejected"), rows)
-        + page.heading("Face quality", "Median, with the 5th and 95th percentiles below it.")
-        + page.table(("method", *_MEASURES, ""), measured)
-    )
+def _method(name: str, faces: pa.Table) -> dict[str, Any]:
+    given = gives_face(faces, name)
+    reasons = pc.value_counts(faces["reason"].cast(pa.string()).drop_null()).to_pylist()
+    rejected = {item["values"]: item["counts"] for item in sorted(reasons, key=lambda item: -item["counts"])}
+    accepted = pc.equal(faces["outcome"].cast(pa.string()), Outcome.ACCEPTED.value).to_numpy()
+    if unsure := int(accepted.sum() - given.sum()):
+        rejected["unconfirmed box"] = unsure
+    found = faces.filter(pa.array(given))
+    return {
+        "name": name,
+        "num_lines": len(faces),
+        "num_faces": int(given.sum()),
+        "rejected": rejected,
+        "quality": [_spread(found[measure]) for measure in _MEASURES],
+    }
 
 
-def _listed_boxes(faces: pa.Table, show: _Contacts) -> list[str]:
+def _listed_boxes(faces: pa.Table, show: _Contacts) -> dict[str, Any]:
     fits = faces["fit"].cast(pa.string()).to_numpy(zero_copy_only=False)
     accepted = faces["reason"].cast(pa.string()).is_null().to_numpy()
     unconfirmed = accepted & ~gives_face(faces, "bbox")
     counts = {words: int((fits == fit).sum()) for fit, words in _FITS.items()}
     counts["cropped, but not confirmed by a face"] = int(unconfirmed.sum())
     counts["not cropped"] = int((~accepted).sum())
-    agreement = faces["agreement"].drop_null().to_pylist()
-    corrected = "The crop is made from the corrected box."
-    return [
-        page.heading("Listed boxes against the fetched pictures"),
-        page.shares(counts),
-        page.histogram(agreement, "IoU of the listed box with the detected face that overlaps it most"),
-        show.sheet(
-            "Box not confirmed by a face", "Rejected at the select stage.", {"bbox": np.flatnonzero(unconfirmed)}
-        ),
-        show.sheet("Matches after rescaling", corrected, {"bbox": np.flatnonzero(fits == Fit.RESCALED.value)}),
-        show.sheet(
-            "Matches in the unrotated picture", corrected, {"bbox": np.flatnonzero(fits == Fit.UNROTATED.value)}
-        ),
-    ]
+    title = "IoU of the listed box with the detected face that overlaps it most"
+    return {
+        "counts": counts,
+        "overlap": histogram(faces["agreement"].drop_null().to_pylist(), title),
+        "unconfirmed": show.sheet({"bbox": np.flatnonzero(unconfirmed)}),
+        "rescaled": show.sheet({"bbox": np.flatnonzero(fits == Fit.RESCALED.value)}),
+        "unrotated": show.sheet({"bbox": np.flatnonzero(fits == Fit.UNROTATED.value)}),
+    }
 
 
-def _pair(first: str, second: str, pairs: pa.Table, show: _Contacts) -> list[str]:
-    counts = count_agreement(pairs)
+def _pair(first: str, second: str, pairs: pa.Table, show: _Contacts) -> dict[str, Any]:
+    columns = {first: "first", second: "second"}
+
+    def sheet(kind: Agreement, *methods: str) -> dict[str, Any]:
+        of_kind = pairs.filter(pc.equal(pairs["agreement"], kind.value))
+        return show.sheet({method: of_kind[columns[method]].to_numpy() for method in methods})
+
+    return {
+        "methods": (first, second),
+        "num_lines": len(pairs),
+        "counts": agreement_counts(pairs, first, second),
+        "overlap": overlap_histogram(pairs),
+        "different": sheet(Agreement.DIFFERENT, first, second),
+        "only_first": sheet(Agreement.ONLY_FIRST, first),
+        "only_second": sheet(Agreement.ONLY_SECOND, second),
+        "same": sheet(Agreement.SAME, first),
+    }
+
+
+def agreement_counts(pairs: pa.Table, first: str, second: str) -> dict[str, int]:
+    """Lines by agreement of two methods (`agreement.compare`), in words that name the methods."""
     names = {Agreement.ONLY_FIRST: f"only {first}", Agreement.ONLY_SECOND: f"only {second}"}
-
-    def rows(kind: Agreement, column: str) -> npt.NDArray[np.int64]:
-        found: npt.NDArray[np.int64] = pairs.filter(pc.equal(pairs["agreement"], kind.value))[column].to_numpy()
-        return found
-
-    return [
-        page.heading(f"{first} against {second}", f"{len(pairs):,} lines processed by both."),
-        page.shares({names.get(kind, kind.value): num for kind, num in counts.items()}),
-        page.histogram(pairs["iou"].drop_null().to_pylist(), "IoU of the two faces of a line"),
-        show.sheet(
-            f"Different faces, {first} left and {second} right",
-            "IoU below 0.4.",
-            {first: rows(Agreement.DIFFERENT, "first"), second: rows(Agreement.DIFFERENT, "second")},
-        ),
-        show.sheet(f"Face by {first} only", "", {first: rows(Agreement.ONLY_FIRST, "first")}),
-        show.sheet(f"Face by {second} only", "", {second: rows(Agreement.ONLY_SECOND, "second")}),
-        show.sheet("Same face", "", {first: rows(Agreement.SAME, "first")}),
-    ]
+    return {names.get(kind, kind.value): num for kind, num in count_agreement(pairs).items()}
 
 
-def _spread(column: pa.ChunkedArray) -> str:
+def overlap_histogram(pairs: pa.Table) -> Chart:
+    """The IoU of the two faces of every line that has two."""
+    return histogram(pairs["iou"].drop_null().to_pylist(), "IoU of the two faces of a line")
+
+
+def _spread(column: pa.ChunkedArray) -> list[str]:
+    """The median of a column, and below it the 5th and 95th percentiles."""
     values = column.drop_null().to_numpy()
     if not len(values):
-        return "–"
+        return ["–"]
     low, middle, high = np.percentile(values, (5, 50, 95)).tolist()
     digits = 0 if max(abs(low), abs(high)) >= 10 else 2
     # Zero is added because a small negative number would be printed as "-0".
     low, middle, high = (round(value, digits) + 0.0 for value in (low, middle, high))
-    return f"{middle:.{digits}f}\n{low:.{digits}f} … {high:.{digits}f}"
+    return [f"{middle:.{digits}f}", f"{low:.{digits}f} … {high:.{digits}f}"]

@@ -22,6 +22,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from stats.logistic import fit_logistic, sigmoid
 from tasks.label_noise.plda import Floats, Ints, PeopleModel, counts_by, fit_people, sums_by
 
 _ROWS_AT_ONCE = 4096
@@ -175,7 +176,7 @@ def _same_people(fits: Floats, rules: CleanRules) -> Floats:
     one, apart = np.median(fits.diagonal()), np.median(pairs)
     spread = max(1.4826 * np.median(np.abs(pairs - apart)), 1.0)
     odds = (both - (one + apart) / 2) * max(one - apart, 0) / spread**2
-    same = _sigmoid(odds + np.log(rules.double_share / people))
+    same = sigmoid(odds + np.log(rules.double_share / people))
     np.fill_diagonal(same, 0)
     return same
 
@@ -233,25 +234,9 @@ def _calibrate(faces: FaceSet, crowd: _Crowd, trust: Floats) -> tuple[float, flo
     if not len(own) or not len(others):
         return 1.0, 0.0
     weights = [trust[known] / trust[known].sum(), np.full(len(others), 1 / len(others))]
-    return _logistic(
-        np.concatenate([own, others]), np.repeat([1.0, 0.0], [len(own), len(others)]), np.concatenate(weights)
-    )
-
-
-def _logistic(values: Floats, labels: Floats, weights: Floats, steps: int = 50) -> tuple[float, float]:
-    """Slope and offset of a logistic regression by Newton's method.
-
-    They are lightly drawn to 1 and 0, which is what they would be if likelihoods were as good as they claim.
-    """
-    columns = np.stack([values, np.ones(len(values))], 1)
-    found, claimed, pull = np.zeros(2), np.array([1.0, 0.0]), 1e-3
-    for _ in range(steps):
-        guess = _sigmoid(columns @ found)
-        slope = columns.T @ (weights * (labels - guess)) - pull * (found - claimed)
-        curve = (columns * (weights * guess * (1 - guess))[:, None]).T @ columns + pull * np.eye(2)
-        step = np.linalg.solve(curve, slope)
-        found = found + step / max(1, np.abs(step).max())
-    return float(found[0]), float(found[1])
+    labels = np.repeat([1.0, 0.0], [len(own), len(others)])
+    # Pulled lightly to 1 and 0, which is what they would be if likelihoods were as good as they claim.
+    return fit_logistic(np.concatenate([own, others]), labels, np.concatenate(weights), pull=1e-3)
 
 
 def _once_a_picture(faces: FaceSet, log_odds: Floats) -> Floats:
@@ -276,8 +261,3 @@ def _log_sum(rows: Floats) -> Floats:
     with np.errstate(divide="ignore"):
         total: Floats = np.log(np.exp(rows - most).sum(1)) + most[:, 0]
     return total
-
-
-def _sigmoid(values: Floats) -> Floats:
-    found: Floats = 1 / (1 + np.exp(-np.clip(values, -500, 500)))
-    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from flows.cli import takedown_commands as custody
 from flows.cli import terminal
 from flows.cli.app import app
 from flows.reports import page
+from flows.reports.charts import FULL, histogram
 from flows.telemetry import artifacts
 from storage.names import is_text
+from tasks.dataset.funnel import FunnelStage
 
 NASTY = [
     "Bob_[/b]",
@@ -304,19 +307,23 @@ def test_a_page_that_came_with_a_model_loads_and_links_nothing() -> None:
 @pytest.mark.attack(15)
 @pytest.mark.parametrize("text", [*NASTY, "<script>", "' onload='x", '"><img>'], ids=ascii)
 def test_a_page_shows_text_and_nothing_else(text: str) -> None:
-    parts = [
-        page.contents([text]),
-        page.heading(text, text),
-        page.subheading(text),
-        page.words(text),
-        page.tiles({text: text}),
-        page.funnel([page.Step(text, 2, 1, {text: 1})], [text]),
-        page.table([text], [[text]]),
-        page.shares({text: 1}),
-        page.histogram([0.5], text),
-        page.sheet(text, text, [([b"no picture"], text)]),
+    parts, svg = page.macros("parts.html"), page.macros("chart.html")
+    shown = [
+        parts.contents([text]),
+        parts.heading(text, text),
+        parts.tiles([(text, text)]),
+        parts.funnel([FunnelStage(text, 2, 1, {text: 1})], [text]),
+        parts.table([text], [[text], [[text, text]]]),
+        parts.counted([(text, 1)]),
+        parts.shares({text: 1}),
+        parts.sheet(text, text, [page.figure([b"no picture"], text)], text),
+        histogram([0.5], text).html(),
+        svg.dot(0, 0, "red", text),
+        svg.mark(0, 0, text, FULL),
     ]
-    html = page.page(text, text, parts)
+    for html in shown:
+        assert ascii(text)[1:-1].replace("\\\\", "\\") in unescape(html)
+    html = "".join(shown)
     assert all(is_text(line) for line in html.split("\n"))
     assert "<script" not in html
     assert "<img" not in html

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from model.backbones import MobileFaceNet
-from model.bootstrap import identity_weights
 from model.data import load_faces
 from model.evaluation import evaluate, judge, thresholds_of, triplet_figures
 from model.pairs import frozen_triplets
+from stats.bootstrap import identity_weights
 
 LABELS = np.repeat(np.arange(10), 5)
 

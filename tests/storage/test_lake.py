@@ -209,22 +209,6 @@ def test_broken_json_is_an_error_that_names_the_file(lake, data):
         lake.read_json("links/made/origin.json")
 
 
-@pytest.mark.parametrize("name", ["", "..", ".hidden", "a/b", "a b", "a@b", "-rf", "é", "x" * 101, "a\n"])
-def test_a_name_that_could_leave_its_folder_is_refused(lake, name):
-    with pytest.raises(UsageError, match="may hold only letters"):
-        lake.dataset(name)
-    with pytest.raises(UsageError):
-        lake.model(name)
-
-
-def test_paths_are_relative_to_the_root(lake):
-    assert lake.dataset("faces") == "datasets/faces"
-    assert lake.dataset("faces", "v1") == "datasets/faces/v1"
-    assert lake.images("made") == "images/made"
-    assert lake.images("made", "0003-1") == "images/made/0003-1"
-    assert lake.unique("made") == "unique/made"
-
-
 def test_the_work_folder_is_local_and_of_this_lake_alone(lake, tmp_path):
     assert lake.work_folder == Lake(lake.url).work_folder
     assert lake.work_folder != Lake(tmp_path / "other").work_folder

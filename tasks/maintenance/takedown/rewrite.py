@@ -73,8 +73,8 @@ def pieces(lake: Lake, source: str, stem: str) -> list[str]:
 
 def shard_folders(lake: Lake, source: str) -> list[str]:
     """The folders of a source in which files are named by stems: images, detections, and faces by each method."""
-    faces = [f"faces/{method}/{source}" for method in lake.names("faces")]
-    return [lake.images(source), f"detections/{source}", *faces]
+    faces = [lake.faces(method, source) for method in lake.names("faces")]
+    return [lake.images(source), lake.detections(source), *faces]
 
 
 def lone_tars(lake: Lake, source: str) -> list[str]:

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.slow
-PACKAGES = ("facemill", "flows", "tasks", "model", "storage", "synthetic")
+PACKAGES = ("facemill", "flows", "tasks", "model", "storage", "synthetic", "stats")
 BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
 READ = """
 import json, flows.service.setup as setup

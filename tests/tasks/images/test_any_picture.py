@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from flows.reports.page import sheet
+from flows.reports.page import thumbnail
 from tasks.images.decode import UndecodableImage, decode_here, orientation
 from tasks.images.formats import sniff
 from tasks.images.sandbox import Call, CrashedError, FailedError, Limits, OverLimitError, Result
@@ -146,7 +146,7 @@ def walk(data: bytes) -> Result:
     if isinstance(checked, Invalid):
         return {"reason": checked.reason, "detail": checked.detail}, b""
     # A page decodes as every stage does; what is costly would go to another process.
-    is_shown = "data:image/jpeg" in sheet("", "", [([data], "")]) if is_bounded(data) else size is not None
+    is_shown = thumbnail(data) is not None if is_bounded(data) else size is not None
     return {"size": [checked.width, checked.height], "seen": size, "is_shown": is_shown}, b""
 
 

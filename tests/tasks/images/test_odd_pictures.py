@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.reports.page import sheet
+from flows.reports.page import figure, macros, thumbnail
 from storage.records import Detection, FoundFace, ImageFacts, Reason, Retry
 from tasks.faces.crop_shard import Job, Listed, crop_picture
 from tasks.faces.detect_shard import StoredImage, detect_all
@@ -71,7 +71,7 @@ def test_every_stage_can_open_what_is_taken(name: str) -> None:
     job = Job(StoredImage(bytes(16), bytes(32), 0, 0), detection, [Listed("Ada", 1, (8.0, 8.0, 56.0, 56.0))])
     (cropped,) = crop_picture(job, lambda: data, ["bbox"], CropSettings(check_boxes=False))
     assert cropped.face.reason is None
-    assert "data:image/jpeg" in sheet("title", "", [([data], "caption")])
+    assert thumbnail(data)
 
 
 # -- damaged --
@@ -99,7 +99,7 @@ def test_zeros_at_the_end_pass_for_padding_only_where_all_is_there() -> None:
 @pytest.mark.attack(9)
 @pytest.mark.parametrize("name", [*DAMAGED, "nothing"])
 def test_a_page_shows_a_blank_for_what_cannot_be_decoded(name: str) -> None:
-    shown = sheet("title", "", [([DAMAGED.get(name, b"")], "caption")])
+    shown = macros("parts.html").sheet("title", "", [figure([DAMAGED.get(name, b"")], "caption")])
     assert ("class=blank" in shown) != ("data:image/jpeg" in shown)
 
 

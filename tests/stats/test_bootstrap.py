@@ -3,19 +3,9 @@
 import numpy as np
 import pytest
 
-from model.bootstrap import grid, identity_weights, interval, mean_interval, paired_difference, resampled
-from model.verification import Scored, auc, roc
-from storage.errors import UsageError
-
-
-def drawn_pairs(people: int = 12, faces: int = 4, signal: float = 1.0, seed: int = 0) -> Scored:
-    """All pairs of the faces, genuine ones scored higher by `signal`; people differ in how hard they are."""
-    rng = np.random.default_rng(seed)
-    labels = np.repeat(np.arange(people), faces)
-    left, right = (labels[rows] for rows in np.triu_indices(len(labels), 1))
-    hardness = rng.normal(size=people)
-    scores = rng.normal(size=len(left)) + (left == right) * (signal + hardness[left])
-    return Scored(np.round(scores, 1), left, right)
+from stats.bootstrap import grid, identity_weights, interval, mean_interval, resampled
+from stats.roc import auc, roc
+from tests.stats.drawn_pairs import drawn_pairs
 
 
 def test_resampled_curves_agree_with_a_loop_over_all_pairs():
@@ -67,32 +57,3 @@ def test_the_interval_of_a_mean_leaves_out_what_is_not_known():
     values, labels = np.array([1.0, 1.0, np.nan, 0.0]), np.array([0, 0, 1, 2])
     weights = np.array([[1, 2, 0], [0, 0, 3], [2, 1, 0]], np.uint8)
     assert mean_interval(values, labels, weights) == pytest.approx(tuple(np.quantile([0.5, 0.8], [0.025, 0.975])))
-
-
-def test_equal_models_do_not_differ():
-    pairs = drawn_pairs()
-    found = paired_difference(pairs, pairs)
-    assert found.difference == 0
-    assert found.interval == (0, 0)
-
-
-def test_a_clearly_better_model_is_told_apart_where_both_intervals_overlap():
-    pairs = drawn_pairs(people=40)
-    better = Scored(pairs.scores + 0.3 * pairs.same, pairs.left, pairs.right)
-    found = paired_difference(pairs, better)
-    assert found.interval[0] > 0
-    assert found.interval[0] < found.difference < found.interval[1]
-    reversed_ = paired_difference(better, pairs)
-    assert reversed_.interval[1] < 0
-
-
-def test_noise_is_not_called_better():
-    pairs = drawn_pairs(people=15)
-    rng = np.random.default_rng(0)
-    noisy = Scored(pairs.scores + rng.normal(0, 0.1, len(pairs.scores)), pairs.left, pairs.right)
-    assert paired_difference(pairs, noisy).interval[0] <= 0
-
-
-def test_models_judged_on_different_pairs_are_not_compared():
-    with pytest.raises(UsageError, match="evaluate both on one test"):
-        paired_difference(drawn_pairs(people=5), drawn_pairs(people=6))

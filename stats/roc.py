@@ -1,4 +1,4 @@
-"""Verification metrics of scored pairs. NumPy only.
+"""ROC curves of scored pairs, and the metrics of a curve.
 
 Scores are cosine similarities; higher means more similar. FAR is the share of impostor pairs accepted, TAR the share of
 genuine pairs accepted. All metrics are computed from a curve, so that the definition is the same for all pairs and for
@@ -61,15 +61,6 @@ class Curve:
         if not accepted:
             return np.zeros(self.far.shape[:-1]), np.zeros(self.far.shape[:-1])
         return self.far[..., accepted - 1], self.tar[..., accepted - 1]
-
-
-def cosines(unit: NDArray[np.float32], left: Labels, right: Labels) -> NDArray[np.float32]:
-    """Cosine of each pair of unit rows [n, d], in blocks: 2 M pairs of 128 floats at once would take 2 GB."""
-    parts = [
-        np.einsum("nd,nd->n", unit[left[start : start + 65_536]], unit[right[start : start + 65_536]])
-        for start in range(0, len(left), 65_536)
-    ]
-    return np.concatenate([*parts, np.zeros(0)]).astype(np.float32)
 
 
 def roc(scores: Scores, same: Bools) -> Curve:
@@ -163,23 +154,6 @@ def drawn_folds(same: Bools, *, folds: int = 10, seed: int = 0) -> Labels:
     for kind in (same, ~same):
         fold[kind] = rng.permutation(int(kind.sum())) % folds
     return fold
-
-
-def nearest_is_same(unit: NDArray[np.float32], labels: Labels) -> Floats:
-    """[n]: 1 if a face's nearest other face is of the same person, 0 if not, NaN if the person has no other face.
-
-    Args:
-        unit: [n, d] unit rows.
-        labels: [n].
-    """
-    hits = []
-    for start in range(0, len(unit), 1024):
-        cosines = unit[start : start + 1024] @ unit.T
-        rows = np.arange(len(cosines))
-        cosines[rows, start + rows] = -np.inf
-        hits.append(labels[cosines.argmax(1)] == labels[start : start + 1024])
-    has_other = np.bincount(labels)[labels] >= 2
-    return np.where(has_other, np.concatenate(hits), np.nan)
 
 
 def _from_zero(values: Floats) -> Floats:

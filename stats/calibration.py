@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.verification import Bools, Floats, Scores
-
-_MAX_NEWTON_STEPS = 50
+from stats.logistic import Floats, fit_logistic, sigmoid
+from stats.roc import Bools, Scores
 
 
 @dataclass(frozen=True)
@@ -24,8 +23,7 @@ class Calibration:
 
     def probability(self, scores: Scores | float) -> Floats:
         """The probability that two faces with this score show the same person, at equal priors."""
-        # Unlike exp, tanh does not overflow.
-        return np.asarray((1 + np.tanh((self.slope * np.asarray(scores, np.float64) + self.offset) / 2)) / 2)
+        return sigmoid(self.slope * np.asarray(scores, np.float64) + self.offset)
 
 
 @dataclass(frozen=True)
@@ -48,24 +46,14 @@ class Reliability:
 
 
 def fit_calibration(scores: Scores, same: Bools) -> Calibration:
-    """Platt scaling: maximum likelihood of the logistic curve by Newton's method, halving steps that do not improve.
+    """Platt scaling: the logistic curve of maximum likelihood.
 
     Targets are Platt's (1999), (n + 1) / (n + 2) and 1 / (n + 2) for n pairs of a kind, so that perfectly separated
     scores still give a finite slope.
     """
-    columns = np.column_stack([scores.astype(np.float64), np.ones(len(scores))])
     num_genuine, num_impostor = int(same.sum()), int((~same).sum())
     targets = np.where(same, (num_genuine + 1) / (num_genuine + 2), 1 / (num_impostor + 2))
-    weights = _equal_priors(same)
-    found, cost = np.zeros(2), _cross_entropy(np.zeros(2), columns, targets, weights)
-    for _ in range(_MAX_NEWTON_STEPS):
-        step = _newton_step(found, columns, targets, weights)
-        while (now := _cross_entropy(found - step, columns, targets, weights)) > cost and np.abs(step).max() > 1e-9:
-            step /= 2
-        if cost - now < 1e-10:
-            break
-        found, cost = found - step, now
-    return Calibration(float(found[0]), float(found[1]))
+    return Calibration(*fit_logistic(scores.astype(np.float64), targets, _equal_priors(same)))
 
 
 def reliability(calibration: Calibration, scores: Scores, same: Bools, *, num_bins: int = 10) -> Reliability:
@@ -89,15 +77,3 @@ def reliability(calibration: Calibration, scores: Scores, same: Bools, *, num_bi
 def _equal_priors(same: Bools) -> Floats:
     """[pairs] weights with sum 1, half of it on each kind."""
     return np.asarray(np.where(same, 0.5 / same.sum(), 0.5 / (~same).sum()), np.float64)
-
-
-def _cross_entropy(curve: Floats, columns: Floats, targets: Floats, weights: Floats) -> float:
-    odds = columns @ curve
-    return float((weights * (np.logaddexp(0, odds) - targets * odds)).sum())
-
-
-def _newton_step(curve: Floats, columns: Floats, targets: Floats, weights: Floats) -> Floats:
-    said = (1 + np.tanh(columns @ curve / 2)) / 2
-    slope = columns.T @ (weights * (said - targets))
-    curvature = (columns * (weights * said * (1 - said))[:, None]).T @ columns
-    return np.asarray(np.linalg.solve(curvature + 1e-12 * np.eye(2), slope), np.float64)

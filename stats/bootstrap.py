@@ -7,13 +7,10 @@ computed from the same resampled curves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from model.verification import Curve, Floats, Labels, Scored, auc, roc, thin
-from storage.errors import UsageError
+from stats.roc import Curve, Floats, Labels, Scored, thin
 
 ROUNDS = 500
 Weights = NDArray[np.uint8]
@@ -23,16 +20,6 @@ Interval = tuple[float, float]
 _CHUNK = 512
 # Points of a resampled curve. With 900 the error of the AUC is below 1e-5, against intervals of 1e-2.
 _POINTS = 900
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The metric of a second model minus that of the first on the same pairs, with a 95% interval."""
-
-    first: float
-    second: float
-    difference: float
-    interval: Interval
 
 
 def identity_weights(num_identities: int, *, rounds: int = ROUNDS, seed: int = 0) -> Weights:
@@ -87,29 +74,6 @@ def mean_interval(values: Floats, labels: Labels, weights: Weights) -> Interval:
         np.bincount(labels[is_known], part[is_known], len(weights)) @ weights for part in (values, np.ones(len(values)))
     )
     return interval(sums[counts > 0] / counts[counts > 0])
-
-
-def paired_difference(first: Scored, second: Scored, *, seed: int = 0) -> Difference:
-    """The AUC of `second` minus that of `first`, resampled with the same people for both.
-
-    The AUC is compared because it needs no threshold: an accuracy also depends on how well each model's validation
-    people represent the test people. The AUC uses every pair, so its interval is narrower too.
-
-    Raises:
-        UsageError: the pairs differ.
-    """
-    if not (np.array_equal(first.left, second.left) and np.array_equal(first.right, second.right)):
-        raise UsageError(
-            f"two models must be compared on the same pairs, and these {len(first.left):,} and {len(second.left):,} "
-            "pairs differ: evaluate both on one test"
-        )
-    weights = identity_weights(int(max(first.left.max(), first.right.max())) + 1, seed=seed)
-    curves = [roc(one.scores, one.same) for one in (first, second)]
-    before, after = (
-        auc(resampled(one, grid(curve), weights)) for one, curve in zip((first, second), curves, strict=True)
-    )
-    values = [float(auc(curve)) for curve in curves]
-    return Difference(values[0], values[1], values[1] - values[0], interval(after - before))
 
 
 def _counts(

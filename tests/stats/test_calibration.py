@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from model.calibration import Calibration, fit_calibration, reliability
+from stats.calibration import Calibration, fit_calibration, reliability
 
 
 def scored(num_genuine: int, num_impostor: int, seed: int = 0):

@@ -1,0 +1,1 @@
+"""Statistics in NumPy: ROC curves, bootstrap intervals, logistic regression and calibration."""
