@@ -15,7 +15,7 @@ from storage.records import ATTEMPTS, LINK_LINES, Box, Outcome, Reason, bytes_di
 from storage.shards import create_shard
 from storage.tables import rows_to_table, write_table
 
-SOURCE, STEM = "made", "0003-0"
+SOURCE, STEM = "vggface1", "0003-0"
 
 
 def png(image: Image.Image) -> bytes:
