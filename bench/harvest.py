@@ -16,7 +16,8 @@ from storage.lake import Lake
 from storage.tables import read_table
 from tasks.fetch.fetch_unit import fetch_unit, to_pending
 from tasks.fetch.ledger import pending_new, read_ledger
-from tasks.web.http import ConnectTo, FetchLimits, WebTransport, open_web
+from tasks.web.http import ConnectTo, WebTransport, open_web
+from tasks.web.limits import FetchLimits
 
 SOURCE = "bench"
 _UNITS_AT_ONCE = 4

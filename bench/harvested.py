@@ -26,7 +26,7 @@ from bench.road import LIMITS, REPLAY, SOURCE, Road, add_world_options, make_ask
 from storage.lake import Lake
 from tasks.fetch.fetch_unit import LONGEST_PAUSE_S
 from tasks.fetch.ledger import accepted, read_ledger
-from tasks.web.http import FetchLimits
+from tasks.web.limits import FetchLimits
 
 _MOST_ROUNDS = 4
 _URLS_OF_A_PLACEHOLDER = 5

@@ -19,7 +19,7 @@ from flows.service.password import OF_CLIENTS, new_password, prefect_home, read_
 from storage.errors import UsageError
 from tasks.faces.detectors import DetectorSettings
 from tasks.web.addresses import Network
-from tasks.web.http import FetchLimits
+from tasks.web.limits import FetchLimits
 
 Device = Literal["auto", "cpu", "cuda"]
 LogStyle = Literal["bar", "json"]

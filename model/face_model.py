@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.external_data import no_network, refuse_external_data
+from model.external_data import no_network
+from model.onnx_session import onnx_errors, open_session
 from model.ranges import published_settings
 from model.thresholds import Thresholds
 from storage.errors import LakeError, UsageError
@@ -86,35 +86,6 @@ class FaceModel:
         )
 
 
-def open_session(graph: bytes, threads: int = 0) -> Any:
-    """Open an ONNX Runtime session on the CPU; 0 threads: one per core.
-
-    Raises:
-        LakeError: the graph is invalid, or has external data.
-    """
-    import onnxruntime  # noqa: PLC0415
-
-    refuse_external_data(graph)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Spinning threads make everything else on busy cores twice as slow.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Force the format checked above: the bytes could also be in ONNX Runtime's own format.
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except _onnx_errors() as error:
-        raise no_network(error) from error
-
-
-def _onnx_errors() -> tuple[type[Exception], ...]:
-    """The exceptions of ONNX Runtime, which have no common base class."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state  # noqa: PLC0415
-
-    errors = (one for one in vars(state).values() if isinstance(one, type) and issubclass(one, Exception))
-    return (*errors, RuntimeError, ValueError, TypeError, MemoryError)
-
-
 def _network(version: ModelFolder, embedding_dim: int) -> Callable[[NDArray[np.uint8]], Embeddings]:
     """A function from a batch of faces to unit embeddings."""
     if version.manifest.get("onnx"):
@@ -123,7 +94,7 @@ def _network(version: ModelFolder, embedding_dim: int) -> Callable[[NDArray[np.u
         def run(faces: NDArray[np.uint8]) -> Embeddings:
             try:
                 found: Embeddings = session.run(["embeddings"], {"faces": faces})[0]
-            except _onnx_errors() as error:
+            except onnx_errors() as error:
                 raise no_network(error) from error
             if getattr(found, "shape", None) != (len(faces), embedding_dim) or found.dtype != np.float32:
                 raise LakeError(

@@ -99,7 +99,7 @@ def _with_facts(graph: bytes, facts: dict[str, str]) -> bytes:
 
 
 def _largest_difference(whole: _Whole, graph: bytes, faces: np.ndarray) -> float:
-    from model.face_model import open_session  # noqa: PLC0415
+    from model.onnx_session import open_session  # noqa: PLC0415
 
     session = open_session(graph, threads=1)
     with torch.inference_mode():

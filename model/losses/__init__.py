@@ -7,7 +7,7 @@ add one: a file here, an entry in the dict and a test.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from torch import nn
 
@@ -16,21 +16,35 @@ from model.losses.margin_softmax import MarginSoftmax
 from model.losses.triplet import MINERS, TripletLoss
 from model.losses.value import LossValue
 
-if TYPE_CHECKING:
-    from model.config import TrainConfig
-
-__all__ = ["LOSSES", "MINERS", "LossValue"]
+__all__ = ["LOSSES", "MINERS", "LossSettings", "LossValue"]
 
 
-def _triplet(config: TrainConfig) -> TripletLoss:
+class LossSettings(Protocol):
+    """What the losses need of a `TrainConfig`, which explains each."""
+
+    @property
+    def embedding_dim(self) -> int: ...  # noqa: D102
+    @property
+    def margin(self) -> float: ...  # noqa: D102
+    @property
+    def mining(self) -> str: ...  # noqa: D102
+    @property
+    def head_margin(self) -> float: ...  # noqa: D102
+    @property
+    def head_scale(self) -> float: ...  # noqa: D102
+    @property
+    def head_weight(self) -> float: ...  # noqa: D102
+
+
+def _triplet(config: LossSettings) -> TripletLoss:
     return TripletLoss(config.margin, config.mining)
 
 
-def _head(config: TrainConfig, kind: str, num_identities: int) -> MarginSoftmax:
+def _head(config: LossSettings, kind: str, num_identities: int) -> MarginSoftmax:
     return MarginSoftmax(num_identities, config.embedding_dim, kind, config.head_margin, config.head_scale)
 
 
-LOSSES: dict[str, Callable[[TrainConfig, int], nn.Module]] = {
+LOSSES: dict[str, Callable[[LossSettings, int], nn.Module]] = {
     "triplet": lambda config, _: _triplet(config),
     "cosface": lambda config, people: _head(config, "cosface", people),
     "arcface": lambda config, people: _head(config, "arcface", people),

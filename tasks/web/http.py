@@ -20,8 +20,9 @@ from tasks.images.formats import FORMATS
 from tasks.web.addresses import Network, Refusal, check_url, parse_url
 from tasks.web.connections import Connector, Response
 from tasks.web.hops import Hops
-from tasks.web.host_queue import LONGEST_TURN_S, HostCounts, Turns
-from tasks.web.hosts import Host, HostRules, NotNow
+from tasks.web.host_queue import HostCounts, Turns
+from tasks.web.hosts import Host, NotNow
+from tasks.web.limits import FetchLimits
 from tasks.web.resolver import GuardedResolver, SystemResolver
 from tasks.web.response_reader import Seen, read
 from tasks.web.responses import Answer
@@ -53,42 +54,6 @@ class ConnectTo:
         if not (colon and host and port.isdecimal() and 0 < int(port) < 65536):
             raise UsageError(f"--connect-to wants HOST:PORT, for instance 127.0.0.1:8000, and got {text!r}")
         return cls(host.strip("[]"), int(port))
-
-
-@dataclass(frozen=True, slots=True)
-class FetchLimits:
-    """Limits of a request, and the number of concurrent requests."""
-
-    connect_s: float = 10.0
-    # Before the first byte and between any two.
-    silence_s: float = 15.0
-    total_s: float = 60.0
-    # A host that stays under this for longer than the grace is cut off: 1 KB/s held img2dataset for 56 s (measured).
-    min_bytes_per_s: int = 2048
-    grace_s: float = 5.0
-    max_bytes: int = 32_000_000
-    # As browsers have it.
-    max_redirects: int = 20
-    concurrency: int = 128
-    per_host: int = 4
-    per_host_per_s: float = 20.0
-    # Whether robots.txt is asked for and obeyed.
-    robots: bool = False
-    # Whether a picture is taken from a host whose certificate has expired or is not its own.
-    bad_certificates: bool = False
-
-    @property
-    def longest_get_s(self) -> float:
-        """The most seconds that `WebTransport.get` takes: a turn, then all hops with their own turns; with robots.txt,
-        the same once more before.
-
-        Waiting for one of the `concurrency` slots comes on top of it, when more than so many are asked at a time.
-        """
-        return (LONGEST_TURN_S + self.total_s) * (2 if self.robots else 1)
-
-    def host_rules(self) -> HostRules:
-        """The limits per host."""
-        return HostRules(most_at_once=self.per_host, most_per_s=self.per_host_per_s)
 
 
 class WebTransport:

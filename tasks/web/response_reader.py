@@ -6,16 +6,14 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from storage.records import Note, Reason
 from tasks.web.addresses import Refusal
 from tasks.web.connections import Response
 from tasks.web.framing import words_of
+from tasks.web.limits import FetchLimits
 from tasks.web.responses import Answer, Unpacked, is_opted_out, reason_of_status, retry_after_s, storable, unpack
-
-if TYPE_CHECKING:
-    from tasks.web.http import FetchLimits
 
 # How many bytes of the announced length may be missing behind a whole picture. Servers that count wrongly are off by a
 # line end or two; where thousands of bytes are missing, a part of the file is.

@@ -10,8 +10,8 @@ from torch import nn
 
 from model.backbones import BACKBONES, set_activations
 from model.embed import embed, embed_raw
-from model.face_model import open_session
 from model.onnx_export import OPSET, TOLERANCE, make_graph
+from model.onnx_session import open_session
 from storage.errors import TrainingError
 
 
@@ -66,6 +66,6 @@ def test_a_graph_that_computes_something_else_is_refused(backbone, monkeypatch):
         def run(self, names, inputs):
             return [np.full((len(inputs["faces"]), 32), 0.1, np.float32) for _ in names]
 
-    monkeypatch.setattr("model.face_model.open_session", lambda *_, **__: Wrong())
+    monkeypatch.setattr("model.onnx_session.open_session", lambda *_, **__: Wrong())
     with pytest.raises(TrainingError, match="more than 1e-05"):
         make_graph(backbone, 32, {})

@@ -21,7 +21,8 @@ from tasks.fetch.ledger import Choice, accepted, chosen, pending_again, pending_
 from tasks.links.collect import collect_links
 from tasks.links.plan import plan
 from tasks.links.sources import source_named
-from tasks.web.http import ConnectTo, FetchLimits, open_web
+from tasks.web.http import ConnectTo, open_web
+from tasks.web.limits import FetchLimits
 from tests.flows.grading import linked_urls, read_truth
 from tests.virtual_time import VirtualTimeLoop, now_s
 

@@ -12,7 +12,8 @@ from typing import Any
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from tasks.web import http
-from tasks.web.http import ConnectTo, FetchLimits, WebTransport
+from tasks.web.http import ConnectTo, WebTransport
+from tasks.web.limits import FetchLimits
 from tasks.web.responses import Answer
 from tests.virtual_time import now_s
 

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from storage.records import Note, Reason
-from tasks.web.http import FetchLimits, open_web
+from tasks.web.http import open_web
+from tasks.web.limits import FetchLimits
 from tests.tasks.web.origin import Told, response
 
 PATIENT = FetchLimits(connect_s=60, silence_s=60)

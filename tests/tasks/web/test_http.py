@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from storage.errors import UsageError
 from storage.records import Reason
 from tasks.web.addresses import parse_url
-from tasks.web.http import ConnectTo, FetchLimits, addressed
+from tasks.web.http import ConnectTo, addressed
+from tasks.web.limits import FetchLimits
 from tasks.web.responses import Answer
 from tests.fuzzing import examples
 from tests.tasks.web.origin import (

@@ -17,7 +17,8 @@ from tasks.fetch.fetch_unit import Pending, attempt_one
 from tasks.images.end_markers import ends_whole
 from tasks.images.validation_pool import Checks
 from tasks.web.framing import MAX_OVERHEAD_BYTES
-from tasks.web.http import ACCEPT, FetchLimits, open_web
+from tasks.web.http import ACCEPT, open_web
+from tasks.web.limits import FetchLimits
 from tasks.web.response_reader import MOST_MISSING_BYTES
 from tests.tasks.web.origin import QUICK, Origin, Play, asked, break_off, playing, response, serving
 
