@@ -14,7 +14,7 @@ DISK_MB := 9000
 # What a lock names, by its hashes. Wheels only: building a source archive would install packages that no lock names.
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r
 
-.PHONY: setup run test fuzz redteam reference images chaos browser scale audit docs lint format lock upgrade clean
+.PHONY: setup run test coverage fuzz redteam reference images chaos browser scale audit docs lint format lock upgrade clean
 
 setup: $(STAMP)
 
@@ -41,6 +41,14 @@ run: setup
 # Three processes on two cores: half of the time a test waits, for a server to start or for a host that never answers.
 test: setup
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+# The same with the share of the lines that each file's tests run. Costs a third more on Python 3.11, little from 3.12 on.
+coverage: setup
+	$(BIN)/coverage erase
+	COVERAGE_CORE=$${COVERAGE_CORE:-$$($(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")')} \
+	  $(BIN)/coverage run -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(TESTS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 # The documents as pages in site/. Fails on a broken link.
 docs: $(DOCS)/.installed
