@@ -1,1 +1,1 @@
-"""Faces: detected once in every picture, and cropped by each method."""
+"""Faces: each picture is searched for faces once; each method crops them."""

@@ -1,4 +1,4 @@
-"""How the faces of two crop methods compare, line by line."""
+"""Compare the faces of two crop methods, line by line."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 from storage.records import Outcome, Reason
 from tasks.links.line_ids import line_ids
 
-# Listed boxes are larger than detected ones: the same face has about 0.7.
+# Listed boxes are larger than detected ones: for the same face the IoU is about 0.7.
 _SAME_FACE_IOU = 0.4
 
 
 class Agreement(StrEnum):
-    """What two methods make of one line."""
+    """The results of two methods for one line, compared."""
 
     SAME = "same face"
     DIFFERENT = "different faces"
@@ -27,7 +27,7 @@ class Agreement(StrEnum):
 
 
 def gives_face(faces: pa.Table, method: str) -> npt.NDArray[np.bool_]:
-    """Which rows of `records.FACES` hold a face; a listed box that no detected face confirms holds none."""
+    """A mask of the rows of `records.FACES` with a face. An unconfirmed listed box counts as none."""
     given = pc.equal(faces["outcome"].cast(pa.string()), Outcome.ACCEPTED.value)
     if method == "bbox":
         given = pc.and_(given, pc.is_valid(faces["fit"]))
@@ -36,14 +36,14 @@ def gives_face(faces: pa.Table, method: str) -> npt.NDArray[np.bool_]:
 
 
 def compare(faces: dict[str, pa.Table], first: str, second: str) -> pa.Table:
-    """The lines that both methods have judged.
+    """Compare the lines that both methods have processed.
 
     Args:
         faces: `records.FACES` by method.
 
     Returns:
         `first` and `second`: the rows of the two tables; `agreement`: an `Agreement`; `iou` of the two faces' boxes in
-        the picture, null where one of them is missing. In the order of the first table.
+        the picture, null where one of them is missing. Rows are in the order of the first table.
     """
     ours, theirs = faces[first], faces[second]
     at = pc.index_in(line_ids(ours), value_set=line_ids(theirs))
@@ -63,15 +63,15 @@ def compare(faces: dict[str, pa.Table], first: str, second: str) -> pa.Table:
 
 
 def agreed(listed: pa.Table, detected: pa.Table) -> pa.Table:
-    """The detected faces that the listed boxes frame too.
+    """The detected faces on which both methods agree.
 
     Args:
         listed: faces by bbox (`records.FACES`).
         detected: faces by mtcnn, with any further columns.
 
     Returns:
-        The rows of `detected` for the lines that both have judged. Where the two do not give the same face, the row is
-        rejected: for mtcnn's reason if it gives none, then for bbox's, else because the methods disagree.
+        The rows of `detected` for the lines that both methods have processed. If they do not give the same face, the row
+        is rejected: for the reason of mtcnn if it found none, else for that of bbox, else because the methods disagree.
     """
     pairs = compare({"bbox": listed, "mtcnn": detected}, "bbox", "mtcnn")
     faces = detected.take(pairs["second"])
@@ -88,7 +88,7 @@ def agreed(listed: pa.Table, detected: pa.Table) -> pa.Table:
 
 
 def count_agreement(pairs: pa.Table) -> dict[Agreement, int]:
-    """How many lines there are of each kind, all kinds named."""
+    """The number of lines by kind of agreement, zeros included."""
     found = {item["values"]: item["counts"] for item in pairs["agreement"].value_counts().to_pylist()}
     return {kind: found.get(kind.value, 0) for kind in Agreement}
 
@@ -102,7 +102,7 @@ def _boxes(faces: pa.Table, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float
 
 
 def _ious(ours: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """`boxes.iou` of each row of one array of boxes with that of the other."""
+    """`boxes.iou` of the boxes of two arrays, row by row."""
     sides = np.minimum(ours[:, 2:], theirs[:, 2:]) - np.maximum(ours[:, :2], theirs[:, :2])
     inner = np.clip(sides, 0, None).prod(1)
     areas = sum((boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (ours, theirs))

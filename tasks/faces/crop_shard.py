@@ -1,4 +1,4 @@
-"""From pictures and their detections to faces: one row a link line and method, and a crop where accepted."""
+"""Crop the faces of a shard: one row per link line and method, and a crop for each accepted row."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from tasks.faces.methods.quality import roll_deg, sharpness, yaw_deg
 from tasks.faces.methods.subject import shorter_side, sure_faces
 from tasks.images.decode import UndecodableImage
 
-# Counted up when the same picture, lines and settings give other faces than before: crops are then made anew.
+# Increased when the same picture, lines and settings give other faces than before: crops are then recomputed.
 _RULES = 2
 _LISTED_SIZE = ("listed_width", "listed_height")
 
 
 class Listed(NamedTuple):
-    """What a link line says of the face: whose, and where."""
+    """The identity and the box of a link line."""
 
     identity: str
     line: int
@@ -43,7 +43,7 @@ class Listed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One picture with all lines that name it, so that it is decoded once."""
+    """One picture with all lines that refer to it: it is decoded once."""
 
     image: StoredImage
     detection: Detection
@@ -51,7 +51,7 @@ class Job:
 
 
 class Cropped(NamedTuple):
-    """What one method made of one line; `jpeg` is empty where it was rejected."""
+    """The result of one method for one line; `jpeg` is empty if the face was rejected."""
 
     method: str
     face: Face
@@ -59,7 +59,7 @@ class Cropped(NamedTuple):
 
 
 def sample_name(source: str, identity: str, line: int, method: str) -> str:
-    """16 hex digits that name one line's face by one method, in every shard and dataset version."""
+    """The id of one line's face by one method, 16 hex digits; the same in every shard and dataset version."""
     text = "\0".join((source, identity, str(line), method))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -80,14 +80,14 @@ def crop_shard(
     Args:
         lines: of the whole source; those whose picture is not in this shard are ignored.
         pool: processes to share the work; None works here.
-        on_progress: told the number of link lines just finished.
+        on_progress: called with the number of link lines just finished.
 
     Returns:
-        Counts of link lines by method: as many in as were joined, each out or rejected with a reason.
+        Counts of link lines by method: lines in, faces out, and rejected lines by reason.
 
     Raises:
-        LakeError: the shard has no detections, or none for one of its pictures.
-        UsageError: there is no such method.
+        LakeError: the detections of the shard, or of one of its pictures, are missing.
+        UsageError: a method is unknown.
     """
     methods = _checked(methods)
     images = accepted_images(lake, source, stem)
@@ -96,8 +96,8 @@ def crop_shard(
     work = partial(_crop_chunk, lake, f"{lake.images(source, stem)}.tar", methods, settings)
     tars = {method: f"{lake.faces(method, source, stem)}.tar" for method in methods}
     for method in methods:
-        # A kill between the new tar and its index must not leave the old index beside it: asked for again with the
-        # old settings, that would pass for up to date.
+        # After a kill between the new tar and its index, the old index must not remain: with the old settings it
+        # would count as up to date.
         lake.remove(f"{lake.faces(method, source, stem)}.parquet")
     faces = _write_tars(lake, tars, source, map_chunks(work, jobs, pool), on_progress)
     for method in methods:
@@ -111,7 +111,7 @@ def crop_shard(
 def uncropped(
     lake: Lake, source: str, stem: str, lines: LinesByKey, methods: list[str], *, settings: CropSettings
 ) -> list[str]:
-    """The methods by which the shard's faces are missing, or made from other lines, settings or detections."""
+    """The methods whose faces are missing or outdated: lines, settings or detections have changed."""
     found = {method: read_stamp(lake, f"{lake.faces(method, source, stem)}.parquet") for method in methods}
     if not any(found.values()):
         return methods
@@ -121,13 +121,13 @@ def uncropped(
 
 
 def crop_picture(job: Job, read: Callable[[], bytes], methods: list[str], settings: CropSettings) -> list[Cropped]:
-    """Every line of one picture by every method; read and decoded once, and only if some method asks for it."""
+    """Crop every line of one picture by every method. The picture is decoded once, if a method needs its pixels."""
     picture = Picture(job.detection, read)
     return [Cropped(method, *_face(picture, listed, method, settings)) for listed in job.lines for method in methods]
 
 
 def judge(box: Box | None, picture: Picture, method: str, settings: CropSettings) -> Subject | Reason:
-    """Whom to crop, by one method; refused where the picture failed or the face is too small to be of use."""
+    """The subject to crop by one method, or the reason for none: the picture failed, or the face is too small."""
     if picture.detection.reason is not None:
         return picture.detection.reason
     try:
@@ -190,14 +190,14 @@ def _checked(methods: list[str]) -> list[str]:
     unknown = [method for method in methods if method not in METHODS]
     if unknown or not methods:
         asked = ", ".join(unknown) or "none"
-        raise UsageError(f"the crop methods are {', '.join(METHODS)}; asked for: {asked}; name one or more of them")
+        raise UsageError(f"unknown crop methods: {asked}; choose from {', '.join(METHODS)}")
     return list(dict.fromkeys(methods))
 
 
 def _join(lines: LinesByKey, images: list[StoredImage]) -> pa.Table:
     """Identity, line, key and box of the lines whose picture is among `images`, by identity and line.
 
-    The size of the picture that the boxes were drawn on is there only where the list says it of any.
+    The columns of the listed picture size are present only if the list has such sizes.
     """
     wanted = lines.of([image.key for image in images])
     sizes = [name for name in _LISTED_SIZE if lines.has(name)]
@@ -207,20 +207,22 @@ def _join(lines: LinesByKey, images: list[StoredImage]) -> pa.Table:
 
 
 def _jobs(joined: pa.Table, images: list[StoredImage], detections: dict[bytes, Detection], path: str) -> list[Job]:
-    """A job a picture that some line names, by its first line, so that a person's crops lie together."""
+    """One job per picture with lines, ordered by the first line: crops of one person are adjacent."""
     stored = {image.key: image for image in images}
     jobs: dict[bytes, Job] = {}
     for row in joined.to_pylist():
         key = row["key"]
         if key not in detections:
-            raise LakeError(f"{path} has no row for the picture {key.hex()} of its shard: remove it and detect again")
+            raise LakeError(
+                f"{path} has no row for picture {key.hex()} of its shard: delete it and run `facemill crop` again"
+            )
         job = jobs.setdefault(key, Job(stored[key], detections[key], []))
         job.lines.append(Listed(row["identity"], row["line"], _listed_box(row, detections[key])))
     return list(jobs.values())
 
 
 def _listed_box(row: dict[str, Any], detection: Detection) -> Box | None:
-    """The listed box in pixels of the picture as it is served; one drawn on a picture of known size is scaled."""
+    """The listed box in pixels of the served picture: scaled if the list has the size of the original picture."""
     if row["box_xyxy"] is None:
         return None
     left, top, right, bottom = row["box_xyxy"]
@@ -246,7 +248,7 @@ def _write_tars(
     chunks: Iterable[list[Cropped]],
     on_progress: Callable[[int], None] | None,
 ) -> dict[str, list[Face]]:
-    """Write the crops as they come, one tar a method; return each method's rows with their places in it."""
+    """Write the crops as they are made, one tar per method; returns each method's rows with offset and length."""
     faces: dict[str, list[Face]] = {method: [] for method in paths}
     with ExitStack() as stack:
         tars = {method: stack.enter_context(create_shard(lake, path)) for method, path in paths.items()}

@@ -1,4 +1,4 @@
-"""The faces in each picture, found once: the dear step, about 25 CPU-ms a picture (`detectors` has the engines)."""
+"""Detect the faces in each picture, once: the most expensive step, about 31 CPU-ms a picture (`bench.detect`)."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from tasks.images.decode import UndecodableImage, decode
 In = TypeVar("In")
 Out = TypeVar("Out")
 
-# Pictures a worker gets at a time: under a second of work, so that no core waits long for the last one.
+# Pictures per chunk of a worker: under a second of work, so that no core idles long at the end.
 CHUNK = 16
 
 
 @dataclass(frozen=True, slots=True)
 class ShardSummary:
-    """What became of one shard: `num_in` is `num_out` and the rejected, always."""
+    """Counts of one shard: `num_in` equals `num_out` plus the rejected."""
 
     num_in: int
     num_out: int
@@ -40,7 +40,7 @@ class ShardSummary:
 
     @classmethod
     def of_reasons(cls, reasons: Iterable[str | None]) -> ShardSummary:
-        """Count rows by their reason; None for those that went on."""
+        """Count rows by their reason; None for accepted rows."""
         counts = Counter(reasons)
         num_out = counts.pop(None, 0)
         rejected = {str(reason): num for reason, num in sorted(counts.items(), key=str)}
@@ -48,7 +48,7 @@ class ShardSummary:
 
 
 class StoredImage(NamedTuple):
-    """Where an accepted picture lies in its shard's tar."""
+    """The offset and length of an accepted picture in its shard's tar."""
 
     key: bytes
     digest: bytes
@@ -65,14 +65,14 @@ def detect_shard(
     pool: Executor | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> ShardSummary:
-    """Find the faces in every accepted picture of one shard and write `records.DETECTIONS`, ordered by key.
+    """Detect the faces in every accepted picture of one shard and write `records.DETECTIONS`, ordered by key.
 
     Args:
         pool: processes to share the work; None works here.
-        on_progress: told the number of pictures just finished.
+        on_progress: called with the number of pictures just finished.
 
     Returns:
-        Counts of pictures: a picture that cannot be decoded keeps its row, with the reason.
+        Counts of pictures. A picture that cannot be decoded has a row with the reason.
     """
     images = accepted_images(lake, source, stem)
     work = partial(_detect_chunk, lake, f"{lake.images(source, stem)}.tar", settings)
@@ -88,7 +88,7 @@ def detect_shard(
 
 
 def is_detected(lake: Lake, source: str, stem: str, settings: DetectorSettings) -> bool:
-    """Whether the shard's detections are there and were made with these settings."""
+    """Whether the shard's detections exist and were made with these settings."""
     return read_stamp(lake, lake.detections(source, stem)) == _stamp(settings)
 
 
@@ -96,42 +96,44 @@ def read_detections(lake: Lake, source: str, stem: str) -> dict[bytes, Detection
     """The detections of one shard by key.
 
     Raises:
-        LakeError: the shard has none yet.
+        LakeError: they do not exist yet.
     """
     rows = read_as(lake, lake.detections(source, stem), DETECTIONS).to_pylist()
     return {row["key"]: _detection(row) for row in rows}
 
 
 def accepted_images(lake: Lake, source: str, stem: str) -> list[StoredImage]:
-    """The pictures of one shard that are not taken down, in the order of its tar.
+    """The accepted pictures of one shard in the order of its tar, without those taken down.
 
     Raises:
-        LakeError: there is no such shard.
+        LakeError: the shard does not exist.
     """
     columns = ["outcome", *StoredImage._fields]
     path = f"{lake.images(source, stem)}.parquet"
     table = read_as(lake, path, ATTEMPTS, columns)
     accepted = table.filter(pc.equal(table["outcome"].cast(pa.string()), pa.scalar(Outcome.ACCEPTED.value)))
     if any(accepted[name].null_count for name in StoredImage._fields):
-        raise LakeError(f"{lake.url}/{path} has accepted pictures without a place: run `facemill check --repair`")
+        raise LakeError(
+            f"{lake.url}/{path} has accepted pictures without offset or length: run `facemill check --repair`"
+        )
     accepted = accepted.filter(pc.invert(read_forgotten(lake, source).rows(accepted)))
     rows = accepted.select(list(StoredImage._fields)).to_pylist()
     return sorted((StoredImage(**row) for row in rows), key=lambda image: image.offset)
 
 
 def map_chunks(work: Callable[[list[In]], Out], items: list[In], pool: Executor | None) -> Iterator[Out]:
-    """`work` done on chunks of the items, here or in the pool; results come in the order of the items."""
+    """Apply `work` to chunks of the items, here or in the pool; results are in the order of the items."""
     chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
     return pool.map(work, chunks) if pool else map(work, chunks)
 
 
 def detect(data: bytes, key: bytes, digest: bytes, detector: Detector) -> Detection:
-    """Decode one picture and look for faces in it; what cannot be decoded is a detection with a reason."""
+    """Decode one picture and detect its faces; if it cannot be decoded, the detection has a reason."""
     return detect_all([(data, key, digest)], detector)[0]
 
 
 def detect_all(pictures: Sequence[tuple[bytes, bytes, bytes]], detector: Detector) -> list[Detection]:
-    """Look at several pictures together, each given as data, key and digest."""
+    """Detect faces in several pictures together, each given as data, key and digest."""
     decoded = [_decoded(data) for data, _, _ in pictures]
     found = iter(detector.find_all([image for image in decoded if not isinstance(image, Reason)]))
     return [
@@ -152,7 +154,7 @@ def _decoded(data: bytes) -> Image.Image | Reason:
 def _detect_chunk(lake: Lake, tar: str, settings: DetectorSettings, images: list[StoredImage]) -> list[Detection]:
     detector = load_detector(settings)
     found: list[Detection] = []
-    # Never more than a batch in memory: a picture may take 400 MB.
+    # At most one batch in memory: a picture may take 400 MB.
     for start in range(0, len(images), detector.batch):
         batch = images[start : start + detector.batch]
         pictures = [(read_member(lake, tar, one.offset, one.length), one.key, one.digest) for one in batch]

@@ -1,4 +1,4 @@
-"""Link lines by the key of their picture, so that a shard finds its own without a scan of the whole list."""
+"""Find link lines by the key of their picture, without a scan of the whole list for every shard."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LinesByKey:
         starts = np.unique(_starts(wanted))
         first = np.searchsorted(self._starts, starts, "left")
         num = np.searchsorted(self._starts, starts, "right") - first
-        # The k-th of all rows is the k-th of its own range: positions count on within a range and jump between two.
+        # Positions increase by one within a range and jump to the start of the next.
         at = np.arange(num.sum()) + np.repeat(first - np.r_[0, np.cumsum(num)[:-1]], num) if len(num) else first
         lines = self._lines.take(pa.array(np.sort(self._order[at])))
         return lines.filter(pc.is_in(lines["key"], value_set=wanted))

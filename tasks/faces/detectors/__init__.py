@@ -1,7 +1,7 @@
-"""The engines that find faces, one a file. A new one is a file, a function and a line here and a test.
+"""The face detection engines, one per file. To add one: a file, a function, a line here and a test.
 
-Torch is imported in this folder only, and with the first picture: it takes two seconds, which the command line and
-every other stage do without.
+Torch is imported in this folder only, with the first picture: the import takes two seconds, and no other stage needs
+it.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ ENGINES: Mapping[str, Callable[[DetectorSettings], Detector]] = {
 
 @cache
 def load_detector(settings: DetectorSettings) -> Detector:
-    """The detector these settings name, made once a process.
+    """The detector of these settings, loaded once per process.
 
     Raises:
-        UsageError: there is no such engine.
+        UsageError: the engine is unknown.
     """
     if settings.engine not in ENGINES:
         raise UsageError(f"there is no face detector {settings.engine!r}; there are: {', '.join(ENGINES)}")

@@ -1,8 +1,8 @@
-"""Boxes on their way through the cascade, and what MTCNN does to them between its networks.
+"""The candidate boxes of the cascade, and MTCNN's operations on them between its networks.
 
-Boxes count pixels from 1 and include the last, as the Matlab original's; see `in_picture` for ours. All formulas
-are those of facenet-pytorch's `detect_face`, in its order, so that rounding falls the same way. They are few numbers,
-and NumPy starts on them in a fifth of torch's time: also those found on a GPU are dealt with here.
+Boxes count pixels from 1 and include the last, as in the Matlab original; `in_picture` converts them. All formulas are
+those of facenet-pytorch's `detect_face`, in the same order, which gives the same rounding. The arrays are small, and
+NumPy's overhead is a fifth of torch's, so candidates found on a GPU are processed here too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torchvision.ops import nms
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
-# More than any box measures, candidates outside the picture included.
+# Larger than any box, including candidates outside the picture.
 _APART_PX = 1 << 14
 
 
@@ -33,11 +33,11 @@ class Candidates:
         return len(self.boxes)
 
     def pick(self, which: NDArray[np.generic]) -> Candidates:
-        """Those named by a mask or by numbers."""
+        """The candidates selected by a mask or by row numbers."""
         return Candidates(self.boxes[which], self.scores[which], self.pictures[which])
 
     def joined(self, other: Candidates) -> Candidates:
-        """These, then the others."""
+        """These candidates, followed by the others."""
         return Candidates(
             np.concatenate((self.boxes, other.boxes)),
             np.concatenate((self.scores, other.scores)),
@@ -46,7 +46,7 @@ class Candidates:
 
 
 def overlapped(some: Candidates, by: Candidates, iou: float) -> NDArray[np.bool_]:
-    """Which of them one of the others, in the same picture, overlaps by more than `iou`."""
+    """A mask of the boxes that overlap one of the others in the same picture by more than `iou`."""
     ours, theirs = some.boxes[:, None], by.boxes[None]
     shared = np.minimum(ours[..., 2:], theirs[..., 2:]) - np.maximum(ours[..., :2], theirs[..., :2])
     both = np.maximum(shared, 0).prod(axis=2)
@@ -57,15 +57,15 @@ def overlapped(some: Candidates, by: Candidates, iou: float) -> NDArray[np.bool_
 
 
 def best_of(found: Candidates, groups: Integers, iou: float) -> Integers:
-    """The numbers of those that no better one of their group overlaps by more than `iou`, best first."""
-    # Groups are moved apart; in double, for in single the 500th group would be rounded to 1/8 pixel.
+    """Non-maximum suppression per group: the rows kept, highest score first."""
+    # Groups are shifted apart, in float64: in float32 the 500th group would be rounded to 1/8 pixel.
     boxes, scores = found.boxes + groups[:, None] * float(_APART_PX), found.scores.astype(np.float64)
     best: Integers = nms(torch.from_numpy(boxes), torch.from_numpy(scores), iou).numpy()
     return best
 
 
 def best_of_nested(boxes: Floats, scores: Floats, overlap: float) -> list[int]:
-    """As `best_of`, but overlap is measured by the smaller of the two boxes, so that a box inside another goes.
+    """As `best_of`, with the overlap relative to the smaller box: a box inside another is removed.
 
     Args:
         boxes: of one picture, [n, 4].
@@ -83,7 +83,7 @@ def best_of_nested(boxes: Floats, scores: Floats, overlap: float) -> list[int]:
 
 
 def moved(boxes: Floats, by: Floats, extra: int) -> Floats:
-    """Boxes whose four edges are moved by shares [n, 4] of their width and height, counted as `extra` px longer."""
+    """Boxes with their edges moved by shares [n, 4] of width and height, which count as `extra` px longer."""
     sides = boxes[:, 2:] - boxes[:, :2] + np.float32(extra)
     result: Floats = boxes + by * sides[:, [0, 1, 0, 1]]
     return result
@@ -98,7 +98,7 @@ def squared(boxes: Floats) -> Floats:
 
 
 def windows(boxes: Floats, sizes: Integers) -> tuple[Integers, NDArray[np.bool_]]:
-    """Whole pixels of the boxes that lie in their pictures, and which boxes have any.
+    """The boxes in whole pixels, clipped to their pictures, and a mask of the non-empty ones.
 
     Args:
         sizes: width and height of each box's picture, [n, 2].

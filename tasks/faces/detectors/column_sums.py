@@ -1,8 +1,8 @@
-"""Means over rectangles of a picture on a CPU, from sums down its columns.
+"""Means over rectangles of a picture on a CPU, from cumulative sums down its columns.
 
-All that MTCNN's networks look at are such means: every level of the pyramid and every candidate's crop is the
-picture shrunk by `adaptive_avg_pool2d`. Rows of a level or a crop are differences of two rows of sums, and only they
-are summed up across: a third of the work of a whole summed-area table (`area`), which a GPU likes better.
+The inputs of MTCNN's networks are such means: every level of the pyramid and every crop of a candidate is the picture
+resized by `adaptive_avg_pool2d`. Each row of a level or crop is the difference of two rows of sums, then summed across:
+a third of the work of a full summed-area table (`integral_image`), which is faster on a GPU.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
 
-# Sums are uint16 and wrap around: the difference of two rows is right up to 257 rows of 255. The tallest bin is that
-# of the coarsest level, a twelfth of the picture.
+# Sums are uint16 and wrap around: the difference of two rows is correct up to 257 rows of 255. The tallest bin, that of
+# the coarsest level, is a twelfth of the picture.
 MOST_ROWS = 257
 
 
 class ColumnSums:
-    """For every pixel the sum of those above it, [height + 1, width * 3] uint16."""
+    """For every pixel the sum of the pixels above it, [height + 1, width * 3] uint16."""
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
-        """Sum up a picture of [height, width, 3]."""
+        """Compute the sums of a picture of [height, width, 3]."""
         height, width, _ = pixels.shape
         self._sums = np.empty((height + 1, width * 3), np.uint16)
         self._sums[0] = 0
@@ -33,7 +33,7 @@ class ColumnSums:
             np.add(row, above, row)
 
     def bands(self, ends: Integers, left: int, right: int) -> NDArray[np.int32]:
-        """Of the pixels in some bands of rows, sums from column `left` up to each up to `right`: [n, columns + 1, 3].
+        """Cumulative sums across columns `left` to `right` of the pixels in some bands of rows: [n, columns + 1, 3].
 
         Args:
             ends: where the bands start and, at most `MOST_ROWS` later, end: [2, n].

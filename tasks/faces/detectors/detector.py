@@ -1,4 +1,4 @@
-"""What a face detector is asked for, and what it answers."""
+"""The settings and the interface of a face detector."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from PIL import Image
 from storage.errors import UsageError
 from storage.records import FoundFace
 
-# At this size nearly all that the cascade finds more is false (6 of 6 extra boxes, against 100 px).
+# Below this size nearly all additional boxes are false (6 of 6, compared with 100 px).
 _SMALLEST_FACE_PX = 20
-# Shortcuts: a picture of this size shows large faces well, and the third network sees none larger than its 48 px.
-# Twice that is a large face; smaller ones shortcuts would lose.
+# Shortcuts: at this picture size large faces have enough detail, since the third network's input is 48 px. A large face
+# is twice that; shortcuts would lose smaller ones.
 _ENOUGH_SIDE_PX, _ENOUGH_FACE_PX, _LARGE_FACE_PX = 1024, 48, 96
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorSettings:
-    """What to look for, and with what.
+    """The settings of face detection.
 
-    Faces under `min_face_px` are not found. The networks see no picture over `max_side_px`: a larger one is
-    shrunk below it, and the smallest face grows with that (40 px up to 4096 px, 60 px at 6000 px). `thresholds`
-    are the scores a box needs to pass the three networks; after the first and the second a box goes that a better
-    one overlaps by more than `overlaps` (IoU; not for the shipped engine, which always has 0.7). `factor`
+    Faces smaller than `min_face_px` are not found. A picture with a side over `max_side_px` is reduced first, and the
+    smallest face grows by the same factor (40 px up to 4096 px, 60 px at 6000 px). `thresholds` are the least scores
+    of the three networks. After the first and the second, boxes that a higher-scored one overlaps by more than
+    `overlaps` (IoU) are removed; the reference engine always uses 0.7. `factor`
     is the step of the first network's pyramid.
 
-    Where the smallest face is 96 px or more the packed engine takes three shortcuts (docs/detect.md has what they
-    gain and cost): pictures over 1024 px are shrunk as long as the smallest face keeps 48 px; the first network must
-    be surer, 0.85; and of the candidates around one face the third network sees only the best, if it is certain of
-    that one. With `exact`, and for smaller faces, it finds what the shipped one finds, to a hundredth of a pixel.
+    If the smallest face is 96 px or more, the packed engine uses three shortcuts (their gain and cost: docs/detect.md):
+    pictures over 1024 px are reduced while the smallest face keeps 48 px; the threshold of the first network is 0.85;
+    and of the candidates around one face, the third network processes only the best if that is certain. With `exact`,
+    and for smaller faces, the results equal those of the reference engine to a hundredth of a pixel.
 
-    On `cuda` the networks may run at half `precision`. What is found there hangs a little on the graphics card and
-    on what else is looked at with it: datasets that must come out the same everywhere are made on a CPU.
+    On `cuda` the networks may run at half `precision`. GPU results depend slightly on the card and on the other
+    pictures of the batch: use a CPU for datasets that must be reproducible everywhere.
 
     Raises:
-        UsageError: `min_face_px` is below 20, or a CPU is asked for half precision.
+        UsageError: `min_face_px` is below 20, or half precision is set for a CPU.
     """
 
     engine: str = "packed"
@@ -54,51 +54,51 @@ class DetectorSettings:
         if self.min_face_px < _SMALLEST_FACE_PX:
             raise UsageError(
                 f"min_face_px is {self.min_face_px}, the least is {_SMALLEST_FACE_PX}: "
-                "smaller faces cannot be told from noise; ask for larger ones"
+                "smaller faces cannot be distinguished from noise; set a larger value"
             )
         if self.device == "cpu" and self.precision != "float32":
             raise UsageError(
-                f"precision is {self.precision!r} on a CPU, which must be float32 there: halves depend on the "
-                "processor; ask for float32, or for device='cuda'"
+                f"precision is {self.precision!r} on a CPU, where it must be float32: half precision depends on "
+                "the processor; set float32, or device='cuda'"
             )
 
     @property
     def takes_shortcuts(self) -> bool:
-        """Whether answers may differ a little from the shipped engine's."""
+        """Whether results may differ slightly from the reference engine's."""
         return self.min_face_px >= _LARGE_FACE_PX and not self.exact
 
 
 class Detector(Protocol):
-    """Finds faces. On a CPU no result depends on what else was looked at."""
+    """A face detector. On a CPU, the result of a picture does not depend on other pictures."""
 
-    # Pictures that are best looked at together.
+    # The best number of pictures per batch.
     batch: int
 
     def find(self, image: Image.Image) -> tuple[FoundFace, ...]:
-        """The faces in a picture of mode RGB, best score first. Boxes may leave the picture."""
+        """The faces in a picture of mode RGB, highest score first. Boxes may extend beyond the picture."""
 
     def find_all(self, images: Sequence[Image.Image]) -> list[tuple[FoundFace, ...]]:
-        """The faces in each of some pictures, of any sizes."""
+        """The faces in each picture; sizes may differ."""
 
 
 def working_scale(size: tuple[int, int], settings: DetectorSettings) -> tuple[int, float]:
-    """The whole number to shrink a picture of this size by, and the smallest face to look for in the rest."""
+    """The whole number to reduce a picture of this size by, and the smallest face to find in the reduced picture."""
     shrink = -(-max(size) // settings.max_side_px)
     return shrink, max(settings.min_face_px / shrink, _SMALLEST_FACE_PX)
 
 
 def short_scale(size: tuple[int, int], settings: DetectorSettings) -> tuple[int, float]:
-    """As `working_scale`, by the shortcut for large pictures."""
+    """As `working_scale`, with the shortcut for large pictures."""
     wanted = min(-(-max(size) // _ENOUGH_SIDE_PX), settings.min_face_px // _ENOUGH_FACE_PX)
     least, smallest_px = working_scale(size, settings)
     return (wanted, settings.min_face_px / wanted) if wanted > least else (least, smallest_px)
 
 
 def in_picture(box: list[float], points: list[list[float]], shrink: int) -> FoundFace:
-    """A face as the cascade gives it, in our pixels.
+    """Convert a face of the cascade to pixels from 0.
 
-    Its boxes count pixels from 1 and include the last, as the Matlab original did: [1, w] is our [0, w). Its
-    points already count from 0.
+    The cascade's boxes count pixels from 1 and include the last, as in the Matlab original: its [1, w] is [0, w) here.
+    Its points already count from 0.
     """
     left, top, right, bottom, score = box
     xyxy = ((left - 1) * shrink, (top - 1) * shrink, right * shrink, bottom * shrink)

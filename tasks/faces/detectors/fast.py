@@ -1,8 +1,8 @@
-"""MTCNN on facenet-pytorch's own networks and weights, with less work: the engine of the pipeline.
+"""MTCNN with facenet-pytorch's networks and weights and fewer operations: the default engine.
 
-The shipped code shrinks the whole float picture once a level and cuts every candidate out of it by itself. Here sums
-over the pixels give the same means (`sums`, `area`); all levels lie on one canvas that the first network sees once
-(`pyramid`); and candidates go through the other two networks in chunks. This file is the cascade between them.
+The shipped code resizes the whole float picture for every level and crops every candidate separately. Here cumulative
+sums give the same means (`column_sums`, `integral_image`); all levels are packed on one canvas, which the first network
+processes once (`pyramid`); and the other two networks process candidates in chunks. This file is the cascade.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from tasks.faces.detectors.detector import DetectorSettings, in_picture, short_s
 from tasks.faces.detectors.picture_batch import Floats, Integers, Networks, View
 from tasks.faces.detectors.pyramid import STRIDE_PX, WINDOW_PX, Pyramids, owners, pack, pyramids
 
-# Within a level the shipped code drops candidates that a better one overlaps by more.
+# Non-maximum suppression within a level: the shipped code's IoU.
 _LEVEL_OVERLAP = 0.5
-# Of the last network's faces, one goes that shares so much of the smaller one with a better one.
+# Non-maximum suppression of the last network's faces: overlap relative to the smaller one.
 _FACE_OVERLAP = 0.7
-# Shortcuts. Fewer windows of the first network go on than by its own threshold: half as many.
+# Shortcuts. The threshold of the first network, which passes half as many windows.
 _FIRST_SCORE = 0.85
-# Candidates that overlap more are a crowd, and a face of this score speaks for all of it: a third of the crops.
+# Candidates with more overlap form a cluster, of which a face of this score represents all: a third of the crops.
 _CROWD_OVERLAP, _CERTAIN = 0.4, 0.95
 
 
 class PackedMtcnn:
-    """Finds what `ShippedMtcnn` finds, several times faster; many pictures at a time on a GPU, one on a CPU.
+    """The same results as `ShippedMtcnn`, several times faster; batches of pictures on a GPU, single ones on a CPU.
 
     Args:
         networks: None for those of the settings' device.
@@ -43,16 +43,16 @@ class PackedMtcnn:
         self._scale = partial(short_scale if settings.takes_shortcuts else working_scale, settings=settings)
 
     def find(self, image: Image.Image) -> tuple[FoundFace, ...]:
-        """The faces in a picture of mode RGB, best first; none in one smaller than the smallest face."""
+        """The faces in a picture of mode RGB, highest score first; none if it is smaller than the smallest face."""
         return self.find_together([image])[0]
 
     def find_all(self, images: Sequence[Image.Image]) -> list[tuple[FoundFace, ...]]:
-        """The faces in each of some pictures, `batch` of them looked at together."""
+        """The faces in each picture, processed in batches of `batch`."""
         batches = (images[start : start + self.batch] for start in range(0, len(images), self.batch))
         return [faces for batch in batches for faces in self.find_together(batch)]
 
     def find_together(self, images: Sequence[Image.Image]) -> list[tuple[FoundFace, ...]]:
-        """The faces in each picture; all of them, of any sizes, go through each network together."""
+        """The faces in each picture; all pictures, of any sizes, pass each network together."""
         scales = [self._scale(image.size) for image in images]
         small = [
             image.reduce(shrink) if shrink > 1 else image for image, (shrink, _) in zip(images, scales, strict=True)
@@ -69,7 +69,7 @@ class PackedMtcnn:
         ]
 
     def _propose(self, view: View, levels: Pyramids) -> Candidates:
-        """Squares around the windows of any level that may show a face; best first."""
+        """Squares around the windows of all levels that may contain a face; highest score first."""
         canvas = pack(levels.sizes.max(axis=0).tolist())
         threshold = self._settings.thresholds[0]
         seen = view.propose(
@@ -79,7 +79,7 @@ class PackedMtcnn:
         inside = level >= 0
         level, picture = level[inside], seen.pictures[inside]
         corner = np.stack((seen.columns, seen.rows), axis=1)[inside] * STRIDE_PX - np.array(canvas.corners)[level, ::-1]
-        # In single precision, as the shipped code divides.
+        # In float32, as in the shipped code.
         edges = np.concatenate((corner + 1, corner + WINDOW_PX), axis=1).astype(np.float32)
         boxes = np.floor(edges / levels.scales.astype(np.float32)[picture, level, None])
         found, shares = Candidates(boxes, seen.scores[inside], picture), seen.shares[inside]
@@ -104,7 +104,7 @@ class PackedMtcnn:
         return boxes, points, found.pictures
 
     def _judged(self, view: View, sizes: Integers, found: Candidates) -> tuple[Candidates, Floats]:
-        """Those that pass the third network; of a crowd around a certain face only the best is asked about."""
+        """The candidates that pass the third network; of a cluster around a certain face, the best only."""
         threshold = self._settings.thresholds[2]
         if not self._settings.takes_shortcuts:
             return _passed(view.finish, threshold, sizes, found)
@@ -132,7 +132,7 @@ def _networks(settings: DetectorSettings) -> Networks:
 def _passed(
     ask: Callable[[Integers, Integers], Floats], threshold: float, sizes: Integers, found: Candidates
 ) -> tuple[Candidates, Floats]:
-    """Those that pass a network, with its scores; and what else it says of them, side by side."""
+    """The candidates that pass a network, with its scores, and its other outputs."""
     pixels, there = windows(found.boxes, sizes[found.pictures])
     found = found.pick(there)
     answers = ask(found.pictures, pixels[there])

@@ -1,4 +1,4 @@
-"""MTCNN's three networks in torch, for a GPU, their last step in single precision whatever the rest is in."""
+"""MTCNN's three networks in torch, for a GPU. The last step is in float32 at any precision."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def centred(means: Tensor) -> Tensor:
-    """Colours of 0 to 255 as the networks take them, in place."""
+    """Scale colours of 0 to 255 to the networks' input range, in place."""
     return means.sub_(127.5).mul_(0.0078125)
 
 

@@ -1,4 +1,4 @@
-"""The networks on one CPU thread, in ONNX Runtime: one picture at a time, read through sums down its columns."""
+"""The networks on one CPU thread, in ONNX Runtime: one picture at a time, by cumulative sums down its columns."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tasks.faces.detectors.onnx_graphs import first_graph, second_graph, third_g
 from tasks.faces.detectors.picture_batch import Floats, Integers, Windows
 from tasks.faces.detectors.pyramid import STRIDE_PX, Canvas, Pyramids, bins, edges, level_bins
 
-# The canvas goes through the first network in strips of so many pixels: a whole one of 120,000 takes 15% longer, one
-# of 300,000 px 45%.
+# The pixels of a strip of the canvas that the first network processes at a time: a whole canvas of 120,000 px takes 15%
+# longer, one of 300,000 px 45%.
 _STRIP_PX = 24_000
 
 
 class Judge(NamedTuple):
-    """A network that looks at crops of `side_px`, `chunk` at a time: so many fit a core's cache (1 MB)."""
+    """A network for crops of `side_px`, run on `chunk` at a time: the number that fits a core's cache (1 MB)."""
 
     session: InferenceSession
     side_px: int
@@ -30,12 +30,12 @@ class Judge(NamedTuple):
 
 
 class CpuNetworks:
-    """Makes views of pictures."""
+    """Creates views of pictures."""
 
     batch = 1
 
     def __init__(self) -> None:
-        # One process a core: threads inside make the same work dearer (measured).
+        # There is one process per core; threads within it need more CPU time for the same work (measured).
         torch.set_num_threads(1)
         nets = MTCNN(device="cpu").eval()
         self._first = _session(first_graph(nets.pnet))
@@ -43,13 +43,13 @@ class CpuNetworks:
         self._third = Judge(_session(third_graph(nets.onet)), 48, 2)
 
     def view(self, pictures: list[NDArray[np.uint8]]) -> CpuView:
-        """A view of one picture: more at a time gain nothing here."""
+        """A view of one picture; batches are not faster on a CPU."""
         (pixels,) = pictures
         return CpuView(self._first, (self._second, self._third), pixels)
 
 
 class CpuView:
-    """One picture, and what the networks say of it (`views.View`)."""
+    """One picture and the networks' outputs on it (`picture_batch.View`)."""
 
     def __init__(self, first: InferenceSession, judges: tuple[Judge, Judge], pixels: NDArray[np.uint8]) -> None:
         self._first, self._judges, self._width = first, judges, pixels.shape[1]
@@ -74,14 +74,14 @@ class CpuView:
         return self._said(self._judges[1], pixels)
 
     def _strip(self, colours: Floats, added: Floats, rows: slice) -> Floats:
-        """What the first network answers in some rows of its output: it sees 12 rows of the canvas for one."""
+        """Some rows of the first network's output; one row needs 12 rows of the canvas."""
         top, bottom = rows.start * STRIDE_PX, rows.stop * STRIDE_PX + 10
         given = {"colours": colours[:, top:bottom], "edges": added[:, :, top : bottom - 2]}
         answer: Floats = self._first.run(None, given)[0]
         return answer
 
     def _draw(self, levels: Pyramids, canvas: Canvas) -> Floats:
-        """All levels on their places, [1, height, width, 3]."""
+        """The canvas with all levels, [1, height, width, 3]."""
         rows, columns = (level_bins(levels, axis)[:, 0] for axis in (0, 1))
         heights, widths = ((ends[1] - ends[0]).astype(np.float32) for ends in (rows, columns))
         bands = self._sums.bands(rows, 0, self._width)
@@ -96,9 +96,9 @@ class CpuView:
         return sheet
 
     def _said(self, judge: Judge, pixels: Integers) -> Floats:
-        """Answers [n, ...] on windows (left, top, right, bottom) of the picture, the chance of a face first."""
+        """Outputs [n, ...] for windows (left, top, right, bottom) of the picture, the face probability first."""
         crops = self._crops(pixels, judge.side_px)
-        # One chunk at least, though it be empty, for the shape of what comes out.
+        # At least one chunk, even an empty one, which gives the output its shape.
         starts = range(0, max(len(crops), 1), judge.chunk)
         said = [judge.session.run(None, {"colours": crops[start : start + judge.chunk]})[0] for start in starts]
         answers: Floats = np.concatenate(said)
@@ -106,7 +106,7 @@ class CpuView:
         return answers
 
     def _crops(self, pixels: Integers, side_px: int) -> Floats:
-        """Windows shrunk or stretched to [n, side, side, 3]."""
+        """Windows resized to [n, side, side, 3]."""
         # [2, n, 2, side]: starts and ends of columns, then of rows.
         ends = bins((pixels[:, 2:] - pixels[:, :2])[..., None], side_px, np.arange(side_px))
         lengths = (ends[1] - ends[0]).astype(np.float32)

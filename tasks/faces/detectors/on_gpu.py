@@ -1,4 +1,4 @@
-"""The networks in torch, on a GPU: many pictures together, read through summed-area tables."""
+"""The networks in torch on a GPU: batches of pictures, by summed-area tables."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tasks.faces.detectors.networks import centred, finished, proposed, refined
 from tasks.faces.detectors.picture_batch import Floats, Integers, Windows
 from tasks.faces.detectors.pyramid import Canvas, Pyramids, bins, edges, level_bins
 
-# Each step costs the same to start for one picture as for all; 32 pictures of 2048x2048 take 1.6 GB.
+# The launch overhead of a step is the same for one picture and for many; 32 pictures of 2048x2048 take 1.6 GB.
 _BATCH = 32
-# Crops looked at together: only kept from filling the card's memory.
+# Crops per batch, bounded by the card's memory.
 _CHUNKS = (4096, 1024)
 
 
 class Judge(NamedTuple):
-    """A network that looks at crops of `side_px`, `chunk` at a time."""
+    """A network for crops of `side_px`, run on `chunk` at a time."""
 
     look: Callable[[Tensor], Tensor]
     side_px: int
@@ -34,7 +34,7 @@ class Judge(NamedTuple):
 
 
 class GpuNetworks:
-    """Makes views of pictures."""
+    """Creates views of pictures."""
 
     batch = _BATCH
 
@@ -51,7 +51,7 @@ class GpuNetworks:
 
 
 class GpuView:
-    """Some pictures, and what the networks say of them (`views.View`)."""
+    """Some pictures and the networks' outputs on them (`picture_batch.View`)."""
 
     def __init__(self, networks: GpuNetworks, tables: AreaTables) -> None:
         self._networks, self._tables = networks, tables
@@ -74,7 +74,7 @@ class GpuView:
         return self._said(self._networks.third, pictures, pixels)
 
     def _draw(self, levels: Pyramids, canvas: Canvas) -> Tensor:
-        """All levels on their places, [num_pictures, 3, height, width]."""
+        """The canvases with all levels, [num_pictures, 3, height, width]."""
         heights, widths = levels.sizes.max(axis=0).T.tolist()
         pictures = torch.arange(len(levels.sizes), device=self._networks.device)
         rows = self._tables.rows(pictures, *self._here(level_bins(levels, 0))).split(heights)
@@ -88,14 +88,14 @@ class GpuView:
     @torch.inference_mode()
     def _said(self, judge: Judge, pictures: Integers, pixels: Integers) -> Floats:
         owners, places = self._here(pictures), self._here(_places(pixels, judge.side_px))
-        # One chunk at least, though it be empty, for the shape of what comes out.
+        # At least one chunk, even an empty one, which gives the output its shape.
         parts = [slice(start, start + judge.chunk) for start in range(0, max(len(pixels), 1), judge.chunk)]
         said = [judge.look(self._crops(owners[part], places[:, part])) for part in parts]
         answers: Floats = torch.cat(said).cpu().numpy()
         return answers
 
     def _crops(self, pictures: Tensor, places: Tensor) -> Tensor:
-        """Windows shrunk or stretched to [n, 3, side, side]."""
+        """Windows resized to [n, 3, side, side]."""
         columns, rows = places.unbind(2)
         means = self._tables.means(self._tables.rows(pictures, *rows), self._tables.columns(*columns))
         return centred(means).to(self._networks.dtype).permute(0, 3, 1, 2)

@@ -1,11 +1,11 @@
-"""MTCNN's three networks as ONNX graphs, written so that ONNX Runtime is quick at them on one core.
+"""MTCNN's three networks as ONNX graphs, optimised for ONNX Runtime on one core.
 
-Its convolutions run at the core's peak on channels in blocks of 16, so channels are filled up to whole blocks with
-zeros. Its PReLU takes longer than the convolution before it, since it asks every number for its sign. Here it is
-a x + (1 - a) max(x, 0), two multiplications a channel in the same blocks: the third network takes 0.3 ms a crop
-instead of 0.6. Centring the colours is part of the first weights. Answers are those of torch up to rounding.
+Its convolutions reach the core's peak on channels in blocks of 16, so channels are padded to whole blocks with zeros.
+Its PReLU takes longer than the convolution before it, since it branches on every sign. Here PReLU is
+a x + (1 - a) max(x, 0), two multiplications per channel in the same blocks: the third network takes 0.3 ms a crop
+instead of 0.6. The input scaling is part of the first weights. Outputs equal torch's up to rounding.
 
-Every graph answers with the logit of a face (the difference of the network's two), and after it with the rest.
+The first output of every graph is the logit of a face (the difference of the network's two); the others follow.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MIDDLE, _RANGE = 127.5, 128.0
 
 
 class _Graph:
-    """A graph in the making; each step takes the name of a tensor and gives the next one's."""
+    """A graph under construction; each step takes the name of a tensor and returns the next one's."""
 
     def __init__(self) -> None:
         self._nodes: list[Any] = []
@@ -50,7 +50,7 @@ class _Graph:
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
     def colours(self, conv: nn.Conv2d, prelu: nn.PReLU) -> str:
-        """The first convolution, of the input `colours` [n, height, width, 3] as they are."""
+        """The first convolution, of the unscaled input `colours` [n, height, width, 3]."""
         weight, bias = _values(conv.weight) / _RANGE, _values(conv.bias)
         planes = self.step("Transpose", "colours", perm=[0, 3, 1, 2])
         return self._bent(self._conv(planes, weight, bias - _MIDDLE * weight.sum(axis=(1, 2, 3))), prelu)
@@ -64,7 +64,7 @@ class _Graph:
         return self.step("MaxPool", seen, kernel_shape=[side, side], strides=[2, 2], ceil_mode=1)
 
     def dense(self, seen: str, linear: nn.Linear, prelu: nn.PReLU) -> str:
-        """The layer that sees all of [n, channels, 3, 3], which facenet-pytorch flattens by width, height, channel."""
+        """The dense layer on [n, channels, 3, 3], which facenet-pytorch flattens by width, height, channel."""
         weight = _values(linear.weight)
         turned = weight.reshape(len(weight), 3, 3, -1).transpose(0, 3, 2, 1).reshape(len(weight), -1)
         flat = self.step("Flatten", seen)
@@ -74,7 +74,7 @@ class _Graph:
         return self.step("Add", self.step("Mul", values, self.weight(slope)), positive)
 
     def heads(self, seen: str, logits: nn.Module, *others: nn.Module) -> str:
-        """One layer in place of several: the logit of a face, then the others' answers."""
+        """One layer in place of several: the logit of a face, then the other outputs."""
         weights, biases = ([_values(getattr(one, name)) for one in (logits, *others)] for name in ("weight", "bias"))
         weight = np.concatenate((np.diff(weights[0], axis=0), *weights[1:]))
         bias = np.concatenate((np.diff(biases[0]), *biases[1:]))

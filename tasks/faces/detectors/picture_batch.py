@@ -1,4 +1,4 @@
-"""What the cascade asks of the device that holds pictures and networks. What goes between is NumPy, and small."""
+"""The interface of the cascade to the device with the pictures and networks. Small NumPy arrays are exchanged."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Windows(NamedTuple):
 
 
 class View(Protocol):
-    """Some pictures as the networks see them. Windows of pixels are (left, top, right, bottom), each in a picture."""
+    """Some pictures as input of the networks. Windows are (left, top, right, bottom) in pixels, each in one picture."""
 
     def propose(self, levels: Pyramids, canvas: Canvas, threshold: float) -> Windows:
-        """The outputs of the first network that reach the threshold, those across two levels included."""
+        """The outputs of the first network that reach the threshold, including windows across two levels."""
 
     def refine(self, pictures: Integers, pixels: Integers) -> Floats:
         """The second network on windows [n, 4]: scores and shares to move the edges by, [n, 5]."""
@@ -37,7 +37,7 @@ class View(Protocol):
 
 
 class Networks(Protocol):
-    """The networks on a device, which looks at `batch` pictures best."""
+    """The networks on a device, with its best batch size."""
 
     batch: int
 

@@ -1,4 +1,4 @@
-"""The sizes at which the first network looks at a picture, and their places on one canvas. Plain arithmetic."""
+"""The levels of the image pyramid for the first network, and their layout on one canvas. Plain arithmetic."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# The first network's window, in pixels of a level: the smallest wanted face is shrunk to it.
+# The first network's window, in pixels of a level: the size of the smallest face on the largest level.
 WINDOW_PX = 12
-# Cells of its output lie 2 pixels of a level apart.
+# The distance of its output cells, in pixels of a level.
 STRIDE_PX = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Pyramids:
-    """The levels of some pictures, the largest first; those a small picture has not are of size 0.
+    """The levels of some pictures, largest first; levels that a small picture lacks have size 0.
 
     `full_sizes` int64 [num_pictures, 2] are heights and widths of the pictures, `sizes` int64 [num_pictures,
-    num_levels, 2] those of the levels, and `scales` float64 [num_pictures, num_levels] the one by the other.
+    num_levels, 2] those of the levels, and `scales` float64 [num_pictures, num_levels] their ratios.
     """
 
     full_sizes: NDArray[np.int64]
@@ -29,7 +29,7 @@ class Pyramids:
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """A sheet of `height` x `width` a picture, with one place a level: all corners (top, left) are even."""
+    """A canvas of `height` x `width` per picture, with one position per level: all corners (top, left) are even."""
 
     height: int
     width: int
@@ -37,12 +37,12 @@ class Canvas:
 
 
 def pyramids(sizes: Sequence[tuple[int, int]], smallest_px: Sequence[float], factor: float) -> Pyramids:
-    """The pyramids of pictures, by facenet-pytorch's arithmetic to the last bit.
+    """The pyramids of pictures, bitwise equal to facenet-pytorch's.
 
     Args:
         sizes: widths and heights of the pictures.
-        smallest_px: for each, the side of a face that fills the window on the largest level.
-        factor: the step from one level to the next.
+        smallest_px: for each, the side of the face that fills the window on the largest level.
+        factor: the ratio of one level to the one before.
     """
     scales = [_scales(min(size), px, factor) for size, px in zip(sizes, smallest_px, strict=True)]
     table = np.zeros((len(sizes), max(map(len, scales))))
@@ -54,9 +54,9 @@ def pyramids(sizes: Sequence[tuple[int, int]], smallest_px: Sequence[float], fac
 
 
 def bins(length: NDArray[np.int64], num: NDArray[np.int64] | int, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where `length` pixels are shrunk to `num`, start and end (exclusive) of those that each averages: [2, ...].
+    """Start and end (exclusive) of the pixels that each of `num` outputs averages out of `length`: [2, ...].
 
-    As adaptive pooling has it: every pixel touched counts in full, so neighbours may share one.
+    As in adaptive pooling: every pixel touched counts fully, so neighbours may share one.
     """
     return np.stack((positions * length // num, ((positions + 1) * length + (num - 1)) // num))
 
@@ -67,7 +67,7 @@ def level_bins(levels: Pyramids, axis: int) -> NDArray[np.int64]:
     largest = sizes.max(axis=0)
     positions = np.arange(largest.sum()) - np.repeat(largest.cumsum() - largest, largest)
     ends = bins(full, np.repeat(np.maximum(sizes, 1), largest, axis=1), positions)
-    # Beyond a smaller picture's level anything will do that lies in the picture.
+    # Beyond the level of a smaller picture, any position inside the picture serves.
     return np.minimum(ends, np.stack((full - 1, full)))
 
 
@@ -82,11 +82,11 @@ def _scales(shortest_px: float, smallest_px: float, factor: float) -> list[float
 
 
 def pack(sizes: Sequence[tuple[int, int]]) -> Canvas:
-    """Lay levels of these heights and widths, tallest first, out on the canvas of least area among three widths.
+    """Pack levels of these heights and widths, tallest first, on the smallest canvas of three widths.
 
-    Corners are even, because the first network halves the canvas: a level must fall on the same pairs of pixels as
-    it would alone. No gap is needed between levels: outputs whose window leaves their level are not read. The last
-    two rows and columns are free, so that every level's own place has an output of the first 3x3 convolution.
+    Corners are even, because the first network halves the canvas: a level must have the same pairs of pixels as
+    alone. No gap is needed between levels: outputs with a window beyond their level are ignored. The last two rows
+    and columns are free, so that the first 3x3 convolution has an output at every position of a level.
     """
     widest = max(_even(width) for _, width in sizes)
     widths = [_even(int(share * widest)) for share in (1, 1.36, 1.71)]
@@ -106,9 +106,9 @@ def _shelves(sizes: Sequence[tuple[int, int]], canvas_width: int) -> Canvas:
 
 
 def edges(levels: Pyramids, canvas: Canvas) -> NDArray[np.float32]:
-    """What to add after the first convolution, [num_pictures, height - 2, width - 2]: -inf or nothing.
+    """The values to add after the first convolution, [num_pictures, height - 2, width - 2]: -inf or 0.
 
-    Halving rounds up: the last pair of an odd level has one pixel only, and must not get its neighbour's.
+    Halving rounds up: the last pair of an odd level has one pixel, and must not include that of the neighbour.
     """
     added = np.zeros((len(levels.sizes), canvas.height - 2, canvas.width - 2), np.float32)
     for picture, _, (top, left), (tall, wide) in _places(levels, canvas):
@@ -118,7 +118,7 @@ def edges(levels: Pyramids, canvas: Canvas) -> NDArray[np.float32]:
 
 
 def owners(levels: Pyramids, canvas: Canvas) -> NDArray[np.int64]:
-    """The number of the level that each output's window lies in, -1 if in none."""
+    """The level of each output's window, -1 if there is none."""
     numbers = np.full((len(levels.sizes), canvas.height // 2 - 5, canvas.width // 2 - 5), -1)
     for picture, level, (top, left), (tall, wide) in _places(levels, canvas):
         numbers[picture, top // 2 : top // 2 + _outputs(tall), left // 2 : left // 2 + _outputs(wide)] = level
@@ -126,7 +126,7 @@ def owners(levels: Pyramids, canvas: Canvas) -> NDArray[np.int64]:
 
 
 def _places(levels: Pyramids, canvas: Canvas) -> Iterator[tuple[int, int, tuple[int, int], tuple[int, int]]]:
-    """Picture, level, corner and size of all levels there are."""
+    """Picture, level, corner and size of all existing levels."""
     for picture, sizes in enumerate(levels.sizes.tolist()):
         for level, (corner, (tall, wide)) in enumerate(zip(canvas.corners, sizes, strict=True)):
             if tall:
@@ -134,7 +134,7 @@ def _places(levels: Pyramids, canvas: Canvas) -> Iterator[tuple[int, int, tuple[
 
 
 def _outputs(pixels: int) -> int:
-    """Cells of the network's output along a side: 3x3, halved and rounded up, 3x3, 3x3."""
+    """The number of output cells along a side: 3x3, halved and rounded up, 3x3, 3x3."""
     return (pixels - 1) // 2 - 4
 
 

@@ -1,4 +1,4 @@
-"""MTCNN (Zhang et al. 2016, arXiv 1604.02878) as facenet-pytorch ships it: the reference."""
+"""MTCNN (Zhang et al. 2016, arXiv 1604.02878) as shipped by facenet-pytorch: the reference engine."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tasks.faces.detectors.detector import DetectorSettings, in_picture, working
 
 
 class ShippedMtcnn:
-    """The cascade that `MTCNN.detect` runs, at whatever smallest face a picture needs; one picture at a time."""
+    """The cascade of `MTCNN.detect` with a smallest face per picture; one picture at a time."""
 
     batch = 1
 
     def __init__(self, settings: DetectorSettings) -> None:
         if settings.device == "cpu":
-            # One process a core: threads inside make the same work dearer (measured).
+            # There is one process per core; threads within it need more CPU time for the same work (measured).
             torch.set_num_threads(1)
         networks = MTCNN(device=settings.device).eval()
         self._settings = settings
@@ -36,7 +36,7 @@ class ShippedMtcnn:
         )
 
     def find(self, image: Image.Image) -> tuple[FoundFace, ...]:
-        """The faces in a picture of mode RGB, best first; none in one no larger than the smallest face."""
+        """The faces in a picture of mode RGB, highest score first; none if it is no larger than the smallest face."""
         shrink, smallest_px = working_scale(image.size, self._settings)
         small = image.reduce(shrink) if shrink > 1 else image
         if min(small.size) <= smallest_px:
@@ -44,13 +44,13 @@ class ShippedMtcnn:
         try:
             boxes, points = self._cascade(small, smallest_px)
         except (IndexError, RuntimeError):
-            # By its code it loses count where a candidate lies outside the picture (never in 4800 noise pictures).
+            # Its indices would be wrong for a candidate outside the picture (never in 4800 noise pictures).
             return ()
-        # One picture in, one entry out: [1, n, 5] boxes with scores, [1, n, 5, 2] points of the same faces.
+        # For one picture: [1, n, 5] boxes with scores, [1, n, 5, 2] points of the same faces.
         pairs = zip(boxes[0].tolist(), points[0].tolist(), strict=True)
         faces = [in_picture(box, marks, shrink) for box, marks in pairs]
         return tuple(sorted(faces, key=lambda face: -face.score))
 
     def find_all(self, images: Sequence[Image.Image]) -> list[tuple[FoundFace, ...]]:
-        """The faces in each picture, one after the other: the shipped code batches equal sizes only."""
+        """The faces in each picture, one by one: the shipped code batches equal sizes only."""
         return [self.find(image) for image in images]

@@ -1,4 +1,4 @@
-"""The methods that say whom to crop, one a file. A new one is a file, a line here and a test."""
+"""The crop methods, one per file. To add one: a file, a line here and a test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ METHODS: dict[str, CropMethod] = {
 }
 
 AGREE = "agree"
-# What may be asked for; "both" is bbox and mtcnn, a dataset each, "agree" one dataset where these two agree.
+# The choices of --method. "both": bbox and mtcnn, one dataset each; "agree": one dataset of the faces where they agree.
 METHOD_CHOICES = (*METHODS, "both", AGREE)
 
 __all__ = ["AGREE", "METHODS", "METHOD_CHOICES", "CropMethod", "CropSettings", "Picture", "Subject"]

@@ -1,4 +1,4 @@
-"""The listed box, held against the faces detected: one face a line, also in a picture of several people."""
+"""Crop by the listed box, verified against the detected faces; works in pictures of several people too."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tasks.faces.methods.subject import Picture, Subject
 
 
 def by_listed_box(box_xyxy: Box | None, picture: Picture, settings: CropSettings) -> Subject | Reason:
-    """The listed box where a face confirms it: as it stands, else in the un-rotated picture, else rescaled.
+    """The listed box if a detected face confirms it: as listed, else in the unrotated picture, else rescaled.
 
-    A box that nothing confirms is cropped as it stands, with `fit` None; `select` refuses it with
-    `Reason.BOX_DISAGREES`, so that its crop can still be looked at.
+    A box that no face confirms is cropped as listed, with `fit` None. `select` rejects it with
+    `Reason.BOX_DISAGREES`; its crop is kept for inspection.
 
     Returns:
-        `Reason.NO_BOX` where none is listed; `Reason.BOX_OUT_OF_IMAGE` where nothing confirms the box and less than
-        half of its area lies in the picture: the server shows another picture now.
+        `Reason.NO_BOX` if the line has no box; `Reason.BOX_OUT_OF_IMAGE` if no face confirms the box and less than half
+        of its area lies in the picture, which has then been replaced since it was listed.
     """
     if box_xyxy is None:
         return Reason.NO_BOX

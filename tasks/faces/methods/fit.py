@@ -1,8 +1,8 @@
-"""Whether a face confirms a box listed in 2014: as it stands, in the un-rotated picture, or at another size.
+"""Verify a listed box by a detected face: as listed, in the unrotated picture, or rescaled.
 
-Measured on the replay world (`bench/boxes.py`): of the boxes that frame a face today .997 fit, of the others none;
-a box drawn for another picture fits by chance in .08, and in .07 more after a rescale; a good box listed for a picture
-of another size fits again in .92. So `fit` is kept, and a dataset that must be clean can do without rescaled boxes.
+Measured on the replay world (`bench/boxes.py`): of the boxes that frame a face .997 fit, of the others none; a
+box of another picture fits by chance in .08, and in .07 more after rescaling; a good box listed for another picture
+size fits after rescaling in .92. `fit` is stored, so that a dataset can exclude rescaled boxes.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from tasks.faces.boxes import iou
 from tasks.faces.methods.crop_settings import CropSettings
 from tasks.faces.methods.subject import Picture, Subject, sure_faces
 
-# A listed box is square; its side over the root of the area of the MTCNN box of the same face, in the median of 1012
-# boxes of the replay world (5% 1.12, 95% 1.29).
+# The side of a listed box, which is square, over the root of the area of the MTCNN box of the same face: the median of
+# 1012 boxes of the replay world (5% 1.12, 95% 1.29).
 _LISTED_SIDE = 1.2
 
 
 def listed_faces(picture: Picture, settings: CropSettings) -> list[FoundFace]:
-    """The detected faces that may confirm a box as it stands."""
+    """The detected faces that can confirm a box."""
     return [face for face in picture.detection.faces if face.score >= settings.min_listed_score]
 
 
 def as_listed(box: Box, picture: Picture, settings: CropSettings) -> Subject | None:
-    """The box as it stands, if it overlaps a detected face enough to be the same."""
+    """The box as listed, if its IoU with a detected face is high enough."""
     return _confirmed(box, listed_faces(picture, settings), Fit.AS_LISTED, settings.same_face_iou)
 
 
 def unrotated(box: Box, picture: Picture, settings: CropSettings) -> Subject | None:
-    """The box turned with the picture, where EXIF turns it and a face is there then."""
+    """The box rotated by the EXIF orientation, if a face confirms it there."""
     if picture.orientation == 1:
         return None
     seen = picture.detection
@@ -39,10 +39,10 @@ def unrotated(box: Box, picture: Picture, settings: CropSettings) -> Subject | N
 
 
 def rescaled(box: Box, picture: Picture, settings: CropSettings) -> Subject | None:
-    """The box multiplied by one number, if that lays it well onto the only face of the picture.
+    """The box multiplied by one number, if it then fits the only face of the picture.
 
-    With several faces too many boxes would find one to fit. The number is the least-squares solution for the
-    centre (two equations) and the side (one): a wrong box can meet one of the three, seldom all.
+    With several faces, too many wrong boxes would fit one of them. The number is the least-squares solution for the
+    centre (two equations) and the side (one): a wrong box may satisfy one of the three, rarely all.
     """
     faces = sure_faces(picture.detection, settings)
     if len(faces) != 1:
@@ -56,11 +56,11 @@ def rescaled(box: Box, picture: Picture, settings: CropSettings) -> Subject | No
 
 
 def turned_with(orientation: int, box: Box, width: int, height: int) -> Box:
-    """A box of the pixels as stored, in the picture as seen.
+    """A box in stored pixels, converted to the picture as displayed.
 
     Args:
-        orientation: as EXIF numbers them, 1 to 8.
-        width, height: of the picture as seen.
+        orientation: the EXIF orientation, 1 to 8.
+        width, height: size of the picture as displayed.
     """
     left, top, right, bottom = box
     if orientation >= 5:
@@ -79,7 +79,7 @@ def _confirmed(box: Box, faces: list[FoundFace], fit: Fit, least_iou: float) -> 
 
 
 def _scale_onto(box: Box, face: Box) -> float:
-    """The number s for which s times (centre, side) of the box comes closest to those of the face."""
+    """The number s that minimises the distance between s times (centre, side) of the box and those of the face."""
     ours = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2, box[2] - box[0])
     area = (face[2] - face[0]) * (face[3] - face[1])
     theirs = ((face[0] + face[2]) / 2, (face[1] + face[3]) / 2, _LISTED_SIDE * math.sqrt(area))

@@ -1,4 +1,4 @@
-"""The face MTCNN found, where the picture shows one clear person."""
+"""Crop the face that MTCNN detected, if the picture has one main person."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from tasks.faces.methods.subject import Picture, Subject, one_clear_person, sure
 
 
 def by_detected_face(box_xyxy: Box | None, picture: Picture, settings: CropSettings) -> Subject | Reason:
-    """The stored detection of the one clear person (`subject.one_clear_person`)."""
+    """The stored detection of the main person (`subject.one_clear_person`)."""
     return one_clear_person(sure_faces(picture.detection, settings), box_xyxy, settings)

@@ -1,4 +1,4 @@
-"""How good a face is as a picture: measured once, kept as columns, judged later at `select`."""
+"""Measure the image quality of a face: computed once, stored as columns, and applied later by `select`."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from PIL import Image
 
 from storage.records import Box
 
-# Sharpness is compared at one size, that of the networks' input.
+# Sharpness is measured at one size, that of the networks' input.
 _SHARP_PX = 112
-# How far the tip of the nose stands out before the line of the eyes, in eye distances: about 27 mm of 63 mm.
+# The distance of the nose tip in front of the line of the eyes, in eye distances: about 27 mm of 63 mm.
 _NOSE_DEPTH = 0.43
 
 
 def sharpness(image: Image.Image, box: Box) -> float | None:
     """The variance of the Laplacian of the box's grey values at 112x112 px (Pech-Pacheco et al. 2000, ICPR).
 
-    Low is blurred; noise and JPEG blocks raise it as detail does. What was smaller than 112 px is enlarged, and so
-    counts as blurred as it will look. On 311 faces of web photographs p1/p5/p50/p95 are 10/75/312/747. 0.4 ms.
+    Low values mean blur; noise and JPEG blocks raise it as detail does. Smaller faces are enlarged to 112 px, which
+    lowers the value. On 311 faces of web photographs p1/p5/p50/p95 are 10/75/312/747. 0.4 ms.
 
     Args:
         image: mode RGB.
 
     Returns:
-        None where the box does not meet the picture.
+        None if the box does not overlap the picture.
     """
     left, top, right, bottom = box
     shown = (max(left, 0.0), max(top, 0.0), min(right, image.width), min(bottom, image.height))
@@ -38,19 +38,20 @@ def sharpness(image: Image.Image, box: Box) -> float | None:
 
 
 def roll_deg(landmarks: tuple[float, ...]) -> float:
-    """The angle of the line from the left to the right eye as seen, in degrees; positive turns clockwise."""
+    """The angle of the line from the left to the right eye as displayed, in degrees; positive is clockwise."""
     x1, y1, x2, y2 = landmarks[:4]
     return math.degrees(math.atan2(y2 - y1, x2 - x1))
 
 
 def yaw_deg(landmarks: tuple[float, ...]) -> float:
-    """How far the head is turned, in degrees; positive when the nose points to the right of the picture.
+    """The yaw of the head, in degrees; positive if the nose points to the right of the picture.
 
-    Eyes at (+-e/2, 0) and a nose d before them, turned by t and seen from far: the eyes are e cos(t) apart and the
-    nose is d sin(t) off their middle, so tan(t) = (off / apart) / (d / e). A coarse figure: d / e is an average.
+    With eyes at (+-e/2, 0) and the nose d in front of them, a rotation by t in parallel projection puts the eyes
+    e cos(t) apart and the nose d sin(t) off their middle, so tan(t) = (off / apart) / (d / e). An estimate, since d / e
+    is an average.
     """
     x1, y1, x2, y2, nose_x, nose_y = landmarks[:6]
     apart = math.hypot(x2 - x1, y2 - y1)
     along = (nose_x - (x1 + x2) / 2) * (x2 - x1) + (nose_y - (y1 + y2) / 2) * (y2 - y1)
-    # Both sides of the fraction bear a factor `apart`, so that eyes in one point divide nothing by zero.
+    # Both sides of the fraction have a factor `apart`, which avoids a division by zero for eyes in one point.
     return math.degrees(math.atan2(along, _NOSE_DEPTH * apart * apart))

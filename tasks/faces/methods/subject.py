@@ -1,4 +1,4 @@
-"""Whom a crop is about: what every method is asked, and what it answers."""
+"""The interface of the crop methods: a picture with its faces in, the subject of the crop out."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tasks.images.decode import decode, orientation
 
 
 class Picture:
-    """One picture and the faces found in it. Its file is read, and decoded, when first asked for.
+    """One picture and its detected faces. The file is read and decoded on first use.
 
     Args:
-        read: gives the bytes of the file.
+        read: returns the bytes of the file.
     """
 
     def __init__(self, detection: Detection, read: Callable[[], bytes]) -> None:
@@ -31,25 +31,25 @@ class Picture:
 
     @cached_property
     def orientation(self) -> int:
-        """How EXIF says the pixels are to be turned, 1 to 8 (`tasks.images.decode.orientation`)."""
+        """The EXIF orientation, 1 to 8 (`tasks.images.decode.orientation`)."""
         return orientation(self._data)
 
     @cached_property
     def image(self) -> Image.Image:
-        """The picture as seen, mode RGB.
+        """The picture as displayed, mode RGB.
 
         Raises:
-            UndecodableImage: the bytes give no picture.
+            UndecodableImage: the picture cannot be decoded.
         """
         return decode(self._data)
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The box to crop around, in pixels of the picture as seen, and the detected face that it holds, if any.
+    """The box to crop around, in pixels of the picture as displayed, and the detected face in it, if any.
 
-    `agreement` is the IoU of the listed box with a detected face, after the correction that `fit` names; None where no
-    box is listed. `fit` is None where no face confirms the listed box, or the method did not ask.
+    `agreement` is the IoU of the listed box with a detected face, after the correction named by `fit`; None if no box
+    is listed. `fit` is None if no face confirms the listed box, or if the method does not verify it.
     """
 
     box_xyxy: Box
@@ -58,18 +58,18 @@ class Subject:
     fit: Fit | None = None
 
 
-# (listed box or None, the picture, settings) -> the subject, or why there is none.
+# (listed box or None, the picture, settings) -> the subject, or the reason for none.
 CropMethod = Callable[[Box | None, Picture, CropSettings], Subject | Reason]
 
 
 def one_clear_person(faces: Iterable[FoundFace], box_xyxy: Box | None, settings: CropSettings) -> Subject | Reason:
-    """The largest of these faces, if nobody else is nearly as large.
+    """The largest of these faces, if no other is nearly as large.
 
-    Size is the shorter side. Smaller faces than `second_face_ratio` of the main one's are passers-by, or no
-    faces at all. The listed box chooses nothing; `agreement` is its IoU with the face taken.
+    Size is the shorter side. Faces smaller than `second_face_ratio` of the main one are bystanders or false detections.
+    The listed box does not influence the choice; `agreement` is its IoU with the chosen face.
 
     Returns:
-        `Reason.NO_FACE` where there is none, `Reason.SEVERAL_PEOPLE` where a second face is large too.
+        `Reason.NO_FACE` if there is none, `Reason.SEVERAL_PEOPLE` if a second face is large too.
     """
     by_size = sorted(faces, key=lambda face: -shorter_side(face.box_xyxy))
     if not by_size:
@@ -82,7 +82,7 @@ def one_clear_person(faces: Iterable[FoundFace], box_xyxy: Box | None, settings:
 
 
 def sure_faces(detection: Detection, settings: CropSettings) -> list[FoundFace]:
-    """The detected faces whose score counts, best first."""
+    """The detected faces with a high enough score, highest first."""
     return [face for face in detection.faces if face.score >= settings.min_score]
 
 
