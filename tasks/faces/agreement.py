@@ -70,8 +70,8 @@ def agreed(listed: pa.Table, detected: pa.Table) -> pa.Table:
         detected: faces by mtcnn, with any further columns.
 
     Returns:
-        The rows of `detected` for the lines that both methods have processed. If they do not give the same face, the row
-        is rejected: for the reason of mtcnn if it found none, else for that of bbox, else because the methods disagree.
+        The rows of `detected` for the lines that both methods have processed. If they do not give the same face, the
+        row is rejected: for mtcnn's reason if it found none, else for bbox's, else because they disagree.
     """
     pairs = compare({"bbox": listed, "mtcnn": detected}, "bbox", "mtcnn")
     faces = detected.take(pairs["second"])

@@ -1,1 +1,1 @@
-"""Pictures as bytes: their formats, what is mended, decoding within bounds, validation."""
+"""Pictures as bytes: formats, repair of harmless faults, bounded decoding, validation."""

@@ -1,4 +1,4 @@
-"""From bytes to pixels as a person would see them: upright, 8-bit sRGB, on white, first frame."""
+"""Decode pictures as a viewer displays them: upright, 8-bit sRGB, on white, first frame."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tasks.images import jpeg, sandbox
 from tasks.images.formats import TooCostlyError, sniff
 from tasks.images.opening import open_picture
 
-# What Pillow's parsers raise on damaged files: of 157,000 all but 1900 gave OSError, most of those a
-# DecompressionBombError, then SyntaxError, ValueError, TypeError. AssertionError comes of a palette that is missing.
-# The others are read out of their code.
+# The exceptions of Pillow's parsers on damaged files: of 157,000 all but 1900 gave OSError, most of the rest
+# DecompressionBombError, then SyntaxError, ValueError, TypeError. A missing palette gives AssertionError.
+# The others were found in its code.
 PARSER_ERRORS = (
     AssertionError,
     OSError,
@@ -42,7 +42,7 @@ PARSER_ERRORS = (
 T = TypeVar("T")
 
 _ORIENTATION = 0x0112
-# Of a band of rows, where a whole picture would take several copies.
+# The pixels of a band of rows: whole pictures would need several copies.
 _BAND_PIXELS = 1 << 20
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -56,7 +56,7 @@ _UPRIGHT = {
 
 
 class UndecodableImage(ValueError):
-    """The bytes give no picture; `reason` is what their row says."""
+    """The bytes cannot be decoded; `reason` is stored in their row."""
 
     def __init__(self, message: str, reason: Reason = Reason.BROKEN_IMAGE) -> None:
         super().__init__(message)
@@ -64,13 +64,13 @@ class UndecodableImage(ValueError):
 
 
 def decode(data: bytes, max_pixels: int = 100_000_000) -> Image.Image:
-    """The picture in `data` as it is meant to be seen.
+    """Decode a picture as a viewer displays it.
 
-    EXIF rotation is applied, colours are brought to sRGB, transparency lies on white, 16 bits become 8, and
-    of an animation the first frame counts. Damaged EXIF and colour profiles are passed over.
+    The EXIF orientation is applied, colours are converted to sRGB, transparency is put on white, 16 bits become 8,
+    and an animation gives its first frame. Damaged EXIF and colour profiles are ignored.
 
-    Anything but a JPEG whose decoding is sure to be cheap is decoded in a process of its own
-    (`tasks.images.sandbox`), so that no file takes more than 20 CPU-s and 2 GB. Pillow keeps 4 bytes for each pixel
+    Anything but a JPEG that is certainly cheap to decode is decoded in a child process (`tasks.images.sandbox`), so
+    that no file takes more than 20 CPU-s and 2 GB. Pillow keeps 4 bytes for each pixel
     of RGB, and there are two copies at a time at most: 8 bytes a pixel, besides what the decoder holds while it
     works (with one copy: up to 8 bytes for the coefficients of a progressive JPEG, 12 for WebP). In this process
     that is at most 200 MB for a JPEG of 16 million pixels; any other picture takes 7 bytes a pixel here, 3 as
@@ -78,13 +78,13 @@ def decode(data: bytes, max_pixels: int = 100_000_000) -> Image.Image:
 
     Args:
         data: a JPEG, PNG, GIF, WebP, AVIF, BMP or TIFF file.
-        max_pixels: the most pixels to decode, by the header's word.
+        max_pixels: the most pixels to decode, by the header.
 
     Returns:
-        A picture of mode RGB that carries no metadata.
+        A picture of mode RGB without metadata.
 
     Raises:
-        UndecodableImage: the bytes are of no such format, damaged, of more than `max_pixels`, or too costly.
+        UndecodableImage: the format is not supported; the picture is damaged, over `max_pixels`, or too costly.
     """
     if jpeg.is_bounded(data):
         return decode_here(data, max_pixels)
@@ -100,7 +100,7 @@ def decode(data: bytes, max_pixels: int = 100_000_000) -> Image.Image:
 
 
 def decode_for_parent(data: bytes, max_pixels: int) -> sandbox.Result:
-    """`decode_here` for another process: width, height and pixels, or reason and detail."""
+    """`decode_here` for the parent process: width, height and pixels, or reason and detail."""
     try:
         image = decode_here(data, max_pixels)
     except UndecodableImage as error:
@@ -109,9 +109,9 @@ def decode_for_parent(data: bytes, max_pixels: int) -> sandbox.Result:
 
 
 def decode_here(data: bytes, max_pixels: int) -> Image.Image:
-    """`decode` in this process, whatever it takes: MemoryError is raised as it is."""
+    """`decode` in this process, without limits; MemoryError is not caught."""
     try:
-        # Pillow warns of large pictures and odd files; under `-W error` that would lose a good picture.
+        # Pillow's warnings on large pictures and odd files would reject a good picture under `-W error`.
         with warnings.catch_warnings(action="ignore"):
             return _read(data, partial(_decode, max_pixels=max_pixels))
     except (UndecodableImage, MemoryError):
@@ -125,7 +125,7 @@ def decode_here(data: bytes, max_pixels: int) -> Image.Image:
 
 
 def orientation(data: bytes) -> int:
-    """The EXIF orientation of a picture's file: 2 to 8 where its pixels are to be turned or mirrored, else 1."""
+    """The EXIF orientation of a picture's file: 2 to 8 if its pixels must be rotated or mirrored, else 1."""
     try:
         with warnings.catch_warnings(action="ignore"):
             found = _read(data, _orientation)
@@ -135,7 +135,7 @@ def orientation(data: bytes) -> int:
 
 
 def _read(data: bytes, read: Callable[[Image.Image], T]) -> T:
-    """What `read` gives of the opened picture, or of its mended copy where Pillow cannot read an odd JPEG."""
+    """The result of `read` for the opened picture, or for its repaired copy if Pillow cannot read a JPEG."""
     try:
         with open_picture(data) as image:
             return read(image)
@@ -164,10 +164,10 @@ def _as_seen(image: Image.Image) -> Image.Image:
     for step in steps:
         seen = step(image)
         if seen is not image:
-            # Two copies at a time, not one for each step.
+            # At most two copies at a time.
             image.close()
         image = seen
-    # A profile or a comment left here would be written into every crop.
+    # A profile or comment would be written into every crop.
     image.info.clear()
     return image
 
@@ -180,7 +180,7 @@ def _orientation(image: Image.Image) -> object:
 
 
 def _in_8_bits(image: Image.Image) -> Image.Image:
-    """I;16 scaled from 0..65535; I and F, whose range nobody states, from the lowest to the highest value."""
+    """Scale I;16 from 0..65535; I and F, which have no defined range, from their lowest to their highest value."""
     if not image.mode.startswith(("I", "F")):
         return image
     low, high = (0.0, 65535.0) if image.mode.startswith("I;16") else _range(image)
@@ -201,7 +201,7 @@ def _values(band: Image.Image) -> NDArray[np.float32]:
 
 
 def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """The picture in bands of rows, each with the row it begins at."""
+    """The picture in bands of rows, each with its first row."""
     rows = max(_BAND_PIXELS // image.width, 1)
     for top in range(0, image.height, rows):
         yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
@@ -221,7 +221,7 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     if profile:
         try:
             theirs = ImageCms.ImageCmsProfile(BytesIO(profile))
-            # Most profiles on the web say sRGB; converting those would cost time and change nothing.
+            # Most profiles on the web are sRGB, for which a conversion changes nothing.
             if not ImageCms.getProfileDescription(theirs).startswith("sRGB"):
                 converted = ImageCms.profileToProfile(image, theirs, ImageCms.createProfile("sRGB"), outputMode="RGB")
                 return converted if converted is not None else image.convert("RGB")

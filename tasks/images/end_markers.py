@@ -1,4 +1,4 @@
-"""Whether the bytes of a picture go on to where it says that it ends."""
+"""Check whether the bytes of a picture reach its end marker."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _LAST = {"JPEG": b"\xff\xd9", "PNG": b"\0\0\0\0IEND\xaeB`\x82", "GIF": b"\0;"}
 
 
 def ends_whole(data: bytes) -> bool:
-    """Whether `data` ends where the picture in it ends, zero bytes behind it aside. It need not be a sound picture.
+    """Whether `data` ends with the end of its picture, apart from zero bytes. The picture itself may be damaged.
 
-    False for TIFF, which has no end, and for anything that is no picture.
+    False for TIFF, which has no end marker, and for data that are not a picture.
     """
     kind = sniff(data)
     if kind in _LAST:
@@ -24,13 +24,13 @@ def ends_whole(data: bytes) -> bool:
 
 
 def _boxes_end(data: bytes) -> bool:
-    """Whether the last box of an ISO media file is whole (ISO/IEC 14496-12, 4.2)."""
+    """Whether the last box of an ISO media file is complete (ISO/IEC 14496-12, 4.2)."""
     start = 0
     while start + 8 <= len(data):
         size, header = int.from_bytes(data[start : start + 4], "big"), 8
         if size == 1:
             size, header = int.from_bytes(data[start + 8 : start + 16], "big"), 16
-        if size < header:  # 0: to the end of the file, wherever that is
+        if size < header:  # 0: the box extends to the end of the file
             return False
         start += size
     return start == len(data)

@@ -1,9 +1,9 @@
-"""The picture formats that are taken, each told by its first bytes, and the error for what would cost too much."""
+"""The accepted picture formats, identified by their first bytes, and the error for pictures that cost too much."""
 
 from __future__ import annotations
 
-# Pillow's name of each format that is taken, and its media type: what an Accept header names. HEIC is left out since
-# Pillow does not read it, SVG since it is a program, and EPS since Pillow starts another program for it.
+# Pillow's name of each accepted format, and its media type for the Accept header. Not HEIC, which Pillow does not read,
+# SVG, which is a program, nor EPS, for which Pillow starts another program.
 FORMATS = {
     "AVIF": "image/avif",
     "WEBP": "image/webp",
@@ -26,16 +26,16 @@ _SIGNATURES = {
     b"MM\x00+": "TIFF",
 }
 _AVIF_BRANDS = {b"avif", b"avis"}
-# What a box of brands holds at most: 16 names, where AVIF writers list 4 to 8.
+# The most bytes of a box of brands: 16 names. AVIF writers list 4 to 8.
 _LONGEST_BRANDS = 16 + 4 * 16
 
 
 class TooCostlyError(ValueError):
-    """Decoding would take more time or memory than any picture needs; told from the bytes alone."""
+    """Decoding would take more time or memory than any picture needs; determined before decoding."""
 
 
 def sniff(data: bytes) -> str | None:
-    """The format that the first bytes name, as Pillow calls it; None if it is not one of `FORMATS`."""
+    """The format by the first bytes, by Pillow's name; None if it is not one of `FORMATS`."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
     if data[4:8] == b"ftyp":

@@ -1,5 +1,5 @@
-"""JPEG files by their markers (ITU-T T.81, annex B): what decoding may cost, whether a picture is whole, and a copy
-without what only confuses decoders.
+"""JPEG files by their markers (ITU-T T.81, annex B): the cost of decoding, completeness, and a copy without parts that
+confuse decoders.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tasks.images.formats import TooCostlyError
 
 _EOI, _SOS, _APP0, _APP1, _APP2, _ADOBE = 0xD9, 0xDA, 0xE0, 0xE1, 0xE2, 0xEE
-# Start of frame by kind of coding; the three others of this range are tables.
+# Start of frame by coding; the other three codes of this range are tables.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SEQUENTIAL = frozenset({0xC0, 0xC1, 0xC9})
 _HUFFMAN = frozenset({0xC0, 0xC1, 0xC2})
@@ -33,19 +33,19 @@ _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 
 # The least side of the gray picture that `gray` gives.
 GRAY_PX = 64
-# Of libjpeg's warnings those that say that coded data are damaged or lacking. Others may be harmless.
+# The warnings of libjpeg on damaged or missing coded data. Others may be harmless.
 _DAMAGE = ("premature end of data segment", "bad Huffman code", "bad arithmetic code")
 
 # Progressive pictures of the web have about 10 scans, the most elaborate scripts under 20.
 _MOST_SCANS = 100
-# A scan costs up to 1 ns a pixel where it is nearly empty (measured): 2 s for this many pixels of scans.
+# A nearly empty scan costs up to 1 ns a pixel (measured): 2 s for this many.
 _MOST_SCANNED = 2_000_000_000
-# What may be decoded beside other work of a process: at most 0.3 CPU-s and 130 MB.
+# The bounds for decoding in this process: at most 0.3 CPU-s and 130 MB.
 _BOUNDED_PIXELS, _BOUNDED_SCANNED = 16_000_000, 128_000_000
 
 
 class Header(NamedTuple):
-    """What comes before the first scan; `is_one_scan` where the standard allows no other scan after it."""
+    """The header before the first scan; `is_one_scan` if the standard allows no further scan."""
 
     frame: int
     width: int
@@ -54,7 +54,7 @@ class Header(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """A marker's code and place, what stands after its length, and the coded data that follows the head of a scan."""
+    """A marker's code and offset, its content, and the coded data after the header of a scan."""
 
     code: int
     at: int
@@ -63,7 +63,7 @@ class Segment(NamedTuple):
 
 
 def read_header(data: bytes) -> Header | None:
-    """The header of a file whose segments follow each other as the standard says; None for any other file."""
+    """The header of a file with segments in the standard's form; None for any other file."""
     at, frame = 2, b""
     while at + 4 < len(data) and data[at] == 0xFF and (code := data[at + 1]) in _KNOWN:
         length = int.from_bytes(data[at + 2 : at + 4], "big")
@@ -83,7 +83,7 @@ def _header(frame: bytes, num_in_scan: int) -> Header:
 
 
 def is_bounded(data: bytes) -> bool:
-    """Whether decoding the file is sure to cost little, so that it needs no guard."""
+    """Whether decoding the file is certainly cheap, so that it needs no child process."""
     header = read_header(data)
     if header is None or header.frame not in _HUFFMAN or header.width * header.height > _BOUNDED_PIXELS:
         return False
@@ -94,9 +94,9 @@ def is_bounded(data: bytes) -> bool:
 
 
 def check_cost(data: bytes, width: int, height: int) -> None:
-    """Refuse a picture of this size for the number of its scans.
+    """Reject a picture with too many scans for its size.
 
-    A whole band of a progressive picture may be sent again and again, and each time costs a pass over all its blocks.
+    A progressive picture may repeat a band any number of times; each scan costs a pass over all its blocks.
 
     Raises:
         TooCostlyError: there are over 100 scans, or scans of over 2,000 million pixels in all.
@@ -106,7 +106,7 @@ def check_cost(data: bytes, width: int, height: int) -> None:
         return
     num = _num_scan_markers(data)
     if num > _MOST_SCANS:
-        # A file behind the end of the picture, as phones append films, holds such bytes by chance.
+        # Data after the picture, such as the film that phones append, contain such bytes by chance.
         num = sum(one.code == _SOS for one in _segments(data))
     if num > _MOST_SCANS:
         raise TooCostlyError(f"{num} scans are over {_MOST_SCANS}")
@@ -115,7 +115,7 @@ def check_cost(data: bytes, width: int, height: int) -> None:
 
 
 def _num_scan_markers(data: bytes) -> int:
-    """How often the marker of a scan stands in the file, thumbnails included. A fifth of the time of `bytes.count`."""
+    """The number of scan markers in the file, thumbnails included. A fifth of the time of `bytes.count`."""
     raw = np.frombuffer(data, np.uint8)
     starts = np.flatnonzero(raw[:-1] == 0xFF)
     return int(np.count_nonzero(raw[starts + 1] == _SOS))
@@ -124,14 +124,14 @@ def _num_scan_markers(data: bytes) -> int:
 def gray(data: bytes, width: int, height: int, *, strict: bool = True) -> NDArray[np.uint8]:
     """The picture, uint8 [height, width, 1], at the smallest scale of at least 64 px a side.
 
-    Costs 0.46 CPU-ms where Pillow's full decode, which lets zeroed blocks through, costs 1.27. Always an eighth costs
-    no less and finds 74% of the copies that this finds (measured).
+    Takes 0.46 CPU-ms; Pillow's full decode, which accepts zeroed blocks, takes 1.27. A fixed scale of 1/8 takes no less
+    and finds 74% of the copies that this finds (measured).
 
     Args:
-        strict: every warning of libjpeg is an error, so truncation and zeroed blocks are found.
+        strict: every warning of libjpeg is an error, which detects truncation and zeroed blocks.
 
     Raises:
-        ValueError: the picture is damaged, or with `strict` odd.
+        ValueError: the picture is damaged, or with `strict` not quite standard.
     """
     pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
         data,
@@ -146,20 +146,20 @@ def gray(data: bytes, width: int, height: int, *, strict: bool = True) -> NDArra
 
 
 def mended(data: bytes) -> bytes:
-    """A tidy copy of an odd JPEG that is whole.
+    """A standard copy of a nonstandard but complete JPEG.
 
-    That it is whole is proven: the copy decodes strictly, and to the gray pixels that viewers make of the original,
-    for which libjpeg's warnings do not matter.
+    Completeness is proven: the copy decodes strictly, to the same gray pixels as the original decoded leniently, as
+    viewers do.
 
     Raises:
         TooCostlyError: as `check_cost`.
-        ValueError: it is not whole, or not proven to be.
+        ValueError: it is incomplete, or not proven complete.
     """
     odd = tidied(data, header_only=True)
     height, width, _, _ = simplejpeg.decode_jpeg_header(odd, strict=True)
     check_cost(data, width, height)
     seen = gray(odd, width, height, strict=False)
-    # One zero at the end of a scan is coded data in 1 of 256; more of them are padding, or else data that were lost.
+    # One zero at the end of a scan is coded data in 1 of 256 files; more are padding or lost data.
     for keep_one_zero in (True, False):
         tidy = tidied(data, keep_one_zero=keep_one_zero)
         with suppress(ValueError):
@@ -169,10 +169,10 @@ def mended(data: bytes) -> bytes:
 
 
 def mended_or_raise(data: bytes, error: Exception) -> bytes:
-    """The `mended` copy of a JPEG that a decoder refused with `error`; the error itself where there is none.
+    """The `mended` copy of a JPEG that a decoder rejected with `error`; raises that error if there is none.
 
     Raises:
-        TooCostlyError: the JPEG is over the bound of what is decoded.
+        TooCostlyError: as `check_cost`.
     """
     try:
         return mended(data)
@@ -183,26 +183,26 @@ def mended_or_raise(data: bytes, error: Exception) -> bytes:
 
 
 def is_damage(error: ValueError) -> bool:
-    """Whether an error of `gray` says for certain that the picture is not whole."""
+    """Whether an error of `gray` proves that the picture is incomplete."""
     return any(words in str(error) for words in _DAMAGE)
 
 
 def tidied(data: bytes, *, header_only: bool = False, keep_one_zero: bool = True) -> bytes:
-    """A copy with what decoding needs, each segment in the form that the standard asks for.
+    """A copy with the segments needed for decoding, each in the standard's form.
 
-    Left out are bytes between segments, metadata but EXIF, XMP, a sound colour profile and a sound Adobe segment,
-    and what follows the end of the picture. Put right are the version of JFIF, Adobe's colour transform, the band of
-    a sequential scan, the numbers of restarts, and a missing end marker of a picture whose scans are complete. Zero
-    bytes that end a scan are left out, since some editors pad there.
+    Removed: bytes between segments, metadata except EXIF, XMP, a valid colour profile and a valid Adobe segment, and
+    data after the end of the picture. Corrected: the JFIF version, Adobe's colour transform, the band of a sequential
+    scan, the numbers of restarts, and a missing end marker if all scans are complete. Zero bytes at the end of a scan
+    are removed, since some editors pad there.
 
-    Whether the picture is whole is not judged: a strict decoder says so of the copy.
+    Completeness is not checked here; a strict decoder does that on the copy.
 
     Args:
-        header_only: leave all from the first scan on as it is.
-        keep_one_zero: leave a zero byte that ends a scan alone.
+        header_only: copy everything from the first scan on unchanged.
+        keep_one_zero: keep one zero byte at the end of a scan.
 
     Raises:
-        ValueError: there is no frame or no scan, or the file stops before all scans of its picture.
+        ValueError: there is no frame or no scan, or the file ends before all scans.
     """
     segments = list(_segments(data))
     frame = next((one for one in segments if one.code in _FRAMES and len(one.body) > 5), None)
@@ -210,7 +210,7 @@ def tidied(data: bytes, *, header_only: bool = False, keep_one_zero: bool = True
     if frame is None or not scans:
         raise ValueError("no frame or no scan")
     if segments[-1].code != _EOI and not _is_complete(frame, scans):
-        raise ValueError("the file stops before all scans of its picture")
+        raise ValueError("the file ends before all scans of its picture")
     has_profile = _is_sound_profile([one.body for one in segments if _is_profile(one)])
     parts = [b"\xff\xd8"]
     for one in segments:
@@ -222,7 +222,7 @@ def tidied(data: bytes, *, header_only: bool = False, keep_one_zero: bool = True
 
 
 def _segments(data: bytes) -> Iterator[Segment]:
-    """All segments up to the end of the picture; like libjpeg, bytes that are no marker are passed over.
+    """All segments up to the end of the picture. As in libjpeg, other bytes are skipped.
 
     Raises:
         ValueError: a marker that no decoder knows.
@@ -252,7 +252,7 @@ def _tidied_segment(one: Segment, frame: Segment, keep_one_zero: bool) -> list[b
     if one.code == _APP0 and one.body.startswith(b"JFIF\0") and len(one.body) >= 14:
         return [_segment(_APP0, one.body[:5] + b"\x01" + one.body[6:])]
     if one.code == _ADOBE and one.body.startswith(b"Adobe") and len(one.body) >= 12:
-        # What libjpeg takes any other transform for: YCbCr, or with four components YCCK.
+        # libjpeg treats any other transform as YCbCr, or with four components as YCCK.
         usual = 2 if frame.body[5] == 4 else 1
         return [_segment(_ADOBE, one.body[:11] + bytes([one.body[11] and usual]) + one.body[12:])]
     return []
@@ -260,7 +260,7 @@ def _tidied_segment(one: Segment, frame: Segment, keep_one_zero: bool) -> list[b
 
 def _tidied_scan(coded: bytes, keep_one_zero: bool) -> bytes:
     bare = coded.rstrip(b"\0")
-    # A byte of 255 in coded data is followed by a zero that belongs to it.
+    # A byte of 255 in coded data is followed by a stuffed zero.
     kept = int(bare.endswith(b"\xff"))
     if keep_one_zero and len(coded) == len(bare) + kept + 1:
         kept += 1
@@ -277,7 +277,7 @@ def _is_profile(one: Segment) -> bool:
 
 
 def _is_sound_profile(bodies: list[bytes]) -> bool:
-    """Whether the parts of a colour profile are numbered from one to their count, which each states."""
+    """Whether the parts of a colour profile are numbered from 1 to their stated count."""
     numbers = sorted(body[12:14] for body in bodies)
     return all(number == bytes([place + 1, len(bodies)]) for place, number in enumerate(numbers) if len(bodies) < 256)
 

@@ -1,4 +1,4 @@
-"""Pictures opened by Pillow, once the cheap questions are asked: is the format taken, and what may decoding cost?"""
+"""Open pictures with Pillow after cheap checks of format and cost."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from tasks.images import jpeg, png
 from tasks.images.formats import TooCostlyError, sniff
 
-# Pillow decodes these bitmaps in Python, at 0.2 CPU-us a pixel: 0.8 s for as many.
+# Pillow decodes these bitmaps in Python, at 0.2 CPU-us a pixel: 0.8 s for this many.
 _MOST_RLE_PIXELS = 4_000_000
 _RLE = (1, 2)
-# Tiles of a TIFF reach over its edges, so a small picture of large tiles has many pixels more than its own.
+# TIFF tiles extend beyond the edges, so a small picture of large tiles has many more pixels.
 _MOST_TILED_PIXELS = 16_000_000
 _TILE_WIDTH, _TILE_LENGTH, _TILE_OFFSETS = 322, 323, 324
 
 
 def open_picture(data: bytes) -> ImageFile.ImageFile:
-    """A picture with its header read and no pixel decoded.
+    """Open a picture: the header is read, no pixel is decoded.
 
-    What viewers pass over is passed over: chunks of a PNG that its pixels do not need, segments of a JPEG that Pillow
-    cannot read.
+    PNG chunks that the pixels do not need, and JPEG segments that Pillow cannot read, are ignored, as viewers do.
 
     Raises:
-        TooCostlyError: its structure would cost more to decode than any picture needs.
-        decode.PARSER_ERRORS: the bytes are of no format that is taken, or damaged.
+        TooCostlyError: its structure costs more to decode than any picture needs.
+        decode.PARSER_ERRORS: the format is not accepted, or the picture is damaged.
     """
     kind = sniff(data)
     if kind is None:
@@ -42,7 +41,7 @@ def open_picture(data: bytes) -> ImageFile.ImageFile:
 
 
 def _no_check(image: ImageFile.ImageFile, data: bytes) -> None:
-    """What a GIF, a PNG, a WebP or an AVIF costs goes by its pixels."""
+    """The cost of a GIF, PNG, WebP or AVIF depends on its pixels only."""
 
 
 def _check_jpeg(image: ImageFile.ImageFile, data: bytes) -> None:
@@ -64,7 +63,7 @@ def _check_tiff(image: ImageFile.ImageFile, data: bytes) -> None:
         raise TooCostlyError(f"tiles of {tiled} pixels for {image.width}x{image.height}")
 
 
-# Asks what decoding would cost, by format.
+# The checks of decoding cost, by format.
 _CHECKS: dict[str, Callable[[ImageFile.ImageFile, bytes], None]] = {
     "JPEG": _check_jpeg,
     "BMP": _check_bitmap,

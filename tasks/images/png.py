@@ -1,4 +1,4 @@
-"""The chunks of a PNG file (W3C PNG, third edition): a copy without those that decoding does not need."""
+"""The chunks of a PNG file (W3C PNG, third edition): copy a file without the chunks that decoding does not need."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tasks.images.formats import TooCostlyError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Colour profile, EXIF and the text chunk that ImageMagick writes EXIF to
-# are kept where they are sound; everything else, text, times, further frames, changes nothing in the first picture.
+# are kept if valid; everything else (text, times, further frames) does not affect the first picture.
 _NEEDED = frozenset({b"IHDR", b"PLTE"})
-# How long the transparent colour is by the colour type that byte 9 of the header names: gray, RGB.
+# The length of the transparent colour by the colour type, byte 9 of the header: gray, RGB.
 _COLOUR_BYTES = {0: 2, 2: 6}
 _EXIF_TEXT = b"Raw profile type exif\0"
 # Encoders write 8 KB or more to a chunk, so files of 32 MB have 4,000. Walking 50,000 takes 0.1 CPU-s.
@@ -22,10 +22,10 @@ _MOST_UNPACKED_BYTES = 1 << 20
 
 
 def bare(data: bytes) -> bytes:
-    """A copy of a PNG with the chunks that its first picture needs, its pixels in one chunk.
+    """A copy of a PNG with the chunks of its first picture, the pixels in one chunk.
 
-    A broken checksum, an unpacking bomb or an odd length in any other chunk does not matter. Whether the picture is
-    whole is not judged; a decoder says so of the copy.
+    Bad checksums, decompression bombs and odd lengths in other chunks are thereby ignored. Completeness is not checked
+    here; a decoder does that on the copy.
 
     Raises:
         TooCostlyError: there are over 50,000 chunks.
@@ -36,7 +36,7 @@ def bare(data: bytes) -> bytes:
         if kind == b"IDAT":
             pixels.append(body)
         elif pixels:
-            # The pixels' chunks follow each other; nothing after them matters.
+            # The chunks of pixels are consecutive; nothing after them matters.
             break
         elif kind in _NEEDED:
             parts.append(_chunk(kind, body, is_sound))
@@ -48,7 +48,7 @@ def bare(data: bytes) -> bytes:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bool]]:
-    """Kind, contents and whether the checksum is right, of each chunk."""
+    """Type, content, and validity of the checksum of each chunk."""
     at = len(_SIGNATURE)
     for _ in range(_MOST_CHUNKS):
         kind, start = data[at + 4 : at + 8], at + 8
@@ -77,7 +77,7 @@ def _is_useful(kind: bytes, body: bytes, header: bytes) -> bool:
 
 
 def _unpacks(packed: bytes) -> bool:
-    """Whether a method byte of zero and a zlib stream follow, of at most a megabyte unpacked."""
+    """Whether the data are a method byte of zero and a zlib stream of at most a megabyte unpacked."""
     unpacker = zlib.decompressobj()
     with suppress(zlib.error):
         unpacker.decompress(packed[1:], _MOST_UNPACKED_BYTES)

@@ -1,8 +1,8 @@
-"""Work on bytes of strangers in child processes, which the kernel ends when they take too much time or memory.
+"""Process untrusted bytes in child processes, which the kernel ends if they exceed their limits of time or memory.
 
-A decoder cannot be stopped from within its process, and what a file makes it do is not always told beforehand. Children
-are started when the first such file comes, serve one call at a time, and are replaced when one has ended. What goes to
-and fro is a line of JSON and bytes, so nothing that a child says is run.
+A decoder cannot be stopped from within its process, and its cost cannot always be computed beforehand. Children are
+started on first use, serve one call at a time, and are replaced when they end. Messages are a line of JSON and bytes,
+so nothing that a child sends is executed.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-# Facts that JSON can hold, and bytes.
+# Facts that JSON can represent, and bytes.
 Result = tuple[dict[str, Any], bytes]
 
-# Only what hangs without using the processor, or a machine with 30 other processes a core, gets here.
+# Reached only by calls that hang without using CPU, or with 30 other processes per core.
 _MOST_WALL_S = 600.0
-# A child takes 70 MB at rest, and goes when nothing was asked of it for so long.
+# An idle child takes 70 MB, and ends after this time.
 _IDLE_S = 60.0
-# A child sees within this time that its parent has ended.
+# A child notices the end of its parent within this time.
 _LOOK_S = 1.0
 _ENVIRONMENT = {
     # BLAS would start a thread a core.
@@ -43,19 +43,19 @@ _ENVIRONMENT = {
     # where the next call could use them beyond its limit: a picture of 36 MB passed under 20 MB.
     "MALLOC_MMAP_THRESHOLD_": "1048576",
 }
-# After so many a child is replaced, lest memory that decoders leak adds up.
+# A child is replaced after this many calls, since decoders may leak memory.
 _MOST_CALLS = 1000
 MOST_CHILDREN = min(os.cpu_count() or 1, 4)
-# Deaths that come of the picture: a decoder that crashed. By any other signal somebody else ended the child.
+# Signals of a crashed decoder. Any other signal came from outside.
 _CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP}
 _TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one call may take: CPU seconds, and bytes of address space beyond those of an idle child.
+    """The limits of one call: CPU seconds, and bytes of address space beyond those of an idle child.
 
-    The costliest sound pictures of 64 million pixels, lossless WebP, take 4 CPU-s and 1.1 GB (`bench.decode`).
+    The most expensive valid pictures of 64 million pixels, lossless WebP, take 4 CPU-s and 1.1 GB (`bench.decode`).
     """
 
     cpu_s: int = 20
@@ -63,15 +63,15 @@ class Limits:
 
 
 class OverLimitError(Exception):
-    """The call took more CPU time or memory than it may."""
+    """The call exceeded its CPU time or memory."""
 
 
 class CrashedError(Exception):
-    """The child that worked on the call crashed."""
+    """The child process crashed during the call."""
 
 
 class FailedError(CrashedError):
-    """The work raised an error that it does not declare."""
+    """The function raised an exception."""
 
 
 class StoppedError(Exception):
@@ -79,11 +79,11 @@ class StoppedError(Exception):
 
 
 class Call:
-    """`work(data, **options)` to be done in a child process, once.
+    """One call of `work(data, **options)` in a child process.
 
     Args:
-        work: a function of a module, which gives facts and bytes.
-        options: what JSON can hold.
+        work: a module-level function, which returns facts and bytes.
+        options: values that JSON can represent.
     """
 
     def __init__(self, work: Callable[..., Result], data: bytes, limits: Limits = Limits(), **options: Any) -> None:
@@ -95,10 +95,10 @@ class Call:
         self._is_stopped = False
 
     def run(self) -> Result:
-        """What the work gave.
+        """The result of the function.
 
         Raises:
-            OverLimitError: it took more than its limits.
+            OverLimitError: it exceeded its limits.
             CrashedError: the child crashed.
             StoppedError: `stop` was called.
             FailedError: the work raised an error.
@@ -118,7 +118,7 @@ class Call:
                     raise
                 _give_back(child)
                 return self._checked(facts), data
-        raise OverLimitError(f"its process was ended {_TRIES} times from outside, as a machine without memory does")
+        raise OverLimitError(f"its process was ended {_TRIES} times from outside, probably for lack of memory")
 
     def stop(self) -> None:
         """End the work at once, or keep it from beginning."""
@@ -168,7 +168,7 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | _ENVIRONMENT,
-            # Ctrl-C in the terminal is for the parent, which ends its children.
+            # Ctrl-C in the terminal goes to the parent, which ends its children.
             process_group=0,
         )
 
@@ -192,7 +192,7 @@ class _Child:
         self._process.kill()
 
     def end(self) -> int:
-        """The code that the child ended with: its own, if it ended by itself."""
+        """The exit code of the child; its own if it ended by itself."""
         with suppress(subprocess.TimeoutExpired):
             # It has closed its pipe, so it is about to end.
             self._process.wait(10)
@@ -236,19 +236,19 @@ def _end_idle() -> None:
 
 
 def serve(parent: int) -> None:
-    """The child's side: answer calls from standard input on standard output until it is closed or idle.
+    """The child's main function: serve calls from standard input on standard output until it is closed or idle.
 
     Args:
-        parent: the process that started this one, with which it ends.
+        parent: the id of the parent process; this process ends with it.
     """
     threading.Thread(target=_end_with, args=[parent], daemon=True).start()
     calls, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    # What decoders print belongs to nobody.
+    # Output of decoders is discarded.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError):
-        # When memory ends, the kernel ends this process and not its parent.
+        # If memory runs out, the kernel ends this process rather than its parent.
         Path("/proc/self/oom_score_adj").write_text("1000")
     for _ in range(_MOST_CALLS):
         if not select.select([calls], [], [], _IDLE_S)[0]:
@@ -261,9 +261,9 @@ def serve(parent: int) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """Wait for the end of the parent, then end this process, whatever it waits for or computes.
+    """Wait for the end of the parent, then end this process, whatever it does.
 
-    PR_SET_PDEATHSIG would end it with the thread that started it, and a closed pipe is seen between two calls only.
+    PR_SET_PDEATHSIG would end it with the thread that started it, and a closed pipe is noticed only between two calls.
     """
     while os.getppid() == parent:
         time.sleep(_LOOK_S)
@@ -272,10 +272,10 @@ def _end_with(parent: int) -> None:
 
 def _done(head: dict[str, Any], data: bytes, nowhere: int) -> Result:
     work: Callable[..., Result] = getattr(importlib.import_module(head["module"]), head["name"])
-    # Only now, since the import brings the decoders, and its errors are worth a look.
+    # After the import, whose errors should be visible.
     os.dup2(nowhere, 2)
     limits = Limits(*head["limits"])
-    # Garbage of the call before would be room for this one. What is left is not looked at again: 4 ms a call.
+    # Garbage of the call before would be memory for this one. The rest is frozen: a collection would take 4 ms a call.
     gc.collect()
     gc.freeze()
     _limit(resource.RLIMIT_AS, _bytes_in_use() + limits.memory_bytes)

@@ -1,4 +1,4 @@
-"""Is it a picture, whole, of a size worth having? Decided from the bytes alone, cheapest question first."""
+"""Validate pictures: format, completeness and size, from the bytes alone, cheapest check first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tasks.images.opening import open_picture
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What a picture may measure, in pixels as stored."""
+    """The accepted sizes of a picture, in stored pixels."""
 
     min_side_px: int = 64
     max_pixels: int = 64_000_000
@@ -26,17 +26,17 @@ class ImageLimits:
 
 @dataclass(frozen=True, slots=True)
 class Invalid:
-    """Why bytes are not a picture worth having."""
+    """The reason a picture is rejected."""
 
     reason: Reason
     detail: str
 
 
 def validate(data: bytes, limits: ImageLimits = ImageLimits()) -> ImageFacts | Invalid:
-    """Check one picture and describe it, in a process of its own where that may be costly. Never raises for what the
-    bytes hold.
+    """Validate one picture and describe it, in a child process if that may be expensive. Never raises for the content
+    of the bytes.
 
-    The pixel cap is applied to the header's word, before anything is decoded.
+    The limit of pixels is applied to the header, before decoding.
     """
     if is_bounded(data):
         return validate_here(data, limits, bounded=True)
@@ -44,18 +44,18 @@ def validate(data: bytes, limits: ImageLimits = ImageLimits()) -> ImageFacts | I
 
 
 def is_bounded(data: bytes) -> bool:
-    """Whether checking the bytes is sure to cost little: no picture, or a JPEG of an ordinary kind and size."""
+    """Whether validation is certainly cheap: the data are not a picture, or a JPEG of ordinary coding and size."""
     kind = sniff(data)
     return kind is None or (kind == "JPEG" and jpeg.is_bounded(data))
 
 
 def call_apart(data: bytes, limits: ImageLimits) -> sandbox.Call:
-    """The check of a picture in a process of its own, to be run by `validate_apart`."""
+    """The call that validates a picture in a child process, for `validate_apart`."""
     return sandbox.Call(validate_for_parent, data, min_side_px=limits.min_side_px, max_pixels=limits.max_pixels)
 
 
 def validate_apart(call: sandbox.Call, data: bytes) -> ImageFacts | Invalid:
-    """What came of `validate_here` in a process of its own."""
+    """The result of `validate_here` in a child process."""
     try:
         facts, dhash = call.run()
     except sandbox.OverLimitError as error:
@@ -68,7 +68,7 @@ def validate_apart(call: sandbox.Call, data: bytes) -> ImageFacts | Invalid:
 
 
 def validate_for_parent(data: bytes, min_side_px: int, max_pixels: int) -> sandbox.Result:
-    """`validate_here` for another process: format, width, height and hash, or reason and detail."""
+    """`validate_here` for the parent process: format, width, height and hash, or reason and detail."""
     result = validate_here(data, ImageLimits(min_side_px, max_pixels))
     if isinstance(result, Invalid):
         return {"reason": result.reason, "detail": result.detail}, b""
@@ -76,10 +76,10 @@ def validate_for_parent(data: bytes, min_side_px: int, max_pixels: int) -> sandb
 
 
 def validate_here(data: bytes, limits: ImageLimits, *, bounded: bool = False) -> ImageFacts | Invalid:
-    """`validate` in this process, whatever it takes: MemoryError is raised as it is.
+    """`validate` in this process, without limits; MemoryError is not caught.
 
     Args:
-        bounded: `is_bounded` holds for the data, which need not be found out again.
+        bounded: `is_bounded` is known to hold for the data.
     """
     if not data:
         return Invalid(Reason.EMPTY, "0 bytes")
@@ -97,7 +97,7 @@ def validate_here(data: bytes, limits: ImageLimits, *, bounded: bool = False) ->
 def _reason(error: Exception) -> Reason:
     if isinstance(error, TooCostlyError):
         return Reason.TOO_COSTLY
-    # Pillow's own cap on the header's word, 179 million pixels, comes before ours.
+    # Pillow's own limit on the header, 179 million pixels, is applied first.
     return Reason.TOO_MANY_PIXELS if isinstance(error, Image.DecompressionBombError) else Reason.BROKEN_IMAGE
 
 
@@ -117,7 +117,7 @@ def _facts(data: bytes, kind: str, limits: ImageLimits, *, bounded: bool) -> Ima
 
 
 def difference_hash(gray: Image.Image) -> bytes:
-    """16 bytes: is each cell of an 8x8 grid brighter than its left neighbour, and than its upper one?
+    """The difference hash, 16 bytes: whether each cell of an 8x8 grid is brighter than its left and upper neighbours.
 
     Both directions of dHash (Krawetz, "Kind of Like That", 2013). Copies that were resized or compressed again
     differ in a few bits.
@@ -129,8 +129,8 @@ def difference_hash(gray: Image.Image) -> bytes:
 
 
 def _look_at_jpeg(data: bytes, limits: ImageLimits, *, bounded: bool) -> tuple[int, int, Image.Image] | Invalid:
-    """Width, height and gray pixels. The header is read by the decoder that goes on: Pillow's verdict on 19,000 damaged
-    ones was the same, and takes a tenth of the time of a check.
+    """Width, height and gray pixels. The header is read by the decoder itself: Pillow's results on 19,000 damaged files
+    were the same, and reading it with Pillow would take a tenth of the time of a validation.
     """
     try:
         return _decode_jpeg(data, limits, bounded=bounded)
@@ -171,9 +171,9 @@ def _gray_of(image: ImageFile.ImageFile) -> Image.Image:
     image.load()
     if image.mode == "P" and image.palette is None:
         raise SyntaxError("its palette is missing")
-    # 16-bit and float pictures clip to white when converted directly: their own range counts here.
+    # A direct conversion of 16-bit and float pictures clips to white: they are scaled to their own range.
     if image.mode.startswith(("I", "F")):
-        # Made small first: 64 million pixels as float64 take 1.3 GB, so 0.55 (measured).
+        # Reduced first: 64 million pixels as float64 would take 1.3 GB, this 0.55 (measured).
         wide = image if image.mode == "F" else image.convert("I")
         values = np.nan_to_num(
             np.asarray(wide.resize((jpeg.GRAY_PX, jpeg.GRAY_PX), Image.Resampling.BOX), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Pictures checked: ordinary JPEGs in threads, several at one hand-over, all others in processes of their own."""
+"""Validate pictures concurrently: ordinary JPEGs in threads, in small batches, all others in child processes."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from storage.records import ImageFacts
 from tasks.images import sandbox
 from tasks.images.validate import ImageLimits, Invalid, call_apart, is_bounded, validate_apart, validate_here
 
-# What comes within this time goes to one thread: a hand-over for each takes 0.05 CPU-ms and two changes of threads.
+# Pictures that arrive within this time share a batch: a batch costs 0.05 CPU-ms and two thread switches.
 _GATHER_S = 0.01
-# And no more than so many, since one of them may take 0.3 CPU-s, for which the others wait.
+# The most pictures of a batch: one may take 0.3 CPU-s, for which the others wait.
 _MOST = 8
-# Of this process, whatever the number of units: more threads than cores take 4% more CPU time (measured), and a store
-# that is slow to take a shard must hold none of them.
+# One pool per process, whatever the number of units: more threads than cores take 4% more CPU time (measured). It is
+# not shared with writes to the store, which may be slow.
 _THREADS = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="checks")
-# Each waits for a process.
+# Threads that wait for child processes.
 _WAITERS = ThreadPoolExecutor(sandbox.MOST_CHILDREN, thread_name_prefix="checks-apart")
 
 Verdict = ImageFacts | Invalid
 
 
 class Checks:
-    """`validate` for many that wait at a time. The decoders release the GIL, so threads use every core: 1.51 CPU-ms a
-    picture against 2.05 in processes. What may cost more than a JPEG of ordinary size goes to a process all the same,
-    since a thread cannot be ended.
+    """`validate` for many concurrent callers. The decoders release the GIL, so threads use every core: 1.51 CPU-ms a
+    picture against 2.05 in processes. Pictures that may cost more than an ordinary JPEG go to a child process, since
+    a thread cannot be ended.
     """
 
     def __init__(self, limits: ImageLimits = ImageLimits()) -> None:
@@ -35,12 +35,12 @@ class Checks:
         self._timer: asyncio.TimerHandle | None = None
 
     async def verdict(self, data: bytes) -> Verdict:
-        """What `validate` says of the bytes. Cancelled, it ends at once, whatever the picture."""
+        """The result of `validate`. A cancellation takes effect at once, whatever the picture."""
         in_company = await self._in_company(data)
         return await self._apart(data) if in_company is None else in_company
 
     async def _in_company(self, data: bytes) -> Verdict | None:
-        """The verdict on a picture that is sure to be cheap; None for any other."""
+        """The result for a picture that is certainly cheap; None for any other."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Verdict | None] = loop.create_future()
         self._waiting.append((data, future))
@@ -71,7 +71,7 @@ class Checks:
 
 
 def _settle(futures: tuple[asyncio.Future[Verdict | None], ...], done: asyncio.Future[list[Verdict | None]]) -> None:
-    """Give each what its thread found, or the error that ended it; those that nobody waits for are passed over."""
+    """Set each future to the result or error of its batch; cancelled ones are skipped."""
     error = None if done.cancelled() else done.exception()
     for number, future in enumerate(futures):
         if done.cancelled():

@@ -1,1 +1,1 @@
-"""Label noise: which faces do not show the person they are listed under."""
+"""Label noise: estimate which faces are listed under the wrong person."""

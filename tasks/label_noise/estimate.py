@@ -1,16 +1,16 @@
-"""Which faces show somebody else than the person they are listed under, and which two names are one person.
+"""Estimate which faces are mislabelled, and which two names are the same person.
 
-Decided from embeddings alone, as Zhang, Albiero and Bowyer do it for web-scraped sets (arXiv 2004.03074): a face is
-held against its own person and against all others. Each is listed rightly, or shows another person of the set, or
-somebody unknown; `people` says how likely each makes it, and the score is the probability of the last two. Then:
+From embeddings alone, as Zhang, Albiero and Bowyer do for web-scraped sets (arXiv 2004.03074): each face is compared
+with its own person and with all others. It is labelled correctly, or shows another person of the set, or an unknown
+one; `plda` gives the likelihood of each, and the score is the probability of the last two. In addition:
 
-- *A picture does not speak for itself.* A face is held against the person's other pictures, not the copies of its own.
-- *Doubtful faces do not speak for others.* In a few rounds each weighs the cube of how likely it is to be right.
+- *Copies are excluded.* A face is compared with the person's other pictures, not with copies of its own.
+- *Faces are weighted by confidence*: in a few rounds, each by the cube of its probability of being correct.
 - *A person is in a picture once* (Ng and Winkler, FaceScrub, ICIP 2014): of two faces of one picture listed under one
   name, one is wrong.
-- *Whoever else is in the set is a negative example.* How much a likelihood is worth is calibrated on the faces at hand:
-  to their own people they should fit, to others not (Brümmer and du Preez, Computer Speech and Language 2006). So
-  scores of different models mean the same.
+- *The other people are negative examples.* Likelihoods are calibrated on the faces at hand, which should match their
+  own people and no others (Brümmer and du Preez, Computer Speech and Language 2006). Scores of different models are
+  therefore comparable.
 """
 
 from __future__ import annotations
@@ -27,35 +27,35 @@ from tasks.label_noise.plda import Floats, Ints, PeopleModel, counts_by, fit_peo
 
 _ROWS_AT_ONCE = 4096
 _NUM_STRANGERS = 100_000
-# Fewer make too few pairs to know how unlike people are.
+# Fewer people give too few pairs to estimate the difference between people.
 _LEAST_PEOPLE = 5
 
 
 @dataclass(frozen=True, slots=True)
 class CleanRules:
-    """What is held for likely before a face is looked at."""
+    """The prior probabilities."""
 
     wrong_share: float = 0.05
-    # Of the wrong faces, those that show another person of the set.
+    # The share of the mislabelled faces that show another person of the set.
     known_share: float = 0.8
-    # Of the people, those listed under a second name too.
+    # The share of the people that are listed under a second name too.
     double_share: float = 0.01
     rounds: int = 3
-    # A face weighs (1 - probability that it is wrong) to this power. At 1 the half-doubted ones among many wrong faces
-    # blur their people so much that scores come out low; at 3 as many right faces are lost as is expected.
+    # The weight of a face is (1 - probability that it is wrong) to this power. At 1, uncertain faces among many wrong
+    # ones blur their people, and scores are too low; at 3 the loss of correct faces is as expected.
     caution: float = 3.0
 
 
 @dataclass(frozen=True)
 class FaceSet:
-    """Faces and whose they are said to be.
+    """Faces and their labels.
 
     Attributes:
         embeddings: [n, d], unit rows.
-        people: [n], counted from 0.
-        pictures: [n], counted from 0; copies of a picture count as one.
-        places: [n], which face of its picture it is, counted from 0.
-        speaks: [n], whether it may tell what its person looks like.
+        people: [n], the label, from 0.
+        pictures: [n], from 0; copies of a picture count as one.
+        places: [n], the number of the face in its picture, from 0.
+        speaks: [n], whether it counts as an example of its person.
     """
 
     embeddings: NDArray[np.floating]
@@ -66,12 +66,12 @@ class FaceSet:
 
     @property
     def num_people(self) -> int:
-        """How many people there are."""
+        """The number of people."""
         return int(self.people.max()) + 1
 
     @cached_property
     def claims(self) -> Ints:
-        """[n], a number for each person and picture: the faces that one picture gives one person."""
+        """[n], the number of the claim: all faces of one picture listed under one person."""
         pairs = self.people * (int(self.pictures.max()) + 1) + self.pictures
         claims: Ints = np.unique(pairs, return_inverse=True)[1].astype(np.int64)
         return claims
@@ -79,12 +79,12 @@ class FaceSet:
 
 @dataclass(frozen=True)
 class Doubts:
-    """What is doubted.
+    """The estimates.
 
     Attributes:
-        wrong: [n], the probability that a face shows somebody else.
-        looks_like: [n], the person it fits best; its own, if no other fits better.
-        same: [k, k], the probability that two people are one, symmetric, 0 for oneself.
+        wrong: [n], the probability that a face is mislabelled.
+        looks_like: [n], the person that it matches best; its own if no other matches better.
+        same: [k, k], the probability that two people are the same, symmetric, 0 on the diagonal.
     """
 
     wrong: Floats
@@ -93,7 +93,7 @@ class Doubts:
 
 
 def doubt(faces: FaceSet, rules: CleanRules = CleanRules()) -> Doubts:
-    """Judge every face and every pair of people."""
+    """Estimate every face and every pair of people."""
     trust = faces.speaks.astype(float)
     for number in range(rules.rounds):
         # Whitened by what differs among faces of two people, these would look alike: not before most are found.
@@ -104,9 +104,9 @@ def doubt(faces: FaceSet, rules: CleanRules = CleanRules()) -> Doubts:
 
 
 def expected_limit(wrong: NDArray[np.floating], lost: float) -> float:
-    """The lowest probability from which no more than a share `lost` of the right faces is expected to be thrown out.
+    """The lowest threshold that is expected to lose at most a share `lost` of the correct faces.
 
-    What is expected follows from the probabilities themselves: a weak model's limit is high, a good one's low.
+    The expectation is computed from the probabilities themselves: a weak model's threshold is high, a good one's low.
     """
     falling = np.sort(wrong.astype(np.float64))[::-1]
     costs = np.cumsum(1 - falling)
@@ -116,7 +116,7 @@ def expected_limit(wrong: NDArray[np.floating], lost: float) -> float:
 
 @dataclass(frozen=True)
 class _Crowd:
-    """Everybody as the model sees them: placed faces, and the sums of each claim's and each person's trusted faces."""
+    """The faces in the model's space, and the weighted sums of the faces of each claim and each person."""
 
     model: PeopleModel
     placed: Floats
@@ -129,7 +129,7 @@ class _Crowd:
 
 def _gather(faces: FaceSet, trust: Floats, *, whiten: bool) -> _Crowd:
     claims, num = faces.claims, int(faces.claims.max()) + 1
-    # However many copies of it are listed, a picture counts once.
+    # A picture counts once, whatever the number of copies.
     weights = trust / np.bincount(claims)[claims]
     model = fit_people(faces.embeddings, faces.people, weights, whiten=whiten)
     placed = model.place(faces.embeddings)
@@ -160,10 +160,10 @@ def _judge(faces: FaceSet, crowd: _Crowd, trust: Floats, rules: CleanRules) -> D
 
 
 def _same_people(fits: Floats, rules: CleanRules) -> Floats:
-    """The probability [k, k] that two people are one.
+    """The probability [k, k] that two people are the same.
 
-    If they are, the faces of each fit the other about as well as their own people's faces fit them; if not, as most
-    pairs do. Both are taken for Gaussian with the spread of the pairs, told by medians, which few pairs cannot move.
+    If they are, the faces of each match the other about as well as faces match their own people; if not, as most pairs
+    do. Both are modelled as Gaussian with the spread of the pairs, estimated by medians, which are robust to few pairs.
 
     Args:
         fits: [k, k], the mean log-odds of the faces of each person (row) to be of each (column).
@@ -182,7 +182,7 @@ def _same_people(fits: Floats, rules: CleanRules) -> Floats:
 
 
 def _likenesses(faces: FaceSet, crowd: _Crowd) -> Iterator[tuple[slice, Floats]]:
-    """How much each face is like each person, some rows at a time; a person without the picture that the face is in."""
+    """The likeness of each face to each person, some rows at a time, without the pictures of the face itself."""
     by_picture = np.argsort(claim_pictures := _claim_pictures(faces), kind="stable")
     first, end = (np.searchsorted(claim_pictures[by_picture], faces.pictures, side) for side in ("left", "right"))
     for start in range(0, len(faces.people), _ROWS_AT_ONCE):
@@ -197,7 +197,7 @@ def _likenesses(faces: FaceSet, crowd: _Crowd) -> Iterator[tuple[slice, Floats]]
 
 
 def _one_by_one(model: PeopleModel, faces: Floats, sums: Floats, counts: Floats) -> Floats:
-    """How much each face [n, d] is like one person each, of sums [n, d]."""
+    """The likeness of each face [n, d] to one person each, of sums [n, d]."""
     alone = model.oneness(faces, np.ones(len(faces)))
     return model.oneness(sums + faces, counts + 1) - model.oneness(sums, counts) - alone
 
@@ -217,9 +217,9 @@ def _pairs(first: Ints, end: Ints, members: Ints) -> tuple[Ints, Ints]:
 
 
 def _calibrate(faces: FaceSet, crowd: _Crowd, trust: Floats) -> tuple[float, float]:
-    """Slope and offset that turn a likeness into the log-odds of one person, both kinds held equally likely.
+    """Slope and offset that convert a likeness to the log-odds of the same person, at equal priors.
 
-    A logistic regression of the likeness of faces to their own people, weighed by trust, and to others drawn by chance.
+    A logistic regression of the likeness of faces to their own people, weighted by confidence, and to random others.
     """
     own_sums = crowd.sums[faces.people] - crowd.claim_sums[faces.claims]
     own_counts = crowd.counts[faces.people] - crowd.claim_counts[faces.claims]
@@ -235,19 +235,19 @@ def _calibrate(faces: FaceSet, crowd: _Crowd, trust: Floats) -> tuple[float, flo
         return 1.0, 0.0
     weights = [trust[known] / trust[known].sum(), np.full(len(others), 1 / len(others))]
     labels = np.repeat([1.0, 0.0], [len(own), len(others)])
-    # Pulled lightly to 1 and 0, which is what they would be if likelihoods were as good as they claim.
+    # Slightly regularised towards slope 1 and offset 0, the values for calibrated likelihoods.
     return fit_logistic(np.concatenate([own, others]), labels, np.concatenate(weights), pull=1e-3)
 
 
 def _once_a_picture(faces: FaceSet, log_odds: Floats) -> Floats:
-    """The probability that each face is right, given that at most one of the faces a picture gives a person is."""
+    """The probability that each face is correct, given that at most one face per picture and person is."""
     spots = np.unique(np.stack([faces.claims, faces.places]), axis=1, return_inverse=True)
     (claim_of_spot, _), spot = spots
     best = np.full(len(claim_of_spot), -np.inf)
     np.maximum.at(best, spot, log_odds)
     most = np.full(int(faces.claims.max()) + 1, 0.0)
     np.maximum.at(most, claim_of_spot, best)
-    # All odds over the largest, so that none overflows; the 1 is the case that no face is right.
+    # Odds relative to the largest, to avoid overflow; the 1 is the case of no correct face.
     total = np.exp(-most) + np.bincount(claim_of_spot, np.exp(best - most[claim_of_spot]))
     others = total[faces.claims] - np.exp(best[spot] - most[faces.claims])
     mine = np.exp(log_odds - most[faces.claims])

@@ -1,10 +1,10 @@
-"""How likely faces are of one person, from their embeddings: a model of people fitted to the faces at hand.
+"""Probabilistic LDA: the likelihood that faces show the same person, by a model fitted to the embeddings at hand.
 
-An embedding is its person's centre plus what differs from picture to picture, both Gaussian: the two-covariance model
+An embedding is its person's centre plus a deviation per picture, both Gaussian: the two-covariance model
 (Brümmer and de Villiers, The speaker partitioning problem, Odyssey 2010; for faces Ioffe, ECCV 2006). Unlike a cosine
-to a mean, it knows that the centre of few pictures is less sure than that of many. Before it stand whitening by what
-differs from picture to picture (Hatch et al., Interspeech 2006) and length 1 (Garcia-Romero and Espy-Wilson,
-Interspeech 2011); then both covariances are taken for spheres, since full ones ask for more people than a set may hold.
+to a mean, it accounts for the uncertainty of a centre of few pictures. Embeddings are first whitened by the
+within-person covariance (Hatch et al., Interspeech 2006) and normalised to length 1 (Garcia-Romero and Espy-Wilson,
+Interspeech 2011); both covariances are then spherical, since full ones need more people than a set may have.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class PeopleModel:
 
     Attributes:
         mean, basis: [d] and [d, d], of the whitening.
-        length: what placed faces are brought to.
-        spread: the variance of people's centres in every direction.
+        length: the norm of placed faces.
+        spread: the variance of the people's centres in every direction.
     """
 
     mean: Floats
@@ -38,16 +38,16 @@ class PeopleModel:
         return _unit_rows((embeddings - self.mean) @ self.basis) * self.length
 
     def oneness(self, sums: Floats, counts: Floats) -> Floats:
-        """Log of how much likelier faces are as pictures of one person than of as many unknown ones.
+        """The log-likelihood ratio of faces being of one person, against each being of an unknown one.
 
         Args:
             sums: [..., d], sums of placed faces.
-            counts: [...], how many faces each sums up.
+            counts: [...], the number of faces of each.
         """
         return self._oneness((sums**2).sum(-1), counts, sums.shape[-1])
 
     def likeness(self, faces: Floats, sums: Floats, counts: Floats) -> Floats:
-        """Log of how much likelier each face [n, d] is as a further picture of each person than of somebody unknown.
+        """The log-likelihood ratio of each face [n, d] being of each person, against being of an unknown one.
 
         Args:
             sums, counts: [k, d] and [k], of each person's faces.
@@ -70,9 +70,9 @@ def fit_people(embeddings: NDArray[np.floating], people: Ints, weights: Floats, 
 
     Args:
         embeddings: [n, d].
-        people: [n], whose face each is said to be, counted from 0.
-        weights: [n], how sure that is, 0 to 1.
-        whiten: False takes all directions alike, which a few faces of other people cannot mislead.
+        people: [n], the label of each face, from 0.
+        weights: [n], the confidence in it, 0 to 1.
+        whiten: False: no whitening, which is robust to few mislabelled faces.
     """
     mean, within, _ = _covariances(embeddings, people, weights)
     size, axes = np.linalg.eigh(within)
@@ -98,13 +98,13 @@ def counts_by(groups: Ints, weights: Floats, num: int) -> Floats:
 def _covariances(rows: NDArray[np.floating], people: Ints, weights: Floats) -> tuple[Floats, Floats, Floats]:
     """The mean person, the covariance of one person's pictures, and that of people's centres.
 
-    With few faces the first follows chance. It is drawn towards a sphere, as if as many made-up faces as there are
-    directions had been seen.
+    With few faces the within-person covariance is noisy. It is shrunk towards a sphere, with a weight of as many faces
+    as there are dimensions.
     """
     num, dim = int(people.max()) + 1, rows.shape[1]
     counts = counts_by(people, weights, num)
     centres = sums_by(people, rows * weights[:, None], num) / np.maximum(counts, 1e-9)[:, None]
-    known = counts > 1.5  # one picture says nothing of how a person's pictures differ
+    known = counts > 1.5  # one picture has no within-person deviation
     away = (rows - centres[people]) * np.sqrt(weights * known[people])[:, None]
     freedom = max((counts[known] - 1).sum(), 1e-9)
     scatter = away.T @ away

@@ -1,7 +1,7 @@
-"""What a model doubts in the faces of a source: kept in the lake with its scores, applied when a version is published.
+"""The label noise scores of a model for the faces of a source: stored in the lake, applied by `publish`.
 
-A score decides nothing by itself. `publish` holds it against a limit that is part of the version, so that another
-limit, or none, brings every face back.
+Scores remove nothing by themselves. `publish` compares them with a threshold, which is part of the version: another
+threshold, or none, brings faces back.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from tasks.label_noise.estimate import CleanRules, FaceSet, doubt, expected_limi
 from tasks.label_noise.plda import Ints
 from tasks.links.line_ids import line_ids
 
-# Counted up when the same faces and embeddings give other scores than before.
+# Increased when the same faces and embeddings give other scores than before.
 _RULES = 2
 _SAME_FACE_IOU = 0.5
-# High, since a wrong guess costs a whole person: at 0.94 histograms took two men in hats for one.
+# High, since an error removes a whole person: at 0.94, histograms confused two men in hats.
 SAME_PERSON_SCORE = 0.99
-# Of the right faces, how many may be lost where no limit is given.
+# The expected loss of correct faces at the default threshold.
 EXPECTED_LOSS = 0.02
-# Pairs of names under this score are not worth a row.
+# The least score of a stored pair of names.
 _LEAST_SAME_SCORE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Cleaning:
-    """Whose doubts count in a dataset version, and from which score on.
+    """The model and the thresholds that a dataset version applies.
 
     Attributes:
         model: `name@version`.
@@ -53,21 +53,21 @@ class Cleaning:
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """What one model doubts: `records.FACE_VERDICTS` and `records.SAME_PEOPLE`."""
+    """The scores of one model: `records.FACE_VERDICTS` and `records.SAME_PEOPLE`."""
 
     faces: pa.Table
     people: pa.Table
 
     def limit(self, lost: float = EXPECTED_LOSS) -> float:
-        """The lowest score from which no more than that share of the right faces is expected to be lost.
+        """The lowest threshold that is expected to lose at most this share of the correct faces.
 
-        Crops that no detected face confirms may hold anything and do not count.
+        Crops that no detected face confirms are not counted.
         """
         confirmed = self.faces.filter(self.faces["is_confirmed"])
         return expected_limit(confirmed["wrong_person_score"].to_numpy(), lost)
 
     def refused(self, cleaning: Cleaning) -> pa.Table:
-        """The lines (identity, line, reason) whose face is of the wrong person, or of the lesser name of one."""
+        """The lines (identity, line, reason) with a mislabelled face, or of the smaller of two names of a person."""
         wrong = _from(self.faces, "wrong_person_score", cleaning.wrong_person_score)
         same = _from(self.people, "same_person_score", cleaning.same_person_score)
         lesser = pc.is_in(self.faces["identity"].cast(pa.string()), value_set=same["other"].cast(pa.string()).unique())
@@ -75,13 +75,13 @@ class Cleaned:
         return pa.concat_tables(_with_reason(rows, reason) for rows, reason in parts)
 
     def ties(self) -> tuple[tuple[str, str], ...]:
-        """Pairs of names that may be one person, also far below any limit: no split goes between them."""
+        """Pairs of names that may be one person, even at low scores: they share a split."""
         people = self.people.select(["identity", "other"]).to_pylist()
         return tuple((row["identity"], row["other"]) for row in people)
 
 
 def _from(table: pa.Table, column: str, limit: float) -> pa.Table:
-    """The rows from the limit on; it is rounded as the scores are, so that a score as it is told may be the limit."""
+    """The rows at or above the threshold, which is rounded like the scores: a displayed score can be used."""
     return table.filter(pc.greater_equal(table[column], pa.scalar(limit, pa.float32())))
 
 
@@ -91,7 +91,7 @@ def _with_reason(rows: pa.Table, reason: Reason) -> pa.Table:
 
 
 def judged_faces(faces: pa.Table, verdicts: pa.Table) -> pa.Table:
-    """The accepted faces, and the `cluster` of copies that the picture of each belongs to.
+    """The accepted faces, with the `cluster` of copies of their pictures.
 
     Args:
         faces: as `source_tables.read_faces` gives them.
@@ -103,18 +103,18 @@ def judged_faces(faces: pa.Table, verdicts: pa.Table) -> pa.Table:
 
 
 def clean_stamp(model: str, faces: pa.Table, rules: CleanRules = CleanRules()) -> str:
-    """The stamp of what `model` (`name@version`) says of these faces (`judged_faces`)."""
+    """The stamp of the scores of `model` (`name@version`) for these faces (`judged_faces`)."""
     content = faces.select(["identity", "line", "crop_digest", "cluster"])
     return stamp("clean", _RULES, counted("clean", rules), model, table_digest(content))
 
 
 def judge(faces: pa.Table, embeddings: NDArray[np.floating], rules: CleanRules = CleanRules()) -> Cleaned:
-    """What is doubted in faces (`judged_faces`) with these embeddings, [n, d] unit rows."""
+    """Score faces (`judged_faces`) by these embeddings, [n, d] unit rows."""
     if not len(faces):
         return Cleaned(FACE_VERDICTS.empty_table(), SAME_PEOPLE.empty_table())
     names, people = np.unique(faces["identity"].cast(pa.string()).to_numpy(), return_inverse=True)
     pictures = faces["cluster"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
-    # A box that no detected face confirms may hold anything.
+    # An unconfirmed box may show anything.
     speaks = faces["landmarks"].is_valid().to_numpy()
     doubts = doubt(FaceSet(embeddings, people, pictures, _places(faces, pictures), speaks), rules)
     other = pa.array(names[doubts.looks_like], pa.string(), mask=doubts.looks_like == people)
@@ -125,7 +125,7 @@ def judge(faces: pa.Table, embeddings: NDArray[np.floating], rules: CleanRules =
 
 
 def _same_people(names: NDArray[np.str_], sizes: Ints, same: NDArray[np.floating]) -> pa.Table:
-    """The pairs worth a row, the name with more faces first."""
+    """The pairs above the least score, the name with more faces first."""
     rows = []
     for one, two in np.argwhere(np.triu(same) >= _LEAST_SAME_SCORE).tolist():
         more, fewer = sorted((one, two), key=lambda person: (-sizes[person], names[person]))
@@ -135,7 +135,7 @@ def _same_people(names: NDArray[np.str_], sizes: Ints, same: NDArray[np.floating
 
 
 def _places(faces: pa.Table, pictures: Ints) -> Ints:
-    """Which face of its picture each is: boxes that overlap, as shares of the picture, are one face."""
+    """The number of each face in its picture: boxes that overlap, relative to the picture, are one face."""
     places = np.zeros(len(faces), np.int64)
     known: dict[int, list[Box]] = defaultdict(list)
     crowded = np.flatnonzero(np.bincount(pictures)[pictures] > 1)
@@ -153,13 +153,13 @@ def _places(faces: pa.Table, pictures: Ints) -> Ints:
 
 
 def write_cleaned(lake: Lake, folder: str, cleaned: Cleaned, state: str) -> None:
-    """Write the tables into a folder of `Lake.cleaned`, that of the faces last."""
+    """Write the tables to a folder of `Lake.cleaned`, the faces last."""
     write_table(lake, f"{folder}/people.parquet", cleaned.people, stamp=state)
     write_table(lake, f"{folder}/faces.parquet", cleaned.faces, stamp=state)
 
 
 def is_cleaned(lake: Lake, folder: str, state: str) -> bool:
-    """Whether the tables in the folder bear this stamp."""
+    """Whether the tables in the folder have this stamp."""
     return read_stamp(lake, f"{folder}/faces.parquet") == state
 
 
@@ -171,17 +171,17 @@ def read_cleaned(lake: Lake, folder: str) -> Cleaned:
 
 
 def judge_named(lake: Lake, source: str, method: str, reference: str) -> str:
-    """The model, `name@version`, that `reference` means among those that judged these faces.
+    """Resolve `reference` to a model, `name@version`, that has scored these faces.
 
     Args:
-        reference: `name@version`, or a name for the version trained last.
+        reference: `name@version`, or a name for its newest version.
 
     Raises:
-        UsageError: no such model has judged them; the message names those that have.
+        UsageError: no such model has scored them; the message lists those that have.
     """
     name, _, version = reference.partition("@")
     trained = [one.version for one in model_versions(lake, name)]
-    # Those that were not trained here, known by the digest of their weights, come first.
+    # Models not trained here, named by the digest of their weights, come first.
     by_age = sorted(
         lake.names(lake.cleaned(method, source, name)),
         key=lambda one: trained.index(one) if one in trained else -1,
@@ -190,7 +190,7 @@ def judge_named(lake: Lake, source: str, method: str, reference: str) -> str:
     if not found:
         known = ", ".join(_judges(lake, source, method)) or "none"
         raise UsageError(
-            f"no model {reference} has judged the faces of {source} by {method}; there are: {known}. Run "
+            f"no model {reference} has scored the faces of {source} by {method}; models: {known}. Run "
             "`facemill clean` with it first"
         )
     return f"{name}@{found[-1]}"
@@ -202,15 +202,15 @@ def _judges(lake: Lake, source: str, method: str) -> list[str]:
 
 
 def open_cleaned(lake: Lake, source: str, method: str, model: str, faces: pa.Table) -> Cleaned:
-    """What `model` (`name@version`) doubts in these faces (`judged_faces`).
+    """The scores of `model` (`name@version`) for these faces (`judged_faces`).
 
     Raises:
-        UsageError: it has not judged them, or others have come since.
+        UsageError: it has not scored them, or the faces have changed since.
     """
     folder = lake.cleaned(method, source, *model.split("@"))
     if not is_cleaned(lake, folder, clean_stamp(model, faces)):
         raise UsageError(
-            f"{model} has not judged the {len(faces)} faces of {source} by {method} as they are now: run "
+            f"{model} has not scored the {len(faces)} current faces of {source} by {method}: run "
             f"`facemill clean --source {source} --method {method}` with it first"
         )
     return read_cleaned(lake, folder)

@@ -54,7 +54,7 @@ def find_faces(image: Image.Image) -> list[FoundFace]:
 
 
 def _face(maps: Maps, row: int, column: int, scales: tuple[float, float]) -> FoundFace:
-    """The face centred in one cell. All maps but the first are in the order (y, x): log sides in cells, offsets, landmarks."""
+    """The face centred in one cell. The maps after the first are in the order (y, x): log sides, offsets, landmarks."""
     score, log_sides, offsets, marks = (one[:, row, column].tolist() for one in maps)
     high, wide = (float(np.exp(side)) * _CELL_PX for side in log_sides)
     top = (row + offsets[0] + 0.5) * _CELL_PX - high / 2

@@ -135,13 +135,13 @@ def test_what_was_kept_is_read_back(lake):
 
 def test_faces_that_came_after_the_verdicts_are_not_published_unjudged(lake):
     keep(lake, listed())
-    with pytest.raises(UsageError, match=r"has not judged the 48 faces .* run `facemill clean"):
+    with pytest.raises(UsageError, match=r"has not scored the 48 current faces .* run `facemill clean"):
         open_cleaned(lake, "made", "mtcnn", JUDGE.model, listed(crop_digest=bytes(31) + b"1"))
 
 
 def test_a_model_that_judged_nothing_is_told_with_those_that_did(lake):
     keep(lake, listed())
-    with pytest.raises(UsageError, match=r"no model other has judged .* there are: embedder@1"):
+    with pytest.raises(UsageError, match=r"no model other has scored .* models: embedder@1"):
         judge_named(lake, "made", "mtcnn", "other")
 
 

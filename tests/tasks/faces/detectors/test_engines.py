@@ -65,7 +65,7 @@ def assert_same(ours: tuple[FoundFace, ...], theirs: tuple[FoundFace, ...], tole
 def test_settings_out_of_range_are_refused_in_a_line() -> None:
     with pytest.raises(UsageError, match="min_face_px is 19, the least is 20"):
         DetectorSettings(min_face_px=19)
-    with pytest.raises(UsageError, match="must be float32 there"):
+    with pytest.raises(UsageError, match="where it must be float32"):
         DetectorSettings(precision="float16")
     with pytest.raises(UsageError, match="no face detector 'magic'; there are: packed, shipped"):
         load_detector(DetectorSettings(engine="magic"))
