@@ -14,7 +14,7 @@ from storage.records import ImageFacts, Reason, bytes_digest
 from tasks.images.formats import sniff
 from tasks.images.validate import ImageLimits, Invalid, difference_hash, validate
 from tests.fuzzing import examples
-from tests.tasks.odd_pictures import encoded
+from tests.tasks.odd_pictures import encoded, spread
 
 
 def picture(seed: int = 0, width: int = 320, height: int = 240) -> Image.Image:
@@ -162,7 +162,7 @@ def test_a_picture_that_stops_short_is_broken(name: str, share: float) -> None:
 @pytest.mark.parametrize("num_missing", [3, 20, 200])
 def test_a_jpeg_that_lacks_its_last_bytes_is_broken(num_missing: int) -> None:
     for seed in range(5):
-        data = encoded(picture(seed).effect_spread(4), "JPEG")
+        data = encoded(spread(picture(seed), 4, seed), "JPEG")
         assert reason(data[:-num_missing]) is Reason.BROKEN_IMAGE
 
 
@@ -171,7 +171,7 @@ def test_a_jpeg_that_lacks_its_last_bytes_is_broken(num_missing: int) -> None:
 def test_a_jpeg_with_4_kb_of_zeros_inside_is_broken(progressive: bool, num_found: int) -> None:
     reasons = []
     for seed in range(8):
-        data = encoded(picture(seed, 800, 600).effect_spread(20), "JPEG", progressive=progressive)
+        data = encoded(spread(picture(seed, 800, 600), 20, seed), "JPEG", progressive=progressive)
         at = len(data) * (seed + 2) // 12
         reasons.append(reason(data[:at] + bytes(4096) + data[at + 4096 :]))
     assert reasons.count(Reason.BROKEN_IMAGE) >= num_found
