@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -17,9 +17,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from flows.proxies import unusable_proxies, without_proxy_for_loopback
 from flows.service.password import OF_CLIENTS, new_password, prefect_home, read_password
 from storage.errors import UsageError
-from tasks.faces.detectors import DetectorSettings
-from tasks.web.addresses import Network
-from tasks.web.limits import FetchLimits
+
+# Together these take 0.2 CPU-s to import, which commands that only read a lake do without.
+if TYPE_CHECKING:
+    from tasks.faces.detectors import DetectorSettings
+    from tasks.web.addresses import Network
+    from tasks.web.limits import FetchLimits
 
 Device = Literal["auto", "cpu", "cuda"]
 LogStyle = Literal["bar", "json"]
@@ -82,6 +85,8 @@ class Settings(BaseSettings):
 
     def fetch_limits(self) -> FetchLimits:
         """Request limits of one process."""
+        from tasks.web.limits import FetchLimits  # noqa: PLC0415
+
         return FetchLimits(
             connect_s=self.connect_s,
             silence_s=self.silence_s,
@@ -99,6 +104,8 @@ class Settings(BaseSettings):
 
     def detector(self) -> DetectorSettings:
         """Settings of the face detector."""
+        from tasks.faces.detectors import DetectorSettings  # noqa: PLC0415
+
         return DetectorSettings(min_face_px=self.min_face_px)
 
     def num_workers(self) -> int:
@@ -131,18 +138,6 @@ def load_settings() -> Settings:
 def choose_log(style: LogStyle) -> None:
     """Set the progress style for this process and its children."""
     os.environ["FACEMILL_LOG"] = style
-
-
-def set_umask() -> None:
-    """Set the umask of this process and its children: no access for others, group access by FACEMILL_ACCESS.
-
-    A new lake takes the group's permissions from it (`Lake.begin`).
-    """
-    try:
-        access = load_settings().access
-    except UsageError:
-        access = "private"  # the command itself reports the error
-    os.umask(0o007 if access == "group" else 0o077)
 
 
 def tame_libraries(*, verbose: bool, is_service: bool = False) -> None:

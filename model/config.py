@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from model.backbones import ACTIVATIONS, BACKBONES
 from model.losses import LOSSES, MINERS
-from model.ranges import out_of_range, published_settings
+from model.ranges import RANGES, SIDE_MULTIPLE_PX, out_of_range, published_settings
 from storage.errors import LakeError, UsageError
 from storage.models import ModelFolder
+from storage.setting_field import setting
 from storage.stamped_fields import counted
 
+Number = TypeVar("Number", int, float)
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bfloat16")
 SWITCH = ("auto", "on", "off")
@@ -27,67 +29,55 @@ def _check_word(field: str, word: str, known: Any) -> None:
         raise UsageError(f"{field} must be one of {', '.join(known)}, not {word!r}")
 
 
+def _ranged(name: str, default: Number, text: str) -> Number:
+    low, high = RANGES[name]
+    return setting(default, text, ge=low, le=high)
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """The configuration of one training run, without the dataset. Defaults are those of the preset `full`.
 
     Attributes:
         name: the model's name in the lake.
-        backbone: a key of `BACKBONES`.
-        width: factor on the backbone's channels, above 0, at most 4.
-        activation: a key of `ACTIVATIONS`; "paper" for the backbone's own.
-        embedding_dim: length of an embedding, 2 to 4096.
-        image_px: side of the backbone's square input in pixels, a multiple of 16.
-        loss: a key of `LOSSES`.
-        margin: margin of the triplet loss, in squared distance of unit vectors (0 to 4).
-        mining: a key of `MINERS`.
-        head_margin: margin of the margin softmax, in cosine (cosface) or radians (arcface).
-        head_scale: factor on the cosines before the softmax.
-        head_weight: factor on the margin softmax when combined with a triplet loss.
-        identities_per_batch: identities per batch (P); limited by the dataset.
-        faces_per_identity: faces per identity (K); limited by the dataset.
-        steps: number of training batches.
-        learning_rate: the maximum, reached after the warm-up, followed by a half cosine to 0.
-        weight_decay: AdamW's, on weights of convolutions and linear layers only.
-        warmup_steps: steps of linear increase of the learning rate.
-        ema_decay: decay per step of the exponential moving average of the weights, 0 to 0.9999. The average is
-            evaluated and published; 0 for the last weights.
-        augment_strength: factor on all augmentation; 0 leaves only the flip.
-        mirror: whether the trained model averages the embeddings of a face and its mirror image.
-        seed: random seed of the initial weights, the batches and the augmentation.
-        sync_batch_norm: with several GPUs, whether batch norm uses the faces of all GPUs.
-        device: "cpu", "cuda", or "auto" for cuda if available.
-        precision: precision of the backbone; the loss is always float32. "auto" is bfloat16 on cuda, and float32
-            on a CPU, where bfloat16 is slower (212 against 299 images/s, measured).
-        compile: whether `torch.compile` fuses the backbone; "auto" is "on" on cuda only.
     """
 
     name: str = "faces"
-    backbone: str = "mobilefacenet"
-    width: float = 1.0
-    activation: str = "paper"
-    embedding_dim: int = 128
-    image_px: int = 112
-    loss: str = "triplet"
-    margin: float = 1.0
-    mining: str = "batch_all"
-    head_margin: float = 0.35
-    head_scale: float = 30.0
-    head_weight: float = 0.1
-    identities_per_batch: int = 64
-    faces_per_identity: int = 8
-    steps: int = 20_000
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.05
-    warmup_steps: int = 1_000
-    ema_decay: float = 0.999
-    augment_strength: float = 1.0
-    mirror: bool = False
-    seed: int = 0
-    sync_batch_norm: bool = False
-    device: str = "auto"
-    precision: str = "auto"
-    compile: str = "auto"
+    backbone: str = setting("mobilefacenet", f"one of {', '.join(BACKBONES)}")
+    width: float = _ranged("width", 1.0, "factor on the backbone's channels")
+    activation: str = setting("paper", f"one of {', '.join(ACTIVATIONS)}; paper is the backbone's own")
+    embedding_dim: int = _ranged("embedding_dim", 128, "length of an embedding")
+    image_px: int = _ranged("image_px", 112, f"side of the square input in pixels, a multiple of {SIDE_MULTIPLE_PX}")
+    loss: str = setting("triplet", f"one of {', '.join(LOSSES)}")
+    margin: float = _ranged("margin", 1.0, "margin of the triplet loss, in squared distance of unit vectors")
+    mining: str = setting("batch_all", f"triplets of a batch: one of {', '.join(MINERS)}")
+    head_margin: float = _ranged(
+        "head_margin", 0.35, "margin of the margin softmax, in cosine (cosface) or radians (arcface)"
+    )
+    head_scale: float = _ranged("head_scale", 30.0, "factor on the cosines before the softmax")
+    head_weight: float = _ranged("head_weight", 0.1, "factor on the margin softmax when combined with a triplet loss")
+    identities_per_batch: int = _ranged("identities_per_batch", 64, "identities per batch (P); limited by the dataset")
+    faces_per_identity: int = _ranged("faces_per_identity", 8, "faces per identity (K); limited by the dataset")
+    steps: int = _ranged("steps", 20_000, "number of training batches")
+    learning_rate: float = _ranged(
+        "learning_rate", 2e-3, "the maximum, reached after the warm-up, followed by a half cosine to 0"
+    )
+    weight_decay: float = _ranged("weight_decay", 0.05, "AdamW's, on weights of convolutions and linear layers only")
+    warmup_steps: int = _ranged("warmup_steps", 1_000, "steps of linear increase of the learning rate")
+    # The average is evaluated and published.
+    ema_decay: float = _ranged(
+        "ema_decay", 0.999, "decay per step of the moving average of the weights; 0 for the last weights"
+    )
+    augment_strength: float = _ranged("augment_strength", 1.0, "factor on all augmentation; 0 leaves only the flip")
+    mirror: bool = setting(False, "whether the model averages the embeddings of a face and its mirror image")
+    seed: int = _ranged("seed", 0, "random seed of the initial weights, the batches and the augmentation")
+    sync_batch_norm: bool = setting(False, "with several GPUs, whether batch norm uses the faces of all GPUs")
+    device: str = setting("auto", "auto, cpu or cuda; auto is cuda if available")
+    # On a CPU bfloat16 is slower: 212 against 299 images/s, measured.
+    precision: str = setting(
+        "auto", "precision of the backbone: auto, float32 or bfloat16; auto is bfloat16 on cuda only"
+    )
+    compile: str = setting("auto", "whether torch.compile fuses the backbone: auto, on or off; auto is on on cuda only")
 
     def __post_init__(self) -> None:
         _check_word("backbone", self.backbone, BACKBONES)

@@ -15,24 +15,24 @@ from storage.names import NAME
 
 # Inputs are multiples of this, because a backbone halves the resolution four times.
 SIDE_MULTIPLE_PX = 16
-_RANGES = (
-    ("width", 0.05, 4.0),
-    ("embedding_dim", 2, 4096),
-    ("image_px", 32, 512),
-    ("margin", 1e-3, 4.0),
-    ("head_margin", 0.0, 1.5),
-    ("head_scale", 1.0, 1000.0),
-    ("head_weight", 0.0, 1000.0),
-    ("identities_per_batch", 2, 100_000),
-    ("faces_per_identity", 2, 1000),
-    ("steps", 1, 100_000_000),
-    ("learning_rate", 1e-8, 10.0),
-    ("weight_decay", 0.0, 10.0),
-    ("warmup_steps", 0, 100_000_000),
-    ("ema_decay", 0.0, 0.9999),
-    ("augment_strength", 0.0, 3.0),
-    ("seed", 0, 2**63 - 1),
-)
+RANGES: dict[str, tuple[float, float]] = {
+    "width": (0.05, 4.0),
+    "embedding_dim": (2, 4096),
+    "image_px": (32, 512),
+    "margin": (1e-3, 4.0),
+    "head_margin": (0.0, 1.5),
+    "head_scale": (1.0, 1000.0),
+    "head_weight": (0.0, 1000.0),
+    "identities_per_batch": (2, 100_000),
+    "faces_per_identity": (2, 1000),
+    "steps": (1, 100_000_000),
+    "learning_rate": (1e-8, 10.0),
+    "weight_decay": (0.0, 10.0),
+    "warmup_steps": (0, 100_000_000),
+    "ema_decay": (0.0, 0.9999),
+    "augment_strength": (0.0, 3.0),
+    "seed": (0, 2**63 - 1),
+}
 # The settings in `config.json`. Old versions lack newer settings, but never these three.
 SETTINGS: dict[str, Shape] = {
     "backbone": TEXT,
@@ -49,7 +49,7 @@ SETTINGS: dict[str, Shape] = {
 
 def out_of_range(settings: Mapping[str, Any]) -> str | None:
     """The message for the first setting out of its range; None if all are valid."""
-    for name, low, high in _RANGES:
+    for name, (low, high) in RANGES.items():
         if name in settings and not low <= settings[name] <= high:
             return f"{name} must be between {low} and {high}, not {settings[name]}"
     if (side := settings["image_px"]) % SIDE_MULTIPLE_PX:

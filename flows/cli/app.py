@@ -1,47 +1,112 @@
-"""`facemill ...`: registers every command.
+"""`facemill ...`: lists every command, and imports the module of the one that runs.
 
 Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted by Ctrl-C.
 """
 
 from __future__ import annotations
 
-from importlib.metadata import version
-from typing import Annotated
+import os
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from flows.cli import (
-    dataset_commands,
-    experiment_commands,
-    face_commands,
-    lake_commands,
-    list_commands,
-    model_commands,
-    pipeline_commands,
-    service_commands,
-    synthetic_commands,
-    takedown_commands,
-)
-from flows.settings import set_umask
+# The commands of a group: the module below `flows.cli` and the first sentence of the help. All modules together take
+# 0.6 CPU-s to import, so `facemill --help` imports none. Their functions are named `<command>` or `<group>_<command>`.
+_COMMANDS = {
+    "": {
+        "pipeline": ("pipeline_commands", "Run all stages: fetch, crop, publish, train."),
+        "links": ("list_commands", "Read a list of pictures and say what it holds."),
+        "ingest": ("pipeline_commands", "Read the link files and fetch new pictures."),
+        "retry": ("pipeline_commands", "Fetch the failed links that are due for retry."),
+        "crop": ("pipeline_commands", "Detect and crop faces in the accepted pictures."),
+        "clean": ("pipeline_commands", "Find mislabelled faces and people with two names."),
+        "publish": ("pipeline_commands", "Publish one immutable dataset version per crop method."),
+        "train": ("pipeline_commands", "Train an embedding model."),
+        "experiment": ("experiment_commands", "Compare crop methods and margins."),
+        "settings": ("setting_commands", "List the fields that --set changes, with type, range and default."),
+        "embed": ("face_commands", "Embed the main face of each photo."),
+        "compare": ("face_commands", "Verify whether two photos show the same person."),
+        "status": ("lake_commands", "Show the contents of a lake."),
+        "check": ("takedown_commands", "Verify the integrity of a lake (fsck)."),
+        "forget": ("takedown_commands", "Record a takedown request."),
+        "serve": ("service_commands", "Run the service until Ctrl-C."),
+        "work": ("service_commands", "Run workers for another machine's server."),
+        "diff": ("dataset_commands", "Compare two dataset versions."),
+        "export": ("dataset_commands", "Export a dataset version to another format."),
+        "report": ("dataset_commands", "Write an HTML report on a dataset version."),
+    },
+    "datasets": {
+        "list": ("dataset_commands", "List dataset versions, oldest first."),
+        "show": ("dataset_commands", "Show the settings, the counts and the funnel of a dataset version."),
+    },
+    "models": {
+        "list": ("model_commands", "List model versions, oldest first, with their aliases."),
+        "show": ("model_commands", "Show metrics, lineage and aliases of a version."),
+        "evaluate": ("model_commands", "Evaluate a model version."),
+        "report": ("model_commands", "Write an HTML report on a version."),
+        "diff": ("model_commands", "Compare two versions."),
+        "promote": ("model_commands", "Make a version the champion."),
+        "rollback": ("model_commands", "Restore the previous champion."),
+    },
+    "world": {
+        "make": ("synthetic_commands", "Generate a synthetic dataset."),
+        "serve": ("synthetic_commands", "Serve a synthetic dataset until Ctrl-C."),
+    },
+}
+_GROUPS = {
+    "datasets": "Inspect the dataset versions of a lake.",
+    "models": "Inspect, evaluate and promote the model versions of a lake.",
+    "world": "Generate and serve a synthetic dataset.",
+}
 
-# Importing the flows imports Prefect, which takes two seconds. Only the commands that run a flow import them.
+
+def _group(name: str, summary: str) -> typer.Typer:
+    """A group whose commands are known by their first sentence until one of them runs, completes or shows its help."""
+
+    class Group(TyperGroup):
+        def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+            command, listed, rest = super().resolve_command(ctx, args)
+            return command, load_command(name, command) if command in _COMMANDS[name] else listed, rest
+
+    group = typer.Typer(cls=Group, help=summary, no_args_is_help=True, add_completion=not name, **_PLAIN)
+    for command, (_, sentence) in _COMMANDS[name].items():
+        group.command(command, help=sentence)(lambda: None)
+    return group
 
 
-def _group(help_text: str, *, completion: bool = False) -> typer.Typer:
-    return typer.Typer(
-        help=help_text,
-        no_args_is_help=True,
-        add_completion=completion,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-    )
+_PLAIN: Mapping[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": False}
+app = _group("", "Build face datasets from lists of image links, and train face embedding models on them.")
+for _name, _summary in _GROUPS.items():
+    app.add_typer(_group(_name, _summary), name=_name)
 
 
-app = _group("Build face datasets from lists of image links, and train face embedding models on them.", completion=True)
+def load_command(group: str, name: str) -> Any:
+    """Import a command and build its parser.
+
+    Args:
+        group: a key of `_GROUPS`, or empty for a command of `facemill` itself.
+    """
+    module, _ = _COMMANDS[group][name]
+    single = typer.Typer(add_completion=False, **_PLAIN)
+    function = getattr(import_module(f"flows.cli.{module}"), f"{group}_{name}".lstrip("_"))
+    single.command(name)(function)
+    return typer.main.get_command(single)
+
+
+def all_commands() -> Iterator[tuple[str, str, Any]]:
+    """Every command as it is typed, its first sentence in the list of commands, and its parser."""
+    for group, commands in _COMMANDS.items():
+        for name, (_, sentence) in commands.items():
+            yield " ".join(filter(None, ("facemill", group, name))), sentence, load_command(group, name)
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # noqa: PLC0415
+
         typer.echo(f"facemill {version('facemill')}")
         raise typer.Exit
 
@@ -55,48 +120,13 @@ def facemill(
     """Global options."""
 
 
-for command in (
-    pipeline_commands.pipeline,
-    list_commands.links,
-    pipeline_commands.ingest,
-    pipeline_commands.retry,
-    pipeline_commands.crop,
-    pipeline_commands.clean,
-    pipeline_commands.publish,
-    pipeline_commands.train,
-    experiment_commands.experiment,
-    face_commands.embed,
-    face_commands.compare,
-    lake_commands.status,
-    takedown_commands.check,
-    takedown_commands.forget,
-    service_commands.serve,
-    service_commands.work,
-):
-    app.command()(command)
-app.command()(dataset_commands.diff)
-app.command()(dataset_commands.export)
-app.command()(dataset_commands.report)
+def set_umask() -> None:
+    """Set the umask of this process and its children: no access for others, group access by FACEMILL_ACCESS.
 
-datasets_app = _group("Inspect the dataset versions of a lake.")
-datasets_app.command("list")(dataset_commands.datasets_list)
-datasets_app.command("show")(dataset_commands.datasets_show)
-app.add_typer(datasets_app, name="datasets")
-
-models_app = _group("Inspect, evaluate and promote the model versions of a lake.")
-models_app.command("list")(model_commands.models_list)
-models_app.command("show")(model_commands.models_show)
-models_app.command("evaluate")(model_commands.models_evaluate)
-models_app.command("report")(model_commands.models_report)
-models_app.command("diff")(model_commands.models_diff)
-models_app.command("promote")(model_commands.models_promote)
-models_app.command("rollback")(model_commands.models_rollback)
-app.add_typer(models_app, name="models")
-
-world_app = _group("Generate and serve a synthetic dataset.")
-world_app.command("make")(synthetic_commands.world_make)
-world_app.command("serve")(synthetic_commands.world_serve)
-app.add_typer(world_app, name="world")
+    A new lake takes the group's permissions from it (`Lake.begin`). The variable is read here because the other
+    settings take 0.1 CPU-s to import; the command itself reports an invalid one.
+    """
+    os.umask(0o007 if os.environ.get("FACEMILL_ACCESS") == "group" else 0o077)
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.records import VERDICTS, Outcome, Reason
+from storage.setting_field import setting
 from tasks.dataset.hamming import near_clusters
 from tasks.faces.boxes import ious
 from tasks.fetch.ledger import host_of
@@ -42,14 +43,14 @@ _BOXES_AT_A_TIME = 1000
 class DedupeRules:
     """The thresholds of deduplication."""
 
-    # In bits of the 128 of `validate.difference_hash`; docs/dedupe.md has what each distance finds and confuses.
-    near_distance: int = 6
+    # Of `validate.difference_hash`; docs/dedupe.md has what each distance finds and confuses.
+    near_distance: int = setting(6, "greatest distance of the hashes of two copies, in bits of 128", ge=0, le=128)
     # A hash with fewer bits set is of a picture that is nearly all of one colour, and is not discriminative: of a
     # million made hashes, none a copy, 7915 fall into clusters if all count, and 49 from here on (`bench.dedupe`).
-    least_bits: int = 24
-    placeholder_hosts: int = 3
-    placeholder_identities: int = 4
-    same_box_iou: float = 0.5
+    least_bits: int = setting(24, "least number of bits set in a hash that is compared", ge=0, le=128)
+    placeholder_hosts: int = setting(3, "a picture is a placeholder from this number of hosts on", ge=1)
+    placeholder_identities: int = setting(4, "a picture is a placeholder from this number of people on", ge=1)
+    same_box_iou: float = setting(0.5, "two boxes of one picture are one face from this IoU on", ge=0, le=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.records import Box, Fit, Outcome, Reason
+from storage.setting_field import setting
 from tasks.dataset.dedupe import of_one_person
 from tasks.faces.boxes import iou
 from tasks.links.line_ids import Ints, find_rows, line_ids
@@ -38,22 +39,20 @@ class Stage(StrEnum):
 class SelectRules:
     """The requirements for a face to become a sample."""
 
-    min_face_px: int = 100
-    # The listed box must overlap a detected face by this IoU; 0 accepts every box. Only bbox has this limit.
-    min_agreement: float = 0.4
-    # Boxes that fit only after a rescale are accepted too.
-    rescaled_boxes: bool = True
-    # The detector's score of the face, at least; a listed box is confirmed from 0.7 on, MTCNN's own faces have 0.9.
-    min_score: float = 0.0
-    # The share of the face's box that may lie outside of the picture; 1 takes all.
-    max_border: float = 0.3
-    # Variance of the Laplacian (`methods.quality.sharpness`), at least; 0 takes all.
-    min_sharpness: float = 0.0
-    # The largest yaw and roll of a head; faces without landmarks pass.
-    max_yaw_deg: float = 90.0
-    max_roll_deg: float = 180.0
+    min_face_px: int = setting(100, "least shorter side of a face in its picture, in pixels", ge=1)
+    min_agreement: float = setting(
+        0.4, "least IoU of a listed box with a detected face, for bbox; 0 accepts every box", ge=0, le=1
+    )
+    rescaled_boxes: bool = setting(True, "whether boxes that fit only after a rescale are accepted")
+    # A listed box is confirmed from 0.7 on; MTCNN's own faces have 0.9.
+    min_score: float = setting(0.0, "least score of the detected face", ge=0, le=1)
+    max_border: float = setting(0.3, "greatest share of the face's box outside the picture; 1 accepts all", ge=0, le=1)
+    # `methods.quality.sharpness`.
+    min_sharpness: float = setting(0.0, "least variance of the Laplacian of the face; 0 accepts all", ge=0)
+    max_yaw_deg: float = setting(90.0, "greatest yaw in degrees; faces without landmarks pass", ge=0, le=90)
+    max_roll_deg: float = setting(180.0, "greatest roll in degrees; faces without landmarks pass", ge=0, le=180)
     # A person with one face makes no pair.
-    min_faces: int = 2
+    min_faces: int = setting(2, "least number of faces per person", ge=1)
 
 
 def select(

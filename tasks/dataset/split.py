@@ -14,16 +14,17 @@ from dataclasses import dataclass
 
 from storage.errors import UsageError
 from storage.records import Split
+from storage.setting_field import setting
 
 
 @dataclass(frozen=True, slots=True)
 class SplitRules:
     """Shares of the people, and how many of them each split holds at least where there are enough."""
 
-    test_share: float = 0.15
-    val_share: float = 0.10
+    test_share: float = setting(0.15, "share of the people in test", ge=0, le=1)
+    val_share: float = setting(0.10, "share of the people in val", ge=0, le=1)
     # Fewer people give no impostor pairs worth the name; small datasets fill up by the same hash order.
-    least_identities: int = 2
+    least_identities: int = setting(2, "least number of people in each split, where there are enough", ge=0)
 
 
 def split_identities(

@@ -25,6 +25,8 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from storage.setting_field import setting
+
 # Facts that JSON can represent, and bytes.
 Result = tuple[dict[str, Any], bytes]
 
@@ -58,8 +60,8 @@ class Limits:
     The most expensive valid pictures of 64 million pixels, lossless WebP, take 4 CPU-s and 1.1 GB (`bench.decode`).
     """
 
-    cpu_s: int = 20
-    memory_bytes: int = 2_000_000_000
+    cpu_s: int = setting(20, "CPU seconds per picture", ge=1, le=600)
+    memory_bytes: int = setting(2_000_000_000, "bytes of memory per picture", ge=100_000_000)
 
 
 class OverLimitError(Exception):

@@ -10,6 +10,7 @@ import simplejpeg
 from PIL import Image, ImageFile
 
 from storage.records import ImageFacts, Reason, bytes_digest
+from storage.setting_field import setting
 from tasks.images import jpeg, sandbox
 from tasks.images.decode import PARSER_ERRORS
 from tasks.images.formats import TooCostlyError, sniff
@@ -20,8 +21,8 @@ from tasks.images.opening import open_picture
 class ImageLimits:
     """The accepted sizes of a picture, in stored pixels."""
 
-    min_side_px: int = 64
-    max_pixels: int = 64_000_000
+    min_side_px: int = setting(64, "least shorter side of a picture, in pixels", ge=1)
+    max_pixels: int = setting(64_000_000, "greatest number of pixels of a picture", ge=1, le=100_000_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stats.logistic import fit_logistic, sigmoid
+from storage.setting_field import setting
 from tasks.label_noise.plda import Floats, Ints, PeopleModel, counts_by, fit_people, sums_by
 
 _ROWS_AT_ONCE = 4096
@@ -35,15 +36,17 @@ _LEAST_PEOPLE = 5
 class CleanRules:
     """The prior probabilities."""
 
-    wrong_share: float = 0.05
-    # The share of the mislabelled faces that show another person of the set.
-    known_share: float = 0.8
-    # The share of the people that are listed under a second name too.
-    double_share: float = 0.01
-    rounds: int = 3
-    # The weight of a face is (1 - probability that it is wrong) to this power. At 1, uncertain faces among many wrong
-    # ones blur their people, and scores are too low; at 3 the loss of correct faces is as expected.
-    caution: float = 3.0
+    wrong_share: float = setting(0.05, "expected share of mislabelled faces", gt=0, le=0.9)
+    known_share: float = setting(
+        0.8, "of these, the expected share that shows another person of the set", gt=0, le=0.99
+    )
+    double_share: float = setting(0.01, "expected share of people listed under a second name", gt=0, le=0.9)
+    rounds: int = setting(3, "number of rounds; in each, doubtful faces weigh less", ge=1, le=100)
+    # At 1, uncertain faces among many wrong ones blur their people, and scores are too low; at 3 the loss of correct
+    # faces is as expected.
+    caution: float = setting(
+        3.0, "the weight of a face is (1 - its probability of being mislabelled) to this power", ge=0, le=100
+    )
 
 
 @dataclass(frozen=True)

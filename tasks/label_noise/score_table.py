@@ -18,6 +18,7 @@ from storage.errors import UsageError
 from storage.lake import Lake
 from storage.models import model_versions
 from storage.records import FACE_VERDICTS, SAME_PEOPLE, Box, Outcome, Reason
+from storage.setting_field import setting
 from storage.stamped_fields import counted
 from storage.tables import read_as, read_stamp, rows_to_table, stamp, table_digest, write_table
 from tasks.faces.boxes import iou
@@ -48,7 +49,12 @@ class Cleaning:
 
     model: str
     wrong_person_score: float
-    same_person_score: float = SAME_PERSON_SCORE
+    same_person_score: float = setting(
+        SAME_PERSON_SCORE,
+        "two names are one person from this probability on; the one with fewer faces is dropped",
+        ge=0,
+        le=1,
+    )
 
 
 @dataclass(frozen=True, slots=True)

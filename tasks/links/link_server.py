@@ -18,6 +18,7 @@ from yarl import URL
 
 from storage.errors import LinksUnavailable, SourceError
 from storage.names import is_text
+from storage.setting_field import setting
 from tasks.links.sources.vggface1 import MAX_FILE_BYTES, is_link_file
 from tasks.web.addresses import Refusal, check_url, is_public
 from tasks.web.connections import PeerResponse
@@ -34,14 +35,14 @@ Etags = dict[str, dict[str, str]]
 class LinkLimits:
     """How long, how large and how often link files are asked for."""
 
-    concurrent: int = 16
-    tries: int = 3
-    backoff_s: float = 1.0
-    max_redirects: int = 5
-    file_timeout_s: float = 60.0
-    archive_timeout_s: float = 3600.0
-    max_file_bytes: int = MAX_FILE_BYTES
-    max_archive_bytes: int = 2_000_000_000
+    concurrent: int = setting(16, "concurrent requests", ge=1, le=256)
+    tries: int = setting(3, "tries per file", ge=1, le=20)
+    backoff_s: float = setting(1.0, "seconds before the second try; doubled before each further one", ge=0, le=600)
+    max_redirects: int = setting(5, "redirects that are followed", ge=0, le=20)
+    file_timeout_s: float = setting(60.0, "timeout per link file in seconds", gt=0)
+    archive_timeout_s: float = setting(3600.0, "timeout of an archive in seconds", gt=0)
+    max_file_bytes: int = setting(MAX_FILE_BYTES, "greatest size of a link file in bytes", ge=1, le=MAX_FILE_BYTES)
+    max_archive_bytes: int = setting(2_000_000_000, "greatest size of an archive or a list in bytes", ge=1)
 
 
 class _TryAgainError(Exception):

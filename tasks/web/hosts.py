@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 
 from storage.records import Reason
+from storage.setting_field import setting
 
 # One request every 31 s: the slowest a host is asked without its naming a time itself.
 _LEAST_WINDOW = 1 / 32
@@ -33,11 +34,10 @@ class HostRules:
     most_at_once: int = 4
     most_per_s: float = 20.0
     # A link that would wait longer for its turn at a slowed host is left to a later round.
-    longest_wait_s: float = 60.0
-    failures_to_break: int = 5
-    # Until the first probe; doubled by each probe that fails, up to the second number.
-    broken_s: float = 60.0
-    longest_broken_s: float = 3600.0
+    longest_wait_s: float = setting(60.0, "greatest wait for a turn at a slowed host, in seconds", ge=0)
+    failures_to_break: int = setting(5, "a host counts as down after this number of failures in a row", ge=1)
+    broken_s: float = setting(60.0, "seconds until a host that is down is probed; doubled by each failed probe", gt=0)
+    longest_broken_s: float = setting(3600.0, "greatest number of seconds between two probes", gt=0)
 
 
 class NotNow(Exception):

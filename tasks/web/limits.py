@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from storage.setting_field import setting
 from tasks.web.host_queue import LONGEST_TURN_S
 from tasks.web.hosts import HostRules
 
@@ -12,23 +13,20 @@ from tasks.web.hosts import HostRules
 class FetchLimits:
     """Limits of a request, and the number of concurrent requests."""
 
-    connect_s: float = 10.0
-    # Before the first byte and between any two.
-    silence_s: float = 15.0
-    total_s: float = 60.0
-    # A host that stays under this for longer than the grace is cut off: 1 KB/s held img2dataset for 56 s (measured).
-    min_bytes_per_s: int = 2048
-    grace_s: float = 5.0
-    max_bytes: int = 32_000_000
+    connect_s: float = setting(10.0, "connect timeout in seconds", gt=0)
+    silence_s: float = setting(15.0, "read timeout in seconds, before the first byte and between bytes", gt=0)
+    total_s: float = setting(60.0, "total timeout per picture in seconds", gt=0)
+    # 1 KB/s held img2dataset for 56 s (measured).
+    min_bytes_per_s: int = setting(2048, "least number of bytes per second, after the grace period", ge=0)
+    grace_s: float = setting(5.0, "seconds that a slower response is tolerated", ge=0)
+    max_bytes: int = setting(32_000_000, "greatest size of a picture in bytes", ge=1)
     # As browsers have it.
-    max_redirects: int = 20
-    concurrency: int = 128
-    per_host: int = 4
-    per_host_per_s: float = 20.0
-    # Whether robots.txt is asked for and obeyed.
-    robots: bool = False
-    # Whether a picture is taken from a host whose certificate has expired or is not its own.
-    bad_certificates: bool = False
+    max_redirects: int = setting(20, "redirects that are followed", ge=0, le=100)
+    concurrency: int = setting(128, "concurrent requests", ge=1)
+    per_host: int = setting(4, "concurrent requests to one host", ge=1)
+    per_host_per_s: float = setting(20.0, "requests per second to one host", gt=0)
+    robots: bool = setting(False, "whether robots.txt is fetched and obeyed")
+    bad_certificates: bool = setting(False, "whether an expired or mismatched certificate is accepted")
 
     @property
     def longest_get_s(self) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.settings import set_umask
+from flows.cli.app import set_umask
 from storage.lake import Lake
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from storage.errors import UsageError
 from storage.records import FoundFace
+from storage.setting_field import setting
 
 # Below this size nearly all additional boxes are false (6 of 6, compared with 100 px).
 _SMALLEST_FACE_PX = 20
@@ -40,15 +41,19 @@ class DetectorSettings:
         UsageError: `min_face_px` is below 20, or half precision is set for a CPU.
     """
 
-    engine: str = "packed"
-    exact: bool = False
-    min_face_px: int = 40
-    max_side_px: int = 2048
-    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
-    overlaps: tuple[float, float] = (0.7, 0.7)
-    factor: float = 0.709
-    device: Literal["cpu", "cuda"] = "cpu"
-    precision: Literal["float32", "float16", "bfloat16"] = "float32"
+    engine: Literal["packed", "shipped"] = setting("packed", "implementation: packed, or facenet-pytorch's own code")
+    exact: bool = setting(False, "whether no shortcuts are taken; they are from min_face_px 96 on")
+    min_face_px: int = setting(40, "least shorter side of a face, in pixels of the picture", ge=_SMALLEST_FACE_PX)
+    max_side_px: int = setting(2048, "larger pictures are shrunk below this side, in pixels", ge=64)
+    thresholds: tuple[float, float, float] = setting(
+        (0.6, 0.7, 0.7), "scores that a box needs to pass the three networks", ge=0, le=1
+    )
+    overlaps: tuple[float, float] = setting(
+        (0.7, 0.7), "greatest IoU with a better box after the first and the second network", ge=0, le=1
+    )
+    factor: float = setting(0.709, "step of the pyramid of sizes", ge=0.1, le=0.95)
+    device: Literal["cpu", "cuda"] = setting("cpu", "compute device")
+    precision: Literal["float32", "float16", "bfloat16"] = setting("float32", "precision of the networks on cuda")
 
     def __post_init__(self) -> None:
         if self.min_face_px < _SMALLEST_FACE_PX:

@@ -1,0 +1,204 @@
+"""The fields that `--set GROUP.FIELD=VALUE` and the flows' parameter `settings` change.
+
+A field is in this list if its class declares it with `storage.setting_field.setting`. Its type is the annotation, its
+range and meaning stand beside its default.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, fields, replace
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+
+from pydantic import Field as Limits
+from pydantic import TypeAdapter, ValidationError
+
+from storage.errors import UsageError
+from storage.setting_field import SETTING
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Values = TypeVar("Values", bound="DataclassInstance")
+# As Prefect stores a flow's parameter: {"select.min_sharpness": 100.0}.
+Settings = dict[str, bool | int | float | str | list[float] | None]
+
+
+class Group(NamedTuple):
+    """A settings class, by its import path, and the flows that use it."""
+
+    home: str
+    text: str
+    flows: tuple[str, ...]
+
+
+_TRAINING = ("train", "experiment", "pipeline")
+_REQUESTS = ("ingest", "retry", "pipeline")
+GROUPS = {
+    "links": Group("tasks.links.link_server:LinkLimits", "requests for link files", ("ingest", "pipeline")),
+    "fetch": Group("tasks.web.http:FetchLimits", "requests for pictures", _REQUESTS),
+    "hosts": Group("tasks.web.hosts:HostRules", "pauses of hosts that fail", _REQUESTS),
+    "images": Group("tasks.images.validate:ImageLimits", "pictures that are accepted", _REQUESTS),
+    "decode": Group("tasks.images.sandbox:Limits", "child processes that check costly pictures", _REQUESTS),
+    "detect": Group("tasks.faces.detectors:DetectorSettings", "face detection", ("crop", "pipeline")),
+    "crop": Group("tasks.faces.methods:CropSettings", "choice and cut of the face", ("crop", "pipeline")),
+    "dedupe": Group("tasks.dataset.dedupe:DedupeRules", "copies of pictures", ("clean", "publish", "pipeline")),
+    "clean": Group("tasks.label_noise.estimate:CleanRules", "label noise scores", ("clean", "publish")),
+    "cleaning": Group("tasks.label_noise.score_table:Cleaning", "use of label noise scores", ("publish",)),
+    "select": Group("tasks.dataset.select:SelectRules", "faces that become samples", ("publish", "pipeline")),
+    "split": Group("tasks.dataset.split:SplitRules", "train, val and test", ("publish", "pipeline")),
+    "train": Group("model.config:TrainConfig", "training; the default is the preset's", _TRAINING),
+}
+FLOWS = tuple(dict.fromkeys(flow for group in GROUPS.values() for flow in group.flows))
+
+
+@dataclass(frozen=True, slots=True)
+class SettingField:
+    """One field that can be set.
+
+    Attributes:
+        name: as it is typed, `select.min_sharpness`.
+        kind: its type with its range, as it is shown.
+        default: that of its class.
+        text: its meaning.
+        parser: validates values.
+    """
+
+    name: str
+    kind: str
+    default: Any
+    text: str
+    parser: TypeAdapter[Any]
+    is_tuple: bool
+
+    def read(self, given: object) -> Any:
+        """A value of the field's type, from text as it is typed or from JSON.
+
+        Raises:
+            UsageError: it has another type, or is out of range.
+        """
+        value = given
+        if isinstance(given, str):
+            value = given.split(",") if self.is_tuple else None if given == "none" else given
+        try:
+            return self.parser.validate_python(value)
+        except ValidationError as error:
+            told = error.errors()[0]["msg"].removeprefix("Input ")
+            raise UsageError(f"{self.name}={given} is invalid: it {told}; it takes {self.kind}") from error
+
+
+@cache
+def setting_fields(group: str) -> dict[str, SettingField]:
+    """The fields of a group by their names within it."""
+    kind = _class(group)
+    hints = get_type_hints(kind)
+    return {one.name: _field(group, one, hints[one.name]) for one in fields(kind) if SETTING in one.metadata}
+
+
+def read_settings(given: list[str] | None, flow: str) -> Settings:
+    """The values of `--set`, for the flow of a command.
+
+    Raises:
+        UsageError: a text has another form, or `check_settings` refuses it.
+    """
+    settings: Settings = {}
+    for text in given or []:
+        name, equals, value = text.partition("=")
+        if not equals or "." not in name:
+            raise UsageError(f"--set {text} has no form GROUP.FIELD=VALUE, such as select.min_sharpness=100")
+        settings[name] = value
+    return check_settings(settings, flow)
+
+
+def check_settings(settings: Settings | None, flow: str) -> Settings:
+    """The settings with values of their fields' types, as JSON holds them.
+
+    Raises:
+        UsageError: the flow has no such field, or a value is out of range or does not go with the others.
+    """
+    checked = {name: _known(name, flow).read(value) for name, value in (settings or {}).items()}
+    for group in {name.partition(".")[0] for name in checked}:
+        if all(one.default is not MISSING for one in fields(_class(group))):
+            changed(_class(group)(), group, checked)
+    return {name: list(one) if isinstance(one, tuple) else one for name, one in checked.items()}
+
+
+def changed(base: Values, group: str, settings: Mapping[str, Any] | None) -> Values:
+    """The settings object with the values that `settings` has for its group."""
+    known = setting_fields(group)
+    mine = {name.partition(".")[2]: one for name, one in (settings or {}).items() if name.startswith(f"{group}.")}
+    return replace(base, **{name: known[name].read(one) for name, one in mine.items()}) if mine else base
+
+
+def of_flow(settings: Mapping[str, Any] | None, flow: str) -> Settings:
+    """The settings that a flow takes, of those of a pipeline or a service."""
+    return {name: one for name, one in (settings or {}).items() if flow in GROUPS[name.partition(".")[0]].flows}
+
+
+def _known(name: str, flow: str) -> SettingField:
+    group, _, field = name.partition(".")
+    if group in GROUPS and field in setting_fields(group):
+        if flow in GROUPS[group].flows:
+            return setting_fields(group)[field]
+        raise UsageError(f"{name} is not a setting of {flow}, but of {', '.join(GROUPS[group].flows)}")
+    groups = [group] if group in GROUPS else [one for one in GROUPS if flow in GROUPS[one].flows and one != "train"]
+    names = [f"{one}.{each}" for one in groups for each in setting_fields(one)]
+    near = get_close_matches(name, names, 1, 0.5)
+    meant = f" Did you mean {near[0]}?" if near else ""
+    raise UsageError(f"there is no setting {name}.{meant} `facemill settings {flow}` lists those of {flow}")
+
+
+def _class(group: str) -> Any:
+    module, _, name = GROUPS[group].home.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _field(group: str, field: Field[Any], hint: Any) -> SettingField:
+    about = field.metadata[SETTING]
+    parts = get_args(hint) if get_origin(hint) is tuple else ()
+    numbers = {"allow_inf_nan": False, **about["limits"]}
+    kind: Any = tuple[tuple(_limited(one, numbers) for one in parts)] if parts else _limited(hint, numbers)  # type: ignore[misc]
+    return SettingField(
+        name=f"{group}.{field.name}",
+        kind=_words(hint) + _range(about["limits"]),
+        default=field.default,
+        text=about["text"],
+        parser=TypeAdapter(kind),
+        is_tuple=bool(parts),
+    )
+
+
+def _limited(hint: Any, limits: dict[str, Any]) -> Any:
+    if hint is float:
+        return Annotated[float, Limits(**limits)]
+    return (
+        Annotated[int, Limits(**{name: one for name, one in limits.items() if name != "allow_inf_nan"})]
+        if hint is int
+        else hint
+    )
+
+
+def _words(hint: Any) -> str:
+    """A type in the words of the command line: `int`, `float,float`, `cpu|cuda`."""
+    if get_origin(hint) is tuple:
+        return ",".join(_words(one) for one in get_args(hint))
+    if get_origin(hint) is Literal:
+        return "|".join(map(str, get_args(hint)))
+    return "|".join(_words(one) for one in get_args(hint)) or {type(None): "none"}.get(hint, hint.__name__)
+
+
+def _range(limits: Mapping[str, float]) -> str:
+    signs = {"ge": "at least", "gt": "above", "le": "at most"}
+    told = [f"{signs[name]} {one:,.15g}" for name, one in limits.items()]
+    return f", {', '.join(told)}" if told else ""
+
+
+def shown_default(default: Any) -> str:
+    """A default as `--set` takes it."""
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    return default if isinstance(default, str) else json.dumps(default)
