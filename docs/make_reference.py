@@ -1,4 +1,5 @@
-"""Generates docs/reference.md from the code: commands with their options, recipe fields, settings, and reasons.
+"""Generates docs/reference.md from the code: commands with their options, fields of --set, recipe fields, settings, and
+reasons.
 
     python docs/make_reference.py
 
@@ -9,15 +10,14 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import typer
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
-from flows.cli.app import app
+from flows.cli.app import all_commands
+from flows.cli.setting_commands import setting_rows
 from flows.settings import Settings
 from storage.records import Reason
 from tasks.links.recipes.recipe import Recipe, preset_names
@@ -53,10 +53,11 @@ Retry-After can only make the wait longer.
 
 def reference() -> str:
     """The reference as Markdown."""
-    found = list(_commands(typer.main.get_command(app)))
-    commands = "\n".join(_command_section(path, command) for path, command in found)
+    found = list(all_commands())
+    commands = "\n".join(_command_section(path, command) for path, _, command in found)
     sections = [
         f"{_HEAD}\n## Commands\n\n{_overview(found)}\n\n{commands}",
+        _fields_section(),
         _recipes_section(),
         _settings_section(),
         _reasons_section(),
@@ -64,25 +65,12 @@ def reference() -> str:
     return "\n".join(sections)
 
 
-def _commands(command: Any, path: str = "facemill") -> Iterator[tuple[str, Any]]:
-    children = getattr(command, "commands", {})
-    for name, child in children.items():
-        yield from _commands(child, f"{path} {name}")
-    if not children:
-        yield path, command
-
-
-def _overview(commands: list[tuple[str, Any]]) -> str:
+def _overview(commands: list[tuple[str, str, Any]]) -> str:
     """A table of the commands, each with the first sentence of its help."""
     rows = [
-        f"| [`{path}`](#{path.replace(' ', '-')}) | {_cell(_first_sentence(command.help or ''))} |"
-        for path, command in commands
+        f"| [`{path}`](#{path.replace(' ', '-')}) | {_cell(sentence.rstrip('.'))} |" for path, sentence, _ in commands
     ]
     return "\n".join(["| command | does |", "|---|---|", *rows])
-
-
-def _first_sentence(text: str) -> str:
-    return text.partition("\n\n")[0].partition(". ")[0].rstrip(".")
 
 
 def _command_section(path: str, command: Any) -> str:
@@ -98,6 +86,21 @@ def _parameter_row(parameter: Any) -> str:
     default = parameter.default
     told = "" if default is None or default is False or callable(default) or default in ((), []) else f"`{default}`"
     return f"| {names} | {told} | {_cell(getattr(parameter, 'help', None) or '')} |"
+
+
+def _fields_section() -> str:
+    rows = [
+        f"| `{row['setting']}` | {_cell(row['type'])} | `{row['default']}` | {', '.join(row['commands'])} | "
+        f"{_cell(row['meaning'])} |"
+        for row in setting_rows()
+    ]
+    head = (
+        "Fields of `--set GROUP.FIELD=VALUE`, and of the parameter `settings` of deployments. A tuple is written with "
+        "commas, a switch as true or false. `FACEMILL_` variables of the same names, if set, give the defaults of "
+        "`fetch` and of `detect.min_face_px`.\n"
+    )
+    table = ["| field | type | default | commands | meaning |", "|---|---|---|---|---|", *rows]
+    return "\n".join(["## Fields of --set\n", head, *table, ""])
 
 
 def _recipes_section() -> str:

@@ -12,6 +12,7 @@ from prefect import flow, get_run_logger
 
 from flows.crop import Method, datasets_of
 from flows.ingest import SourceName
+from flows.setting_groups import Settings, changed, check_settings
 from flows.settings import Device
 from flows.tasks import clean_task, compare_task
 from flows.telemetry import artifacts
@@ -21,7 +22,9 @@ from storage.datasets import open_dataset
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.models import open_model
+from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.source_tables import planned_lines, read_faces, read_verdicts
+from tasks.label_noise.estimate import CleanRules
 from tasks.label_noise.score_table import Cleaned, Cleaning, clean_stamp, is_cleaned, judged_faces, read_cleaned
 from tasks.links.sources import source_named
 
@@ -37,6 +40,7 @@ def clean(
     fit_on: str | None = None,
     weights: str | None = None,
     device: Device = "auto",
+    settings: Settings | None = None,
 ) -> list[dict[str, Any]]:
     """Score the accepted faces of a source with a model. `publish` applies the scores, with `cleaned_by`.
 
@@ -44,6 +48,8 @@ def clean(
         model: `name@version`, or a name for its newest version.
         fit_on: use histogram features fitted to this dataset version (or a dataset's newest) instead of a model.
         weights: use facenet-pytorch's InceptionResnetV1 with the weights in this file instead.
+        settings: fields that differ from their defaults, such as {"select.min_sharpness": 100}; `facemill settings`
+            lists all.
 
     Returns:
         For each method: the model, the numbers of faces and people scored, and at the default thresholds of `publish`:
@@ -52,12 +58,12 @@ def clean(
     Raises:
         UsageError: not exactly one of model, fit_on and weights is given, or there are no faces.
     """
-    store = Lake(lake)
+    store, settings = Lake(lake), check_settings(settings, "clean")
     listed = source_named(source, store)
     if not listed.names_people:
         raise UsageError(f"{source} names nobody, so no face can be under a wrong name")
     embedder = _embedder(store, model, fit_on, weights)
-    return [_clean_one(store, source, one, embedder, device) for one in datasets_of(method, listed)]
+    return [_clean_one(store, source, one, embedder, device, settings) for one in datasets_of(method, listed)]
 
 
 def _embedder(lake: Lake, model: str | None, fit_on: str | None, weights: str | None) -> Embedder:
@@ -73,16 +79,20 @@ def _embedder(lake: Lake, model: str | None, fit_on: str | None, weights: str | 
     )
 
 
-def _clean_one(lake: Lake, source: str, method: str, embedder: Embedder, device: Device) -> dict[str, Any]:
-    compare_task(lake, source)
-    faces = judged_faces(read_faces(lake, source, method), read_verdicts(lake, source, planned_lines(lake, source)))
+def _clean_one(
+    lake: Lake, source: str, method: str, embedder: Embedder, device: Device, settings: Settings
+) -> dict[str, Any]:
+    dedupe, rules = changed(DedupeRules(), "dedupe", settings), changed(CleanRules(), "clean", settings)
+    compare_task(lake, source, dedupe)
+    verdicts = read_verdicts(lake, source, planned_lines(lake, source), dedupe)
+    faces = judged_faces(read_faces(lake, source, method), verdicts)
     if not len(faces):
         raise UsageError(f"{lake.url} holds no faces of {source} by {method}: run `facemill crop` first")
     folder = lake.cleaned(method, source, embedder.model, embedder.version)
-    state = clean_stamp(str(embedder), faces)
+    state = clean_stamp(str(embedder), faces, rules)
     if not is_cleaned(lake, folder, state):
         with track(f"clean {method}", len(faces)) as progress:
-            clean_task(lake, folder, faces, embedder, device, state, progress)
+            clean_task(lake, folder, faces, embedder, rules, device, state, progress)
     return _result(lake, method, faces, read_cleaned(lake, folder), str(embedder))
 
 

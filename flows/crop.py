@@ -22,6 +22,7 @@ from pydantic import Field
 
 from flows.ingest import SourceName
 from flows.reports.crop_report import cropped_methods, write_report
+from flows.setting_groups import Settings, changed, check_settings
 from flows.settings import load_settings
 from flows.tasks import crop_task
 from flows.telemetry import artifacts
@@ -82,6 +83,7 @@ def crop(
     method: Method = "both",
     check_boxes: bool = True,
     report: bool = False,
+    settings: Settings | None = None,
 ) -> dict[str, Any]:
     """Detect and crop every unit that is not up to date.
 
@@ -91,20 +93,24 @@ def crop(
         method: crop method; "both" and "agree" take bbox and mtcnn.
         check_boxes: check listed boxes against the detected faces, and correct those that match after one correction.
         report: write a report that compares all methods used so far.
+        settings: fields that differ from their defaults, such as {"select.min_sharpness": 100}; `facemill settings`
+            lists all.
 
     Returns:
         Counts of this run: pictures detected, faces cropped; and of the lake: faces by method; with `report`, its path.
     """
-    store, settings = Lake(lake), load_settings()
+    store, machine, settings = Lake(lake), load_settings(), check_settings(settings, "crop")
+    detector = changed(machine.detector(), "detect", settings)
+    crops = changed(CropSettings(check_boxes=check_boxes), "crop", settings)
     methods = methods_of(method, source_named(source, store))
     lines = LinesByKey(planned_lines(store, source))
     units = stems_by_unit(image_stems(store, source))
     pictures = len(accepted(read_ledger(store, source, ["key", "outcome"])))
     names, given = [unit_name(unit) for unit in units], []
     with (
-        _processes(settings.num_workers()) as pool,
+        _processes(machine.num_workers()) as pool,
         track("detect and crop", pictures) as progress,
-        Leases(store, "crop", source, names, good_for_s=settings.lease_s, at_once=_AT_ONCE) as leases,
+        Leases(store, "crop", source, names, good_for_s=machine.lease_s, at_once=_AT_ONCE) as leases,
     ):
         for lease in leases:
             future = crop_task.submit(
@@ -115,8 +121,8 @@ def crop(
                 units[int(lease.unit)],
                 lines,
                 methods,
-                settings.detector(),
-                CropSettings(check_boxes=check_boxes),
+                detector,
+                crops,
                 pool,
                 progress.advance,
             )

@@ -9,6 +9,7 @@ from typing import Any
 from prefect import flow, get_run_logger
 
 from flows.reports.experiment_report import figure_rows, page
+from flows.setting_groups import Settings, changed, check_settings
 from flows.settings import Device
 from flows.tasks import judge_task, train_task
 from flows.telemetry import artifacts
@@ -17,6 +18,7 @@ from flows.train import Preset, recipe_of
 from model.config import TrainConfig
 from model.experiment_grid import Cell, experiment_id
 from storage.datasets import open_dataset
+from storage.errors import UsageError
 from storage.experiments import read_experiment
 from storage.lake import Lake
 from storage.models import ModelVersion
@@ -33,6 +35,7 @@ def experiment(
     preset: Preset = "auto",
     steps: int | None = None,
     device: Device = "auto",
+    settings: Settings | None = None,
 ) -> dict[str, Any]:
     """Train a model for every combination of method, margin and seed, and compare them on common test pairs.
 
@@ -46,13 +49,17 @@ def experiment(
         preset: smoke (a minute of a CPU), cpu (twenty), full (a GPU), or auto: full on a GPU, and smoke without.
         steps: number of batches; None for the preset's.
         device: training device; auto is a GPU if there is one.
+        settings: fields that differ from their defaults, such as {"select.min_sharpness": 100}; `facemill settings`
+            lists all.
 
     Returns:
         The content of `experiments/<id>.json` in the lake, with its path.
     """
-    store = Lake(lake)
+    store, settings = Lake(lake), check_settings(settings, "experiment")
+    if varied := {"train.margin", "train.seed"} & settings.keys():
+        raise UsageError(f"{min(varied)} varies in an experiment: use --margins and --seeds")
     recipe = replace(recipe_of(preset, device), name=model, device=device)
-    recipe = replace(recipe, steps=steps or recipe.steps)
+    recipe = changed(replace(recipe, steps=steps or recipe.steps), "train", settings)
     cells = _grid(store, dataset, methods or ["bbox", "mtcnn"], margins or [1.0, 2.0], seeds or [0], recipe)
     path = store.experiment(experiment_id(cells))
     if not store.exists(path):

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,8 +19,10 @@ import pyarrow.compute as pc
 from prefect import flow, get_run_logger
 from pydantic import Field
 
-from flows.settings import Settings, load_settings, user_name
-from flows.synthetic_web import Web, web_for
+from flows.selection import Selection
+from flows.setting_groups import Settings, changed, check_settings
+from flows.settings import load_settings, user_name
+from flows.synthetic_web import web_for
 from flows.tasks import fetch_task, links_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import Track, track
@@ -37,12 +40,17 @@ from tasks.fetch.folder_transport import FolderTransport
 from tasks.fetch.forecast import forecast
 from tasks.fetch.ledger import accepted, image_stems, left_of, pending_new, read_ledger, unit_name
 from tasks.fetch.takedown_filter import GuardedTransport
+from tasks.images.sandbox import Limits
+from tasks.images.validate import ImageLimits
+from tasks.images.validation_pool import Checks
 from tasks.links.collect import LinksSummary, location_of
+from tasks.links.link_server import LinkLimits
 from tasks.links.list_source import open_source
 from tasks.links.plan import plan
 from tasks.links.sources import source_named
 from tasks.links.sources.source import Source
-from tasks.web.http import ConnectTo, open_web
+from tasks.web.hosts import HostRules
+from tasks.web.http import open_web
 from tasks.web.web_archive import ArchiveTransport
 
 # vggface1, vggface2, synthetic, or the name of a list that is read by a recipe.
@@ -60,6 +68,7 @@ async def ingest(
     connect_to: str | None = None,
     allow_outside: bool = False,
     recipe: str | None = None,
+    settings: Settings | None = None,
 ) -> dict[str, Any]:
     """Fetch the pictures of a selection of people that have not been requested yet.
 
@@ -75,21 +84,22 @@ async def ingest(
         allow_outside: consent to the lake's first contact with hosts outside this machine for this source.
         recipe: meaning of the columns of a list: a preset or a TOML file. None: the recipe that the lake keeps, the one
             named like the source, or a guess.
+        settings: fields that differ from their defaults, such as {"select.min_sharpness": 100}; `facemill settings`
+            lists all.
 
     Returns:
         Counts: lines, rejected lines, candidates; and of this run: asked, accepted, and rejected by reason.
     """
-    store = Lake(lake)
-    with web_for(store, source, links, connect_to, identities, per_identity) as web:
-        address = ConnectTo.parse(web.connect_to) if web.connect_to else None
+    store, settings = Lake(lake), check_settings(settings, "ingest")
+    with web_for(store, Selection(source, links, recipe, identities, per_identity, connect_to)) as web:
         chosen = open_source(store, source, web.links, recipe)
         is_first = is_first_contact(store, chosen, web, allowed=allow_outside)
-        summary, candidates = await _plan(store, source, web.links, address, identities, per_identity, recipe)
+        summary, candidates = await _plan(store, web, settings)
         seen = image_stems(store, source)
         pending = pending_new(candidates, read_ledger(store, source, ["key"], stems=seen))
         if is_first:
             record_consent(store, source, by=user_name(), told=str(forecast(pending["url"])))
-        counts = await fetch_pending(store, source, web.links, address, pending, "fetch", seen=seen)
+        counts = await fetch_pending(store, web, pending, "fetch", seen=seen, settings=settings)
     return {
         "lines": summary.num_accepted,
         "rejected_lines": summary.num_rejected,
@@ -98,7 +108,7 @@ async def ingest(
     }
 
 
-def is_first_contact(lake: Lake, source: Source, web: Web, *, allowed: bool) -> bool:
+def is_first_contact(lake: Lake, source: Source, web: Selection, *, allowed: bool) -> bool:
     """Whether this run makes the first contact with hosts outside this machine for the source.
 
     Raises:
@@ -111,30 +121,23 @@ def is_first_contact(lake: Lake, source: Source, web: Web, *, allowed: bool) -> 
     return True
 
 
-async def _plan(
-    lake: Lake,
-    source: str,
-    links: str | None,
-    connect_to: ConnectTo | None,
-    identities: int | list[str] | None,
-    per_identity: int | None,
-    recipe: str | None,
-) -> tuple[LinksSummary, pa.Table]:
+async def _plan(lake: Lake, web: Selection, settings: Settings) -> tuple[LinksSummary, pa.Table]:
     """Update the link lines and the candidates, one run at a time; the next run finds them up to date.
 
     A new lake needs no lease: a lease would create the lake and leave it behind if the links are refused.
     """
 
     async def planned() -> tuple[LinksSummary, pa.Table]:
-        names = identities if isinstance(identities, list) else None
-        summary = await links_task(lake, source, links, connect_to, names, recipe)
-        candidates = plan(read_as(lake, lake.links(source, "lines.parquet"), LINK_LINES), identities, per_identity)
-        write_table(lake, lake.plan(source), candidates, stamp=stamp(summary.digest, identities, per_identity))
+        summary = await links_task(lake, web, changed(LinkLimits(), "links", settings))
+        lines = read_as(lake, lake.links(web.source, "lines.parquet"), LINK_LINES)
+        candidates = plan(lines, web.identities, web.per_identity)
+        inputs = stamp(summary.digest, web.identities, web.per_identity)
+        write_table(lake, lake.plan(web.source), candidates, stamp=inputs)
         return summary, candidates
 
     if not lake.exists(lake.format_file):
         return await planned()
-    with Leases(lake, "links", source, ["all"], good_for_s=load_settings().lease_s) as leases:
+    with Leases(lake, "links", web.source, ["all"], good_for_s=load_settings().lease_s) as leases:
         async for lease in leases:
             with lease:
                 found = await planned()
@@ -143,13 +146,12 @@ async def _plan(
 
 async def fetch_pending(
     lake: Lake,
-    source: str,
-    links: str | None,
-    connect_to: ConnectTo | None,
+    web: Selection,
     pending: pa.Table,
     name: str,
     *,
     seen: list[str],
+    settings: Settings,
     archive: bool = False,
 ) -> dict[str, Any]:
     """Fetch the pending candidates, or their copies in a web archive, one task per unit, and show the results.
@@ -157,13 +159,13 @@ async def fetch_pending(
     Args:
         seen: the image shards from which `pending` was computed; shards added later are checked per unit.
     """
-    settings = load_settings()
-    tally = Tally()
+    source, tally = web.source, Tally()
     if len(pending):
-        async with open_transport(lake, source, links, connect_to, settings, archive=archive) as (transport, tally):
+        async with open_transport(lake, web, settings, archive=archive) as (transport, tally):
             guarded = GuardedTransport(transport, read_forgotten(lake, source))
+            checks = Checks(changed(ImageLimits(), "images", settings), changed(Limits(), "decode", settings))
             with track(name, len(pending), tally) as progress:
-                await _fetch_units(lake, source, pending, seen, guarded, tally, progress, settings)
+                await _Round(lake, source, seen, guarded, checks, tally, progress).fetch(pending)
     outcomes = tally.outcomes
     rows = [{"outcome": word, "links": num} for word, num in outcomes.items()]
     artifacts.table(f"{name}-outcomes", rows or [{"outcome": "nothing to fetch", "links": 0}], f"{name} {source}")
@@ -173,71 +175,77 @@ async def fetch_pending(
     return {"asked": asked, "accepted": tally.accepted, "rejected": tally.rejected}
 
 
-async def _fetch_units(
-    lake: Lake,
-    source: str,
-    pending: pa.Table,
-    seen: list[str],
-    transport: Transport,
-    tally: Tally,
-    progress: Track,
-    settings: Settings,
-) -> None:
-    units = pc.unique(pending["unit"]).to_pylist()
-    in_flight = max(settings.concurrency // min(len(units), settings.units_at_once), 1)
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """What all units of one round of requests share."""
 
-    async def fetch_one(lease: Lease) -> None:
+    lake: Lake
+    source: str
+    seen: list[str]
+    transport: Transport
+    checks: Checks
+    tally: Tally
+    progress: Track
+
+    async def fetch(self, pending: pa.Table) -> None:
+        """Fetch every unit that no other run has leased."""
+        machine = load_settings()
+        units = pc.unique(pending["unit"]).to_pylist()
+        in_flight = max(machine.concurrency // min(len(units), machine.units_at_once), 1)
+        names, at_once = [unit_name(unit) for unit in units], machine.units_at_once
+        try:
+            with Leases(self.lake, "fetch", self.source, names, good_for_s=machine.lease_s, at_once=at_once) as leases:
+                async with asyncio.TaskGroup() as group:
+                    async for lease in leases:
+                        group.create_task(self._fetch_unit(lease, pending, in_flight))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    async def _fetch_unit(self, lease: Lease, pending: pa.Table, in_flight: int) -> None:
         def on_attempt(attempt: Attempt) -> None:
             lease.check()
-            tally.add(attempt)
-            progress.advance()
+            self.tally.add(attempt)
+            self.progress.advance()
 
         with lease:
             started, unit = time.monotonic(), int(lease.unit)
             of_unit = pending.filter(pc.equal(pending["unit"], unit))
-            mine = await asyncio.to_thread(left_of, lake, source, of_unit, seen)
-            progress.skip(len(of_unit) - len(mine))
+            mine = await asyncio.to_thread(left_of, self.lake, self.source, of_unit, self.seen)
+            self.progress.skip(len(of_unit) - len(mine))
             if len(mine):
-                await fetch_task(lake, source, unit, mine, transport, in_flight, on_attempt)
-                progress.log("unit", unit=unit, links=len(mine), seconds=round(time.monotonic() - started, 1))
-
-    names, at_once = [unit_name(unit) for unit in units], settings.units_at_once
-    try:
-        with Leases(lake, "fetch", source, names, good_for_s=settings.lease_s, at_once=at_once) as leases:
-            async with asyncio.TaskGroup() as group:
-                async for lease in leases:
-                    group.create_task(fetch_one(lease))
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
+                await fetch_task(self.lake, self.source, unit, mine, self.transport, self.checks, in_flight, on_attempt)
+                self.progress.log("unit", unit=unit, links=len(mine), seconds=round(time.monotonic() - started, 1))
 
 
 @asynccontextmanager
 async def open_transport(
-    lake: Lake,
-    name: str,
-    links: str | None,
-    connect_to: ConnectTo | None,
-    settings: Settings,
-    *,
-    archive: bool = False,
+    lake: Lake, web: Selection, settings: Settings, *, archive: bool = False
 ) -> AsyncIterator[tuple[Transport, Tally]]:
     """Open the transport that fetches this source's pictures, and the tally that counts them.
 
     Raises:
         UsageError: the source is a folder, and none is given or an archive is requested; or no archive is configured.
     """
-    limits = settings.fetch_limits()
-    source = source_named(name, lake)
+    machine = load_settings()
+    limits = changed(machine.fetch_limits(), "fetch", settings)
+    source = source_named(web.source, lake)
     if source.transport == "folder":
-        folder = links or source.location
+        folder = web.links or source.location
         if folder is None or archive:
-            raise UsageError(f"{name} is a folder of pictures: give it with --links, without --archive-fallback")
+            raise UsageError(f"{source.name} is a folder of pictures: give it with --links, without --archive-fallback")
         # Pictures lie beside the list that names them.
         root = Path(folder).parent if Path(folder).is_file() else Path(folder)
         yield FolderTransport(root, limits.max_bytes), Tally()
         return
-    async with open_web(limits, connect_to=connect_to, allowed=settings.networks(), contact=settings.contact) as web:
-        yield ArchiveTransport(web, settings.archive_url) if archive else web, Tally(web.host_counts)
+    async with open_web(
+        limits,
+        hosts=changed(HostRules(), "hosts", settings),
+        connect_to=web.address,
+        allowed=machine.networks(),
+        contact=machine.contact,
+    ) as transport:
+        counted = Tally(transport.host_counts)
+        yield ArchiveTransport(transport, machine.archive_url) if archive else transport, counted
 
 
 def _newest_pictures(lake: Lake, source: str) -> str:

@@ -12,6 +12,8 @@ from flows.ingest import SourceName, ingest
 from flows.peer_runs import ask_for, has_deployment, runs_beside
 from flows.publish import publish
 from flows.retry import retry
+from flows.selection import Selection
+from flows.setting_groups import Settings, changed, check_settings, of_flow
 from flows.settings import Device
 from flows.synthetic_web import web_for
 from flows.telemetry import artifacts
@@ -20,12 +22,12 @@ from flows.train import train
 from storage.datasets import open_dataset
 from storage.lake import Lake
 from tasks.dataset.funnel import Funnel
-from tasks.dataset.split import check_enough_people
+from tasks.dataset.split import SplitRules, check_enough_people
 from tasks.links.sources import source_named
 
 _TRAIN_DEPLOYMENT = "train/train"
 # The training parameters of the pipeline by default.
-AS_DEPLOYED = {"margin": 1.0, "steps": None, "device": "auto"}
+AS_DEPLOYED: dict[str, Any] = {"margin": 1.0, "steps": None, "device": "auto", "settings": {}}
 # The dataset whose publication event triggers the deployment `train`.
 TRAINED_BY_EVENT = "faces-mtcnn"
 
@@ -48,6 +50,7 @@ async def pipeline(
     runs: Annotated[int, Field(ge=1)] = 1,
     allow_outside: bool = False,
     recipe: str | None = None,
+    settings: Settings | None = None,
 ) -> dict[str, Any]:
     """From link files to dataset versions and a model version. Work that is already done is skipped.
 
@@ -70,16 +73,19 @@ async def pipeline(
         allow_outside: consent to the lake's first contact with hosts outside this machine for this source.
         recipe: meaning of the columns of a list: a preset or a TOML file. None: the recipe that the lake keeps, the one
             named like the source, or a guess.
+        settings: fields that differ from their defaults, such as {"select.min_sharpness": 100}; `facemill settings`
+            lists all.
 
     Returns:
         The result of each flow, by its name. If a server's deployment trains, `train` has only a `flow_run`: the run's
         name, or None if the event of the new version starts it. For a source that names nobody it has only `left_out`,
         the reason.
     """
-    store = Lake(lake)
+    store, settings = Lake(lake), check_settings(settings, "pipeline")
     others = runs - 1
     if identities is not None:
-        check_enough_people(identities if isinstance(identities, int) else len(set(identities)))
+        num = identities if isinstance(identities, int) else len(set(identities))
+        check_enough_people(num, changed(SplitRules(), "split", settings))
     # Another process may have a different working directory.
     shared = {"lake": store.root if store.is_local else store.url, "source": source}
     selection: dict[str, Any] = {"identities": identities, "per_identity": per_identity}
@@ -89,22 +95,30 @@ async def pipeline(
         done[name] = result
         stage_ended(name, result)
 
-    with web_for(store, source, links, connect_to, identities, per_identity) as web:
+    def with_settings(name: str, asked: dict[str, Any]) -> dict[str, Any]:
+        return asked | {"settings": of_flow(settings, name)}
+
+    with web_for(store, Selection(source, links, recipe, identities, per_identity, connect_to)) as web:
         asked: dict[str, Any] = {
             "source": source,
             "links": web.links,
             "connect_to": web.connect_to,
             "allow_outside": allow_outside,
         }
-        with runs_beside("ingest", others, shared | asked | selection):
-            ended("ingest", await ingest(lake, **asked, **selection, recipe=recipe))
-        with runs_beside("retry", others, shared | asked):
-            ended("retry", await retry(lake, **asked))
-    with runs_beside("crop", others, shared | {"method": method}):
-        ended("crop", crop(lake, source, method))
-    ended("publish", publish(lake, source, dataset, method, min_face))
+        fetched = with_settings("ingest", asked | selection)
+        with runs_beside("ingest", others, shared | fetched):
+            ended("ingest", await ingest(lake, **fetched, recipe=recipe))
+        retried = with_settings("retry", asked)
+        with runs_beside("retry", others, shared | retried):
+            ended("retry", await retry(lake, **retried))
+    cropped = with_settings("crop", {"source": source, "method": method})
+    with runs_beside("crop", others, shared | cropped):
+        ended("crop", crop(lake, **cropped))
+    published = {"source": source, "dataset": dataset, "method": method, "min_face": min_face}
+    ended("publish", publish(lake, **with_settings("publish", published)))
     if source_named(source, store).names_people:
-        ended("train", start_training(done["publish"], {"margin": margin, "steps": steps, "device": device}, lake))
+        trained = with_settings("train", {"margin": margin, "steps": steps, "device": device})
+        ended("train", start_training(done["publish"], trained, lake))
     else:
         ended("train", {"left_out": f"{source} names nobody, so there is nothing to train on"})
     _show(store, done["publish"], done["train"])

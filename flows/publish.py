@@ -11,18 +11,23 @@ from prefect.events import emit_event
 
 from flows.crop import Method, datasets_of
 from flows.ingest import SourceName
+from flows.setting_groups import Settings, changed, check_settings
 from flows.settings import load_settings
 from flows.tasks import compare_task, publish_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
 from storage.datasets import DatasetVersion
+from storage.errors import UsageError
 from storage.lake import Lake
 from storage.leases import alone
+from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.exclude import exclude as exclude_names
 from tasks.dataset.exclude import read_names
 from tasks.dataset.publish_version import Request
 from tasks.dataset.select import SelectRules
 from tasks.dataset.source_tables import planned_people, read_plan
+from tasks.dataset.split import SplitRules
+from tasks.label_noise.estimate import CleanRules
 from tasks.label_noise.score_table import Cleaning, judge_named, read_cleaned
 from tasks.links.sources import source_named
 
@@ -38,6 +43,7 @@ def publish(
     exclude: Path | None = None,
     cleaned_by: str | None = None,
     wrong_person_score: float | None = None,
+    settings: Settings | None = None,
 ) -> list[dict[str, Any]]:
     """Publish the faces of a source as `<dataset>-<method>`.
 
@@ -52,11 +58,13 @@ def publish(
         cleaned_by: drop the faces that `clean` marked as mislabelled with this model, `name[@version]`.
         wrong_person_score: drop faces from this probability of being mislabelled, 0 to 1; None for the threshold
             expected to lose 2% of correct faces.
+        settings: fields that differ from their defaults, such as {"select.min_sharpness": 100}; `facemill settings`
+            lists all.
 
     Returns:
         For each method: dataset, version, whether it is new, samples, identities, the people left out, and the funnel.
     """
-    store = Lake(lake)
+    store, settings = Lake(lake), check_settings(settings, "publish")
     asked = source_named(source, store)
     rules = SelectRules(
         min_face_px=min_face,
@@ -64,29 +72,37 @@ def publish(
         # Groups by hash are no people: one face in a group is as good as two.
         min_faces=SelectRules().min_faces if asked.names_people else 1,
     )
+    if cleaned_by is None and (unused := [name for name in settings if name.startswith(("clean.", "cleaning."))]):
+        raise UsageError(f"{unused[0]} has no effect without --cleaned-by MODEL")
+    dedupe = changed(DedupeRules(), "dedupe", settings)
     exclusion = exclude_names(planned_people(store, source), read_names(exclude)) if exclude else None
     requests = [
         Request(
             name=f"{dataset}-{one}",
             source=source,
             method=one,
-            select=rules,
+            select=changed(rules, "select", settings),
+            split=changed(SplitRules(), "split", settings),
+            dedupe=dedupe,
             exclusion=exclusion,
-            cleaning=_cleaning(store, source, one, cleaned_by, wrong_person_score),
+            cleaning=_cleaning(store, source, one, cleaned_by, wrong_person_score, settings),
+            clean=changed(CleanRules(), "clean", settings),
         )
         for one in datasets_of(method, asked)
     ]
-    compare_task(store, source)
+    compare_task(store, source, dedupe)
     return [_publish_one(store, request) for request in requests]
 
 
-def _cleaning(lake: Lake, source: str, method: str, model: str | None, limit: float | None) -> Cleaning | None:
+def _cleaning(
+    lake: Lake, source: str, method: str, model: str | None, limit: float | None, settings: Settings
+) -> Cleaning | None:
     if model is None:
         return None
     judge = judge_named(lake, source, method, model)
     if limit is None:
         limit = read_cleaned(lake, lake.cleaned(method, source, *judge.split("@"))).limit()
-    return Cleaning(judge, limit)
+    return changed(Cleaning(judge, limit), "cleaning", settings)
 
 
 def _publish_one(lake: Lake, request: Request) -> dict[str, Any]:

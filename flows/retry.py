@@ -7,6 +7,8 @@ from typing import Any
 from prefect import flow, get_run_logger
 
 from flows.ingest import SourceName, fetch_pending, is_first_contact
+from flows.selection import Selection
+from flows.setting_groups import Settings, check_settings
 from flows.settings import user_name
 from flows.status import due_for, retry_choice
 from flows.synthetic_web import web_for
@@ -15,7 +17,6 @@ from tasks.fetch.consent import record_consent
 from tasks.fetch.forecast import forecast
 from tasks.fetch.ledger import image_stems
 from tasks.links.sources import source_named
-from tasks.web.http import ConnectTo
 
 
 @flow(name="retry", flow_run_name="retry {source}", persist_result=False)
@@ -31,6 +32,7 @@ async def retry(
     archive_fallback: bool = False,
     also_final: bool = False,
     allow_outside: bool = False,
+    settings: Settings | None = None,
 ) -> dict[str, Any]:
     """Fetch the failed links whose retry time has come.
 
@@ -47,11 +49,13 @@ async def retry(
         archive_fallback: fetch links that are gone from the web archive at FACEMILL_ARCHIVE_URL instead.
         also_final: also final failures, which are not retried otherwise.
         allow_outside: consent to the lake's first contact with hosts outside this machine for this source.
+        settings: fields that differ from their defaults, such as {"select.min_sharpness": 100}; `facemill settings`
+            lists all.
 
     Returns:
         Counts of this round: due by reason beforehand, asked, accepted, and rejected by reason.
     """
-    store = Lake(lake)
+    store, settings = Lake(lake), check_settings(settings, "retry")
     choice = retry_choice(reasons, hosts, now=now, also_final=also_final, archive=archive_fallback)
     if not store.exists(store.plan(source)):  # scheduled before the first ingest
         get_run_logger().info("retry %s: nothing has been planned yet in %s", source, store.url)
@@ -59,18 +63,16 @@ async def retry(
     seen = image_stems(store, source)
     pending, due = due_for(store, source, choice)
     get_run_logger().info("retry %s: %d links are due: %s", source, len(pending), due)
-    with web_for(store, source, links, connect_to) as web:
-        address = ConnectTo.parse(web.connect_to) if web.connect_to else None
+    with web_for(store, Selection(source, links, connect_to=connect_to)) as web:
         if len(pending) and is_first_contact(store, source_named(source, store), web, allowed=allow_outside):
             record_consent(store, source, by=user_name(), told=str(forecast(pending["url"])))
         counts = await fetch_pending(
             store,
-            source,
-            web.links,
-            address,
+            web,
             pending,
             "archive" if archive_fallback else "retry",
             seen=seen,
+            settings=settings,
             archive=choice.archive,
         )
     return {"due": due, **counts}

@@ -40,7 +40,7 @@ _TRAINING = ("train", "experiment", "pipeline")
 _REQUESTS = ("ingest", "retry", "pipeline")
 GROUPS = {
     "links": Group("tasks.links.link_server:LinkLimits", "requests for link files", ("ingest", "pipeline")),
-    "fetch": Group("tasks.web.http:FetchLimits", "requests for pictures", _REQUESTS),
+    "fetch": Group("tasks.web.limits:FetchLimits", "requests for pictures", _REQUESTS),
     "hosts": Group("tasks.web.hosts:HostRules", "pauses of hosts that fail", _REQUESTS),
     "images": Group("tasks.images.validate:ImageLimits", "pictures that are accepted", _REQUESTS),
     "decode": Group("tasks.images.sandbox:Limits", "child processes that check costly pictures", _REQUESTS),
@@ -192,9 +192,16 @@ def _words(hint: Any) -> str:
 
 
 def _range(limits: Mapping[str, float]) -> str:
-    signs = {"ge": "at least", "gt": "above", "le": "at most"}
-    told = [f"{signs[name]} {one:,.15g}" for name, one in limits.items()]
-    return f", {', '.join(told)}" if told else ""
+    match limits:
+        case {"ge": low, "le": high}:
+            return f", {_number(low)} to {_number(high)}"
+        case _:
+            signs = {"ge": "at least", "gt": "above", "le": "at most"}
+            return "".join(f", {signs[name]} {_number(one)}" for name, one in limits.items())
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
 def shown_default(default: Any) -> str:

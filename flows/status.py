@@ -9,12 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.aliases import aliases
-from storage.datasets import all_versions
+from flows.version_status import dataset_status, models_status
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.leases import held
-from storage.models import model_versions
 from storage.records import CANDIDATES, LINK_LINES, REJECTED_LINES, Outcome, Reason
 from storage.tables import read_as
 from tasks.dataset.source_tables import read_faces, read_plan
@@ -30,35 +28,6 @@ def lake_status(lake: Lake) -> dict[str, Any]:
         "models": models_status(lake),
         "leases": [one._asdict() for one in held(lake)],
     }
-
-
-def dataset_status(lake: Lake) -> list[dict[str, Any]]:
-    """The counts of every dataset version."""
-    return [
-        {
-            "dataset": one.name,
-            "version": one.version,
-            "published_at": one.manifest["published_at"],
-            "samples": one.manifest.get("num_samples"),
-            "identities": one.manifest.get("num_identities"),
-        }
-        for one in all_versions(lake)
-    ]
-
-
-def models_status(lake: Lake) -> list[dict[str, Any]]:
-    """The model versions, oldest first, with their aliases."""
-    return [
-        {
-            "model": one.name,
-            "version": one.version,
-            "trained_at": one.manifest.get("trained_at"),
-            "dataset": one.manifest.get("dataset"),
-            "auc": one.manifest.get("auc"),
-            "aliases": [alias for alias, version in aliases(lake, one.name).items() if version == one.version],
-        }
-        for one in model_versions(lake)
-    ]
 
 
 def source_status(lake: Lake, source: str) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
+from flows.selection import Selection
 from flows.settings import load_settings
 from flows.telemetry.progress import track
 from storage.atomic import make_folder
@@ -23,23 +24,9 @@ _IDENTITIES, _PER_IDENTITY, _SEED = 40, 30, 1
 _WORLD = re.compile(r".*/world/([0-9]{1,9}x[0-9]{1,9})/links", re.DOTALL)
 
 
-class Web(NamedTuple):
-    """Location of the link files, and the address of all requests (None: each request's own host)."""
-
-    links: str | None
-    connect_to: str | None
-
-
 @contextmanager
-def web_for(
-    lake: Lake,
-    source: str,
-    links: str | None,
-    connect_to: str | None,
-    identities: int | list[str] | None = None,
-    per_identity: int | None = None,
-) -> Iterator[Web]:
-    """Yield the given links and address; if the source is synthetic without links, serve a synthetic dataset.
+def web_for(lake: Lake, selection: Selection) -> Iterator[Selection]:
+    """Yield the selection; if the source is synthetic without links, serve a synthetic dataset and yield where.
 
     The synthetic dataset of the requested size is generated once and kept in `<lake>/world/`. A copied lake names the
     dataset it was fetched from, which is served only if it lies in that folder.
@@ -49,13 +36,13 @@ def web_for(
         UsageError: the lake is not a local folder, people are selected by name before they are generated, or the
             selection is empty.
     """
-    if source != "synthetic" or links is not None:
-        yield Web(links, connect_to)
+    if selection.source != "synthetic" or selection.links is not None:
+        yield selection
         return
-    folder = _world_folder(lake, identities, per_identity)
+    folder = _world_folder(lake, selection.identities, selection.per_identity)
     _refuse_links(folder)
     with serving(folder) as origin:
-        yield Web(str(folder / "links"), f"127.0.0.1:{origin.port}")
+        yield replace(selection, links=str(folder / "links"), connect_to=f"127.0.0.1:{origin.port}")
 
 
 def _world_folder(lake: Lake, identities: int | list[str] | None, per_identity: int | None) -> Path:

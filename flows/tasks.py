@@ -17,6 +17,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.runtime import task_run
 
+from flows.selection import Selection
 from flows.settings import Device, load_settings
 from flows.telemetry import artifacts
 from flows.telemetry.progress import Track
@@ -26,6 +27,7 @@ from storage.lake import Lake
 from storage.leases import Lease, alone
 from storage.models import ModelVersion
 from storage.records import Attempt
+from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.find_duplicates import compare_pictures
 from tasks.dataset.publish_version import Published, Request, publish_source
 from tasks.faces.crop_shard import crop_shard, uncropped
@@ -35,10 +37,12 @@ from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.methods import CropSettings
 from tasks.fetch.fetch_unit import Transport, fetch_unit, to_pending
 from tasks.fetch.ledger import read_ledger, still_pending
+from tasks.images.validation_pool import Checks
+from tasks.label_noise.estimate import CleanRules
 from tasks.label_noise.score_table import judge, write_cleaned
 from tasks.links.collect import LinksSummary, collect_links
+from tasks.links.link_server import LinkLimits
 from tasks.links.list_source import open_source
-from tasks.web.http import ConnectTo
 
 # `model` imports torch, which takes four seconds: only the tasks that use it import it.
 if TYPE_CHECKING:
@@ -62,23 +66,17 @@ OnProgress = Callable[[int], None]
 
 @task(
     name="links",
-    task_run_name="links of {source}",
+    task_run_name="links of {selection.source}",
     retries=2,
     retry_delay_seconds=30,
     tags=["network"],
     **_OPTIONS,
 )
-async def links_task(
-    lake: Lake,
-    source: str,
-    location: str | None,
-    connect_to: ConnectTo | None,
-    identities: list[str] | None,
-    recipe: str | None = None,
-) -> LinksSummary:
+async def links_task(lake: Lake, selection: Selection, limits: LinkLimits) -> LinksSummary:
     """Update the link lines of a source."""
-    chosen = open_source(lake, source, location, recipe)
-    return await collect_links(lake, chosen, location, connect_to=connect_to, identities=identities)
+    chosen = open_source(lake, selection.source, selection.links, selection.recipe)
+    address, names = selection.address, selection.names
+    return await collect_links(lake, chosen, selection.links, connect_to=address, identities=names, limits=limits)
 
 
 @task(
@@ -95,6 +93,7 @@ async def fetch_task(
     unit: int,
     pending: pa.Table,
     transport: Transport,
+    checks: Checks,
     in_flight: int,
     on_attempt: Callable[[Attempt], None],
 ) -> int:
@@ -102,7 +101,7 @@ async def fetch_task(
     if (task_run.run_count or 1) > 1:
         pending = still_pending(pending, read_ledger(lake, source, ["key", "round"]))
     return await fetch_unit(
-        lake, source, unit, to_pending(pending), transport, in_flight=in_flight, on_attempt=on_attempt
+        lake, source, unit, to_pending(pending), transport, checks=checks, in_flight=in_flight, on_attempt=on_attempt
     )
 
 
@@ -156,10 +155,10 @@ def crop_task(
     tags=["cpu"],
     **_OPTIONS,
 )
-def compare_task(lake: Lake, source: str) -> bool:
+def compare_task(lake: Lake, source: str, rules: DedupeRules) -> bool:
     """Deduplicate the pictures of a source unless up to date; return whether there was work to do."""
     with alone(lake, "compare", source, "all", good_for_s=load_settings().lease_s):
-        return compare_pictures(lake, source)
+        return compare_pictures(lake, source, rules)
 
 
 @task(
@@ -182,14 +181,21 @@ def publish_task(lake: Lake, request: Request, on_sample: OnProgress) -> Publish
     **_OPTIONS,
 )
 def clean_task(
-    lake: Lake, folder: str, faces: pa.Table, embedder: Embedder, device: Device, state: str, progress: Track
+    lake: Lake,
+    folder: str,
+    faces: pa.Table,
+    embedder: Embedder,
+    rules: CleanRules,
+    device: Device,
+    state: str,
+    progress: Track,
 ) -> None:
     """Embed the faces and write their scores; embeddings of a killed run are reused."""
     from model.config import resolve_device  # noqa: PLC0415
     from model.embedders import embed_crops  # noqa: PLC0415
 
     embeddings = embed_crops(lake, faces, embedder, resolve_device(device), lake.work_folder, progress.advance)
-    write_cleaned(lake, folder, judge(faces, embeddings), state)
+    write_cleaned(lake, folder, judge(faces, embeddings, rules), state)
 
 
 @task(

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from prefect import flow, get_run_logger
 
+from flows.setting_groups import Settings, changed, check_settings
 from flows.settings import Device, user_name
 from flows.tasks import train_task
 from flows.telemetry import artifacts
@@ -31,6 +32,7 @@ def train(
     steps: int | None = None,
     seed: int = 0,
     device: Device = "auto",
+    settings: Settings | None = None,
 ) -> dict[str, Any]:
     """Train an embedding model on a dataset version, publish it as a model version, and make it the candidate.
 
@@ -43,16 +45,19 @@ def train(
         steps: number of batches; None for the preset's.
         seed: random seed of the initial weights, the batches and the augmentation.
         device: training device; auto is a GPU if there is one.
+        settings: fields that differ from their defaults, such as {"select.min_sharpness": 100}; `facemill settings`
+            lists all.
 
     Returns:
         The model, its version, whether it is new, the dataset, the verification AUC before and after training, and
         remarks on their validity (`claims.remarks`).
     """
-    store = Lake(lake)
+    store, settings = Lake(lake), check_settings(settings, "train")
     chosen = open_dataset(store, dataset)
     chosen.require_names()
     recipe = recipe_of(preset, device)
     config = replace(recipe, name=model, margin=margin, seed=seed, device=device, steps=steps or recipe.steps)
+    config = changed(config, "train", settings)
     known = {str(one) for one in model_versions(store, model)}
     with track("train", config.steps) as progress:
         version = train_task(store, chosen, config, progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 Value = TypeVar("Value")
 
@@ -28,4 +28,4 @@ def setting(
     """
     limits = {"ge": ge, "gt": gt, "le": le}
     about: dict[str, Any] = {"text": text, "limits": {name: one for name, one in limits.items() if one is not None}}
-    return cast(Value, dataclasses.field(default=default, metadata={SETTING: about}))
+    return dataclasses.field(default=default, metadata={SETTING: about})

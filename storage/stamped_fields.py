@@ -43,5 +43,11 @@ def counted(kind: str, settings: DataclassInstance) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in first or value != later[name]}
 
 
+def differing(settings: DataclassInstance) -> dict[str, Any]:
+    """The fields of `settings` that differ from their defaults."""
+    values = {field.name: (getattr(settings, field.name), _default(field)) for field in dataclasses.fields(settings)}
+    return {name: value for name, (value, default) in values.items() if value != default}
+
+
 def _default(field: dataclasses.Field[Any]) -> Any:
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()

@@ -23,7 +23,7 @@ VersionArgument = Annotated[
 @reporting
 def datasets_list(lake: LakeOption, as_json: JsonOption = False) -> None:
     """List dataset versions, oldest first."""
-    from flows.status import dataset_status  # noqa: PLC0415
+    from flows.version_status import dataset_status  # noqa: PLC0415
 
     print_result(dataset_status(existing_lake(lake)), as_json, show_datasets)
 

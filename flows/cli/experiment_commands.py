@@ -11,25 +11,24 @@ from flows.cli.options import (
     DatasetOption,
     DeviceChoice,
     DeviceOption,
-    JsonOption,
     LakeOption,
-    LogOption,
+    OutputOptions,
     PresetChoice,
     PresetOption,
+    SetOption,
     StepsOption,
-    VerboseOption,
     existing_lake,
-    print_result,
     reporting,
-    set_up,
     split_words,
 )
 from flows.cli.terminal import add_row, cell, new_table, say
+from flows.setting_groups import read_settings
 from storage.errors import UsageError
 
 
 @reporting
 def experiment(
+    *,
     lake: LakeOption,
     dataset: DatasetOption = "faces",
     methods: Annotated[str, typer.Option("--methods", metavar="WORD,...", help="Crop methods.")] = "bbox,mtcnn",
@@ -39,18 +38,29 @@ def experiment(
     preset: PresetOption = PresetChoice.AUTO,
     steps: StepsOption = None,
     device: DeviceOption = DeviceChoice.AUTO,
-    as_json: JsonOption = False,
-    log: LogOption = None,
-    verbose: VerboseOption = False,
+    values: SetOption = None,
+    output: OutputOptions,
 ) -> None:
     """Compare crop methods and margins. Trains one model each, unless it exists, and evaluates all on common pairs."""
     existing_lake(lake)
     chosen = split_words([methods]), _numbers("--margins", margins, float), _numbers("--seeds", seeds, int)
-    set_up(verbose, log)
+    settings = read_settings(values, "experiment")
+    output.set_up()
     from flows.experiment import experiment as flow  # noqa: PLC0415
 
-    result = flow(lake, dataset, *chosen, model, preset.value, steps, device.value)
-    print_result(result, as_json, show_experiment)
+    result = flow(
+        lake,
+        dataset,
+        methods=chosen[0],
+        margins=chosen[1],
+        seeds=chosen[2],
+        model=model,
+        preset=preset.value,
+        steps=steps,
+        device=device.value,
+        settings=settings,
+    )
+    output.print(result, show_experiment)
 
 
 def show_experiment(console: Console, result: dict[str, Any]) -> None:

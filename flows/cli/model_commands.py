@@ -48,7 +48,7 @@ TestOption = Annotated[
 @reporting
 def models_list(lake: LakeOption, as_json: JsonOption = False) -> None:
     """List model versions, oldest first, with their aliases."""
-    from flows.status import models_status  # noqa: PLC0415
+    from flows.version_status import models_status  # noqa: PLC0415
 
     print_result(models_status(existing_lake(lake)), as_json, show_models)
 

@@ -8,27 +8,22 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import StrEnum
 from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, Any, get_type_hints
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from flows.service.ephemeral_server import start_own_server
+from flows.selection import Selection
 from flows.settings import choose_log, load_settings, tame_libraries
 from storage.errors import FacemillError, UsageError
 from storage.lake import CANNOT_WRITE, Lake
 from storage.names import NAME, visible
-from tasks.faces.methods import METHOD_CHOICES
-from tasks.links.sources import SOURCES
-from tasks.web.http import ConnectTo
-
-Given = ParamSpec("Given")
-Result = TypeVar("Result")
-
 
 # A number of people, and a number that is a person's name: CASIA, MS1M and Glint have such names.
 _COUNT = re.compile(r"[1-9][0-9]*")
@@ -59,12 +54,6 @@ class DeviceChoice(StrEnum):
     AUTO = "auto"
     CPU = "cpu"
     CUDA = "cuda"
-
-
-def _method(text: str) -> str:
-    if text not in METHOD_CHOICES:
-        raise typer.BadParameter(f"{text!r} is not one of {', '.join(METHOD_CHOICES)}")
-    return text
 
 
 def source_name(text: str) -> str:
@@ -145,16 +134,6 @@ YesOption = Annotated[
         "--yes", help="Consent to the lake's first contact with hosts outside this machine, without a prompt."
     ),
 ]
-MethodOption = Annotated[
-    str,
-    typer.Option(
-        "--method",
-        metavar="|".join(METHOD_CHOICES),
-        parser=_method,
-        help="Crop by the listed box, or by a detector's face; both: one dataset each for bbox and mtcnn; agree: "
-        "one dataset of the faces where these two agree.",
-    ),
-]
 DatasetOption = Annotated[str, typer.Option("--dataset", metavar="NAME", help="Datasets are named NAME-METHOD.")]
 MinFaceOption = Annotated[
     int,
@@ -184,13 +163,101 @@ LogOption = Annotated[
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show Prefect's own log.")]
 
 
-def reporting(command: Callable[Given, Result]) -> Callable[Given, Result]:
-    """Decorator: print facemill's errors as one line on the error stream, and set the exit code."""
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="GROUP.FIELD=VALUE",
+        help="Change one setting, such as select.min_sharpness=100; repeatable. It takes precedence over an option for "
+        "the same field. `facemill settings COMMAND` lists all.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """Options of a command that works on a source in a lake."""
+
+    lake: LakeOption
+    source: SourceOption = None
+
+    def check(self) -> Lake:
+        """Validate the options before anything is started or written."""
+        return check_usage(self.lake)
+
+    def open(self) -> tuple[Lake, str]:
+        """The lake, and the source in it."""
+        lake = self.check()
+        return lake, source_for(lake, self.source, starts=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOptions(SourceOptions):
+    """Options of a command that sends requests."""
+
+    links: LinksOption = None
+    connect_to: ConnectToOption = None
+    yes: YesOption = False
+
+    def check(self) -> Lake:
+        """Validate the options before anything is started or written."""
+        return check_usage(self.lake, self.links, self.connect_to)
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionOptions(RequestOptions):
+    """Options of a command that selects links, and may add a source to the lake."""
+
+    recipe: RecipeOption = None
+    identities: IdentitiesOption = None
+    per_identity: PerIdentityOption = None
+
+    def select(self) -> tuple[Lake, Selection]:
+        """The lake, and the selection."""
+        lake = self.check()
+        source, people = source_for(lake, self.source, starts=True), chosen_people(self.identities)
+        return lake, Selection(source, self.links, self.recipe, people, self.per_identity, self.connect_to)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOptions:
+    """Options of a command that runs a flow."""
+
+    as_json: JsonOption = False
+    log: LogOption = None
+    verbose: VerboseOption = False
+
+    def set_up(self) -> None:
+        """Prepare a command that runs a flow; must be called before Prefect is imported."""
+        from flows.service.ephemeral_server import start_own_server  # noqa: PLC0415
+
+        tame_libraries(verbose=self.verbose)
+        if self.log is not None:
+            choose_log(self.log.value)
+        start_own_server()
+
+    def print(self, result: Any, shown: Callable[[Console, Any], None]) -> None:
+        """Print a result with `shown`, or as one JSON object."""
+        print_result(result, self.as_json, shown)
+
+
+def reporting(command: Callable[..., None]) -> Callable[..., None]:
+    """Decorator of a command: a parameter whose type is a dataclass of options stands for all of these options.
+
+    Facemill's errors are printed as one line on the error stream, and set the exit code.
+    """
+    kinds = {name: kind for name, kind in get_type_hints(command, include_extras=True).items() if name != "return"}
+    groups: dict[str, Any] = {name: kind for name, kind in kinds.items() if is_dataclass(kind)}
+    options: list[Parameter] = []
+    for name, one in signature(command).parameters.items():
+        options += _options_of(groups[name]) if name in groups else [_option(name, kinds[name], one.default)]
 
     @wraps(command)
-    def wrapped(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+    def wrapped(**given: Any) -> None:
+        for name, kind in groups.items():
+            given[name] = kind(**{field.name: given.pop(field.name) for field in fields(kind)})
         try:
-            return command(*args, **kwargs)
+            command(**given)
         except FacemillError as error:
             typer.echo(f"facemill: {visible(str(error))}", err=True)
             raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error
@@ -207,25 +274,32 @@ def reporting(command: Callable[Given, Result]) -> Callable[Given, Result]:
             typer.echo("facemill: stopped; run the same command again to resume", err=True)
             raise typer.Exit(128 + signal.SIGINT) from error
 
+    # Typer reads both.
+    wrapped.__signature__ = Signature(options)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {one.name: one.annotation for one in options}
     return wrapped
+
+
+def _options_of(kind: Any) -> list[Parameter]:
+    hints = get_type_hints(kind, include_extras=True)
+    return [_option(field.name, hints[field.name], field.default) for field in fields(kind)]
+
+
+def _option(name: str, kind: Any, default: Any) -> Parameter:
+    default = Parameter.empty if default is MISSING else default
+    return Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind, default=default)
 
 
 def check_usage(lake: str, links: str | None = None, connect_to: str | None = None) -> Lake:
     """Validate options before anything is started or written."""
     found = Lake(lake)
     if connect_to is not None:
+        from tasks.web.http import ConnectTo  # noqa: PLC0415
+
         ConnectTo.parse(connect_to)
     if links is not None and "://" not in links and not Path(links).exists():
         raise UsageError(f"--links {links}: no such file or folder")
     return found
-
-
-def set_up(verbose: bool, log: LogChoice | None) -> None:
-    """Prepare a command that runs a flow; must be called before Prefect is imported."""
-    tame_libraries(verbose=verbose)
-    if log is not None:
-        choose_log(log.value)
-    start_own_server()
 
 
 def split_words(given: list[str] | None) -> list[str] | None:
@@ -255,6 +329,8 @@ def source_for(lake: Lake, given: str | None, *, starts: bool) -> str:
     Raises:
         UsageError: the source is ambiguous, or the lake does not hold it.
     """
+    from tasks.links.sources import SOURCES  # noqa: PLC0415
+
     names = lake.names("links")
     held = [*(one for one in SOURCES if one in names), *(one for one in names if one not in SOURCES)]
     if given is not None and (starts or given in held):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,53 +13,59 @@ from uvloop import run
 
 from flows.cli.dataset_commands import funnel_table
 from flows.cli.options import (
-    ConnectToOption,
     DatasetOption,
     DeviceChoice,
     DeviceOption,
-    IdentitiesOption,
-    JsonOption,
     LakeOption,
-    LinksOption,
-    LogOption,
     MarginOption,
-    MethodOption,
     MinFaceOption,
-    PerIdentityOption,
+    OutputOptions,
     PresetChoice,
     PresetOption,
-    RecipeOption,
+    RequestOptions,
     RunsOption,
-    SourceOption,
+    SelectionOptions,
+    SetOption,
+    SourceOptions,
     StepsOption,
-    VerboseOption,
-    YesOption,
     check_usage,
-    chosen_people,
-    print_result,
     reporting,
-    set_up,
-    source_for,
     split_words,
 )
 from flows.cli.startup import judge_retry, judge_start
 from flows.cli.terminal import say
+from flows.selection import Selection
+from flows.setting_groups import read_settings
 from flows.settings import load_settings
 from storage.datasets import open_dataset
 from storage.paths import checked_name
 from tasks.dataset.exclude import read_names
+from tasks.faces.methods import METHOD_CHOICES
 from tasks.web.web_archive import checked_template
+
+
+def _method(text: str) -> str:
+    if text not in METHOD_CHOICES:
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(METHOD_CHOICES)}")
+    return text
+
+
+MethodOption = Annotated[
+    str,
+    typer.Option(
+        "--method",
+        metavar="|".join(METHOD_CHOICES),
+        parser=_method,
+        help="Crop by the listed box, or by a detector's face; both: one dataset each for bbox and mtcnn; agree: "
+        "one dataset of the faces where these two agree.",
+    ),
+]
 
 
 @reporting
 def pipeline(
-    lake: LakeOption,
-    source: SourceOption = None,
-    links: LinksOption = None,
-    recipe: RecipeOption = None,
-    identities: IdentitiesOption = None,
-    per_identity: PerIdentityOption = None,
-    connect_to: ConnectToOption = None,
+    *,
+    asked: SelectionOptions,
     method: MethodOption = "both",
     dataset: DatasetOption = "faces",
     min_face: MinFaceOption = 100,
@@ -66,19 +73,15 @@ def pipeline(
     steps: StepsOption = None,
     device: DeviceOption = DeviceChoice.AUTO,
     runs: RunsOption = 1,
-    yes: YesOption = False,
-    as_json: JsonOption = False,
-    log: LogOption = None,
-    verbose: VerboseOption = False,
+    values: SetOption = None,
+    output: OutputOptions,
 ) -> None:
     """Run all stages: fetch, crop, publish, train. Work that is already done is skipped."""
-    store = check_usage(lake, links, connect_to)
+    store, selection = asked.select()
+    settings = read_settings(values, "pipeline")
     checked_name(f"{dataset}-{method}")
-    chosen, people = source_for(store, source, starts=True), chosen_people(identities)
-    judge_start(
-        store, chosen, links, connect_to, people, per_identity, as_typed=identities, yes=yes, trains=True, recipe=recipe
-    )
-    set_up(verbose, log)
+    judge_start(store, selection, settings, as_typed=asked.identities, yes=asked.yes, trains=True)
+    output.set_up()
     from flows.pipeline import pipeline as flow  # noqa: PLC0415
     from flows.telemetry.stage_summaries import watching  # noqa: PLC0415
 
@@ -86,20 +89,15 @@ def pipeline(
 
     def ended(stage: str, result: Any) -> None:
         done[stage] = result
-        if not as_json:
+        if not output.as_json:
             show_stage(Console(), stage, result)
 
     try:
         with watching(ended):
             run(
                 flow(
-                    lake,
-                    source=chosen,
-                    links=links,
-                    recipe=recipe,
-                    identities=people,
-                    per_identity=per_identity,
-                    connect_to=connect_to,
+                    asked.lake,
+                    **asdict(selection),
                     method=method,
                     dataset=dataset,
                     min_face=min_face,
@@ -107,65 +105,30 @@ def pipeline(
                     steps=steps,
                     device=device.value,
                     runs=runs,
+                    settings=settings,
                 )
             )
     finally:
-        if as_json and done:
-            print_result(done, as_json, lambda console, result: None)
+        if output.as_json and done:
+            output.print(done, lambda console, result: None)
 
 
 @reporting
-def ingest(
-    lake: LakeOption,
-    source: SourceOption = None,
-    links: LinksOption = None,
-    recipe: RecipeOption = None,
-    identities: IdentitiesOption = None,
-    per_identity: PerIdentityOption = None,
-    connect_to: ConnectToOption = None,
-    yes: YesOption = False,
-    as_json: JsonOption = False,
-    log: LogOption = None,
-    verbose: VerboseOption = False,
-) -> None:
+def ingest(*, asked: SelectionOptions, values: SetOption = None, output: OutputOptions) -> None:
     """Read the link files and fetch new pictures. Links that were requested before are skipped; see `retry`."""
-    store = check_usage(lake, links, connect_to)
-    chosen, people = source_for(store, source, starts=True), chosen_people(identities)
-    judge_start(
-        store,
-        chosen,
-        links,
-        connect_to,
-        people,
-        per_identity,
-        as_typed=identities,
-        yes=yes,
-        trains=False,
-        recipe=recipe,
-    )
-    set_up(verbose, log)
+    store, selection = asked.select()
+    settings = read_settings(values, "ingest")
+    judge_start(store, selection, settings, as_typed=asked.identities, yes=asked.yes, trains=False)
+    output.set_up()
     from flows.ingest import ingest as flow  # noqa: PLC0415
 
-    result = run(
-        flow(
-            lake,
-            source=chosen,
-            links=links,
-            recipe=recipe,
-            identities=people,
-            per_identity=per_identity,
-            connect_to=connect_to,
-        )
-    )
-    print_result(result, as_json, show_ingested)
+    output.print(run(flow(asked.lake, **asdict(selection), settings=settings)), show_ingested)
 
 
 @reporting
 def retry(
-    lake: LakeOption,
-    source: SourceOption = None,
-    links: LinksOption = None,
-    connect_to: ConnectToOption = None,
+    *,
+    asked: RequestOptions,
     reason: Annotated[
         list[str] | None,
         typer.Option("--reason", metavar="WORD,...", help="Only links that failed for these reasons. Repeatable."),
@@ -184,46 +147,45 @@ def retry(
             "--archive-fallback", help="Fetch links that are gone from the web archive at FACEMILL_ARCHIVE_URL."
         ),
     ] = False,
-    yes: YesOption = False,
-    as_json: JsonOption = False,
-    log: LogOption = None,
-    verbose: VerboseOption = False,
+    values: SetOption = None,
+    output: OutputOptions,
 ) -> None:
     """Fetch the failed links that are due for retry. Prints their number first."""
-    store = check_usage(lake, links, connect_to)
-    chosen = source_for(store, source, starts=False)
+    store, source = asked.open()
+    settings = read_settings(values, "retry")
     if archive_fallback:
         checked_template(load_settings().archive_url)
-    set_up(verbose, log)
+    output.set_up()
     from flows.status import due_for, retry_choice  # noqa: PLC0415
 
     reasons, hosts = split_words(reason), split_words(host)
     choice = retry_choice(reasons, hosts, now=now, also_final=also_final, archive=archive_fallback)
-    pending, due = due_for(store, chosen, choice)
-    judge_retry(store, chosen, links, connect_to, pending, yes=yes)
+    pending, due = due_for(store, source, choice)
+    judge_retry(store, Selection(source, asked.links, connect_to=asked.connect_to), pending, yes=asked.yes)
     typer.echo(_forecast(due, is_archive=archive_fallback), err=True)
     from flows.retry import retry as flow  # noqa: PLC0415
 
     result = run(
         flow(
-            lake,
-            source=chosen,
-            links=links,
-            connect_to=connect_to,
+            asked.lake,
+            source=source,
+            links=asked.links,
+            connect_to=asked.connect_to,
             reasons=reasons,
             hosts=hosts,
             now=now,
             archive_fallback=archive_fallback,
             also_final=also_final,
+            settings=settings,
         )
     )
-    print_result(result, as_json, show_retried)
+    output.print(result, show_retried)
 
 
 @reporting
 def crop(
-    lake: LakeOption,
-    source: SourceOption = None,
+    *,
+    asked: SourceOptions,
     method: MethodOption = "both",
     check_boxes: Annotated[
         bool, typer.Option(help="Correct listed boxes that match the fetched picture only after rescaling or rotation.")
@@ -231,23 +193,23 @@ def crop(
     report: Annotated[
         bool, typer.Option("--report", help="Write an HTML report that compares the crop methods, with contact sheets.")
     ] = False,
-    as_json: JsonOption = False,
-    log: LogOption = None,
-    verbose: VerboseOption = False,
+    values: SetOption = None,
+    output: OutputOptions,
 ) -> None:
     """Detect and crop faces in the accepted pictures."""
-    chosen = source_for(check_usage(lake), source, starts=False)
-    set_up(verbose, log)
+    _, source = asked.open()
+    settings = read_settings(values, "crop")
+    output.set_up()
     from flows.crop import crop as flow  # noqa: PLC0415
 
-    result = flow(lake, source=chosen, method=method, check_boxes=check_boxes, report=report)
-    print_result(result, as_json, show_cropped)
+    result = flow(asked.lake, source=source, method=method, check_boxes=check_boxes, report=report, settings=settings)
+    output.print(result, show_cropped)
 
 
 @reporting
 def publish(
-    lake: LakeOption,
-    source: SourceOption = None,
+    *,
+    asked: SourceOptions,
     dataset: DatasetOption = "faces",
     method: MethodOption = "both",
     min_face: MinFaceOption = 100,
@@ -274,22 +236,22 @@ def publish(
             "Default: the threshold expected to lose 2% of correct faces.",
         ),
     ] = None,
-    as_json: JsonOption = False,
-    log: LogOption = None,
-    verbose: VerboseOption = False,
+    values: SetOption = None,
+    output: OutputOptions,
 ) -> None:
     """Publish one immutable dataset version per crop method."""
-    store = check_usage(lake)
+    asked.check()
+    settings = read_settings(values, "publish")
     if exclude is not None:
         read_names(exclude)
     checked_name(f"{dataset}-{method}")
-    chosen = source_for(store, source, starts=False)
-    set_up(verbose, log)
+    _, source = asked.open()
+    output.set_up()
     from flows.publish import publish as flow  # noqa: PLC0415
 
     result = flow(
-        lake,
-        source=chosen,
+        asked.lake,
+        source=source,
         dataset=dataset,
         method=method,
         min_face=min_face,
@@ -297,14 +259,15 @@ def publish(
         exclude=exclude,
         cleaned_by=cleaned_by,
         wrong_person_score=wrong_person_score,
+        settings=settings,
     )
-    print_result(result, as_json, show_published)
+    output.print(result, show_published)
 
 
 @reporting
 def clean(
-    lake: LakeOption,
-    source: SourceOption = None,
+    *,
+    asked: SourceOptions,
     method: MethodOption = "both",
     model: Annotated[
         str | None, typer.Option("--model", metavar="NAME[@VERSION]", help="Model version used to score faces.")
@@ -324,29 +287,31 @@ def clean(
         ),
     ] = None,
     device: DeviceOption = DeviceChoice.AUTO,
-    as_json: JsonOption = False,
-    log: LogOption = None,
-    verbose: VerboseOption = False,
+    values: SetOption = None,
+    output: OutputOptions,
 ) -> None:
     """Find mislabelled faces and people with two names. Scores every face by its probability of being mislabelled."""
-    chosen = source_for(check_usage(lake), source, starts=False)
-    set_up(verbose, log)
+    _, source = asked.open()
+    settings = read_settings(values, "clean")
+    output.set_up()
     from flows.clean import clean as flow  # noqa: PLC0415
 
     result = flow(
-        lake,
-        source=chosen,
+        asked.lake,
+        source=source,
         method=method,
         model=model,
         fit_on=fit_on,
         weights=str(weights) if weights else None,
         device=device.value,
+        settings=settings,
     )
-    print_result(result, as_json, show_cleaned)
+    output.print(result, show_cleaned)
 
 
 @reporting
 def train(
+    *,
     lake: LakeOption,
     dataset: Annotated[
         str, typer.Option("--dataset", metavar="NAME[@VERSION]", help="Dataset version to train on.")
@@ -357,14 +322,14 @@ def train(
     steps: StepsOption = None,
     seed: Annotated[int, typer.Option("--seed", help="Random seed of weights, batches and augmentation.")] = 0,
     device: DeviceOption = DeviceChoice.AUTO,
-    as_json: JsonOption = False,
-    log: LogOption = None,
-    verbose: VerboseOption = False,
+    values: SetOption = None,
+    output: OutputOptions,
 ) -> None:
     """Train an embedding model. Reads a dataset version, publishes a model version, and makes it the candidate."""
     open_dataset(check_usage(lake), dataset)
     checked_name(model)
-    set_up(verbose, log)
+    settings = read_settings(values, "train")
+    output.set_up()
     from flows.train import train as flow  # noqa: PLC0415
 
     result = flow(
@@ -376,8 +341,9 @@ def train(
         steps=steps,
         seed=seed,
         device=device.value,
+        settings=settings,
     )
-    print_result(result, as_json, show_trained)
+    output.print(result, show_trained)
 
 
 def show_stage(console: Console, stage: str, result: Any) -> None:

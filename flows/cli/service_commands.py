@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,19 +12,11 @@ import typer
 from rich.console import Console
 
 from flows.cli.options import (
-    ConnectToOption,
-    IdentitiesOption,
-    LakeOption,
-    LinksOption,
-    PerIdentityOption,
     RunsOption,
-    SourceOption,
+    SelectionOptions,
+    SetOption,
     VerboseOption,
-    YesOption,
-    check_usage,
-    chosen_people,
     reporting,
-    source_for,
 )
 from flows.cli.terminal import say
 from flows.service.backing_services import Engines
@@ -40,12 +33,14 @@ from flows.service.serve import Address
 from flows.service.serve import serve as run_service
 from flows.service.work import check_free
 from flows.service.work import work as run_workers
+from flows.setting_groups import read_settings
 from flows.settings import Settings, load_settings, tame_libraries
 from storage.errors import UsageError
 from storage.lake import Lake
 from tasks.dataset.split import check_enough_people
 from tasks.fetch.consent import asks_outside, has_consent
 from tasks.links.list_source import open_source
+from tasks.links.recipes.recipe import preset_names
 
 MetricsPortOption = Annotated[
     int, typer.Option("--metrics-port", min=1, max=65535, help="Port of the Prometheus metrics, on loopback.")
@@ -61,14 +56,10 @@ class PoolChoice(StrEnum):
 
 @reporting
 def serve(
-    lake: LakeOption,
-    source: SourceOption = None,
-    links: LinksOption = None,
-    identities: IdentitiesOption = None,
-    per_identity: PerIdentityOption = None,
-    connect_to: ConnectToOption = None,
+    *,
+    asked: SelectionOptions,
     runs: RunsOption = 1,
-    yes: YesOption = False,
+    values: SetOption = None,
     host: Annotated[
         str,
         typer.Option(
@@ -86,10 +77,10 @@ def serve(
     All options except --host and the ports become the parameters of the scheduled runs. Set FACEMILL_DATABASE_URL
     and FACEMILL_REDIS_URL to use your own PostgreSQL and Redis.
     """
-    store = check_usage(lake, links, connect_to)
-    chosen = source_for(store, source, starts=True)
-    open_source(store, chosen, links, None)
-    people = chosen_people(identities)
+    store, selection = asked.select()
+    open_source(store, selection.source, selection.links, selection.recipe)
+    people = selection.identities
+    settings_of_runs = read_settings(values, "pipeline")
     if people is not None:
         check_enough_people(people if isinstance(people, int) else len(people))
     address = Address(host, port, metrics_port)
@@ -100,14 +91,13 @@ def serve(
     password = password_of_server(os.environ, settings.password_file)
 
     parameters = {
-        "lake": _absolute(lake),
-        "source": chosen,
-        "links": _absolute(links) if links else None,
-        "identities": people,
-        "per_identity": per_identity,
-        "connect_to": connect_to,
+        **asdict(selection),
+        "lake": _absolute(asked.lake),
+        "links": selection.links and _absolute(selection.links),
+        "recipe": selection.recipe and _absolute_recipe(selection.recipe),
         "runs": runs,
-        "allow_outside": yes,
+        "allow_outside": asked.yes,
+        "settings": settings_of_runs,
     }
     console = Console(stderr=True)
     how = login(console, address, password)
@@ -179,6 +169,10 @@ def _absolute(place: str) -> str:
     return place if "://" in place else str(Path(place).resolve())
 
 
+def _absolute_recipe(recipe: str) -> str:
+    return recipe if recipe in preset_names() else _absolute(recipe)
+
+
 def _show(console: Console, address: Address, parameters: dict[str, Any], deployments: list[str], how: str) -> None:
     lines = {
         "pages": how,
@@ -202,7 +196,7 @@ def _people(identities: int | list[str] | None) -> str:
 def _waits_for_yes(parameters: dict[str, Any]) -> bool:
     """Whether the scheduled runs will refuse the first contact with outside hosts for lack of consent."""
     lake, name = Lake(parameters["lake"]), parameters["source"]
-    source = open_source(lake, name, parameters["links"], None)
+    source = open_source(lake, name, parameters["links"], parameters["recipe"])
     is_outside = asks_outside(source, parameters["links"], parameters["connect_to"])
     return not parameters["allow_outside"] and is_outside and not has_consent(lake, name)
 

@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import typer
 
+from flows.selection import Selection
+from flows.setting_groups import Settings, changed
 from flows.settings import load_settings, user_name
 from storage.errors import UsageError
 from storage.lake import Lake
@@ -21,64 +23,56 @@ from storage.leases import alone
 from storage.names import visible
 from storage.records import LINK_LINES
 from storage.tables import read_as
-from tasks.dataset.split import check_enough_people
+from tasks.dataset.split import SplitRules, check_enough_people
 from tasks.fetch.consent import asks_outside, has_consent, record_consent, refusal
 from tasks.fetch.forecast import DOCUMENTED, forecast, own_rate
 from tasks.fetch.ledger import pending_new, read_ledger
 from tasks.links.collect import FoundLinks, find_links, is_url, keep_links, lines_found, location_of
+from tasks.links.link_server import LinkLimits
 from tasks.links.list_source import open_source
 from tasks.links.plan import plan
 from tasks.links.sources import source_named
 from tasks.links.sources.source import Source
-from tasks.web.http import ConnectTo
 
 People = int | list[str] | None
 
 
 def judge_start(
-    lake: Lake,
-    name: str,
-    links: str | None,
-    connect_to: str | None,
-    people: People,
-    per_identity: int | None,
-    *,
-    as_typed: str | None,
-    yes: bool,
-    trains: bool,
-    recipe: str | None = None,
+    lake: Lake, selection: Selection, settings: Settings, *, as_typed: str | None, yes: bool, trains: bool
 ) -> None:
     """Read the links, validate the selection, and ask for consent to a first contact.
 
     On success the links are in the lake, so that the run does not read them again.
 
     Args:
-        as_typed: the text that `people` was parsed from.
+        settings: values of `--set`.
+        as_typed: the text that the selection of people was parsed from.
         trains: whether the command ends with a training, which needs enough people.
-        recipe: meaning of the columns of a list.
 
     Raises:
         UsageError: the links or the selection are invalid, or consent is missing. Nothing has been written.
     """
-    if trains and people is not None:
-        check_enough_people(_num(people))
-    if name == "synthetic" and links is None:  # generated when the run begins
+    name, people = selection.source, selection.identities
+    split = changed(SplitRules(), "split", settings) if trains else None
+    if split and people is not None:
+        check_enough_people(_num(people), split)
+    if name == "synthetic" and selection.links is None:  # generated when the run begins
         return
-    source = open_source(lake, name, links, recipe)
-    where = location_of(source, links)
-    is_outside = asks_outside(source, links, connect_to)
+    source = open_source(lake, name, selection.links, selection.recipe)
+    where = location_of(source, selection.links)
+    is_outside = asks_outside(source, selection.links, selection.connect_to)
     is_first = is_outside and not has_consent(lake, name)
     if is_first and not yes and is_url(where) and not _has_terminal():
         raise refusal(lake, name, f"the links of {where}")
     if is_url(where) and not is_first and lake.exists(lake.links(name, "origin.json")):
         # The run asks the server what has changed since; asking here would double the requests.
         lines = read_as(lake, lake.links(name, "lines.parquet"), LINK_LINES, ["identity"])
-        _say(_checked_people(lines, people, as_typed, trains=trains))
+        _say(_checked_people(lines, people, as_typed, split))
         return
-    found = asyncio.run(_find(lake, source, where, connect_to, people))
+    found = asyncio.run(_find(lake, source, where, selection, changed(LinkLimits(), "links", settings)))
     lines = lines_found(lake, source, found)
-    said = _checked_people(lines, people, as_typed, trains=trains)
-    candidates = plan(lines, people, per_identity)
+    said = _checked_people(lines, people, as_typed, split)
+    candidates = plan(lines, people, selection.per_identity)
     pending = pending_new(candidates, read_ledger(lake, name, ["key"]))["url"]
     estimate = str(
         forecast(pending, own_rate(read_ledger(lake, name, ["key", "fetched_at", "received_bytes"])) or DOCUMENTED)
@@ -99,15 +93,15 @@ def judge_start(
         record_consent(lake, name, by=user_name(), told=estimate)
 
 
-def judge_retry(
-    lake: Lake, name: str, links: str | None, connect_to: str | None, pending: pa.Table, *, yes: bool
-) -> None:
+def judge_retry(lake: Lake, selection: Selection, pending: pa.Table, *, yes: bool) -> None:
     """Ask for consent to a first contact before failed links are fetched again.
 
     Raises:
         UsageError: consent is missing.
     """
-    if not len(pending) or not asks_outside(source_named(name, lake), links, connect_to) or has_consent(lake, name):
+    name = selection.source
+    is_outside = asks_outside(source_named(name, lake), selection.links, selection.connect_to)
+    if not len(pending) or not is_outside or has_consent(lake, name):
         return
     estimate = str(forecast(pending["url"]))
     if not yes:
@@ -118,21 +112,24 @@ def judge_retry(
     record_consent(lake, name, by=user_name(), told=estimate)
 
 
-async def _find(lake: Lake, source: Source, where: str, connect_to: str | None, people: People) -> FoundLinks:
-    names = people if isinstance(people, list) else None
-    address = ConnectTo.parse(connect_to) if connect_to else None
-    return await find_links(lake, source, where, connect_to=address, identities=names)
+async def _find(lake: Lake, source: Source, where: str, selection: Selection, limits: LinkLimits) -> FoundLinks:
+    return await find_links(
+        lake, source, where, connect_to=selection.address, identities=selection.names, limits=limits
+    )
 
 
-def _checked_people(lines: pa.Table, people: People, as_typed: str | None, *, trains: bool) -> list[str]:
+def _checked_people(lines: pa.Table, people: People, as_typed: str | None, split: SplitRules | None) -> list[str]:
     """Validate the selection of people; the lines to print about it.
+
+    Args:
+        split: of a training, which needs enough people; None if there is none.
 
     Raises:
         UsageError: the selection is ambiguous, or too small for a training.
     """
     names = pc.unique(lines["identity"].cast(pa.string())).to_pylist()
-    if trains:
-        check_enough_people(len(names) if people is None else min(len(names), _num(people)))
+    if split:
+        check_enough_people(len(names) if people is None else min(len(names), _num(people)), split)
     if not isinstance(people, int):
         return []
     if as_typed is not None and as_typed.strip() in names:

@@ -17,12 +17,10 @@ from rich.text import Text
 from flows.cli.options import (
     JsonOption,
     LakeOption,
-    LogOption,
-    VerboseOption,
+    OutputOptions,
     existing_lake,
     print_result,
     reporting,
-    set_up,
     source_name,
 )
 from flows.cli.terminal import add_row, cell, new_table, say
@@ -94,6 +92,7 @@ def forget(
 
 @reporting
 def check(
+    *,
     lake: LakeOption,
     quick: Annotated[
         bool, typer.Option("--quick", help="Skip the pictures: check tables, file sizes and manifests only.")
@@ -101,18 +100,16 @@ def check(
     repair: Annotated[
         bool, typer.Option("--repair", help="Move broken files aside, so that they are fetched or made again.")
     ] = False,
-    as_json: JsonOption = False,
-    log: LogOption = None,
-    verbose: VerboseOption = False,
+    output: OutputOptions,
 ) -> None:
     """Verify the integrity of a lake (fsck). Checks tables, shards, pictures, manifests. Exits with 1 on findings."""
     existing_lake(lake)
-    set_up(verbose, log)
+    output.set_up()
     from flows.check import check as flow  # noqa: PLC0415
 
     result = flow(lake, quick, repair)
-    print_result(result, as_json, show_findings)
-    if not as_json:
+    output.print(result, show_findings)
+    if not output.as_json:
         show_judged_before(Console(), result["judged_before"])
     is_mended = result["repaired"] and not result["repaired"]["left"]
     if result["findings"] and not is_mended:

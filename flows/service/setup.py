@@ -19,6 +19,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.events.schemas.events import ResourceSpecification
 
 from flows.service.work import HEARTBEAT_S, POOLS, python_module
+from flows.setting_groups import of_flow
 from storage.errors import ServiceError
 
 # Three missed heartbeats.
@@ -55,11 +56,16 @@ def deployments() -> dict[str, Any]:
 
 
 def with_parameters(described: dict[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of `prefect.yaml` with new values for parameters that its deployments already have."""
-    changed = [
-        {**one, "parameters": {name: parameters.get(name, value) for name, value in one.get("parameters", {}).items()}}
-        for one in described["deployments"]
-    ]
+    """The content of `prefect.yaml` with new values for parameters that its deployments already have.
+
+    Of `settings` each deployment gets those that its flow, which bears the same name, takes.
+    """
+
+    def of_deployment(one: dict[str, Any]) -> dict[str, Any]:
+        given = {**parameters, "settings": of_flow(parameters.get("settings"), one["name"])}
+        return {name: given.get(name, value) for name, value in one.get("parameters", {}).items()}
+
+    changed = [{**one, "parameters": of_deployment(one)} for one in described["deployments"]]
     return {**described, "deployments": changed}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -15,9 +15,10 @@ from storage.errors import UsageError
 from storage.lake import Lake, to_json
 from storage.records import SAMPLES, Reason
 from storage.shards import create_shard, read_member
-from storage.stamped_fields import counted
+from storage.stamped_fields import counted, differing
 from storage.tables import stamp, write_table
 from tasks.dataset.cross_split import straddling_rows
+from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.exclude import Exclusion, lines_of
 from tasks.dataset.find_duplicates import compare_pictures
 from tasks.dataset.funnel import Funnel, FunnelStage, count_fates
@@ -25,20 +26,33 @@ from tasks.dataset.leaks import count_leaks, refuse_leaks
 from tasks.dataset.manifest import manifest_counts
 from tasks.dataset.samples import chosen_people, collect_samples, kept_fates
 from tasks.dataset.select import SelectRules, select, stop_people_with_few_faces, stop_samples
-from tasks.dataset.source_tables import lines_left_out, planned_lines, read_faces, read_verdicts, source_digests
+from tasks.dataset.source_tables import (
+    MadeWith,
+    lines_left_out,
+    made_with,
+    planned_lines,
+    read_faces,
+    read_verdicts,
+    source_digests,
+)
 from tasks.dataset.split import SplitRules, split_identities
 from tasks.fetch.ledger import read_ledger
+from tasks.label_noise.estimate import CleanRules
 from tasks.label_noise.score_table import Cleaning, judged_faces, open_cleaned
 from tasks.links.sources import source_named
 
 _SAMPLES_PER_SHARD = 10_000
 # The keys of `Request.settings`: the part of a manifest that determines the version's id.
-_SETTINGS = ("source", "method", "select", "split", "exclude", "cleaning")
+_SETTINGS = ("source", "method", "select", "split", "exclude", "cleaning", "dedupe", "clean", "made_with")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A publish request. Its settings and the selected content determine the version's id."""
+    """A publish request. Its settings and the selected content determine the version's id.
+
+    Attributes:
+        made_with: of the faces, as `source_tables.made_with` gives it; `publish_source` fills it in.
+    """
 
     name: str
     source: str
@@ -47,13 +61,22 @@ class Request:
     split: SplitRules = field(default_factory=SplitRules)
     exclusion: Exclusion | None = None
     cleaning: Cleaning | None = None
+    dedupe: DedupeRules = field(default_factory=DedupeRules)
+    clean: CleanRules = field(default_factory=CleanRules)
+    made_with: MadeWith = field(default_factory=dict)
 
     def settings(self) -> dict[str, Any]:
-        """The settings that are part of the id: all but the name; a list of names by its digest."""
+        """The settings that are part of the id: all but the name; a list of names by its digest.
+
+        Of the settings of earlier stages only those that differ from their defaults, so that the id of a version made
+        with the defaults is that of the first format.
+        """
         rules = {"select": counted("select", self.select), "split": counted("split", self.split)}
         excluded = {"exclude": self.exclusion.to_json()} if self.exclusion else {}
         cleaned = {"cleaning": counted("cleaning", self.cleaning)} if self.cleaning else {}
-        return {"source": self.source, "method": self.method, **rules, **excluded, **cleaned}
+        earlier = {"dedupe": differing(self.dedupe), "clean": differing(self.clean), "made_with": self.made_with}
+        made = {name: one for name, one in earlier.items() if one}
+        return {"source": self.source, "method": self.method, **rules, **excluded, **cleaned, **made}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +109,8 @@ def publish_source(
     Raises:
         UsageError: nothing has been planned yet, or no face is fit to be published.
     """
-    compare_pictures(lake, request.source)
+    compare_pictures(lake, request.source, request.dedupe)
+    request = replace(request, made_with=made_with(lake, request.source, request.method))
     content = decide(lake, request)
     source = source_named(request.source, lake)
     origin: dict[str, Any] = {"made_from": source_digests(lake, request.source), "terms": source.terms}
@@ -103,7 +127,7 @@ def decide(lake: Lake, request: Request) -> Content:
     """
     lines = planned_lines(lake, request.source)
     attempts = read_ledger(lake, request.source, ["key", "outcome", "reason"])
-    verdicts = read_verdicts(lake, request.source, lines)
+    verdicts = read_verdicts(lake, request.source, lines, request.dedupe)
     faces = read_faces(lake, request.source, request.method)
     refused, ties = _refused(lake, request, lines, verdicts, faces)
     fates = select(
@@ -135,7 +159,7 @@ def _refused(
     if request.cleaning is None:
         return named, ()
     judged = judged_faces(faces, verdicts)
-    cleaned = open_cleaned(lake, request.source, request.method, request.cleaning.model, judged)
+    cleaned = open_cleaned(lake, request.source, request.method, request.cleaning.model, judged, request.clean)
     return pa.concat_tables([named, cleaned.refused(request.cleaning)]), cleaned.ties()
 
 

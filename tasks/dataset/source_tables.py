@@ -11,7 +11,7 @@ from storage.errors import UsageError
 from storage.lake import Lake
 from storage.records import CANDIDATES, FACES, LINK_LINES, REJECTED_LINES, VERDICTS
 from storage.stamped_fields import counted
-from storage.tables import digest_of_lines, read_as, read_stamp, stamp, table_digest
+from storage.tables import digest_of_lines, read_as, read_settings, read_stamp, stamp, table_digest
 from storage.takedowns import read_forgotten
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.funnel import NOT_PLANNED
@@ -80,6 +80,18 @@ def source_digests(lake: Lake, source: str) -> dict[str, Any]:
 
 def _stamps(lake: Lake, paths: list[str]) -> str:
     return stamp(sorted(read_stamp(lake, path) or "" for path in paths))
+
+
+# The settings of a stage that differ from their defaults, by its name; a list where shards were made with several.
+MadeWith = dict[str, Any] | list[dict[str, Any]]
+
+
+def made_with(lake: Lake, source: str, method: str) -> MadeWith:
+    """The settings of detection and crop that the faces of a source were made with; empty for the defaults."""
+    methods = ["bbox", "mtcnn"] if method == AGREE else [method]
+    paths = [f"{lake.faces(one, source, stem)}.parquet" for one in methods for stem in image_stems(lake, source)]
+    found = {stamp(one): one for one in (read_settings(lake, path) for path in paths if lake.exists(path))}
+    return [found[name] for name in sorted(found)] if len(found) > 1 else next(iter(found.values()), {})
 
 
 class Comparison(NamedTuple):

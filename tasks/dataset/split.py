@@ -24,7 +24,7 @@ class SplitRules:
     test_share: float = setting(0.15, "share of the people in test", ge=0, le=1)
     val_share: float = setting(0.10, "share of the people in val", ge=0, le=1)
     # Fewer people give no impostor pairs worth the name; small datasets fill up by the same hash order.
-    least_identities: int = setting(2, "least number of people in each split, where there are enough", ge=0)
+    least_identities: int = setting(2, "least number of people in each split, where there are enough", ge=2)
 
 
 def split_identities(

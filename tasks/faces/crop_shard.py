@@ -17,8 +17,8 @@ from storage.errors import LakeError, UsageError
 from storage.lake import Lake
 from storage.records import FACES, Box, Detection, Face, Outcome, Reason, bytes_digest
 from storage.shards import create_shard, read_member
-from storage.stamped_fields import counted
-from storage.tables import read_stamp, rows_to_table, stamp, table_digest, write_table
+from storage.stamped_fields import counted, differing
+from storage.tables import read_settings, read_stamp, rows_to_table, stamp, table_digest, write_table
 from tasks.faces.boxes import share_inside
 from tasks.faces.detect_shard import ShardSummary, StoredImage, accepted_images, map_chunks, read_detections
 from tasks.faces.lines_by_key import LinesByKey
@@ -99,12 +99,14 @@ def crop_shard(
         # After a kill between the new tar and its index, the old index must not remain: with the old settings it
         # would count as up to date.
         lake.remove(f"{lake.faces(method, source, stem)}.parquet")
+    stages = {"detect": read_settings(lake, lake.detections(source, stem)), "crop": differing(settings)}
+    made_with = {stage: one for stage, one in stages.items() if one}
     faces = _write_tars(lake, tars, source, map_chunks(work, jobs, pool), on_progress)
     for method in methods:
         rows = [asdict(face) for face in sorted(faces[method], key=lambda face: (face.identity, face.line))]
         path = f"{lake.faces(method, source, stem)}.parquet"
         made_from = _stamp(lake, lake.detections(source, stem), joined, method, settings)
-        write_table(lake, path, rows_to_table(rows, FACES), stamp=made_from)
+        write_table(lake, path, rows_to_table(rows, FACES), stamp=made_from, settings=made_with)
     return {method: ShardSummary.of_reasons(face.reason for face in faces[method]) for method in methods}
 
 

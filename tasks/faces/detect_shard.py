@@ -17,7 +17,7 @@ from storage.errors import LakeError
 from storage.lake import Lake
 from storage.records import ATTEMPTS, DETECTIONS, Detection, FoundFace, Outcome, Reason
 from storage.shards import read_member
-from storage.stamped_fields import counted
+from storage.stamped_fields import counted, differing
 from storage.tables import read_as, read_stamp, rows_to_table, stamp, write_table
 from storage.takedowns import read_forgotten
 from tasks.faces.detectors import Detector, DetectorSettings, load_detector
@@ -83,7 +83,7 @@ def detect_shard(
             on_progress(len(detections))
     rows = [_row(one) for one in sorted(found, key=lambda one: one.key)]
     path = lake.detections(source, stem)
-    write_table(lake, path, rows_to_table(rows, DETECTIONS), stamp=_stamp(settings))
+    write_table(lake, path, rows_to_table(rows, DETECTIONS), stamp=_stamp(settings), settings=differing(settings))
     return ShardSummary.of_reasons(one.reason for one in found)
 
 

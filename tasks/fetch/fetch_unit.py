@@ -24,7 +24,7 @@ from storage.shards import ShardWriter, create_shard
 from storage.tables import rows_to_table, write_table
 from tasks.fetch.ledger import RULES, image_stems, next_try, unit_name
 from tasks.images.end_markers import ends_whole
-from tasks.images.validate import ImageLimits, Invalid
+from tasks.images.validate import Invalid
 from tasks.images.validation_pool import Checks, Verdict
 from tasks.web.responses import Answer
 
@@ -72,7 +72,7 @@ async def fetch_unit(
     pending: Iterable[Pending],
     transport: Transport,
     *,
-    limits: ImageLimits = ImageLimits(),
+    checks: Checks | None = None,
     in_flight: int = 64,
     most_paused: int = _MOST_PAUSED,
     on_attempt: Callable[[Attempt], None] = lambda attempt: None,
@@ -80,6 +80,7 @@ async def fetch_unit(
     """Fetch every pending candidate of one unit and commit the results, shard by shard.
 
     Args:
+        checks: validates the pictures, by default with the default limits. All units of a process may share it.
         in_flight: the number of concurrent fetches, and the most pictures in memory.
         most_paused: how many may wait for their second try without occupying a slot.
         on_attempt: called with every decided attempt, before or after its commit.
@@ -88,7 +89,7 @@ async def fetch_unit(
         The number of attempts committed.
     """
     window = _Window(in_flight, most_paused)
-    checks = Checks(limits)
+    checks = checks or Checks()
     door = asyncio.Lock()
     with _Shards(lake, source, unit) as shards:
 

@@ -50,9 +50,9 @@ def is_bounded(data: bytes) -> bool:
     return kind is None or (kind == "JPEG" and jpeg.is_bounded(data))
 
 
-def call_apart(data: bytes, limits: ImageLimits) -> sandbox.Call:
+def call_apart(data: bytes, limits: ImageLimits, apart: sandbox.Limits = sandbox.Limits()) -> sandbox.Call:
     """The call that validates a picture in a child process, for `validate_apart`."""
-    return sandbox.Call(validate_for_parent, data, min_side_px=limits.min_side_px, max_pixels=limits.max_pixels)
+    return sandbox.Call(validate_for_parent, data, apart, min_side_px=limits.min_side_px, max_pixels=limits.max_pixels)
 
 
 def validate_apart(call: sandbox.Call, data: bytes) -> ImageFacts | Invalid:

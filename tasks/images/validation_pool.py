@@ -29,8 +29,9 @@ class Checks:
     a thread cannot be ended.
     """
 
-    def __init__(self, limits: ImageLimits = ImageLimits()) -> None:
+    def __init__(self, limits: ImageLimits = ImageLimits(), apart: sandbox.Limits = sandbox.Limits()) -> None:
         self._limits = limits
+        self._apart_limits = apart
         self._waiting: list[tuple[bytes, asyncio.Future[Verdict | None]]] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -51,7 +52,7 @@ class Checks:
         return await future
 
     async def _apart(self, data: bytes) -> Verdict:
-        call = call_apart(data, self._limits)
+        call = call_apart(data, self._limits, self._apart_limits)
         try:
             return await asyncio.get_running_loop().run_in_executor(_WAITERS, validate_apart, call, data)
         except asyncio.CancelledError:

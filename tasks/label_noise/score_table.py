@@ -207,16 +207,18 @@ def _judges(lake: Lake, source: str, method: str) -> list[str]:
     return [f"{name}@{version}" for name in lake.names(folder) for version in lake.names(f"{folder}/{name}")]
 
 
-def open_cleaned(lake: Lake, source: str, method: str, model: str, faces: pa.Table) -> Cleaned:
+def open_cleaned(
+    lake: Lake, source: str, method: str, model: str, faces: pa.Table, rules: CleanRules = CleanRules()
+) -> Cleaned:
     """The scores of `model` (`name@version`) for these faces (`judged_faces`).
 
     Raises:
         UsageError: it has not scored them, or the faces have changed since.
     """
     folder = lake.cleaned(method, source, *model.split("@"))
-    if not is_cleaned(lake, folder, clean_stamp(model, faces)):
+    if not is_cleaned(lake, folder, clean_stamp(model, faces, rules)):
         raise UsageError(
             f"{model} has not scored the {len(faces)} current faces of {source} by {method}: run "
-            f"`facemill clean --source {source} --method {method}` with it first"
+            f"`facemill clean --source {source} --method {method}` with it and the same --set first"
         )
     return read_cleaned(lake, folder)

@@ -7,7 +7,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import aiohttp
@@ -16,12 +16,13 @@ from yarl import URL
 
 from storage.errors import UsageError
 from storage.records import Note, Reason
+from storage.setting_field import setting
 from tasks.images.formats import FORMATS
 from tasks.web.addresses import Network, Refusal, check_url, parse_url
 from tasks.web.connections import Connector, Response
 from tasks.web.hops import Hops
 from tasks.web.host_queue import HostCounts, Turns
-from tasks.web.hosts import Host, NotNow
+from tasks.web.hosts import Host, HostRules, NotNow
 from tasks.web.limits import FetchLimits
 from tasks.web.resolver import GuardedResolver, SystemResolver
 from tasks.web.response_reader import Seen, read
@@ -64,6 +65,7 @@ class WebTransport:
         session: aiohttp.ClientSession,
         limits: FetchLimits,
         *,
+        hosts: HostRules = HostRules(),
         connect_to: ConnectTo | None = None,
         allowed: tuple[Network, ...] = (),
         clock: Callable[[], float] = time.monotonic,
@@ -74,7 +76,7 @@ class WebTransport:
         self._connect_to = connect_to
         self._allowed = allowed
         self._slots = asyncio.Semaphore(limits.concurrency)
-        self._turns = Turns(limits.host_rules(), clock=clock)
+        self._turns = Turns(replace(hosts, most_at_once=limits.per_host, most_per_s=limits.per_host_per_s), clock=clock)
         self._robots = Robots(self._get_robots, AGENT, clock=clock) if limits.robots else None
         self.num_requests = 0
 
@@ -176,6 +178,7 @@ def _redirected(url: URL, response: Response) -> URL | None:
 async def open_web(
     limits: FetchLimits = FetchLimits(),
     *,
+    hosts: HostRules = HostRules(),
     connect_to: ConnectTo | None = None,
     allowed: tuple[Network, ...] = (),
     contact: str = "",
@@ -185,6 +188,7 @@ async def open_web(
     """A transport with its connections, closed at the end.
 
     Args:
+        hosts: when a host is paused; its rates are those of `limits`.
         contact: a URL or mail address that the User-Agent shows to the hosts asked.
         resolver: looks names up; the system's own if not given. Its answers are judged before anything connects.
         clock: tells seconds, from any start: of rates, pauses, latencies, and of how long an answer is remembered.
@@ -213,7 +217,7 @@ async def open_web(
             trust_env=False,
             response_class=Response,
         ) as session:
-            web = WebTransport(session, limits, connect_to=connect_to, allowed=allowed, clock=clock)
+            web = WebTransport(session, limits, hosts=hosts, connect_to=connect_to, allowed=allowed, clock=clock)
             try:
                 yield web
             finally:

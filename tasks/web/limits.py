@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from storage.setting_field import setting
 from tasks.web.host_queue import LONGEST_TURN_S
-from tasks.web.hosts import HostRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,3 @@ class FetchLimits:
         Waiting for one of the `concurrency` slots comes on top of it, when more than so many are asked at a time.
         """
         return (LONGEST_TURN_S + self.total_s) * (2 if self.robots else 1)
-
-    def host_rules(self) -> HostRules:
-        """The limits per host."""
-        return HostRules(most_at_once=self.per_host, most_per_s=self.per_host_per_s)

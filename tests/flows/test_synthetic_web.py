@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from flows.selection import Selection
 from flows.synthetic_web import web_for
 from storage.errors import LakeError, UsageError
 from storage.lake import Lake
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.attack(6)
 def lake(tmp_path: Path) -> Lake:
     """A lake with a world of its own, which its origin names."""
     lake = Lake(tmp_path / "lake")
-    with web_for(lake, "synthetic", None, None, 2, 2) as web:
+    with web_for(lake, Selection("synthetic", identities=2, per_identity=2)) as web:
         assert web.links == str(tmp_path / "lake/world/2x2/links")
         name(lake, web.links)
     return lake
@@ -33,7 +34,7 @@ def name(lake: Lake, location: str | None) -> None:
 
 def test_a_lake_is_fetched_from_its_own_world_wherever_it_was_copied_to(lake: Lake, tmp_path: Path) -> None:
     copy = Lake(shutil.move(lake.root, tmp_path / "elsewhere"))
-    with web_for(copy, "synthetic", None, None) as web:
+    with web_for(copy, Selection("synthetic")) as web:
         assert web.links == str(tmp_path / "elsewhere/world/2x2/links")
 
 
@@ -60,12 +61,13 @@ def test_a_world_outside_of_the_lake_is_played_only_when_the_command_names_it(
     name(lake, location and location.format(lake=lake.root, outside=outside))
     with (
         pytest.raises(UsageError, match="which is no world in this lake") as error,
-        web_for(lake, "synthetic", None, None),
+        web_for(lake, Selection("synthetic")),
     ):
         pass
     assert "\n" not in str(error.value)
-    with web_for(lake, "synthetic", str(outside / "links"), "127.0.0.1:9") as web:
-        assert web == (str(outside / "links"), "127.0.0.1:9")
+    named = Selection("synthetic", str(outside / "links"), connect_to="127.0.0.1:9")
+    with web_for(lake, named) as web:
+        assert web == named
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,10 @@ def test_no_link_leads_out_of_a_world(lake: Lake, tmp_path: Path, place: str, as
     path = tmp_path / "lake" / place.format(first=first)
     target = shutil.move(path, tmp_path / "outside")
     path.symlink_to(target)
-    with pytest.raises(LakeError, match="link") as error, web_for(lake, "synthetic", None, None, asked, asked):
+    with (
+        pytest.raises(LakeError, match="link") as error,
+        web_for(lake, Selection("synthetic", identities=asked, per_identity=asked)),
+    ):
         pass
     assert "\n" not in str(error.value)
 
@@ -100,6 +105,6 @@ def test_an_answer_of_a_world_names_a_file_of_its_own_and_is_whole(
     lines = [",".join(one._fields), ",".join(json.dumps(str(field)).replace('\\"', '""') for field in one)]
     path.write_text("\n".join(lines) + "\n")
     words = r"responses.csv, line 2: .*run `facemill world make` again"
-    with pytest.raises(UsageError, match=words) as error, web_for(lake, "synthetic", None, None):
+    with pytest.raises(UsageError, match=words) as error, web_for(lake, Selection("synthetic")):
         pass
     assert "\n" not in str(error.value)

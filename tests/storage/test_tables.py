@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from storage.errors import LakeError
 from storage.lake import Lake
 from storage.records import DETECTIONS, LINK_LINES, Reason
-from storage.tables import read_stamp, read_table, rows_to_table, stamp, table_digest, write_table
+from storage.tables import read_settings, read_stamp, read_table, rows_to_table, stamp, table_digest, write_table
 
 PATH = "plan/made.parquet"
 
@@ -49,6 +49,15 @@ def test_a_table_bears_the_stamp_it_was_written_with(lake):
     assert read_stamp(lake, PATH) == "first"
     write_table(lake, PATH, read_table(lake, PATH), stamp="second")
     assert read_stamp(lake, PATH) == "second"
+
+
+def test_a_table_bears_the_settings_that_made_it_and_none_by_default(lake):
+    table = pa.table({"a": [1]})
+    write_table(lake, "a.parquet", table, stamp="one", settings={"margin": 0.2, "scale": (1, 2)})
+    write_table(lake, "b.parquet", table, stamp="one")
+    assert read_settings(lake, "a.parquet") == {"margin": 0.2, "scale": [1, 2]}
+    assert read_stamp(lake, "a.parquet") == "one"
+    assert read_settings(lake, "b.parquet") == read_settings(lake, "none.parquet") == {}
 
 
 @pytest.mark.parametrize("data", [None, b"", b"PAR1" + b"x" * 50 + b"PAR1"])

@@ -15,7 +15,7 @@ from storage.errors import LakeError
 from storage.lake import Lake
 from storage.records import DETECTIONS, Outcome
 from storage.shards import create_shard, read_member
-from storage.tables import read_as, read_stamp, write_table
+from storage.tables import read_as, read_settings, read_stamp, write_table
 from tasks.fetch.ledger import accepted, image_stems
 
 
@@ -61,7 +61,8 @@ def _bring_detections(lake: Lake, source: str, stem: str, keys: pa.ChunkedArray)
     if lake.exists(path):
         table = read_as(lake, path, DETECTIONS)
         kept = table.filter(pc.is_in(table["key"], value_set=keys.combine_chunks()))
-        write_table(lake, lake.detections(source, successor(stem)), kept, stamp=read_stamp(lake, path) or "")
+        stamp, settings = read_stamp(lake, path) or "", read_settings(lake, path)
+        write_table(lake, lake.detections(source, successor(stem)), kept, stamp=stamp, settings=settings)
 
 
 def pieces(lake: Lake, source: str, stem: str) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -15,7 +17,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from flows.cli.app import app
+from flows.cli.app import all_commands, app
 from storage.errors import UsageError
 from storage.lake import Lake
 from synthetic.origin import Origin
@@ -38,6 +40,44 @@ def refused(*arguments: str) -> str:
 
 def test_the_version_is_that_of_the_package() -> None:
     assert runner.invoke(app, ["--version"]).output == f"facemill {version('facemill')}\n"
+
+
+def imported_by(*arguments: str) -> set[str]:
+    """The modules that a new process has imported once a command has ended."""
+    program = (
+        "import sys; from typer.testing import CliRunner; from flows.cli.app import app; "
+        "assert CliRunner().invoke(app, sys.argv[1:]).exit_code == 0; print(*sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
+    return set(ran.stdout.split())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["datasets", "--help"]])
+def test_the_list_of_commands_imports_no_heavy_library(arguments: list[str]) -> None:
+    heavy = {"torch", "prefect", "pandas", "pyarrow", "numpy", "aiohttp", "PIL"}
+    assert heavy & imported_by(*arguments) == set()
+
+
+def test_the_list_of_dataset_versions_imports_no_more_than_it_reads_with(tmp_path: Path) -> None:
+    Lake(tmp_path / "lake").begin()
+    heavy = {"torch", "prefect", "pandas", "aiohttp", "PIL"}
+    assert heavy & imported_by("datasets", "list", "--lake", str(tmp_path / "lake")) == set()
+
+
+def test_the_list_of_commands_has_the_first_sentence_of_each_command() -> None:
+    for typed, sentence, command in all_commands():
+        assert command.help.replace("\n", " ").startswith(sentence) and sentence.endswith("."), typed
+
+
+def test_a_mistyped_command_is_told_the_nearest() -> None:
+    assert "Did you mean 'publish'?" in runner.invoke(app, ["publsh"]).stderr
+
+
+def test_a_setting_that_does_not_exist_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    told = refused("ingest", "--lake", str(lake), "--set", "fetch.total=5")
+    assert "there is no setting fetch.total. Did you mean fetch.total_s? `facemill settings ingest`" in told
+    assert not lake.exists()
 
 
 def test_shells_can_complete_commands() -> None:

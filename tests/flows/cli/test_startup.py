@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from flows.cli.app import app
 from flows.cli.options import chosen_people, source_for
 from flows.ingest import is_first_contact
-from flows.synthetic_web import Web
+from flows.selection import Selection
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.records import Reason
@@ -252,10 +252,11 @@ def test_a_retry_that_would_be_the_first_contact_wants_a_yes(tmp_path: Path) -> 
 
 def test_a_run_that_no_command_started_wants_the_yes_as_a_parameter(tmp_path: Path, links: Path) -> None:
     lake = Lake(tmp_path / "lake")
+    outside, here = (Selection("vggface1", str(links), connect_to=one) for one in (None, "127.0.0.1:9"))
     with pytest.raises(UsageError, match="the parameter `allow_outside` of a deployment"):
-        is_first_contact(lake, source_named("vggface1"), Web(str(links), None), allowed=False)
-    assert is_first_contact(lake, source_named("vggface1"), Web(str(links), None), allowed=True)
-    assert not is_first_contact(lake, source_named("vggface1"), Web(str(links), "127.0.0.1:9"), allowed=False)
+        is_first_contact(lake, source_named("vggface1"), outside, allowed=False)
+    assert is_first_contact(lake, source_named("vggface1"), outside, allowed=True)
+    assert not is_first_contact(lake, source_named("vggface1"), here, allowed=False)
 
 
 # -- what a pipeline shows --

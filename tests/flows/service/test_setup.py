@@ -28,6 +28,22 @@ def test_options_take_the_place_of_the_parameters_that_bear_their_names_and_add_
     assert [one["parameters"] for one in changed["deployments"]] == [{"lake": "/data", "margin": 1}, {}]
 
 
+def test_each_deployment_gets_the_settings_that_its_flow_takes() -> None:
+    settings = {"select.min_faces": 3, "fetch.total_s": 5.0, "train.steps": 7}
+    changed = with_parameters(deployments(), {"settings": settings})["deployments"]
+    given = {one["name"]: set(one["parameters"].get("settings", {})) for one in changed}
+    assert given == {
+        "ingest": {"fetch.total_s"},
+        "retry": {"fetch.total_s"},
+        "crop": set(),
+        "publish": {"select.min_faces"},
+        "train": {"train.steps"},
+        "experiment": {"train.steps"},
+        "pipeline": set(settings),
+        "check": set(),
+    }
+
+
 def test_every_parameter_of_a_deployment_is_one_of_its_flow_and_is_described_in_the_form() -> None:
     from prefect import Flow
     from prefect.flows import load_flow_from_entrypoint
@@ -96,7 +112,7 @@ def test_a_server_is_set_up_once_however_often_it_is_done(deployed: list[str]) -
 def test_runs_beside_a_pipeline_are_asked_of_its_deployments_and_those_that_never_began_are_cancelled(
     deployed: list[str],
 ) -> None:
-    parameters = {"lake": "/shared/lake", "source": "synthetic", "method": "both"}
+    parameters = {"lake": "/shared/lake", "source": "synthetic", "method": "both", "settings": {}}
     with get_client(sync_client=True) as client:
         with runs_beside("crop", 2, parameters) as asked:
             first, second = [client.read_flow_run(run.id) for run in asked]

@@ -15,18 +15,29 @@ from storage.code_version import code_version
 from storage.datasets import open_dataset, versions
 from storage.errors import LeakError, UsageError
 from storage.lake import Lake
-from storage.records import FATES, REJECTED_LINES, SAMPLES, Box, bytes_digest
+from storage.records import FACES, FATES, REJECTED_LINES, SAMPLES, Box, bytes_digest
 from storage.shards import create_shard
-from storage.tables import write_table
+from storage.tables import read_as, write_table
 from tasks.dataset import publish_version as publishing
+from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.exclude import exclude
 from tasks.dataset.find_duplicates import compare_pictures
 from tasks.dataset.funnel import count_fates
 from tasks.dataset.leaks import count_leaks
-from tasks.dataset.publish_version import Content, Published, Request, decide, publish, publish_source, version_id
+from tasks.dataset.publish_version import (
+    Content,
+    Published,
+    Request,
+    decide,
+    id_by_manifest,
+    publish,
+    publish_source,
+    version_id,
+)
 from tasks.dataset.samples import chosen_people, collect_samples, kept_fates
 from tasks.dataset.select import SelectRules, select
 from tasks.dataset.split import SplitRules, split_identities
+from tasks.label_noise.estimate import CleanRules
 from tasks.links.plan import plan
 from tests.tasks.builders import BOX, OTHER_BOX, attempt, attempts, face, faces, jpeg, shuffled, verdicts
 from tests.tasks.image_shards import link_lines
@@ -193,12 +204,15 @@ def test_other_crops_and_other_rules_make_another_version(made, tmp_path):
         replace(made.request, method="agree"),
         replace(made.request, exclusion=exclude([], ["Somebody"])),
         replace(made.request, exclusion=exclude([], ["Somebody Else"])),
+        replace(made.request, dedupe=DedupeRules(near_distance=4)),
+        replace(made.request, clean=CleanRules(rounds=2)),
+        replace(made.request, made_with={"crop": {"margin": 0.2}}),
     ]
     ids = {version_id(request, samples) for request in requests}
     ids.add(version_id(made.request, make(tmp_path / "other", crops=100).content.samples))
     ids.add(version_id(made.request, samples.slice(1)))
 
-    assert len(ids) == 9
+    assert len(ids) == 12
     assert version_id(replace(made.request, name="other"), samples) in ids
 
 
@@ -370,3 +384,20 @@ def test_a_source_published_again_writes_no_file_and_after_a_change_another_vers
         path: when for path, when in before.items() if path.is_file()
     }
     assert first.dataset.manifest["made_from"]["links"] == "0123"
+
+
+def test_settings_of_earlier_stages_are_in_the_manifest_where_they_differ(tmp_path):
+    lake, request = make_lake(tmp_path), Request("faces", SOURCE, "mtcnn")
+    plain = publish_source(lake, request).dataset
+    assert not {"dedupe", "clean", "made_with"} & plain.manifest.keys()
+    with_rules = publish_source(lake, replace(request, dedupe=DedupeRules(near_distance=0))).dataset
+    assert with_rules.manifest["dedupe"] == {"near_distance": 0}
+
+    path = f"{lake.faces('mtcnn', SOURCE, STEM)}.parquet"
+    settings = {"crop": {"margin": 0.2}, "detect": {"thresholds": (0.5, 0.6, 0.7)}}
+    write_table(lake, path, read_as(lake, path, FACES), stamp="other", settings=settings)
+    cropped = publish_source(lake, request).dataset
+    assert cropped.manifest["made_with"] == {"crop": {"margin": 0.2}, "detect": {"thresholds": [0.5, 0.6, 0.7]}}
+    assert len({plain.version, with_rules.version, cropped.version}) == 3
+    for one in (plain, with_rules, cropped):
+        assert id_by_manifest(one.manifest, one.index()) == one.version

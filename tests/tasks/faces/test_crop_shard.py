@@ -17,7 +17,7 @@ from storage.errors import LakeError, UsageError
 from storage.lake import Lake
 from storage.records import DETECTIONS, FACES, FoundFace, Reason, bytes_digest, url_key
 from storage.shards import read_member
-from storage.tables import read_table, rows_to_table, write_table
+from storage.tables import read_as, read_settings, read_table, rows_to_table, write_table
 from tasks.faces.crop_shard import crop_shard, sample_name, uncropped
 from tasks.faces.detect_shard import ShardSummary
 from tasks.faces.lines_by_key import LinesByKey
@@ -215,6 +215,18 @@ def test_crops_are_up_to_date_until_something_they_were_made_from_changes(lake: 
     assert up_to_date(settings=CropSettings(margin=0.2)) == [False, False]
     write_detections(lake, {ONE: (FACE,)}, stamp="second")
     assert up_to_date() == [False, False]
+
+
+def test_a_table_of_faces_keeps_the_settings_that_differ_from_their_defaults(lake: Lake) -> None:
+    def kept(method: str) -> dict[str, Any]:
+        return read_settings(lake, f"{lake.faces(method, SOURCE, STEM)}.parquet")
+
+    crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), BOTH, settings=SETTINGS)
+    assert kept("bbox") == kept("mtcnn") == {}
+    path = lake.detections(SOURCE, STEM)
+    write_table(lake, path, read_as(lake, path, DETECTIONS), stamp="other", settings={"exact": True})
+    crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), BOTH, settings=CropSettings(margin=0.2))
+    assert kept("bbox") == kept("mtcnn") == {"detect": {"exact": True}, "crop": {"margin": 0.2}}
 
 
 def test_a_run_that_breaks_off_leaves_no_index_of_other_crops(lake: Lake) -> None:

@@ -22,6 +22,7 @@ from tasks.fetch import fetch_unit as fetch
 from tasks.fetch.fetch_unit import fetch_unit, to_pending
 from tasks.fetch.ledger import RULES, image_stems, pending_due, pending_new, read_ledger
 from tasks.images.validate import ImageLimits
+from tasks.images.validation_pool import Checks
 from tasks.web.responses import Answer
 from tests.tasks.web.origin import NOT_FOUND, QUICK, Origin, Play, open_web, playing, response, serving
 from tests.virtual_time import now_s
@@ -143,7 +144,7 @@ async def test_a_row_says_which_rules_judged_it_and_what_was_odd(lake: Lake) -> 
 
 async def test_pictures_are_judged_by_the_limits_given(lake: Lake) -> None:
     async with serving(Origin(pictures(1))) as origin:
-        await first_round(lake, origin, [0], limits=ImageLimits(min_side_px=81))
+        await first_round(lake, origin, [0], checks=Checks(ImageLimits(min_side_px=81)))
     assert rows(lake)["0"]["reason"] == "too_small"
 
 

@@ -94,11 +94,11 @@ async def test_costly_pictures_are_refused_and_their_neighbours_taken() -> None:
 
 @pytest.mark.attack(4)
 async def test_a_picture_that_never_ends_is_too_costly(monkeypatch: pytest.MonkeyPatch) -> None:
-    def call(data: bytes, limits: ImageLimits) -> sandbox.Call:
-        return sandbox.Call(run_for_ever, data, sandbox.Limits(cpu_s=1))
+    def call(data: bytes, limits: ImageLimits, apart: sandbox.Limits) -> sandbox.Call:
+        return sandbox.Call(run_for_ever, data, apart)
 
     monkeypatch.setattr("tasks.images.validation_pool.call_apart", call)
-    found = await verdicts(Checks(), [PICTURES[0], encoded(picture(), "PNG")])
+    found = await verdicts(Checks(apart=sandbox.Limits(cpu_s=1)), [PICTURES[0], encoded(picture(), "PNG")])
 
     assert isinstance(found[0], ImageFacts)
     assert found[1] == Invalid(Reason.TOO_COSTLY, "over 1 CPU-s")
@@ -108,7 +108,7 @@ async def test_a_picture_that_never_ends_is_too_costly(monkeypatch: pytest.Monke
 async def test_a_check_that_is_cancelled_ends_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     png, checks, gate = encoded(picture(), "PNG"), Checks(), tmp_path / "gate"
 
-    def call(data: bytes, limits: ImageLimits) -> sandbox.Call:
+    def call(data: bytes, limits: ImageLimits, apart: sandbox.Limits) -> sandbox.Call:
         return sandbox.Call(wait_for_ever, data, gate=str(gate))
 
     with monkeypatch.context() as patch:

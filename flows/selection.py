@@ -1,0 +1,47 @@
+"""The links that a run works on, passed on from command to flow to task as one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+# Takes 0.1 CPU-s to import, which the list of commands does without.
+if TYPE_CHECKING:
+    from tasks.web.http import ConnectTo
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A source and the part of its links that is asked for.
+
+    Attributes:
+        source: source of the links.
+        links: location of the links, as for `flows.ingest.ingest`.
+        recipe: meaning of the columns of a list: a preset or a TOML file.
+        identities: the number of people, from the first on, or their names; None for all.
+        per_identity: the number of links per person, from the first on; None for all.
+        connect_to: HOST:PORT that every request is sent to instead of its own host.
+    """
+
+    source: str
+    links: str | None = None
+    recipe: str | None = None
+    identities: int | list[str] | None = None
+    per_identity: int | None = None
+    connect_to: str | None = None
+
+    @property
+    def names(self) -> list[str] | None:
+        """The people selected by name."""
+        return self.identities if isinstance(self.identities, list) else None
+
+    @property
+    def address(self) -> ConnectTo | None:
+        """The address of `connect_to`.
+
+        Raises:
+            UsageError: it has another form.
+        """
+        from tasks.web.http import ConnectTo  # noqa: PLC0415
+
+        return ConnectTo.parse(self.connect_to) if self.connect_to else None
