@@ -12,7 +12,7 @@ from facenet_pytorch import InceptionResnetV1
 from typer.testing import CliRunner
 
 from flows.cli.app import app
-from storage.datasets import open_dataset
+from storage.datasets import DatasetVersion, open_dataset
 from storage.lake import Lake
 from storage.tables import read_table
 from tests.flows.grading import read_truth
@@ -98,3 +98,24 @@ def test_what_cannot_be_done_is_told(lake: Path, tmp_path: Path) -> None:
     assert "there is no model version embedder" in refused("clean", *where, "--model", "embedder")
     assert "--weights" in refused("clean", *where, "--weights", str(tmp_path / "missing.pt"))
     assert "no model other has scored" in refused("publish", *where, "--cleaned-by", "other")
+
+
+def test_scores_by_other_rules_are_applied_only_with_the_same_rules(lake: Path, weights: Path) -> None:
+    where, rules = ["--lake", str(lake)], ["--set", "clean.rounds=1"]
+    facemill("clean", *where, "--weights", str(weights), *rules)
+    publish = ["publish", *where, "--min-face", "40", "--cleaned-by", "facenet"]
+    assert "with it and the same --set first" in refused(*publish)
+    (published,) = facemill(*publish, *rules)
+    assert open_dataset(Lake(lake), f"faces-mtcnn@{published['version']}").manifest["clean"] == {"rounds": 1}
+
+
+def test_a_crop_with_other_settings_stands_in_the_next_version_and_goes_with_the_default(lake: Path) -> None:
+    def published(*crop: str) -> DatasetVersion:
+        facemill("crop", "--lake", str(lake), *crop)
+        (one,) = facemill("publish", "--lake", str(lake), "--min-face", "40")
+        return open_dataset(Lake(lake), f"faces-mtcnn@{one['version']}")
+
+    plain, tight, again = published(), published("--set", "crop.margin=0.1"), published()
+    assert tight.manifest["made_with"] == {"crop": {"margin": 0.1}}
+    assert plain.version == again.version != tight.version
+    assert "made_with" not in again.manifest

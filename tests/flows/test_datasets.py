@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 
 from flows.cli.app import app
 from flows.publish import publish
+from flows.setting_groups import Settings
+from storage.errors import UsageError
 from storage.lake import Lake
 from tasks.dataset.publish_version import Request, publish_source
 from tasks.dataset.select import SelectRules
@@ -85,3 +87,23 @@ def test_publishing_by_both_methods_makes_two_datasets_and_where_they_agree_one(
     assert [(one["dataset"], one["is_new"]) for one in two] == [("faces-bbox", True), ("faces-mtcnn", False)]
     (one,) = publish(lake.url, source=SOURCE, method="agree")
     assert (one["dataset"], one["is_new"], one["samples"]) == ("faces-agree", False, ends("agree")["sample"])
+
+
+def test_a_limit_that_is_set_makes_another_version_and_its_default_the_same(lake: Lake) -> None:
+    def published(settings: Settings | None = None) -> str:
+        (one,) = publish(lake.url, source=SOURCE, method="mtcnn", settings=settings)
+        return f"{one['dataset']}@{one['version']}"
+
+    plain, sharp = published(), published({"select.min_sharpness": 100, "split.test_share": 0.15})
+    assert published({"select.min_sharpness": 0, "dedupe.near_distance": 6}) == published({}) == plain != sharp
+    assert told(lake, "datasets", "show", sharp)["select"]["min_sharpness"] == 100
+    assert '"min_sharpness": 100' in shown(lake, "datasets", "show", sharp)
+    found = told(lake, "diff", plain, sharp)["settings"]
+    assert found == [{"name": "select.min_sharpness", "before": 0.0, "after": 100.0}]
+
+
+def test_settings_that_would_have_no_effect_are_refused(lake: Lake) -> None:
+    with pytest.raises(UsageError, match=r"cleaning.same_person_score has no effect without --cleaned-by"):
+        publish(lake.url, source=SOURCE, settings={"cleaning.same_person_score": 0.5})
+    with pytest.raises(UsageError, match=r"crop.margin is not a setting of publish, but of crop, pipeline"):
+        publish(lake.url, source=SOURCE, settings={"crop.margin": 0.1})

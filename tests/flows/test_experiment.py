@@ -58,6 +58,7 @@ def test_what_is_not_there_is_told_before_anything_is_trained(lake: Lake) -> Non
     for arguments, told in (
         (["--methods", "bbox,agree"], "there is no dataset version faces-agree"),
         (["--margins", "one"], "must be numbers"),
+        (["--set", "train.margin=1"], "train.margin varies in an experiment: use --margins and --seeds"),
         (["--margins", "9"], "margin must be between"),
     ):
         result = runner.invoke(app, ["experiment", "--lake", lake.url, "--preset", "smoke", *arguments])

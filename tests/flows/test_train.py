@@ -53,3 +53,10 @@ def test_of_two_runs_of_one_training_at_a_time_the_second_finds_what_the_first_m
     assert len(model_versions(lake)) == 1
     assert aliases(lake, "embedder") == {"candidate": model_versions(lake)[0].version}
     assert {result["version"] for result in results} == {model_versions(lake)[0].version}
+
+
+def test_settings_of_a_training_take_precedence_and_stand_in_the_version(lake: Lake) -> None:
+    settings = {"train.learning_rate": 0.01, "train.steps": 2}
+    told = train(lake.url, "drawn", preset="smoke", steps=4, settings=settings)
+    config = model_versions(lake, told["model"])[0].read_json("config.json")
+    assert (config["learning_rate"], config["steps"], config["width"]) == (0.01, 2, 0.25)
