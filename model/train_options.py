@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 
 from model.config import PRESETS, TrainConfig, default_preset
+from storage.setting_field import SETTING
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -13,10 +14,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", choices=PRESETS, help="default: by the device")
     for field in dataclasses.fields(TrainConfig):
         option = f"--{field.name.replace('_', '-')}"
+        text = field.metadata[SETTING]["text"] if SETTING in field.metadata else None
         if isinstance(field.default, bool):
-            parser.add_argument(option, action=argparse.BooleanOptionalAction)
+            parser.add_argument(option, action=argparse.BooleanOptionalAction, help=text)
         else:
-            parser.add_argument(option, type=type(field.default))
+            parser.add_argument(option, type=type(field.default), help=text)
 
 
 def config_from(args: argparse.Namespace) -> TrainConfig:

@@ -36,10 +36,15 @@ def load_detector(settings: DetectorSettings) -> Detector:
     """The detector of these settings, loaded once per process.
 
     Raises:
-        UsageError: the engine is unknown.
+        UsageError: the engine is unknown, or the device is cuda and there is none.
     """
     if settings.engine not in ENGINES:
         raise UsageError(f"there is no face detector {settings.engine!r}; there are: {', '.join(ENGINES)}")
+    if settings.device == "cuda":
+        from torch.cuda import is_available  # noqa: PLC0415
+
+        if not is_available():
+            raise UsageError("detect.device is cuda, but torch finds no CUDA device; leave it at cpu")
     return ENGINES[settings.engine](settings)
 
 

@@ -71,6 +71,12 @@ def test_settings_out_of_range_are_refused_in_a_line() -> None:
         load_detector(DetectorSettings(engine="magic"))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_gpu_that_is_not_there_is_told_in_one_line() -> None:
+    with pytest.raises(UsageError, match=r"detect.device is cuda, but torch finds no CUDA device; leave it at cpu"):
+        load_detector(DetectorSettings(device="cuda"))
+
+
 def test_a_picture_is_shrunk_only_as_far_as_its_size_asks() -> None:
     assert working_scale((500, 400), PACKED) == (1, 40)
     assert working_scale((2049, 400), PACKED) == (2, 20)
