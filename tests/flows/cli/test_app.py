@@ -241,6 +241,20 @@ def test_an_archive_is_asked_for_what_is_gone_for_good_if_one_is_set(
     assert json.loads(again.stdout)["asked"] == 0
 
 
+def test_limits_of_requests_and_pictures_can_be_set_for_one_run(failed: Failed) -> None:
+    where, origin = failed
+    picture = BytesIO()
+    Image.linear_gradient("L").save(picture, "JPEG")
+    origin.replies |= {f"/{n}.jpg": web_origin.response(picture.getvalue()) for n in range(2)}
+    for value, reason in (("fetch.max_bytes=1000", "too_large"), ("images.min_side_px=300", "too_small")):
+        retried = runner.invoke(
+            app, ["retry", *where, "--also-final", "--host", "busy.example", "--set", value, "--json"]
+        )
+        assert json.loads(retried.stdout)["rejected"] == {reason: 2}, retried.output
+    retried = runner.invoke(app, ["retry", *where, "--also-final", "--host", "busy.example", "--json"])
+    assert json.loads(retried.stdout)["accepted"] == 2
+
+
 def test_status_shows_the_hosts_with_the_most_failures(failed: Failed) -> None:
     lake = failed[0][:2]
     found = json.loads(runner.invoke(app, ["status", *lake, "--hosts", "--json"]).stdout)["vggface1"]
