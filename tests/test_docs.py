@@ -13,12 +13,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-import typer
 import yaml
 from pydantic import SecretStr
 
 import facemill
-from flows.cli.app import app
+from flows.cli.app import all_commands
 from flows.settings import Settings
 from storage import records
 from storage.lake import FORMAT
@@ -65,16 +64,8 @@ def section(title: str) -> str:
     return re.split(rf"^## {title}\b.*$", LAKE, flags=re.MULTILINE)[1].split("\n## ")[0]
 
 
-def leaves(command: Any, path: str = "facemill") -> Iterator[tuple[str, Any]]:
-    """Every command with its full name."""
-    for name, child in getattr(command, "commands", {}).items():
-        yield from leaves(child, f"{path} {name}")
-    if not getattr(command, "commands", {}):
-        yield path, command
-
-
 SCRIPT = runpy.run_path(str(ROOT / "docs" / "make_reference.py"))
-COMMANDS = dict(leaves(typer.main.get_command(app)))
+COMMANDS = {path: command for path, _, command in all_commands()}
 
 
 def code_of(text: str) -> Iterator[str]:

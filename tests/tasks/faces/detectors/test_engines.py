@@ -6,6 +6,7 @@ import csv
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Literal
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from tasks.faces.detectors.on_gpu import GpuNetworks
 from tasks.images.decode import decode
 
 REPLAY = Path(__file__).parents[4].parent / "shared" / "data" / "replay"
+Engine = Literal["packed", "shipped"]
 PACKED, SHIPPED = DetectorSettings(engine="packed", exact=True), DetectorSettings(engine="shipped")
 QUICK = DetectorSettings(min_face_px=100)
 every_engine = pytest.mark.parametrize("engine", ENGINES)
@@ -68,7 +70,7 @@ def test_settings_out_of_range_are_refused_in_a_line() -> None:
     with pytest.raises(UsageError, match="where it must be float32"):
         DetectorSettings(precision="float16")
     with pytest.raises(UsageError, match="no face detector 'magic'; there are: packed, shipped"):
-        load_detector(DetectorSettings(engine="magic"))
+        load_detector(DetectorSettings(engine="magic"))  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -91,19 +93,19 @@ def test_boxes_come_back_in_the_pictures_pixels_with_their_own_landmarks() -> No
 
 @every_engine
 @pytest.mark.parametrize("size", [(640, 480), (40, 40), (41, 600), (3000, 41), (8, 8), (1, 900), (1, 1)])
-def test_a_blank_or_tiny_picture_shows_no_face(engine: str, size: tuple[int, int]) -> None:
+def test_a_blank_or_tiny_picture_shows_no_face(engine: Engine, size: tuple[int, int]) -> None:
     assert find(Image.new("RGB", size, "gray"), DetectorSettings(engine=engine)) == ()
 
 
 @every_engine
-def test_noise_of_any_shape_raises_nothing(engine: str) -> None:
+def test_noise_of_any_shape_raises_nothing(engine: Engine) -> None:
     for size in ((60, 60), (57, 43), (400, 47), (44, 1200)):
         noise = Image.fromarray(rng(*size).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
         find(noise, DetectorSettings(engine=engine, min_face_px=20))
 
 
 @every_engine
-def test_a_drawn_face_is_found_with_its_landmarks_in_order(engine: str) -> None:
+def test_a_drawn_face_is_found_with_its_landmarks_in_order(engine: Engine) -> None:
     drawn = portrait(1)
     faces = find(drawn.image, DetectorSettings(engine=engine))
     assert [face.score for face in faces] == sorted((face.score for face in faces), reverse=True)
@@ -117,7 +119,7 @@ def test_a_drawn_face_is_found_with_its_landmarks_in_order(engine: str) -> None:
 
 
 @every_engine
-def test_a_huge_picture_is_looked_at_small_and_its_faces_come_back_large(engine: str) -> None:
+def test_a_huge_picture_is_looked_at_small_and_its_faces_come_back_large(engine: Engine) -> None:
     drawn = portrait(1)
     factor = 5000 / max(drawn.image.size)
     huge = drawn.image.resize((round(drawn.image.width * factor), round(drawn.image.height * factor)))
@@ -127,7 +129,7 @@ def test_a_huge_picture_is_looked_at_small_and_its_faces_come_back_large(engine:
 
 
 @every_engine
-def test_several_pictures_are_answered_in_their_order(engine: str) -> None:
+def test_several_pictures_are_answered_in_their_order(engine: Engine) -> None:
     detector = load_detector(DetectorSettings(engine=engine, min_face_px=80))
     images = [portrait(1).image, Image.new("RGB", (30, 30)), portrait(2).image]
     assert detector.find_all(images) == [detector.find(image) for image in images]
