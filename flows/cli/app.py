@@ -61,6 +61,7 @@ _GROUPS = {
     "models": "Inspect, evaluate and promote the model versions of a lake.",
     "world": "Generate and serve a synthetic dataset.",
 }
+_PLAIN: Mapping[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": False}
 
 
 def _group(name: str, summary: str) -> typer.Typer:
@@ -77,7 +78,6 @@ def _group(name: str, summary: str) -> typer.Typer:
     return group
 
 
-_PLAIN: Mapping[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": False}
 app = _group("", "Build face datasets from lists of image links, and train face embedding models on them.")
 for _name, _summary in _GROUPS.items():
     app.add_typer(_group(_name, _summary), name=_name)
