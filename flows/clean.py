@@ -12,7 +12,7 @@ from prefect import flow, get_run_logger
 
 from flows.crop import Method, datasets_of
 from flows.ingest import SourceName
-from flows.setting_groups import Settings, changed, check_settings
+from flows.setting_groups import SettingValues, changed, check_settings
 from flows.settings import Device
 from flows.tasks import clean_task, compare_task
 from flows.telemetry import artifacts
@@ -40,7 +40,7 @@ def clean(
     fit_on: str | None = None,
     weights: str | None = None,
     device: Device = "auto",
-    settings: Settings | None = None,
+    settings: SettingValues | None = None,
 ) -> list[dict[str, Any]]:
     """Score the accepted faces of a source with a model. `publish` applies the scores, with `cleaned_by`.
 
@@ -80,7 +80,7 @@ def _embedder(lake: Lake, model: str | None, fit_on: str | None, weights: str | 
 
 
 def _clean_one(
-    lake: Lake, source: str, method: str, embedder: Embedder, device: Device, settings: Settings
+    lake: Lake, source: str, method: str, embedder: Embedder, device: Device, settings: SettingValues
 ) -> dict[str, Any]:
     dedupe, rules = changed(DedupeRules(), "dedupe", settings), changed(CleanRules(), "clean", settings)
     compare_task(lake, source, dedupe)

@@ -22,7 +22,7 @@ from pydantic import Field
 
 from flows.ingest import SourceName
 from flows.reports.crop_report import cropped_methods, write_report
-from flows.setting_groups import Settings, changed, check_settings
+from flows.setting_groups import SettingValues, changed, check_settings
 from flows.settings import load_settings
 from flows.tasks import crop_task
 from flows.telemetry import artifacts
@@ -83,7 +83,7 @@ def crop(
     method: Method = "both",
     check_boxes: bool = True,
     report: bool = False,
-    settings: Settings | None = None,
+    settings: SettingValues | None = None,
 ) -> dict[str, Any]:
     """Detect and crop every unit that is not up to date.
 

@@ -9,7 +9,7 @@ from typing import Any
 from prefect import flow, get_run_logger
 
 from flows.reports.experiment_report import figure_rows, page
-from flows.setting_groups import Settings, changed, check_settings
+from flows.setting_groups import SettingValues, changed, check_settings
 from flows.settings import Device
 from flows.tasks import judge_task, train_task
 from flows.telemetry import artifacts
@@ -35,7 +35,7 @@ def experiment(
     preset: Preset = "auto",
     steps: int | None = None,
     device: Device = "auto",
-    settings: Settings | None = None,
+    settings: SettingValues | None = None,
 ) -> dict[str, Any]:
     """Train a model for every combination of method, margin and seed, and compare them on common test pairs.
 

@@ -20,7 +20,7 @@ from prefect import flow, get_run_logger
 from pydantic import Field
 
 from flows.selection import Selection
-from flows.setting_groups import Settings, changed, check_settings
+from flows.setting_groups import SettingValues, changed, check_settings
 from flows.settings import load_settings, user_name
 from flows.synthetic_web import web_for
 from flows.tasks import fetch_task, links_task
@@ -68,7 +68,7 @@ async def ingest(
     connect_to: str | None = None,
     allow_outside: bool = False,
     recipe: str | None = None,
-    settings: Settings | None = None,
+    settings: SettingValues | None = None,
 ) -> dict[str, Any]:
     """Fetch the pictures of a selection of people that have not been requested yet.
 
@@ -121,7 +121,7 @@ def is_first_contact(lake: Lake, source: Source, web: Selection, *, allowed: boo
     return True
 
 
-async def _plan(lake: Lake, web: Selection, settings: Settings) -> tuple[LinksSummary, pa.Table]:
+async def _plan(lake: Lake, web: Selection, settings: SettingValues) -> tuple[LinksSummary, pa.Table]:
     """Update the link lines and the candidates, one run at a time; the next run finds them up to date.
 
     A new lake needs no lease: a lease would create the lake and leave it behind if the links are refused.
@@ -151,7 +151,7 @@ async def fetch_pending(
     name: str,
     *,
     seen: list[str],
-    settings: Settings,
+    settings: SettingValues,
     archive: bool = False,
 ) -> dict[str, Any]:
     """Fetch the pending candidates, or their copies in a web archive, one task per unit, and show the results.
@@ -219,7 +219,7 @@ class _Round:
 
 @asynccontextmanager
 async def open_transport(
-    lake: Lake, web: Selection, settings: Settings, *, archive: bool = False
+    lake: Lake, web: Selection, settings: SettingValues, *, archive: bool = False
 ) -> AsyncIterator[tuple[Transport, Tally]]:
     """Open the transport that fetches this source's pictures, and the tally that counts them.
 

@@ -13,7 +13,7 @@ from flows.peer_runs import ask_for, has_deployment, runs_beside
 from flows.publish import publish
 from flows.retry import retry
 from flows.selection import Selection
-from flows.setting_groups import Settings, changed, check_settings, of_flow
+from flows.setting_groups import SettingValues, changed, check_settings, of_flow
 from flows.settings import Device
 from flows.synthetic_web import web_for
 from flows.telemetry import artifacts
@@ -50,7 +50,7 @@ async def pipeline(
     runs: Annotated[int, Field(ge=1)] = 1,
     allow_outside: bool = False,
     recipe: str | None = None,
-    settings: Settings | None = None,
+    settings: SettingValues | None = None,
 ) -> dict[str, Any]:
     """From link files to dataset versions and a model version. Work that is already done is skipped.
 

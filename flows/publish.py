@@ -11,7 +11,7 @@ from prefect.events import emit_event
 
 from flows.crop import Method, datasets_of
 from flows.ingest import SourceName
-from flows.setting_groups import Settings, changed, check_settings
+from flows.setting_groups import SettingValues, changed, check_settings
 from flows.settings import load_settings
 from flows.tasks import compare_task, publish_task
 from flows.telemetry import artifacts
@@ -43,7 +43,7 @@ def publish(
     exclude: Path | None = None,
     cleaned_by: str | None = None,
     wrong_person_score: float | None = None,
-    settings: Settings | None = None,
+    settings: SettingValues | None = None,
 ) -> list[dict[str, Any]]:
     """Publish the faces of a source as `<dataset>-<method>`.
 
@@ -95,7 +95,7 @@ def publish(
 
 
 def _cleaning(
-    lake: Lake, source: str, method: str, model: str | None, limit: float | None, settings: Settings
+    lake: Lake, source: str, method: str, model: str | None, limit: float | None, settings: SettingValues
 ) -> Cleaning | None:
     if model is None:
         return None

@@ -8,7 +8,7 @@ from prefect import flow, get_run_logger
 
 from flows.ingest import SourceName, fetch_pending, is_first_contact
 from flows.selection import Selection
-from flows.setting_groups import Settings, check_settings
+from flows.setting_groups import SettingValues, check_settings
 from flows.settings import user_name
 from flows.status import due_for, retry_choice
 from flows.synthetic_web import web_for
@@ -32,7 +32,7 @@ async def retry(
     archive_fallback: bool = False,
     also_final: bool = False,
     allow_outside: bool = False,
-    settings: Settings | None = None,
+    settings: SettingValues | None = None,
 ) -> dict[str, Any]:
     """Fetch the failed links whose retry time has come.
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Values = TypeVar("Values", bound="DataclassInstance")
 # As Prefect stores a flow's parameter: {"select.min_sharpness": 100.0}.
-Settings = dict[str, bool | int | float | str | list[float] | None]
+SettingValues = dict[str, bool | int | float | str | list[float] | None]
 
 
 class Group(NamedTuple):
@@ -99,13 +99,13 @@ def setting_fields(group: str) -> dict[str, SettingField]:
     return {one.name: _field(group, one, hints[one.name]) for one in fields(kind) if SETTING in one.metadata}
 
 
-def read_settings(given: list[str] | None, flow: str) -> Settings:
+def read_settings(given: list[str] | None, flow: str) -> SettingValues:
     """The values of `--set`, for the flow of a command.
 
     Raises:
         UsageError: a text has another form, or `check_settings` refuses it.
     """
-    settings: Settings = {}
+    settings: SettingValues = {}
     for text in given or []:
         name, equals, value = text.partition("=")
         if not equals or "." not in name:
@@ -114,7 +114,7 @@ def read_settings(given: list[str] | None, flow: str) -> Settings:
     return check_settings(settings, flow)
 
 
-def check_settings(settings: Settings | None, flow: str) -> Settings:
+def check_settings(settings: SettingValues | None, flow: str) -> SettingValues:
     """The settings with values of their fields' types, as JSON holds them.
 
     Raises:
@@ -134,7 +134,7 @@ def changed(base: Values, group: str, settings: Mapping[str, Any] | None) -> Val
     return replace(base, **{name: known[name].read(one) for name, one in mine.items()}) if mine else base
 
 
-def of_flow(settings: Mapping[str, Any] | None, flow: str) -> Settings:
+def of_flow(settings: Mapping[str, Any] | None, flow: str) -> SettingValues:
     """The settings that a flow takes, of those of a pipeline or a service."""
     return {name: one for name, one in (settings or {}).items() if flow in GROUPS[name.partition(".")[0]].flows}
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from prefect import flow, get_run_logger
 
-from flows.setting_groups import Settings, changed, check_settings
+from flows.setting_groups import SettingValues, changed, check_settings
 from flows.settings import Device, user_name
 from flows.tasks import train_task
 from flows.telemetry import artifacts
@@ -32,7 +32,7 @@ def train(
     steps: int | None = None,
     seed: int = 0,
     device: Device = "auto",
-    settings: Settings | None = None,
+    settings: SettingValues | None = None,
 ) -> dict[str, Any]:
     """Train an embedding model on a dataset version, publish it as a model version, and make it the candidate.
 

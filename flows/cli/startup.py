@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import typer
 
 from flows.selection import Selection
-from flows.setting_groups import Settings, changed
+from flows.setting_groups import SettingValues, changed
 from flows.settings import load_settings, user_name
 from storage.errors import UsageError
 from storage.lake import Lake
@@ -38,7 +38,7 @@ People = int | list[str] | None
 
 
 def judge_start(
-    lake: Lake, selection: Selection, settings: Settings, *, as_typed: str | None, yes: bool, trains: bool
+    lake: Lake, selection: Selection, settings: SettingValues, *, as_typed: str | None, yes: bool, trains: bool
 ) -> None:
     """Read the links, validate the selection, and ask for consent to a first contact.
 

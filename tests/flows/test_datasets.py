@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from flows.cli.app import app
 from flows.publish import publish
-from flows.setting_groups import Settings
+from flows.setting_groups import SettingValues
 from storage.errors import UsageError
 from storage.lake import Lake
 from tasks.dataset.publish_version import Request, publish_source
@@ -90,7 +90,7 @@ def test_publishing_by_both_methods_makes_two_datasets_and_where_they_agree_one(
 
 
 def test_a_limit_that_is_set_makes_another_version_and_its_default_the_same(lake: Lake) -> None:
-    def published(settings: Settings | None = None) -> str:
+    def published(settings: SettingValues | None = None) -> str:
         (one,) = publish(lake.url, source=SOURCE, method="mtcnn", settings=settings)
         return f"{one['dataset']}@{one['version']}"
 

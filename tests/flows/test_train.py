@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 
-from flows.setting_groups import Settings
+from flows.setting_groups import SettingValues
 from flows.train import train
 from model import training
 from model.config import PRESETS, TrainConfig
@@ -57,7 +57,7 @@ def test_of_two_runs_of_one_training_at_a_time_the_second_finds_what_the_first_m
 
 
 def test_settings_of_a_training_take_precedence_and_stand_in_the_version(lake: Lake) -> None:
-    settings: Settings = {"train.learning_rate": 0.01, "train.steps": 2}
+    settings: SettingValues = {"train.learning_rate": 0.01, "train.steps": 2}
     told = train(lake.url, "drawn", preset="smoke", steps=4, settings=settings)
     config = model_versions(lake, told["model"])[0].read_json("config.json")
     assert (config["learning_rate"], config["steps"], config["width"]) == (0.01, 2, 0.25)
