@@ -16,7 +16,6 @@ from yarl import URL
 
 from storage.errors import UsageError
 from storage.records import Note, Reason
-from storage.setting_field import setting
 from tasks.images.formats import FORMATS
 from tasks.web.addresses import Network, Refusal, check_url, parse_url
 from tasks.web.connections import Connector, Response

@@ -30,6 +30,4 @@ class CropSettings:
     scale_range: tuple[float, float] = setting(
         (0.2, 5.0), "range of the scale: pixels of the served picture per pixel of the listed one", gt=0
     )
-    min_share_inside: float = setting(
-        0.5, "least share of an unconfirmed box's area inside the picture", ge=0, le=1
-    )
+    min_share_inside: float = setting(0.5, "least share of an unconfirmed box's area inside the picture", ge=0, le=1)
