@@ -26,9 +26,8 @@ def picture(seed: int = 0, width: int = SIDE_PX, height: int = SIDE_PX) -> Image
 def spread(image: Image.Image, px: int, seed: int = 0) -> Image.Image:
     """Each pixel replaced by one at most `px` away. Pillow's `effect_spread` draws from the C library's generator."""
     pixels, rng = np.asarray(image), np.random.default_rng(seed)
-    rows, columns = np.indices(pixels.shape[:2])
-    rows, columns = (axis + rng.integers(-px, px + 1, axis.shape) for axis in (rows, columns))
     height, width = pixels.shape[:2]
+    rows, columns = (axis + rng.integers(-px, px + 1, axis.shape) for axis in np.indices((height, width)))
     return Image.fromarray(pixels[rows.clip(0, height - 1), columns.clip(0, width - 1)])
 
 
