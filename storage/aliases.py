@@ -136,7 +136,7 @@ def roll_back(lake: Lake, model: str, by: str, why: str) -> AliasEvent:
     """
     reign = _champions(alias_history(lake, model))
     if len(reign) < 2:
-        now = f"{model}@{reign[0]} is its first" if reign else "it has none yet; `facemill models promote` makes one"
+        now = f"{model}@{reign[0]} is its first" if reign else "none yet; `facemill models promote` sets one"
         raise UsageError(f"{model} has no earlier champion to return to: {now}")
     event = AliasEvent(Alias.CHAMPION.value, "rollback", version=reign[-2], over=reign[-1], by=by, why=why)
     return record_alias(lake, model, event)

@@ -62,7 +62,7 @@ def parse_object(data: bytes, where: str, shape: Shape | None = None) -> dict[st
         words = visible(str(error)) or type(error).__name__
         raise LakeError(f"{where} is not JSON ({words}): run `facemill check`") from error
     if not isinstance(value, dict):
-        raise LakeError(f"{where} holds a JSON {type(value).__name__}, no object: run `facemill check`")
+        raise LakeError(f"{where} holds a JSON {type(value).__name__}, not an object: run `facemill check`")
     if shape is not None:
         require(value, shape, where)
     return value

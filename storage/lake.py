@@ -113,7 +113,7 @@ class Lake(LakePaths):
     def _refuse_outside(self, path: str, real: str) -> None:
         if real != self._real_root and not real.startswith(f"{self._real_root.rstrip('/')}/"):
             raise LakeError(
-                f"{self.url}/{path} leads out of the lake by a link, to {real}: nothing is read or written there; "
+                f"{self.url}/{path} links out of the lake, to {real}, where nothing is read or written; "
                 "remove the link, or to keep a folder of the lake on another disk, mount that folder in its place "
                 "(mount --bind)"
             )
@@ -125,7 +125,7 @@ class Lake(LakePaths):
         try:
             self._refuse_outside(path, _place_of(handle, self.full(path)))
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise LakeError(f"{self.url}/{path} is no file: run `facemill check`")
+                raise LakeError(f"{self.url}/{path} is not a file: run `facemill check`")
         except LakeError:
             os.close(handle)
             raise
@@ -181,7 +181,7 @@ class Lake(LakePaths):
         try:
             data = self.read(path)
         except FileNotFoundError as error:
-            raise LakeError(f"{self.url}/{path} is not there: run `facemill check`") from error
+            raise LakeError(f"{self.url}/{path} is missing: run `facemill check`") from error
         return parse_object(data, f"{self.url}/{path}")
 
     # -- writing --
@@ -216,13 +216,13 @@ class Lake(LakePaths):
             if error.errno in CANNOT_WRITE:
                 raise self._unwritable(self.format_file, error) from error
             raise UsageError(
-                f"--lake {self.url} cannot be made: {error.strerror}; name a folder that can be written to"
+                f"--lake {self.url} cannot be created: {error.strerror}; choose a writable folder"
             ) from error
 
     def _unwritable(self, path: str, error: OSError) -> LakeError:
         return LakeError(
-            f"{self.url}/{path} cannot be written: {error.strerror}; once that is mended the same command goes on "
-            "where it was"
+            f"{self.url}/{path} cannot be written: {error.strerror}; after that is fixed, run the same command to "
+            "continue"
         )
 
     @contextmanager
@@ -376,12 +376,12 @@ class Lake(LakePaths):
         found = self.read_json(self.format_file).get("format")
         if type(found) is not int or found < 1:
             raise LakeError(
-                f"{self.url}/{self.format_file} says format {json.dumps(found)}, which no facemill writes: restore it "
+                f"{self.url}/{self.format_file} has format {json.dumps(found)}, which is unknown: restore it "
                 "from a backup, or name another lake"
             )
         if found > FORMAT:
             raise LakeError(
-                f"the lake {self.url} is of format {found}, this facemill reads up to {FORMAT}: install a newer one"
+                f"the lake {self.url} has format {found}, this facemill reads up to {FORMAT}: install a newer version"
             )
 
 
@@ -394,8 +394,7 @@ def _reading(place: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise LakeError(
-            f"{place} cannot be read: {error.strerror or error}; once that is mended the same command goes on where "
-            "it was"
+            f"{place} cannot be read: {error.strerror or error}; after that is fixed, run the same command to continue"
         ) from error
 
 

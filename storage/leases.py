@@ -267,8 +267,8 @@ class Lease:
         """
         if self.is_lost:
             raise LeaseLost(
-                f"{self.path} was not renewed for {self._good_for_s:g} s, and another run has taken the unit over; "
-                "this one goes on with others"
+                f"{self.path} was not renewed for {self._good_for_s:g} s, and another run has taken over the unit; "
+                "this run continues with others"
             )
 
     def end(self) -> None:

@@ -94,7 +94,7 @@ class ModelFolder:
             data = self._read("manifest.json", _MAX_MANIFEST_BYTES)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UsageError(
-                f"{self.url} is no model version: it holds no manifest.json; name a folder models/<name>/<version>"
+                f"{self.url} is not a model version: manifest.json is missing; name a folder models/<name>/<version>"
             ) from error
         self.manifest: dict[str, Any] = parse_object(data, where, MANIFEST)
         for file in self.manifest["files"]:
@@ -125,9 +125,9 @@ class ModelFolder:
         try:
             data = self._read(file, _MAX_BYTES)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise LakeError(f"{self.url}/{file} is not there: copy the folder again, or train again") from error
+            raise LakeError(f"{self.url}/{file} is missing: copy the folder again, or train again") from error
         if bytes_digest(data).hex() != self.manifest["files"][file]:
-            raise LakeError(f"{self.url}/{file} is not what its manifest says; publish the model again")
+            raise LakeError(f"{self.url}/{file} does not match its manifest; publish the model again")
         return data
 
     def read_json(self, file: str) -> dict[str, Any]:
@@ -146,9 +146,9 @@ class ModelFolder:
         """The bytes of a regular file of the folder, at most `max_bytes`."""
         facts = self._fs.info(f"{self._root}/{file}")
         if facts["type"] != "file":
-            raise LakeError(f"{self.url}/{file} is no regular file: run `facemill check`, or copy the folder again")
+            raise LakeError(f"{self.url}/{file} is not a regular file: run `facemill check`, or copy the folder again")
         if facts["size"] > max_bytes:
-            raise LakeError(f"{self.url}/{file} has {facts['size']:,} bytes, and at most {max_bytes:,} are read")
+            raise LakeError(f"{self.url}/{file} has {facts['size']:,} bytes, over the limit of {max_bytes:,}")
         return self._bytes(file)
 
     def _bytes(self, file: str) -> bytes:

@@ -104,6 +104,6 @@ def checked_name(name: str) -> str:
     """
     if not NAME.fits(name):
         raise UsageError(
-            f"the name {name!r} may hold only letters, digits, '_', '.' and '-', and starts with a letter or digit"
+            f"the name {name!r} may have only letters, digits, '_', '.' and '-', and must start with a letter or digit"
         )
     return name

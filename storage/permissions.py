@@ -41,7 +41,7 @@ def cache_folder() -> Path:
         if found.st_mode & 0o077:
             folder.chmod(_PRIVATE)
     except OSError as error:
-        raise LakeError(f"{folder} cannot be made: {error.strerror}; {advice}") from error
+        raise LakeError(f"{folder} cannot be created: {error.strerror}; {advice}") from error
     return folder
 
 

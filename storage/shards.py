@@ -66,7 +66,7 @@ class ShardWriter:
 
 def _header(name: bytes, num_bytes: int) -> bytearray:
     if len(name) > _NAME_BYTES:
-        raise ValueError(f"the name {name!r} is too long for a tar header: {len(name)} letters, over {_NAME_BYTES}")
+        raise ValueError(f"the name {name!r} is too long for a tar header: {len(name)} characters, over {_NAME_BYTES}")
     header = bytearray(_HEADER)
     header[: len(name)] = name
     header[124:135] = b"%011o" % num_bytes
@@ -97,7 +97,7 @@ def read_member(lake: Lake, path: str, offset: int, length: int) -> bytes:
     try:
         data = lake.read(path, offset, length)
     except FileNotFoundError as error:
-        raise LakeError(f"{lake.url}/{path} is not there: run `facemill check --repair`") from error
+        raise LakeError(f"{lake.url}/{path} is missing: run `facemill check --repair`") from error
     if len(data) != length:
         raise _misplaced(lake, path, offset, length)
     return data
@@ -105,5 +105,5 @@ def read_member(lake: Lake, path: str, offset: int, length: int) -> bytes:
 
 def _misplaced(lake: Lake, path: str, offset: int, length: int) -> LakeError:
     return LakeError(
-        f"{lake.url}/{path} holds no {length} bytes at {offset}, where its index has a member: run `facemill check`"
+        f"{lake.url}/{path} has no {length} bytes at {offset}, where the index has a member: run `facemill check`"
     )

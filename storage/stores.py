@@ -76,7 +76,7 @@ def open_store(url: str, schemes: Collection[str] = ()) -> tuple[Any, str]:
         return LocalFileSystem(), _local_path(url, rest)
     if schemes and scheme not in schemes:
         known = ", ".join(f"{one}://" for one in schemes)
-        raise UsageError(f"{url} is of a kind that cannot hold a lake: name a folder, or one of {known}")
+        raise UsageError(f"{url} cannot hold a lake: name a folder, or a URL of {known}")
     if not rest.strip("/ "):
         raise UsageError(f"{url} names no bucket or folder: name one, as in {scheme}://bucket/lake")
     try:
@@ -97,7 +97,7 @@ def split_scheme(url: str) -> tuple[str, str]:
 def _local_path(url: str, below_file: str) -> str:
     """The absolute path that a path or a `file://` URL names."""
     if not url.strip() or "\0" in url or url == "file://":
-        raise UsageError(f"{url!r} is no path: name a folder, or a URL such as s3://bucket/lake")
+        raise UsageError(f"{url!r} is not a path: name a folder, or a URL such as s3://bucket/lake")
     if below_file and not below_file.startswith("/"):
         raise UsageError(f"{url} names a machine or a relative path: write file:///absolute/path, or the path alone")
     if not below_file and _ONE_SLASH.match(url):
@@ -138,7 +138,7 @@ def _refusal(place: str, error: BaseException) -> str:
     elif isinstance(error, PermissionError):
         advice = "allow these credentials to list, read, write and delete there, or use others"
     else:
-        advice = f"asked up to {_TRIES * _ROUNDS} times; once it answers, the same command goes on where it was"
+        advice = f"asked up to {_TRIES * _ROUNDS} times; once it responds, run the same command to continue"
     return f"{place}: the store refused: {' '.join(str(error).split()) or type(error).__name__}; {advice}"
 
 
@@ -159,7 +159,7 @@ def upload(fs: Any, file: Path, target: str, *, once: bool) -> None:
             fs.put_file(str(file), target)
     except FileNotFoundError as error:
         bucket = target.partition("/")[0]
-        raise LakeError(f"{target} cannot be written: there is no bucket {bucket}; make it") from error
+        raise LakeError(f"{target} cannot be written: the bucket {bucket} does not exist; create it") from error
 
 
 def _upload_once(fs: Any, file: str, target: str) -> None:

@@ -116,7 +116,7 @@ def _read(lake: Lake, path: str, choose: Callable[[list[str]], list[str] | None]
         table.validate(full=True)
         # Damaged counts may differ from column to column, which only shows when two readings are put together.
         if len(table) != num_rows:
-            raise ValueError(f"{len(table)} rows, and its footer says {num_rows}")
+            raise ValueError(f"{len(table)} rows, and the footer has {num_rows}")
     except (*refusals(), *_NOT_PARQUET) as error:
         raise _unreadable(lake, path, error) from error
     return table
@@ -162,12 +162,12 @@ def _column(table: pa.Table, field: pa.Field, where: str) -> pa.ChunkedArray:
     is_there = field.name in table.column_names
     column = table[field.name] if is_there else pa.nulls(len(table), field.type)
     if not field.nullable and (not is_there or column.null_count):
-        raise LakeError(f"{where}: column {field.name} must be in every row, and is not: run `facemill check`")
+        raise LakeError(f"{where}: column {field.name} has rows without a value: run `facemill check`")
     try:
         return column if column.type == field.type else column.cast(field.type)
     except pa.ArrowException as error:
         raise LakeError(
-            f"{where}: column {field.name} is of type {column.type} and must be {field.type}: run `facemill check`"
+            f"{where}: column {field.name} has type {column.type} and must have {field.type}: run `facemill check`"
         ) from error
 
 

@@ -83,5 +83,5 @@ def read_text(path: Path) -> str:
             f"{path} is not UTF-8, UTF-16 or UTF-32, perhaps Latin-1 (ISO 8859-1, Windows-1252): save it as UTF-8"
         ) from error
     if "\0" in text:
-        raise UsageError(f"{path} holds NUL bytes, so it is no text: write it anew, as UTF-8")
+        raise UsageError(f"{path} contains NUL bytes, so it is not text: save it as UTF-8")
     return re.sub(r"\r*\n|\r", "\n", text)

@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 _COMMANDS = {
     "": {
         "pipeline": ("pipeline_commands", "Run all stages: fetch, crop, publish, train."),
-        "links": ("list_commands", "Read a list of pictures and say what it holds."),
+        "links": ("list_commands", "Read a list of pictures and print its contents."),
         "ingest": ("pipeline_commands", "Read the link files and fetch new pictures."),
         "retry": ("pipeline_commands", "Fetch the failed links that are due for retry."),
         "crop": ("pipeline_commands", "Detect and crop faces in the accepted pictures."),

@@ -25,7 +25,7 @@ def links(
     recipe: RecipeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Read a list of pictures and say what it holds. Asks nobody, and needs no lake."""
+    """Read a list of pictures and print its contents. Asks nobody, and needs no lake."""
     if is_url(file):
         raise UsageError(f"{file} would have to be asked for: download the list first; `facemill links` asks nobody")
     path = Path(file)

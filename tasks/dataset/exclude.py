@@ -70,7 +70,7 @@ def read_names(path: Path) -> tuple[str, ...]:
     cells = re.split(r"[\t\n]", read_text(path))
     names = tuple(sorted({cell.strip() for cell in cells if _words(cell) and not cell.strip().isdecimal()}))
     if not names:
-        raise UsageError(f"{path} holds no name: it should have one a line")
+        raise UsageError(f"{path} contains no name: put one on each line")
     return names
 
 

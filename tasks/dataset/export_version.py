@@ -36,7 +36,7 @@ def export(
         UsageError: there is no such form or split, or the folder is not empty.
     """
     if to not in EXPORTS:
-        raise UsageError(f"--to {to!r} is no form to export to; there are: {', '.join(EXPORTS)}")
+        raise UsageError(f"--to {to!r} is not an export format; choose from {', '.join(EXPORTS)}")
     rows = with_plain_words(dataset.index())
     if split is not None:
         known = ", ".join(pc.unique(rows["split"]).to_pylist())
@@ -45,7 +45,7 @@ def export(
             raise UsageError(f"{dataset} has no split {split!r}; there are: {known}")
     try:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise UsageError(f"{target} holds something already; name a folder that is new or empty")
+            raise UsageError(f"{target} is not empty; name a new or empty folder")
         with _whole_folder(target) as temporary:
             EXPORTS[to](dataset, rows, temporary, on_progress)
             (temporary / "manifest.json").write_bytes(to_json(dataset.manifest))

@@ -48,8 +48,8 @@ def refuse_leaks(leaks: dict[str, int], dataset: str) -> None:
     found = ", ".join(f"{num} {name}" for name, num in leaks.items() if num)
     if found:
         raise LeakError(
-            f"{dataset} was not published: {found} stand in more than one split, where none may; "
-            "the split is wrong, please report it"
+            f"{dataset} was not published: {found} are in more than one split; "
+            "this is a bug in the split, please report it"
         )
 
 

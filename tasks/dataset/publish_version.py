@@ -197,7 +197,7 @@ def publish(
     """
     if not len(content.samples):
         raise UsageError(
-            f"no {request.method} face of {request.source} is fit to be published: "
+            f"no {request.method} face of {request.source} meets the requirements: "
             + "; ".join(map(_told, content.funnel.stages))
         )
     refuse_leaks(count_leaks(content.samples, content.ties), request.name)

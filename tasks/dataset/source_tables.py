@@ -130,8 +130,8 @@ def read_verdicts(lake: Lake, source: str, lines: pa.Table, rules: DedupeRules =
     asked = comparison(lake, source, lines, rules)
     if not lake.exists(asked.path):
         raise UsageError(
-            f"the {len(asked.images):,} pictures of {source} in {lake.url} have not been compared as they are now: run "
-            f"`facemill publish --source {source}` first"
+            f"the {len(asked.images):,} pictures of {source} in {lake.url} have not been compared since they changed: "
+            f"run `facemill publish --source {source}` first"
         )
     return read_as(lake, asked.path, VERDICTS)
 

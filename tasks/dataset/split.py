@@ -53,8 +53,8 @@ def check_enough_people(num: int, rules: SplitRules = SplitRules()) -> None:
     least = 3 * rules.least_identities
     if num < least:
         raise UsageError(
-            f"a pipeline ends with a training, which needs at least {least} people, {rules.least_identities} in each "
-            f"split, and {num} were asked for: ask for more, or run ingest, crop and publish, which train nothing"
+            f"a pipeline ends with training, which needs at least {least} people, {rules.least_identities} per split, "
+            f"and {num} were requested: request more, or run ingest, crop and publish only"
         )
 
 

@@ -53,8 +53,8 @@ def record_consent(lake: Lake, source: str, *, by: str, told: str) -> None:
 def refusal(lake: Lake, source: str, told: str) -> UsageError:
     """The error for a first contact without consent."""
     return UsageError(
-        f"{lake.url} has asked no host outside this machine for {source} yet, and would now ask for {told}: say --yes "
-        "if that is meant (the parameter `allow_outside` of a deployment); later runs do not ask"
+        f"{lake.url} has sent no request outside this machine for {source} yet, and would now request {told}: confirm "
+        "with --yes (in a deployment, the parameter `allow_outside`); later runs do not ask again"
     )
 
 

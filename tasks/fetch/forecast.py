@@ -36,7 +36,7 @@ DOCUMENTED = Rate(
     _EARLIER_LINKS_PER_S,
     _LOOPBACK_LINKS_PER_S,
     _SHARE_ACCEPTED * _PICTURE_BYTES,
-    "by the earlier experiment and by what this program does on loopback",
+    "estimated from the earlier experiment and from loopback",
 )
 
 
@@ -80,7 +80,7 @@ def own_rate(attempts: pa.Table) -> Rate | None:
     if not worked_s or not received:
         return None
     per_s = len(attempts) / worked_s
-    return Rate(per_s, per_s, received / len(attempts), f"by {len(attempts):,} links asked for so far")
+    return Rate(per_s, per_s, received / len(attempts), f"estimated from {len(attempts):,} links so far")
 
 
 def _duration(hours: float) -> str:

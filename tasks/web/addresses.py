@@ -115,9 +115,9 @@ def is_public(address: Address, allowed: tuple[Network, ...] = ()) -> bool:
 def check_url(url: URL, allowed: tuple[Network, ...] = ()) -> Refusal | None:  # noqa: PLR0911 - a list of questions
     """The reason `url` must not be fetched, judged as written; None if it may be."""
     if url.scheme not in ("http", "https"):
-        return Refusal(Reason.NOT_PUBLIC, f"scheme {url.scheme or 'none'!r}; only http and https are asked")
+        return Refusal(Reason.NOT_PUBLIC, f"scheme {url.scheme or 'none'!r}; only http and https are supported")
     if url.user is not None or url.password is not None:
-        return Refusal(Reason.NOT_PUBLIC, "the URL carries a user name")
+        return Refusal(Reason.NOT_PUBLIC, "the URL contains a user name")
     host = url.raw_host
     if not host:
         return Refusal(Reason.BAD_URL, "no host")
@@ -126,11 +126,11 @@ def check_url(url: URL, allowed: tuple[Network, ...] = ()) -> Refusal | None:  #
         return None if is_public(address, allowed) else Refusal(Reason.NOT_PUBLIC, f"{host} is not a public address")
     name = host.rstrip(".").lower()
     if name == "invalid" or name.endswith(".invalid"):
-        return Refusal(Reason.DNS, f"{host}: RFC 6761 keeps .invalid from ever resolving")
+        return Refusal(Reason.DNS, f"{host}: by RFC 6761, .invalid never resolves")
     if not _NAME.fullmatch(name):
-        return Refusal(Reason.BAD_URL, f"{name!a} cannot be the name of a host")
+        return Refusal(Reason.BAD_URL, f"{name!a} is not a valid host name")
     if _NUMBER.fullmatch(name.rpartition(".")[2]):
-        return Refusal(Reason.BAD_URL, f"{name} ends in a number and is no address")
+        return Refusal(Reason.BAD_URL, f"{name} ends in a number and is not an address")
     if any(name == local or name.endswith(f".{local}") for local in _LOCAL_NAMES) and not allowed:
         return Refusal(Reason.NOT_PUBLIC, f"{host} is a name of the local network")
     return None

@@ -151,7 +151,7 @@ class _Parser:
         if self._is_first:
             raise HttpProcessingError(code=self.framing.status or 0, message=str(error))
         # What the answer before left behind on a connection that was kept: ask again on a new one.
-        self._connection.set_exception(aiohttp.ServerDisconnectedError("bytes left of the answer before"))
+        self._connection.set_exception(aiohttp.ServerDisconnectedError("bytes left of the previous response"))
         self._hang_up()
         return _NOTHING
 

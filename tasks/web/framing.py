@@ -176,7 +176,7 @@ class Framing:
         if line:
             size = _SIZE.fullmatch(line)
             if not size:
-                raise BadFraming(f"no size of a chunk: {line[:20]!r}")
+                raise BadFraming(f"invalid chunk size: {line[:20]!r}")
             self._take_size(size)
         return start
 
@@ -260,7 +260,7 @@ class Framing:
     def _count(self, num_bytes: int) -> None:
         self._overhead += num_bytes
         if self._overhead > MAX_OVERHEAD_BYTES:
-            raise BadFraming(f"more than {MAX_OVERHEAD_BYTES} bytes besides the body")
+            raise BadFraming(f"more than {MAX_OVERHEAD_BYTES} bytes of overhead")
 
     def _read_head(self, raw: bytes) -> tuple[int, str, int, CIMultiDict[str]]:
         """The status, its phrase, the minor version and the fields of a head without its last, empty line."""

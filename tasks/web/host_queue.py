@@ -91,7 +91,7 @@ class Turns:
                     line.host.check(self._clock())
                 line.host.check(self._clock())
         except TimeoutError as error:
-            detail = f"no turn within {LONGEST_TURN_S:.0f} s"
+            detail = f"waited {LONGEST_TURN_S:.0f} s for the host"
             raise NotNow(Reason.HOST_BUSY, detail, LONGEST_TURN_S) from error
         finally:
             line.num_waiting -= 1

@@ -106,10 +106,12 @@ class Host:
         down_s = self._broken_at + self._broken_s - now
         if self.is_down and down_s > 0:
             failures = f"{self._num_failures} failures in a row"
-            raise NotNow(Reason.HOST_DOWN, f"{failures}; not asked again for {down_s:.0f} s", down_s)
+            raise NotNow(Reason.HOST_DOWN, f"{failures}; no request for {down_s:.0f} s", down_s)
         wait_s = max(self._free_at - now, 0.0) + num_waiting * self.gap_s
         if wait_s > self._rules.longest_wait_s:
-            raise NotNow(Reason.HOST_BUSY, f"the host wants a pause: a turn would come in {wait_s:.0f} s", wait_s)
+            raise NotNow(
+                Reason.HOST_BUSY, f"the host is rate limited: the next request may start in {wait_s:.0f} s", wait_s
+            )
 
     def wait_s(self, now: float) -> float:
         """Seconds until a request may start: 0 for now, infinity if a request in flight has to end first."""

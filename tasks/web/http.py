@@ -52,7 +52,7 @@ class ConnectTo:
         """
         host, colon, port = text.rpartition(":")
         if not (colon and host and port.isdecimal() and 0 < int(port) < 65536):
-            raise UsageError(f"--connect-to wants HOST:PORT, for instance 127.0.0.1:8000, and got {text!r}")
+            raise UsageError(f"--connect-to must be HOST:PORT, such as 127.0.0.1:8000, and is {text!r}")
         return cls(host.strip("[]"), int(port))
 
 

@@ -114,7 +114,7 @@ class GuardedResolver(AbstractResolver):
             async with asyncio.timeout(self._timeout_s):
                 found = await self._inner.resolve(host)
         except TimeoutError:
-            return _Found((), error=f"{host} took more than {self._timeout_s:g} s to look up"), _UNSURE_S
+            return _Found((), error=f"{host} was not resolved within {self._timeout_s:g} s"), _UNSURE_S
         except (OSError, UnicodeError) as error:
             is_unsure = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
             return _Found((), error=f"{host}: {error}"), _UNSURE_S if is_unsure else _DEAD_S

@@ -115,7 +115,7 @@ async def read(
     if found.is_odd:
         seen.notes.add(Note.ODD_ENCODING)
     if not found.is_whole:
-        raise Refusal(Reason.CUT_SHORT, f"{seen.codings[-1]}: the end is missing")
+        raise Refusal(Reason.CUT_SHORT, f"{seen.codings[-1]}: the body is truncated")
     return seen.brought(found.data)
 
 

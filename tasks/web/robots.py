@@ -119,7 +119,7 @@ def parse(data: bytes, agent: str) -> _Rules:
     rules = group_of(lines, agent)
     num_bytes = sum(map(len, rules))
     if len(rules) > _MAX_RULES or num_bytes > _MAX_RULES_BYTES:
-        refusal = Reason.ROBOTS, f"robots.txt: {len(rules)} rules of {num_bytes} bytes are too many to obey"
+        refusal = Reason.ROBOTS, f"robots.txt: {len(rules)} rules of {num_bytes} bytes are over the limit"
         return _Rules(refusal=refusal)
     num_patterns = sum("*" in rule or "$" in rule for rule in rules)
     return _Rules(Protego.parse("\n".join(["User-agent: *", *rules])), len(rules) - num_patterns, num_patterns)

@@ -71,8 +71,8 @@ def test_a_version_is_exported_into_a_folder_once(lake: Lake, tmp_path: Path) ->
     where = ["export", "faces-agree", str(tmp_path / "out"), "--to", "imagefolder"]
     result = told(lake, *where)
     assert result["samples"] == len(list((tmp_path / "out").rglob("*.jpg"))) == ends("agree")["sample"]
-    assert "holds something already" in shown(lake, *where, code=2)
-    assert "there are: imagefolder, hf-parquet" in shown(lake, "export", "faces-agree", "x", "--to", "magic", code=2)
+    assert "is not empty" in shown(lake, *where, code=2)
+    assert "choose from imagefolder, hf-parquet" in shown(lake, "export", "faces-agree", "x", "--to", "magic", code=2)
 
 
 def test_a_page_is_written_where_it_is_asked_for(lake: Lake, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_what_is_embedded_is_not_embedded_again_and_another_model_embeds_anew(la
     first = embed_crops(lake, rows, embedder, CPU, work)
     lake.remove(TAR)
     assert np.array_equal(embed_crops(lake, rows, embedder, CPU, work), first)
-    with pytest.raises(LakeError, match="is not there"):
+    with pytest.raises(LakeError, match="is missing"):
         embed_crops(lake, rows, dataclasses.replace(embedder, version="2"), CPU, work)
 
 

@@ -57,12 +57,12 @@ def test_faces_of_another_size_are_refused(copied):
 
 
 def test_a_folder_without_a_manifest_is_no_version_and_a_changed_file_is_not_used(copied, tmp_path):
-    with pytest.raises(UsageError, match=r"holds no manifest\.json"):
+    with pytest.raises(UsageError, match=r"manifest\.json is missing"):
         ModelFolder(tmp_path)
     changed = tmp_path / "changed"
     shutil.copytree(copied, changed)
     (changed / "model.onnx").write_bytes(b"other")
-    with pytest.raises(LakeError, match=r"model\.onnx is not what its manifest says"):
+    with pytest.raises(LakeError, match=r"model\.onnx does not match its manifest"):
         FaceModel(ModelFolder(changed))
 
 

@@ -309,7 +309,7 @@ def test_a_file_that_is_a_device_or_a_folder_is_not_read(folder) -> None:
     (folder / "config.json").unlink()
     (folder / "config.json").mkdir()
     for file in ("weights.safetensors", "config.json"):
-        with pytest.raises(LakeError, match="is no regular file"):
+        with pytest.raises(LakeError, match="is not a regular file"):
             ModelFolder(folder).read(file)
 
 
@@ -318,5 +318,5 @@ def test_every_setting_of_a_training_has_a_shape() -> None:
 
 
 def test_a_folder_that_is_none_is_wrong_usage(tmp_path) -> None:
-    with pytest.raises(UsageError, match=r"holds no manifest\.json"):
+    with pytest.raises(UsageError, match=r"manifest\.json is missing"):
         ModelFolder(tmp_path / "nowhere")

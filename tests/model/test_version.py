@@ -100,5 +100,5 @@ def test_the_config_file_is_the_recipe(trained, tiny):
 def test_changed_weights_are_not_loaded(drawn, tiny, lake, tmp_path):
     version = train(lake, drawn, tiny(steps=2), work_folder=tmp_path / "work")
     lake.write(f"{version.folder}/weights.safetensors", b"other")
-    with pytest.raises(LakeError, match="not what its manifest says"):
+    with pytest.raises(LakeError, match="does not match its manifest"):
         load_backbone(version)

@@ -30,7 +30,7 @@ def machines(world: Path) -> Iterator[Machines]:
     if engines.installed() is None or not shutil.which("redis-server") or not store.is_installed():
         pytest.skip("PostgreSQL, Redis or Ceph is not installed: docs/guides/several-machines.md names the packages")
     if not can_make_hosts():
-        pytest.skip("network namespaces cannot be made here: only root may, and not in every container")
+        pytest.skip("network namespaces cannot be created here: only root may, and not in every container")
     # Not in pytest's folder, which only root may enter: PostgreSQL runs as another user.
     with tempfile.TemporaryDirectory(prefix="facemill-rack-") as folder:
         Path(folder).chmod(0o755)

@@ -58,7 +58,7 @@ def test_after_a_rollback_a_promotion_stands_on_what_was_returned_to(lake):
 
 
 def test_a_model_without_a_champion_has_nothing_to_return_to(lake):
-    with pytest.raises(UsageError, match="has none yet; `facemill models promote` makes one"):
+    with pytest.raises(UsageError, match="none yet; `facemill models promote` sets one"):
         roll_back(lake, "small", "ada", "")
 
 

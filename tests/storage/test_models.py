@@ -32,7 +32,7 @@ def test_a_model_gives_its_files_back(lake):
 def test_a_file_that_is_not_what_its_manifest_says_is_refused(lake):
     write(lake, "small", "v1")
     lake.write("models/small/v1/weights.safetensors", b"Weights")
-    with pytest.raises(LakeError, match=r"small/v1/weights\.safetensors is not what its manifest says"):
+    with pytest.raises(LakeError, match=r"small/v1/weights\.safetensors does not match its manifest"):
         open_model(lake, "small@v1").read("weights.safetensors")
 
 

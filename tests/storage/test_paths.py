@@ -12,7 +12,7 @@ paths = LakePaths()
 
 @pytest.mark.parametrize("name", ["", "..", ".hidden", "a/b", "a b", "a@b", "-rf", "é", "x" * 101, "a\n"])
 def test_a_name_that_could_leave_its_folder_is_refused(name):
-    with pytest.raises(UsageError, match="may hold only letters"):
+    with pytest.raises(UsageError, match="may have only letters"):
         paths.dataset(name)
     with pytest.raises(UsageError):
         paths.model(name)

@@ -87,7 +87,7 @@ def test_a_table_that_cannot_be_had_from_the_store_is_told_as_one_that_cannot_be
 
 
 def test_a_bucket_that_is_not_there_is_told(bucket: str) -> None:
-    with pytest.raises(LakeError, match=r"there is no bucket no-such-bucket; make it"):
+    with pytest.raises(LakeError, match=r"the bucket no-such-bucket does not exist; create it"):
         Lake("s3://no-such-bucket/lake").write("plan/made.parquet", b"")
 
 

@@ -63,4 +63,4 @@ def _check_folder_name(identity: str) -> None:
     is_short = len(identity.encode("utf-8", "replace")) <= _MAX_NAME_BYTES
     if not identity or not is_plain or not is_short or identity.startswith(_STARTS) or identity == _TABLE:
         shown = ascii(identity) if len(identity) <= _SHOWN else f"{identity[:_SHOWN]!a}... of {len(identity)} letters"
-        raise UsageError(f"the name {shown} cannot be that of a folder; export to hf-parquet instead")
+        raise UsageError(f"{shown} cannot be the name of a folder; export to hf-parquet instead")

@@ -41,7 +41,7 @@ def _aliases(lake: Lake) -> Iterator[Finding]:
                 yield Finding(Kind.UNREADABLE, f"{folder}/{file}", str(error))
         for alias, version in borne.items():
             if not has_model(lake, model, version):
-                yield Finding(Kind.DANGLING, folder, f"the {alias} is {model}@{version}, which is not there")
+                yield Finding(Kind.DANGLING, folder, f"the {alias} is {model}@{version}, which does not exist")
 
 
 def _models(lake: Lake) -> Iterator[Finding]:
@@ -52,7 +52,7 @@ def _models(lake: Lake) -> Iterator[Finding]:
             continue  # a finding of its own
         dataset = model.manifest.get("dataset")
         if dataset is not None and not has_dataset(lake, dataset):
-            yield Finding(Kind.DANGLING, folder, f"it was trained on {dataset}, which is not there")
+            yield Finding(Kind.DANGLING, folder, f"it was trained on {dataset}, which does not exist")
 
 
 def _evaluations(lake: Lake) -> Iterator[Finding]:
@@ -70,10 +70,10 @@ def _evaluation(lake: Lake, path: str) -> Iterator[Finding]:
         yield Finding(Kind.UNREADABLE, path, str(error))
         return
     if not has_model(lake, *facts["model"].split("@")):
-        yield Finding(Kind.DANGLING, path, f"it is of {facts['model']}, which is not there")
+        yield Finding(Kind.DANGLING, path, f"its model {facts['model']} does not exist")
     # A test on photos from elsewhere, such as LFW, is of no dataset version.
     if "num_photos" not in facts and not has_dataset(lake, facts["test"]):
-        yield Finding(Kind.DANGLING, path, f"it was judged on {facts['test']}, which is not there")
+        yield Finding(Kind.DANGLING, path, f"it was evaluated on {facts['test']}, which does not exist")
 
 
 def _experiments(lake: Lake) -> Iterator[Finding]:
@@ -89,7 +89,7 @@ def _experiments(lake: Lake) -> Iterator[Finding]:
         gone = [one for one in sorted(models) if not has_model(lake, *one.split("@"))]
         gone += [one for one in sorted(datasets) if not has_dataset(lake, one)]
         if gone:
-            yield Finding(Kind.DANGLING, path, f"it compares {', '.join(gone)}, which are not there")
+            yield Finding(Kind.DANGLING, path, f"it compares {', '.join(gone)}, which do not exist")
 
 
 def _cleaned(lake: Lake) -> Iterator[Finding]:
@@ -97,7 +97,7 @@ def _cleaned(lake: Lake) -> Iterator[Finding]:
         for source in _names(lake, f"cleaned/{method}"):
             for folder, name, version in _versions(lake, f"cleaned/{method}/{source}"):
                 if name not in _OTHER_JUDGES and not has_model(lake, name, version):
-                    yield Finding(Kind.DANGLING, folder, f"it is what {name}@{version} said, which is not there")
+                    yield Finding(Kind.DANGLING, folder, f"its model {name}@{version} does not exist")
 
 
 def _datasets(lake: Lake) -> Iterator[Finding]:
@@ -107,7 +107,7 @@ def _datasets(lake: Lake) -> Iterator[Finding]:
         except FacemillError:
             continue  # a finding of its own
         if cleaning and not _is_judge(lake, cleaning["model"]):
-            yield Finding(Kind.DANGLING, folder, f"{cleaning['model']} judged its faces, which is not there")
+            yield Finding(Kind.DANGLING, folder, f"its faces were scored by {cleaning['model']}, which does not exist")
 
 
 def _is_judge(lake: Lake, model: str) -> bool:

@@ -54,7 +54,7 @@ def check_shard(facts: SourceFacts, stem: str) -> list[Finding]:
     covered = facts.forgotten.rows(index)
     if pc.any(pc.and_(covered, pc.not_equal(index["url"], ""))).as_py():
         found.append(
-            Finding(Kind.TAKEN_DOWN, path, f"{pc.sum(covered).as_py()} of its rows are taken down, and not purged")
+            Finding(Kind.TAKEN_DOWN, path, f"{pc.sum(covered).as_py()} of its rows are taken down but not purged")
         )
     there, due = accepted(index), accepted(index.filter(pc.invert(covered)))
     found += _check_detections(facts, stem, there, due)
@@ -85,7 +85,7 @@ def judge_index(path: str, stem: str, index: pa.Table, *, is_url_known: bool) ->
     twice = [item["values"] for item in pc.value_counts(index["key"]).to_pylist() if item["counts"] > 1]
     if not wrong and not twice:
         return []
-    words = f"of {len(index)} rows {len(set(wrong))} contradict themselves, and {len(twice)} URLs stand in it twice"
+    words = f"of {len(index)} rows {len(set(wrong))} are inconsistent, and {len(twice)} URLs are repeated"
     return [Finding(Kind.MISCOUNT, path, words, frozenset(wrong + twice))]
 
 
@@ -110,7 +110,9 @@ def _check_detections(facts: SourceFacts, stem: str, there: pa.Table, due: pa.Ta
     missing, strange = set(due["key"].to_pylist()) - keys, keys - set(there["key"].to_pylist())
     if len(keys) == len(table) and not missing and not strange:
         return []
-    words = f"{len(table)} rows for {len(there)} pictures: {len(missing)} have none, {len(strange)} are of no picture"
+    words = (
+        f"{len(table)} rows for {len(there)} pictures: {len(missing)} have none, {len(strange)} rows have no picture"
+    )
     return [Finding(Kind.MISCOUNT, path, words)]
 
 
@@ -127,11 +129,11 @@ def _check_faces(facts: SourceFacts, stem: str, method: str, there: pa.Table, du
     strange = pc.sum(pc.invert(pc.is_in(faces["key"], value_set=there["key"].combine_chunks()))).as_py()
     twice = len(faces) - faces.group_by(["identity", "line"]).aggregate([]).num_rows
     if strange or twice or len(members) < len(crops):
-        words = f"of {len(faces)} rows {strange} are of no picture, {twice} of a line told before, "
-        found.append(Finding(Kind.MISCOUNT, path, words + f"{len(crops) - len(members)} have no place"))
+        words = f"of {len(faces)} rows {strange} have no picture, {twice} repeat a line, "
+        found.append(Finding(Kind.MISCOUNT, path, words + f"{len(crops) - len(members)} have no offset"))
     elif _lacks_lines(facts, stem, method, len(faces), due):
         found.append(
-            Finding(Kind.MISCOUNT, path, f"{len(faces)} rows, and another number of lines that name its pictures")
+            Finding(Kind.MISCOUNT, path, f"{len(faces)} rows, which is not the number of lines with its pictures")
         )
     return found
 

@@ -66,7 +66,7 @@ def judge_tar(
     """
     num_bytes = facts.num_bytes
     if num_bytes is None:
-        words = f"the index names {len(members)} members of a tar that is not there"
+        words = f"the index has {len(members)} members, and the tar is missing"
         missing = Finding(Kind.NO_TAR, path, words, frozenset(member.key for member in members))
         return [missing] if members else []
     beyond = {at for at, member in enumerate(members) if member.offset + member.length > num_bytes}
@@ -74,10 +74,10 @@ def judge_tar(
     found = []
     if broken:
         names = _some([member.name for member in broken])
-        words = f"{len(broken)} of {len(members)} members are not what the index says: {names}"
+        words = f"{len(broken)} of {len(members)} members do not match the index: {names}"
         found.append(Finding(Kind.BROKEN_BYTES, path, words, frozenset(member.key for member in broken)))
     if not found and num_bytes % tarfile.RECORDSIZE:
-        found.append(Finding(Kind.BROKEN_TAR, path, f"the tar of {num_bytes} bytes is cut off at its end"))
+        found.append(Finding(Kind.BROKEN_TAR, path, f"the tar of {num_bytes} bytes is truncated"))
     if facts.headers is not None and not found:
         found += _judge_headers(path, members, facts.headers, beside)
     return found
@@ -90,8 +90,8 @@ def _judge_headers(
     missing = [name for name, *_ in sorted(named - headers)]
     unnamed = [name for name, *_ in sorted(headers - named) if name not in beside]
     if missing:
-        return [Finding(Kind.BROKEN_TAR, path, f"the tar's own headers do not tell of {_some(missing)}")]
-    return [Finding(Kind.BROKEN_TAR, path, f"no row of the index names {_some(unnamed)}")] if unnamed else []
+        return [Finding(Kind.BROKEN_TAR, path, f"the tar's headers lack {_some(missing)}")]
+    return [Finding(Kind.BROKEN_TAR, path, f"the index has no row for {_some(unnamed)}")] if unnamed else []
 
 
 def _is_whole(file: IO[bytes], member: Member) -> bool:

@@ -33,7 +33,7 @@ def check_dataset(
     """
     folder = lake.dataset(name, version)
     if not lake.exists(f"{folder}/manifest.json"):
-        return [Finding(Kind.UNFINISHED, folder, "there is no manifest.json: its publishing was broken off")]
+        return [Finding(Kind.UNFINISHED, folder, "manifest.json is missing: publishing was interrupted")]
     try:
         lake.read_json(f"{folder}/manifest.json")
     except LakeError as error:
@@ -52,7 +52,7 @@ def check_dataset(
     forgotten = covered(dataset.manifest.get("source", ""))
     num_covered = pc.sum(covered_samples(index, forgotten)).as_py() if forgotten else 0
     if gone or num_covered:
-        words = f"{max(len(gone), num_covered)} samples are taken down, and not purged"
+        words = f"{max(len(gone), num_covered)} samples are taken down but not purged"
         found.append(Finding(Kind.TAKEN_DOWN, folder, words))
     return found
 
@@ -61,7 +61,7 @@ def _untruths(dataset: DatasetVersion, index: pa.Table, fates: pa.Table) -> list
     try:
         return list(judge_manifest(dataset.manifest, index, fates, dataset.folder))
     except (AttributeError, KeyError, TypeError) as error:
-        return [f"it has not the shape it should have: {type(error).__name__} {error}"]
+        return [f"its structure is invalid: {type(error).__name__} {error}"]
 
 
 def judge_manifest(manifest: dict[str, Any], index: pa.Table, fates: pa.Table, folder: str) -> Iterator[str]:
@@ -87,18 +87,18 @@ def _judge_funnel(manifest: dict[str, Any], fates: pa.Table, num_samples: int) -
     funnel = Funnel.from_json(manifest["funnel"])
     for stage in funnel.stages:
         if stage.num_in != stage.num_out + sum(stage.rejected.values()):
-            yield f"the funnel's stage {stage.stage} lets out and rejects another number than came in"
+            yield f"the funnel's stage {stage.stage} does not pass and reject as many lines as came in"
     for before, after in pairwise(funnel.stages):
         if before.num_out != after.num_in:
             yield f"the funnel loses lines between {before.stage} and {after.stage}"
     if funnel.stages[-1].num_out != num_samples:
-        yield f"the funnel ends with {funnel.stages[-1].num_out} samples, there are or were {num_samples}"
+        yield f"the funnel ends with {funnel.stages[-1].num_out} samples, and the index has or had {num_samples}"
     if len(fates):
         left_out = funnel.stages[0].rejected if funnel.stages[0].stage not in set(Stage) else None
         plain = fates.set_column(3, "stage", fates["stage"].cast(pa.string()))
         plain = plain.set_column(4, "reason", fates["reason"].cast(pa.string()))
         if count_fates(plain, funnel.method, left_out) != funnel:
-            yield "the funnel is not what fates.parquet adds up to"
+            yield "the funnel does not match fates.parquet"
 
 
 def _check_shards(dataset: DatasetVersion, index: pa.Table, *, quick: bool) -> list[Finding]:
@@ -113,7 +113,7 @@ def _check_shards(dataset: DatasetVersion, index: pa.Table, *, quick: bool) -> l
         for one in judge_tar(dataset.folder, members, facts, beside=beside):
             found.append(Finding(one.kind, one.path, f"{shard}: {one.detail}"))
     for shard in unnamed_shards(dataset):
-        found.append(Finding(Kind.NO_INDEX, f"{dataset.folder}/{shard}", "the version's index does not name it"))
+        found.append(Finding(Kind.NO_INDEX, f"{dataset.folder}/{shard}", "the version's index has no such file"))
     return found
 
 
@@ -121,7 +121,7 @@ def check_model(lake: Lake, name: str, version: str, *, quick: bool) -> list[Fin
     """A model version: every file that its manifest names is there, and is what it says."""
     folder = lake.model(name, version)
     if not lake.exists(f"{folder}/manifest.json"):
-        return [Finding(Kind.UNFINISHED, folder, "there is no manifest.json: its publishing was broken off")]
+        return [Finding(Kind.UNFINISHED, folder, "manifest.json is missing: publishing was interrupted")]
     try:
         model = ModelVersion(lake, name, version)
     except FacemillError as error:
@@ -139,7 +139,7 @@ def _check_file(model: ModelVersion, file: str) -> list[Finding]:
     try:
         model.read(file)
     except LakeError:
-        return [Finding(Kind.BROKEN_BYTES, model.folder, f"{file} is not what the manifest says")]
+        return [Finding(Kind.BROKEN_BYTES, model.folder, f"{file} does not match the manifest")]
     try:
         if file.endswith(".json"):
             model.read_json(file)

@@ -41,19 +41,19 @@ class Remedy(StrEnum):
     # Nothing in the lake could make it again.
     BACKUP = "restore from a backup"
     # What is named is gone. What names it is whole, and stays.
-    CHOOSE = "restore what is named, or choose anew"
+    CHOOSE = "restore the missing file, or choose another"
 
 
 _NOT_MISSED = frozenset({Kind.SUPERSEDED, Kind.LEFTOVER, Kind.PARTIAL_UPLOAD, Kind.STRANGE_FILE, Kind.TAKEN_DOWN})
 _ADVICE = {
     "links": "ingest reads them again",
     "plan": "ingest makes it again",
-    "images": "ingest and retry ask for them again",
+    "images": "ingest and retry fetch them again",
     "unique": "publish makes it again",
     "detections": "crop makes it again",
     "faces": "crop makes it again",
     "cleaned": "clean makes it again",
-    "evaluations": "models evaluate makes it again",
+    "evaluations": "models evaluate recomputes it",
     "datasets": "publish again",
     "models": "train again",
     "aliases": "models promote sets the alias again",
@@ -62,11 +62,11 @@ _ADVICE = {
 # What ends a finding of a name that leads nowhere, where nothing can be restored.
 _CHOICES = {
     "aliases": "models promote makes another version the champion, train makes a candidate",
-    "models": "train again on a dataset version that is there, and remove this version",
-    "evaluations": "remove the evaluation, or models evaluate a version that is there",
+    "models": "train again on an existing dataset version, and remove this version",
+    "evaluations": "remove the evaluation, or evaluate an existing version",
     "experiments": "remove the experiment's file",
-    "cleaned": "remove what that model said, or clean with a model that is there",
-    "datasets": "publish again without that model's doubts, or with another's",
+    "cleaned": "remove that model's scores, or run clean with an existing model",
+    "datasets": "publish again without that model's scores, or with another's",
 }
 
 

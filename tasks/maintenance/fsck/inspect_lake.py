@@ -118,7 +118,7 @@ def _source_jobs(lake: Lake, source: str, covered: Covered, *, quick: bool) -> l
 def _check_folders(lake: Lake, source: str, stems: list[str]) -> list[Finding]:
     """Files of a source that belong to no shard."""
     lone = lone_tars(lake, source)
-    found = [Finding(Kind.NO_INDEX, path, "a tar without an index is nothing") for path in lone]
+    found = [Finding(Kind.NO_INDEX, path, "the tar has no index") for path in lone]
     for folder in shard_folders(lake, source):
         for name in lake.names(folder):
             stem, _, ending = name.rpartition(".")
@@ -126,7 +126,7 @@ def _check_folders(lake: Lake, source: str, stems: list[str]) -> list[Finding]:
             if ending not in {"tar", "parquet"} or not STEM.fits(stem):
                 found.append(Finding(Kind.STRANGE_FILE, path, "nothing writes such a file"))
             elif stem not in stems and path not in lone:
-                found.append(Finding(Kind.NO_SHARD, path, "the shard of images it was computed from is not there"))
+                found.append(Finding(Kind.NO_SHARD, path, "its shard of images is missing"))
     return found
 
 
@@ -155,7 +155,7 @@ def _tables(lake: Lake, folder: str) -> Iterator[str]:
 def _superseded(lake: Lake, source: str, stems: list[str]) -> list[Finding]:
     """Shards that were replaced but not removed."""
     paths = [(path, stem) for stem in stems for path in pieces(lake, source, stem)]
-    return [Finding(Kind.SUPERSEDED, path, f"{successor(stem)} has taken its place") for path, stem in paths]
+    return [Finding(Kind.SUPERSEDED, path, f"it was replaced by {successor(stem)}") for path, stem in paths]
 
 
 def _check_links(lake: Lake, source: str, *, quick: bool) -> list[Finding]:
@@ -171,10 +171,10 @@ def _check_links(lake: Lake, source: str, *, quick: bool) -> list[Finding]:
         return [Finding(Kind.UNREADABLE, folder, str(error))]
     told, counts = [origin.get(name) for name in ("num_accepted", "num_rejected")], [len(table) for table in tables]
     if counts != told:
-        words = f"origin.json tells of {told[0]} good lines and {told[1]} others, there are {counts[0]} and {counts[1]}"
+        words = f"origin.json has {told[0]} good and {told[1]} rejected lines, the tables {counts[0]} and {counts[1]}"
         return [Finding(Kind.MISCOUNT, folder, words)]
     if stamps != {origin.get("digest")} or (not quick and lines_digest(*tables) != origin["digest"]):
-        return [Finding(Kind.UNTRUE_MANIFEST, folder, "the lines are not those that origin.json tells of")]
+        return [Finding(Kind.UNTRUE_MANIFEST, folder, "the lines do not match origin.json")]
     return []
 
 
@@ -189,13 +189,13 @@ def _check_plan(lake: Lake, source: str, *, quick: bool) -> list[Finding]:
         return [Finding(Kind.UNREADABLE, path, str(error))]
     twice = len(plan) - len(pc.unique(plan["key"]))
     wrong = 0 if quick else len(astray(plan))
-    words = f"of {len(plan)} candidates {twice} stand in it twice, {wrong} are not under the key of their URL"
+    words = f"of {len(plan)} candidates {twice} are repeated, {wrong} do not have the key of their URL"
     return [Finding(Kind.MISCOUNT, path, words)] if twice or wrong else []
 
 
 def _leftovers(lake: Lake) -> list[Finding]:
     files = [
-        Finding(Kind.LEFTOVER, path, "a temporary file whose writer has ended, or not written for an hour")
+        Finding(Kind.LEFTOVER, path, "a temporary file of a process that ended, or not written to for an hour")
         for path in lake.leftovers()
     ]
     parts = [Finding(Kind.PARTIAL_UPLOAD, one.path, "its writer was killed") for one in lake.lost_uploads()]

@@ -123,7 +123,7 @@ def read_asked(path: Path) -> Asked:
             continue
         if kind not in found or not target.strip():
             raise UsageError(
-                f"--file {path} line {number}: {line[:80]!r} is none of `url URL`, `identity NAME`, `digest HEX`"
+                f"--file {path} line {number}: {line[:80]!r} must be `url URL`, `identity NAME` or `digest HEX`"
             )
         found[kind].append(target.strip())
     return Asked(tuple(found["url"]), tuple(found["identity"]), tuple(map(parse_digest, found["digest"])))
@@ -141,7 +141,7 @@ def parse_digest(text: str) -> bytes:
         digest = b""
     if len(digest) != 32:
         raise UsageError(
-            f"a digest is the SHA-256 of a picture's bytes, 64 hex digits; {text!r} has {len(text)} letters"
+            f"a digest is the SHA-256 of a picture's bytes, 64 hex digits; {text!r} has {len(text)} characters"
         )
     return digest
 

@@ -95,7 +95,7 @@ def _write_index(version: DatasetVersion, gone: frozenset[str], lost: pa.Table, 
         places = _copy_shard(version, shard, new, gone)
         for row in (row for row in rows if row["shard"] == shard):
             if f"{row['sample']}.jpg" not in places:
-                raise LakeError(f"{version}: {shard} does not hold all it should: run `facemill check --repair` first")
+                raise LakeError(f"{version}: {shard} is incomplete: run `facemill check --repair` first")
             row["shard"], (row["offset"], row["length"]) = new, places[f"{row['sample']}.jpg"]
     write_table(version.lake, f"{version.folder}/index.parquet", pa.Table.from_pylist(rows, schema=left.schema))
 
@@ -113,7 +113,7 @@ def _members(version: DatasetVersion, shard: str) -> Iterator[tuple[str, bytes]]
             for member in tar:
                 DATASET_MEMBER.checked(member.name, "the name of a member", where)
                 if (content := tar.extractfile(member) if member.isreg() and not member.issparse() else None) is None:
-                    raise LakeError(f"{where} holds more than plain files: run `facemill check --repair`")
+                    raise LakeError(f"{where} contains other than regular files: run `facemill check --repair`")
                 yield member.name, content.read()
     except (*NOT_A_TAR, FileNotFoundError) as error:
         raise LakeError(f"{where} cannot be read ({error}): run `facemill check --repair` first") from error

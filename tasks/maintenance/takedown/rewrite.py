@@ -42,7 +42,7 @@ def replace_shard(lake: Lake, source: str, stem: str, index: pa.Table) -> str:
     rows = index.to_pylist()
     kept = sorted((row for row in rows if row["outcome"] == Outcome.ACCEPTED), key=lambda row: row["offset"])
     if kept and not lake.exists(tar_path):
-        raise LakeError(f"{lake.url}/{tar_path} is not there: run `facemill check --repair` first")
+        raise LakeError(f"{lake.url}/{tar_path} is missing: run `facemill check --repair` first")
     if kept:
         with create_shard(lake, f"{lake.images(source, new)}.tar") as tar:
             for row in kept:

@@ -89,7 +89,7 @@ def test_shells_can_complete_commands() -> None:
     ("arguments", "told"),
     [
         (["--links", "no/such/folder"], "no such file or folder"),
-        (["--connect-to", "nowhere"], "wants HOST:PORT"),
+        (["--connect-to", "nowhere"], "must be HOST:PORT"),
         (["--identities", "0"], "selects nobody"),
         (["--source", "vggface2"], "--links"),
     ],
@@ -114,7 +114,7 @@ def test_a_lake_of_a_newer_format_is_refused_untouched(tmp_path: Path) -> None:
     result = runner.invoke(app, ["status", "--lake", str(tmp_path)])
     assert result.exit_code == 1
     assert "format 99" in result.stderr
-    assert "install a newer one" in result.stderr
+    assert "install a newer version" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["lake.json"]
 
 

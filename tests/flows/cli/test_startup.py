@@ -140,14 +140,14 @@ def test_a_folder_of_too_few_people_is_told_before_the_work(tmp_path: Path) -> N
     (tmp_path / "album" / "Ada").mkdir(parents=True)
     (tmp_path / "album" / "Ada" / "1.jpg").touch()
     told = refused("pipeline", tmp_path / "lake", "--source", "vggface2", "--links", str(tmp_path / "album"))
-    assert "at least 6 people, 2 in each split, and 1 were asked for" in told
+    assert "at least 6 people, 2 per split, and 1 were requested" in told
 
 
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        (["pipeline", "--dataset", "fa/ces"], "the name 'fa/ces-both' may hold only letters"),
-        (["publish", "--dataset", ".."], "may hold only letters"),
+        (["pipeline", "--dataset", "fa/ces"], "the name 'fa/ces-both' may have only letters"),
+        (["publish", "--dataset", ".."], "may have only letters"),
         (["train", "--dataset", "fases"], "there is no dataset version fases"),
         (["pipeline", "--source", "vggface2", "--links", "{empty}"], "holds no folder with pictures"),
         (["ingest", "--links", "{empty}"], "holds no link file"),
@@ -207,14 +207,14 @@ def test_a_source_that_the_lake_does_not_hold_is_answered_with_those_it_does(tmp
 
 def test_a_first_contact_without_a_terminal_is_refused_with_what_it_would_be(tmp_path: Path, links: Path) -> None:
     told = refused("ingest", tmp_path / "lake", "--links", str(links))
-    assert "would now ask for 14 links on 7 hosts, about 455 KB in 1 min" in told
+    assert "would now request 14 links on 7 hosts, about 455 KB in 1 min" in told
     assert "--yes" in told
     assert "at least 6" not in refused("pipeline", tmp_path / "lake", "--links", str(links))
 
 
 @pytest.mark.parametrize("arguments", [[], ["--links", "https://lists.example/links.tar.gz"]])
 def test_link_files_outside_are_not_asked_for_without_a_yes_either(tmp_path: Path, arguments: list[str]) -> None:
-    assert "would now ask for the links of https://" in refused("ingest", tmp_path / "lake", *arguments)
+    assert "would now request the links of https://" in refused("ingest", tmp_path / "lake", *arguments)
 
 
 def test_a_yes_is_asked_for_once_and_remembered(
@@ -240,20 +240,20 @@ def test_an_option_says_yes_and_loopback_needs_none(tmp_path: Path, links: Path,
     assert run("ingest", tmp_path / "two", "--links", str(links), *LOOPBACK).exit_code == 0
     assert len(asked) == 3
     assert not (tmp_path / "two" / "links" / "vggface1" / "consent.json").exists()
-    assert "has asked no host outside" in refused("ingest", tmp_path / "two", "--links", str(links))
+    assert "has sent no request outside" in refused("ingest", tmp_path / "two", "--links", str(links))
 
 
 def test_a_retry_that_would_be_the_first_contact_wants_a_yes(tmp_path: Path) -> None:
     lake = lake_of(tmp_path / "lake", "vggface1")
     failed = attempt("http://a.example/1", Reason.CONNECT, next_try=NOW)
     write_table(lake, f"{lake.images('vggface1', '0000-0')}.parquet", attempts(failed))
-    assert "would now ask for 1 links on 1 hosts" in refused("retry", tmp_path / "lake", "--now")
+    assert "would now request 1 links on 1 hosts" in refused("retry", tmp_path / "lake", "--now")
 
 
 def test_a_run_that_no_command_started_wants_the_yes_as_a_parameter(tmp_path: Path, links: Path) -> None:
     lake = Lake(tmp_path / "lake")
     outside, here = (Selection("vggface1", str(links), connect_to=one) for one in (None, "127.0.0.1:9"))
-    with pytest.raises(UsageError, match="the parameter `allow_outside` of a deployment"):
+    with pytest.raises(UsageError, match="in a deployment, the parameter `allow_outside`"):
         is_first_contact(lake, source_named("vggface1"), outside, allowed=False)
     assert is_first_contact(lake, source_named("vggface1"), outside, allowed=True)
     assert not is_first_contact(lake, source_named("vggface1"), here, allowed=False)

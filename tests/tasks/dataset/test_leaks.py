@@ -40,7 +40,7 @@ def test_what_stands_on_two_sides_is_counted_and_refused(row, leak):
     leaks = count_leaks(index(*WHOLE, row))
 
     assert leaks == {**NONE, leak: 1}
-    with pytest.raises(LeakError, match=f"faces was not published: 1 {leak} stand in more than one split"):
+    with pytest.raises(LeakError, match=f"faces was not published: 1 {leak} are in more than one split"):
         refuse_leaks(leaks, "faces")
 
 

@@ -289,7 +289,7 @@ def test_without_samples_there_is_no_version_but_a_word_on_where_they_went(tmp_p
         made.publish()
 
     assert str(error.value) == (
-        "no mtcnn face of made is fit to be published: fetch 36 of 36; dedupe 36 of 36; crop 36 of 36; "
+        "no mtcnn face of made meets the requirements: fetch 36 of 36; dedupe 36 of 36; crop 36 of 36; "
         "select 0 of 36 (face_too_small 36)"
     )
     assert made.lake.names("datasets") == []

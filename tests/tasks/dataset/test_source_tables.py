@@ -116,7 +116,7 @@ def test_pictures_are_compared_anew_when_the_boxes_listed_change(lake):
 def test_reading_verdicts_compares_nothing_and_writes_nothing(lake, monkeypatch):
     monkeypatch.setattr(compare, "dedupe", pytest.fail)
     before = sorted(Path(lake.root).rglob("*"))
-    with pytest.raises(UsageError, match="have not been compared as they are now: run `facemill publish"):
+    with pytest.raises(UsageError, match="have not been compared since they changed: run `facemill publish"):
         read_verdicts(lake, SOURCE, planned_lines(lake, SOURCE))
     assert sorted(Path(lake.root).rglob("*")) == before
 

@@ -42,7 +42,7 @@ def test_a_lake_s_own_history_leaves_pauses_out() -> None:
     assert rate is not None
     assert rate.slowest_per_s == rate.fastest_per_s == pytest.approx(4, rel=0.01)
     assert rate.bytes_per_link == 1000
-    assert "1 min, by 800 links" in str(forecast(urls(8, 2), rate))
+    assert "1 min, estimated from 800 links" in str(forecast(urls(8, 2), rate))
 
 
 def test_a_short_history_says_nothing() -> None:

@@ -146,7 +146,7 @@ def test_a_host_is_left_alone_as_long_as_it_wants() -> None:
 def test_links_that_would_wait_too_long_are_turned_away_at_once() -> None:
     host = Host(RULES)
     now = refused(host, 0, retry_after_s=7200)
-    with pytest.raises(NotNow, match="wants a pause") as told:
+    with pytest.raises(NotNow, match="is rate limited") as told:
         host.check(now)
     assert (told.value.reason, told.value.after_s) == (Reason.HOST_BUSY, 7200)
     host = Host(RULES)

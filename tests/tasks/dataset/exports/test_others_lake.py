@@ -105,7 +105,7 @@ def test_a_redaction_stays_in_its_version_and_a_check_says_what_is_wrong(dataset
 @pytest.mark.parametrize(("column", "value"), [("offset", 2**62), ("length", 2**62), ("length", 3_000_000)])
 def test_a_place_beyond_the_end_of_a_shard_is_one_line(dataset, tmp_path, column, value):
     lie(dataset, column, value)
-    with pytest.raises(LakeError, match=r"holds no .* bytes at"):
+    with pytest.raises(LakeError, match=r"has no .* bytes at"):
         export(dataset, "imagefolder", tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert Kind.BROKEN_BYTES in {one.kind for one in inspect(jobs(dataset.lake))}
@@ -117,7 +117,7 @@ def test_a_place_beyond_the_end_of_a_shard_is_one_line(dataset, tmp_path, column
 )
 def test_a_name_that_no_folder_can_have_is_one_line(dataset, tmp_path, name):
     lie(dataset, "identity", name)
-    with pytest.raises(UsageError, match="cannot be that of a folder; export to hf-parquet instead"):
+    with pytest.raises(UsageError, match="cannot be the name of a folder; export to hf-parquet instead"):
         export(dataset, "imagefolder", tmp_path / "out")
     assert not (tmp_path / "out").exists()
     export(dataset, "hf-parquet", tmp_path / "other")
@@ -127,7 +127,7 @@ def test_a_name_that_no_folder_can_have_is_one_line(dataset, tmp_path, name):
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "-rf"])
 def test_a_name_that_a_spreadsheet_computes_is_in_no_table(dataset, tmp_path, name):
     lie(dataset, "identity", name)
-    with pytest.raises(UsageError, match="cannot be that of a folder"):
+    with pytest.raises(UsageError, match="cannot be the name of a folder"):
         export(dataset, "imagefolder", tmp_path / "out")
 
 

@@ -85,7 +85,7 @@ def test_what_names_a_version_that_was_removed_is_found(tmp_path, name) -> None:
 
     assert set(found) == expected
     for one in found.values():
-        assert "not there" in one.detail
+        assert "not exist" in one.detail
         assert (remedy(one), bool(advice(one))) == (Remedy.CHOOSE, True)
 
 
