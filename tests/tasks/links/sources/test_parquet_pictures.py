@@ -66,8 +66,14 @@ def test_numbers_of_a_class_label_become_its_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"), [("picture", "no column 'picture'"), ("label", "must be binary"), ("image.inner", "no 'inner'"), (9, "no column 9")]
-)  # fmt: skip
+    ("asked", "told"),
+    [
+        ("picture", "no column 'picture'"),
+        ("label", "must be binary"),
+        ("image.inner", "no 'inner'"),
+        (9, "no column 9"),
+    ],
+)
 def test_a_column_that_holds_no_pictures_is_refused(tmp_path: Path, asked: str, told: str) -> None:
     path = write_parquet(tmp_path / "a.parquet", [ONE], label=["A"])
     with pytest.raises(SourceError, match=told):

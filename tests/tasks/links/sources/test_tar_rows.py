@@ -105,8 +105,9 @@ def test_a_second_picture_under_a_key_is_rejected(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "told"), [(b'{"name": "\xe9"}', "not UTF-8"), (b"{", "no JSON"), (b"[]", "no object"), (b" " * 1_000_001, "at most")]
-)  # fmt: skip
+    ("data", "told"),
+    [(b'{"name": "\xe9"}', "not UTF-8"), (b"{", "no JSON"), (b"[]", "no object"), (b" " * 1_000_001, "at most")],
+)
 def test_json_that_cannot_be_read_rejects_its_row(tmp_path: Path, data: bytes, told: str) -> None:
     assert told in good_and(tmp_path, [("2.jpg", b"x"), ("2.json", data)])["2"]
 
