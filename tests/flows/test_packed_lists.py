@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def as_tars(world: Path, folder: Path) -> str:
     shards: list[list[tuple[str, bytes]]] = [[], []]
     for at, (name, _, url, box) in enumerate(listed(world)):
         data = found[url]
-        fields = {"url": url, "name": name, "face": box, "sha256": bytes_digest(data or b"").hex()}
+        fields: dict[str, Any] = {"url": url, "name": name, "face": box, "sha256": bytes_digest(data or b"").hex()}
         if data is None:
             fields |= {"status": "failed_to_download", "error_message": "HTTP Error 404: Not Found"}
         shards[at % 2] += sample(f"{at:09d}", data, **fields)

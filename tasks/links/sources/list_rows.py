@@ -215,6 +215,8 @@ def check_kind(kind: FormatName, head: bytes, shown: str) -> None:
     Raises:
         SourceError: it is empty, a picture, a page, an archive or Parquet that is said to be text, or the reverse.
     """
+    if head[257:262] == b"ustar":
+        raise SourceError(f"{shown} is a tar that is compressed, so its members cannot be read in place: unpack it")
     found = (
         "empty" if not head.strip()
         else "a picture" if sniff(head[:128])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import tarfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from storage.errors import SourceError
 from storage.records import Reason
+from tasks.links.recipes.guess import guess_recipe
 from tasks.links.recipes.recipe import Recipe, open_recipe
 from tasks.links.sources.table import list_files, read_list
 from tests.tasks.links.sources.packed import sample, write_tar
@@ -159,6 +161,19 @@ def test_what_is_no_tar_or_is_read_by_a_recipe_of_urls_is_refused(tmp_path: Path
         read_list(Recipe(url="url"), path, None, "here")
     with pytest.raises(SourceError, match="no column 'person'"):
         read_list(Recipe(format="tar", image="*", identity="person"), path, None, "here")
+    (tmp_path / "0.tar.gz").write_bytes(gzip.compress(path.read_bytes()))
+    with pytest.raises(SourceError, match="is a tar that is compressed"):
+        guess_recipe(tmp_path / "0.tar.gz", "here")
     (tmp_path / "1.tar").write_bytes(b"no tar" * 1000)
     with pytest.raises(SourceError, match="no tar"):
         read_list(RECIPE, tmp_path / "1.tar", None, "here")
+
+
+def test_the_recipe_of_a_folder_of_img2dataset_is_guessed(tmp_path: Path) -> None:
+    fields = {"url": "http://a.example/1.jpg", "sha256": "ab" * 32, "error_message": None, "exif": "{}", "caption": "c"}
+    for at in range(2):
+        write_tar(tmp_path / f"{at}.tar", sample("1", **fields))
+        (tmp_path / f"{at}.parquet").write_bytes(b"PAR1")
+    guess = guess_recipe(tmp_path, "here")
+    assert guess.recipe == Recipe(format="tar", image="*", digest="sha256", keep=["url"])
+    assert not guess.doubts
