@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -170,7 +171,13 @@ def test_what_is_no_tar_or_is_read_by_a_recipe_of_urls_is_refused(tmp_path: Path
 
 
 def test_the_recipe_of_a_folder_of_img2dataset_is_guessed(tmp_path: Path) -> None:
-    fields = {"url": "http://a.example/1.jpg", "sha256": "ab" * 32, "error_message": None, "exif": "{}", "caption": "c"}
+    fields: dict[str, Any] = {
+        "url": "http://a.example/1.jpg",
+        "sha256": "ab" * 32,
+        "error_message": None,
+        "exif": "{}",
+        "caption": "c",
+    }
     for at in range(2):
         write_tar(tmp_path / f"{at}.tar", sample("1", **fields))
         (tmp_path / f"{at}.parquet").write_bytes(b"PAR1")
