@@ -39,6 +39,7 @@ from tasks.fetch.fetch_unit import Transport
 from tasks.fetch.folder_transport import FolderTransport
 from tasks.fetch.forecast import forecast
 from tasks.fetch.ledger import accepted, image_stems, left_of, pending_new, read_ledger, unit_name
+from tasks.fetch.packed_transport import PackedTransport
 from tasks.fetch.takedown_filter import GuardedTransport
 from tasks.images.sandbox import Limits
 from tasks.images.validate import ImageLimits
@@ -235,7 +236,11 @@ async def open_transport(
             raise UsageError(f"{source.name} is a folder of pictures: give it with --links, without --archive-fallback")
         # Pictures lie beside the list that names them.
         root = Path(folder).parent if Path(folder).is_file() else Path(folder)
-        yield FolderTransport(root, limits.max_bytes), Tally()
+        image = (source.recipe or {}).get("image")
+        if image is None:
+            yield FolderTransport(root, limits.max_bytes), Tally()
+        else:
+            yield PackedTransport(root, image, limits.max_bytes), Tally()
         return
     async with open_web(
         limits,

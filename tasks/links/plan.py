@@ -33,6 +33,7 @@ def plan(lines: pa.Table, identities: int | Sequence[str] | None = None, per_ide
     Returns:
         `records.CANDIDATES` ordered by unit, and within a unit so that each host's links lie evenly over it. A URL's
         unit is that of the first person who has it in the whole source: it does not change as the selection grows.
+        Pictures that have no host are in the order of their lines, as their files hold them.
 
     Raises:
         UsageError: a named person is not in the source, or the selection is empty.
@@ -57,7 +58,8 @@ def plan(lines: pa.Table, identities: int | Sequence[str] | None = None, per_ide
         },
         schema=CANDIDATES,
     )
-    return table.take(pa.array(_spread(table)))
+    line = lines["line"].take(first["row_min"]).to_numpy()
+    return table.take(pa.array(_spread(table, line)))
 
 
 def rank_within(codes: Ints) -> Ints:
@@ -85,14 +87,18 @@ def _wanted(names: list[str], identities: int | Sequence[str] | None) -> npt.NDA
     return np.isin(names, found)
 
 
-def _spread(candidates: pa.Table) -> Ints:
+def _spread(candidates: pa.Table, line: npt.NDArray[np.int32]) -> Ints:
     """An order by unit in which each host's links lie evenly over the unit: the k-th of n at about k/n of the way."""
     host = pc.extract_regex(candidates["url"], r"^[^/]*//(?P<host>[^/?#]*)")
     # A picture of a folder has no host: all of them count as one.
-    host = pc.fill_null(pc.struct_field(host, "host"), "").combine_chunks().dictionary_encode().indices.to_numpy()
+    hosts = pc.fill_null(pc.struct_field(host, "host"), "").combine_chunks().dictionary_encode()
+    host = hosts.indices.to_numpy()
     unit = candidates["unit"].to_numpy().astype(np.int64)
     key = candidates["key"].combine_chunks()
     start = np.frombuffer(key.buffers()[1], dtype=">u8").reshape(-1, 2)[key.offset : key.offset + len(key), 0]
+    if hosts.dictionary.to_pylist() == [""]:
+        # In the order of Parquet's rows a picture costs 0.1 ms, in any other 5 to 50 ms.
+        return np.lexsort((start, line, unit))
     by_key = np.lexsort((start,))
     group = unit * (int(host.max(initial=0)) + 1) + host
     ranks = np.empty(len(group), dtype=np.int64)

@@ -32,7 +32,10 @@ from tasks.links.sources.list_rows import (
     unpacked,
     with_numbers,
 )
+from tasks.links.sources.parquet_pictures import picture_columns
 from tasks.links.sources.table import MAX_EMPTY_SHARE, TABS_BECAME_BLANKS, list_files
+from tasks.links.sources.tar_members import is_tar
+from tasks.links.sources.tar_rows import first_fields
 
 _NUM_ROWS = 200
 _ENDINGS = "jpe?g|jpe|jfif|png|gif|webp|bmp|tiff?|avif"
@@ -46,6 +49,8 @@ _NAMES = re.compile(
     re.IGNORECASE,
 )
 _NO_NAMES = re.compile(r"text|txt|caption|title|description|alt([_ ]?text)?|license|licence", re.IGNORECASE)
+# And what img2dataset writes beside a picture.
+_NO_NAMES_BESIDE_BYTES = re.compile(rf"{_NO_NAMES.pattern}|status|error_message|exif|key|__key__", re.IGNORECASE)
 _THUMBNAIL = re.compile(r"thumb|icon|small|preview", re.IGNORECASE)
 _FOUR: tuple[tuple[BoxIs, tuple[str, ...]], ...] = (
     ("xyxy", ("left", "top", "right", "bottom")),
@@ -101,20 +106,46 @@ def guess_recipe(path: Path, shown: str) -> Guess:
     Raises:
         SourceError: there is no list, or no column of it holds URLs or paths of pictures.
     """
-    files = list_files(Recipe(url=1), path)
+    # Of a folder of img2dataset the tars, and not the tables beside them.
+    files = (path.is_dir() and list_files(Recipe(format="tar", image="*"), path)) or list_files(Recipe(url=1), path)
     if not files:
         raise SourceError(f"{shown} holds no list: name a file, or give --recipe")
     file = files[0]
     with unbroken(shown):
+        if is_tar(file):
+            return _of_files(_tar_guess(file, shown), path, files)
         head = read_head(file)
         check_kind(format_of(head, file), head, shown)
         preset = _preset_for(file, head)
         if preset is not None:
             return Guess(preset, ())
         sample = _sample(file, head, shown)
-    guess = _Guesser(sample, _sorted_columns(sample), shown).guess()
+        pictures = _picture_columns(file) if sample.kind == "parquet" else []
+    guesser = _Guesser(sample, _sorted_columns(sample), shown, pictures[0] if pictures else None)
+    if len(pictures) > 1:
+        guesser.doubt(f"{len(pictures)} columns hold bytes: {', '.join(map(visible, pictures))}")
+    return _of_files(guesser.guess(), path, files)
+
+
+def _tar_guess(file: Path, shown: str) -> Guess:
+    sample = _of_objects("tar", first_fields(file, shown, _NUM_ROWS))
+    guesser = _Guesser(sample, _sorted_columns(sample), shown, "*")
+    if sample.names and any("/" in key for key in sample.column(sample.names.index("__key__"))):
+        guesser.doubt('members lie in folders: give identity = "folder" if these are people')
+    return guesser.guess()
+
+
+def _picture_columns(file: Path) -> list[str]:
+    with unpacked(file) as stream:
+        return picture_columns(pq.read_schema(stream)) if stream.seekable() else []
+
+
+def _of_files(guess: Guess, path: Path, files: Sequence[Path]) -> Guess:
+    """A guess from the first file of a list, with a doubt if there are more."""
     if path.is_dir() and len(files) > 1:
-        guess = Guess(guess.recipe, (*guess.doubts, f"of {len(files)} files only {file.name} was looked at"))
+        if guess.recipe.image is not None:
+            return guess  # shards of one list
+        return Guess(guess.recipe, (*guess.doubts, f"of {len(files)} files only {files[0].name} was looked at"))
     return guess
 
 
@@ -151,7 +182,9 @@ def _sample(file: Path, head: bytes, shown: str) -> _Sample:
     kind = format_of(head, file)
     if kind == "parquet":
         with pq.ParquetFile(file) as table:
-            rows = next(table.iter_batches(_NUM_ROWS)).to_pylist() if table.metadata.num_rows else []
+            bytes_in = picture_columns(table.schema_arrow)
+            names = [name for name in table.schema_arrow.names if name not in bytes_in]
+            rows = next(table.iter_batches(_NUM_ROWS, columns=names)).to_pylist() if table.metadata.num_rows else []
         return _of_objects(kind, rows)
     if kind == "jsonl":
         return _of_objects(kind, [value for line in head.split(b"\n")[:_NUM_ROWS] if (value := _object(line))])
@@ -272,12 +305,17 @@ def _sorted_columns(sample: _Sample) -> _Columns:
 class _Guesser:
     """Puts a recipe together; `doubts` gathers what is not sure."""
 
-    def __init__(self, sample: _Sample, columns: _Columns, shown: str) -> None:
+    def __init__(self, sample: _Sample, columns: _Columns, shown: str, image: str | None = None) -> None:
+        self._image = image
         self._sample = sample
         self._columns = columns
         self._shown = shown
         self._doubts: list[str] = []
         self._labels = sample.names or self._made_up(columns)
+
+    def doubt(self, what: str) -> None:
+        """Add what is not sure."""
+        self._doubts.append(what)
 
     def guess(self) -> Guess:
         """The recipe.
@@ -286,6 +324,8 @@ class _Guesser:
             SourceError: nothing says where pictures are.
         """
         fields: dict[str, Any] = {"format": self._sample.kind}
+        if self._image is not None and self._columns.urls:
+            fields["keep"] = [self._labels[self._columns.urls[0]]]
         if self._sample.names is None or self._sample.kind == "lines":
             fields["columns"] = self._labels
         place = self._place()
@@ -309,7 +349,9 @@ class _Guesser:
         return [names.get(at, f"column_{at + 1}") for at in range(width)]
 
     def _place(self) -> dict[str, Any]:
-        """Where the pictures are: `url` or `file`."""
+        """Where the pictures are: `url`, `file` or `image`."""
+        if self._image is not None:
+            return {"image": self._image}
         shares = {at: self._share(at, PICTURE_URL.match) for at in self._columns.urls}
         pictures = [at for at, share in shares.items() if share >= 0.5]
         large = [at for at in pictures if not _THUMBNAIL.search(self._labels[at])] or pictures
@@ -346,7 +388,8 @@ class _Guesser:
             if len(named) > 1:
                 self._doubts.append(f"{len(named)} columns may name the person: {self._listed(named)}")
             return self._labels[named[0]]
-        texts = [at for at in self._columns.texts if not _NO_NAMES.fullmatch(self._labels[at])]
+        no_names = _NO_NAMES if self._image is None else _NO_NAMES_BESIDE_BYTES
+        texts = [at for at in self._columns.texts if not no_names.fullmatch(self._labels[at])]
         if file is not None:
             folders = {cell.rpartition("/")[0] for cell in self._sample.column(self._columns.files[0])}
             if len(folders) > 1 and "" not in folders:

@@ -24,13 +24,13 @@ from storage.text import read_text
 
 Column = str | int
 BoxIs = Literal["xyxy", "xywh", "xxyy", "cxcywh"]
-FormatName = Literal["csv", "tsv", "blanks", "lines", "jsonl", "json", "parquet"]
+FormatName = Literal["csv", "tsv", "blanks", "lines", "jsonl", "json", "parquet", "tar"]
 PRESETS = Path(__file__).with_name("presets")
 _MAX_RECIPE_BYTES = 100_000
 
 
 class Recipe(BaseModel):
-    """What each column of a list is; every field may be left out, but for `url` or `file`."""
+    """What each column of a list is; every field may be left out, but for one of `url`, `file` and `image`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -40,7 +40,8 @@ class Recipe(BaseModel):
     format: FormatName | None = Field(
         None,
         description="`csv`, `tsv`, `blanks` (columns with any number of blanks between), `lines` (a cell a line), "
-        "`jsonl`, `json` or `parquet`; left out: told from the first lines. Each may be packed, as .gz or .zst",
+        "`jsonl`, `json` or `parquet`; left out: told from the first lines. Each may be packed, as .gz or .zst. "
+        "Or `tar`: members `key.jpg`, `key.json` and the like are a row, as WebDataset has it",
     )
     columns: list[str] | None = Field(
         None, min_length=1, description="the names of the columns, for files without a header; a header with these "
@@ -57,6 +58,11 @@ class Recipe(BaseModel):
         min_length=1,
         description="instead of `url`: the path of the picture below the folder of the list, put together of columns, "
         "such as `{user_id}/{face_id}.jpg`",
+    )
+    image: Column | None = Field(
+        None,
+        description="instead of `url`: where the bytes of the picture are. In Parquet the column, binary or a struct "
+        'with `bytes`; in tars the ending of the member, such as `jpg` or `jpg;png`, or `"*"` for that of any picture',
     )
     line: Column | None = Field(
         None,
@@ -89,10 +95,16 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if (self.url is None) == (self.file is None):
-            raise ValueError("give either url, a column of URLs, or file, the path of a picture")
-        if self.identity == "folder" and self.file is None:
-            raise ValueError('identity = "folder" wants file, since URLs lie in no folder')
+        if [self.url, self.file, self.image].count(None) != 2:
+            raise ValueError(
+                "give either url, a column of URLs, or file, the path of a picture, or image, the bytes of pictures"
+            )
+        if self.identity == "folder" and self.file is None and self.format != "tar":
+            raise ValueError('identity = "folder" wants file, since URLs lie in no folder; or format = "tar"')
+        if self.format == "tar" and self.image is None:
+            raise ValueError('format = "tar" wants image, the ending of pictures in the tar')
+        if self.image is not None and self.format not in (None, "parquet", "tar"):
+            raise ValueError(f'image wants format = "parquet" or "tar", since {self.format} holds no bytes')
         if isinstance(self.box, list) and len(self.box) != 4:
             raise ValueError(f"box has {len(self.box)} columns: give one, or four")
         if isinstance(self.box_of, list) and len(self.box_of) not in (1, 2):

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -33,6 +34,7 @@ from storage.records import Reason
 from storage.text import as_utf8, encoding_of
 from tasks.images.formats import sniff
 from tasks.links.recipes.recipe import Column, FormatName, Recipe
+from tasks.links.sources.parquet_pictures import class_names, is_there, named, picture_column
 
 Ints = npt.NDArray[np.int64]
 # The number of a line, what it holds, and why it is no row.
@@ -64,12 +66,14 @@ class Rows:
         cells: the columns that were asked for, by column; text, or what Parquet holds.
         text: what the row holds, for people, by its place.
         bad: lines that are no rows.
+        pictures: text[n], where in the file each picture is; None where a column says where it is.
     """
 
     numbers: Ints
     cells: dict[Column, pa.Array]
     text: Callable[[int], str]
     bad: list[BadRow] = field(default_factory=list)
+    pictures: pa.Array | None = None
 
 
 def read_rows(path: Path, recipe: Recipe, shown: str) -> Iterator[Rows]:
@@ -86,6 +90,8 @@ def read_rows(path: Path, recipe: Recipe, shown: str) -> Iterator[Rows]:
         head = read_head(path)
         kind = recipe.format or format_of(head, path, recipe)
         check_kind(kind, head, shown)
+        if recipe.image is not None and kind != "parquet":
+            raise SourceError(f"{shown} is {kind}, which holds no bytes of pictures: name url or file in the recipe")
         if kind == "parquet":
             yield from _parquet_rows(path, recipe, shown)
         elif kind == "json":
@@ -209,6 +215,8 @@ def check_kind(kind: FormatName, head: bytes, shown: str) -> None:
     Raises:
         SourceError: it is empty, a picture, a page, an archive or Parquet that is said to be text, or the reverse.
     """
+    if head[257:262] == b"ustar":
+        raise SourceError(f"{shown} is a tar that is compressed, so its members cannot be read in place: unpack it")
     found = (
         "empty" if not head.strip()
         else "a picture" if sniff(head[:128])
@@ -629,12 +637,33 @@ def _parquet_rows(path: Path, recipe: Recipe, shown: str) -> Iterator[Rows]:
     with unpacked(path) as stream, pq.ParquetFile(_seekable(stream, path)) as file:
         names = file.schema_arrow.names
         places = places_of(recipe, names, shown)
+        columns = {names[at] for at in places.values()}
+        where = None if recipe.image is None else picture_column(file.schema_arrow, recipe.image, shown)
+        if where is not None:
+            if where.column in columns:
+                raise SourceError(f"{shown}: column {where.column!r} holds the pictures: no other field may name it")
+            # The leaf with the bytes is not read here: it is nearly all of the file.
+            columns |= {where.leaf_beside} if where.leaf_beside else set()
+        labels = class_names(file.schema_arrow) if where is not None else {}
         first = 1
-        for batch in file.iter_batches(_PARQUET_ROWS, columns=sorted({names[at] for at in places.values()})):
-            cells = {one: batch.column(names[at]) for one, at in places.items()}
+        for every in file.iter_batches(_PARQUET_ROWS, columns=sorted(columns)):
+            batch = every
             numbers = np.arange(first, first + len(batch), dtype=np.int64)
-            yield Rows(numbers, cells, lambda at, batch=batch: _shown_row(batch.slice(at, 1).to_pylist()[0]))  # type: ignore[misc]
             first += len(batch)
+            bad: list[BadRow] = []
+            if where is not None and where.leaf_beside:
+                has_picture = is_there(batch.column(where.column), where)
+                lost = numbers[pc.invert(has_picture).to_numpy(zero_copy_only=False)].tolist()
+                bad = [(number, "", Reason.MALFORMED_LINE, f"{recipe.image} is null: no picture") for number in lost]
+                batch, numbers = batch.filter(has_picture), np.setdiff1d(numbers, lost)
+            cells = {one: batch.column(names[at]) for one, at in places.items()}
+            cells |= {one: named(cells[one], labels[names[at]]) for one, at in places.items() if names[at] in labels}
+            pictures = None if where is None else pa.array(numbers).cast(pa.string())
+            yield Rows(numbers, cells, partial(_shown_batch_row, batch), bad, pictures)
+
+
+def _shown_batch_row(batch: pa.RecordBatch, at: int) -> str:
+    return _shown_row(batch.slice(at, 1).to_pylist()[0])
 
 
 def _seekable(stream: BinaryIO, path: Path) -> Any:
@@ -655,16 +684,16 @@ def _jsonl_rows(path: Path, recipe: Recipe, shown: str) -> Iterator[Rows]:
                 continue
             bad += [(one, "", Reason.MALFORMED_LINE, "an empty line") for one in blank]
             blank.clear()
-            value, why = _object(line)
+            value, why = json_object(line)
             if value is None:
                 bad.append((number, _shown(line), Reason.MALFORMED_LINE, why))
             else:
                 objects.append((number, value))
-        _check_keys(objects, recipe, shown)
-        yield _object_rows(objects, recipe, bad)
+        check_keys(objects, recipe, shown)
+        yield object_rows(objects, recipe, bad)
 
 
-def _check_keys(objects: list[tuple[int, dict[str, Any]]], recipe: Recipe, shown: str) -> None:
+def check_keys(objects: list[tuple[int, dict[str, Any]]], recipe: Recipe, shown: str) -> None:
     """Refuse objects of which none has one of the columns.
 
     Raises:
@@ -678,7 +707,8 @@ def _check_keys(objects: list[tuple[int, dict[str, Any]]], recipe: Recipe, shown
         )
 
 
-def _object(line: bytes) -> tuple[dict[str, Any] | None, str]:
+def json_object(line: bytes) -> tuple[dict[str, Any] | None, str]:
+    """A JSON object, or None and why it is none."""
     try:
         value = json.loads(line.decode())
     except UnicodeDecodeError:
@@ -708,16 +738,19 @@ def _json_rows(path: Path, recipe: Recipe, shown: str) -> Iterator[Rows]:
             if not isinstance(one, dict)
         ]
         objects = [(number, one) for number, one in some if isinstance(one, dict)]
-        _check_keys(objects, recipe, shown)
-        yield _object_rows(objects, recipe, bad)
+        check_keys(objects, recipe, shown)
+        yield object_rows(objects, recipe, bad)
 
 
-def _object_rows(objects: list[tuple[int, dict[str, Any]]], recipe: Recipe, bad: list[BadRow]) -> Rows:
+def object_rows(
+    objects: list[tuple[int, dict[str, Any]]], recipe: Recipe, bad: list[BadRow], pictures: pa.Array | None = None
+) -> Rows:
+    """Rows from numbered JSON objects, and the lines between them that are none."""
     cells = {
         one: pa.array([as_text(value_at(value, one)) for _, value in objects], pa.string()) for one in recipe.used()
     }
     numbers = np.array([number for number, _ in objects], np.int64)
-    return Rows(numbers, cells, lambda at: _shown_row(objects[at][1]), bad)
+    return Rows(numbers, cells, lambda at: _shown_row(objects[at][1]), bad, pictures)
 
 
 def value_at(value: dict[str, Any], column: Column) -> Any:

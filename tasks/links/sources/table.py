@@ -26,6 +26,8 @@ from tasks.links.sources.list_cells import Flags, Floats, Refused
 from tasks.links.sources.list_rows import Ints, Rows, read_rows
 from tasks.links.sources.source import Source, SourceLines
 from tasks.links.sources.spelling import match_names, suggestion
+from tasks.links.sources.tar_members import is_tar
+from tasks.links.sources.tar_rows import tar_rows
 
 _ENDINGS = {".csv", ".tsv", ".txt", ".lst", ".json", ".jsonl", ".ndjson", ".parquet"}
 _PACKED = {".gz", ".zst"}
@@ -95,10 +97,18 @@ def fingerprint(recipe: Recipe, path: Path) -> str:
     files = list_files(recipe, path)
     sha = hashlib.sha256(json.dumps(recipe.as_json(), sort_keys=True).encode())
     for file in files:
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = _digest_of_file(file, recipe)
         sha.update(f"{file.relative_to(path)}\0{digest}\0".encode("utf-8", "surrogateescape"))
     return sha.hexdigest() if files else ""
+
+
+def _digest_of_file(file: Path, recipe: Recipe) -> str:
+    """SHA-256 of a file; of one with pictures in it, which may have a gigabyte, its size and time of change."""
+    if recipe.image is not None:
+        stat = file.stat()
+        return f"{stat.st_size} {stat.st_mtime_ns}"
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def list_files(recipe: Recipe, path: Path) -> list[Path]:
@@ -107,7 +117,13 @@ def list_files(recipe: Recipe, path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         return []
-    found = path.glob(recipe.files) if recipe.files else filter(_is_list, path.iterdir())
+    if recipe.files:
+        found = path.glob(recipe.files)
+    elif recipe.image is not None:
+        # img2dataset writes a Parquet file without pictures beside every tar.
+        found = path.glob("*.tar" if recipe.format == "tar" else "*.parquet")
+    else:
+        found = (file for file in path.iterdir() if _is_list(file))
     return sorted(file for file in found if file.is_file() and not file.is_symlink() and not file.name.startswith("."))
 
 
@@ -201,7 +217,8 @@ class _Reader:
     def read(self, file: Path, folder: str, shown: str) -> None:
         """Read one file; its pictures lie below `folder`, if they are files."""
         last = 0
-        for rows in read_rows(file, self.recipe, shown):
+        read = tar_rows if self.recipe.format == "tar" or is_tar(file) else read_rows
+        for rows in read(file, self.recipe, shown):
             self._add(rows, folder, file)
             numbers = [*rows.numbers[-1:].tolist(), *(number for number, *_ in rows.bad)]
             last = max([last, *numbers])
@@ -231,8 +248,9 @@ class _Reader:
         if not many:
             return
         meant = _Meaning(self.recipe, rows.cells, many)
-        url, key = meant.places(folder)
-        identity = meant.identity(url, key, _stem(file))
+        url, key = meant.places(folder) if rows.pictures is None else meant.packed(folder, file.name, rows.pictures)
+        # The folders of a tar's members are in the tar.
+        identity = meant.identity(url if rows.pictures is None else rows.pictures, key, _stem(file))
         line = meant.lines(rows.numbers + self._num_before)
         box = meant.box(self.boxes)
         table = pa.table(
@@ -282,6 +300,12 @@ class _Meaning:
         else:
             parts = [(text, None if name is None else self._columns[name]) for text, name in self._recipe.path_parts()]
             found, refused = cells.paths(parts, folder, self._num)
+        self._refuse(refused)
+        return found, cells.url_keys(found)
+
+    def packed(self, folder: str, name: str, pictures: pa.Array) -> tuple[pa.Array, pa.Array]:
+        """As `places`, of pictures in a file called `name`: `<file>/<member>` of a tar, `<file>/<row>` of Parquet."""
+        found, refused = cells.paths([(f"{name}/", None), ("", pictures)], folder, self._num)
         self._refuse(refused)
         return found, cells.url_keys(found)
 

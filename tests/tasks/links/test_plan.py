@@ -140,6 +140,14 @@ def test_pictures_of_a_folder_have_no_host_and_are_planned_all_the_same():
     assert urls(plan(lines)) == {f"Ada/{number}.jpg" for number in range(5)}
 
 
+def test_pictures_without_a_host_are_in_the_order_of_their_lines():
+    lines = link_lines(
+        *[(name, line, f"a.parquet/{line}", None) for name, of in [("A", (3, 9, 12)), ("B", (1, 10))] for line in of]
+    )
+
+    assert plan(lines)["url"].to_pylist() == [f"a.parquet/{line}" for line in (1, 3, 9, 10, 12)]
+
+
 def links_of(num_by_host: list[int]) -> pa.Table:
     """Lines of one person with so many links of each host, shuffled."""
     urls = [f"http://h{host}.example/{number}" for host, num in enumerate(num_by_host) for number in range(num)]

@@ -42,6 +42,8 @@ FILES = {
     "MegaFace's noise lists": "megaface/facescrub_noise_list.txt",
     "insightface": None,  # the line at hand has an absolute path, which is refused
     "imagefolder": "hf-imagefolder/metadata.jsonl",
+    "img2dataset's tars": None,  # made by the tests of tars
+    "Hugging Face's Parquet": None,  # made by the tests of Parquet
 }
 
 
@@ -76,7 +78,8 @@ def test_every_recipe_that_comes_along_is_named() -> None:
 @pytest.mark.parametrize(
     ("heading", "preset"),
     [("FaceScrub", "facescrub"), ("PubFig", "pubfig"), ("IMDb-Face", "imdb-face"), ("A URL a line", "urls"),
-     ("CelebA, boxes", "celeba"), ("VGGFace2, boxes", "vggface2-boxes"), ("insightface", "insightface-lst")],
+     ("CelebA, boxes", "celeba"), ("VGGFace2, boxes", "vggface2-boxes"), ("insightface", "insightface-lst"),
+     ("Hugging Face's Parquet", "huggingface")],
 )  # fmt: skip
 def test_a_documented_recipe_that_comes_along_is_the_same(heading: str, preset: str) -> None:
     along = open_recipe(preset).as_json()

@@ -8,7 +8,8 @@ from storage.errors import SourceError
 from tasks.links.recipes.recipe import Recipe, open_recipe, parse_recipe, preset_names
 
 PRESETS = [
-    "celeba", "facescrub", "imagefolder", "imdb-face", "insightface-lst", "laion", "pubfig", "urls", "vggface2-boxes",
+    "celeba", "facescrub", "huggingface", "imagefolder", "imdb-face", "img2dataset", "insightface-lst", "laion",
+    "pubfig", "urls", "vggface2-boxes",
 ]  # fmt: skip
 
 
@@ -41,6 +42,11 @@ def test_a_recipe_written_as_toml_reads_the_same(name: str) -> None:
         ('file = "{"', "Single '{'"),
         ('file = "{a!r}"', "braces that are no"),
         ('url = ["u"]', "url is"),
+        ('url = "u"\nimage = "i"', "either url"),
+        ('file = "{f}"\nimage = "i"', "either url"),
+        ('url = "u"\nformat = "tar"', "wants image"),
+        ('image = "i"\nformat = "csv"', "csv holds no bytes"),
+        ('image = "i"\nidentity = "folder"', 'format = "tar"'),
     ],
 )
 def test_what_is_wrong_in_a_recipe_is_told_in_one_line(text: str, told: str) -> None:

@@ -1,0 +1,121 @@
+"""The members of a tar: what each is called and where its bytes lie, told from the headers alone."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from storage.errors import SourceError
+from storage.records import Reason
+
+# The longest header is that of a long name or of PAX fields; writers need a few kilobytes.
+_MAX_HEADER_BYTES = 1_000_000
+# img2dataset writes 10,000 pictures a shard, so 30,000 members.
+MAX_MEMBERS = 5_000_000
+_BROKEN = (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member of a tar.
+
+    Attributes:
+        name: without `./` before it.
+        offset: where its bytes begin in the tar.
+        size: how many they are.
+        refused: why it is no plain file whose bytes lie in the tar; None if it is one.
+    """
+
+    name: str
+    offset: int
+    size: int
+    refused: tuple[Reason, str] | None = None
+
+
+def is_tar(path: Path) -> bool:
+    """Whether a file begins as a tar that is not compressed does."""
+    with path.open("rb") as file:
+        return file.read(262)[257:] == b"ustar"
+
+
+def read_members(path: Path, shown: str) -> Iterator[Member]:
+    """The members of a tar in order, without its folders. The last is refused if the tar is damaged or cut off there.
+
+    Args:
+        shown: how errors call the tar.
+
+    Raises:
+        SourceError: it is no tar, or has over `MAX_MEMBERS` members.
+        OSError: it cannot be read.
+    """
+    num_bytes = path.stat().st_size
+    with path.open("rb") as file:
+        try:
+            tar = tarfile.open(fileobj=_Headers(file, num_bytes), mode="r:")  # type: ignore[call-overload]  # noqa: SIM115
+        except _BROKEN as error:
+            raise SourceError(f"{shown} is no tar, or is compressed ({error}): give it as .tar") from error
+        last = -1
+        for _ in range(MAX_MEMBERS):
+            try:
+                info = tar.next()
+            except _BROKEN as error:
+                yield _cut(last, f"{error}")
+                return
+            # A size below zero leads back to a header that was read before.
+            if info is not None and (info.size < 0 or info.offset <= last):
+                yield _cut(last, "a size below zero")
+                return
+            if info is None:
+                file.seek(tar.offset)
+                block = file.read(tarfile.BLOCKSIZE)
+                if len(block) < tarfile.BLOCKSIZE or block.strip(b"\0"):
+                    yield _cut(tar.offset, "no end of the archive" if not block else "no header")
+                return
+            last = info.offset
+            tar.members.clear()
+            if not info.isdir():
+                yield Member(plain_name(info.name), info.offset_data, info.size, _why_refused(info, num_bytes))
+        raise SourceError(f"{shown} has over {MAX_MEMBERS:,} members: give it in parts")
+
+
+def plain_name(name: str) -> str:
+    """A member's name without `./` before it and without blanks around it."""
+    return re.sub(r"^(\./)+", "", name.strip())
+
+
+def _why_refused(info: tarfile.TarInfo, num_bytes: int) -> tuple[Reason, str] | None:
+    if info.issym() or info.islnk():
+        return Reason.SYMBOLIC_LINK, "not followed: it is a link to another file"
+    if not info.isreg() or info.sparse is not None:
+        return Reason.NOT_LISTED, "it is no regular file"
+    if info.offset_data + info.size > num_bytes:
+        return Reason.MALFORMED_LINE, f"it has {info.size:,} bytes, beyond the end of the tar: get the tar anew"
+    return None
+
+
+def _cut(offset: int, why: str) -> Member:
+    detail = f"the tar is damaged or cut off after byte {max(offset, 0):,} ({why[:100]}): get it anew"
+    return Member("", max(offset, 0), 0, (Reason.MALFORMED_LINE, detail))
+
+
+class _Headers:
+    """A file for `tarfile`, which would go to any place and read a header of any size that the tar claims."""
+
+    def __init__(self, file: BinaryIO, num_bytes: int) -> None:
+        self._file = file
+        self._num_bytes = num_bytes
+        self.tell = file.tell
+
+    def seek(self, place: int) -> int:
+        if place > self._num_bytes:
+            raise tarfile.ReadError(f"byte {place:,} is beyond the end")
+        return self._file.seek(place)
+
+    def read(self, num: int) -> bytes:
+        if num > _MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {num:,} bytes, at most {_MAX_HEADER_BYTES:,}")
+        return self._file.read(num)

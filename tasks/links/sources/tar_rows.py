@@ -1,0 +1,155 @@
+"""The rows of a tar of WebDataset's form: members that share a key are a row.
+
+A key is a member's name up to the first dot of its last part. Of `00000/17.jpg`, `00000/17.json` and `00000/17.txt` the
+first is the picture, the fields of the second are columns, and the third is the column `txt`. `__key__` is the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from storage.errors import SourceError
+from storage.names import is_text, visible
+from storage.records import Reason
+from tasks.links.recipes.recipe import Recipe
+from tasks.links.sources.list_rows import KEPT_TEXT, BadRow, Rows, check_keys, json_object, object_rows
+from tasks.links.sources.tar_members import Member, read_members
+
+PICTURES = ("jpg", "jpeg", "jpe", "jfif", "png", "gif", "webp", "bmp", "tif", "tiff", "avif")
+_MAX_FIELDS_BYTES = 1_000_000
+_MAX_NAME = 1000
+
+
+@dataclass(slots=True)
+class _Sample:
+    """The members that share a key; `number` is that of the row."""
+
+    number: int
+    key: str
+    members: dict[str, Member] = field(default_factory=dict)
+
+
+def tar_rows(path: Path, recipe: Recipe, shown: str) -> Iterator[Rows]:
+    """The rows of one tar, numbered from 1 on in the order of their first members.
+
+    Args:
+        shown: how errors call the tar.
+
+    Raises:
+        SourceError: it is no tar, the recipe takes no pictures from tars, or no row has one of its columns.
+        OSError: it cannot be read.
+    """
+    if recipe.image is None:
+        raise SourceError(f'{shown} is a tar: its pictures are read by a recipe with image = "*"')
+    samples, bad = _samples(path, shown)
+    rows: list[tuple[int, dict[str, Any]]] = []
+    pictures: list[str] = []
+    with path.open("rb") as file:
+        for sample in samples:
+            fields, why = _fields(file, sample, recipe)
+            picture, others = _pictures(sample, str(recipe.image))
+            why = why or ("" if picture else _why_no_picture(fields))
+            if why or picture is None:
+                bad.append((sample.number, _shown(sample.key), Reason.MALFORMED_LINE, why))
+                continue
+            rows.append((sample.number, fields))
+            pictures.append(picture.name)
+            detail = f"a second picture under the key of {picture.name}"
+            bad += [(sample.number, _shown(one.name), Reason.NOT_LISTED, visible(detail)) for one in others]
+    check_keys(rows, recipe, shown)
+    yield object_rows(rows, recipe, bad, pa.array(pictures, pa.string()))
+
+
+def first_fields(path: Path, shown: str, num: int) -> list[dict[str, Any]]:
+    """The columns of about the first `num` rows of a tar, without those that are no JSON. Raises as `tar_rows`."""
+    with path.open("rb") as file:
+        found = [_fields(file, sample, Recipe(format="tar", image="*")) for sample in _samples(path, shown, 3 * num)[0]]
+    return [fields for fields, why in found[:num] if not why]
+
+
+def _samples(path: Path, shown: str, most: int | None = None) -> tuple[list[_Sample], list[BadRow]]:
+    """The rows by key, also where members of one stand far apart, and the members that belong to none."""
+    found: dict[str, _Sample] = {}
+    bad: list[BadRow] = []
+    names: set[str] = set()
+    for member in islice(read_members(path, shown), most):
+        refused = member.refused or _why_no_name(member.name)
+        if refused is None and member.name in names:
+            refused = Reason.MALFORMED_LINE, "a member of this name stands before it in the tar"
+        number = len(found) + len(bad) + 1
+        if refused is not None:
+            bad.append((number, _shown(member.name), *refused))
+            continue
+        names.add(member.name)
+        folder, slash, base = member.name.rpartition("/")
+        stem, _, ending = base.partition(".")
+        sample = found.setdefault(f"{folder}{slash}{stem}", _Sample(number, f"{folder}{slash}{stem}"))
+        # Two names may differ in the case of their endings alone: a.jpg and a.JPG.
+        at = ending.lower()
+        while at in sample.members:
+            at += "+"
+        sample.members[at] = member
+    return list(found.values()), bad
+
+
+def _why_no_name(name: str) -> tuple[Reason, str] | None:
+    if not is_text(name):
+        return Reason.BAD_URL, "its name is no UTF-8, or holds control or bidi characters"
+    if len(name) > _MAX_NAME:
+        return Reason.BAD_URL, f"its name has {len(name):,} characters, at most {_MAX_NAME:,}"
+    if name.startswith("/") or ".." in name.split("/"):
+        return Reason.BAD_URL, "its name is absolute, or leads out of a folder"
+    if name.rpartition("/")[2].startswith("."):
+        return Reason.NOT_LISTED, "its name hides it"
+    return None
+
+
+def _fields(file: BinaryIO, sample: _Sample, recipe: Recipe) -> tuple[dict[str, Any], str]:
+    """The columns of a row, and why they cannot be read."""
+    fields: dict[str, Any] = {}
+    asked = {one for one in recipe.used() if isinstance(one, str)}
+    for ending, member in sample.members.items():
+        if ending != "json" and ending not in asked:
+            continue
+        if member.size > _MAX_FIELDS_BYTES:
+            return {}, f".{ending} has {member.size:,} bytes, at most {_MAX_FIELDS_BYTES:,}"
+        file.seek(member.offset)
+        data = file.read(member.size)
+        if ending == "json":
+            value, why = json_object(data)
+            if value is None:
+                return {}, f".json: {why}"
+            fields |= value
+        else:
+            try:
+                fields[ending] = data.decode().strip()
+            except UnicodeDecodeError:
+                return {}, f".{ending} is not UTF-8"
+    return {"__key__": sample.key, **fields}, ""
+
+
+def _pictures(sample: _Sample, asked: str) -> tuple[Member | None, list[Member]]:
+    """The picture of a row, and others that could be: those whose ending is one word go first."""
+    if asked == "*":
+        found = [one for one in sample.members if one.rstrip("+").rpartition(".")[2] in PICTURES]
+    else:
+        wanted = [one.strip().lower() for one in asked.split(";")]
+        found = [one for one in sample.members if one.rstrip("+") in wanted]
+    found.sort(key=lambda one: "." in one)
+    members = [sample.members[one] for one in found]
+    return (members[0] if members else None), members[1:]
+
+
+def _why_no_picture(fields: dict[str, Any]) -> str:
+    told = [str(fields[name]) for name in ("status", "error_message") if fields.get(name) not in (None, "success")]
+    return visible(f"no picture under this key: {': '.join(told)}" if told else "no picture under this key")[:KEPT_TEXT]
+
+
+def _shown(name: str) -> str:
+    return visible(name)[:KEPT_TEXT]
