@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,11 +123,16 @@ def in_proc(pid: int, name: str) -> bytes:
         return b""
 
 
+_PROGRAM = (sys.executable, "-c", "from flows.cli.app import main; main()")
+
+
 @contextmanager
-def serving(folder: Path, *arguments: str) -> Iterator[Service]:
+def serving(
+    folder: Path, *arguments: str, program: Sequence[str] = _PROGRAM, cwd: Path | None = None
+) -> Iterator[Service]:
     """`facemill serve` over the lake `folder`/lake, once it says that all runs."""
     ports = free_port(), free_port()
-    command = [sys.executable, "-c", "from flows.cli.app import main; main()", "serve", "--lake", str(folder / "lake")]
+    command = [*program, "serve", "--lake", str(folder / "lake")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     # Asked every two seconds, a worker starts a run soon.
     environment |= {"PREFECT_HOME": str(folder / "prefect"), "PREFECT_WORKER_QUERY_SECONDS": "2"}
@@ -135,6 +140,7 @@ def serving(folder: Path, *arguments: str) -> Iterator[Service]:
     process = subprocess.Popen(
         [*command, *arguments, "--port", str(ports[0]), "--metrics-port", str(ports[1])],
         env=environment,
+        cwd=cwd,
         stdout=log,
         stderr=log,
         text=True,

@@ -95,7 +95,7 @@ def test_what_cannot_be_done_is_told(lake: Path, tmp_path: Path) -> None:
     where = ["--lake", str(lake)]
     assert "exactly one of" in refused("clean", *where)
     assert "exactly one of" in refused("clean", *where, "--model", "a", "--weights", "b")
-    assert "there is not a model version embedder" in refused("clean", *where, "--model", "embedder")
+    assert "there is no model version embedder" in refused("clean", *where, "--model", "embedder")
     assert "--weights" in refused("clean", *where, "--weights", str(tmp_path / "missing.pt"))
     assert "no model other has scored" in refused("publish", *where, "--cleaned-by", "other")
 

@@ -162,7 +162,7 @@ def open_recipe(given: str) -> Recipe:
         return parse_recipe(read_text(PRESETS / f"{given}.toml"), given)
     path = Path(given)
     if not path.is_file():
-        raise SourceError(f"--recipe {given} is no file; of the recipes that come along there are {_presets()}")
+        raise SourceError(f"--recipe {given} is not a file; preset recipes are {_presets()}")
     if path.stat().st_size > _MAX_RECIPE_BYTES:
         raise SourceError(f"{given} has over {_MAX_RECIPE_BYTES:,} bytes: a recipe is a dozen lines of TOML")
     return parse_recipe(read_text(path), given)

@@ -141,7 +141,7 @@ def test_done_photos_are_told_as_they_come(folder: Path, photos: Path, monkeypat
         (["embed", "{photos}", "--model-folder", "{photos}"], "manifest.json is missing"),
         (["embed", "{photos}", "--model-folder", "{folder}", "--model", "a"], "exclude each other"),
         (["embed", "{photos}", "--lake", "{photos}/none"], "there is no lake"),
-        (["embed", "{photos}", "--lake", "{lake}", "--model", "nobody"], "there is not a model version nobody"),
+        (["embed", "{photos}", "--lake", "{lake}", "--model", "nobody"], "there is no model version nobody"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_one_line(

@@ -25,8 +25,8 @@ from storage.lake import Lake
 # What a command does before it runs a flow; then it talks to its server by HTTP and by a websocket, and waits.
 COMMAND = """
 import json, os, sys
-from flows.cli.options import set_up
-set_up(False, None)
+from flows.cli.options import OutputOptions
+OutputOptions().set_up()
 import asyncio
 from prefect.client.orchestration import get_client
 from prefect.events import Event

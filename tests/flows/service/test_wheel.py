@@ -7,10 +7,17 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from storage.datasets import all_versions
+from storage.lake import Lake
+from tests.chaos.service import serving
+from tests.waiting import GUARD_S
 
 ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.slow
@@ -70,3 +77,32 @@ def test_an_installed_copy_reads_its_deployments_and_flows_from_itself_in_any_fo
     assert Path(told["flow"]).is_relative_to(installed)
     assert {one["parameters"]["lake"] for one in told["deployments"]} == {"/somewhere/lake"}
     assert list(elsewhere.iterdir()) == []
+
+
+@pytest.fixture
+def installed(wheel: zipfile.ZipFile, tmp_path: Path) -> Path:
+    """A fresh environment with the wheel, beside the packages that it needs."""
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=False)
+    python = environment / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check", "--quiet"]
+    subprocess.run([*pip, "install", "--no-index", "--no-deps", str(wheel.filename)], check=True)
+    folder = environment / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    # Files with the ending .pth in that folder are not read, so this tree's own editable install is not found by it.
+    (folder / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    found = subprocess.run(
+        [python, "-P", "-c", "import flows, tasks; print(flows.__file__, tasks.__file__)"],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert all(Path(one).is_relative_to(folder) for one in found.stdout.split())
+    return environment / "bin" / "facemill"
+
+
+def test_an_installed_service_runs_a_pipeline_to_its_end(installed: Path, tmp_path: Path) -> None:
+    small = {"source": "synthetic", "identities": 6, "per_identity": 10, "method": "mtcnn", "min_face": 60}
+    with serving(tmp_path, "--source", "synthetic", program=[str(installed)], cwd=tmp_path) as service:
+        run = service.start_run("pipeline/pipeline", lake=str(tmp_path / "lake"), **small)
+        assert service.wait_for(run, within_s=GUARD_S) == "COMPLETED"
+        assert service.stop() == 0
+    (version,) = all_versions(Lake(tmp_path / "lake"))
+    assert version.manifest["num_identities"] == small["identities"]
