@@ -16,6 +16,7 @@ from storage.lake import Lake
 from storage.tables import read_table
 from tasks.fetch.fetch_unit import fetch_unit, to_pending
 from tasks.fetch.ledger import pending_new, read_ledger
+from tasks.fetch.rare_collections import collect_rarely
 from tasks.web.http import ConnectTo, WebTransport, open_web
 from tasks.web.limits import FetchLimits
 
@@ -41,4 +42,5 @@ async def harvest(lake: Lake, port: int, limits: FetchLimits = FetchLimits()) ->
 
 
 if __name__ == "__main__":
+    collect_rarely()
     run(harvest(Lake(sys.argv[1]), int(sys.argv[2])))

@@ -40,6 +40,7 @@ from tasks.fetch.folder_transport import FolderTransport
 from tasks.fetch.forecast import forecast
 from tasks.fetch.ledger import accepted, image_stems, left_of, pending_new, read_ledger, unit_name
 from tasks.fetch.packed_transport import PackedTransport
+from tasks.fetch.rare_collections import collect_rarely
 from tasks.fetch.takedown_filter import GuardedTransport
 from tasks.images.sandbox import Limits
 from tasks.images.validate import ImageLimits
@@ -162,6 +163,7 @@ async def fetch_pending(
     """
     source, tally = web.source, Tally()
     if len(pending):
+        collect_rarely()
         async with open_transport(lake, web, settings, archive=archive) as (transport, tally):
             guarded = GuardedTransport(transport, read_forgotten(lake, source))
             checks = Checks(changed(ImageLimits(), "images", settings), changed(Limits(), "decode", settings))
