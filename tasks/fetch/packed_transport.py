@@ -1,4 +1,4 @@
-"""The transport of pictures that lie in tars or Parquet files: the bytes behind `<file>/<member or row>`."""
+"""The transport of pictures in tars or Parquet files: the bytes of `<file>/<member or row>`."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _Index = dict[str, tuple[int, int]]
 class PackedTransport:
     """Reads pictures out of the tars and Parquet files below one folder.
 
-    What a picture costs beyond its own bytes: of a tar, nothing once its headers have been read; of Parquet, its row
-    group, unless that is among those that were read last.
+    The cost of a picture beyond its own bytes: in a tar, nothing after its headers have been read; in Parquet, its row
+    group, unless that is cached.
     """
 
     def __init__(self, root: Path, image: Column, max_bytes: int) -> None:
@@ -77,11 +77,11 @@ class PackedTransport:
         return Answer(url, found)
 
     def _parted(self, url: str) -> tuple[str, str]:
-        """The file below the root that a reference begins with, and what follows.
+        """The file below the root named by a reference, and the rest of it.
 
         Raises:
             SourceError: the reference leaves the root, by itself or through a symbolic link.
-            FileNotFoundError: it names no file.
+            FileNotFoundError: the file does not exist.
         """
         parts = PurePosixPath(url).parts
         if "\0" in url or url.startswith("/") or ".." in parts:
@@ -109,7 +109,7 @@ class PackedTransport:
 
 
 def _index(path: Path) -> _Index:
-    """(offset, size) of each plain member of a tar; of two with one name the first."""
+    """(offset, size) of each regular member of a tar; of equal names, the first."""
     found: _Index = {}
     for member in read_members(path, path.name):
         if member.refused is None:

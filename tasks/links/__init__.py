@@ -1,1 +1,1 @@
-"""Link lines: the sources they come from, the server of link files, the plan of what to fetch."""
+"""Link lines: their sources, the client for servers of link files, and the plan of downloads."""

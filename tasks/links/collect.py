@@ -2,10 +2,10 @@
 
     links/<source>/lines.parquet      records.LINK_LINES, by identity and line
     links/<source>/rejected.parquet   records.REJECTED_LINES; lines read = lines + rejected
-    links/<source>/recipe.json        what the columns of a list are, where it is read by a recipe
-    links/<source>/origin.json        written last: where it came from, ETags, counts and digests
+    links/<source>/recipe.json        the meaning of a list's columns, if it is read by a recipe
+    links/<source>/origin.json        written last: location, ETags, counts and digests
 
-Nothing is written before all of it has been read, so a collection that fails leaves the one before as it was.
+Nothing is written before everything has been read, so a failed collection leaves the previous one unchanged.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tasks.links.link_server import Etags, LinkLimits, LinkServer, identities_be
 from tasks.links.sources.source import IdentityLines, Source, SourceLines, assembled, renewed
 from tasks.web.http import USER_AGENT, ConnectTo
 
-# Raised when a link file would be read otherwise than before, so that unchanged files are read again.
+# Increased when link files are parsed differently than before, so that unchanged files are read again.
 _RULES = 2
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 _COUNTS = ("digest", "num_files", "num_lines", "num_accepted", "num_rejected")
@@ -39,11 +39,11 @@ _COUNTS = ("digest", "num_files", "num_lines", "num_accepted", "num_rejected")
 
 @dataclass(frozen=True, slots=True)
 class LinksSummary:
-    """What a collection found; `num_lines` = `num_accepted` + `num_rejected`.
+    """The counts of a collection; `num_lines` = `num_accepted` + `num_rejected`.
 
     Attributes:
-        changed: the lines differ from those the lake held before, or it held none.
-        digest: over accepted and rejected lines.
+        changed: the lines differ from those stored before, or there were none.
+        digest: of accepted and rejected lines.
     """
 
     source: str
@@ -58,11 +58,11 @@ class LinksSummary:
 
 @dataclass(frozen=True, slots=True)
 class FoundLinks:
-    """What a location holds now, read and not yet written.
+    """The content of a location, read but not yet written.
 
     Attributes:
-        lines: None if the lake holds them already.
-        origin: what `origin.json` is to say; None if it says so already.
+        lines: None if the lake already has them.
+        origin: the new content of `origin.json`; None if it is unchanged.
     """
 
     summary: LinksSummary
@@ -71,9 +71,9 @@ class FoundLinks:
 
 
 async def collect_links(lake: Lake, source: Source, location: str | None = None, **options: Any) -> LinksSummary:
-    """Read the link lines of a source into the lake; what the lake held of the source before is replaced.
+    """Read the link lines of a source into the lake, replacing those stored before.
 
-    Takes and raises what `find_links` does.
+    Arguments and errors are those of `find_links`.
     """
     found = await find_links(lake, source, location, **options)
     await asyncio.to_thread(keep_links, lake, source, found)
@@ -91,18 +91,18 @@ async def find_links(
     user_agent: str = USER_AGENT,
     limits: LinkLimits = LinkLimits(),
 ) -> FoundLinks:
-    """Read the link lines of a source, and write nothing. What the lake has read already is not read again.
+    """Read the link lines of a source without writing. Unchanged files are not read again.
 
     Args:
         location: a folder or tar archive on disk, the URL of a tar archive, or the URL of a folder of
             `<Identity>.txt` files with an index page; None for the source's own.
         connect_to: send every request to this address.
-        identities: the names to collect; None for all. Below a URL they are asked for without an index page.
+        identities: the names to collect; None for all. Below a URL, the index page is then not requested.
         on_progress: called with the number of link files done so far.
-        user_agent: how the requests introduce themselves.
+        user_agent: the User-Agent of the requests.
 
     Raises:
-        SourceError: the location cannot be what it is said to be, or holds no usable line.
+        SourceError: the location is not of the expected kind, or has no usable line.
         LinksUnavailable: the link files could not be fetched.
     """
     where = location_of(source, location)
@@ -134,19 +134,19 @@ async def find_links(
 
 
 def keep_links(lake: Lake, source: Source, found: FoundLinks) -> None:
-    """Write what was found where it differs from what the lake holds, `origin.json` last."""
+    """Write the changes to the lake, `origin.json` last."""
     if found.origin is not None:
         _write(lake, source, found.lines, found.origin)
 
 
 def lines_found(lake: Lake, source: Source, found: FoundLinks) -> pa.Table:
-    """The lines, `records.LINK_LINES`, whether they are in the lake or not yet."""
+    """The lines, `records.LINK_LINES`, read from the lake if they were not changed."""
     return found.lines.lines if found.lines else read_as(lake, lake.links(source.name, "lines.parquet"), LINK_LINES)
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What to collect; `known` is the stored origin if it answers the same question, else empty."""
+    """The collection to make; `known` is the stored origin if it has the same parameters, else empty."""
 
     lake: Lake
     source: Source
@@ -158,7 +158,7 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What was read; `lines` is None if all is as it was."""
+    """The result of reading; `lines` is None if nothing changed."""
 
     lines: SourceLines | None
     etags: Etags
@@ -178,7 +178,7 @@ _ORIGIN: Shape = {
 
 
 def read_origin(lake: Lake, source: str) -> dict[str, Any]:
-    """Where the lines of a source came from, and their counts.
+    """The origin of a source's lines: location and counts.
 
     Raises:
         LakeError: the file is damaged.
@@ -190,7 +190,7 @@ def read_origin(lake: Lake, source: str) -> dict[str, Any]:
 
 
 def _stored_origin(lake: Lake, source: Source) -> dict[str, Any]:
-    """The origin of what the lake holds; empty if it holds nothing, or a write was cut off half way."""
+    """The stored origin; empty if there is none, or if a write was interrupted."""
     path = lake.links(source.name, "origin.json")
     if not lake.exists(path):
         return {}
@@ -210,7 +210,7 @@ def _write(lake: Lake, source: Source, lines: SourceLines | None, origin: dict[s
 
 
 def lines_digest(lines: pa.Table, rejected: pa.Table) -> str:
-    """What tells one state of a source's lines from another; it stands in `origin.json` and in both tables' stamps."""
+    """The digest of a source's lines, stored in `origin.json` and in the stamps of both tables."""
     return stamp(digest_of_lines(lines), table_digest(rejected))
 
 
@@ -236,19 +236,19 @@ def _check_usable(lines: SourceLines, where: str) -> None:
     )
 
 
-# -- where it comes from --
+# -- the origin --
 
 
 def is_url(location: str) -> bool:
-    """Whether a location is asked over HTTP."""
+    """Whether a location is fetched over HTTP."""
     return location.lower().startswith(("http://", "https://"))
 
 
 def location_of(source: Source, location: str | None) -> str:
-    """Where the links of a source are read from: an absolute path, or a URL.
+    """The location of the links of a source: an absolute path, or a URL.
 
     Raises:
-        SourceError: the source is published nowhere, or is not read from such a place.
+        SourceError: the source has no published location, or cannot be read from this one.
     """
     where = location or source.location
     if not where:
@@ -299,13 +299,13 @@ async def _fetch_archive(server: LinkServer, asked: _Asked) -> _Found:
 
 
 def _file_name(asked: _Asked) -> str:
-    """What a fetched file is called on this machine: a list as on the server, since its ending may tell its format."""
+    """The local name of a fetched file; a list keeps its name, since the extension may indicate its format."""
     name = re.sub(r"[^A-Za-z0-9._-]", "_", URL(asked.where).name)[-100:]
     return name if asked.source.recipe is not None and name.strip(".") else "archive"
 
 
 async def _fetch_files(server: LinkServer, asked: _Asked) -> _Found:
-    """Fetch `<Identity>.txt` for each name; one that is as before keeps the rows that the lake has of it."""
+    """Fetch `<Identity>.txt` for each name; unchanged files keep their stored rows."""
     parse = asked.source.parse_file
     assert parse is not None, "location_of refuses a URL for a source without link files"
     base, names = await identities_below(server, URL(asked.where), asked.wanted)
@@ -339,7 +339,7 @@ def _stored_lines(asked: _Asked) -> SourceLines:
 
 
 async def _for_each(do: Callable[[str], Awaitable[None]], names: list[str], concurrent: int) -> None:
-    """Do it for every name, some at once; the first error ends all and is raised as it is."""
+    """Process every name, some concurrently; the first error cancels the others and is raised unchanged."""
     gate = asyncio.Semaphore(concurrent)
 
     async def one(name: str) -> None:

@@ -17,7 +17,7 @@ def line_ids(table: pa.Table) -> pa.Array:
 
 
 def find_rows(wanted: pa.ChunkedArray | pa.Array, among: pa.ChunkedArray | pa.Array) -> Ints:
-    """The row in `among` that holds each of `wanted`; -1 where none does."""
+    """The row in `among` of each of `wanted`; -1 if there is none."""
     found = pc.index_in(wanted, value_set=among.combine_chunks() if isinstance(among, pa.ChunkedArray) else among)
     rows: Ints = pc.fill_null(found, -1).to_numpy().astype(np.int64)
     return rows

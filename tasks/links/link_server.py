@@ -1,4 +1,4 @@
-"""Asking a server of link files: for an archive, or for the `<Identity>.txt` files of one folder and its index page."""
+"""A client for servers of link files: an archive, or the `<Identity>.txt` files of a folder and its index page."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from tasks.web.resolver import GuardedResolver, SystemResolver
 
 _REDIRECTS = {301, 302, 303, 307, 308}
 
-# For each URL, the request headers that ask only for news: If-None-Match or If-Modified-Since, or none.
+# The conditional request headers of each URL: If-None-Match or If-Modified-Since, or none.
 Etags = dict[str, dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class LinkLimits:
-    """How long, how large and how often link files are asked for."""
+    """Limits of time, size and retries for link files."""
 
     concurrent: int = setting(16, "concurrent requests", ge=1, le=256)
     tries: int = setting(3, "tries per file", ge=1, le=20)
@@ -46,12 +46,12 @@ class LinkLimits:
 
 
 class _TryAgainError(Exception):
-    """A failure that may pass."""
+    """A transient failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkAnswer:
-    """The URL that answered, after redirects; `etag` as in `Etags`; `is_as_before`: 304, and no body."""
+    """The final URL after redirects; `etag` as in `Etags`; `is_as_before`: status 304, without a body."""
 
     url: URL
     etag: dict[str, str]
@@ -66,13 +66,13 @@ async def open_link_server(
     *,
     resolver: AbstractResolver | None = None,
 ) -> AsyncIterator[LinkServer]:
-    """A server to ask, its connections closed at the end.
+    """Open a client, with its connections closed at the end.
 
-    The operator names the location, so it may be a private address; where it redirects to may be one only then.
-    Proxies and cookies are not wanted.
+    The operator chooses the location, so it may be a private address; only then may it redirect to one. Proxies and
+    cookies are not used.
 
     Args:
-        resolver: looks names up; the system's own if not given.
+        resolver: the name resolver; the system's own by default.
     """
     resolver = resolver or SystemResolver()
     async with AsyncExitStack() as stack:
@@ -96,11 +96,11 @@ def _session(limits: LinkLimits, user_agent: str, resolver: AbstractResolver) ->
 
 @dataclass(frozen=True, slots=True)
 class LinkServer:
-    """Gets files over HTTP as the operator asks for them; make it with `open_link_server`.
+    """Fetches files from the operator's server; created by `open_link_server`.
 
     Attributes:
-        session: connects anywhere.
-        guarded: connects to public addresses alone.
+        session: connects to any address.
+        guarded: connects to public addresses only.
     """
 
     session: aiohttp.ClientSession
@@ -109,7 +109,7 @@ class LinkServer:
     limits: LinkLimits
 
     async def get_small(self, url: URL, etag: dict[str, str]) -> tuple[bytes, LinkAnswer]:
-        """The body of a page or link file, empty if it is as before. Raises as `get`."""
+        """The body of a page or link file, empty if unchanged. Raises as `get`."""
         body = BytesIO()
         limits = self.limits
         answer = await self.get(url, etag, body, max_bytes=limits.max_file_bytes, timeout_s=limits.file_timeout_s)
@@ -118,10 +118,10 @@ class LinkServer:
     async def get(
         self, url: URL, etag: dict[str, str], sink: IO[bytes], *, max_bytes: int, timeout_s: float
     ) -> LinkAnswer:
-        """Fetch `url` into `sink`, unless it is as `etag` has it; a failure that may pass is tried again.
+        """Fetch `url` into `sink`, unless it is unchanged by `etag`; transient failures are retried.
 
         Raises:
-            LinksUnavailable: no answer, or another than 200 or 304, or a body beyond `max_bytes`.
+            LinksUnavailable: no response, a status other than 200 or 304, or a body over `max_bytes`.
         """
         tries = self.limits.tries
         for number in range(1, tries + 1):
@@ -157,7 +157,7 @@ class LinkServer:
         )
 
     def _is_private(self, asked: URL, response: aiohttp.ClientResponse) -> bool:
-        """Whether the location that the operator named is no public one; under `connect_to` by its name alone."""
+        """Whether the operator's location is private; under `connect_to`, by its name alone."""
         if self.connect_to is None and isinstance(response, PeerResponse) and response.peer:
             return not is_public(ip_address(response.peer.partition("%")[0]))
         return check_url(asked) is not None
@@ -193,13 +193,13 @@ def _etag(response: aiohttp.ClientResponse) -> dict[str, str]:
 
 
 def _redirected(url: URL, location: str, *, is_private: bool) -> URL:
-    """Where a redirect leads.
+    """The target of a redirect.
 
     Args:
-        is_private: whether it may lead to private addresses.
+        is_private: whether private addresses are allowed.
 
     Raises:
-        LinksUnavailable: it leads to another scheme than http(s), from https to http, or where it may not.
+        LinksUnavailable: the target is not http(s), leads from https to http, or is not allowed.
     """
     try:
         target = url.join(URL(location))
@@ -220,10 +220,10 @@ def _redirected(url: URL, location: str, *, is_private: bool) -> URL:
 
 
 async def identities_below(server: LinkServer, folder: URL, wanted: list[str] | None) -> tuple[URL, list[str]]:
-    """The folder's URL with its final slash, and the identities wanted of it or else those its index page links to.
+    """The folder's URL with its final slash, and the requested identities, by default those linked by its index page.
 
     Raises:
-        SourceError: a wanted name cannot be that of a link file, or the page links to none.
+        SourceError: a requested name cannot be that of a link file, or the page links to none.
         LinksUnavailable: the page could not be fetched.
     """
     base = folder.with_path(folder.raw_path.rstrip("/") + "/", encoded=True)
@@ -242,7 +242,7 @@ async def identities_below(server: LinkServer, folder: URL, wanted: list[str] | 
 
 
 def _names_in(page: str, base: URL) -> list[str]:
-    """The identities of the link files that an index page has in its own folder, sorted."""
+    """The identities of the link files in the index page's own folder, sorted."""
     names = set()
     for href in _Hrefs.of(page):
         try:
@@ -260,7 +260,7 @@ def _is_file_name(name: str) -> bool:
 
 
 class _Hrefs(HTMLParser):
-    """Where the `a` elements of a page lead."""
+    """The targets of the `a` elements of a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -273,6 +273,6 @@ class _Hrefs(HTMLParser):
         return parser.found
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note one link."""
+        """Record one link."""
         if tag == "a":
             self.found += [value for name, value in attrs if name == "href" and value]

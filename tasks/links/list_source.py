@@ -1,4 +1,4 @@
-"""Which source a name means: one of its own reader, or a list by the recipe that is given, kept, or guessed."""
+"""Resolve a source name: a source with its own reader, or a list with a given, stored or guessed recipe."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from tasks.links.sources.table import source_of
 
 
 def open_source(lake: Lake, name: str, links: str | None, recipe: str | None) -> Source:
-    """The source that a run is to bring into a lake.
+    """The source of a run.
 
-    A list is read by the recipe that is given; else by the one that the lake keeps of it, or one of its name that
-    comes along; else, where the list is on this machine, by a guess that is sure.
+    A list is read by the given recipe; else by the one stored in the lake, or the preset of its name; else, if the list
+    is on this machine, by a guess without doubts.
 
     Args:
-        links: where the list is; None for where the lake had it from.
-        recipe: the name of one that comes along, or a TOML file.
+        links: the location of the list; None for that of the last run.
+        recipe: the name of a preset, or a TOML file.
 
     Raises:
-        UsageError: there is no such source or recipe, or the guess is not sure.
+        UsageError: the source or recipe is unknown, or the guess is doubtful.
     """
     if name in SOURCES:
         if recipe is not None:

@@ -1,4 +1,4 @@
-"""What a list holds, told without asking anybody: good and rejected lines, people, boxes, digests, and what is odd."""
+"""Survey a list without any request: good and rejected lines, people, boxes, digests, and warnings."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tasks.links.recipes.recipe import BoxIs, Recipe
 from tasks.links.sources.table import BoxCounts, ReadList
 
 _NUM_EXAMPLES = 3
-# Of URLs, so many are looked at to tell pages from pictures.
+# The number of URLs examined to distinguish pages from pictures.
 _NUM_LOOKED_AT = 10_000
 _FEW_PICTURES = 0.2
 
 
 def survey(recipe: Recipe, found: ReadList) -> dict[str, Any]:
-    """What a list holds, as JSON."""
+    """The survey of a list, as JSON."""
     lines, rejected = found.lines.lines, found.lines.rejected
     people = 0 if recipe.identity is None else pc.count_distinct(lines["identity"].cast(pa.string())).as_py()
     return {
@@ -36,7 +36,7 @@ def survey(recipe: Recipe, found: ReadList) -> dict[str, Any]:
 
 
 def warnings(recipe: Recipe, found: ReadList) -> list[str]:
-    """What somebody should look at before the list is used."""
+    """Warnings to check before the list is used."""
     told = _about_boxes(recipe.box_is, found.boxes)
     if recipe.url is not None:
         urls = found.lines.lines["url"].slice(0, _NUM_LOOKED_AT).to_pylist()
@@ -47,7 +47,7 @@ def warnings(recipe: Recipe, found: ReadList) -> list[str]:
 
 
 def first_rejected(found: ReadList) -> dict[str, tuple[int, str]]:
-    """The first line that was rejected, and in which words, by reason."""
+    """The first rejected line and its message, by reason."""
     rows = found.lines.rejected.sort_by("line").to_pylist()
     return {row["reason"]: (row["line"], row["detail"]) for row in reversed(rows)}
 

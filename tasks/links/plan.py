@@ -1,6 +1,6 @@
-"""From link lines to candidates: one per distinct URL, given to units of about 25 people, hosts spread evenly.
+"""Plan the downloads: one candidate per distinct URL, in units of about 25 people, with hosts spread evenly.
 
-Nine in a hundred lines repeat a URL, often under another person: each picture is fetched once.
+9% of VGGFace1's lines repeat a URL, often for another person: each picture is fetched once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from storage.errors import UsageError
 from storage.records import CANDIDATES
 from tasks.links.sources.spelling import match_names, suggestion
 
-# 2622 people make 105 units: few enough for a task each, small enough that a lost one costs minutes.
+# 2622 people make 105 units: few enough for one task each, and a lost one costs only minutes.
 IDENTITIES_PER_UNIT = 25
 
 Ints = npt.NDArray[np.int64]
@@ -31,9 +31,9 @@ def plan(lines: pa.Table, identities: int | Sequence[str] | None = None, per_ide
         per_identity: the first n lines of each; None for all.
 
     Returns:
-        `records.CANDIDATES` ordered by unit, and within a unit so that each host's links lie evenly over it. A URL's
-        unit is that of the first person who has it in the whole source: it does not change as the selection grows.
-        Pictures that have no host are in the order of their lines, as their files hold them.
+        `records.CANDIDATES` ordered by unit, and within a unit with each host's links spread evenly. A URL's unit is
+        that of the first person with it in the whole source: it does not change as the selection grows. Pictures
+        without a host are in the order of their lines.
 
     Raises:
         UsageError: a named person is not in the source, or the selection is empty.
@@ -88,16 +88,16 @@ def _wanted(names: list[str], identities: int | Sequence[str] | None) -> npt.NDA
 
 
 def _spread(candidates: pa.Table, line: npt.NDArray[np.int32]) -> Ints:
-    """An order by unit in which each host's links lie evenly over the unit: the k-th of n at about k/n of the way."""
+    """An order by unit with each host's links spread evenly: the k-th of n at about k/n of the unit."""
     host = pc.extract_regex(candidates["url"], r"^[^/]*//(?P<host>[^/?#]*)")
-    # A picture of a folder has no host: all of them count as one.
+    # Pictures of a folder have no host and count as one.
     hosts = pc.fill_null(pc.struct_field(host, "host"), "").combine_chunks().dictionary_encode()
     host = hosts.indices.to_numpy()
     unit = candidates["unit"].to_numpy().astype(np.int64)
     key = candidates["key"].combine_chunks()
     start = np.frombuffer(key.buffers()[1], dtype=">u8").reshape(-1, 2)[key.offset : key.offset + len(key), 0]
     if hosts.dictionary.to_pylist() == [""]:
-        # In the order of Parquet's rows a picture costs 0.1 ms, in any other 5 to 50 ms.
+        # A picture costs 0.1 ms in the order of Parquet's rows, and 5 to 50 ms in any other.
         return np.lexsort((start, line, unit))
     by_key = np.lexsort((start,))
     group = unit * (int(host.max(initial=0)) + 1) + host

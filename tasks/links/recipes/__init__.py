@@ -1,1 +1,1 @@
-"""What each column of a list is: recipes, those that come along, and guessing one."""
+"""Recipes, the meaning of a list's columns: the format, presets, and guessing."""

@@ -1,7 +1,7 @@
-"""Guessing the recipe of a list from its first rows, and saying what is not sure about it.
+"""Guess the recipe of a list from its first rows, and list the doubts.
 
-What a column holds is told from its cells, and from its name only where cells cannot tell: whose picture it is, and
-which four numbers are a box.
+The content of a column is determined from its cells. Its name is used only where cells are not enough: for the person,
+and for the four numbers of a box.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _NAMES = re.compile(
     re.IGNORECASE,
 )
 _NO_NAMES = re.compile(r"text|txt|caption|title|description|alt([_ ]?text)?|license|licence", re.IGNORECASE)
-# And what img2dataset writes beside a picture.
+# And img2dataset's columns.
 _NO_NAMES_BESIDE_BYTES = re.compile(rf"{_NO_NAMES.pattern}|status|error_message|exif|key|__key__", re.IGNORECASE)
 _THUMBNAIL = re.compile(r"thumb|icon|small|preview", re.IGNORECASE)
 _FOUR: tuple[tuple[BoxIs, tuple[str, ...]], ...] = (
@@ -62,14 +62,14 @@ _FOUR: tuple[tuple[BoxIs, tuple[str, ...]], ...] = (
     ("xywh", ("x", "y", "width", "height")),
     ("xywh", ("facex", "facey", "facewidth", "faceheight")),
 )
-# With fewer boxes the order is not told from them.
+# The least number of boxes to determine their order.
 _ENOUGH_BOXES = 20
 _SIZES = (("width", "height"), ("imagewidth", "imageheight"), ("imgwidth", "imgheight"))
 
 
 @dataclass(frozen=True)
 class Guess:
-    """A recipe, and what somebody should look at before it is used; sure if there is nothing."""
+    """A recipe and its doubts; certain if there are none."""
 
     recipe: Recipe
     doubts: tuple[str, ...]
@@ -84,13 +84,13 @@ class _Sample:
     rows: list[list[str]]
 
     def column(self, at: int) -> list[str]:
-        """The cells of a column that hold something."""
+        """The non-empty cells of a column."""
         return [row[at] for row in self.rows if at < len(row) and row[at]]
 
 
 @dataclass
 class _Columns:
-    """The columns by what their cells hold."""
+    """The columns by the content of their cells."""
 
     urls: list[int] = field(default_factory=list)
     files: list[int] = field(default_factory=list)
@@ -104,9 +104,9 @@ def guess_recipe(path: Path, shown: str) -> Guess:
     """The recipe of a list, by its first rows; of a folder, by its first file.
 
     Raises:
-        SourceError: there is no list, or no column of it holds URLs or paths of pictures.
+        SourceError: there is no list, or no column has URLs or paths of pictures.
     """
-    # Of a folder of img2dataset the tars, and not the tables beside them.
+    # In a folder of img2dataset: the tars rather than the tables beside them.
     files = (path.is_dir() and list_files(Recipe(format="tar", image="*"), path)) or list_files(Recipe(url=1), path)
     if not files:
         raise SourceError(f"{shown} holds no list: name a file, or give --recipe")
@@ -150,7 +150,7 @@ def _of_files(guess: Guess, path: Path, files: Sequence[Path]) -> Guess:
 
 
 def _preset_for(file: Path, head: bytes) -> Recipe | None:
-    """The preset that is made for files of this name and these columns."""
+    """The preset for files of this name with these columns."""
     for name in preset_names():
         recipe = open_recipe(name)
         if recipe.files is None or recipe.columns is None or not Path(file.name).match(recipe.files):
@@ -165,7 +165,7 @@ def _preset_for(file: Path, head: bytes) -> Recipe | None:
 
 
 def _fits(recipe: Recipe, row: dict[str, str]) -> bool:
-    """Whether the cells of a row are what a recipe says."""
+    """Whether the cells of a row fit a recipe."""
     box = [str(one) for one in (recipe.box if isinstance(recipe.box, list) else [recipe.box]) if one is not None]
     numbers = [numbers_in(row[one]) or [] for one in box]
     return (
@@ -223,10 +223,10 @@ def _flattened(row: dict[str, Any], before: str = "") -> list[tuple[str, Any]]:
 
 
 def _check_tabs(head: bytes, shown: str) -> None:
-    """Refuse rows whose columns, and names in one of them, have nothing but blanks between.
+    """Reject rows in which tabs between columns became blanks.
 
     Raises:
-        SourceError: so it is. Single blanks and runs of them stand in one row then.
+        SourceError: rows have single blanks as well as runs of blanks.
     """
     lines = [line.decode(errors="replace") for line in data_lines(head, "lines")[:_NUM_ROWS] if line.strip()]
     inside = [line.split() for line in lines if _has_url_between_blanks(line.split())]
@@ -236,7 +236,7 @@ def _check_tabs(head: bytes, shown: str) -> None:
 
 
 def _has_url_between_blanks(row: list[str]) -> bool:
-    """Whether a URL stands between other cells, and no comma before it."""
+    """Whether a URL is between other cells, without a comma before it."""
     places = [at for at, cell in enumerate(row) if 0 < at < len(row) - 1 and _URL.match(cell)]
     return any(not row[at - 1].endswith(",") for at in places)
 
@@ -247,7 +247,7 @@ def _range(counts: Iterable[int]) -> str:
 
 
 def _behind_sign(head: bytes) -> list[str]:
-    """The names in the last of the comment lines that a list begins with."""
+    """The column names in the last of the leading comment lines."""
     comments = [line for line in head[:10_000].split(b"\n") if line.startswith(b"#")]
     return (
         [cell.strip() for cell in comments[-1].lstrip(b"# \t").decode(errors="replace").split("\t")] if comments else []
@@ -269,7 +269,7 @@ def _with_header(kind: FormatName, rows: list[list[str]], behind: list[str]) -> 
 
 
 def _is_typed(cell: str) -> bool:
-    """Whether a cell is of what stands in rows and not in headers."""
+    """Whether a cell has the content of a row rather than a header."""
     kinds: tuple[Callable[[str], Any], ...] = (_URL.match, _FILE.fullmatch, _NUMBER.fullmatch, digest_of, _box_of)
     return any(kind(cell) for kind in kinds)
 
@@ -303,7 +303,7 @@ def _sorted_columns(sample: _Sample) -> _Columns:
 
 
 class _Guesser:
-    """Puts a recipe together; `doubts` gathers what is not sure."""
+    """Builds a recipe; `doubts` collects the uncertainties."""
 
     def __init__(self, sample: _Sample, columns: _Columns, shown: str, image: str | None = None) -> None:
         self._image = image
@@ -314,14 +314,14 @@ class _Guesser:
         self._labels = sample.names or self._made_up(columns)
 
     def doubt(self, what: str) -> None:
-        """Add what is not sure."""
+        """Add a doubt."""
         self._doubts.append(what)
 
     def guess(self) -> Guess:
         """The recipe.
 
         Raises:
-            SourceError: nothing says where pictures are.
+            SourceError: no column has the location of pictures.
         """
         fields: dict[str, Any] = {"format": self._sample.kind}
         if self._image is not None and self._columns.urls:
@@ -340,7 +340,7 @@ class _Guesser:
         return Guess(checked_recipe(fields, self._shown), tuple(self._doubts))
 
     def _made_up(self, columns: _Columns) -> list[str]:
-        """Names for columns that have none."""
+        """Names for columns without one."""
         kinds = {"url": columns.urls, "path": columns.files, "box": columns.boxes, "digest": columns.digests}
         names: dict[int, str] = {}
         for name, places in kinds.items():
@@ -349,7 +349,7 @@ class _Guesser:
         return [names.get(at, f"column_{at + 1}") for at in range(width)]
 
     def _place(self) -> dict[str, Any]:
-        """Where the pictures are: `url`, `file` or `image`."""
+        """The location of the pictures: `url`, `file` or `image`."""
         if self._image is not None:
             return {"image": self._image}
         shares = {at: self._share(at, PICTURE_URL.match) for at in self._columns.urls}
@@ -381,7 +381,7 @@ class _Guesser:
         return ", ".join(visible(self._labels[at]) for at in places)
 
     def _identity(self, file: str | None) -> str | None:
-        """The column of people, or the folder; none where it is not told."""
+        """The column of people, or the folder; None if unknown."""
         open_ones = [*self._columns.texts, *self._columns.numbers]
         named = [at for at in open_ones if self._sample.names and _NAMES.fullmatch(self._labels[at])]
         if named:
@@ -434,7 +434,7 @@ class _Guesser:
         return np.array([row for row in rows if all(_NUMBER.fullmatch(cell) for cell in row)], float)
 
     def _told(self, numbers: Any, order: BoxIs | None) -> dict[str, Any]:
-        """The order of the numbers and what they are shares of; `order` is that of the names of four columns."""
+        """The order of the numbers and their unit; `order` is that by the names of four columns."""
         is_relative = bool(len(numbers)) and float(np.abs(numbers).max()) <= 1.5
         fields: dict[str, Any] = {"box_of": "relative"} if is_relative else {}
         if order is None:

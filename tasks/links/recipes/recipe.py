@@ -1,11 +1,11 @@
-"""A recipe: a dozen lines of TOML that say what each column of a list is.
+"""A recipe: a dozen lines of TOML with the meaning of each column of a list.
 
     identity = "name"
     url = "image_url"
     box = ["x", "y", "w", "h"]
     box_is = "xywh"
 
-A column is given by its name, or by its number from 1 on.
+A column is given by its name, or by its number from 1.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MAX_RECIPE_BYTES = 100_000
 
 
 class Recipe(BaseModel):
-    """What each column of a list is; every field may be left out, but for one of `url`, `file` and `image`."""
+    """The meaning of each column of a list. One of `url`, `file` and `image` is required; all others are optional."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -121,7 +121,7 @@ class Recipe(BaseModel):
         """`file` as pairs of text and the column after it.
 
         Raises:
-            ValueError: braces stand alone, or hold something else than a column.
+            ValueError: braces are unbalanced, or contain something other than a column.
         """
         parts = list(Formatter().parse(self.file or ""))
         if any(name is not None and (not name or spec or change) for _, name, spec, change in parts):
@@ -138,17 +138,17 @@ class Recipe(BaseModel):
         return list(dict.fromkeys(one for one in asked if one is not None))
 
     def as_toml(self) -> str:
-        """The recipe as it may be saved, without what is left out."""
+        """The recipe as TOML, without default values."""
         fields = self.model_dump(exclude_defaults=True)
         return "".join(f"{name} = {_toml(value)}\n" for name, value in fields.items())
 
     def as_json(self) -> dict[str, Any]:
-        """The recipe as it is kept in a lake."""
+        """The recipe as stored in a lake."""
         return self.model_dump(exclude_defaults=True)
 
 
 def preset_names() -> list[str]:
-    """The recipes that come along."""
+    """The names of the preset recipes."""
     return sorted(path.stem for path in PRESETS.glob("*.toml"))
 
 
@@ -156,7 +156,7 @@ def open_recipe(given: str) -> Recipe:
     """A recipe by the name of a preset, or from a TOML file.
 
     Raises:
-        SourceError: there is neither, or it is no recipe.
+        SourceError: there is neither, or it is not a recipe.
     """
     if given in preset_names():
         return parse_recipe(read_text(PRESETS / f"{given}.toml"), given)
@@ -172,7 +172,7 @@ def parse_recipe(text: str, where: str) -> Recipe:
     """A recipe from TOML.
 
     Raises:
-        SourceError: it is none; the message names the first field that is wrong and what it must be.
+        SourceError: it is not a recipe; the message names the first invalid field and its allowed values.
     """
     try:
         fields = tomllib.loads(text)
@@ -206,5 +206,5 @@ def _presets() -> str:
 
 
 def _toml(value: Any) -> str:
-    """A text, a number or a list of them; JSON's escapes are TOML's, but for DEL."""
+    """A text, a number or a list of them. JSON's escapes are TOML's, except for DEL."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""Where lists of pictures come from: one file a source, one line here."""
+"""The sources of link lists: one file per source, one line here."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ SOURCES: dict[str, Source] = {
 
 
 def source_named(name: str, lake: Lake | None = None) -> Source:
-    """The source of that name: one of those above, or a list whose recipe the lake keeps.
+    """The source of this name: one of `SOURCES`, or a list with a recipe stored in the lake.
 
     Raises:
-        UsageError: there is none; the message names those that there are.
-        LakeError: what the lake keeps is damaged.
+        UsageError: it is unknown; the message lists the known ones.
+        LakeError: the stored recipe is damaged.
     """
     found = SOURCES.get(name) or (kept_source(lake, name) if lake is not None else None)
     if found is None:
@@ -69,10 +69,10 @@ def source_named(name: str, lake: Lake | None = None) -> Source:
 
 
 def kept_source(lake: Lake, name: str) -> Source | None:
-    """A list whose recipe the lake keeps, read again from where it was read last; None where it keeps none.
+    """A list with a recipe stored in the lake, at the location of the last run; None if there is none.
 
     Raises:
-        LakeError: what it keeps is damaged.
+        LakeError: the stored recipe is damaged.
     """
     if not NAME.fits(name) or not lake.exists(lake.links(name, "recipe.json")):
         return None

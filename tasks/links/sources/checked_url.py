@@ -1,4 +1,4 @@
-"""Whether a text is a URL that may be asked for, and in which words it is refused."""
+"""Validate the URL of a link line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _URL = re.compile(
 
 
 class BadLineError(Exception):
-    """A line of a list is none, for this reason."""
+    """A line of a list is invalid, for this reason."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
@@ -29,7 +29,7 @@ def checked_url(raw: bytes) -> str:
     """The URL in `raw`.
 
     Raises:
-        BadLineError: it is none that may be asked for.
+        BadLineError: it is not a URL that may be requested.
     """
     try:
         url = raw.decode()

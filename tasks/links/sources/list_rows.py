@@ -1,8 +1,8 @@
-"""The rows of a list, whatever its format: blocks of columns by name, and the lines that are no rows.
+"""Read the rows of a list of any format: blocks of columns by name, and the invalid lines.
 
-Text is read in blocks of 16 MB and cut into columns by pyarrow, one line a row. Cells of CSV in quotes may hold line
-ends; a quote that is not closed within 1000 lines and 1 MB costs its own line and no other. Lines that pyarrow cannot
-cut are counted against those it did, so that none is lost.
+Text is read in blocks of 16 MB and split into columns by pyarrow, one line per row. Quoted cells of CSV may contain
+line ends; a quote that is not closed within 1000 lines and 1 MB invalidates its own line only. Lines that pyarrow
+rejects are compared with those it accepts, so that none is lost.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from tasks.links.recipes.recipe import Column, FormatName, Recipe
 from tasks.links.sources.parquet_pictures import class_names, is_there, named, picture_column
 
 Ints = npt.NDArray[np.int64]
-# The number of a line, what it holds, and why it is no row.
+# The number of a line, its text, and the reason it is invalid.
 BadRow = tuple[int, str, Reason, str]
 
 BLOCK_BYTES = 16_000_000
-# A line of 64 MB is no line of a list; nor is 64 GB of text what a small archive should become.
+# Limits of a line, and of a decompressed file.
 MAX_LINE_BYTES = 64_000_000
 MAX_UNPACKED_BYTES = 64_000_000_000
-# JSON that is not a line a row, and text in UTF-16 or UTF-32, are read as a whole.
+# JSON in one document, and text in UTF-16 or UTF-32, are read as a whole.
 MAX_WHOLE_BYTES = 1_000_000_000
-# What a cell in quotes may hold: the longest of the lists at hand has 9 lines.
+# The limits of a quoted cell; the longest known one has 9 lines.
 MAX_ROW_LINES, MAX_ROW_BYTES = 1000, 1_000_000
 KEPT_TEXT = 300
 _PARQUET_ROWS = 65_536
@@ -59,14 +59,14 @@ _WEB_PAGE = re.compile(rb"\s*<(?:!doctype|html|\?xml)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a list, and the lines between them that are none.
+    """Some rows of a list, and the invalid lines between them.
 
     Attributes:
-        numbers: int64[n], of each row's first line in the file, from 1 on.
-        cells: the columns that were asked for, by column; text, or what Parquet holds.
-        text: what the row holds, for people, by its place.
-        bad: lines that are no rows.
-        pictures: text[n], where in the file each picture is; None where a column says where it is.
+        numbers: int64[n], the number of each row's first line in the file, from 1.
+        cells: the requested columns; text, or Parquet's types.
+        text: the row as text for messages, by position.
+        bad: invalid lines.
+        pictures: text[n], the location of each picture in the file; None if a column has it.
     """
 
     numbers: Ints
@@ -80,10 +80,10 @@ def read_rows(path: Path, recipe: Recipe, shown: str) -> Iterator[Rows]:
     """The rows of one file, in order.
 
     Args:
-        shown: how errors call the file.
+        shown: the file as shown in errors.
 
     Raises:
-        SourceError: it is of another format, broken, or lacks a column of the recipe.
+        SourceError: it has another format, is damaged, or lacks a column of the recipe.
         OSError: it cannot be read.
     """
     with unbroken(shown):
@@ -104,7 +104,7 @@ def read_rows(path: Path, recipe: Recipe, shown: str) -> Iterator[Rows]:
 
 @contextmanager
 def unbroken(shown: str) -> Iterator[None]:
-    """In the block a file is read; where it is broken, that is a SourceError of one line."""
+    """Within the block, errors of a damaged file become a SourceError of one line."""
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile, pa.ArrowException) as error:
@@ -116,7 +116,7 @@ def unbroken(shown: str) -> Iterator[None]:
 
 
 def unpacked(path: Path) -> BinaryIO:
-    """A file's bytes, without gzip or zstd around them, whatever its name."""
+    """A file's bytes, decompressed from gzip or zstd whatever its name."""
     with path.open("rb") as file:
         start = file.read(4)
     if start.startswith(b"\x1f\x8b"):
@@ -134,7 +134,7 @@ def read_head(path: Path) -> bytes:
 
 
 def format_of(head: bytes, path: Path, recipe: Recipe | None = None) -> FormatName:
-    """The format of a list, by its first rows and, where they leave it open, by the name of the file."""
+    """The format of a list, by its first rows, then by the name of the file."""
     if head.startswith(b"PAR1"):
         return "parquet"
     start = head.lstrip()[:1]
@@ -155,7 +155,7 @@ def format_of(head: bytes, path: Path, recipe: Recipe | None = None) -> FormatNa
 
 
 def num_fields(head: bytes, kind: FormatName) -> int:
-    """How many fields nine of ten rows of a list's beginning have in a format; 0 if they do not agree."""
+    """The number of fields of at least 90% of the first rows in a format; 0 if there is no such number."""
     rows = sample_rows(head, kind)
     rows = rows[1:] or rows  # a header may have another number
     counts = np.bincount([len(row) for row in rows]) if rows else np.zeros(1, int)
@@ -163,7 +163,7 @@ def num_fields(head: bytes, kind: FormatName) -> int:
 
 
 def sample_rows(head: bytes, kind: FormatName, num: int = 200) -> list[list[str]]:
-    """The first rows of a list without its comments and count line, cut into trimmed cells."""
+    """The first rows of a list without its comments and count line, split into trimmed cells."""
     lines = data_lines(head, kind)
     text = b"\n".join(lines[: 20 * num]).decode(errors="replace")
     if kind == "csv":
@@ -173,7 +173,7 @@ def sample_rows(head: bytes, kind: FormatName, num: int = 200) -> list[list[str]
                 rows += [row] if row else []
         except csv.Error:
             pass
-        # The last row of the sample may have been cut.
+        # The last row of the sample may be truncated.
         rows = rows[: max(len(rows) - (len(rows) > 1 and len(head) >= _HEAD_BYTES), 0)][:num]
         return [[cell.strip() for cell in row] for row in rows]
     full = [line for line in text.split("\n")[:num] if line.strip()]
@@ -204,16 +204,16 @@ def _is_json(line: bytes) -> bool:
 
 
 def _is_nested(line: bytes) -> bool:
-    """Whether an object holds nothing but objects, as one of all rows by their keys does."""
+    """Whether all values of an object are objects, as in an object of rows by key."""
     value = json.loads(line)
     return isinstance(value, dict) and len(value) > 1 and all(isinstance(one, dict) for one in value.values())
 
 
 def check_kind(kind: FormatName, head: bytes, shown: str) -> None:
-    """Refuse what is no list at all.
+    """Reject files that are not lists.
 
     Raises:
-        SourceError: it is empty, a picture, a page, an archive or Parquet that is said to be text, or the reverse.
+        SourceError: it is empty, a picture, a page, an archive, or Parquet under a text format or the reverse.
     """
     if head[257:262] == b"ustar":
         raise SourceError(f"{shown} is a tar that is compressed, so its members cannot be read in place: unpack it")
@@ -252,7 +252,7 @@ def _text_blocks(path: Path, shown: str) -> Iterator[tuple[bytes, bool]]:
             num_bytes += len(following)
             if num_bytes > MAX_UNPACKED_BYTES:
                 raise SourceError(f"{shown} unpacks to over {MAX_UNPACKED_BYTES:,} bytes: give it in parts")
-            # A pair of CR and LF must not be taken for two line ends where a block was cut between them.
+            # A CR LF split between two blocks must not count as two line ends.
             held = b"\r" if following and block.endswith(b"\r") else b""
             data = rest + _with_line_feeds(block[: len(block) - len(held)])
             if not following:
@@ -274,12 +274,12 @@ def _with_line_feeds(data: bytes) -> bytes:
 
 @dataclass
 class _Cutter:
-    """Cuts text into rows, block after block.
+    """Splits text into rows, block by block.
 
     Attributes:
-        wanted: the columns asked for, and the place of each.
-        num_lines: lines in all blocks so far.
-        blank: the numbers of the empty lines just before; those at the end of a file count as nothing.
+        wanted: the requested columns and their positions.
+        num_lines: the number of lines so far.
+        blank: the numbers of the preceding empty lines; those at the end of a file are ignored.
     """
 
     kind: FormatName
@@ -289,7 +289,7 @@ class _Cutter:
     blank: list[int] = field(default_factory=list)
 
     def rows(self, block: bytes, *, is_last: bool) -> tuple[Rows, bytes]:
-        """The rows of a block of whole lines, and the lines that are to stand before the next block."""
+        """The rows of a block of whole lines, and the lines to prepend to the next block."""
         lines = _Lines(block, self.num_lines + 1)
         bad: list[BadRow] = []
         rest = b""
@@ -316,7 +316,7 @@ class _Cutter:
     def _cut(
         self, kept: bytes, numbers: Ints, ends: Ints, bad: list[BadRow]
     ) -> tuple[dict[Column, pa.Array], Ints, Ints]:
-        """Cells by column, and of each row its number and where it begins; other lines go to `bad`."""
+        """Cells by column, and the number and offset of each row; other lines go to `bad`."""
         starts = np.r_[0, ends + 1][: len(ends)]
         if self.kind == "lines":
             whole = _slices(kept, starts, ends)
@@ -326,7 +326,7 @@ class _Cutter:
         if self.kind == "blanks":
             data = re.sub(rb"(?m)^ | $", b"", re.sub(rb"[ \t]+", b" ", kept))
         if not is_utf8:
-            # pyarrow cannot show rows that are not UTF-8: every byte becomes a letter, and again a byte below.
+            # pyarrow cannot return rows that are not UTF-8: read as Latin-1, and converted back below.
             data = data.decode("latin-1").encode()
         table, wrong = _parsed(data, self.kind, self.names, sorted(set(self.wanted.values())))
         if table is None or len(table) + len(wrong) != len(numbers):
@@ -343,7 +343,7 @@ class _Cutter:
     def _decoded(
         self, cells: dict[Column, pa.Array], kept: bytes, numbers: Ints, starts: Ints, bad: list[BadRow]
     ) -> tuple[dict[Column, pa.Array], Ints, Ints]:
-        """Leave out the rows of which a cell that is asked for is not UTF-8; others may hold what they like."""
+        """Remove the rows with a requested cell that is not UTF-8; other cells are not checked."""
         if kept.isascii() or _is_utf8(kept):
             return cells, numbers, starts
         broken = np.zeros(len(numbers), bool)
@@ -362,7 +362,7 @@ class _Cutter:
 
 
 class _Lines:
-    """The lines of a block, of which some are dropped or joined before the rest is cut into rows."""
+    """The lines of a block, some of which are dropped or joined before the split into rows."""
 
     def __init__(self, block: bytes, first: int) -> None:
         data = block if block.endswith(b"\n") or not block else block + b"\n"
@@ -372,12 +372,12 @@ class _Lines:
         self.ends: Ints = np.flatnonzero(self.data == 10)
         self.starts: Ints = np.r_[0, self.ends + 1][: len(self.ends)]
         self.is_kept = np.ones(len(self.ends), bool)
-        # Lines that go on in the next one: their ends become blanks.
+        # Lines that continue in the next one: their ends become blanks.
         self.goes_on = np.zeros(len(self.ends), bool)
         self.num_lines = len(self.ends)
 
     def empty(self) -> npt.NDArray[np.bool_]:
-        """Which lines hold nothing, and are not within a cell."""
+        """A mask of the empty lines that are not within a cell."""
         inside = np.r_[False, self.goes_on[:-1]] if len(self.goes_on) else self.goes_on
         return np.asarray((self.ends == self.starts) & ~inside & ~self.goes_on)
 
@@ -386,7 +386,7 @@ class _Lines:
         return self.data[self.starts[first] : self.ends[last]].tobytes()
 
     def join_quoted(self, bad: list[BadRow], *, is_last: bool) -> bytes:
-        """Join the lines of one row, drop those that open a quote in vain; the lines kept for the next block."""
+        """Join the lines of one row, drop lines with an unclosed quote; returns those kept for the next block."""
         places = np.searchsorted(self.ends, np.flatnonzero(self.data == 34))
         odd = np.flatnonzero(np.bincount(places, minlength=len(self.ends)) % 2)
         at = 0
@@ -418,7 +418,7 @@ class _Lines:
         return rest
 
     def kept(self) -> tuple[bytes, Ints]:
-        """The lines that are left, one a row, and the number of each."""
+        """The remaining lines, one per row, and their numbers."""
         data = self.data
         if self.goes_on.any():
             self.whole = None
@@ -434,7 +434,7 @@ class _Lines:
 
 
 def _is_one_row(text: bytes) -> bool:
-    """Whether lines are one row of CSV, with every quote in its place."""
+    """Whether lines are one valid row of CSV."""
     try:
         return len(list(csv.reader(io.StringIO(text.decode("latin-1")), strict=True))) == 1
     except csv.Error:
@@ -442,12 +442,12 @@ def _is_one_row(text: bytes) -> bool:
 
 
 def _has_quotes_inside_cells(line: bytes) -> bool:
-    """Whether a line's quotes are letters of its cells, as in `5" tall`: none stands where a cell begins."""
+    """Whether a line's quotes belong to its cells, as in `5" tall`: none is at the start of a cell."""
     return not re.search(rb'(?:^|,)"', line)
 
 
 def _parsed(data: bytes, kind: FormatName, names: list[str], places: list[int]) -> tuple[Any, list[tuple[int, int]]]:
-    """Some columns of lines, and of the others (place, number of fields); no table if pyarrow gives up."""
+    """Some columns of the valid lines, (position, number of fields) of the others; no table if pyarrow fails."""
     wrong: list[tuple[int, int]] = []
 
     def on_wrong(row: Any) -> str:
@@ -480,7 +480,7 @@ def _parsed(data: bytes, kind: FormatName, names: list[str], places: list[int]) 
 
 
 def _parsed_one_by_one(data: bytes, kind: FormatName, names: list[str]) -> tuple[Any, list[tuple[int, int]]]:
-    """As `_parsed`, each line for itself: what is wrong with one cannot touch the next."""
+    """As `_parsed`, line by line: an invalid line does not affect others."""
     rows: list[list[str]] = []
     wrong: list[tuple[int, int]] = []
     for at, line in enumerate(data.split(b"\n")[:-1]):
@@ -504,7 +504,7 @@ def _cells_of(line: str, kind: FormatName) -> list[str]:
 
 
 def _not_utf8(column: pa.Array) -> npt.NDArray[np.bool_]:
-    """Which cells are not UTF-8, of a column that was not checked."""
+    """A mask of the cells that are not UTF-8, of an unchecked column."""
     raw = column.cast(pa.binary())
     try:
         raw.cast(pa.string())
@@ -535,7 +535,7 @@ def _named(table: pa.Table) -> list[tuple[int, str]]:
 
 
 def _slices(data: bytes, starts: Ints, ends: Ints) -> pa.Array:
-    """Lines as an array of text that is not checked to be UTF-8."""
+    """Lines as an array of text not validated as UTF-8."""
     if not len(starts):
         return pa.array([], pa.string())
     offsets = np.r_[starts, ends[-1] + 1].astype(np.int32)
@@ -549,7 +549,7 @@ def _line_at(data: bytes, start: int) -> bytes:
 
 
 def _shown(line: bytes) -> str:
-    """The beginning of a line, for people."""
+    """The start of a line, for messages."""
     return visible(line[: 4 * KEPT_TEXT].decode(errors="replace")[:KEPT_TEXT])
 
 
@@ -568,7 +568,7 @@ def _text_rows(path: Path, recipe: Recipe, kind: FormatName, shown: str) -> Iter
 
 
 def _header(block: bytes, recipe: Recipe, kind: FormatName) -> tuple[list[str], int]:
-    """The names of the columns, and how many lines stand before the rows: comments, a count line, a header."""
+    """The names of the columns, and the number of lines before the rows: comments, a count line, a header."""
     lines = block[:_HEAD_BYTES].split(b"\n")
     comments = lines[: _num_comments(lines)]
     num = len(comments)
@@ -592,26 +592,26 @@ def _header(block: bytes, recipe: Recipe, kind: FormatName) -> tuple[list[str], 
     if behind and {one.lower() for one in wanted} <= {name.lower() for name in behind}:
         return behind, num
     if len(rows) > 1 and all(len(row) == len(first) + 1 for row in rows[1:]):
-        # R writes the names of the rows without a name of their own; so do the landmarks of CelebA.
+        # R writes row names in a column without a header; so do CelebA's landmarks.
         first = ["", *first]
     return with_numbers(first), num + _num_header_lines(body, first)
 
 
 def with_numbers(names: list[str]) -> list[str]:
-    """The names of columns; one without a name is called by its number, as `column_1`."""
+    """The names of columns; those without one are numbered, such as `column_1`."""
     return [name or f"column_{at}" for at, name in enumerate(names, start=1)]
 
 
 def _num_header_lines(body: list[bytes], names: list[str]) -> int:
-    """One, but for a header of CSV whose names hold line ends."""
+    """The number of lines of the header: one, except for CSV with line ends in names."""
     return 1 + sum(name.count("\n") for name in names) if body else 0
 
 
 def places_of(recipe: Recipe, names: Sequence[str], shown: str) -> dict[Column, int]:
-    """Where each column of the recipe stands; names count without case where only one is such.
+    """The position of each column of the recipe; case is ignored if the name is then unique.
 
     Raises:
-        SourceError: one is not there.
+        SourceError: a column is missing.
     """
     found: dict[Column, int] = {}
     lower = [name.lower() for name in names]
@@ -667,7 +667,7 @@ def _shown_batch_row(batch: pa.RecordBatch, at: int) -> str:
 
 
 def _seekable(stream: BinaryIO, path: Path) -> Any:
-    """A packed file is unpacked in memory, since Parquet is read from its end."""
+    """A seekable file; a compressed one is decompressed in memory, since Parquet is read from its end."""
     return str(path) if isinstance(stream, io.BufferedReader) else pa.BufferReader(stream.read(MAX_WHOLE_BYTES))
 
 
@@ -694,10 +694,10 @@ def _jsonl_rows(path: Path, recipe: Recipe, shown: str) -> Iterator[Rows]:
 
 
 def check_keys(objects: list[tuple[int, dict[str, Any]]], recipe: Recipe, shown: str) -> None:
-    """Refuse objects of which none has one of the columns.
+    """Reject objects if a column is missing in all of them.
 
     Raises:
-        SourceError: so it is.
+        SourceError: a column is missing in all.
     """
     missing = [one for one in recipe.used() if all(value_at(value, one) is None for _, value in objects)]
     if objects and missing:
@@ -708,7 +708,7 @@ def check_keys(objects: list[tuple[int, dict[str, Any]]], recipe: Recipe, shown:
 
 
 def json_object(line: bytes) -> tuple[dict[str, Any] | None, str]:
-    """A JSON object, or None and why it is none."""
+    """A JSON object, or None and the reason."""
     try:
         value = json.loads(line.decode())
     except UnicodeDecodeError:
@@ -745,7 +745,7 @@ def _json_rows(path: Path, recipe: Recipe, shown: str) -> Iterator[Rows]:
 def object_rows(
     objects: list[tuple[int, dict[str, Any]]], recipe: Recipe, bad: list[BadRow], pictures: pa.Array | None = None
 ) -> Rows:
-    """Rows from numbered JSON objects, and the lines between them that are none."""
+    """Rows of numbered JSON objects, and the invalid lines between them."""
     cells = {
         one: pa.array([as_text(value_at(value, one)) for _, value in objects], pa.string()) for one in recipe.used()
     }
@@ -754,7 +754,7 @@ def object_rows(
 
 
 def value_at(value: dict[str, Any], column: Column) -> Any:
-    """What stands under a name; `a.b` is `b` in the object `a`. A number counts the names from 1 on."""
+    """The value of a name; `a.b` is `b` in the object `a`. A number is a position from 1."""
     if isinstance(column, int):
         return list(value.values())[column - 1] if column <= len(value) else None
     if column in value:
@@ -770,7 +770,7 @@ def value_at(value: dict[str, Any], column: Column) -> Any:
 def as_text(value: Any) -> str | None:
     """A value of JSON as a cell of text."""
     if value is None or isinstance(value, str):
-        # A lone surrogate is no text; Arrow would refuse the whole column.
+        # A lone surrogate is not valid text; Arrow would reject the whole column.
         return value if value is None else value.encode("utf-8", "replace").decode()
     return json.dumps(value)
 

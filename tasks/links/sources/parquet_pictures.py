@@ -1,4 +1,4 @@
-"""Pictures in a column of Parquet: which leaf holds their bytes, and reading them a row group at a time."""
+"""Pictures in a column of Parquet: the leaf with their bytes, read by row group."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_GROUP_BYTES = 1_000_000_000
 
 @dataclass(frozen=True)
 class PictureColumn:
-    """Where the pictures of a Parquet file are.
+    """The location of the pictures in a Parquet file.
 
     Attributes:
         column: the name of the top column.
@@ -37,12 +37,12 @@ class PictureColumn:
 
     @property
     def leaf(self) -> str:
-        """The path of the bytes, as Parquet has it."""
+        """The Parquet path of the bytes."""
         return ".".join([self.column, *self.inner])
 
     @property
     def leaf_beside(self) -> str | None:
-        """The path of the leaf beside them."""
+        """The Parquet path of the leaf beside them."""
         return None if self.beside is None else ".".join([self.column, *self.inner[:-1], self.beside])
 
 
@@ -50,7 +50,7 @@ def picture_column(schema: pa.Schema, asked: Column, shown: str) -> PictureColum
     """The column of pictures by its name, by its number, or as `a.b` for `b` in the struct `a`.
 
     Raises:
-        SourceError: there is none, or it holds no bytes; the message names the columns that there are.
+        SourceError: it does not exist, or has no bytes; the message lists the columns.
     """
     names = schema.names
     if isinstance(asked, int):
@@ -81,7 +81,7 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 
 def picture_columns(schema: pa.Schema) -> list[str]:
-    """The top columns that hold bytes, as pictures do."""
+    """The top-level columns with bytes."""
     found = []
     for name in schema.names:
         try:
@@ -93,7 +93,7 @@ def picture_columns(schema: pa.Schema) -> list[str]:
 
 
 def is_there(column: pa.Array, where: PictureColumn) -> pa.Array:
-    """Which rows have a picture as far as the leaf beside its bytes tells: bool[n]."""
+    """A mask of the rows with a picture, by the leaf beside the bytes: bool[n]."""
     inside = list(where.inner[:-1])
     return pc.is_valid(pc.struct_field(column, inside) if inside else column)
 
@@ -112,7 +112,7 @@ def class_names(schema: pa.Schema) -> dict[str, list[str]]:
 
 
 def named(numbers: pa.Array, names: list[str]) -> pa.Array:
-    """Names for numbers; null for those that stand for none."""
+    """The names of numbers; null for numbers without one."""
     if not pa.types.is_integer(numbers.type):
         return numbers
     return pa.array([names[at] if at is not None and 0 <= at < len(names) else None for at in numbers.to_pylist()],
@@ -120,7 +120,7 @@ def named(numbers: pa.Array, names: list[str]) -> pa.Array:
 
 
 class GroupTooLargeError(ValueError):
-    """A row group holds more bytes of pictures than are read at once."""
+    """A row group has more bytes of pictures than the limit."""
 
 
 class PictureFile:
@@ -128,7 +128,7 @@ class PictureFile:
 
     Raises:
         SourceError: the file has no such column.
-        pa.ArrowException: it is no Parquet, or broken.
+        pa.ArrowException: it is not Parquet, or damaged.
         OSError: it cannot be read.
     """
 
@@ -172,7 +172,7 @@ class PictureFile:
 
 
 class GroupCache:
-    """Row groups that were read last, up to a number of bytes; the newest is kept whatever its size."""
+    """A cache of the last row groups, bounded in bytes; the newest is kept whatever its size."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes

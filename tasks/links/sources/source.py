@@ -1,4 +1,4 @@
-"""What a source is, and the two tables that reading one gives."""
+"""A source of link lines, and the two tables that it is read into."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from storage.records import LINK_LINES, REJECTED_LINES, Reason
 
 @dataclass(frozen=True, slots=True)
 class SourceLines:
-    """All that a source lists: `records.LINK_LINES` and `REJECTED_LINES`, each by identity, then line."""
+    """The lines of a source: `records.LINK_LINES` and `REJECTED_LINES`, each by identity, then line."""
 
     lines: pa.Table
     rejected: pa.Table
@@ -24,7 +24,7 @@ class SourceLines:
 
     @property
     def num_lines(self) -> int:
-        """Lines read, good and bad."""
+        """The number of lines read, accepted and rejected."""
         return len(self.lines) + len(self.rejected)
 
 
@@ -41,14 +41,14 @@ class Source:
     """A list of pictures of named people.
 
     Attributes:
-        has_boxes: its lines say where in the picture the face is.
-        transport: how a line's `url` becomes bytes: asked over HTTP, or a path below a folder.
-        location: where it is read from if nothing else is said; None if there is no such place.
-        terms: what may be done with it, in a sentence or two.
-        fingerprint: a digest of all in a folder or archive that `read` would look at, cheaper than `read`.
-        read: (folder or archive, wanted identities or None for all, how errors call the place) -> its lines.
-        parse_file: the bytes of one link file -> its lines; None where the source has no link files.
-        recipe: the fields of the recipe that it is read by; None where it has a reader of its own.
+        has_boxes: whether its lines have face boxes.
+        transport: how a line's `url` is read: over HTTP, or from a folder.
+        location: the default location; None if there is none.
+        terms: the terms of use, in a sentence or two.
+        fingerprint: a digest of everything that `read` reads of a folder or archive, cheaper than `read`.
+        read: (folder or archive, wanted identities or None for all, the location as shown in errors) -> its lines.
+        parse_file: the bytes of one link file -> its lines; None if the source has no link files.
+        recipe: the fields of its recipe; None if it has its own reader.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Source:
 
     @property
     def names_people(self) -> bool:
-        """Whether its lines say whose face it is. Without, `identity` is a group by a hash of the URL."""
+        """Whether its lines name people. If not, `identity` is a group by a hash of the URL."""
         return self.recipe is None or "identity" in self.recipe
 
 
@@ -75,7 +75,7 @@ def identity_lines(lines: dict[str, Any], rejected: list[tuple[int, str, Reason,
 
 
 def joined(first: IdentityLines, second: IdentityLines) -> IdentityLines:
-    """The lines of one identity that stood in two places."""
+    """The lines of one identity from two files."""
     lines = pa.concat_tables([first.lines, second.lines]).sort_by("line")
     rejected = pa.concat_tables([first.rejected, second.rejected]).unify_dictionaries().sort_by("line")
     return IdentityLines(lines, rejected)
@@ -90,7 +90,7 @@ def assembled(parts: dict[str, IdentityLines]) -> SourceLines:
 
 
 def renewed(old: SourceLines, kept: Collection[str], new: SourceLines) -> SourceLines:
-    """`new`, together with what `old` has of the identities in `kept` (none of which is in `new`)."""
+    """`new` together with the lines of `old` of the identities in `kept` (none of which is in `new`)."""
     return SourceLines(
         _with_kept(old.lines, kept, new.lines),
         _with_kept(old.rejected, kept, new.rejected),
@@ -114,7 +114,7 @@ def _stacked(names: list[str], tables: list[pa.Table], schema: pa.Schema) -> pa.
 
 
 def _table(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:
-    """Columns as a table; those that are not given are null."""
+    """Columns as a table; missing ones are null."""
     num = len(columns["line"])
     given = {name: columns.get(name, pa.nulls(num, schema.field(name).type)) for name in schema.names}
     return pa.table({name: pa.array(given[name], schema.field(name).type) for name in schema.names}, schema=schema)

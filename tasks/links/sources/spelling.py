@@ -1,7 +1,7 @@
-"""Names of people as they are asked for, and as a source spells them.
+"""Match requested names of people with a source's spelling.
 
 One name has several spellings in bytes: macOS stores file names decomposed (NFD), keyboards give them composed (NFC).
-Such spellings are one name. Others that merely resemble each other are different names, and are suggested.
+Such spellings are one name. Names that are merely similar are different, and are suggested in errors.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rapidfuzz import fuzz, process
 
 from storage.errors import SourceError
 
-# A suggestion shares at least so many of 100 letters in order; one letter wrong in a name of seven gives 86.
+# The least similarity of a suggestion, of 100; one wrong letter in a name of seven gives 86.
 _RESEMBLES = 80.0
 
 
@@ -25,13 +25,13 @@ def one_form(name: str) -> str:
 
 
 def match_names(wanted: Iterable[str], names: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Find the names that are asked for.
+    """Find the requested names.
 
     Returns:
-        As the source spells them, and those asked for that it does not have; both sorted, each once.
+        The names in the source's spelling, and the requested names that it lacks; both sorted and distinct.
 
     Raises:
-        SourceError: two names of the source differ in nothing but their normal form, and one of them is asked for.
+        SourceError: a requested name matches two names of the source that differ only in their normal form.
     """
     asked, spellings = set(wanted), defaultdict(set)
     for name in names:
@@ -50,7 +50,7 @@ def match_names(wanted: Iterable[str], names: Iterable[str]) -> tuple[list[str],
 
 
 def suggestion(name: str, names: Collection[str]) -> str:
-    """What to do about a name that the source does not have, to end an error with."""
+    """The advice for a name that the source lacks, as the end of an error."""
     plain = {one: _plain(one) for one in sorted(names)}
     same = [one for one, form in plain.items() if form == _plain(name)]
     best = process.extractOne(_plain(name), plain, scorer=fuzz.ratio, score_cutoff=_RESEMBLES)
@@ -59,6 +59,6 @@ def suggestion(name: str, names: Collection[str]) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name without case, accents, marks of width, and with a blank for blanks, underscores and hyphens."""
+    """A name without case, accents and width variants, with a blank for blanks, underscores and hyphens."""
     letters = (one for one in unicodedata.normalize("NFKD", name) if not unicodedata.combining(one))
     return re.sub(r"[\s_-]+", " ", "".join(letters).casefold()).strip()

@@ -1,6 +1,6 @@
-"""A list of any form, read as a recipe says: every line becomes a link line or a rejected one.
+"""Read a list of any format by a recipe: every line becomes a link line or a rejected line.
 
-Lines of all files of a list are numbered in one count, file after file in the order of their names.
+The lines of all files of a list are numbered consecutively, in the order of the file names.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from tasks.links.sources.tar_rows import tar_rows
 _ENDINGS = {".csv", ".tsv", ".txt", ".lst", ".json", ".jsonl", ".ndjson", ".parquet"}
 _PACKED = {".gz", ".zst"}
 _NO_LISTS = {"readme", "license", "licence", "copying"}
-# A recipe under which more boxes are empty does not fit the list.
+# The greatest share of empty boxes under a recipe that fits.
 MAX_EMPTY_SHARE = 0.01
-# A list without one good line is given up after so many.
+# The number of rejected lines after which a list without a valid one is given up.
 _GIVE_UP_AFTER = 200_000
 TABS_BECAME_BLANKS = "the tabs between its columns became blanks: get the list with its tabs"
 _MAX_LINE = 2**31 - 1
@@ -42,7 +42,7 @@ _MAX_LINE = 2**31 - 1
 
 @dataclass
 class BoxCounts:
-    """How the listed boxes look under each order: how many are empty, and how many leave a picture of known size."""
+    """Counts of the listed boxes under each order: empty ones, and those that extend beyond a picture of known size."""
 
     listed: int = 0
     sized: int = 0
@@ -61,7 +61,7 @@ class BoxCounts:
                 self.outside[order] += int(cells.is_outside(corners, size[is_sized]).sum())
 
     def misfit(self, order: BoxIs) -> str | None:
-        """Why an order cannot be that of the boxes, and under which none is empty; none if it can."""
+        """The reason an order does not fit the boxes, and the orders without empty boxes; None if it fits."""
         if self.empty[order] <= MAX_EMPTY_SHARE * self.listed:
             return None
         others = [f'"{other}"' for other in cells.ORDERS if not self.empty[other]]
@@ -71,14 +71,14 @@ class BoxCounts:
 
 @dataclass(frozen=True)
 class ReadList:
-    """A list as it was read."""
+    """A list that was read."""
 
     lines: SourceLines
     boxes: BoxCounts
 
 
 def source_of(name: str, recipe: Recipe) -> Source:
-    """The source that a recipe makes of a list."""
+    """The source of a list with a recipe."""
     return Source(
         name=name,
         has_boxes=recipe.box is not None,
@@ -103,7 +103,7 @@ def fingerprint(recipe: Recipe, path: Path) -> str:
 
 
 def _digest_of_file(file: Path, recipe: Recipe) -> str:
-    """SHA-256 of a file; of one with pictures in it, which may have a gigabyte, its size and time of change."""
+    """SHA-256 of a file; for a file with pictures, which may have gigabytes, a digest of size and modification time."""
     if recipe.image is not None:
         stat = file.stat()
         return f"{stat.st_size} {stat.st_mtime_ns}"
@@ -112,7 +112,7 @@ def _digest_of_file(file: Path, recipe: Recipe) -> str:
 
 
 def list_files(recipe: Recipe, path: Path) -> list[Path]:
-    """The files of a list, sorted by their paths: the file itself, or those of a folder that the recipe means."""
+    """The files of a list, sorted by their paths: the file itself, or the files of a folder that match the recipe."""
     if path.is_file():
         return [path]
     if not path.is_dir():
@@ -133,15 +133,15 @@ def _is_list(path: Path) -> bool:
 
 
 def read_list(recipe: Recipe, path: Path, wanted: Collection[str] | None, shown: str) -> ReadList:
-    """Read a list as a recipe says.
+    """Read a list by a recipe.
 
     Args:
-        path: the list, or a folder with the files that it is made of.
+        path: the list, or a folder of its files.
         wanted: the people to keep, in any normal form of Unicode; None for all.
-        shown: how errors call the place.
+        shown: the location as shown in errors.
 
     Raises:
-        SourceError: there is no such list, a file of it is none or lacks a column, or somebody wanted is not in it.
+        SourceError: the list does not exist, a file is invalid or lacks a column, or a wanted person is not in it.
         OSError: a file cannot be read.
     """
     files = list_files(recipe, path)
@@ -164,10 +164,10 @@ def read_list(recipe: Recipe, path: Path, wanted: Collection[str] | None, shown:
 
 
 def _check_usable(lines: pa.Table, rejected: pa.Table, shown: str) -> None:
-    """Refuse a list of which no line can be read, with the reason of the first.
+    """Reject a list without a valid line, with the reason of the first.
 
     Raises:
-        SourceError: so it is.
+        SourceError: no line is valid.
     """
     if len(lines):
         return
@@ -182,13 +182,13 @@ def _check_usable(lines: pa.Table, rejected: pa.Table, shown: str) -> None:
 
 
 def _has_lost_tabs(line: dict[str, Any]) -> bool:
-    """Whether a line that should have tabs has none, but runs of blanks."""
+    """Whether a line has runs of blanks in place of tabs."""
     is_whole = str(line["detail"]).startswith("1 fields")
     return is_whole and "\\t" not in line["text"] and "  " in line["text"]
 
 
 def _chosen(lines: pa.Table, rejected: pa.Table, wanted: Collection[str], shown: str) -> tuple[pa.Table, pa.Table]:
-    """The lines of some people, and the rejected ones of them or of nobody."""
+    """The lines of some people, and the rejected lines of them or of no person."""
     names = set(pc.unique(lines["identity"].cast(pa.string())).to_pylist())
     found, missing = match_names(wanted, names)
     if missing:
@@ -282,7 +282,7 @@ class _Reader:
 
 
 class _Meaning:
-    """What the columns of some rows mean; `refused` gathers the rows in which one means nothing, the first reason."""
+    """The values of the columns of some rows; `refused` collects the invalid rows with their first reason."""
 
     def __init__(self, recipe: Recipe, columns: dict[Column, pa.Array], num: int) -> None:
         self._recipe = recipe
@@ -294,7 +294,7 @@ class _Meaning:
         self.refused = refused | self.refused
 
     def places(self, folder: str) -> tuple[pa.Array, pa.Array]:
-        """Where each picture is, and its key."""
+        """The location of each picture, and its key."""
         if self._recipe.url is not None:
             found, refused = cells.urls(self._columns[self._recipe.url])
         else:
@@ -310,7 +310,7 @@ class _Meaning:
         return found, cells.url_keys(found)
 
     def identity(self, url: pa.Array, key: pa.Array, stem: str) -> pa.DictionaryArray:
-        """Whose picture each is. Where nobody is named it is `unnamed-` and three hex digits of the picture's key."""
+        """The identity of each row. Without names, `unnamed-` and three hex digits of the picture's key."""
         asked = self._recipe.identity
         if asked is None:
             groups = [f"unnamed-{one.hex()[:3]}" for one in key.to_pylist()]
@@ -324,7 +324,7 @@ class _Meaning:
         return found
 
     def lines(self, numbers: Ints) -> Ints:
-        """The number of each line in its person's."""
+        """The line number of each row."""
         if self._recipe.line is None:
             return numbers
         found, refused = cells.numbers_of_lines(self._columns[self._recipe.line])
@@ -332,7 +332,7 @@ class _Meaning:
         return found
 
     def box(self, counts: BoxCounts) -> dict[str, pa.Array]:
-        """Where each face is, and the size of the picture that this is said of."""
+        """The box of each face, and the picture size it refers to."""
         recipe = self._recipe
         none = np.zeros(self._num, bool)
         if recipe.box is None:
@@ -357,7 +357,7 @@ class _Meaning:
 
     def _boxes(self, corners: Floats, is_listed: Flags, size: Floats, is_sized: Flags) -> dict[str, pa.Array]:
         kind = LINK_LINES.field("box_xyxy").type
-        # Null below too, as Parquet gives it back: what is read from the lake has the digest of what was written.
+        # Null children too, as Parquet reads it back: the stored table then has the digest of this one.
         flat = pa.array(corners.astype(np.float32).ravel(), mask=np.repeat(~is_listed, 4))
         return {
             "box_xyxy": pa.FixedSizeListArray.from_arrays(flat, type=kind, mask=pa.array(~is_listed)),
@@ -369,7 +369,7 @@ class _Meaning:
         return [self._columns[one] for one in (asked if isinstance(asked, list) else [asked])]  # type: ignore[index]
 
     def digests(self) -> pa.Array:
-        """What each picture's bytes were when the list was made."""
+        """The listed digest of each picture."""
         if self._recipe.digest is None:
             return pa.nulls(self._num, pa.binary())
         found, refused = cells.digests(self._columns[self._recipe.digest])
@@ -377,7 +377,7 @@ class _Meaning:
         return found
 
     def kept(self) -> pa.Array:
-        """The other columns asked for, as a JSON object a row."""
+        """The columns of `keep`, as a JSON object per row."""
         keep = self._recipe.keep
         if not keep:
             return pa.nulls(self._num, pa.string())
@@ -386,7 +386,7 @@ class _Meaning:
 
 
 def _as_json(keep: Sequence[Column], row: Sequence[Any]) -> str:
-    """What is kept of one row; a number that is none, as pandas writes what is missing, is null."""
+    """The kept columns of one row; NaN, which pandas writes for missing values, is null."""
     values = [None if value != value else value for value in row]  # noqa: PLR0124
     return json.dumps(dict(zip(map(str, keep), values, strict=True)), ensure_ascii=False, default=str)
 
@@ -396,14 +396,14 @@ def _stem(file: Path) -> str:
 
 
 def _order(lines: pa.Table) -> tuple[Ints | None, Ints]:
-    """The rows by identity and line, each pair once (None if they lie so already), and the rows that repeat a pair."""
+    """The order by identity and line, each pair once (None if already in order), and the rows that repeat a pair."""
     if not len(lines):
         return None, np.zeros(0, np.int64)
     identity = lines["identity"].combine_chunks()
     names = identity.dictionary
     ranks = np.empty(len(names), np.int64)
     ranks[pc.sort_indices(names).to_numpy()] = np.arange(len(names))
-    # Nearly sorted as lists are, a stable sort of one number a row takes one pass.
+    # Lists are nearly sorted, so a stable sort of one number per row takes one pass.
     pairs = (ranks[identity.indices.to_numpy()] << 32) | lines["line"].to_numpy()
     if (pairs[1:] > pairs[:-1]).all():
         return None, np.zeros(0, np.int64)

@@ -1,4 +1,4 @@
-"""The members of a tar: what each is called and where its bytes lie, told from the headers alone."""
+"""The members of a tar: names and offsets, from the headers alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import BinaryIO
 from storage.errors import SourceError
 from storage.records import Reason
 
-# The longest header is that of a long name or of PAX fields; writers need a few kilobytes.
+# The largest header is that of a long name or of PAX fields, usually a few kilobytes.
 _MAX_HEADER_BYTES = 1_000_000
 # img2dataset writes 10,000 pictures a shard, so 30,000 members.
 MAX_MEMBERS = 5_000_000
@@ -25,9 +25,9 @@ class Member:
 
     Attributes:
         name: without `./` before it.
-        offset: where its bytes begin in the tar.
-        size: how many they are.
-        refused: why it is no plain file whose bytes lie in the tar; None if it is one.
+        offset: of its bytes in the tar.
+        size: in bytes.
+        refused: the reason it is not a regular file in the tar; None if it is one.
     """
 
     name: str
@@ -37,19 +37,19 @@ class Member:
 
 
 def is_tar(path: Path) -> bool:
-    """Whether a file begins as a tar that is not compressed does."""
+    """Whether a file begins like an uncompressed tar."""
     with path.open("rb") as file:
         return file.read(262)[257:] == b"ustar"
 
 
 def read_members(path: Path, shown: str) -> Iterator[Member]:
-    """The members of a tar in order, without its folders. The last is refused if the tar is damaged or cut off there.
+    """The members of a tar in order, without folders. The last one is refused if the tar is damaged or truncated there.
 
     Args:
-        shown: how errors call the tar.
+        shown: the tar as shown in errors.
 
     Raises:
-        SourceError: it is no tar, or has over `MAX_MEMBERS` members.
+        SourceError: it is not a tar, or has over `MAX_MEMBERS` members.
         OSError: it cannot be read.
     """
     num_bytes = path.stat().st_size
@@ -65,7 +65,7 @@ def read_members(path: Path, shown: str) -> Iterator[Member]:
             except _BROKEN as error:
                 yield _cut(last, f"{error}")
                 return
-            # A size below zero leads back to a header that was read before.
+            # A negative size would lead back to an earlier header.
             if info is not None and (info.size < 0 or info.offset <= last):
                 yield _cut(last, "a size below zero")
                 return
@@ -83,7 +83,7 @@ def read_members(path: Path, shown: str) -> Iterator[Member]:
 
 
 def plain_name(name: str) -> str:
-    """A member's name without `./` before it and without blanks around it."""
+    """A member's name without a leading `./` and surrounding blanks."""
     return re.sub(r"^(\./)+", "", name.strip())
 
 
@@ -103,7 +103,7 @@ def _cut(offset: int, why: str) -> Member:
 
 
 class _Headers:
-    """A file for `tarfile`, which would go to any place and read a header of any size that the tar claims."""
+    """A file for `tarfile`, which would otherwise seek to any offset and read a header of any stated size."""
 
     def __init__(self, file: BinaryIO, num_bytes: int) -> None:
         self._file = file

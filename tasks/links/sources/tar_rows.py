@@ -1,4 +1,4 @@
-"""The rows of a tar of WebDataset's form: members that share a key are a row.
+"""The rows of a tar in WebDataset's format: members with the same key are one row.
 
 A key is a member's name up to the first dot of its last part. Of `00000/17.jpg`, `00000/17.json` and `00000/17.txt` the
 first is the picture, the fields of the second are columns, and the third is the column `txt`. `__key__` is the key.
@@ -28,7 +28,7 @@ _MAX_NAME = 1000
 
 @dataclass(slots=True)
 class _Sample:
-    """The members that share a key; `number` is that of the row."""
+    """The members with one key; `number` is that of the row."""
 
     number: int
     key: str
@@ -36,13 +36,13 @@ class _Sample:
 
 
 def tar_rows(path: Path, recipe: Recipe, shown: str) -> Iterator[Rows]:
-    """The rows of one tar, numbered from 1 on in the order of their first members.
+    """The rows of one tar, numbered from 1 in the order of their first members.
 
     Args:
-        shown: how errors call the tar.
+        shown: the tar as shown in errors.
 
     Raises:
-        SourceError: it is no tar, the recipe takes no pictures from tars, or no row has one of its columns.
+        SourceError: it is not a tar, the recipe is not for tars, or a column is missing in every row.
         OSError: it cannot be read.
     """
     if recipe.image is None:
@@ -67,14 +67,14 @@ def tar_rows(path: Path, recipe: Recipe, shown: str) -> Iterator[Rows]:
 
 
 def first_fields(path: Path, shown: str, num: int) -> list[dict[str, Any]]:
-    """The columns of about the first `num` rows of a tar, without those that are no JSON. Raises as `tar_rows`."""
+    """The columns of about the first `num` rows of a tar, without invalid JSON. Raises as `tar_rows`."""
     with path.open("rb") as file:
         found = [_fields(file, sample, Recipe(format="tar", image="*")) for sample in _samples(path, shown, 3 * num)[0]]
     return [fields for fields, why in found[:num] if not why]
 
 
 def _samples(path: Path, shown: str, most: int | None = None) -> tuple[list[_Sample], list[BadRow]]:
-    """The rows by key, also where members of one stand far apart, and the members that belong to none."""
+    """The rows by key, even if their members are far apart, and the members without a row."""
     found: dict[str, _Sample] = {}
     bad: list[BadRow] = []
     names: set[str] = set()
@@ -90,7 +90,7 @@ def _samples(path: Path, shown: str, most: int | None = None) -> tuple[list[_Sam
         folder, slash, base = member.name.rpartition("/")
         stem, _, ending = base.partition(".")
         sample = found.setdefault(f"{folder}{slash}{stem}", _Sample(number, f"{folder}{slash}{stem}"))
-        # Two names may differ in the case of their endings alone: a.jpg and a.JPG.
+        # Names may differ only in the case of their extension: a.jpg and a.JPG.
         at = ending.lower()
         while at in sample.members:
             at += "+"
@@ -111,7 +111,7 @@ def _why_no_name(name: str) -> tuple[Reason, str] | None:
 
 
 def _fields(file: BinaryIO, sample: _Sample, recipe: Recipe) -> tuple[dict[str, Any], str]:
-    """The columns of a row, and why they cannot be read."""
+    """The columns of a row, or the reason they cannot be read."""
     fields: dict[str, Any] = {}
     asked = {one for one in recipe.used() if isinstance(one, str)}
     for ending, member in sample.members.items():
@@ -135,7 +135,7 @@ def _fields(file: BinaryIO, sample: _Sample, recipe: Recipe) -> tuple[dict[str, 
 
 
 def _pictures(sample: _Sample, asked: str) -> tuple[Member | None, list[Member]]:
-    """The picture of a row, and others that could be: those whose ending is one word go first."""
+    """The picture of a row, and other candidates: names with a single extension come first."""
     if asked == "*":
         found = [one for one in sample.members if one.rstrip("+").rpartition(".")[2] in PICTURES]
     else:

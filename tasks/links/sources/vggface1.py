@@ -1,11 +1,11 @@
-"""VGGFace1: a link file a person, a line a picture, in a folder or a tar archive.
+"""VGGFace1: one link file per person, one line per picture, in a folder or a tar archive.
 
     id url left top right bottom pose score curation
     id 0123456789abcdef0123456789abcdef url left top right bottom pose score curation
 
-The identity is the file's name without `.txt`. An accepted line is known by its `id`, which in the official
-files is its number; where an id repeats within an identity, the first line has it and others are rejected.
-A rejected line is known by its number in the file, since its id may be what is wrong with it.
+The identity is the file's name without `.txt`. An accepted line is identified by its `id`, which in the official
+files is its number. If an id repeats within an identity, the lines after the first are rejected. A rejected line is
+identified by its number in the file, since its id may be invalid.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from tasks.links.sources.spelling import match_names, one_form, suggestion
 MAX_FILE_BYTES = 64_000_000
 MAX_UNPACKED_BYTES = 4_000_000_000
 
-# On the sum of the six numbers of a line: also what keeps 1e300 from becoming infinite as a float32.
+# On the sum of the six numbers of a line; also prevents infinities in float32.
 _MAX_NUMBER = 1e6
-# Of a line that is none: enough to see what it was, and little of a page that is not meant for a lake.
+# The characters kept of a rejected line: enough to recognise it, and little of unrelated content.
 _KEPT_TEXT = 300
 _NOT_LINKS = {"readme", "license", "licence", "copying"}
 _HEX = re.compile(rb"[0-9A-Fa-f]{32}")
@@ -48,14 +48,14 @@ _Row = tuple[int, str, bytes, float, float, float, float, float, float, bool]
 
 
 def parse_file(data: bytes, taken: Collection[int] = ()) -> IdentityLines:
-    """Read one link file: every line becomes a row of `LINK_LINES` or of `REJECTED_LINES`, whatever it holds.
+    """Read one link file: every line becomes a row of `LINK_LINES` or of `REJECTED_LINES`.
 
     It may be in UTF-8, UTF-16 or UTF-32, with a byte order mark or without (`storage.text`). Lines end in LF, CRLF or
-    CR; blank lines at the end count as nothing.
+    CR; blank lines at the end are ignored.
 
     Args:
         data: the file.
-        taken: ids that the identity has already, from another file of the same name.
+        taken: ids of the identity from another file of the same name.
     """
     seen = set(taken)
     rows: list[_Row] = []
@@ -81,11 +81,11 @@ def read(path: Path, wanted: Collection[str] | None, shown: str) -> SourceLines:
     Args:
         path: the folder, or an archive: .tar, plain or packed by gzip, xz or bzip2.
         wanted: the identities to read, in any normal form of Unicode; None for all.
-        shown: how errors call the place, for instance the URL that `path` was fetched from.
+        shown: the location as shown in errors, such as the URL that `path` was fetched from.
 
     Raises:
-        SourceError: there is no such place, it is no archive, is cut off or too large, or holds no link file,
-            or none of a wanted identity.
+        SourceError: the path does not exist, is not an archive, is truncated or too large, or has no link file, or none
+            of a wanted identity.
         OSError: a file of the folder cannot be read.
     """
     parts: dict[str, IdentityLines] = {}
@@ -156,7 +156,7 @@ def _parse_line(raw: bytes) -> _Row:
     if not sum(map(abs, numbers)) <= _MAX_NUMBER:
         raise BadLineError(Reason.MALFORMED_LINE, "the box, pose or score is not finite, or beyond 1,000,000")
     left, top, right, bottom, pose, score = numbers
-    # A side below one pixel holds nothing, and could become zero as a float32.
+    # A side below one pixel is empty, and could become zero in float32.
     if right - left < 1 or bottom - top < 1:
         raise BadLineError(Reason.MALFORMED_LINE, f"empty box: {right - left:.2f} x {bottom - top:.2f} px")
     curated = _CURATED.get(fields[8])
@@ -191,7 +191,7 @@ def _link_files(path: Path, shown: str) -> Iterator[tuple[str, bytes]]:
 def _entries(folder: Path, depth: int = 0) -> Iterator[Path]:
     """The link files of a folder, and the symbolic links in the places of link files and their folders.
 
-    No link is followed, neither to a file nor to a folder: what it leads to is not part of the list.
+    Symbolic links are not followed: their targets are not part of the list.
     """
     for entry in sorted(folder.iterdir()):
         path = PurePosixPath(*entry.parts[-1 - depth :])
@@ -207,7 +207,7 @@ def _entries(folder: Path, depth: int = 0) -> Iterator[Path]:
 
 
 def _left_out(folder: Path, forms: Collection[str] | None) -> dict[str, IdentityLines]:
-    """A rejected row for each symbolic link, by the identity it is named like."""
+    """A rejected row for each symbolic link, under the identity of its name."""
     rows: dict[str, list[tuple[int, str, Reason, str]]] = {}
     for entry in filter(Path.is_symlink, _entries(folder)):
         name = visible(entry.name.removesuffix(".txt"))
@@ -236,7 +236,7 @@ def _archive_files(path: Path, shown: str) -> Iterator[tuple[str, bytes]]:
                     _check_size(f"{shown}: {member.name}", member.size)
                     content = tar.extractfile(member)
                     yield name.stem, content.read() if content else b""
-            # Where a packed archive was cut off between two members, tarfile ends quietly; reading on raises.
+            # In an archive truncated between two members, tarfile ends silently; reading further raises.
             while whole.read(1 << 20):
                 pass
     except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, OSError) as error:

@@ -1,11 +1,11 @@
-"""VGGFace2: a folder per person with pictures in it; nothing is fetched.
+"""VGGFace2: a folder of pictures per person, read in place.
 
 The identity is the folder's name; the `url` of a line is `<Identity>/<file>` as it is on disk, relative to
 the source's folder and without percent escapes. A person's lines are numbered from 1, sorted by file name.
 
 Every file below the source's folder is a line or a rejected row. A file of a person's folder is a picture if it
-begins as one, whatever its name; or if its name ends as a picture's does, in which case fetching says what is wrong
-with it. The rejected rows are numbered after the lines, so that a file beside the pictures renumbers none of them.
+begins like one, whatever its name, or if it has the extension of one, in which case its validation gives the reason.
+Rejected rows are numbered after the lines, so that other files do not renumber pictures.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from tasks.images.formats import sniff
 from tasks.links.sources.source import IdentityLines, SourceLines, assembled, identity_lines
 from tasks.links.sources.spelling import match_names, suggestion
 
-# Files of these names are not opened while the folder is listed.
+# Files with these extensions are not opened while the folder is listed.
 _PICTURES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif"}
 # More than `sniff` looks at.
 _HEAD_BYTES = 128
 _NO_TEXT = "the file name is not UTF-8 text without control and bidi characters"
 _NOT_A_PERSONS = Reason.NOT_LISTED, "it is in no person's folder"
 _Why = tuple[Reason, str]
-# The path on disk, and why it is no line.
+# The path on disk, and the reason it is not a line.
 _Rejected = tuple[str, Reason, str]
 
 
@@ -40,13 +40,13 @@ def read(path: Path, wanted: Collection[str] | None, shown: str) -> SourceLines:
     """List the pictures of a folder per person.
 
     Args:
-        path: the folder that holds a folder per person.
+        path: the folder with a folder per person.
         wanted: the identities to list, in any normal form of Unicode; None for all, with a rejected row of the
             identity "" for each file that is in no person's folder.
-        shown: how errors call the place.
+        shown: the location as shown in errors.
 
     Raises:
-        SourceError: it is no folder, or holds no pictures in folders, or none of a wanted identity.
+        SourceError: it is not a folder, or has no pictures in folders, or none of a wanted identity.
     """
     if not path.is_dir():
         raise SourceError(f"{shown} is no folder: give the folder that holds a folder of pictures per person")
@@ -72,10 +72,10 @@ def read(path: Path, wanted: Collection[str] | None, shown: str) -> SourceLines:
 
 
 def fingerprint(path: Path) -> str:
-    """SHA-256 of all that the lines depend on; empty if there is no folder.
+    """SHA-256 of everything that the lines depend on; empty if there is no folder.
 
-    That is the names of all files and, of those that are opened to find out what they are, the size and the time of
-    the last change.
+    These are the names of all files, and the size and modification time of files that are opened to determine their
+    format.
     """
     if not path.is_dir():
         return ""
@@ -95,7 +95,7 @@ def read_picture(root: Path, url: str) -> bytes:
 
     Raises:
         SourceError: the path leaves `root`, by itself or through a symbolic link.
-        OSError: there is no such file, or it cannot be read.
+        OSError: the file does not exist or cannot be read.
     """
     relative = PurePosixPath(url)
     if "\0" in url or relative.is_absolute() or ".." in relative.parts or not _is_inside(root.resolve(), root / url):
@@ -107,7 +107,7 @@ def read_picture(root: Path, url: str) -> bytes:
 
 
 def _people(root: Path) -> set[str]:
-    """The names of the people's folders. Hidden folders and links that lead out are none."""
+    """The names of the people's folders. Hidden folders and links out of the source are not included."""
     inside, found = root.resolve(), set()
     for folder in root.iterdir():
         if folder.is_dir() and not folder.name.startswith(".") and _is_inside(inside, folder):
@@ -121,7 +121,7 @@ def _people(root: Path) -> set[str]:
 
 
 def _files(folder: Path) -> list[os.DirEntry[str]]:
-    """All below a folder that is no folder, sorted by path. Links to folders are not followed, and count as files."""
+    """All files below a folder, sorted by path. Links to folders are not followed, and count as files."""
     found: list[os.DirEntry[str]] = []
     folders = [str(folder)]
     while folders:
@@ -135,7 +135,7 @@ def _files(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _outside(root: Path, people: set[str]) -> list[_Rejected]:
-    """All files that are in no person's folder."""
+    """All files outside people's folders."""
     inside = root.resolve()
     found: list[_Rejected] = []
     for path in sorted(child for child in root.iterdir() if child.name not in people):
@@ -171,7 +171,7 @@ def _tables(root: Path, urls: list[str], rejected: list[_Rejected]) -> IdentityL
 
 
 def _why_no_picture(inside: Path, folder: Path, entry: os.DirEntry[str]) -> _Why | None:
-    """Why a file of a person's folder is no line; None if it is one."""
+    """The reason a file of a person's folder is not a line; None if it is one."""
     path = Path(entry.path)
     is_plain = entry.is_file(follow_symlinks=False)
     if not is_plain and (why := _why_no_file(inside, path)):
@@ -189,7 +189,7 @@ def _why_no_picture(inside: Path, folder: Path, entry: os.DirEntry[str]) -> _Why
 
 
 def _why_no_file(inside: Path, path: Path) -> _Why | None:
-    """Why something in the folder is no file to be read; None if it is one."""
+    """The reason an entry of the folder is not a readable file; None if it is one."""
     if path.is_symlink() and not (_is_inside(inside, path) and path.is_file()):
         return Reason.SYMBOLIC_LINK, "not followed: it leads out of the folder, to a folder, or to nothing"
     return None if path.is_file() else (Reason.NOT_LISTED, "it is no regular file")
@@ -200,7 +200,7 @@ def _is_named_as_picture(name: str) -> bool:
 
 
 def _head(file: Path) -> bytes | None:
-    """The first bytes of a regular file; None if it cannot be read, which fetching will say."""
+    """The first bytes of a regular file; None if it cannot be read, which is reported when it is fetched."""
     try:
         with file.open("rb") as stream:
             return stream.read(_HEAD_BYTES)

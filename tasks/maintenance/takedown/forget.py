@@ -36,7 +36,7 @@ class Asked:
     note: str = ""
 
     def in_source(self, source: str) -> Forgotten:
-        """What that means in one source, before the names are looked up."""
+        """The request as it applies to one source, before names are matched."""
         counts = self.source in (None, source)
         return Forgotten(
             frozenset(map(url_key, self.urls)),
@@ -50,14 +50,14 @@ class Coverage:
     """What is covered in one source.
 
     Attributes:
-        num_people: those asked for whose name some line bears.
-        num_lines: of theirs.
-        num_links: distinct URLs that will not be asked for.
-        num_pictures: in the lake and not taken down before, at these links or, byte for byte the same, at others.
+        num_people: requested names that a line has.
+        num_lines: their lines.
+        num_links: distinct URLs that will not be requested.
+        num_pictures: pictures in the lake not yet taken down, at these links or, byte for byte the same, at others.
         num_elsewhere: of these, at other links.
-        num_near: near copies of them at other links; None where they were not asked for, and so are not covered.
+        num_near: near copies of them at other links; None if not requested, and then not covered.
         digests: of the pictures.
-        people: of those asked for, by their `records.identity_key`.
+        people: the requested ones, by `records.identity_key`.
     """
 
     source: str
@@ -71,17 +71,17 @@ class Coverage:
     people: frozenset[bytes] = field(repr=False)
 
     def counts(self) -> dict[str, Any]:
-        """The numbers alone, as JSON takes them."""
+        """The counts, as JSON."""
         return {name: value for name, value in asdict(self).items() if name not in {"digests", "people"}}
 
 
 def coverage(lake: Lake, asked: Asked) -> list[Coverage]:
-    """What the takedown would cover, source by source; nothing is recorded."""
+    """The coverage of a takedown by source; nothing is recorded."""
     return [_coverage(lake, source, asked) for source in lake.names("links")]
 
 
 def samples_covered(lake: Lake, asked: Asked, covered: list[Coverage]) -> dict[str, int]:
-    """How many samples each dataset version would lose; those that lose none are left out."""
+    """The number of samples that each dataset version would lose, for versions that lose any."""
     digests = frozenset[bytes]().union(*(one.digests for one in covered))
     counts = {}
     for version in all_versions(lake):
@@ -133,7 +133,7 @@ def parse_digest(text: str) -> bytes:
     """The 32 bytes of a SHA-256 given in hex.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not one.
     """
     try:
         digest = bytes.fromhex(text)
@@ -181,7 +181,7 @@ def _links(lines: pa.Table, wanted: Forgotten) -> pa.ChunkedArray:
 
 
 def _near_copies(lake: Lake, source: str, pictures: pa.Table, covered: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Whether each picture is in one cluster of copies with a covered one, as dedupe sees it."""
+    """Whether each picture is in a cluster of copies with a covered one, as in deduplication."""
     if not lake.exists(lake.plan(source)) or not pc.any(covered).as_py():
         return pa.chunked_array([pa.array([False] * len(pictures), pa.bool_())])
     verdicts = verdicts_now(lake, source).select(["key", "cluster"])

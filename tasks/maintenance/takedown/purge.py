@@ -1,8 +1,8 @@
 """Purge: remove all bytes under takedown from the lake. A killed purge is completed by the next one.
 
-What holds them is found anew each time: shards of images with all that was computed from them, verdicts, dataset
-versions. What cannot be searched for them goes as a whole: decoded faces and pages in `work/`, the quarantine, and the
-remains of killed writers. Models are only named, since data cannot be removed from weights.
+Covered data are searched for each time: in shards of images and everything computed from them, verdicts, and dataset
+versions. What cannot be searched is removed entirely: decoded faces and pages in `work/`, the quarantine, and temporary
+files of killed processes. Models are only listed, since data cannot be removed from weights.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from tasks.maintenance.takedown.rewrite import lone_tars, pieces, replace_shard,
 
 @dataclass
 class Purged:
-    """What a purge did.
+    """The result of a purge.
 
     Attributes:
-        shards: of images that were replaced, `pictures` that they lost.
-        datasets: the versions that lost samples, and how many.
-        models: those trained on a version before it lost samples; they still know what it held.
-        removed: what else went, by its path in the lake.
+        shards: image shards that were replaced; `pictures`: the number removed from them.
+        datasets: the versions that lost samples, with the numbers.
+        models: those trained on a version before it lost samples.
+        removed: other removed paths of the lake.
     """
 
     shards: int = 0
@@ -43,10 +43,10 @@ class Purged:
 
 
 def purge(lake: Lake, on_progress: Callable[[str], None] = lambda path: None) -> Purged:
-    """Take all that is covered by takedowns out of the lake. Nothing else may write to it meanwhile.
+    """Remove everything under takedown from the lake. Nothing else may write to it meanwhile.
 
     Args:
-        on_progress: told what is being rewritten.
+        on_progress: called with the item being rewritten.
     """
     purged = Purged()
     if not lake.names(lake.takedowns()):
@@ -71,12 +71,12 @@ def purge(lake: Lake, on_progress: Callable[[str], None] = lambda path: None) ->
 
 
 def held_stems(lake: Lake, source: str, forgotten: Forgotten) -> list[str]:
-    """The shards of images that hold, or of which something was computed that holds, what is covered."""
+    """The image shards with covered data, in themselves or in what was computed from them."""
     return [stem for stem in image_stems(lake, source) if _holds(lake, source, stem, forgotten)]
 
 
 def held_versions(lake: Lake) -> list[DatasetVersion]:
-    """The dataset versions that hold what is covered, or were being redacted when that was broken off."""
+    """The dataset versions with covered data, or with an interrupted redaction."""
     return [version for version in all_versions(lake) if _num_covered(version) or unnamed_shards(version)]
 
 
@@ -85,7 +85,7 @@ def stale_models(lake: Lake) -> dict[str, str]:
     before = {entry.get("manifest_sha256"): version for version in all_versions(lake) for entry in version.redactions}
     lineages = {str(model): model.read_json("lineage.json") for model in model_versions(lake)}
     found = {model: before.get(lineage.get("dataset_manifest_sha256") or "") for model, lineage in lineages.items()}
-    # Where the takedown was recorded first, the training has passed its samples over.
+    # If the takedown was recorded before the training, its samples were not used.
     knew = {model: one for model, one in found.items() if one and lineages[model].get("dataset_state") != one.state}
     return {model: str(dataset) for model, dataset in knew.items()}
 
@@ -108,7 +108,7 @@ def _purge_source(
         purged.pictures += pc.sum(pc.and_(covered, pc.is_valid(index["shard"]))).as_py() or 0
         _remove_all(lake, pieces(lake, source, stem), purged)
     if stems:
-        # What a model said of the faces, by name and line; its embeddings are in the work folder.
+        # The scores of a model by name and line; its embeddings are in the work folder.
         _remove_all(lake, [lake.cleaned(method, source) for method in lake.names(lake.cleaned())], purged)
     for name in lake.names(lake.unique(source)):
         path = f"{lake.unique(source)}/{name}"

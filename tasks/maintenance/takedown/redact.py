@@ -1,11 +1,11 @@
-"""A dataset version loses samples that must be forgotten, and says so; else it stays what it is.
+"""Redact a dataset version: remove samples under takedown, record it in the manifest, and keep everything else.
 
-Withdrawing the version whole would end every comparison with it for the sake of a few faces, at each takedown anew.
-So its id stays, and `redactions` in its manifest say when how many samples went, and which: the id is then a digest of
-more than there is. The manifest is written first and is the intent, the index is last and commits it: a kill in between
-leaves samples that the manifest calls gone, and the next call ends that.
+Withdrawing the whole version at each takedown would break every comparison with it for a few faces. So its id is
+kept, and `redactions` in its manifest record time, number and ids of the removed samples: the id is then a digest of
+more than the remaining samples. The manifest is written first, as the intent, and the index last, as the commit:
+after a kill in between, the next call completes the redaction.
 
-    <split>-<n>-r<redaction>.tar     takes the place of a shard that held such samples
+    <split>-<n>-r<redaction>.tar     replaces a shard with such samples
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PAGE = ".html"
 
 
 def redact(version: DatasetVersion, forgotten: Forgotten) -> int:
-    """Take the covered samples out of a version, with every page that may show them; how many that were."""
+    """Remove the covered samples from a version, and the pages that may show them; returns their number."""
     index = version.whole_index()
     covered = covered_samples(index, forgotten)
     gone, left = index.filter(covered), index.filter(pc.invert(covered))
@@ -50,13 +50,13 @@ def redact(version: DatasetVersion, forgotten: Forgotten) -> int:
 
 
 def unnamed_shards(version: DatasetVersion) -> list[str]:
-    """The tars of a version that its index does not name: what a redaction replaced, or had not finished."""
+    """The tars of a version that are not in its index: replaced by a redaction, or left by an interrupted one."""
     named = set(pc.unique(version.whole_index(["shard"])["shard"]).to_pylist())
     return [name for name in version.lake.names(version.folder) if name.endswith(".tar") and name not in named]
 
 
 def _announce(version: DatasetVersion, gone: frozenset[str], left: pa.Table) -> None:
-    """Write into the manifest what is about to go, unless a call that was killed has done so."""
+    """Record the samples to be removed in the manifest, unless an interrupted call has done so."""
     path = f"{version.folder}/manifest.json"
     new = gone - redacted_samples(version)
     if not new:
@@ -72,12 +72,12 @@ def _announce(version: DatasetVersion, gone: frozenset[str], left: pa.Table) -> 
 
 
 def redacted_samples(version: DatasetVersion) -> frozenset[str]:
-    """The samples that a version has lost, by all that its manifest says."""
+    """The removed samples of a version, by its manifest."""
     return frozenset(sample for entry in version.redactions for sample in entry["samples"])
 
 
 def _blank_urls(version: DatasetVersion, forgotten: Forgotten) -> None:
-    """A URL may tell whose picture it is; the fate of its line stays, so that the counts add up."""
+    """Clear the URLs, which may identify the person; the fates of the lines stay, so that the counts add up."""
     path = f"{version.folder}/fates.parquet"
     if version.lake.exists(path):
         fates = version.fates()
@@ -88,7 +88,7 @@ def _blank_urls(version: DatasetVersion, forgotten: Forgotten) -> None:
 
 
 def _write_index(version: DatasetVersion, gone: frozenset[str], lost: pa.Table, left: pa.Table) -> None:
-    """Write the shards that lose samples anew, under another name, and then the index that names them."""
+    """Rewrite the shards that lose samples, under new names, then the index."""
     rows = left.to_pylist()
     for shard in pc.unique(lost["shard"]).to_pylist():
         new = re.sub(r"(-r\d+)?\.tar$", f"-r{len(version.redactions)}.tar", shard)

@@ -1,7 +1,7 @@
-"""Shards of images are never changed but replaced: by one of another stem, which is whole before the old one goes.
+"""Shards of images are not modified but replaced by one of another stem, complete before the old one is removed.
 
-A kill leaves the old shard, or both, or the old one's remains. The successor's name follows from the old one's, so
-whoever comes next sees which it is, and ends what was begun.
+A kill leaves the old shard, or both, or parts of the old one. The new name is derived from the old one, so the next run
+recognises the state and completes it.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ def successor(stem: str) -> str:
 
 
 def replace_shard(lake: Lake, source: str, stem: str, index: pa.Table) -> str:
-    """Write the shard that takes the place of `stem`, its index last; the old one is left as it is.
+    """Write the shard that replaces `stem`, its index last; the old one is not changed.
 
     Args:
-        index: `records.ATTEMPTS`; an accepted row says where its picture lies in the old tar, and brings it along.
+        index: `records.ATTEMPTS`; the pictures of accepted rows are copied from the old tar.
 
     Returns:
         The new stem.
 
     Raises:
-        LakeError: the old tar is not there.
+        LakeError: the old tar is missing.
     """
     new = successor(stem)
     tar_path = f"{lake.images(source, stem)}.tar"
@@ -56,7 +56,7 @@ def replace_shard(lake: Lake, source: str, stem: str, index: pa.Table) -> str:
 
 
 def _bring_detections(lake: Lake, source: str, stem: str, keys: pa.ChunkedArray) -> None:
-    """The dear step is not done again for the pictures that stay; crops are cheap, and made anew."""
+    """Copy the detections, which are expensive, of the remaining pictures; crops are cheap, and recomputed."""
     path = lake.detections(source, stem)
     if lake.exists(path):
         table = read_as(lake, path, DETECTIONS)
@@ -66,7 +66,7 @@ def _bring_detections(lake: Lake, source: str, stem: str, keys: pa.ChunkedArray)
 
 
 def pieces(lake: Lake, source: str, stem: str) -> list[str]:
-    """Every file of a shard of images and of what was computed from it, each index before its tar."""
+    """Every file of an image shard and of everything computed from it, each index before its tar."""
     stems = [lake.images(source, stem), *(lake.faces(method, source, stem) for method in lake.names("faces"))]
     paths = [f"{one}{ending}" for one in stems for ending in (".parquet", ".tar")]
     return [path for path in [*paths, lake.detections(source, stem)] if lake.exists(path)]
@@ -79,14 +79,14 @@ def shard_folders(lake: Lake, source: str) -> list[str]:
 
 
 def lone_tars(lake: Lake, source: str) -> list[str]:
-    """The tars of a source without an index: nothing yet, or nothing any more."""
+    """The tars of a source without an index: incomplete or superseded."""
     found = {f"{folder}/{name}" for folder in shard_folders(lake, source) for name in lake.names(folder)}
     tars = sorted(path for path in found if path.endswith(".tar"))
     return [path for path in tars if f"{path.removesuffix('.tar')}.parquet" not in found]
 
 
 def superseded(lake: Lake, source: str) -> list[str]:
-    """The stems whose successor is complete, as far as anything is left of them."""
+    """The stems with a complete successor of which files are left."""
     found = {name.rsplit(".", 1)[0] for folder in shard_folders(lake, source) for name in lake.names(folder)}
     committed = set(image_stems(lake, source))
     return sorted(stem for stem in found if successor(stem) in committed)
