@@ -12,7 +12,7 @@ the takedown the lake is compared with the ground truth:
 fetch      available pictures that are missing, and pictures that are present but must not be
 copies     by distance: of the pairs of accepted URLs with different bytes, the recall and precision of detected
            copies
-versions   samples that should not be in them, and whether each link line has a fate (`bench.grades`)
+versions   samples that should not be in them, and whether each link line has a outcome (`bench.grades`)
 cleaning   of the mislabelled faces, how many are dropped, and how many correct faces with them
 
 The people of a synthetic dataset are drawn, and so similar to each other; realistic precision is that of the replay

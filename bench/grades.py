@@ -80,7 +80,7 @@ def grade_fetch(lake: Lake, source: str, truth: Truth) -> dict[str, Any]:
 
 
 def grade_version(version: DatasetVersion, truth: Truth) -> dict[str, Any]:
-    """Evaluate a dataset version: wrong samples, missing samples, and whether every line has a fate."""
+    """Evaluate a dataset version: wrong samples, missing samples, and whether every line has a outcome."""
     index = with_plain_words(version.index())
     rows = index.select(["identity", "line", "url", "split"]).to_pylist()
     lines = [(row["identity"], row["line"]) for row in rows]
@@ -98,7 +98,7 @@ def grade_version(version: DatasetVersion, truth: Truth) -> dict[str, Any]:
         "pictures on two sides, by the truth": len(sides) - len(set(pictures)),
         "leaks, as counted": sum(count_leaks(index).values()),
         "right pictures in it": round(len(wanted & claims.keys()) / len(wanted), 4),
-        **grade_fates(version, truth),
+        **grade_outcomes(version, truth),
     }
 
 
@@ -110,15 +110,15 @@ def _num_boxes_off(version: DatasetVersion, lines: list[Line], truth: Truth) -> 
     return sum(fit == Fit.AS_LISTED and not truth.lines[line].box_ok for line, fit in zip(lines, fits, strict=True))
 
 
-def grade_fates(version: DatasetVersion, truth: Truth) -> dict[str, Any]:
-    """Check that each link line has one fate, and that the funnel's stages lose no lines."""
-    fates = with_plain_words(version.fates(["identity", "line", "stage", "reason"])).to_pylist()
+def grade_outcomes(version: DatasetVersion, truth: Truth) -> dict[str, Any]:
+    """Check that each link line has one outcome, and that the funnel's stages lose no lines."""
+    outcomes = with_plain_words(version.outcomes(["identity", "line", "stage", "reason"])).to_pylist()
     stages = version.manifest["funnel"]["stages"]
-    told = Counter((row["identity"], row["line"]) for row in fates)
+    told = Counter((row["identity"], row["line"]) for row in outcomes)
     added = [one["num_in"] - one["num_out"] - sum(one["rejected"].values()) for one in stages]
     return {
-        "lines without a fate, or with two": len(told.keys() ^ truth.lines.keys()) + sum(told.values()) - len(told),
-        "lines that wait": sum(row["stage"] != "sample" and row["reason"] is None for row in fates),
+        "lines without a outcome, or with two": len(told.keys() ^ truth.lines.keys()) + sum(told.values()) - len(told),
+        "lines that wait": sum(row["stage"] != "sample" and row["reason"] is None for row in outcomes),
         "lines that a stage of the funnel loses": sum(map(abs, added)),
     }
 

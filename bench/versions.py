@@ -168,7 +168,7 @@ def main() -> None:
         found = timed(rows, "diff", lambda: diff(first, other))
         page = timed(rows, "report", lambda: write_report(first))
         size = page.stat().st_size
-        fates = Path(lake.full(f"{first.folder}/fates.parquet")).stat().st_size
+        outcomes = Path(lake.full(f"{first.folder}/outcomes.parquet")).stat().st_size
     for row in rows:
         print(f"{row['step']:<28} {row['CPU s']:>8.2f} CPU s {row['peak MB']:>8,} MB at most so far")
     print(f"{len(lines):,} lines, {first.manifest['num_samples']:,} and {other.manifest['num_samples']:,} samples")
@@ -177,7 +177,7 @@ def main() -> None:
     print(f"{tied} of {first.manifest['num_identities']} people tied; leaks {first.manifest['leaks']}")
     print(f"published again: {'another version' if again.is_new else 'the same, nothing written'}")
     print(f"diff: {found.num_kept:,} kept, {found.counts()}")
-    print(f"fates.parquet {fates / 1e6:.1f} MB, page {size / 1e6:.2f} MB")
+    print(f"outcomes.parquet {outcomes / 1e6:.1f} MB, page {size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

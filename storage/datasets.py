@@ -2,7 +2,7 @@
 
     datasets/<name>/<version>/<split>-<n>.tar    members <sample>.jpg and <sample>.json
     datasets/<name>/<version>/index.parquet      one row a sample (`records.SAMPLES`)
-    datasets/<name>/<version>/fates.parquet      one row a link line (`records.FATES`): why it was included or dropped
+    datasets/<name>/<version>/outcomes.parquet   one row a link line (`records.LINE_OUTCOMES`): a sample, or why not
     datasets/<name>/<version>/manifest.json      written last; a version without it is incomplete
 
 The id of a version is a digest of its content and of the settings that made it, so the same data published twice
@@ -22,7 +22,7 @@ from storage.json_shapes import COUNT, FLAG, TEXT, Shape, require
 from storage.lake import Lake
 from storage.names import DATASET_SHARD, NAME, SAMPLE, VERSIONED, bad_value
 from storage.paths import checked_name
-from storage.records import FATES, SAMPLES, Split
+from storage.records import FORMER_REASONS, LINE_OUTCOMES, SAMPLES, Split
 from storage.shards import read_member
 from storage.tables import read_as
 from storage.takedowns import TOLD_BY, covered_samples, read_forgotten
@@ -138,12 +138,21 @@ class DatasetVersion:
         forgotten = read_forgotten(self.lake, self.manifest.get("source") or "")
         return covered_samples(self.whole_index(TOLD_BY), forgotten) if forgotten else pa.chunked_array([], pa.bool_())
 
-    def fates(self, columns: list[str] | None = None) -> pa.Table:
-        """The outcome of each planned link line (`records.FATES`); no rows in a version older than such tables."""
-        path = f"{self.folder}/fates.parquet"
-        if not self.lake.exists(path):
-            return pa.schema([FATES.field(name) for name in columns or FATES.names]).empty_table()
-        return read_as(self.lake, path, FATES, columns)
+    def outcomes(self, columns: list[str] | None = None) -> pa.Table:
+        """The outcome of each planned link line (`records.LINE_OUTCOMES`).
+
+        No rows in a version older than such tables. Columns that are younger than the version are null.
+        """
+        if not self.lake.exists(self.outcomes_path):
+            return pa.schema([LINE_OUTCOMES.field(name) for name in columns or LINE_OUTCOMES.names]).empty_table()
+        table = read_as(self.lake, self.outcomes_path, LINE_OUTCOMES, columns)
+        return _with_current_reasons(table) if "reason" in table.column_names else table
+
+    @property
+    def outcomes_path(self) -> str:
+        """The table of outcomes. Versions of the first releases have it under its former name."""
+        former = f"{self.folder}/fates.parquet"
+        return former if self.lake.exists(former) else f"{self.folder}/outcomes.parquet"
 
     def read(self, shard: str, offset: int, length: int) -> bytes:
         """The JPEG bytes of one sample, by the columns of its row.
@@ -153,6 +162,15 @@ class DatasetVersion:
         """
         DATASET_SHARD.checked(shard, "shard", f"{self.lake.url}/{self.folder}/index.parquet")
         return read_member(self.lake, f"{self.folder}/{shard}", offset, length)
+
+
+def _with_current_reasons(outcomes: pa.Table) -> pa.Table:
+    """The outcomes with the words of `FORMER_REASONS` replaced."""
+    at = outcomes.schema.get_field_index("reason")
+    reasons = outcomes["reason"].cast(pa.string())
+    for former, reason in FORMER_REASONS.items():
+        reasons = pc.if_else(pc.fill_null(pc.equal(reasons, former), False), reason.value, reasons)
+    return outcomes.set_column(at, outcomes.schema.field(at), reasons.cast(outcomes.schema.field(at).type))
 
 
 def versions(lake: Lake, name: str) -> list[DatasetVersion]:

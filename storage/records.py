@@ -106,9 +106,13 @@ class Reason(StrEnum):
     REPEATED_FACE = "repeated_face"
     FEW_FACES = "few_faces"
     EXCLUDED = "excluded"
-    STRADDLES = "straddles"
+    CROSS_SPLIT = "cross_split"
     WRONG_PERSON = "wrong_person"
     SAME_PERSON = "same_person"
+
+
+# Words of the first releases that dataset versions of then still have, and those of today.
+FORMER_REASONS = {"straddles": Reason.CROSS_SPLIT}
 
 
 class Note(StrEnum):
@@ -523,7 +527,7 @@ SAMPLES = pa.schema(
 )
 
 # One row a planned link line: its outcome in a dataset version.
-FATES = pa.schema(
+LINE_OUTCOMES = pa.schema(
     [
         pa.field("identity", _WORD, nullable=False),
         pa.field("line", pa.int32(), nullable=False),

@@ -46,7 +46,7 @@ SECTIONS = {
     "FACES": "faces",
     "TAKEDOWNS": "takedowns",
     "SAMPLES": "datasets",
-    "FATES": "datasets",
+    "LINE_OUTCOMES": "datasets",
     "SCORES": "evaluations",
     "FACE_VERDICTS": "cleaned",
     "SAME_PEOPLE": "cleaned",

@@ -44,8 +44,8 @@ def write_report(dataset: DatasetVersion, path: Path | None = None) -> Path:
     """Write the report of a version, by default to the lake's work folder, and return its path."""
     dataset.require("source", "method", "num_samples", "num_identities", "splits")
     manifest, pictures = dataset.manifest, Pictures(dataset)
-    index, fates = with_plain_words(dataset.index()), with_plain_words(dataset.fates())
-    named = _named(dataset, fates)
+    index, outcomes = with_plain_words(dataset.index()), with_plain_words(dataset.outcomes())
+    named = _named(dataset, outcomes)
     return page.write(
         path or dataset.lake.work_folder / "reports" / f"{dataset.name}-{dataset.version}.html",
         "dataset.html",
@@ -53,8 +53,8 @@ def write_report(dataset: DatasetVersion, path: Path | None = None) -> Path:
         manifest=manifest,
         splits=list(Split),
         stages=Funnel.from_json(manifest["funnel"]).stages if "funnel" in manifest else (),
-        num_lines=len(fates),
-        num_fetched=pc.sum(pc.not_equal(fates["stage"], Stage.FETCH.value)).as_py(),
+        num_lines=len(outcomes),
+        num_fetched=pc.sum(pc.not_equal(outcomes["stage"], Stage.FETCH.value)).as_py(),
         num_faces=len(index),
         people=_people(index),
         hosts=main_hosts(index, _ROWS),
@@ -63,7 +63,7 @@ def write_report(dataset: DatasetVersion, path: Path | None = None) -> Path:
         losing_hosts=worst_hosts(named, _ROWS),
         losing_people=worst_people(named, _ROWS),
         loose_fits=loosest_fits(index, _ROWS),
-        unfetched=_unfetched(fates, named),
+        unfetched=_unfetched(outcomes, named),
         rejected=_rejected(named, pictures),
         portraits=_portraits(index, pictures),
         most_faces=_FACES,
@@ -71,10 +71,10 @@ def write_report(dataset: DatasetVersion, path: Path | None = None) -> Path:
     )
 
 
-def _named(dataset: DatasetVersion, fates: pa.Table) -> pa.Table:
+def _named(dataset: DatasetVersion, outcomes: pa.Table) -> pa.Table:
     people = read_forgotten(dataset.lake, dataset.source).people
-    taken_down = pc.fill_null(pc.equal(fates["reason"], Reason.TAKEN_DOWN.value), False)
-    return fates.filter(pc.invert(pc.or_(taken_down, about(fates, people))))
+    taken_down = pc.fill_null(pc.equal(outcomes["reason"], Reason.TAKEN_DOWN.value), False)
+    return outcomes.filter(pc.invert(pc.or_(taken_down, about(outcomes, people))))
 
 
 def _people(index: pa.Table) -> dict[str, Any] | None:
@@ -108,10 +108,10 @@ def _methods(dataset: DatasetVersion) -> dict[str, Any] | None:
     return {"num_lines": len(pairs), "counts": counts, "overlap": overlap_histogram(pairs)}
 
 
-def _unfetched(fates: pa.Table, named: pa.Table) -> list[dict[str, Any]]:
+def _unfetched(outcomes: pa.Table, named: pa.Table) -> list[dict[str, Any]]:
     """Reasons of failed fetches, each with two of its URLs."""
     rows = []
-    for reason, num in _reasons(fates.filter(pc.equal(fates["stage"], Stage.FETCH.value))):
+    for reason, num in _reasons(outcomes.filter(pc.equal(outcomes["stage"], Stage.FETCH.value))):
         urls = named.filter(pc.equal(named["reason"], reason))["url"]
         some = urls.take(pa.array(evenly(len(urls), 2), pa.int64())).to_pylist()
         rows.append({"reason": reason, "num": num, "urls": some})

@@ -54,27 +54,27 @@ def main_hosts(index: pa.Table, num: int) -> list[Giver]:
     return [Giver(row["host"], row["url_count"], row["identity_count_distinct"]) for row in rows]
 
 
-def worst_hosts(fates: pa.Table, num: int) -> list[Offender]:
+def worst_hosts(outcomes: pa.Table, num: int) -> list[Offender]:
     """The hosts with the most lines that could not be fetched.
 
     Args:
-        fates: `records.FATES`, with dictionary columns decoded.
+        outcomes: `records.LINE_OUTCOMES`, with dictionary columns decoded.
     """
-    fates = fates.append_column("host", host_of(fates["url"]))
-    in_vain = pc.and_(pc.equal(fates["stage"], Stage.FETCH.value), pc.is_valid(fates["reason"]))
-    counts = _counted(fates.append_column("lost", in_vain), "host")
+    outcomes = outcomes.append_column("host", host_of(outcomes["url"]))
+    in_vain = pc.and_(pc.equal(outcomes["stage"], Stage.FETCH.value), pc.is_valid(outcomes["reason"]))
+    counts = _counted(outcomes.append_column("lost", in_vain), "host")
     counts = counts.filter(pc.greater(counts["lost_sum"], 0))
     order = [("lost_sum", "descending"), ("lost_count", "ascending"), ("host", "ascending")]
-    return _offenders(fates, "host", counts.sort_by(order).slice(0, num)["host"])
+    return _offenders(outcomes, "host", counts.sort_by(order).slice(0, num)["host"])
 
 
-def worst_people(fates: pa.Table, num: int) -> list[Offender]:
+def worst_people(outcomes: pa.Table, num: int) -> list[Offender]:
     """The people with the smallest share of samples among their lines; ties: most lines first."""
-    counts = _counted(fates.append_column("lost", pc.not_equal(fates["stage"], Stage.SAMPLE.value)), "identity")
+    counts = _counted(outcomes.append_column("lost", pc.not_equal(outcomes["stage"], Stage.SAMPLE.value)), "identity")
     share = pc.divide(counts["lost_sum"].cast(pa.float64()), counts["lost_count"])
     counts = counts.append_column("share", share).filter(pc.greater(share, 0))
     order = [("share", "descending"), ("lost_count", "descending"), ("identity", "ascending")]
-    return _offenders(fates, "identity", counts.sort_by(order).slice(0, num)["identity"])
+    return _offenders(outcomes, "identity", counts.sort_by(order).slice(0, num)["identity"])
 
 
 def loosest_fits(index: pa.Table, num: int) -> list[LooseFit]:
@@ -89,14 +89,14 @@ def loosest_fits(index: pa.Table, num: int) -> list[LooseFit]:
     return [LooseFit(row["identity"], row["agreement_count"], row["agreement_mean"]) for row in rows]
 
 
-def _counted(fates: pa.Table, column: str) -> pa.Table:
-    fates = fates.set_column(fates.column_names.index("lost"), "lost", fates["lost"].cast(pa.int64()))
-    return fates.group_by(column).aggregate([("lost", "sum"), ("lost", "count")])
+def _counted(outcomes: pa.Table, column: str) -> pa.Table:
+    outcomes = outcomes.set_column(outcomes.column_names.index("lost"), "lost", outcomes["lost"].cast(pa.int64()))
+    return outcomes.group_by(column).aggregate([("lost", "sum"), ("lost", "count")])
 
 
-def _offenders(fates: pa.Table, column: str, names: pa.ChunkedArray) -> list[Offender]:
+def _offenders(outcomes: pa.Table, column: str, names: pa.ChunkedArray) -> list[Offender]:
     """The counts of the given `names` of a column, in their order."""
-    rows = fates.filter(pc.is_in(fates[column], value_set=names.combine_chunks()))
+    rows = outcomes.filter(pc.is_in(outcomes[column], value_set=names.combine_chunks()))
     groups = rows.group_by([column, "stage", "reason"]).aggregate([("line", "count")]).to_pylist()
     by_name: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in names.to_pylist()}
     for group in groups:

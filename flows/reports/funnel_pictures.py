@@ -36,7 +36,7 @@ class Pictures:
         return [self._dataset.read(**place) for place in rows.select(_PLACE).to_pylist()]
 
     def of_stopped(self, rows: pa.Table) -> list[bytes]:
-        """The crops of rows of the version's fates, or else the whole pictures; empty bytes if deleted since."""
+        """The crops of rows of the version's outcomes, or else the whole pictures; empty bytes if deleted since."""
         keys = pa.array([url_key(url) for url in rows["url"].to_pylist()], pa.binary(16))
         faces = _rows(self._faces, find_rows(line_ids(rows), line_ids(self._faces)))
         attempts = _rows(self._attempts, find_rows(keys, self._attempts["key"]))

@@ -20,22 +20,22 @@ from tasks.links.line_ids import Ints
 _SIDES = list(Split)
 
 
-def straddling_rows(
-    lines: pa.Table, verdicts: pa.Table, faces: pa.Table, fates: pa.Table, splits: Mapping[str, Split]
+def cross_split_rows(
+    lines: pa.Table, verdicts: pa.Table, faces: pa.Table, outcomes: pa.Table, splits: Mapping[str, Split]
 ) -> Ints:
     """The rows of `lines` whose sample must go.
 
     Their claims to faces stay: a line that lost a face to one of them shows the same picture in the same split.
 
     Args:
-        fates: of all `lines`, as `select.select` gives them.
+        outcomes: of all `lines`, as `select.select` gives them.
         splits: of every person with a sample.
     """
-    rows = np.flatnonzero(pc.equal(fates["stage"], Stage.SAMPLE.value))
+    rows = np.flatnonzero(pc.equal(outcomes["stage"], Stage.SAMPLE.value))
     samples = pa.array(rows)
     sides = np.array([_SIDES.index(splits[name]) for name in lines["identity"].take(samples).to_pylist()], np.int64)
-    clusters = verdicts["cluster"].take(fates["verdict"].take(samples))
-    crops = faces["crop_digest"].take(fates["face"].take(samples))
+    clusters = verdicts["cluster"].take(outcomes["verdict"].take(samples))
+    crops = faces["crop_digest"].take(outcomes["face"].take(samples))
     stray: Ints = rows[_is_beside(clusters, sides) | _is_beside(crops, sides)]
     return stray
 

@@ -73,8 +73,8 @@ def diff(before: DatasetVersion, after: DatasetVersion) -> VersionDiff:
     recropped = pc.not_equal(kept["crop_digest"], same["crop_digest"])
     moved = pc.not_equal(kept["split"], same["split"])
     parts = [
-        _changed(came, Change.CAME, _fate_in(before, came)),
-        _changed(went, Change.WENT, _fate_in(after, went)),
+        _changed(came, Change.CAME, _outcome_in(before, came)),
+        _changed(went, Change.WENT, _outcome_in(after, went)),
         _changed(same, Change.RECROPPED, _why_recropped(kept, same)).filter(recropped),
         _changed(same, Change.MOVED, _from_to(kept["split"], same["split"])).filter(moved),
     ]
@@ -95,14 +95,14 @@ def _changed(rows: pa.Table, change: Change, why: pa.ChunkedArray) -> pa.Table:
     return told.append_column("why", why)
 
 
-def _fate_in(version: DatasetVersion, rows: pa.Table) -> pa.ChunkedArray:
+def _outcome_in(version: DatasetVersion, rows: pa.Table) -> pa.ChunkedArray:
     """Where the version that has no face of these lines stopped them, for instance "crop: no_face"."""
-    fates = with_plain_words(version.fates(["identity", "line", "stage", "reason"]))
-    if not len(fates):
-        return pa.chunked_array([pa.array([f"{version} keeps no fates"] * len(rows), pa.string())])
+    outcomes = with_plain_words(version.outcomes(["identity", "line", "stage", "reason"]))
+    if not len(outcomes):
+        return pa.chunked_array([pa.array([f"{version} keeps no outcomes"] * len(rows), pa.string())])
     of_source = pc.equal(rows["source"], version.source)
-    at = find_rows(line_ids(rows), line_ids(fates))
-    found = fates.take(pa.array(at, mask=at < 0))
+    at = find_rows(line_ids(rows), line_ids(outcomes))
+    found = outcomes.take(pa.array(at, mask=at < 0))
     why = pc.binary_join_element_wise(found["stage"], pc.fill_null(found["reason"], PENDING), ": ")
     # It was a sample, and a takedown has taken it out since.
     why = pc.if_else(pc.equal(found["stage"], Stage.SAMPLE.value), Reason.TAKEN_DOWN.value, why)

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from storage.records import FORMER_REASONS
 from tasks.dataset.select import Stage
 
 # Beside the reasons of `records.Reason`: lines that have not come so far, and lines that nobody asked for.
@@ -38,8 +39,7 @@ class Funnel:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Funnel:
         """The funnel that `to_json` gave, for instance out of a manifest."""
-        names = FunnelStage.__dataclass_fields__
-        return cls(value["method"], tuple(FunnelStage(*(one[name] for name in names)) for one in value["stages"]))
+        return cls(value["method"], tuple(map(_stage, value["stages"])))
 
     def rows(self) -> list[dict[str, Any]]:
         """The funnel as rows of a table for people: each stage, and below it each reason."""
@@ -52,22 +52,27 @@ class Funnel:
         return rows
 
 
-def count_fates(fates: pa.Table, method: str, left_out: dict[str, int] | None = None) -> Funnel:
-    """Count the fates of the lines that `select.select` found.
+def _stage(value: dict[str, Any]) -> FunnelStage:
+    rejected = {FORMER_REASONS.get(reason, reason): num for reason, num in value["rejected"].items()}
+    return FunnelStage(value["stage"], value["num_in"], value["num_out"], rejected)
+
+
+def count_outcomes(outcomes: pa.Table, method: str, left_out: dict[str, int] | None = None) -> Funnel:
+    """Count the outcomes of the lines that `select.select` found.
 
     Args:
-        fates: stage and reason of every planned line.
+        outcomes: stage and reason of every planned line.
         left_out: lines of the link files that were never planned, by reason; counted before the first stage.
     """
     stages: list[FunnelStage] = []
-    left = len(fates)
+    left = len(outcomes)
     if left_out is not None:
         lost = dict(sorted(left_out.items()))
         stages.append(FunnelStage("links", left + sum(lost.values()), left, lost))
     for stage in Stage:
         if stage is Stage.SAMPLE:
             break
-        stopped = fates["reason"].filter(pc.equal(fates["stage"], stage.value))
+        stopped = outcomes["reason"].filter(pc.equal(outcomes["stage"], stage.value))
         counts = {item["values"]: item["counts"] for item in pc.value_counts(stopped).to_pylist()}
         by_number = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
         rejected = {reason or PENDING: num for reason, num in by_number}

@@ -1,4 +1,4 @@
-"""Publish a dataset version: copy samples into shards by split, then write index, fates, and the manifest last."""
+"""Publish a dataset version: copy samples into shards by split, then write index, outcomes, and the manifest last."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from storage.records import SAMPLES, Reason
 from storage.shards import create_shard, read_member
 from storage.stamped_fields import counted, differing
 from storage.tables import stamp, write_table
-from tasks.dataset.cross_split import straddling_rows
+from tasks.dataset.cross_split import cross_split_rows
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.exclude import Exclusion, lines_of
 from tasks.dataset.find_duplicates import compare_pictures
-from tasks.dataset.funnel import Funnel, FunnelStage, count_fates
+from tasks.dataset.funnel import Funnel, FunnelStage, count_outcomes
 from tasks.dataset.leaks import count_leaks, refuse_leaks
 from tasks.dataset.manifest import manifest_counts
-from tasks.dataset.samples import chosen_people, collect_samples, kept_fates
+from tasks.dataset.samples import chosen_people, collect_samples, kept_outcomes
 from tasks.dataset.select import SelectRules, select, stop_people_with_few_faces, stop_samples
 from tasks.dataset.source_tables import (
     MadeWith,
@@ -81,13 +81,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The content of a version: samples (`samples.collect_samples`), and the fate of every line, as rows and counted.
+    """The content of a version: samples (`samples.collect_samples`) and the outcome of every line, as rows and counted.
 
     `ties` are pairs of names that are one person, which the split kept together.
     """
 
     samples: pa.Table
-    fates: pa.Table
+    outcomes: pa.Table
     funnel: Funnel
     ties: tuple[tuple[str, str], ...] = ()
 
@@ -104,7 +104,7 @@ class Published:
 def publish_source(
     lake: Lake, request: Request, *, on_progress: Callable[[int], None] = lambda done: None
 ) -> Published:
-    """Compare all pictures, decide the fate of every line, and publish what is left.
+    """Compare all pictures, decide the outcome of every line, and publish what is left.
 
     Raises:
         UsageError: nothing has been planned yet, or no face is fit to be published.
@@ -130,7 +130,7 @@ def decide(lake: Lake, request: Request) -> Content:
     verdicts = read_verdicts(lake, request.source, lines, request.dedupe)
     faces = read_faces(lake, request.source, request.method)
     refused, ties = _refused(lake, request, lines, verdicts, faces)
-    fates = select(
+    outcomes = select(
         lines,
         attempts,
         verdicts,
@@ -140,13 +140,13 @@ def decide(lake: Lake, request: Request) -> Content:
         refused=refused,
         names_people=source_named(request.source, lake).names_people,
     )
-    splits = split_identities(chosen_people(lines, fates), request.split, ties)
-    fates = stop_samples(fates, straddling_rows(lines, verdicts, faces, fates, splits), Reason.STRADDLES)
-    fates = stop_people_with_few_faces(lines, fates, request.select.min_faces)
+    splits = split_identities(chosen_people(lines, outcomes), request.split, ties)
+    outcomes = stop_samples(outcomes, cross_split_rows(lines, verdicts, faces, outcomes, splits), Reason.CROSS_SPLIT)
+    outcomes = stop_people_with_few_faces(lines, outcomes, request.select.min_faces)
     return Content(
-        samples=collect_samples(request.source, lines, verdicts, faces, fates, splits),
-        fates=kept_fates(lines, fates),
-        funnel=count_fates(fates, request.method, lines_left_out(lake, request.source, len(lines))),
+        samples=collect_samples(request.source, lines, verdicts, faces, outcomes, splits),
+        outcomes=kept_outcomes(lines, outcomes),
+        funnel=count_outcomes(outcomes, request.method, lines_left_out(lake, request.source, len(lines))),
         ties=ties,
     )
 
@@ -207,7 +207,7 @@ def publish(
     if is_new:
         index = _write_shards(lake, folder, content.samples, on_progress)
         write_table(lake, f"{folder}/index.parquet", index)
-        write_table(lake, f"{folder}/fates.parquet", content.fates)
+        write_table(lake, f"{folder}/outcomes.parquet", content.outcomes)
         told = {"version": version, "name": request.name, **request.settings(), **origin}
         told |= {"leaks": count_leaks(index, content.ties), **manifest_counts(index, content.funnel)}
         is_new = lake.write_once(f"{folder}/manifest.json", to_json(told))

@@ -1,4 +1,4 @@
-"""The fate of every link line: a sample of the dataset, or the stage and the reason that stopped it.
+"""The outcome of every link line: a sample of the dataset, or the stage and the reason that stopped it.
 
 All stages of a line are joined here, so the counts of a version add up from the link files to the samples.
 """
@@ -66,7 +66,7 @@ def select(
     refused: pa.Table | None = None,
     names_people: bool = True,
 ) -> pa.Table:
-    """The fate of every line.
+    """The outcome of every line.
 
     Args:
         lines: the planned `records.LINK_LINES`.
@@ -99,7 +99,7 @@ def select(
     for rows, why in _unfit(table, method, rules):
         reason[open_rows[rows]] = why.value
     stage[[row for row in open_rows if reason[row] is None]] = Stage.SAMPLE.value
-    fates = pa.table(
+    outcomes = pa.table(
         {
             "stage": pa.array(stage, pa.string()),
             "reason": pa.array(reason, pa.string()),
@@ -107,7 +107,7 @@ def select(
             "face": pa.array(face, pa.int64(), mask=face < 0),
         }
     )
-    return stop_people_with_few_faces(lines, fates, rules.min_faces)
+    return stop_people_with_few_faces(lines, outcomes, rules.min_faces)
 
 
 def _pass(
@@ -192,19 +192,19 @@ class _Claim(NamedTuple):
     box: Box
 
 
-def stop_people_with_few_faces(lines: pa.Table, fates: pa.Table, least: int) -> pa.Table:
-    """The fates of `lines` without the samples of those who have fewer than `least`."""
-    rows = np.flatnonzero(pc.equal(fates["stage"], Stage.SAMPLE.value))
+def stop_people_with_few_faces(lines: pa.Table, outcomes: pa.Table, least: int) -> pa.Table:
+    """The outcomes of `lines` without the samples of those who have fewer than `least`."""
+    rows = np.flatnonzero(pc.equal(outcomes["stage"], Stage.SAMPLE.value))
     names = lines["identity"].take(pa.array(rows)).cast(pa.string()).combine_chunks()
     people = names.dictionary_encode().indices.to_numpy()
-    return stop_samples(fates, rows[np.bincount(people)[people] < least], Reason.FEW_FACES)
+    return stop_samples(outcomes, rows[np.bincount(people)[people] < least], Reason.FEW_FACES)
 
 
-def stop_samples(fates: pa.Table, rows: Ints, reason: Reason) -> pa.Table:
-    """The fates with these rows, samples until now, stopped for a reason."""
-    stops = np.zeros(len(fates), bool)
+def stop_samples(outcomes: pa.Table, rows: Ints, reason: Reason) -> pa.Table:
+    """The outcomes with these rows, samples until now, stopped for a reason."""
+    stops = np.zeros(len(outcomes), bool)
     stops[rows] = True
     for name, word in (("stage", Stage.SELECT.value), ("reason", reason.value)):
-        at = fates.column_names.index(name)
-        fates = fates.set_column(at, name, pc.if_else(pa.array(stops), word, fates[name]))
-    return fates
+        at = outcomes.column_names.index(name)
+        outcomes = outcomes.set_column(at, name, pc.if_else(pa.array(stops), word, outcomes[name]))
+    return outcomes

@@ -96,6 +96,14 @@ def test_every_sample_of_a_version_is_read_and_has_its_digest(lake: Lake, method
         assert bytes_digest(dataset.read(row["shard"], row["offset"], row["length"])) == row["crop_digest"]
 
 
+def test_outcomes_under_their_former_name_are_read(lake: Lake) -> None:
+    for dataset in all_versions(lake):
+        assert dataset.outcomes_path.endswith("/fates.parquet")
+        assert len(dataset.outcomes()) == 32
+        samples = dataset.outcomes(["stage"])["stage"].to_pylist().count("sample")
+        assert samples == dataset.manifest["num_samples"]
+
+
 @pytest.mark.parametrize("method", VERSIONS)
 def test_publishing_finds_the_version_that_is_there(lake: Lake, method: str) -> None:
     published = publish_source(lake, request(method))

@@ -8,7 +8,7 @@ import pytest
 from storage.datasets import all_versions, open_dataset, versions
 from storage.errors import UsageError
 from storage.lake import Lake
-from storage.records import SAMPLES
+from storage.records import LINE_OUTCOMES, SAMPLES
 from storage.shards import create_shard
 from storage.tables import rows_to_table, write_table
 
@@ -50,7 +50,15 @@ def test_a_version_written_before_the_newest_columns_and_tables_is_read(lake):
 
     assert dataset.index().schema == SAMPLES
     assert dataset.index(["roll_deg", "identity"]).to_pylist() == [{"roll_deg": None, "identity": "x"}]
-    assert dataset.fates(["stage", "reason"]).num_rows == 0
+    assert dataset.outcomes(["stage", "reason"]).num_rows == 0
+
+
+def test_outcomes_of_the_first_releases_are_read_with_the_reasons_of_today(lake: Lake) -> None:
+    write(lake, "faces", "v1", "2026-01-01")
+    dataset = open_dataset(lake, "faces")
+    row = {"identity": "Ada", "line": 1, "url": "http://a.example/1.jpg", "stage": "select", "reason": "straddles"}
+    write_table(lake, f"{dataset.folder}/fates.parquet", rows_to_table([row], LINE_OUTCOMES))
+    assert dataset.outcomes(["reason"])["reason"].to_pylist() == ["cross_split"]
 
 
 def test_the_newest_version_is_the_one_published_last(lake):

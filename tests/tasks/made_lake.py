@@ -1,4 +1,4 @@
-"""A small lake with every kind of fate in it: real files, as the stages before `publish` leave them."""
+"""A small lake with every kind of outcome in it: real files, as the stages before `publish` leave them."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from storage.errors import FacemillError, LakeError
 from storage.lake import Lake
 from storage.models import ModelVersion
 from storage.takedowns import Forgotten, covered_samples
-from tasks.dataset.funnel import Funnel, count_fates
+from tasks.dataset.funnel import Funnel, count_outcomes
 from tasks.dataset.manifest import sample_counts
 from tasks.dataset.publish_version import id_by_manifest
 from tasks.dataset.select import Stage
@@ -26,7 +26,7 @@ from tasks.maintenance.takedown.redact import redacted_samples, unnamed_shards
 def check_dataset(
     lake: Lake, name: str, version: str, covered: Callable[[str], Forgotten], *, quick: bool
 ) -> list[Finding]:
-    """A dataset version: shards, index, fates and manifest agree, and nothing taken down is in it.
+    """A dataset version: shards, index, outcomes and manifest agree, and nothing taken down is in it.
 
     Args:
         covered: what the takedowns cover in a source.
@@ -43,10 +43,10 @@ def check_dataset(
     except LakeError as error:
         return [Finding(Kind.UNTRUE_MANIFEST, folder, str(error))]
     try:
-        index, fates = dataset.whole_index(), dataset.fates()
+        index, outcomes = dataset.whole_index(), dataset.outcomes()
     except LakeError as error:
         return [Finding(Kind.UNREADABLE, folder, str(error))]
-    found = [Finding(Kind.UNTRUE_MANIFEST, folder, words) for words in _untruths(dataset, index, fates)]
+    found = [Finding(Kind.UNTRUE_MANIFEST, folder, words) for words in _untruths(dataset, index, outcomes)]
     found += _check_shards(dataset, index, quick=quick)
     gone = redacted_samples(dataset) & set(index["sample"].to_pylist())
     forgotten = covered(dataset.manifest.get("source", ""))
@@ -57,19 +57,19 @@ def check_dataset(
     return found
 
 
-def _untruths(dataset: DatasetVersion, index: pa.Table, fates: pa.Table) -> list[str]:
+def _untruths(dataset: DatasetVersion, index: pa.Table, outcomes: pa.Table) -> list[str]:
     try:
-        return list(judge_manifest(dataset.manifest, index, fates, dataset.folder))
+        return list(judge_manifest(dataset.manifest, index, outcomes, dataset.folder))
     except (AttributeError, KeyError, TypeError) as error:
         return [f"its structure is invalid: {type(error).__name__} {error}"]
 
 
-def judge_manifest(manifest: dict[str, Any], index: pa.Table, fates: pa.Table, folder: str) -> Iterator[str]:
+def judge_manifest(manifest: dict[str, Any], index: pa.Table, outcomes: pa.Table, folder: str) -> Iterator[str]:
     """The entries of a dataset manifest that are wrong.
 
     Args:
         index: `records.SAMPLES`.
-        fates: `records.FATES`; no rows in a version older than such tables.
+        outcomes: `records.LINE_OUTCOMES`; no rows in a version older than such tables.
     """
     if f"datasets/{manifest.get('name')}/{manifest.get('version')}" != folder:
         yield f"it is of {manifest.get('name')}@{manifest.get('version')}"
@@ -78,12 +78,12 @@ def judge_manifest(manifest: dict[str, Any], index: pa.Table, fates: pa.Table, f
             yield f"{name} is {manifest.get(name)}, the index has {value}"
     num_redacted = sum(entry["num_samples"] for entry in manifest.get("redactions", []))
     if "funnel" in manifest:
-        yield from _judge_funnel(manifest, fates, len(index) + num_redacted)
+        yield from _judge_funnel(manifest, outcomes, len(index) + num_redacted)
     if "select" in manifest and not num_redacted and id_by_manifest(manifest, index) != manifest.get("version"):
         yield f"the id of its samples and settings is {id_by_manifest(manifest, index)}"
 
 
-def _judge_funnel(manifest: dict[str, Any], fates: pa.Table, num_samples: int) -> Iterator[str]:
+def _judge_funnel(manifest: dict[str, Any], outcomes: pa.Table, num_samples: int) -> Iterator[str]:
     funnel = Funnel.from_json(manifest["funnel"])
     for stage in funnel.stages:
         if stage.num_in != stage.num_out + sum(stage.rejected.values()):
@@ -93,12 +93,12 @@ def _judge_funnel(manifest: dict[str, Any], fates: pa.Table, num_samples: int) -
             yield f"the funnel loses lines between {before.stage} and {after.stage}"
     if funnel.stages[-1].num_out != num_samples:
         yield f"the funnel ends with {funnel.stages[-1].num_out} samples, and the index has or had {num_samples}"
-    if len(fates):
+    if len(outcomes):
         left_out = funnel.stages[0].rejected if funnel.stages[0].stage not in set(Stage) else None
-        plain = fates.set_column(3, "stage", fates["stage"].cast(pa.string()))
-        plain = plain.set_column(4, "reason", fates["reason"].cast(pa.string()))
-        if count_fates(plain, funnel.method, left_out) != funnel:
-            yield "the funnel does not match fates.parquet"
+        plain = outcomes.set_column(3, "stage", outcomes["stage"].cast(pa.string()))
+        plain = plain.set_column(4, "reason", outcomes["reason"].cast(pa.string()))
+        if count_outcomes(plain, funnel.method, left_out) != funnel:
+            yield "the funnel does not match outcomes.parquet"
 
 
 def _check_shards(dataset: DatasetVersion, index: pa.Table, *, quick: bool) -> list[Finding]:

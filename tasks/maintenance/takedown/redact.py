@@ -77,14 +77,14 @@ def redacted_samples(version: DatasetVersion) -> frozenset[str]:
 
 
 def _blank_urls(version: DatasetVersion, forgotten: Forgotten) -> None:
-    """Clear the URLs, which may identify the person; the fates of the lines stay, so that the counts add up."""
-    path = f"{version.folder}/fates.parquet"
+    """Clear the URLs, which may identify the person; the outcomes of the lines stay, so that the counts add up."""
+    path = version.outcomes_path
     if version.lake.exists(path):
-        fates = version.fates()
-        keys = pa.array([url_key(url) for url in fates["url"].to_pylist()], pa.binary(16))
-        covered = pc.or_(forgotten.rows(fates.append_column("key", keys)), about(fates, forgotten.people))
-        urls = pc.if_else(covered, "", fates["url"])
-        write_table(version.lake, path, fates.set_column(fates.schema.get_field_index("url"), "url", urls))
+        outcomes = version.outcomes()
+        keys = pa.array([url_key(url) for url in outcomes["url"].to_pylist()], pa.binary(16))
+        covered = pc.or_(forgotten.rows(outcomes.append_column("key", keys)), about(outcomes, forgotten.people))
+        urls = pc.if_else(covered, "", outcomes["url"])
+        write_table(version.lake, path, outcomes.set_column(outcomes.schema.get_field_index("url"), "url", urls))
 
 
 def _write_index(version: DatasetVersion, gone: frozenset[str], lost: pa.Table, left: pa.Table) -> None:

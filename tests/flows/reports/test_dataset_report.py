@@ -85,12 +85,12 @@ def test_many_people_and_lines_make_no_larger_page(agreed, monkeypatch, html):
     assert f"no_face: {len(PEOPLE)}" in page.text
 
 
-def test_a_version_without_fates_and_funnel_and_lake_around_it_has_a_page_too(agreed, tmp_path):
+def test_a_version_without_outcomes_and_funnel_and_lake_around_it_has_a_page_too(agreed, tmp_path):
     lake = Lake(tmp_path)
     lake.begin()
     folder = Path(lake.full(lake.dataset("old", agreed.version)))
     shutil.copytree(agreed.lake.full(agreed.folder), folder)
-    (folder / "fates.parquet").unlink()
+    (folder / "outcomes.parquet").unlink()
     kept = {"published_at", "source", "method", "num_samples", "num_identities", "splits"}
     lake.write_json(
         f"{lake.dataset('old', agreed.version)}/manifest.json",

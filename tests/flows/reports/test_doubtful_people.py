@@ -5,7 +5,7 @@ import pyarrow as pa
 from flows.reports.doubtful_people import Giver, LooseFit, Offender, loosest_fits, main_hosts, worst_hosts, worst_people
 
 
-def fates(*rows: tuple[str, str, str, str | None]) -> pa.Table:
+def outcomes(*rows: tuple[str, str, str, str | None]) -> pa.Table:
     """(person, host, stage, reason) of lines that are numbered in their order."""
     names = ("identity", "host", "stage", "reason")
     columns = {name: pa.array([row[at] for row in rows], pa.string()) for at, name in enumerate(names)}
@@ -13,7 +13,7 @@ def fates(*rows: tuple[str, str, str, str | None]) -> pa.Table:
     return pa.table(columns | {"url": pa.array(urls), "line": pa.array(range(len(rows)), pa.int32())}).drop(["host"])
 
 
-FATES = fates(
+LINE_OUTCOMES = outcomes(
     ("Ada", "a.example", "sample", None),
     ("Ada", "a.example", "fetch", "gone"),
     ("Ada", "a.example", "select", "gone_too"),
@@ -27,15 +27,15 @@ FATES = fates(
 
 
 def test_hosts_are_ranked_by_what_was_asked_for_in_vain():
-    assert worst_hosts(FATES, 2) == [
+    assert worst_hosts(LINE_OUTCOMES, 2) == [
         Offender("b.example", 3, 2, 0, {"dns": 2, "pending": 1}),
         Offender("d.example", 2, 1, 1, {"gone": 1}),
     ]
-    assert [one.name for one in worst_hosts(FATES, 9)] == ["b.example", "d.example", "a.example"]
+    assert [one.name for one in worst_hosts(LINE_OUTCOMES, 9)] == ["b.example", "d.example", "a.example"]
 
 
 def test_people_are_ranked_by_the_share_they_lose_and_who_loses_nothing_is_not_named():
-    assert [(one.name, one.num_samples, one.num_lines) for one in worst_people(FATES, 9)] == [
+    assert [(one.name, one.num_samples, one.num_lines) for one in worst_people(LINE_OUTCOMES, 9)] == [
         ("Bo", 0, 3),
         ("Ada", 1, 3),
         ("Di", 1, 2),
@@ -43,7 +43,7 @@ def test_people_are_ranked_by_the_share_they_lose_and_who_loses_nothing_is_not_n
 
 
 def test_lines_that_stopped_are_counted_once_each():
-    for one in worst_people(FATES, 9):
+    for one in worst_people(LINE_OUTCOMES, 9):
         assert one.num_lines == one.num_samples + sum(one.lost.values())
 
 
@@ -62,6 +62,6 @@ def test_the_hosts_that_give_most_are_counted_with_the_people_they_show():
 
 
 def test_without_lines_nobody_offends():
-    nobody = FATES.slice(0, 0)
+    nobody = LINE_OUTCOMES.slice(0, 0)
 
     assert (worst_hosts(nobody, 3), worst_people(nobody, 3)) == ([], [])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.records import Reason, Split, bytes_digest
-from tasks.dataset.cross_split import straddling_rows
+from tasks.dataset.cross_split import cross_split_rows
 from tasks.dataset.leaks import count_leaks
 from tasks.dataset.samples import collect_samples
 from tasks.dataset.select import SelectRules, select, stop_samples
@@ -31,22 +31,22 @@ class Lines:
         self.faces = faces(*[face(*one, crop_digest=crop) for one, crop in zip(named, crops, strict=True)])
         self.attempts = attempts(*[attempt(url) for url in urls])
 
-    def fates(self) -> pa.Table:
+    def outcomes(self) -> pa.Table:
         tables = (self.lines, self.attempts, self.verdicts, self.faces)
         return select(*tables, method="mtcnn", rules=SelectRules(min_faces=1))
 
-    def straddling(self) -> Ints:
-        return straddling_rows(self.lines, self.verdicts, self.faces, self.fates(), SPLITS)
+    def cross_split(self) -> Ints:
+        return cross_split_rows(self.lines, self.verdicts, self.faces, self.outcomes(), SPLITS)
 
     def refused(self) -> list[tuple[str, int]]:
-        rows = self.lines.take(pa.array(self.straddling())).to_pylist()
+        rows = self.lines.take(pa.array(self.cross_split())).to_pylist()
         return [(row["identity"], row["line"]) for row in rows]
 
     def leaks(self) -> int:
         found = self.faces.append_column("method", pa.array(["mtcnn"] * len(self.faces)))
         found = found.append_column("shard", pa.array([""] * len(self.faces)))
-        fates = stop_samples(self.fates(), self.straddling(), Reason.STRADDLES)
-        return sum(count_leaks(collect_samples("made", self.lines, self.verdicts, found, fates, SPLITS)).values())
+        outcomes = stop_samples(self.outcomes(), self.cross_split(), Reason.CROSS_SPLIT)
+        return sum(count_leaks(collect_samples("made", self.lines, self.verdicts, found, outcomes, SPLITS)).values())
 
 
 def test_pictures_of_one_side_stay():

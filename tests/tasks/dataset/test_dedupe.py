@@ -35,7 +35,7 @@ def near(url: str, picture: str, bits: int, **changes) -> dict:
     return attempt(url, dhash=flipped(picture, bits), **changes)
 
 
-def fates(lines: pa.Table, *images: dict, rules: DedupeRules = DedupeRules()) -> list[Reason | None]:
+def outcomes(lines: pa.Table, *images: dict, rules: DedupeRules = DedupeRules()) -> list[Reason | None]:
     """The reason of every line; rows in are rows out, in their order."""
     verdicts = dedupe(lines, attempts(*images), rules)
     assert verdicts.schema == VERDICTS
@@ -64,12 +64,12 @@ def test_where_nobody_is_named_two_faces_of_one_picture_both_stay():
 def test_pictures_that_differ_all_stay():
     lines = link_lines(("Ada", 1, A, BOX), ("Ada", 2, B, BOX), ("Bo", 1, C, BOX))
 
-    assert fates(lines, attempt(A), attempt(B), attempt(C)) == [None, None, None]
+    assert outcomes(lines, attempt(A), attempt(B), attempt(C)) == [None, None, None]
 
 
 def test_of_exact_copies_of_a_person_one_stays():
     lines = link_lines(("Ada", 1, A, BOX), ("Ada", 2, B, BOX), ("Ada", 3, C, BOX))
-    found = fates(lines, *[attempt(url, picture="p") for url in (A, B, C)])
+    found = outcomes(lines, *[attempt(url, picture="p") for url in (A, B, C)])
 
     assert sorted(found, key=str) == [None, Reason.EXACT_DUPLICATE, Reason.EXACT_DUPLICATE]
 
@@ -78,7 +78,7 @@ def test_of_near_copies_of_a_person_the_largest_stays():
     lines = link_lines(("Ada", 1, A, HALF_BOX), ("Ada", 2, B, BOX), ("Ada", 3, C, HALF_BOX))
     small = {"width": 200, "height": 150}
 
-    assert fates(lines, near(A, "p", 3, **small), near(B, "p", 0), near(C, "p", 6, **small)) == [
+    assert outcomes(lines, near(A, "p", 3, **small), near(B, "p", 0), near(C, "p", 6, **small)) == [
         Reason.NEAR_DUPLICATE,
         None,
         Reason.NEAR_DUPLICATE,
@@ -87,7 +87,7 @@ def test_of_near_copies_of_a_person_the_largest_stays():
 
 def test_copies_of_copies_are_copies():
     lines = link_lines(("Ada", 1, A, BOX), ("Ada", 2, B, BOX), ("Ada", 3, C, BOX))
-    found = fates(lines, near(A, "p", 0), near(B, "p", 5), near(C, "p", 10, width=800, height=600))
+    found = outcomes(lines, near(A, "p", 0), near(B, "p", 5), near(C, "p", 10, width=800, height=600))
 
     assert found == [Reason.NEAR_DUPLICATE, Reason.NEAR_DUPLICATE, None]
 
@@ -96,13 +96,13 @@ def test_copies_of_copies_are_copies():
 def test_pictures_are_near_up_to_six_bits(bits, is_near):
     lines = link_lines(("Ada", 1, A, BOX), ("Ada", 2, B, BOX))
 
-    assert (Reason.NEAR_DUPLICATE in fates(lines, near(A, "p", 0), near(B, "p", bits))) == is_near
+    assert (Reason.NEAR_DUPLICATE in outcomes(lines, near(A, "p", 0), near(B, "p", bits))) == is_near
 
 
 def test_pictures_of_one_colour_are_no_copies_of_each_other():
     lines = link_lines(("Ada", 1, A, BOX), ("Ada", 2, B, BOX))
 
-    assert fates(lines, attempt(A, dhash=bytes(16)), attempt(B, dhash=bytes(16))) == [None, None]
+    assert outcomes(lines, attempt(A, dhash=bytes(16)), attempt(B, dhash=bytes(16))) == [None, None]
 
 
 @pytest.mark.parametrize(("num_bits", "is_near"), [(22, False), (24, True)])
@@ -111,7 +111,7 @@ def test_pictures_nearly_of_one_colour_are_no_near_copies_but_may_be_exact_ones(
     flat = np.packbits(np.arange(128) < num_bits).tobytes()
     pictures = ("p", "q", "r", "r")
     images = [attempt(url, picture=name, dhash=flat) for url, name in zip((A, B, C, D), pictures, strict=True)]
-    found = fates(lines, *images, rules=DedupeRules(same_box_iou=2.0))
+    found = outcomes(lines, *images, rules=DedupeRules(same_box_iou=2.0))
 
     assert (Reason.NEAR_DUPLICATE in found) == is_near
     assert Reason.EXACT_DUPLICATE in found
@@ -121,25 +121,25 @@ def test_a_second_line_on_the_same_picture_needs_another_box():
     nearly = (102.0, 60.0, 202.0, 180.0)
     lines = link_lines(("Ada", 1, A, BOX), ("Ada", 2, A, nearly), ("Ada", 3, A, OTHER_BOX))
 
-    assert fates(lines, attempt(A)) == [None, Reason.EXACT_DUPLICATE, None]
+    assert outcomes(lines, attempt(A)) == [None, Reason.EXACT_DUPLICATE, None]
 
 
 def test_two_people_who_claim_one_face_are_both_out():
     lines = link_lines(("Ada", 1, A, BOX), ("Bo", 1, A, BOX), ("Bo", 2, B, BOX))
 
-    assert fates(lines, attempt(A), attempt(B)) == [Reason.CONFLICT, Reason.CONFLICT, None]
+    assert outcomes(lines, attempt(A), attempt(B)) == [Reason.CONFLICT, Reason.CONFLICT, None]
 
 
 def test_a_group_photo_serves_all_who_stand_in_it():
     lines = link_lines(("Ada", 1, A, BOX), ("Bo", 1, A, OTHER_BOX))
 
-    assert fates(lines, attempt(A)) == [None, None]
+    assert outcomes(lines, attempt(A)) == [None, None]
 
 
 def test_a_conflict_is_seen_through_copies_of_another_size():
     lines = link_lines(("Ada", 1, A, BOX), ("Bo", 1, B, HALF_BOX), ("Cy", 1, B, half(OTHER_BOX)))
 
-    assert fates(lines, near(A, "p", 0), near(B, "p", 4, width=200, height=150)) == [
+    assert outcomes(lines, near(A, "p", 0), near(B, "p", 4, width=200, height=150)) == [
         Reason.CONFLICT,
         Reason.CONFLICT,
         None,
@@ -149,12 +149,12 @@ def test_a_conflict_is_seen_through_copies_of_another_size():
 def test_one_face_of_a_group_photo_in_conflict_leaves_the_others():
     lines = link_lines(("Ada", 1, A, BOX), ("Bo", 1, A, BOX), ("Cy", 1, A, OTHER_BOX))
 
-    assert fates(lines, attempt(A)) == [Reason.CONFLICT, Reason.CONFLICT, None]
+    assert outcomes(lines, attempt(A)) == [Reason.CONFLICT, Reason.CONFLICT, None]
 
 
 def test_without_boxes_a_picture_belongs_to_one_person_once():
     lines = link_lines(("Ada", 1, A, None), ("Ada", 2, B, None), ("Ada", 3, C, None), ("Bo", 1, C, None))
-    found = fates(lines, attempt(A, picture="p"), attempt(B, picture="p"), attempt(C))
+    found = outcomes(lines, attempt(A, picture="p"), attempt(B, picture="p"), attempt(C))
 
     assert sorted(found[:2], key=str) == [None, Reason.EXACT_DUPLICATE]
     assert found[2:] == [Reason.CONFLICT, Reason.CONFLICT]
@@ -171,14 +171,14 @@ def everywhere(num_people: int, num_hosts: int) -> tuple[pa.Table, list[dict]]:
 def test_one_picture_on_many_hosts_for_many_people_is_a_placeholder():
     lines, images = everywhere(num_people=4, num_hosts=3)
 
-    assert fates(lines, *images) == [Reason.PLACEHOLDER] * 4
+    assert outcomes(lines, *images) == [Reason.PLACEHOLDER] * 4
 
 
 @pytest.mark.parametrize(("num_people", "num_hosts"), [(3, 3), (8, 2)])
 def test_with_fewer_hosts_or_people_it_is_no_placeholder(num_people, num_hosts):
     lines, images = everywhere(num_people, num_hosts)
 
-    assert fates(lines, *images) == [None] * num_people
+    assert outcomes(lines, *images) == [None] * num_people
 
 
 def test_many_urls_of_one_host_make_no_placeholder():
@@ -186,16 +186,16 @@ def test_many_urls_of_one_host_make_no_placeholder():
     boxes = [(30.0 * number, 0.0, 30.0 * number + 20, 20.0) for number in range(4)]
     lines = link_lines(*[(f"Person_{at}", 1, url, boxes[at]) for at, url in enumerate(urls)])
 
-    assert fates(lines, *[attempt(url, picture="gone") for url in urls]) == [None] * 4
+    assert outcomes(lines, *[attempt(url, picture="gone") for url in urls]) == [None] * 4
 
 
 def test_the_rules_can_be_drawn_elsewhere():
     lines, images = everywhere(num_people=4, num_hosts=3)
     two = link_lines(("Ada", 1, A, BOX), ("Ada", 2, B, BOX))
 
-    assert fates(lines, *images, rules=DedupeRules(placeholder_hosts=4)) == [None] * 4
-    assert fates(lines, *images, rules=DedupeRules(placeholder_identities=5)) == [None] * 4
-    assert fates(two, near(A, "p", 0), near(B, "p", 2), rules=DedupeRules(near_distance=1)) == [None, None]
+    assert outcomes(lines, *images, rules=DedupeRules(placeholder_hosts=4)) == [None] * 4
+    assert outcomes(lines, *images, rules=DedupeRules(placeholder_identities=5)) == [None] * 4
+    assert outcomes(two, near(A, "p", 0), near(B, "p", 2), rules=DedupeRules(near_distance=1)) == [None, None]
 
 
 def test_a_cluster_is_named_by_the_smallest_digest_of_all_copies():

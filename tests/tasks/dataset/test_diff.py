@@ -8,7 +8,7 @@ import pytest
 
 from storage.datasets import DatasetVersion
 from storage.lake import Lake
-from storage.records import FATES, SAMPLES
+from storage.records import LINE_OUTCOMES, SAMPLES
 from storage.tables import rows_to_table, write_table
 from tasks.dataset.diff import Setting, diff
 
@@ -31,16 +31,16 @@ def version(
     stopped: dict[Line, tuple[str, str | None]] | None = None,
     **manifest: Any,
 ) -> DatasetVersion:
-    """A version of these samples, and of lines that `stopped` at a stage for a reason; None: it keeps no fates."""
+    """A version of these samples, and of lines that `stopped` at a stage for a reason; None: it keeps no outcomes."""
     folder = lake.dataset("faces", name)
     write_table(lake, f"{folder}/index.parquet", rows_to_table(samples, SAMPLES))
     if stopped is not None:
-        fates = {(row["identity"], row["line"]): ("sample", None) for row in samples} | stopped
+        outcomes = {(row["identity"], row["line"]): ("sample", None) for row in samples} | stopped
         rows = [
             {"identity": identity, "line": line, "url": "http://x.example", "stage": stage, "reason": reason}
-            for (identity, line), (stage, reason) in fates.items()
+            for (identity, line), (stage, reason) in outcomes.items()
         ]
-        write_table(lake, f"{folder}/fates.parquet", rows_to_table(rows, FATES))
+        write_table(lake, f"{folder}/outcomes.parquet", rows_to_table(rows, LINE_OUTCOMES))
     lake.write_json(f"{folder}/manifest.json", {"published_at": name, "source": "made", **manifest})
     return DatasetVersion(lake, "faces", name)
 
@@ -54,7 +54,7 @@ def rows(changes: pa.Table) -> list[tuple[Any, ...]]:
     return [tuple(row.values()) for row in changes.select(["identity", "line", "change", "why"]).to_pylist()]
 
 
-def test_what_came_and_went_is_told_with_its_fate_in_the_other_version(lake):
+def test_what_came_and_went_is_told_with_its_outcome_in_the_other_version(lake):
     stopped = {("Bo", 1): ("fetch", "dns"), ("Bo", 2): ("fetch", None), ("Cy", 1): ("select", "blurred")}
     before = version(
         lake, "a", [sample("Ada", 1), sample("Cy", 1), sample("Cy", 2)], {**stopped, ("Cy", 1): ("x", "x")}
@@ -125,11 +125,11 @@ def test_a_version_with_itself_differs_in_nothing(lake):
     assert (found.settings, found.num_kept, len(found.changes)) == ((), 1, 0)
 
 
-def test_a_version_older_than_fates_cannot_tell_why_but_what(lake):
+def test_a_version_older_than_outcomes_cannot_tell_why_but_what(lake):
     before, after = version(lake, "a", [sample("Ada", 1)]), version(lake, "b", [sample("Bo", 1)], {})
 
     assert rows(diff(before, after).changes) == [
-        ("Bo", 1, "came", "faces@a keeps no fates"),
+        ("Bo", 1, "came", "faces@a keeps no outcomes"),
         ("Ada", 1, "went", "not a line of it"),
     ]
 

@@ -15,14 +15,14 @@ from storage.code_version import code_version
 from storage.datasets import open_dataset, versions
 from storage.errors import LeakError, UsageError
 from storage.lake import Lake
-from storage.records import FACES, FATES, REJECTED_LINES, SAMPLES, Box, bytes_digest
+from storage.records import FACES, LINE_OUTCOMES, REJECTED_LINES, SAMPLES, Box, bytes_digest
 from storage.shards import create_shard
 from storage.tables import read_as, write_table
 from tasks.dataset import publish_version as publishing
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.exclude import exclude
 from tasks.dataset.find_duplicates import compare_pictures
-from tasks.dataset.funnel import count_fates
+from tasks.dataset.funnel import count_outcomes
 from tasks.dataset.leaks import count_leaks
 from tasks.dataset.publish_version import (
     Content,
@@ -34,7 +34,7 @@ from tasks.dataset.publish_version import (
     publish_source,
     version_id,
 )
-from tasks.dataset.samples import chosen_people, collect_samples, kept_fates
+from tasks.dataset.samples import chosen_people, collect_samples, kept_outcomes
 from tasks.dataset.select import SelectRules, select
 from tasks.dataset.split import SplitRules, split_identities
 from tasks.label_noise.estimate import CleanRules
@@ -85,13 +85,13 @@ def make(
     found = faces(*table).append_column("method", pa.array(["mtcnn"] * len(table)))
     found = found.append_column("shard", pa.array([row["shard"] for row in table]))
     judged = verdicts(lines, [None] * len(lines))
-    fates = select(
+    outcomes = select(
         lines, attempts(*[attempt(url) for _, _, url, _ in ROWS]), judged, found, method="mtcnn", rules=rules
     )
     request = Request("faces", "made", "mtcnn", rules)
-    splits = split_identities(chosen_people(lines, fates), request.split)
-    samples = collect_samples("made", lines, judged, found, fates, splits)
-    return Made(lake, request, Content(samples, kept_fates(lines, fates), count_fates(fates, "mtcnn")))
+    splits = split_identities(chosen_people(lines, outcomes), request.split)
+    samples = collect_samples("made", lines, judged, found, outcomes, splits)
+    return Made(lake, request, Content(samples, kept_outcomes(lines, outcomes), count_outcomes(outcomes, "mtcnn")))
 
 
 @pytest.fixture
@@ -216,13 +216,13 @@ def test_other_crops_and_other_rules_make_another_version(made, tmp_path):
     assert version_id(replace(made.request, name="other"), samples) in ids
 
 
-def test_the_fate_of_every_line_stands_in_the_version(tmp_path):
+def test_the_outcome_of_every_line_stands_in_the_version(tmp_path):
     made = make(tmp_path, rules=SelectRules(min_faces=3))
-    fates = made.publish().dataset.fates()
+    outcomes = made.publish().dataset.outcomes()
 
-    assert fates.schema == FATES
-    assert [row["stage"] for row in fates.to_pylist()] == ["sample"] * len(ROWS)
-    assert [(row["identity"], row["line"], row["url"]) for row in fates.to_pylist()] == [row[:3] for row in ROWS]
+    assert outcomes.schema == LINE_OUTCOMES
+    assert [row["stage"] for row in outcomes.to_pylist()] == ["sample"] * len(ROWS)
+    assert [(row["identity"], row["line"], row["url"]) for row in outcomes.to_pylist()] == [row[:3] for row in ROWS]
 
 
 def test_a_version_published_just_after_another_is_the_newest(made):
@@ -320,11 +320,11 @@ def test_a_group_photo_of_people_on_two_sides_stays_with_those_who_train(tmp_pat
     lake = lake_of(tmp_path, [*ROWS, *photo])
     compare_pictures(lake, SOURCE)
     content = decide(lake, Request("faces", SOURCE, "mtcnn", rules))
-    fates = {(row["identity"], row["line"]): row["reason"] or row["stage"] for row in content.fates.to_pylist()}
+    outcomes = {(row["identity"], row["line"]): row["reason"] or row["stage"] for row in content.outcomes.to_pylist()}
 
-    assert (fates[learner, 9], fates[tested, 9]) == ("sample", "straddles")
+    assert (outcomes[learner, 9], outcomes[tested, 9]) == ("sample", "cross_split")
     assert Counter(content.samples["identity"].to_pylist())[tested] == left
-    assert [fates[tested, line] for line in range(FACES_EACH)] == ["sample" if left else "few_faces"] * FACES_EACH
+    assert [outcomes[tested, line] for line in range(FACES_EACH)] == ["sample" if left else "few_faces"] * FACES_EACH
     assert not any(count_leaks(content.samples, content.ties).values())
 
 
@@ -348,14 +348,14 @@ def test_every_link_line_of_a_source_is_a_sample_or_stopped_for_a_reason(tmp_pat
     dataset = publish_source(lake, Request("faces", SOURCE, method)).dataset
     stages = dataset.manifest["funnel"]["stages"]
     rejected = sum((Counter(one["rejected"]) for one in stages), Counter())
-    fates = dataset.fates().to_pylist()
+    outcomes = dataset.outcomes().to_pylist()
 
     assert stages[0]["num_in"] == MALFORMED + len(PEOPLE) * len(LINES)
     assert rejected + Counter(sample=stages[-1]["num_out"]) == ends(method) + Counter(malformed_line=MALFORMED)
-    assert Counter(row["reason"] or ("sample" if row["stage"] == "sample" else "pending") for row in fates) == ends(
+    assert Counter(row["reason"] or ("sample" if row["stage"] == "sample" else "pending") for row in outcomes) == ends(
         method
     )
-    assert {(row["identity"], row["line"]) for row in fates if row["stage"] == "sample"} == {
+    assert {(row["identity"], row["line"]) for row in outcomes if row["stage"] == "sample"} == {
         (row["identity"], row["line"]) for row in dataset.index().to_pylist()
     }
 

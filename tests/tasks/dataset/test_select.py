@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from storage.records import ATTEMPTS, FACES, LINK_LINES, VERDICTS, Reason
-from tasks.dataset.funnel import count_fates
+from tasks.dataset.funnel import count_outcomes
 from tasks.dataset.select import SelectRules, Stage, select
 from tasks.links.line_ids import line_ids
 from tests.tasks.builders import BOX, OTHER_BOX, attempt, attempts, face, faces, pick, shuffled, verdicts
@@ -17,7 +17,7 @@ A, B, C, D = (f"http://{name}.example/1" for name in "abcd")
 ANY_NUMBER = SelectRules(min_faces=1)
 
 
-def fates(
+def outcomes(
     faces_: list[dict],
     *,
     method: str = "mtcnn",
@@ -42,7 +42,7 @@ def stopped(reason: Reason) -> tuple[str, str]:
     return Stage.SELECT, reason
 
 
-def test_every_line_has_one_fate_and_it_is_the_first_that_stopped_it():
+def test_every_line_has_one_outcome_and_it_is_the_first_that_stopped_it():
     urls = {name: f"http://{name}.example/1" for name in ("unfetched", "gone", "waiting", "copy", "uncropped", "empty")}
     lines = link_lines(*[("Ada", at, url, None) for at, url in enumerate([*urls.values(), A, B])])
     ledger = attempts(
@@ -75,7 +75,7 @@ def test_every_line_has_one_fate_and_it_is_the_first_that_stopped_it():
 
 
 def test_a_face_must_be_large_enough():
-    found = fates([face("Ada", 1, A, face_px=99.9), face("Ada", 2, B, face_px=100.0)])
+    found = outcomes([face("Ada", 1, A, face_px=99.9), face("Ada", 2, B, face_px=100.0)])
 
     assert found == {("Ada", 1): stopped(Reason.FACE_TOO_SMALL), ("Ada", 2): SAMPLE}
 
@@ -84,9 +84,9 @@ def test_a_listed_box_must_agree_with_a_face_found_but_only_bbox_takes_it_at_its
     rows = [face("Ada", 1, A, agreement=0.39), face("Ada", 2, B, agreement=0.4), face("Ada", 3, C, agreement=None)]
     disagrees = {("Ada", 1): stopped(Reason.BOX_DISAGREES), ("Ada", 2): SAMPLE, ("Ada", 3): SAMPLE}
 
-    assert fates(rows, method="bbox") == disagrees
-    assert set(fates(rows, method="mtcnn").values()) == {SAMPLE}
-    assert set(fates(rows, method="bbox", rules=SelectRules(min_agreement=0, min_faces=1)).values()) == {SAMPLE}
+    assert outcomes(rows, method="bbox") == disagrees
+    assert set(outcomes(rows, method="mtcnn").values()) == {SAMPLE}
+    assert set(outcomes(rows, method="bbox", rules=SelectRules(min_agreement=0, min_faces=1)).values()) == {SAMPLE}
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_quality_is_judged_by_limits_that_pass_what_was_not_measured(rules, limi
     unknown = dict.fromkeys(limit)
     found = [face("Ada", 1, A, **limit), face("Ada", 2, B, **beyond), face("Ada", 3, C, **unknown)]
 
-    assert fates(found, method="bbox", rules=SelectRules(min_faces=1, **rules)) == {
+    assert outcomes(found, method="bbox", rules=SelectRules(min_faces=1, **rules)) == {
         ("Ada", 1): SAMPLE,
         ("Ada", 2): stopped(reason),
         ("Ada", 3): SAMPLE,
@@ -114,7 +114,7 @@ def test_quality_is_judged_by_limits_that_pass_what_was_not_measured(rules, limi
 def test_unless_asked_for_nothing_is_refused_for_its_sharpness_score_or_pose():
     odd: dict[str, Any] = {"score": 0.01, "sharpness": 0.0, "yaw_deg": -90.0, "roll_deg": 180.0, "fit": "rescaled"}
 
-    assert fates([face("Ada", 1, A, **odd)], method="bbox") == {("Ada", 1): SAMPLE}
+    assert outcomes([face("Ada", 1, A, **odd)], method="bbox") == {("Ada", 1): SAMPLE}
 
 
 def test_of_lines_of_one_person_with_one_face_the_best_fit_stays():
@@ -126,14 +126,14 @@ def test_of_lines_of_one_person_with_one_face_the_best_fit_stays():
     ]
     repeated = stopped(Reason.REPEATED_FACE)
 
-    assert fates(rows) == {("Ada", 1): repeated, ("Ada", 2): SAMPLE, ("Ada", 3): repeated, ("Ada", 4): SAMPLE}
+    assert outcomes(rows) == {("Ada", 1): repeated, ("Ada", 2): SAMPLE, ("Ada", 3): repeated, ("Ada", 4): SAMPLE}
 
 
 def test_of_equally_fitting_lines_the_first_stays_whatever_the_order_of_faces():
     rows = [face("Ada", line, A) for line in (3, 1, 2)]
 
-    assert fates(rows) == fates(rows[::-1])
-    assert fates(rows)["Ada", 1] == SAMPLE
+    assert outcomes(rows) == outcomes(rows[::-1])
+    assert outcomes(rows)["Ada", 1] == SAMPLE
 
 
 def test_a_face_that_two_people_claim_is_neither_one_s():
@@ -145,7 +145,7 @@ def test_a_face_that_two_people_claim_is_neither_one_s():
     ]
     conflict = stopped(Reason.CONFLICT)
 
-    assert fates(rows) == {("Ada", 1): conflict, ("Bo", 1): conflict, ("Bo", 2): SAMPLE, ("Cy", 1): SAMPLE}
+    assert outcomes(rows) == {("Ada", 1): conflict, ("Bo", 1): conflict, ("Bo", 2): SAMPLE, ("Cy", 1): SAMPLE}
 
 
 def test_where_nobody_is_named_a_face_on_two_lines_is_repeated_and_not_contested():
@@ -159,8 +159,8 @@ def test_where_nobody_is_named_a_face_on_two_lines_is_repeated_and_not_contested
 def test_the_weightier_reason_is_told():
     both: dict[str, Any] = {"agreement": 0.1, "face_px": 50.0}
 
-    assert fates([face("Ada", 1, A, **both)], method="bbox") == {("Ada", 1): stopped(Reason.FACE_TOO_SMALL)}
-    assert fates([face("Ada", 1, A), face("Ada", 2, A, agreement=0.7), face("Bo", 1, A)]) == {
+    assert outcomes([face("Ada", 1, A, **both)], method="bbox") == {("Ada", 1): stopped(Reason.FACE_TOO_SMALL)}
+    assert outcomes([face("Ada", 1, A), face("Ada", 2, A, agreement=0.7), face("Bo", 1, A)]) == {
         ("Ada", 1): stopped(Reason.CONFLICT),
         ("Ada", 2): stopped(Reason.CONFLICT),
         ("Bo", 1): stopped(Reason.CONFLICT),
@@ -170,13 +170,13 @@ def test_the_weightier_reason_is_told():
 def test_a_person_with_few_faces_left_makes_no_pair():
     rows = [face("Ada", 1, A), face("Ada", 2, B, face_px=10.0), face("Bo", 1, C), face("Bo", 2, D)]
 
-    assert fates(rows, rules=SelectRules()) == {
+    assert outcomes(rows, rules=SelectRules()) == {
         ("Ada", 1): stopped(Reason.FEW_FACES),
         ("Ada", 2): stopped(Reason.FACE_TOO_SMALL),
         ("Bo", 1): SAMPLE,
         ("Bo", 2): SAMPLE,
     }
-    assert set(fates(rows, rules=SelectRules(min_faces=3)).values()) == {
+    assert set(outcomes(rows, rules=SelectRules(min_faces=3)).values()) == {
         stopped(Reason.FEW_FACES),
         stopped(Reason.FACE_TOO_SMALL),
     }
@@ -239,7 +239,7 @@ def a_road(seed: int) -> tuple[pa.Table, pa.Table, pa.Table, pa.Table]:
 def test_lines_in_are_lines_out_and_rejected_at_every_stage(seed, method):
     lines, *rest = a_road(seed)
     table = select(lines, *rest, method=method, rules=SelectRules())
-    funnel = count_fates(table, method, {"malformed_line": 3})
+    funnel = count_outcomes(table, method, {"malformed_line": 3})
 
     assert len(table) == len(lines)
     assert funnel.stages[0].num_in == len(lines) + 3
@@ -250,7 +250,7 @@ def test_lines_in_are_lines_out_and_rejected_at_every_stage(seed, method):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_fates_do_not_hang_on_the_order_of_what_is_known(seed):
+def test_outcomes_do_not_hang_on_the_order_of_what_is_known(seed):
     lines, *rest = a_road(seed)
     shuffled = [table.take(np.random.default_rng(seed).permutation(len(table))) for table in rest]
     one, other = (select(lines, *tables, method="bbox", rules=SelectRules()) for tables in (rest, shuffled))

@@ -107,7 +107,7 @@ def test_the_bytes_are_gone_from_the_lake_and_what_is_left_goes_on_as_before(rea
         "Person_1": 3, "Person_2": 3, "Person_3": 4, "Person_4": 3, "Person_5": 3,
     }  # fmt: skip
     assert after.funnel.stages[1].rejected == {"taken_down": 5, "gone": 1}
-    assert {row["url"] for row in after.dataset.fates().to_pylist() if row["reason"] == "taken_down"} == {""}
+    assert {row["url"] for row in after.dataset.outcomes().to_pylist() if row["reason"] == "taken_down"} == {""}
     assert purge(ready.lake) == Purged()
 
 
@@ -132,7 +132,7 @@ def test_nothing_taken_down_is_asked_for_when_links_are_read_anew(mill: Mill) ->
 
 def test_a_version_says_what_it_lost_and_stays_readable(ready: Mill) -> None:
     before = ready.run().dataset
-    fates = before.fates()
+    outcomes = before.outcomes()
     lost = {row["sample"] for row in before.index().to_pylist() if row["url"] == GROUP}
     take_down(ready.lake, Asked(urls=(GROUP,)))
     purge(ready.lake)
@@ -143,8 +143,8 @@ def test_a_version_says_what_it_lost_and_stays_readable(ready: Mill) -> None:
     assert after.manifest["num_samples"] == len(after.index()) == before.manifest["num_samples"] - 2
     assert after.manifest["funnel"] == before.manifest["funnel"]
     assert (after.version, after.state) == (before.version, f"{before}-less-2")
-    assert after.fates().drop_columns("url").equals(fates.drop_columns("url"))
-    assert GROUP not in after.fates()["url"].to_pylist()
+    assert after.outcomes().drop_columns("url").equals(outcomes.drop_columns("url"))
+    assert GROUP not in after.outcomes()["url"].to_pylist()
     check_places(ready.lake)
 
     take_down(ready.lake, Asked(urls=(COPIED,)))
