@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from prefect import flow, get_run_logger
 
 from flows.crop import Method, datasets_of
-from flows.ingest import SourceName
+from flows.ingest import SourceNames
 from flows.setting_groups import SettingValues, changed, check_settings
 from flows.settings import Device
 from flows.tasks import clean_task, compare_task
@@ -22,10 +22,13 @@ from storage.datasets import open_dataset
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.models import open_model
+from storage.source_names import parse_sources, sources_of
 from tasks.dataset.dedupe import DedupeRules
-from tasks.dataset.source_tables import planned_lines, read_faces, read_verdicts
+from tasks.dataset.people import PeopleRules
+from tasks.dataset.source_tables import listed_people, planned_lines, read_faces, read_verdicts
 from tasks.label_noise.estimate import CleanRules
 from tasks.label_noise.score_table import Cleaned, Cleaning, clean_stamp, is_cleaned, judged_faces, read_cleaned
+from tasks.links.line_ids import by_person
 from tasks.links.sources import source_named
 
 _SHOWN = 24
@@ -34,7 +37,7 @@ _SHOWN = 24
 @flow(name="clean", flow_run_name="clean {source} {method}", persist_result=False)
 def clean(
     lake: str,
-    source: SourceName = "vggface1",
+    source: SourceNames = "vggface1",
     method: Method = "both",
     model: str | None = None,
     fit_on: str | None = None,
@@ -45,6 +48,7 @@ def clean(
     """Score the accepted faces of a source with a model. `publish` applies the scores, with `cleaned_by`.
 
     Args:
+        source: source of the links, or several, `a,b`: names of one person are found across them.
         model: `name@version`, or a name for its newest version.
         fit_on: use histogram features fitted to this dataset version (or a dataset's newest) instead of a model.
         weights: use facenet-pytorch's InceptionResnetV1 with the weights in this file instead.
@@ -59,11 +63,12 @@ def clean(
         UsageError: not exactly one of model, fit_on and weights is given, or there are no faces.
     """
     store, settings = Lake(lake), check_settings(settings, "clean")
-    listed = source_named(source, store)
-    if not listed.names_people:
-        raise UsageError(f"{source} names nobody, so no face can be under a wrong name")
+    source = parse_sources(source)
+    sources = [source_named(one, store) for one in sources_of(source)]
+    if unnamed := [one.name for one in sources if not one.names_people]:
+        raise UsageError(f"{unnamed[0]} names nobody, so no face can be under a wrong name")
     embedder = _embedder(store, model, fit_on, weights)
-    return [_clean_one(store, source, one, embedder, device, settings) for one in datasets_of(method, listed)]
+    return [_clean_one(store, source, one, embedder, device, settings) for one in datasets_of(method, *sources)]
 
 
 def _embedder(lake: Lake, model: str | None, fit_on: str | None, weights: str | None) -> Embedder:
@@ -83,9 +88,11 @@ def _clean_one(
     lake: Lake, source: str, method: str, embedder: Embedder, device: Device, settings: SettingValues
 ) -> dict[str, Any]:
     dedupe, rules = changed(DedupeRules(), "dedupe", settings), changed(CleanRules(), "clean", settings)
-    compare_task(lake, source, dedupe)
-    verdicts = read_verdicts(lake, source, planned_lines(lake, source), dedupe)
-    faces = judged_faces(read_faces(lake, source, method), verdicts)
+    people_rules = changed(PeopleRules(), "people", settings)
+    compare_task(lake, source, dedupe, people_rules)
+    people = listed_people(lake, source, people_rules)
+    verdicts = read_verdicts(lake, source, people.added_to(planned_lines(lake, source)), dedupe)
+    faces = judged_faces(people.added_to(read_faces(lake, source, method)), verdicts)
     if not len(faces):
         raise UsageError(f"{lake.url} holds no faces of {source} by {method}: run `facemill crop` first")
     folder = lake.cleaned(method, source, embedder.model, embedder.version)
@@ -105,7 +112,7 @@ def _result(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, judge_na
     columns = ["identity", "line", "wrong_person_score", "looks_like"]
     rows = cleaned.faces.select(columns).take(pa.array(worst)).to_pylist()
     same = [row for row in cleaned.people.to_pylist() if row["same_person_score"] >= limits.same_person_score]
-    people = len(pc.unique(faces["identity"]))
+    people = len(pc.unique(by_person(faces)["identity"]))
     title = f"{int(wrong.sum())} of {len(faces)} faces of {people} people mislabelled according to {limits.model}"
     artifacts.table(f"clean-{method}", rows or [{"identity": "", "line": "no mislabelled faces"}], title)
     members = faces.select(["shard", "offset", "length"]).take(pa.array(worst)).to_pylist()

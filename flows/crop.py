@@ -20,8 +20,9 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows.ingest import SourceName
+from flows.ingest import SourceNames
 from flows.reports.crop_report import cropped_methods, write_report
+from flows.selection import Selection
 from flows.setting_groups import SettingValues, changed, check_settings
 from flows.settings import load_settings
 from flows.tasks import crop_task
@@ -61,10 +62,18 @@ def methods_of(method: str, source: Source) -> list[str]:
     return [one for one in asked if one != "bbox"] or ["mtcnn"]
 
 
-def datasets_of(method: str, source: Source) -> list[str]:
-    """The methods that get one dataset each: those of `methods_of`, or "agree" alone."""
-    methods = methods_of(method, source)
-    return [AGREE] if method == AGREE else methods
+def datasets_of(method: str, *sources: Source) -> list[str]:
+    """The methods that get one dataset each: those of `methods_of` for every source, or "agree" alone.
+
+    Raises:
+        UsageError: as `methods_of`, or no method is supported by all the sources.
+    """
+    supported = [methods_of(method, source) for source in sources]
+    common = [one for one in supported[0] if all(one in methods for methods in supported)]
+    if not common:
+        without = ", ".join(source.name for source in sources if not source.has_boxes)
+        raise UsageError(f"--method {method} needs listed boxes, and {without} has none: use --method mtcnn")
+    return [AGREE] if method == AGREE else common
 
 
 # With two units at a time, the processes stay busy while one unit writes its shard.
@@ -79,7 +88,7 @@ _AT_ONCE = 2
 )
 def crop(
     lake: str,
-    source: SourceName = "vggface1",
+    source: SourceNames = "vggface1",
     method: Method = "both",
     check_boxes: bool = True,
     report: bool = False,
@@ -89,7 +98,7 @@ def crop(
 
     Args:
         lake: folder or URL of the lake.
-        source: source of the links.
+        source: source of the links, or several, `a,b`, one after the other.
         method: crop method; "both" and "agree" take bbox and mtcnn.
         check_boxes: check listed boxes against the detected faces, and correct those that match after one correction.
         report: write a report that compares all methods used so far.
@@ -98,7 +107,11 @@ def crop(
 
     Returns:
         Counts of this run: pictures detected, faces cropped; and of the lake: faces by method; with `report`, its path.
+        Of several sources, `sources` with the counts of each.
     """
+    if len(several := Selection(source).sources) > 1:
+        each = partial(crop, lake, method=method, check_boxes=check_boxes, report=report, settings=settings)
+        return {"sources": {one: each(source=one) for one in several}}
     store, machine, settings = Lake(lake), load_settings(), check_settings(settings, "crop")
     detector = changed(machine.detector(), "detect", settings)
     crops = changed(CropSettings(check_boxes=check_boxes), "crop", settings)

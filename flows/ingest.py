@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,13 +58,15 @@ from tasks.web.web_archive import ArchiveTransport
 
 # vggface1, vggface2, synthetic, or the name of a list that is read by a recipe.
 SourceName = Annotated[str, Field(pattern=f"^(?:{NAME.pattern})$")]
+# One or several, `a,b` or `a+b`.
+SourceNames = Annotated[str, Field(pattern=rf"^(?:{NAME.pattern})([,+](?:{NAME.pattern}))*$")]
 
 
 @flow(name="ingest", flow_run_name="ingest {source}", persist_result=False)
 async def ingest(
     lake: str,
     *,
-    source: SourceName = "vggface1",
+    source: SourceNames = "vggface1",
     links: str | None = None,
     identities: int | list[str] | None = None,
     per_identity: int | None = None,
@@ -76,7 +79,7 @@ async def ingest(
 
     Args:
         lake: folder or URL of the lake.
-        source: source of the links.
+        source: source of the links, or several, `a,b`, one after the other.
         links: folder or archive of link files, URL of such an archive, or base URL of single files; for a source
             that is a folder of pictures, that folder; for a list, that file, its folder or its URL. None: the source's
             published location, or the list's location at the last run.
@@ -90,10 +93,16 @@ async def ingest(
             lists all.
 
     Returns:
-        Counts: lines, rejected lines, candidates; and of this run: asked, accepted, and rejected by reason.
+        Counts: lines, rejected lines, candidates; and of this run: asked, accepted, and rejected by reason. Of several
+        sources, `sources` with the counts of each.
     """
+    selection = Selection(source, links, recipe, identities, per_identity, connect_to)
+    if len(selection.sources) > 1:
+        each = partial(ingest, lake, identities=identities, per_identity=per_identity, connect_to=connect_to)
+        each = partial(each, allow_outside=allow_outside, settings=settings)
+        return {"sources": {one: await each(source=one) for one in selection.sources}}
     store, settings = Lake(lake), check_settings(settings, "ingest")
-    with web_for(store, Selection(source, links, recipe, identities, per_identity, connect_to)) as web:
+    with web_for(store, selection) as web:
         chosen = open_source(store, source, web.links, recipe)
         is_first = is_first_contact(store, chosen, web, allowed=allow_outside)
         summary, candidates = await _plan(store, web, settings)

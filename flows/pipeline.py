@@ -8,7 +8,7 @@ from prefect import flow
 from pydantic import Field
 
 from flows.crop import Method, crop
-from flows.ingest import SourceName, ingest
+from flows.ingest import SourceNames, ingest
 from flows.peer_runs import ask_for, has_deployment, runs_beside
 from flows.publish import publish
 from flows.retry import retry
@@ -36,7 +36,7 @@ TRAINED_BY_EVENT = "faces-mtcnn"
 async def pipeline(
     lake: str,
     *,
-    source: SourceName = "vggface1",
+    source: SourceNames = "vggface1",
     links: str | None = None,
     identities: int | list[str] | None = None,
     per_identity: int | None = None,
@@ -56,7 +56,7 @@ async def pipeline(
 
     Args:
         lake: folder or URL of the lake.
-        source: source of the links.
+        source: source of the links, or several, `a,b`: each is fetched and cropped, and all make one dataset.
         links: folder or archive of link files, URL of such an archive, or base URL of single files; for a source
             that is a folder of pictures, that folder; for a list, that file, its folder or its URL. None: the source's
             published location, or the list's location at the last run.
@@ -82,7 +82,8 @@ async def pipeline(
         the reason.
     """
     store, settings = Lake(lake), check_settings(settings, "pipeline")
-    others = runs - 1
+    chosen = Selection(source, links, recipe, identities, per_identity, connect_to)
+    sources, others = chosen.sources, runs - 1
     if identities is not None:
         num = identities if isinstance(identities, int) else len(set(identities))
         check_enough_people(num, changed(SplitRules(), "split", settings))
@@ -98,7 +99,7 @@ async def pipeline(
     def with_settings(name: str, asked: dict[str, Any]) -> dict[str, Any]:
         return asked | {"settings": of_flow(settings, name)}
 
-    with web_for(store, Selection(source, links, recipe, identities, per_identity, connect_to)) as web:
+    with web_for(store, chosen) as web:
         asked: dict[str, Any] = {
             "source": source,
             "links": web.links,
@@ -116,7 +117,7 @@ async def pipeline(
         ended("crop", crop(lake, **cropped))
     published = {"source": source, "dataset": dataset, "method": method, "min_face": min_face}
     ended("publish", publish(lake, **with_settings("publish", published)))
-    if source_named(source, store).names_people:
+    if all(source_named(one, store).names_people for one in sources):
         trained = with_settings("train", {"margin": margin, "steps": steps, "device": device})
         ended("train", start_training(done["publish"], trained, lake))
     else:

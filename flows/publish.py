@@ -10,7 +10,7 @@ from prefect import flow, get_run_logger
 from prefect.events import emit_event
 
 from flows.crop import Method, datasets_of
-from flows.ingest import SourceName
+from flows.ingest import SourceNames
 from flows.setting_groups import SettingValues, changed, check_settings
 from flows.settings import load_settings
 from flows.tasks import compare_task, publish_task
@@ -20,12 +20,15 @@ from storage.datasets import DatasetVersion
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.leases import alone
+from storage.source_names import parse_sources, sources_of
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.exclude import exclude as exclude_names
 from tasks.dataset.exclude import read_names
-from tasks.dataset.publish_version import Request
+from tasks.dataset.funnel import by_source
+from tasks.dataset.people import PeopleRules
+from tasks.dataset.publish_version import Request, require_people_in_each
 from tasks.dataset.select import SelectRules
-from tasks.dataset.source_tables import planned_people, read_plan
+from tasks.dataset.source_tables import check_kept, planned_people, read_plan
 from tasks.dataset.split import SplitRules
 from tasks.label_noise.estimate import CleanRules
 from tasks.label_noise.score_table import Cleaning, judge_named, read_cleaned
@@ -35,7 +38,7 @@ from tasks.links.sources import source_named
 @flow(name="publish", flow_run_name="publish {dataset} {method}", persist_result=False)
 def publish(
     lake: str,
-    source: SourceName = "vggface1",
+    source: SourceNames = "vggface1",
     dataset: str = "faces",
     method: Method = "both",
     min_face: int = 100,
@@ -43,13 +46,15 @@ def publish(
     exclude: Path | None = None,
     cleaned_by: str | None = None,
     wrong_person_score: float | None = None,
+    keep: list[str] | None = None,
     settings: SettingValues | None = None,
 ) -> list[dict[str, Any]]:
     """Publish the faces of a source as `<dataset>-<method>`.
 
     Args:
         lake: folder or URL of the lake.
-        source: source of the links.
+        source: source of the links, or several, `a,b`, that make one dataset: copies are found across them, and a
+            person listed in two of them is one person.
         dataset: datasets are named `<dataset>-<method>`.
         method: crop method; both: one dataset each for bbox and mtcnn; agree: the faces where these two agree.
         min_face: minimum shorter side of a face, in pixels of its picture. The original experiment used 100 and 150.
@@ -58,6 +63,7 @@ def publish(
         cleaned_by: drop the faces that `clean` marked as mislabelled with this model, `name[@version]`.
         wrong_person_score: drop faces from this probability of being mislabelled, 0 to 1; None for the threshold
             expected to lose 2% of correct faces.
+        keep: columns of the lists that the index carries along, in its column `kept`.
         settings: fields that differ from their defaults, such as {"select.min_sharpness": 100}; `facemill settings`
             lists all.
 
@@ -65,16 +71,19 @@ def publish(
         For each method: dataset, version, whether it is new, samples, identities, the people left out, and the funnel.
     """
     store, settings = Lake(lake), check_settings(settings, "publish")
-    asked = source_named(source, store)
+    source = parse_sources(source)
+    sources = [source_named(one, store) for one in sources_of(source)]
+    require_people_in_each(sources)
     rules = SelectRules(
         min_face_px=min_face,
         min_agreement=SelectRules().min_agreement if check_boxes else 0.0,
         # Groups by hash are no people: one face in a group is as good as two.
-        min_faces=SelectRules().min_faces if asked.names_people else 1,
+        min_faces=SelectRules().min_faces if sources[0].names_people else 1,
     )
     if cleaned_by is None and (unused := [name for name in settings if name.startswith(("clean.", "cleaning."))]):
         raise UsageError(f"{unused[0]} has no effect without --cleaned-by MODEL")
-    dedupe = changed(DedupeRules(), "dedupe", settings)
+    dedupe, people = changed(DedupeRules(), "dedupe", settings), changed(PeopleRules(), "people", settings)
+    check_kept(store, source, keep or [])
     exclusion = exclude_names(planned_people(store, source), read_names(exclude)) if exclude else None
     requests = [
         Request(
@@ -87,10 +96,12 @@ def publish(
             exclusion=exclusion,
             cleaning=_cleaning(store, source, one, cleaned_by, wrong_person_score, settings),
             clean=changed(CleanRules(), "clean", settings),
+            people=people,
+            kept=tuple(sorted(set(keep or []))),
         )
-        for one in datasets_of(method, asked)
+        for one in datasets_of(method, *sources)
     ]
-    compare_task(store, source, dedupe)
+    compare_task(store, source, dedupe, people)
     return [_publish_one(store, request) for request in requests]
 
 
@@ -108,7 +119,7 @@ def _cleaning(
 def _publish_one(lake: Lake, request: Request) -> dict[str, Any]:
     method = request.method
     with (
-        track(f"publish {method}", len(read_plan(lake, request.source))) as progress,
+        track(f"publish {method}", _num_planned(lake, request.source)) as progress,
         alone(lake, "publish", request.source, "all", good_for_s=load_settings().lease_s) as lease,
     ):
 
@@ -119,6 +130,9 @@ def _publish_one(lake: Lake, request: Request) -> dict[str, Any]:
         published = publish_task(lake, request, on_sample)
     version = published.dataset
     artifacts.table(f"funnel-{method}", published.funnel.rows(), f"From link lines to samples of {version}")
+    if published.funnels:
+        rows = by_source(published.funnels)
+        artifacts.table(f"funnel-{method}-by-source", rows, f"From link lines to samples of {version}, by source")
     artifacts.markdown(f"dataset-{method}", artifacts.dataset_page(version))
     get_run_logger().info("%s: %d samples", version, version.manifest["num_samples"])
     if published.is_new and version.names_people:
@@ -131,7 +145,12 @@ def _publish_one(lake: Lake, request: Request) -> dict[str, Any]:
         "identities": version.manifest["num_identities"],
         "excluded": [asdict(match) for match in request.exclusion.matches] if request.exclusion else [],
         "funnel": published.funnel.to_json(),
+        "funnels": {name: one.to_json() for name, one in published.funnels.items()},
     }
+
+
+def _num_planned(lake: Lake, source: str) -> int:
+    return sum(len(read_plan(lake, one)) for one in sources_of(source))
 
 
 def announce(version: DatasetVersion) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from prefect import flow, get_run_logger
 
-from flows.ingest import SourceName, fetch_pending, is_first_contact
+from flows.ingest import SourceNames, fetch_pending, is_first_contact
 from flows.selection import Selection
 from flows.setting_groups import SettingValues, check_settings
 from flows.settings import user_name
@@ -23,7 +24,7 @@ from tasks.links.sources import source_named
 async def retry(
     lake: str,
     *,
-    source: SourceName = "vggface1",
+    source: SourceNames = "vggface1",
     links: str | None = None,
     connect_to: str | None = None,
     reasons: list[str] | None = None,
@@ -40,7 +41,7 @@ async def retry(
 
     Args:
         lake: folder or URL of the lake.
-        source: source of the links.
+        source: source of the links, or several, `a,b`, one after the other.
         links: as for `ingest`; used if the source is a folder.
         connect_to: HOST:PORT that every request is sent to instead of its own host.
         reasons: only links that failed for these reasons.
@@ -53,8 +54,14 @@ async def retry(
             lists all.
 
     Returns:
-        Counts of this round: due by reason beforehand, asked, accepted, and rejected by reason.
+        Counts of this round: due by reason beforehand, asked, accepted, and rejected by reason. Of several sources,
+        `sources` with the counts of each.
     """
+    if len(several := Selection(source, links).sources) > 1:
+        each = partial(retry, lake, connect_to=connect_to, reasons=reasons, hosts=hosts, now=now)
+        each = partial(each, archive_fallback=archive_fallback, also_final=also_final)
+        each = partial(each, allow_outside=allow_outside, settings=settings)
+        return {"sources": {one: await each(source=one) for one in several}}
     store, settings = Lake(lake), check_settings(settings, "retry")
     choice = retry_choice(reasons, hosts, now=now, also_final=also_final, archive=archive_fallback)
     if not store.exists(store.plan(source)):  # scheduled before the first ingest

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from storage.errors import UsageError
+from storage.source_names import parse_sources, sources_of
+
 # Takes 0.1 CPU-s to import, which the list of commands does without.
 if TYPE_CHECKING:
     from tasks.web.http import ConnectTo
@@ -15,7 +18,7 @@ class Selection:
     """A source and the part of its links that is asked for.
 
     Attributes:
-        source: source of the links.
+        source: source of the links, or several, `a,b`.
         links: location of the links, as for `flows.ingest.ingest`.
         recipe: meaning of the columns of a list: a preset or a TOML file.
         identities: the number of people, from the first on, or their names; None for all.
@@ -29,6 +32,21 @@ class Selection:
     identities: int | list[str] | None = None
     per_identity: int | None = None
     connect_to: str | None = None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The sources, if `source` joins several (`storage.source_names`).
+
+        Raises:
+            UsageError: there are several, and `links` or `recipe` can be of only one.
+        """
+        several = sources_of(parse_sources(self.source))
+        if len(several) > 1 and (self.links is not None or self.recipe is not None):
+            raise UsageError(
+                f"links and a recipe belong to one source, and {' and '.join(several)} were given: run "
+                "`facemill ingest` for each of them first; the lake then knows where its list is"
+            )
+        return several
 
     @property
     def names(self) -> list[str] | None:

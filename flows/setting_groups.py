@@ -37,6 +37,7 @@ class Group(NamedTuple):
 
 
 _TRAINING = ("train", "experiment", "pipeline")
+_DATASETS = ("clean", "publish", "pipeline")
 _REQUESTS = ("ingest", "retry", "pipeline")
 GROUPS = {
     "links": Group("tasks.links.link_server:LinkLimits", "requests for link files", ("ingest", "pipeline")),
@@ -46,7 +47,8 @@ GROUPS = {
     "decode": Group("tasks.images.sandbox:Limits", "child processes that check costly pictures", _REQUESTS),
     "detect": Group("tasks.faces.detectors:DetectorSettings", "face detection", ("crop", "pipeline")),
     "crop": Group("tasks.faces.methods:CropSettings", "choice and cut of the face", ("crop", "pipeline")),
-    "dedupe": Group("tasks.dataset.dedupe:DedupeRules", "copies of pictures", ("clean", "publish", "pipeline")),
+    "dedupe": Group("tasks.dataset.dedupe:DedupeRules", "copies of pictures", _DATASETS),
+    "people": Group("tasks.dataset.people:PeopleRules", "people listed in several sources", _DATASETS),
     "clean": Group("tasks.label_noise.estimate:CleanRules", "label noise scores", ("clean", "publish")),
     "cleaning": Group("tasks.label_noise.score_table:Cleaning", "use of label noise scores", ("publish",)),
     "select": Group("tasks.dataset.select:SelectRules", "faces that become samples", ("publish", "pipeline")),

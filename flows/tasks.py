@@ -29,6 +29,7 @@ from storage.models import ModelVersion
 from storage.records import Attempt
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.find_duplicates import compare_pictures
+from tasks.dataset.people import PeopleRules
 from tasks.dataset.publish_version import Published, Request, publish_source
 from tasks.faces.crop_shard import crop_shard, uncropped
 from tasks.faces.detect_shard import detect_shard, is_detected
@@ -155,10 +156,10 @@ def crop_task(
     tags=["cpu"],
     **_OPTIONS,
 )
-def compare_task(lake: Lake, source: str, rules: DedupeRules) -> bool:
+def compare_task(lake: Lake, source: str, rules: DedupeRules, people: PeopleRules = PeopleRules()) -> bool:
     """Deduplicate the pictures of a source unless up to date; return whether there was work to do."""
     with alone(lake, "compare", source, "all", good_for_s=load_settings().lease_s):
-        return compare_pictures(lake, source, rules)
+        return compare_pictures(lake, source, rules, people)
 
 
 @task(

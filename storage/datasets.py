@@ -12,6 +12,7 @@ is the same version. Only a takedown changes it: samples are removed and recorde
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -20,30 +21,34 @@ import pyarrow.compute as pc
 from storage.errors import UsageError
 from storage.json_shapes import COUNT, FLAG, TEXT, Shape, require
 from storage.lake import Lake
-from storage.names import DATASET_SHARD, NAME, SAMPLE, VERSIONED, bad_value
+from storage.names import DATASET_SHARD, NAME, SAMPLE, SOURCES, VERSIONED, bad_value
 from storage.paths import checked_name
 from storage.records import FORMER_REASONS, LINE_OUTCOMES, SAMPLES, Split
 from storage.shards import read_member
+from storage.source_names import sources_of
 from storage.tables import read_as
-from storage.takedowns import TOLD_BY, covered_samples, read_forgotten
+from storage.takedowns import COVERED_BY, covered_samples, read_forgotten
 
 _COUNTS = {"samples": COUNT, "identities": COUNT}
+_FUNNEL = {
+    "method": NAME,
+    "stages": [{"stage": TEXT, "num_in": COUNT, "num_out": COUNT, "rejected": {"*": COUNT}}, ...],
+}
 # The manifest fields that are read. Older versions lack some of them.
 MANIFEST: Shape = {
     "published_at": TEXT,
     "name?": NAME,
     "version?": NAME,
-    "source?": NAME,
+    "source?": SOURCES,
     "method?": NAME,
     "terms?": TEXT,
+    "terms_by_source?": {"*": TEXT},
     "names_people?": FLAG,
     "num_samples?": COUNT,
     "num_identities?": COUNT,
     "splits?": {split.value + "?": _COUNTS for split in Split},
-    "funnel?": {
-        "method": NAME,
-        "stages": [{"stage": TEXT, "num_in": COUNT, "num_out": COUNT, "rejected": {"*": COUNT}}, ...],
-    },
+    "funnel?": _FUNNEL,
+    "funnels?": {"*": _FUNNEL},
     "leaks?": {"*": COUNT},
     "cleaning?": {"model": VERSIONED},
     "redactions?": [{"at": TEXT, "num_samples": COUNT, "samples": [SAMPLE], "manifest_sha256?": TEXT}],
@@ -81,7 +86,7 @@ class DatasetVersion:
 
     @property
     def source(self) -> str:
-        """The source of its links.
+        """The source of its links; of several, their joined name (`storage.source_names`).
 
         Raises:
             LakeError: the manifest has no source.
@@ -135,17 +140,23 @@ class DatasetVersion:
 
     def _taken_down(self) -> pa.ChunkedArray:
         """A mask over the whole index of the samples taken down; empty if there are none."""
-        forgotten = read_forgotten(self.lake, self.manifest.get("source") or "")
-        return covered_samples(self.whole_index(TOLD_BY), forgotten) if forgotten else pa.chunked_array([], pa.bool_())
+        sources = sources_of(self.manifest.get("source") or "")
+        if not any(read_forgotten(self.lake, source) for source in sources):
+            return pa.chunked_array([], pa.bool_())
+        return covered_samples(self.whole_index(COVERED_BY), partial(read_forgotten, self.lake))
 
     def outcomes(self, columns: list[str] | None = None) -> pa.Table:
         """The outcome of each planned link line (`records.LINE_OUTCOMES`).
 
-        No rows in a version older than such tables. Columns that are younger than the version are null.
+        No rows in a version older than such tables. Columns that are younger than the version are null; `source` is
+        then the only one there is.
         """
         if not self.lake.exists(self.outcomes_path):
             return pa.schema([LINE_OUTCOMES.field(name) for name in columns or LINE_OUTCOMES.names]).empty_table()
         table = read_as(self.lake, self.outcomes_path, LINE_OUTCOMES, columns)
+        if "source" in table.column_names and table["source"].null_count:
+            at, only = table.schema.get_field_index("source"), [self.manifest.get("source")] * len(table)
+            table = table.set_column(at, table.schema.field(at), pa.array(only, table.schema.field(at).type))
         return _with_current_reasons(table) if "reason" in table.column_names else table
 
     @property

@@ -76,6 +76,8 @@ _HEX16 = "[0-9a-f]{16}"
 
 # Datasets, models, versions, sources, crop methods, and the files of a version: what can be a folder or a file.
 NAME = Form(_PLAIN, "1 to 100 letters, digits, '_', '.' or '-' that start with a letter or digit")
+# One source, or several (`storage.source_names`).
+SOURCES = Form(rf"{_PLAIN}(\+{_PLAIN})*", "one name of a source, or several joined by '+'")
 VERSIONED = Form(f"{_PLAIN}@{_PLAIN}", "<name>@<version>")
 SPLIT = Form("train|val|test", "train, val or test")
 SAMPLE = Form(_HEX16, "16 hex digits")

@@ -483,6 +483,9 @@ FACE_VERDICTS = pa.schema(
         pa.field("wrong_person_score", pa.float32(), nullable=False),
         pa.field("looks_like", _WORD),
         pa.field("is_confirmed", pa.bool_(), nullable=False),
+        # Of faces of several sources: the source, and the person that the listed `identity` stands for. Else null.
+        pa.field("source", _WORD),
+        pa.field("person", _WORD),
     ]
 )
 
@@ -523,10 +526,14 @@ SAMPLES = pa.schema(
         pa.field("shard", pa.string(), nullable=False),
         pa.field("offset", pa.int64(), nullable=False),
         pa.field("length", pa.int64(), nullable=False),
+        # The name in the list, where a dataset of several sources calls the person by another.
+        pa.field("listed_identity", _WORD),
+        # The columns of the list that were asked for, as a JSON object.
+        pa.field("kept", pa.string()),
     ]
 )
 
-# One row a planned link line: its outcome in a dataset version.
+# One row a planned link line: its outcome in a dataset version. `identity` is the name in the list.
 LINE_OUTCOMES = pa.schema(
     [
         pa.field("identity", _WORD, nullable=False),
@@ -534,6 +541,7 @@ LINE_OUTCOMES = pa.schema(
         pa.field("url", pa.string(), nullable=False),
         pa.field("stage", _WORD, nullable=False),
         pa.field("reason", _WORD),
+        pa.field("source", _WORD),
     ]
 )
 

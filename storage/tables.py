@@ -23,7 +23,7 @@ from storage import names
 from storage.errors import LakeError
 from storage.lake import Lake
 from storage.names import Form
-from storage.records import ATTEMPTS, FACES, LINE_OUTCOMES, SAMPLES, TAKEDOWNS, VERDICTS, YOUNGER_COLUMNS
+from storage.records import ATTEMPTS, FACE_VERDICTS, FACES, LINE_OUTCOMES, SAMPLES, TAKEDOWNS, VERDICTS, YOUNGER_COLUMNS
 from storage.stores import refusals
 
 _STAMP, _SETTINGS = b"facemill.stamp", b"facemill.settings"
@@ -35,8 +35,9 @@ _OUTCOME = {"outcome": names.WORD, "reason": names.WORD}
 _FORMS: tuple[tuple[pa.Schema, dict[str, Form]], ...] = (
     (ATTEMPTS, {**_OUTCOME, "shard": names.STEM, "format": names.FORMAT}),
     (FACES, _OUTCOME),
+    (FACE_VERDICTS, {"source": names.NAME}),
     (VERDICTS, _OUTCOME),
-    (LINE_OUTCOMES, {"stage": names.WORD, "reason": names.WORD}),
+    (LINE_OUTCOMES, {"stage": names.WORD, "reason": names.WORD, "source": names.NAME}),
     (
         SAMPLES,
         {

@@ -8,6 +8,7 @@ rows, whether or not the bytes have been purged yet. Stages need no code for it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -19,7 +20,7 @@ from storage.records import LINK_LINES, TAKEDOWNS, Outcome, Reason, Takedown, Ta
 from storage.tables import read_as, read_stamp, rows_to_table, table_digest, write_table
 
 # The columns that decide whether a sample of a dataset version is covered.
-TOLD_BY = ("identity", "url", "image_digest", "crop_digest")
+COVERED_BY = ("source", "identity", "url", "image_digest", "crop_digest")
 # The columns a ledger row keeps after a takedown: that there was a picture, but not whose.
 _KEPT = ("key", "tries", "round", "fetched_at")
 _SAID = {"url": "", "outcome": Outcome.REJECTED.value, "reason": Reason.TAKEN_DOWN.value}
@@ -100,12 +101,22 @@ def about(table: pa.Table, people: frozenset[bytes]) -> pa.ChunkedArray:
     return pc.is_in(names, value_set=pa.array(wanted, pa.string()))
 
 
-def covered_samples(index: pa.Table, forgotten: Forgotten) -> pa.ChunkedArray:
+def covered_samples(index: pa.Table, forgotten_in: Callable[[str], Forgotten]) -> pa.ChunkedArray:
     """Whether each sample of a dataset version is covered by a takedown.
 
     Args:
-        index: `TOLD_BY` columns of `records.SAMPLES` at least.
+        index: `COVERED_BY` columns of `records.SAMPLES` at least.
+        forgotten_in: what takedowns cover in a source.
     """
+    covered = pa.chunked_array([pa.array([False] * len(index), pa.bool_())])
+    sources = index["source"].cast(pa.string())
+    for source in pc.unique(sources).to_pylist():
+        if forgotten := forgotten_in(source):
+            covered = pc.or_(covered, pc.and_(pc.equal(sources, source), _covered(index, forgotten)))
+    return covered
+
+
+def _covered(index: pa.Table, forgotten: Forgotten) -> pa.ChunkedArray:
     keys = pa.array([url_key(url) for url in index["url"].to_pylist()], pa.binary(16))
     known = forgotten.rows(index.append_column("key", keys), "image_digest")
     crops = pc.is_in(index["crop_digest"], value_set=pa.array(sorted(forgotten.digests), pa.binary(32)))

@@ -14,6 +14,7 @@ from flows.cli.options import JsonOption, LakeOption, bar, existing_lake, print_
 from flows.cli.terminal import add_row, cell, new_table, say, say_json
 from storage.datasets import open_dataset
 from tasks.dataset.exports import EXPORTS
+from tasks.dataset.funnel import Funnel, by_source
 
 VersionArgument = Annotated[
     str, typer.Argument(metavar="NAME[@VERSION]", help="Dataset version. Default version: the newest of that name.")
@@ -137,6 +138,17 @@ def funnel_table(title: str, funnel: dict[str, Any]) -> Table:
         why = ", ".join(f"{reason} {num:,}" for reason, num in by_number)
         lost = stage["num_in"] - stage["num_out"]
         add_row(table, stage["stage"], f"{stage['num_in']:,}", f"{stage['num_out']:,}", f"{lost:,}", why)
+    return table
+
+
+def by_source_table(funnels: dict[str, Any]) -> Table:
+    """Lines of each source, and how many are left after each stage."""
+    table = new_table()
+    rows = by_source({source: Funnel.from_json(one) for source, one in funnels.items()})
+    for column in rows[0]:
+        table.add_column(cell(column), justify="left" if column == "source" else "right")
+    for row in rows:
+        add_row(table, *(value if isinstance(value, str) else f"{value:,}" for value in row.values()))
     return table
 
 

@@ -24,6 +24,7 @@ from flows.settings import choose_log, load_settings, tame_libraries
 from storage.errors import FacemillError, UsageError
 from storage.lake import CANNOT_WRITE, Lake
 from storage.names import NAME, visible
+from storage.source_names import is_joint, joint_name, parse_sources, sources_of
 
 # A number of people, and a number that is a person's name: CASIA, MS1M and Glint have such names.
 _COUNT = re.compile(r"[1-9][0-9]*")
@@ -63,6 +64,14 @@ def source_name(text: str) -> str:
     return text
 
 
+def source_names(text: str) -> str:
+    """One or several sources, as `--source` gives them; several joined."""
+    try:
+        return parse_sources(text)
+    except UsageError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 def _lake_of_settings() -> str:
     try:
         return load_settings().lake
@@ -89,6 +98,16 @@ SourceOption = Annotated[
         parser=source_name,
         help="Source of the links: vggface1, vggface2, synthetic, a preset recipe, or a name for your own list. "
         "Default: the lake's only source, or vggface1 for a new lake.",
+    ),
+]
+SourcesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--source",
+        metavar="NAME[,NAME...]",
+        parser=source_names,
+        help="Source of the links: vggface1, vggface2, synthetic, a preset recipe, or a name for your own list. "
+        "Several make one dataset. Default: the lake's only source, or vggface1 for a new lake.",
     ),
 ]
 LinksOption = Annotated[
@@ -192,6 +211,13 @@ class SourceOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class SourcesOptions(SourceOptions):
+    """Options of a command that works on one or several sources in a lake."""
+
+    source: SourcesOption = None
+
+
+@dataclass(frozen=True, slots=True)
 class RequestOptions(SourceOptions):
     """Options of a command that sends requests."""
 
@@ -217,6 +243,13 @@ class SelectionOptions(RequestOptions):
         lake = self.check()
         source, people = source_for(lake, self.source, starts=True), chosen_people(self.identities)
         return lake, Selection(source, self.links, self.recipe, people, self.per_identity, self.connect_to)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions(SelectionOptions):
+    """Options of a command that runs all stages, on one or several sources."""
+
+    source: SourcesOption = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +365,8 @@ def source_for(lake: Lake, given: str | None, *, starts: bool) -> str:
     from tasks.links.sources import SOURCES  # noqa: PLC0415
 
     names = lake.names("links")
+    if given is not None and is_joint(given):
+        return joint_name(source_for(lake, one, starts=starts) for one in sources_of(given))
     held = [*(one for one in SOURCES if one in names), *(one for one in names if one not in SOURCES)]
     if given is not None and (starts or given in held):
         return given

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from uvloop import run
 
-from flows.cli.dataset_commands import funnel_table
+from flows.cli.dataset_commands import by_source_table, funnel_table
 from flows.cli.options import (
     DatasetOption,
     DeviceChoice,
@@ -23,10 +23,12 @@ from flows.cli.options import (
     PresetChoice,
     PresetOption,
     RequestOptions,
+    RunOptions,
     RunsOption,
     SelectionOptions,
     SetOption,
     SourceOptions,
+    SourcesOptions,
     StepsOption,
     check_usage,
     reporting,
@@ -65,7 +67,7 @@ MethodOption = Annotated[
 @reporting
 def pipeline(
     *,
-    asked: SelectionOptions,
+    asked: RunOptions,
     method: MethodOption = "both",
     dataset: DatasetOption = "faces",
     min_face: MinFaceOption = 100,
@@ -80,7 +82,9 @@ def pipeline(
     store, selection = asked.select()
     settings = read_settings(values, "pipeline")
     checked_name(f"{dataset}-{method}")
-    judge_start(store, selection, settings, as_typed=asked.identities, yes=asked.yes, trains=True)
+    for one in selection.sources:
+        alone = replace(selection, source=one)
+        judge_start(store, alone, settings, as_typed=asked.identities, yes=asked.yes, trains=True)
     output.set_up()
     from flows.pipeline import pipeline as flow  # noqa: PLC0415
     from flows.telemetry.stage_summaries import watching  # noqa: PLC0415
@@ -209,7 +213,7 @@ def crop(
 @reporting
 def publish(
     *,
-    asked: SourceOptions,
+    asked: SourcesOptions,
     dataset: DatasetOption = "faces",
     method: MethodOption = "both",
     min_face: MinFaceOption = 100,
@@ -236,6 +240,14 @@ def publish(
             "Default: the threshold expected to lose 2% of correct faces.",
         ),
     ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keep",
+            metavar="COLUMN,...",
+            help="Columns of the list to carry along in the index; the recipe's `keep` names them. Repeatable.",
+        ),
+    ] = None,
     values: SetOption = None,
     output: OutputOptions,
 ) -> None:
@@ -259,6 +271,7 @@ def publish(
         exclude=exclude,
         cleaned_by=cleaned_by,
         wrong_person_score=wrong_person_score,
+        keep=split_words(keep),
         settings=settings,
     )
     output.print(result, show_published)
@@ -267,7 +280,7 @@ def publish(
 @reporting
 def clean(
     *,
-    asked: SourceOptions,
+    asked: SourcesOptions,
     method: MethodOption = "both",
     model: Annotated[
         str | None, typer.Option("--model", metavar="NAME[@VERSION]", help="Model version used to score faces.")
@@ -348,6 +361,11 @@ def train(
 
 def show_stage(console: Console, stage: str, result: Any) -> None:
     """Print the result of one pipeline stage."""
+    if "sources" in result:
+        for source, one in result["sources"].items():
+            say(console, f"[bold]source[/]   {source}")
+            show_stage(console, stage, one)
+        return
     if stage == "retry" and not result["asked"]:
         return
     shown: dict[str, Callable[[Console, Any], None]] = {
@@ -421,6 +439,8 @@ def show_published(console: Console, result: list[dict[str, Any]]) -> None:
     for one in result:
         title = f"{one['dataset']}@{one['version']}" + ("" if one["is_new"] else " (existing)")
         console.print(funnel_table(title, one["funnel"]))
+        if one["funnels"]:
+            console.print(by_source_table(one["funnels"]))
         say(console, f"{one['samples']:,} faces of {one['identities']:,} people")
         say(console, "")
     excluded = result[0]["excluded"] if result else []

@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 
 from flows.cli.options import (
+    RunOptions,
     RunsOption,
-    SelectionOptions,
     SetOption,
     VerboseOption,
     reporting,
@@ -37,6 +37,7 @@ from flows.setting_groups import read_settings
 from flows.settings import Settings, load_settings, tame_libraries
 from storage.errors import UsageError
 from storage.lake import Lake
+from storage.source_names import sources_of
 from tasks.dataset.split import check_enough_people
 from tasks.fetch.consent import asks_outside, has_consent
 from tasks.links.list_source import open_source
@@ -57,7 +58,7 @@ class PoolChoice(StrEnum):
 @reporting
 def serve(
     *,
-    asked: SelectionOptions,
+    asked: RunOptions,
     runs: RunsOption = 1,
     values: SetOption = None,
     host: Annotated[
@@ -78,7 +79,8 @@ def serve(
     and FACEMILL_REDIS_URL to use your own PostgreSQL and Redis.
     """
     store, selection = asked.select()
-    open_source(store, selection.source, selection.links, selection.recipe)
+    for one in selection.sources:
+        open_source(store, one, selection.links, selection.recipe)
     people = selection.identities
     settings_of_runs = read_settings(values, "pipeline")
     if people is not None:
@@ -195,10 +197,12 @@ def _people(identities: int | list[str] | None) -> str:
 
 def _waits_for_yes(parameters: dict[str, Any]) -> bool:
     """Whether the scheduled runs will refuse the first contact with outside hosts for lack of consent."""
-    lake, name = Lake(parameters["lake"]), parameters["source"]
-    source = open_source(lake, name, parameters["links"], parameters["recipe"])
-    is_outside = asks_outside(source, parameters["links"], parameters["connect_to"])
-    return not parameters["allow_outside"] and is_outside and not has_consent(lake, name)
+    lake, links = Lake(parameters["lake"]), parameters["links"]
+    sources = [open_source(lake, one, links, parameters["recipe"]) for one in sources_of(parameters["source"])]
+    waiting = [
+        one for one in sources if asks_outside(one, links, parameters["connect_to"]) and not has_consent(lake, one.name)
+    ]
+    return not parameters["allow_outside"] and bool(waiting)
 
 
 def _show_lines(console: Console, lines: dict[str, str]) -> None:

@@ -19,9 +19,10 @@ from flows.reports.doubtful_people import loosest_fits, main_hosts, worst_hosts,
 from flows.reports.funnel_pictures import Pictures, evenly
 from storage.datasets import DatasetVersion
 from storage.records import Reason, Split
+from storage.source_names import sources_of
 from storage.tables import with_plain_words
 from storage.takedowns import about, read_forgotten
-from tasks.dataset.funnel import Funnel
+from tasks.dataset.funnel import Funnel, by_source
 from tasks.dataset.manifest import origins
 from tasks.dataset.select import Stage
 from tasks.dataset.source_tables import read_faces
@@ -53,6 +54,7 @@ def write_report(dataset: DatasetVersion, path: Path | None = None) -> Path:
         manifest=manifest,
         splits=list(Split),
         stages=Funnel.from_json(manifest["funnel"]).stages if "funnel" in manifest else (),
+        sources=by_source({name: Funnel.from_json(one) for name, one in manifest.get("funnels", {}).items()}),
         num_lines=len(outcomes),
         num_fetched=pc.sum(pc.not_equal(outcomes["stage"], Stage.FETCH.value)).as_py(),
         num_faces=len(index),
@@ -72,7 +74,8 @@ def write_report(dataset: DatasetVersion, path: Path | None = None) -> Path:
 
 
 def _named(dataset: DatasetVersion, outcomes: pa.Table) -> pa.Table:
-    people = read_forgotten(dataset.lake, dataset.source).people
+    forgotten = [read_forgotten(dataset.lake, source) for source in sources_of(dataset.source)]
+    people = frozenset[bytes]().union(*(one.people for one in forgotten))
     taken_down = pc.fill_null(pc.equal(outcomes["reason"], Reason.TAKEN_DOWN.value), False)
     return outcomes.filter(pc.invert(pc.or_(taken_down, about(outcomes, people))))
 

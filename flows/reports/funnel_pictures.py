@@ -13,11 +13,13 @@ import pyarrow.compute as pc
 
 from storage.datasets import DatasetVersion
 from storage.errors import LakeError
-from storage.records import Outcome, url_key
+from storage.records import url_key
 from storage.shards import read_member
+from storage.source_names import sources_of
+from storage.tables import with_plain_words
 from tasks.dataset.select import Stage
 from tasks.dataset.source_tables import read_faces
-from tasks.fetch.ledger import read_ledger
+from tasks.fetch.ledger import accepted, read_ledger
 from tasks.links.line_ids import find_rows, line_ids
 
 _PLACE = ("shard", "offset", "length")
@@ -29,7 +31,7 @@ class Pictures:
     def __init__(self, dataset: DatasetVersion) -> None:
         self._dataset = dataset
         self._lake = dataset.lake
-        self._source = str(dataset.source)
+        self._sources = sources_of(dataset.source)
 
     def of_samples(self, rows: pa.Table) -> list[bytes]:
         """The crops of rows of the version's index."""
@@ -37,9 +39,9 @@ class Pictures:
 
     def of_stopped(self, rows: pa.Table) -> list[bytes]:
         """The crops of rows of the version's outcomes, or else the whole pictures; empty bytes if deleted since."""
-        keys = pa.array([url_key(url) for url in rows["url"].to_pylist()], pa.binary(16))
         faces = _rows(self._faces, find_rows(line_ids(rows), line_ids(self._faces)))
-        attempts = _rows(self._attempts, find_rows(keys, self._attempts["key"]))
+        keys = pa.array([url_key(url).hex() for url in rows["url"].to_pylist()], pa.string())
+        attempts = _rows(self._attempts, find_rows(_of_source(rows, keys), self._attempts["id"]))
         stages = rows["stage"].to_pylist()
         return [
             (stage != Stage.DEDUPE.value and self._crop(face)) or self._picture(attempt)
@@ -48,20 +50,23 @@ class Pictures:
 
     @cached_property
     def _faces(self) -> pa.Table:
-        faces = read_faces(self._lake, self._source, str(self._dataset.manifest["method"]))
-        return faces.select(["identity", "line", *_PLACE])
+        method = str(self._dataset.manifest["method"])
+        tables = {one: read_faces(self._lake, one, method) for one in self._sources}
+        return _stacked({one: table.select(["identity", "line", *_PLACE]) for one, table in tables.items()})
 
     @cached_property
     def _attempts(self) -> pa.Table:
-        attempts = read_ledger(self._lake, self._source, ["key", "outcome", *_PLACE])
-        return attempts.filter(pc.equal(attempts["outcome"].cast(pa.string()), Outcome.ACCEPTED.value))
+        columns = ["key", "outcome", *_PLACE]
+        attempts = _stacked({one: accepted(read_ledger(self._lake, one, columns)) for one in self._sources})
+        keys = pa.array([key.hex() for key in attempts["key"].to_pylist()], pa.string())
+        return attempts.append_column("id", _of_source(attempts, keys))
 
     def _crop(self, face: dict[str, Any]) -> bytes:
         return self._read(face["shard"], face)
 
     def _picture(self, attempt: dict[str, Any]) -> bytes:
         stem = attempt["shard"]
-        return self._read(stem and f"{self._lake.images(self._source, stem)}.tar", attempt)
+        return self._read(stem and f"{self._lake.images(attempt['source'], stem)}.tar", attempt)
 
     def _read(self, path: str | None, place: dict[str, Any]) -> bytes:
         if path is None or place["offset"] is None:
@@ -70,6 +75,18 @@ class Pictures:
         with suppress(OSError, LakeError):
             return read_member(self._lake, path, place["offset"], place["length"])
         return b""
+
+
+def _stacked(tables: dict[str, pa.Table]) -> pa.Table:
+    """The tables of several sources one after the other, with a column `source`."""
+    named = [table.append_column("source", pa.array([one] * len(table), pa.string())) for one, table in tables.items()]
+    return pa.concat_tables(map(with_plain_words, named))
+
+
+def _of_source(rows: pa.Table, keys: pa.Array) -> pa.Array:
+    """The key of each row's URL within its source."""
+    sources = rows["source"].cast(pa.string()).combine_chunks()
+    return pc.binary_join_element_wise(sources, keys, "/")
 
 
 def _rows(table: pa.Table, at: npt.NDArray[np.int64]) -> list[dict[str, Any]]:

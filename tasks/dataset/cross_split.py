@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from storage.records import Split
 from tasks.dataset.select import Stage
-from tasks.links.line_ids import Ints
+from tasks.links.line_ids import Ints, by_person
 
 _SIDES = list(Split)
 
@@ -33,7 +33,8 @@ def cross_split_rows(
     """
     rows = np.flatnonzero(pc.equal(outcomes["stage"], Stage.SAMPLE.value))
     samples = pa.array(rows)
-    sides = np.array([_SIDES.index(splits[name]) for name in lines["identity"].take(samples).to_pylist()], np.int64)
+    people = by_person(lines)["identity"].take(samples).to_pylist()
+    sides = np.array([_SIDES.index(splits[name]) for name in people], np.int64)
     clusters = verdicts["cluster"].take(outcomes["verdict"].take(samples))
     crops = faces["crop_digest"].take(outcomes["face"].take(samples))
     stray: Ints = rows[_is_beside(clusters, sides) | _is_beside(crops, sides)]

@@ -29,6 +29,7 @@ from storage.setting_field import setting
 from tasks.dataset.hamming import near_clusters
 from tasks.faces.boxes import ious
 from tasks.fetch.ledger import host_of
+from tasks.links.line_ids import by_person
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -78,7 +79,8 @@ def dedupe(
     """A verdict for every line.
 
     Args:
-        lines: `records.LINK_LINES` whose picture was accepted.
+        lines: `records.LINK_LINES` whose picture was accepted; of several sources with the columns `source` and
+            `person`, which then says whose line it is.
         images: the accepted `records.ATTEMPTS` with key, url, digest, dhash, width, height; one row a key.
         names_people: whether `identity` is the name of a person; else it is a group by hash.
 
@@ -89,7 +91,7 @@ def dedupe(
     numbers, names = _numbered(images["digest"])
     clusters = _clusters(images["dhash"], numbers, rules)
     digest = numbers[picture]
-    claimed = lines if names_people else of_one_person(lines)
+    claimed = by_person(lines) if names_people else of_one_person(lines)
     told = np.where(_are_placeholders(claimed, images, picture, digest, rules), _PLACEHOLDER, _STAYS)
     claims = _shared_claims(claimed, images, picture, digest, clusters[digest], told)
     claims = _stop_copies(claims, told)

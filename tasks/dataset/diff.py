@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from storage.datasets import DatasetVersion
 from storage.records import Reason
+from storage.source_names import sources_of
 from storage.tables import with_plain_words
 from tasks.dataset.funnel import PENDING
 from tasks.dataset.manifest import origins
@@ -85,9 +86,11 @@ def diff(before: DatasetVersion, after: DatasetVersion) -> VersionDiff:
 
 def _samples(version: DatasetVersion) -> pa.Table:
     """The samples, and `face`: what names a line's face in all versions."""
-    columns = [*_LINE, "source", "split", "method", "image_digest", "crop_digest"]
+    columns = [*_LINE, "source", "split", "method", "image_digest", "crop_digest", "listed_identity"]
     rows = with_plain_words(version.index(columns))
-    return rows.append_column("face", pc.binary_join_element_wise(rows["source"], line_ids(rows), "/"))
+    listed = pc.coalesce(rows["listed_identity"], rows["identity"])
+    rows = rows.set_column(rows.schema.get_field_index("identity"), "identity", listed)
+    return rows.append_column("face", line_ids(rows))
 
 
 def _changed(rows: pa.Table, change: Change, why: pa.ChunkedArray) -> pa.Table:
@@ -97,10 +100,10 @@ def _changed(rows: pa.Table, change: Change, why: pa.ChunkedArray) -> pa.Table:
 
 def _outcome_in(version: DatasetVersion, rows: pa.Table) -> pa.ChunkedArray:
     """Where the version that has no face of these lines stopped them, for instance "crop: no_face"."""
-    outcomes = with_plain_words(version.outcomes(["identity", "line", "stage", "reason"]))
+    outcomes = with_plain_words(version.outcomes(["source", "identity", "line", "stage", "reason"]))
     if not len(outcomes):
         return pa.chunked_array([pa.array([f"{version} keeps no outcomes"] * len(rows), pa.string())])
-    of_source = pc.equal(rows["source"], version.source)
+    of_source = pc.is_in(rows["source"], value_set=pa.array(sources_of(version.source)))
     at = find_rows(line_ids(rows), line_ids(outcomes))
     found = outcomes.take(pa.array(at, mask=at < 0))
     why = pc.binary_join_element_wise(found["stage"], pc.fill_null(found["reason"], PENDING), ": ")

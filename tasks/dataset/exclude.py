@@ -21,6 +21,7 @@ from storage.errors import UsageError
 from storage.records import Reason
 from storage.tables import stamp
 from storage.text import read_text
+from tasks.links.line_ids import id_columns
 
 # `python -m bench.names`: of names with one letter wrong, 97% are found at 90 and 86% at 91. Of 1000 names of VGGFace1,
 # three are like one of 1664 of LFW at 90: two are the same person misspelled, the third is not. One person too many
@@ -68,7 +69,7 @@ def read_names(path: Path) -> tuple[str, ...]:
         UsageError: there is no such file, it is no text, or it holds no name.
     """
     cells = re.split(r"[\t\n]", read_text(path))
-    names = tuple(sorted({cell.strip() for cell in cells if _words(cell) and not cell.strip().isdecimal()}))
+    names = tuple(sorted({cell.strip() for cell in cells if words_of(cell) and not cell.strip().isdecimal()}))
     if not names:
         raise UsageError(f"{path} contains no name: put one on each line")
     return names
@@ -81,23 +82,29 @@ def exclude(identities: Iterable[str], names: Sequence[str], alike: float = ALIK
         names: as `read_names` gives them.
         alike: the least similarity of a match, 0 to 100.
     """
-    spelled = {name: " ".join(_words(name)) for name in names}
-    same_words = {tuple(sorted(_words(name))): name for name in reversed(names)}
+    spelled = {name: " ".join(words_of(name)) for name in names}
+    same_words = {tuple(sorted(words_of(name))): name for name in reversed(names)}
     found = [_match(identity, spelled, same_words, alike) for identity in sorted(set(identities))]
     return Exclusion(stamp("names", list(names)), len(names), alike, tuple(match for match in found if match))
 
 
 def lines_of(lines: pa.Table, people: Collection[str]) -> pa.Table:
-    """The lines of these people with the reason `excluded`, as `select.select` takes lines that were refused."""
+    """The lines of these people with the reason `excluded`, as `select.select` takes lines that were refused.
+
+    Of several sources (with the column `person`) all lines of a person, under whichever name the person is listed.
+    """
     theirs = pc.is_in(lines["identity"].cast(pa.string()), value_set=pa.array(sorted(people), pa.string()))
-    refused = lines.select(["identity", "line"]).filter(theirs)
+    if "person" in lines.column_names:
+        excluded = pc.unique(lines["person"].filter(theirs).cast(pa.string()))
+        theirs = pc.is_in(lines["person"].cast(pa.string()), value_set=excluded)
+    refused = lines.select(id_columns(lines)).filter(theirs)
     return refused.append_column("reason", pa.array([Reason.EXCLUDED.value] * len(refused), pa.string()))
 
 
 def _match(
     identity: str, spelled: dict[str, str], same_words: dict[tuple[str, ...], str], alike: float
 ) -> Match | None:
-    words = _words(identity)
+    words = words_of(identity)
     listed = same_words.get(tuple(sorted(words)))
     if listed is not None:
         return Match(identity, listed, 100.0)
@@ -105,7 +112,7 @@ def _match(
     return Match(identity, best[2], round(best[1], 1)) if best else None
 
 
-def _words(name: str) -> list[str]:
+def words_of(name: str) -> list[str]:
     """The words of a name in their order, without case, accents, underscores and punctuation."""
     letters = (letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
     return re.findall(r"[^\W_]+", "".join(letters).casefold())

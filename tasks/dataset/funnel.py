@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -50,6 +51,14 @@ class Funnel:
             for reason, num in one.rejected.items():
                 rows.append({"stage": "", "in": "", "out": "", "rejected": num, "reason": reason})
         return rows
+
+
+def by_source(funnels: Mapping[str, Funnel]) -> list[dict[str, Any]]:
+    """A row a source: its lines, and how many of them are left after each stage."""
+    return [
+        {"source": source, "lines": funnel.stages[0].num_in} | {one.stage: one.num_out for one in funnel.stages}
+        for source, funnel in funnels.items()
+    ]
 
 
 def _stage(value: dict[str, Any]) -> FunnelStage:

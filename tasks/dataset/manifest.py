@@ -14,21 +14,25 @@ from tasks.dataset.funnel import Funnel
 
 # The manifest fields about the version itself.
 _RESULTS = {
-    "name", "version", "published_at", "num_samples", "num_identities", "splits", "funnel", "leaks", "redactions"
+    "name", "version", "published_at", "num_samples", "num_identities", "splits", "funnel", "funnels", "leaks",
+    "redactions",
 }  # fmt: skip
 
 
-def manifest_counts(index: pa.Table, funnel: Funnel) -> dict[str, Any]:
+def manifest_counts(index: pa.Table, funnel: Funnel, funnels: Mapping[str, Funnel] | None = None) -> dict[str, Any]:
     """Samples and people in all and by split, and the funnel from link lines to samples.
 
     Args:
         index: `records.SAMPLES`.
+        funnels: of each source, where there are several.
     """
+    by_source = {name: one.to_json() for name, one in (funnels or {}).items()}
     return {
         "published_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "code": code_version(),
         **sample_counts(index),
         "funnel": funnel.to_json(),
+        **({"funnels": by_source} if by_source else {}),
     }
 
 

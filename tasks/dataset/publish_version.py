@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from storage.errors import UsageError
 from storage.lake import Lake, to_json
 from storage.records import SAMPLES, Reason
 from storage.shards import create_shard, read_member
+from storage.source_names import is_joint, sources_of
 from storage.stamped_fields import counted, differing
 from storage.tables import stamp, write_table
 from tasks.dataset.cross_split import cross_split_rows
@@ -24,26 +26,31 @@ from tasks.dataset.find_duplicates import compare_pictures
 from tasks.dataset.funnel import Funnel, FunnelStage, count_outcomes
 from tasks.dataset.leaks import count_leaks, refuse_leaks
 from tasks.dataset.manifest import manifest_counts
+from tasks.dataset.people import PeopleRules
 from tasks.dataset.samples import chosen_people, collect_samples, kept_outcomes
 from tasks.dataset.select import SelectRules, select, stop_people_with_few_faces, stop_samples
 from tasks.dataset.source_tables import (
     MadeWith,
     lines_left_out,
+    listed_people,
     made_with,
     planned_lines,
+    read_attempts,
     read_faces,
     read_verdicts,
     source_digests,
 )
 from tasks.dataset.split import SplitRules, split_identities
-from tasks.fetch.ledger import read_ledger
 from tasks.label_noise.estimate import CleanRules
 from tasks.label_noise.score_table import Cleaning, judged_faces, open_cleaned
 from tasks.links.sources import source_named
+from tasks.links.sources.source import Source
 
 _SAMPLES_PER_SHARD = 10_000
 # The keys of `Request.settings`: the part of a manifest that determines the version's id.
-_SETTINGS = ("source", "method", "select", "split", "exclude", "cleaning", "dedupe", "clean", "made_with")
+_SETTINGS = (
+    "source", "method", "select", "split", "exclude", "cleaning", "dedupe", "clean", "made_with", "people", "kept"
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,9 @@ class Request:
     """A publish request. Its settings and the selected content determine the version's id.
 
     Attributes:
+        source: one source or several (`storage.source_names`).
+        people: who is one person in several sources.
+        kept: columns of the lists that the index carries along.
         made_with: of the faces, as `source_tables.made_with` gives it; `publish_source` fills it in.
     """
 
@@ -63,6 +73,8 @@ class Request:
     cleaning: Cleaning | None = None
     dedupe: DedupeRules = field(default_factory=DedupeRules)
     clean: CleanRules = field(default_factory=CleanRules)
+    people: PeopleRules = field(default_factory=PeopleRules)
+    kept: tuple[str, ...] = ()
     made_with: MadeWith = field(default_factory=dict)
 
     def settings(self) -> dict[str, Any]:
@@ -74,7 +86,13 @@ class Request:
         rules = {"select": counted("select", self.select), "split": counted("split", self.split)}
         excluded = {"exclude": self.exclusion.to_json()} if self.exclusion else {}
         cleaned = {"cleaning": counted("cleaning", self.cleaning)} if self.cleaning else {}
-        earlier = {"dedupe": differing(self.dedupe), "clean": differing(self.clean), "made_with": self.made_with}
+        earlier = {
+            "dedupe": differing(self.dedupe),
+            "clean": differing(self.clean),
+            "made_with": self.made_with,
+            "people": differing(self.people),
+            "kept": list(self.kept),
+        }
         made = {name: one for name, one in earlier.items() if one}
         return {"source": self.source, "method": self.method, **rules, **excluded, **cleaned, **made}
 
@@ -83,22 +101,25 @@ class Request:
 class Content:
     """The content of a version: samples (`samples.collect_samples`) and the outcome of every line, as rows and counted.
 
-    `ties` are pairs of names that are one person, which the split kept together.
+    `ties` are pairs of names that are one person, which the split kept together. `funnels` are those of each source
+    where there are several.
     """
 
     samples: pa.Table
     outcomes: pa.Table
     funnel: Funnel
     ties: tuple[tuple[str, str], ...] = ()
+    funnels: dict[str, Funnel] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A dataset version, its current funnel, and whether it is new."""
+    """A dataset version, its current funnel (and that of each of several sources), and whether it is new."""
 
     dataset: DatasetVersion
     funnel: Funnel
     is_new: bool
+    funnels: dict[str, Funnel] = field(default_factory=dict)
 
 
 def publish_source(
@@ -109,14 +130,37 @@ def publish_source(
     Raises:
         UsageError: nothing has been planned yet, or no face is fit to be published.
     """
-    compare_pictures(lake, request.source, request.dedupe)
+    sources = [source_named(one, lake) for one in sources_of(request.source)]
+    require_people_in_each(sources)
+    compare_pictures(lake, request.source, request.dedupe, request.people)
     request = replace(request, made_with=made_with(lake, request.source, request.method))
     content = decide(lake, request)
-    source = source_named(request.source, lake)
-    origin: dict[str, Any] = {"made_from": source_digests(lake, request.source), "terms": source.terms}
-    if not source.names_people:
+    origin = {"made_from": source_digests(lake, request.source), **terms_of(sources)}
+    if not sources[0].names_people:
         origin["names_people"] = False
     return publish(lake, request, content, origin, on_progress=on_progress)
+
+
+def require_people_in_each(sources: Sequence[Source]) -> None:
+    """Check that several sources go into one dataset: each names people.
+
+    Raises:
+        UsageError: one does not.
+    """
+    unnamed = [one.name for one in sources if not one.names_people]
+    if unnamed and len(sources) > 1:
+        raise UsageError(
+            f"{' and '.join(unnamed)} names nobody, so its faces cannot be in one dataset with others: publish each "
+            "such source as a dataset of its own"
+        )
+
+
+def terms_of(sources: Sequence[Source]) -> dict[str, Any]:
+    """The manifest entries on the terms of the sources."""
+    if len(sources) == 1:
+        return {"terms": sources[0].terms}
+    terms = {one.name: one.terms for one in sources}
+    return {"terms": " ".join(f"{name}: {text}" for name, text in terms.items()), "terms_by_source": terms}
 
 
 def decide(lake: Lake, request: Request) -> Content:
@@ -125,10 +169,11 @@ def decide(lake: Lake, request: Request) -> Content:
     Raises:
         UsageError: its pictures have not been compared yet (`find_duplicates.compare_pictures`).
     """
-    lines = planned_lines(lake, request.source)
-    attempts = read_ledger(lake, request.source, ["key", "outcome", "reason"])
+    people = listed_people(lake, request.source, request.people)
+    lines = people.added_to(planned_lines(lake, request.source))
+    attempts = read_attempts(lake, request.source, ["key", "outcome", "reason"])
     verdicts = read_verdicts(lake, request.source, lines, request.dedupe)
-    faces = read_faces(lake, request.source, request.method)
+    faces = people.added_to(read_faces(lake, request.source, request.method))
     refused, ties = _refused(lake, request, lines, verdicts, faces)
     outcomes = select(
         lines,
@@ -138,17 +183,31 @@ def decide(lake: Lake, request: Request) -> Content:
         method=request.method,
         rules=request.select,
         refused=refused,
-        names_people=source_named(request.source, lake).names_people,
+        names_people=all(source_named(one, lake).names_people for one in sources_of(request.source)),
     )
-    splits = split_identities(chosen_people(lines, outcomes), request.split, ties)
+    splits = split_identities(chosen_people(lines, outcomes), request.split, ties, people.names())
     outcomes = stop_samples(outcomes, cross_split_rows(lines, verdicts, faces, outcomes, splits), Reason.CROSS_SPLIT)
     outcomes = stop_people_with_few_faces(lines, outcomes, request.select.min_faces)
     return Content(
-        samples=collect_samples(request.source, lines, verdicts, faces, outcomes, splits),
-        outcomes=kept_outcomes(lines, outcomes),
-        funnel=count_outcomes(outcomes, request.method, lines_left_out(lake, request.source, len(lines))),
+        samples=collect_samples(request.source, lines, verdicts, faces, outcomes, splits, request.kept),
+        outcomes=kept_outcomes(request.source, lines, outcomes),
         ties=ties,
+        **_funnels(lake, request, lines, outcomes),
     )
+
+
+def _funnels(lake: Lake, request: Request, lines: pa.Table, outcomes: pa.Table) -> dict[str, Any]:
+    """The funnel of all lines, and of the lines of each source where there are several."""
+    if not is_joint(request.source):
+        left_out = lines_left_out(lake, request.source, len(lines))
+        return {"funnel": count_outcomes(outcomes, request.method, left_out)}
+    funnels, all_left_out = {}, Counter[str]()
+    for source in sources_of(request.source):
+        theirs = outcomes.filter(pc.equal(lines["source"].cast(pa.string()), source))
+        left_out = lines_left_out(lake, source, len(theirs))
+        all_left_out.update(left_out)
+        funnels[source] = count_outcomes(theirs, request.method, left_out)
+    return {"funnel": count_outcomes(outcomes, request.method, all_left_out), "funnels": funnels}
 
 
 def _refused(
@@ -209,9 +268,9 @@ def publish(
         write_table(lake, f"{folder}/index.parquet", index)
         write_table(lake, f"{folder}/outcomes.parquet", content.outcomes)
         told = {"version": version, "name": request.name, **request.settings(), **origin}
-        told |= {"leaks": count_leaks(index, content.ties), **manifest_counts(index, content.funnel)}
+        told |= {"leaks": count_leaks(index, content.ties), **manifest_counts(index, content.funnel, content.funnels)}
         is_new = lake.write_once(f"{folder}/manifest.json", to_json(told))
-    return Published(DatasetVersion(lake, request.name, version), content.funnel, is_new)
+    return Published(DatasetVersion(lake, request.name, version), content.funnel, is_new, content.funnels)
 
 
 def _told(stage: FunnelStage) -> str:

@@ -20,7 +20,7 @@ from storage.records import Box, Fit, Outcome, Reason
 from storage.setting_field import setting
 from tasks.dataset.dedupe import of_one_person
 from tasks.faces.boxes import iou
-from tasks.links.line_ids import Ints, find_rows, line_ids
+from tasks.links.line_ids import Ints, by_person, find_rows, line_ids
 
 _SAME_FACE_IOU = 0.5
 
@@ -72,7 +72,8 @@ def select(
         lines: the planned `records.LINK_LINES`.
         attempts: the ledger: key, outcome, reason.
         verdicts: `records.VERDICTS` of those lines whose picture was accepted.
-        faces: `records.FACES` of one method, of the same lines.
+        faces: `records.FACES` of one method, of the same lines. Lines and faces of several sources have the columns
+            `source` and `person`, verdicts and refused lines `source`.
         refused: lines rejected by other rules: identity, line, reason. Such a line claims no face, so another line
             may have it.
         names_people: whether `identity` is the name of a person; else it is a group by hash, and two lines that show
@@ -94,8 +95,7 @@ def select(
     if refused is not None:
         open_rows = _refuse(open_rows, lines, refused, reason)
     table = faces.take(pa.array(face[open_rows]))
-    if not names_people:
-        table = of_one_person(table)
+    table = by_person(table) if names_people else of_one_person(table)
     for rows, why in _unfit(table, method, rules):
         reason[open_rows[rows]] = why.value
     stage[[row for row in open_rows if reason[row] is None]] = Stage.SAMPLE.value
@@ -195,7 +195,7 @@ class _Claim(NamedTuple):
 def stop_people_with_few_faces(lines: pa.Table, outcomes: pa.Table, least: int) -> pa.Table:
     """The outcomes of `lines` without the samples of those who have fewer than `least`."""
     rows = np.flatnonzero(pc.equal(outcomes["stage"], Stage.SAMPLE.value))
-    names = lines["identity"].take(pa.array(rows)).cast(pa.string()).combine_chunks()
+    names = by_person(lines)["identity"].take(pa.array(rows)).cast(pa.string()).combine_chunks()
     people = names.dictionary_encode().indices.to_numpy()
     return stop_samples(outcomes, rows[np.bincount(people)[people] < least], Reason.FEW_FACES)
 

@@ -1,25 +1,37 @@
-"""Tables of a whole source, joined from the tables of the lake."""
+"""Tables of a whole source, joined from the tables of the lake.
+
+A source may also be several, by their joined name (`storage.source_names`): their rows then stand one source after the
+other, with a column `source`, and the key of a URL is another in each of them, since each has fetched it itself.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.records import CANDIDATES, FACES, LINK_LINES, REJECTED_LINES, VERDICTS
+from storage.source_names import is_joint, sources_of
 from storage.stamped_fields import counted
 from storage.tables import digest_of_lines, read_as, read_settings, read_stamp, stamp, table_digest
 from storage.takedowns import read_forgotten
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.funnel import NOT_PLANNED
+from tasks.dataset.people import People, PeopleRules, people_of
 from tasks.faces.agreement import agreed
 from tasks.faces.methods import AGREE
 from tasks.fetch.ledger import accepted, image_stems, read_ledger
 from tasks.links.collect import read_origin
 
+# Lines whose kept columns are looked at: a JSON list may have a column in some lines only.
+_LOOKED_AT = 10_000
 _WORD = pa.dictionary(pa.int32(), pa.string())
 _PLACE = (pa.field("method", _WORD), pa.field("shard", _WORD))
 
@@ -41,6 +53,8 @@ def read_plan(lake: Lake, source: str) -> pa.Table:
 
 def planned_lines(lake: Lake, source: str) -> pa.Table:
     """The link lines whose URL is a candidate: also those beyond the selection that share a URL with it."""
+    if is_joint(source):
+        return _joined({one: planned_lines(lake, one) for one in sources_of(source)})
     keys = read_plan(lake, source)["key"].combine_chunks()
     lines = read_as(lake, lake.links(source, "lines.parquet"), LINK_LINES)
     return lines.filter(pc.is_in(lines["key"], value_set=keys))
@@ -52,8 +66,58 @@ def planned_people(lake: Lake, source: str) -> list[str]:
     return people
 
 
+def listed_people(lake: Lake, source: str, rules: PeopleRules) -> People:
+    """The person of every name that is planned."""
+    return people_of({one: planned_people(lake, one) for one in sources_of(source)}, rules)
+
+
+def read_attempts(lake: Lake, source: str, columns: list[str]) -> pa.Table:
+    """Some columns of the newest attempt per key (`ledger.read_ledger`), `key` among them."""
+    if is_joint(source):
+        return _joined({one: read_ledger(lake, one, columns) for one in sources_of(source)})
+    return read_ledger(lake, source, columns)
+
+
+def _joined(tables: dict[str, pa.Table]) -> pa.Table:
+    """The tables of several sources as one."""
+    parts = []
+    for source, table in tables.items():
+        at = table.schema.get_field_index("key")
+        keyed = table.set_column(at, table.schema.field(at), _keys_in(source, table["key"]))
+        parts.append(keyed.append_column(pa.field("source", _WORD), pa.array([source] * len(table), _WORD)))
+    return pa.concat_tables(parts).unify_dictionaries()
+
+
+def _keys_in(source: str, keys: pa.ChunkedArray) -> pa.Array:
+    """Keys that no other source has, [n] of 16 bytes."""
+    if not len(keys):
+        return keys.combine_chunks()
+    plain = keys.combine_chunks()
+    rows = np.frombuffer(plain.buffers()[1], np.uint8).reshape(-1, 16)[plain.offset : plain.offset + len(plain)]
+    mask = np.frombuffer(hashlib.blake2b(source.encode(), digest_size=16).digest(), np.uint8)
+    return pa.Array.from_buffers(plain.type, len(plain), [None, pa.py_buffer((rows ^ mask).tobytes())])
+
+
+def check_kept(lake: Lake, source: str, names: Sequence[str]) -> None:
+    """Check that the lists have kept these columns: each in one of several sources at least.
+
+    Raises:
+        UsageError: none has kept one of them; the message lists those that are kept.
+    """
+    if not names:
+        return
+    kept = planned_lines(lake, source)["kept"].drop_null()
+    # A list keeps the same columns of each line.
+    known = sorted({name for text in pc.unique(kept).slice(0, _LOOKED_AT).to_pylist() for name in json.loads(text)})
+    if unknown := [name for name in names if name not in known]:
+        there = (
+            f"it keeps {', '.join(known)}" if known else "its recipe has no `keep`: add one and run `facemill ingest`"
+        )
+        raise UsageError(f"the list of {source} keeps no column {unknown[0]}: {there}")
+
+
 def lines_left_out(lake: Lake, source: str, num_planned: int) -> dict[str, int]:
-    """How many lines of the link files were never planned, by reason; `not_planned` are those beyond the selection."""
+    """How many lines of the list of one source were never planned, by reason; `not_planned`: beyond the selection."""
     rejected_lines = read_as(lake, lake.links(source, "rejected.parquet"), REJECTED_LINES, ["reason"])
     reasons = rejected_lines["reason"].cast(pa.string())
     rejected = {item["values"]: item["counts"] for item in pc.value_counts(reasons).to_pylist()}
@@ -63,8 +127,10 @@ def lines_left_out(lake: Lake, source: str, num_planned: int) -> dict[str, int]:
 
 def source_digests(lake: Lake, source: str) -> dict[str, Any]:
     """Digests of the state of a source in the lake: of the link lines, of the result of each URL, and of
-    the stamps of its detections and of its faces by each method.
+    the stamps of its detections and of its faces by each method. Of several sources, these by source.
     """
+    if is_joint(source):
+        return {one: source_digests(lake, one) for one in sources_of(source)}
     attempts = read_ledger(lake, source, ["key", "outcome", "reason", "digest"]).sort_by("key")
     stems = image_stems(lake, source)
     faces = {
@@ -89,7 +155,12 @@ MadeWith = dict[str, Any] | list[dict[str, Any]]
 def made_with(lake: Lake, source: str, method: str) -> MadeWith:
     """The settings of detection and crop that the faces of a source were made with; empty for the defaults."""
     methods = ["bbox", "mtcnn"] if method == AGREE else [method]
-    paths = [f"{lake.faces(one, source, stem)}.parquet" for one in methods for stem in image_stems(lake, source)]
+    paths = [
+        f"{lake.faces(one, part, stem)}.parquet"
+        for part in sources_of(source)
+        for one in methods
+        for stem in image_stems(lake, part)
+    ]
     found = {stamp(one): one for one in (read_settings(lake, path) for path in paths if lake.exists(path))}
     return [found[name] for name in sorted(found)] if len(found) > 1 else next(iter(found.values()), {})
 
@@ -110,9 +181,13 @@ class Comparison(NamedTuple):
 
 
 def comparison(lake: Lake, source: str, lines: pa.Table, rules: DedupeRules = DedupeRules()) -> Comparison:
-    """What the pictures that planned lines name are compared from, as the lake holds them now."""
+    """What the pictures that planned lines name are compared from, as the lake holds them now.
+
+    Args:
+        lines: as `planned_lines` gives them; of several sources with the column `person` (`People.added_to`).
+    """
     columns = ["key", "url", "outcome", "digest", "dhash", "width", "height", "round"]
-    images = accepted(read_ledger(lake, source, columns)).sort_by("key")
+    images = accepted(read_attempts(lake, source, columns)).sort_by("key")
     lines = lines.filter(pc.is_in(lines["key"], value_set=images["key"].combine_chunks()))
     images = images.filter(pc.is_in(images["key"], value_set=lines["key"].combine_chunks()))
     state = stamp(
@@ -133,7 +208,9 @@ def read_verdicts(lake: Lake, source: str, lines: pa.Table, rules: DedupeRules =
             f"the {len(asked.images):,} pictures of {source} in {lake.url} have not been compared since they changed: "
             f"run `facemill publish --source {source}` first"
         )
-    return read_as(lake, asked.path, VERDICTS)
+    verdicts = read_as(lake, asked.path, VERDICTS)
+    # They are in the order of the lines.
+    return verdicts.append_column("source", asked.lines["source"]) if is_joint(source) else verdicts
 
 
 def read_faces(lake: Lake, source: str, method: str) -> pa.Table:
@@ -145,6 +222,8 @@ def read_faces(lake: Lake, source: str, method: str) -> pa.Table:
     Returns:
         `records.FACES`, and `method` and `shard`, the tar that holds the crops.
     """
+    if is_joint(source):
+        return _joined({one: read_faces(lake, one, method) for one in sources_of(source)})
     if method == AGREE:
         return agreed(read_faces(lake, source, "bbox"), read_faces(lake, source, "mtcnn"))
     tables, forgotten = [], read_forgotten(lake, source)

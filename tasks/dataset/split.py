@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from storage.errors import UsageError
@@ -28,15 +28,20 @@ class SplitRules:
 
 
 def split_identities(
-    people: Iterable[str], rules: SplitRules = SplitRules(), ties: Iterable[tuple[str, str]] = ()
+    people: Iterable[str],
+    rules: SplitRules = SplitRules(),
+    ties: Iterable[tuple[str, str]] = (),
+    listed: Mapping[str, Collection[str]] | None = None,
 ) -> dict[str, Split]:
     """The split of each person.
 
     Args:
         people: their names, in any order, as often as they come.
         ties: pairs of names that are one person. They hold through names that are not among `people`.
+        listed: the names under which lists have a person. They place the person, so that one whom all lists spell
+            alike is in the same split as in a dataset of one of the lists.
     """
-    places = _places(people, ties)
+    places = _places(people, ties, listed or {})
     splits = {name: _by_share(place, rules) for name, place in places.items()}
     if len(splits) >= 3 * rules.least_identities:
         for wanted in (Split.TEST, Split.VAL, Split.TRAIN):
@@ -76,9 +81,14 @@ def _by_share(place: float, rules: SplitRules) -> Split:
     return Split.VAL if place < rules.test_share + rules.val_share else Split.TRAIN
 
 
-def _places(people: Iterable[str], ties: Iterable[tuple[str, str]]) -> dict[str, float]:
+def _places(
+    people: Iterable[str], ties: Iterable[tuple[str, str]], listed: Mapping[str, Collection[str]]
+) -> dict[str, float]:
     """Each name's place in [0, 1): that of the lowest-placed name of the same person."""
     leader: dict[str, str] = {}
+
+    def place(name: str) -> float:
+        return min(map(_place, listed.get(name, (name,))))
 
     def find(name: str) -> str:
         leader.setdefault(name, name)
@@ -88,9 +98,9 @@ def _places(people: Iterable[str], ties: Iterable[tuple[str, str]]) -> dict[str,
         return name
 
     for one, other in ties:
-        first, second = sorted((find(one), find(other)), key=_place)
+        first, second = sorted((find(one), find(other)), key=place)
         leader[second] = first
-    return {name: _place(find(name)) for name in people}
+    return {name: place(find(name)) for name in people}
 
 
 def _place(name: str) -> float:

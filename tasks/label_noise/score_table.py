@@ -24,7 +24,7 @@ from storage.tables import read_as, read_stamp, rows_to_table, stamp, table_dige
 from tasks.faces.boxes import iou
 from tasks.label_noise.estimate import CleanRules, FaceSet, doubt, expected_limit
 from tasks.label_noise.plda import Ints
-from tasks.links.line_ids import line_ids
+from tasks.links.line_ids import by_person, id_columns, line_ids
 
 # Increased when the same faces and embeddings give other scores than before.
 _RULES = 2
@@ -33,6 +33,8 @@ _SAME_FACE_IOU = 0.5
 SAME_PERSON_SCORE = 0.99
 # The expected loss of correct faces at the default threshold.
 EXPECTED_LOSS = 0.02
+# The columns of faces of several sources.
+_OF_SEVERAL = ("source", "person")
 # The least score of a stored pair of names.
 _LEAST_SAME_SCORE = 0.1
 
@@ -74,10 +76,12 @@ class Cleaned:
 
     def refused(self, cleaning: Cleaning) -> pa.Table:
         """The lines (identity, line, reason) with a mislabelled face, or of the smaller of two names of a person."""
-        wrong = _from(self.faces, "wrong_person_score", cleaning.wrong_person_score)
+        faces = self.faces.drop_columns([name for name in _OF_SEVERAL if self.faces[name].null_count])
+        wrong = _from(faces, "wrong_person_score", cleaning.wrong_person_score)
         same = _from(self.people, "same_person_score", cleaning.same_person_score)
-        lesser = pc.is_in(self.faces["identity"].cast(pa.string()), value_set=same["other"].cast(pa.string()).unique())
-        parts = [(wrong, Reason.WRONG_PERSON), (self.faces.filter(lesser), Reason.SAME_PERSON)]
+        people = by_person(faces)["identity"].cast(pa.string())
+        lesser = pc.is_in(people, value_set=same["other"].cast(pa.string()).unique())
+        parts = [(wrong, Reason.WRONG_PERSON), (faces.filter(lesser), Reason.SAME_PERSON)]
         return pa.concat_tables(_with_reason(rows, reason) for rows, reason in parts)
 
     def ties(self) -> tuple[tuple[str, str], ...]:
@@ -93,14 +97,14 @@ def _from(table: pa.Table, column: str, limit: float) -> pa.Table:
 
 def _with_reason(rows: pa.Table, reason: Reason) -> pa.Table:
     reasons = pa.array([reason.value] * len(rows), pa.string())
-    return rows.select(["identity", "line"]).append_column("reason", reasons)
+    return rows.select(id_columns(rows)).append_column("reason", reasons)
 
 
 def judged_faces(faces: pa.Table, verdicts: pa.Table) -> pa.Table:
     """The accepted faces, with the `cluster` of copies of their pictures.
 
     Args:
-        faces: as `source_tables.read_faces` gives them.
+        faces: as `source_tables.read_faces` gives them; of several sources with `person` (`People.added_to`).
         verdicts: `records.VERDICTS` of the same lines.
     """
     accepted = faces.filter(pc.equal(faces["outcome"].cast(pa.string()), Outcome.ACCEPTED.value))
@@ -110,7 +114,8 @@ def judged_faces(faces: pa.Table, verdicts: pa.Table) -> pa.Table:
 
 def clean_stamp(model: str, faces: pa.Table, rules: CleanRules = CleanRules()) -> str:
     """The stamp of the scores of `model` (`name@version`) for these faces (`judged_faces`)."""
-    content = faces.select(["identity", "line", "crop_digest", "cluster"])
+    several = [name for name in _OF_SEVERAL if name in faces.column_names]
+    content = faces.select(["identity", "line", "crop_digest", "cluster", *several])
     return stamp("clean", _RULES, counted("clean", rules), model, table_digest(content))
 
 
@@ -118,7 +123,7 @@ def judge(faces: pa.Table, embeddings: NDArray[np.floating], rules: CleanRules =
     """Score faces (`judged_faces`) by these embeddings, [n, d] unit rows."""
     if not len(faces):
         return Cleaned(FACE_VERDICTS.empty_table(), SAME_PEOPLE.empty_table())
-    names, people = np.unique(faces["identity"].cast(pa.string()).to_numpy(), return_inverse=True)
+    names, people = np.unique(by_person(faces)["identity"].cast(pa.string()).to_numpy(), return_inverse=True)
     pictures = faces["cluster"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
     # An unconfirmed box may show anything.
     speaks = faces["landmarks"].is_valid().to_numpy()
@@ -127,6 +132,8 @@ def judge(faces: pa.Table, embeddings: NDArray[np.floating], rules: CleanRules =
     columns = {name: faces[name] for name in ("identity", "line", "crop_digest")}
     columns |= {"wrong_person_score": pa.array(doubts.wrong, pa.float32()), "looks_like": other}
     columns |= {"is_confirmed": pa.array(speaks)}
+    nothing = pa.nulls(len(faces), pa.string())
+    columns |= {name: faces[name] if name in faces.column_names else nothing for name in _OF_SEVERAL}
     return Cleaned(pa.table(columns).cast(FACE_VERDICTS), _same_people(names, np.bincount(people), doubts.same))
 
 

@@ -27,6 +27,7 @@ def write(lake: Lake, name: str, version: str, published_at: str | None) -> None
     row |= dict.fromkeys(("line", "width", "height", "face_px"), 1)
     row |= dict.fromkeys(("image_digest", "cluster", "crop_digest"), bytes(32)) | {"face_box_xyxy": (0, 0, 1, 1)}
     row |= dict.fromkeys(("landmarks", "score", "agreement", "border", "sharpness", "yaw_deg", "roll_deg"))
+    row |= dict.fromkeys(("listed_identity", "kept"))
     row |= {"shard": "train-00000.tar", "offset": offset, "length": length}
     write_table(lake, f"{folder}/index.parquet", rows_to_table([row], SAMPLES))
     if published_at:

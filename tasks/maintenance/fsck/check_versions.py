@@ -49,8 +49,7 @@ def check_dataset(
     found = [Finding(Kind.UNTRUE_MANIFEST, folder, words) for words in _untruths(dataset, index, outcomes)]
     found += _check_shards(dataset, index, quick=quick)
     gone = redacted_samples(dataset) & set(index["sample"].to_pylist())
-    forgotten = covered(dataset.manifest.get("source", ""))
-    num_covered = pc.sum(covered_samples(index, forgotten)).as_py() if forgotten else 0
+    num_covered = pc.sum(covered_samples(index, covered)).as_py() or 0
     if gone or num_covered:
         words = f"{max(len(gone), num_covered)} samples are taken down but not purged"
         found.append(Finding(Kind.TAKEN_DOWN, folder, words))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from storage.datasets import all_versions
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.records import Takedown, TakedownKind, identity_key, url_key
-from storage.takedowns import TOLD_BY, Forgotten, about, covered_samples, read_lines, record, with_their_links
+from storage.takedowns import COVERED_BY, Forgotten, about, covered_samples, read_lines, record, with_their_links
 from storage.text import read_text
 from tasks.dataset.find_duplicates import verdicts_now
 from tasks.fetch.ledger import accepted, read_ledger
@@ -84,11 +85,14 @@ def samples_covered(lake: Lake, asked: Asked, covered: list[Coverage]) -> dict[s
     """The number of samples that each dataset version would lose, for versions that lose any."""
     digests = frozenset[bytes]().union(*(one.digests for one in covered))
     counts = {}
+
+    @cache
+    def wanted_in(source: str) -> Forgotten:
+        wanted, lines = asked.in_source(source), read_lines(lake, source, ["identity", "key"])
+        return with_their_links(replace(wanted, digests=wanted.digests | digests), lines)
+
     for version in all_versions(lake):
-        wanted = asked.in_source(version.source)
-        lines = read_lines(lake, version.source, ["identity", "key"])
-        wanted = with_their_links(replace(wanted, digests=wanted.digests | digests), lines)
-        counts[str(version)] = pc.sum(covered_samples(version.whole_index(TOLD_BY), wanted)).as_py() or 0
+        counts[str(version)] = pc.sum(covered_samples(version.whole_index(COVERED_BY), wanted_in)).as_py() or 0
     return {version: num for version, num in counts.items() if num}
 
 

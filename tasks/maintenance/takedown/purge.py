@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import pyarrow.compute as pc
 
@@ -17,8 +18,9 @@ from storage.datasets import DatasetVersion, all_versions
 from storage.lake import Lake
 from storage.models import model_versions
 from storage.records import ATTEMPTS
+from storage.source_names import is_joint, sources_of
 from storage.tables import read_as, read_table
-from storage.takedowns import TOLD_BY, Forgotten, blanked, covered_samples, read_forgotten
+from storage.takedowns import COVERED_BY, Forgotten, blanked, covered_samples, read_forgotten
 from tasks.fetch.ledger import image_stems
 from tasks.maintenance.takedown.redact import redact, unnamed_shards
 from tasks.maintenance.takedown.rewrite import lone_tars, pieces, replace_shard, superseded
@@ -60,7 +62,7 @@ def purge(lake: Lake, on_progress: Callable[[str], None] = lambda path: None) ->
         _purge_source(lake, source, shards[source], purged, on_progress)
     for version in versions:
         on_progress(version.folder)
-        purged.datasets[str(version)] = redact(version, read_forgotten(lake, version.source))
+        purged.datasets[str(version)] = redact(version)
     tars = [path for source in sources for path in lone_tars(lake, source)]
     _remove_all(lake, tars, purged)
     for path in lake.unclaimed():
@@ -109,7 +111,15 @@ def _purge_source(
         _remove_all(lake, pieces(lake, source, stem), purged)
     if stems:
         # The scores of a model by name and line; its embeddings are in the work folder.
-        _remove_all(lake, [lake.cleaned(method, source) for method in lake.names(lake.cleaned())], purged)
+        scores = [
+            lake.cleaned(method, of)
+            for method in lake.names(lake.cleaned())
+            for of in lake.names(lake.cleaned(method))
+            if source in sources_of(of)
+        ]
+        # The keys of comparisons of several sources cannot be searched: all of them go.
+        joint = [lake.unique(of) for of in lake.names("unique") if is_joint(of) and source in sources_of(of)]
+        _remove_all(lake, scores + joint, purged)
     for name in lake.names(lake.unique(source)):
         path = f"{lake.unique(source)}/{name}"
         if pc.any(forgotten.rows(read_table(lake, path, ["key"]))).as_py():
@@ -126,8 +136,8 @@ def _holds(lake: Lake, source: str, stem: str, forgotten: Forgotten) -> bool:
 
 
 def _num_covered(version: DatasetVersion) -> int:
-    forgotten = read_forgotten(version.lake, version.source)
-    return (pc.sum(covered_samples(version.whole_index(TOLD_BY), forgotten)).as_py() or 0) if forgotten else 0
+    covered = covered_samples(version.whole_index(COVERED_BY), partial(read_forgotten, version.lake))
+    return pc.sum(covered).as_py() or 0
 
 
 def _remove_what_cannot_be_searched(lake: Lake, purged: Purged) -> None:

@@ -14,6 +14,7 @@ import re
 import tarfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,18 +24,19 @@ from storage.errors import LakeError
 from storage.names import DATASET_MEMBER
 from storage.records import bytes_digest, url_key
 from storage.shards import create_shard
+from storage.source_names import sources_of
 from storage.tables import write_table
-from storage.takedowns import Forgotten, about, covered_samples
+from storage.takedowns import about, covered_samples, read_forgotten
 from tasks.dataset.manifest import sample_counts
 from tasks.maintenance.fsck.check_tar import NOT_A_TAR
 
 _PAGE = ".html"
 
 
-def redact(version: DatasetVersion, forgotten: Forgotten) -> int:
-    """Remove the covered samples from a version, and the pages that may show them; returns their number."""
+def redact(version: DatasetVersion) -> int:
+    """Remove the samples under takedown from a version, and the pages that may show them; returns their number."""
     index = version.whole_index()
-    covered = covered_samples(index, forgotten)
+    covered = covered_samples(index, partial(read_forgotten, version.lake))
     gone, left = index.filter(covered), index.filter(pc.invert(covered))
     if len(gone):
         names = frozenset(gone["sample"].to_pylist())
@@ -42,7 +44,7 @@ def redact(version: DatasetVersion, forgotten: Forgotten) -> int:
         for page in version.lake.names(version.folder):
             if page.endswith(_PAGE):
                 version.lake.remove(f"{version.folder}/{page}")
-        _blank_urls(version, forgotten)
+        _blank_urls(version)
         _write_index(version, names, gone, left)
     for shard in unnamed_shards(version):
         version.lake.remove(f"{version.folder}/{shard}")
@@ -76,13 +78,18 @@ def redacted_samples(version: DatasetVersion) -> frozenset[str]:
     return frozenset(sample for entry in version.redactions for sample in entry["samples"])
 
 
-def _blank_urls(version: DatasetVersion, forgotten: Forgotten) -> None:
+def _blank_urls(version: DatasetVersion) -> None:
     """Clear the URLs, which may identify the person; the outcomes of the lines stay, so that the counts add up."""
     path = version.outcomes_path
     if version.lake.exists(path):
         outcomes = version.outcomes()
         keys = pa.array([url_key(url) for url in outcomes["url"].to_pylist()], pa.binary(16))
-        covered = pc.or_(forgotten.rows(outcomes.append_column("key", keys)), about(outcomes, forgotten.people))
+        keyed = outcomes.append_column("key", keys)
+        covered = pa.chunked_array([pa.array([False] * len(outcomes), pa.bool_())])
+        for source in sources_of(version.source):
+            forgotten = read_forgotten(version.lake, source)
+            theirs = pc.or_(forgotten.rows(keyed), about(outcomes, forgotten.people))
+            covered = pc.or_(covered, pc.and_(theirs, pc.equal(outcomes["source"].cast(pa.string()), source)))
         urls = pc.if_else(covered, "", outcomes["url"])
         write_table(version.lake, path, outcomes.set_column(outcomes.schema.get_field_index("url"), "url", urls))
 

@@ -21,6 +21,7 @@ def sample(identity: str, line: int, **changes: Any) -> dict[str, Any]:
     row |= dict.fromkeys(("image_digest", "cluster", "crop_digest"), bytes(32)) | {"face_box_xyxy": (0, 0, 1, 1)}
     row |= dict.fromkeys(("landmarks", "score", "agreement", "border", "sharpness", "yaw_deg", "roll_deg"))
     row |= {"identity": identity, "line": line, "split": "train", "source": "made", "method": "mtcnn"}
+    row |= dict.fromkeys(("listed_identity", "kept"))
     return row | {"url": f"http://{identity}.example/{line}", **changes}
 
 

@@ -91,7 +91,9 @@ def make(
     request = Request("faces", "made", "mtcnn", rules)
     splits = split_identities(chosen_people(lines, outcomes), request.split)
     samples = collect_samples("made", lines, judged, found, outcomes, splits)
-    return Made(lake, request, Content(samples, kept_outcomes(lines, outcomes), count_outcomes(outcomes, "mtcnn")))
+    return Made(
+        lake, request, Content(samples, kept_outcomes("made", lines, outcomes), count_outcomes(outcomes, "mtcnn"))
+    )
 
 
 @pytest.fixture

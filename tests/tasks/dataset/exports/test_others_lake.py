@@ -14,7 +14,7 @@ from storage.errors import LakeError, UsageError
 from storage.lake import Lake
 from storage.records import SAMPLES, Takedown, TakedownKind, url_key
 from storage.tables import read_table, write_table
-from storage.takedowns import read_forgotten, record
+from storage.takedowns import record
 from tasks.dataset.export_version import export
 from tasks.dataset.exports import EXPORTS
 from tasks.maintenance.fsck.findings import Kind
@@ -94,7 +94,7 @@ def test_a_redaction_stays_in_its_version_and_a_check_says_what_is_wrong(dataset
     record(dataset.lake, [Takedown(TakedownKind.URL, url_key(ROWS[0][2]), None, NOW, "")])
     before = everything(tmp_path)
     with pytest.raises(LakeError, match=f"{column} is"):
-        redact(dataset, read_forgotten(dataset.lake, dataset.manifest["source"]))
+        redact(dataset)
     found = [one for one in inspect(jobs(dataset.lake)) if one.path == dataset.folder]
 
     assert everything(tmp_path) == before

@@ -28,7 +28,7 @@ from storage.models import model_versions, write_model
 from storage.records import SAMPLES, SCORES, Takedown, TakedownKind, bytes_digest, identity_key
 from storage.shards import create_shard
 from storage.tables import rows_to_table, write_table
-from storage.takedowns import read_forgotten, record
+from storage.takedowns import record
 from tasks.dataset.diff import diff
 from tasks.dataset.export_version import export
 from tasks.maintenance.fsck.inspect_lake import inspect, jobs
@@ -143,7 +143,7 @@ def use(lake: Lake) -> None:
         lambda: open_dataset(lake, "faces").index(),
         lambda: diff(open_dataset(lake, "faces"), open_dataset(lake, "faces")),
         lambda: export(open_dataset(lake, "faces"), "imagefolder", out),
-        lambda: redact(open_dataset(lake, "faces"), read_forgotten(lake, "made")),
+        lambda: redact(open_dataset(lake, "faces")),
         lambda: [published_settings(model) for model in model_versions(lake)],
         lambda: [model.read_json(file) for model in model_versions(lake) for file in FILES],
         lambda: [one.facts for model in model_versions(lake) for one in evaluations(model)],
