@@ -28,7 +28,7 @@ from tasks.dataset.funnel import by_source
 from tasks.dataset.people import PeopleRules
 from tasks.dataset.publish_version import Request, require_people_in_each
 from tasks.dataset.select import SelectRules
-from tasks.dataset.source_tables import check_kept, planned_people, read_plan
+from tasks.dataset.source_tables import check_kept, planned_people, read_plan, require_digests
 from tasks.dataset.split import SplitRules
 from tasks.label_noise.estimate import CleanRules
 from tasks.label_noise.score_table import Cleaning, judge_named, read_cleaned
@@ -46,6 +46,7 @@ def publish(
     exclude: Path | None = None,
     cleaned_by: str | None = None,
     wrong_person_score: float | None = None,
+    only_as_listed: bool = False,
     keep: list[str] | None = None,
     settings: SettingValues | None = None,
 ) -> list[dict[str, Any]]:
@@ -63,6 +64,8 @@ def publish(
         cleaned_by: drop the faces that `clean` marked as mislabelled with this model, `name[@version]`.
         wrong_person_score: drop faces from this probability of being mislabelled, 0 to 1; None for the threshold
             expected to lose 2% of correct faces.
+        only_as_listed: only pictures that have the digest their list gives. Other bytes are mostly the same picture,
+            resized or compressed again, whose box a face confirms.
         keep: columns of the lists that the index carries along, in its column `kept`.
         settings: fields that differ from their defaults, such as {"select.min_sharpness": 100}; `facemill settings`
             lists all.
@@ -77,6 +80,7 @@ def publish(
     rules = SelectRules(
         min_face_px=min_face,
         min_agreement=SelectRules().min_agreement if check_boxes else 0.0,
+        only_as_listed=only_as_listed,
         # Groups by hash are no people: one face in a group is as good as two.
         min_faces=SelectRules().min_faces if sources[0].names_people else 1,
     )
@@ -84,6 +88,8 @@ def publish(
         raise UsageError(f"{unused[0]} has no effect without --cleaned-by MODEL")
     dedupe, people = changed(DedupeRules(), "dedupe", settings), changed(PeopleRules(), "people", settings)
     check_kept(store, source, keep or [])
+    if only_as_listed:
+        require_digests(store, source)
     exclusion = exclude_names(planned_people(store, source), read_names(exclude)) if exclude else None
     requests = [
         Request(

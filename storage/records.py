@@ -97,6 +97,7 @@ class Reason(StrEnum):
     BOX_OUT_OF_IMAGE = "box_out_of_image"
     METHODS_DISAGREE = "methods_disagree"
     # select: the face among the samples of a dataset version
+    NOT_AS_LISTED = "not_as_listed"
     BOX_DISAGREES = "box_disagrees"
     FACE_TOO_SMALL = "face_too_small"
     UNSURE = "unsure"
@@ -166,6 +167,15 @@ def bytes_digest(data: bytes | memoryview) -> bytes:
     return hashlib.sha256(data).digest()
 
 
+# The algorithms of listed digests, by their length in bytes.
+DIGEST_KINDS = {16: "md5", 20: "sha1", 32: "sha256", 64: "sha512"}
+
+
+def digest_by(kind: str, data: bytes) -> bytes:
+    """The digest of `data` by an algorithm of `DIGEST_KINDS`."""
+    return hashlib.new(kind, data, usedforsecurity=False).digest()
+
+
 _KEY = pa.binary(16)
 _DIGEST = pa.binary(32)
 _BOX = pa.list_(pa.float32(), 4)
@@ -228,11 +238,15 @@ REJECTED_LINES = pa.schema(
 
 
 class Candidate(NamedTuple):
-    """One distinct URL to fetch, and the unit that owns it."""
+    """One distinct URL to fetch, and the unit that owns it.
+
+    `digest_kind` is the algorithm of the digest that the list has of it, if that is not SHA-256.
+    """
 
     key: bytes
     url: str
     unit: int
+    digest_kind: str | None = None
 
 
 CANDIDATES = pa.schema(
@@ -240,6 +254,7 @@ CANDIDATES = pa.schema(
         pa.field("key", _KEY, nullable=False),
         pa.field("url", pa.string(), nullable=False),
         pa.field("unit", pa.int32(), nullable=False),
+        pa.field("digest_kind", _WORD),
     ]
 )
 
@@ -264,7 +279,7 @@ class Attempt:
     answer. `received_bytes` came over the wire, for a picture or not, from the host's `address`. `via` is None for the
     link's own host and `archive` for a web archive; `final_url` tells which page of it. `rules` is the version of the
     rules that judged it (`tasks.fetch.ledger.RULES`; None: version 1). `note` holds the words of `Note` that apply,
-    sorted and joined by blanks; None for no word.
+    sorted and joined by blanks; None for no word. `other_digest` is that of the bytes by `Candidate.digest_kind`.
     """
 
     key: bytes
@@ -289,6 +304,7 @@ class Attempt:
     via: str | None = None
     rules: int | None = None
     note: str | None = None
+    other_digest: bytes | None = None
 
 
 # Columns are only ever added, at the end: `ledger` reads indexes that were written without the newer ones.
@@ -321,6 +337,7 @@ ATTEMPTS = pa.schema(
         pa.field("via", _WORD),
         pa.field("rules", pa.int16()),
         pa.field("note", _WORD),
+        pa.field("other_digest", pa.binary()),
     ]
 )
 
@@ -381,7 +398,8 @@ class Face:
     is the IoU of the listed box with the detected face that overlaps it most (None: no box listed), after the
     correction that `fit` names; `fit` is None where no face confirms the box, or the method asked for none.
     `face_px` is the shorter side of `source_box_xyxy`, `border` the share of that box outside of the picture;
-    `sharpness`, `yaw_deg` and `roll_deg` are as `tasks.faces.methods.quality` measures them.
+    `sharpness`, `yaw_deg` and `roll_deg` are as `tasks.faces.methods.quality` measures them. `same_bytes` says whether
+    the picture has the digest that the line lists; None where that is not known.
     """
 
     identity: str
@@ -409,6 +427,7 @@ class Face:
     height: int | None = None
     offset: int | None = None
     length: int | None = None
+    same_bytes: bool | None = None
 
 
 FACES = pa.schema(
@@ -438,6 +457,7 @@ FACES = pa.schema(
         pa.field("height", pa.int32()),
         pa.field("offset", pa.int64()),
         pa.field("length", pa.int64()),
+        pa.field("same_bytes", pa.bool_()),
     ]
 )
 

@@ -240,6 +240,9 @@ def publish(
             "Default: the threshold expected to lose 2% of correct faces.",
         ),
     ] = None,
+    only_as_listed: Annotated[
+        bool, typer.Option("--only-as-listed", help="Only pictures that have the digest their list gives.")
+    ] = False,
     keep: Annotated[
         list[str] | None,
         typer.Option(
@@ -271,6 +274,7 @@ def publish(
         exclude=exclude,
         cleaned_by=cleaned_by,
         wrong_person_score=wrong_person_score,
+        only_as_listed=only_as_listed,
         keep=split_words(keep),
         settings=settings,
     )

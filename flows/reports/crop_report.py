@@ -32,6 +32,8 @@ _FITS = {
     Fit.RESCALED.value: "match after rescaling",
 }
 
+_DIGESTS = {True: "bytes as listed", False: "other bytes", None: "no digest listed, or not known"}
+
 
 def cropped_methods(lake: Lake, source: str) -> dict[str, pa.Table]:
     """The faces of a source (`source_tables.read_faces`) by every method used so far."""
@@ -50,6 +52,7 @@ def write_report(lake: Lake, source: str) -> Path:
         num_lines=max((len(table) for table in faces.values()), default=0),
         methods=[_method(method, table) for method, table in faces.items()],
         measures=_MEASURES,
+        digests=next((digest_counts(table) for table in faces.values()), None),
         listed=_listed_boxes(faces["bbox"], show) if "bbox" in faces else None,
         pairs=[_pair(first, second, compare(faces, first, second), show) for first, second in combinations(faces, 2)],
     )
@@ -109,6 +112,13 @@ def _listed_boxes(faces: pa.Table, show: _Contacts) -> dict[str, Any]:
         "rescaled": show.sheet({"bbox": np.flatnonzero(fits == Fit.RESCALED.value)}),
         "unrotated": show.sheet({"bbox": np.flatnonzero(fits == Fit.UNROTATED.value)}),
     }
+
+
+def digest_counts(faces: pa.Table) -> dict[str, int] | None:
+    """Lines by whether their picture has the listed digest; None if no digest is known."""
+    same = faces["same_bytes"].to_pylist()
+    found = {words: same.count(value) for value, words in _DIGESTS.items()}
+    return found if found[_DIGESTS[None]] < len(same) else None
 
 
 def _pair(first: str, second: str, pairs: pa.Table, show: _Contacts) -> dict[str, Any]:

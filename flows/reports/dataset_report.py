@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from flows.reports import page
 from flows.reports.charts import Chart, histogram
-from flows.reports.crop_report import agreement_counts, overlap_histogram
+from flows.reports.crop_report import agreement_counts, digest_counts, overlap_histogram
 from flows.reports.doubtful_people import loosest_fits, main_hosts, worst_hosts, worst_people
 from flows.reports.funnel_pictures import Pictures, evenly
 from storage.datasets import DatasetVersion
@@ -61,6 +61,7 @@ def write_report(dataset: DatasetVersion, path: Path | None = None) -> Path:
         people=_people(index),
         hosts=main_hosts(index, _ROWS),
         quality=_quality(index),
+        digests=digest_counts(read_faces(dataset.lake, dataset.source, manifest["method"])),
         methods=_methods(dataset),
         losing_hosts=worst_hosts(named, _ROWS),
         losing_people=worst_people(named, _ROWS),

@@ -43,6 +43,7 @@ class SelectRules:
     min_agreement: float = setting(
         0.4, "least IoU of a listed box with a detected face, for bbox; 0 accepts every box", ge=0, le=1
     )
+    only_as_listed: bool = setting(False, "whether only pictures that have the listed digest are accepted")
     rescaled_boxes: bool = setting(True, "whether boxes that fit only after a rescale are accepted")
     # A listed box is confirmed from 0.7 on; MTCNN's own faces have 0.9.
     min_score: float = setting(0.0, "least score of the detected face", ge=0, le=1)
@@ -143,6 +144,9 @@ def _unfit(faces: pa.Table, method: str, rules: SelectRules) -> list[tuple[Ints,
     astray = agreement < rules.min_agreement
     if not rules.rescaled_boxes:
         astray |= np.array(faces["fit"].to_pylist()) == Fit.RESCALED
+    not_as_listed = np.empty(0, np.int64)
+    if rules.only_as_listed:
+        not_as_listed = np.flatnonzero(~pc.fill_null(faces["same_bytes"], False).to_numpy().astype(bool))
     repeated, contested = _shared_faces(faces)
     # What was not measured is NaN here, which is never beyond a limit.
     return [
@@ -154,6 +158,7 @@ def _unfit(faces: pa.Table, method: str, rules: SelectRules) -> list[tuple[Ints,
         (np.flatnonzero(border > rules.max_border), Reason.TRUNCATED),
         (np.flatnonzero(astray) if method == "bbox" else np.empty(0, np.int64), Reason.BOX_DISAGREES),
         (np.flatnonzero(size < rules.min_face_px), Reason.FACE_TOO_SMALL),
+        (not_as_listed, Reason.NOT_AS_LISTED),
     ]
 
 

@@ -116,6 +116,20 @@ def check_kept(lake: Lake, source: str, names: Sequence[str]) -> None:
         raise UsageError(f"the list of {source} keeps no column {unknown[0]}: {there}")
 
 
+def require_digests(lake: Lake, source: str) -> None:
+    """Check that the list of every source gives digests.
+
+    Raises:
+        UsageError: one gives none.
+    """
+    for one in sources_of(source):
+        if not planned_lines(lake, one)["listed_digest"].is_valid().to_numpy().any():
+            raise UsageError(
+                f"the list of {one} gives no digests, so no picture can be as listed: leave out --only-as-listed, or "
+                "name the list's column of digests under `digest` in its recipe and run `facemill ingest`"
+            )
+
+
 def lines_left_out(lake: Lake, source: str, num_planned: int) -> dict[str, int]:
     """How many lines of the list of one source were never planned, by reason; `not_planned`: beyond the selection."""
     rejected_lines = read_as(lake, lake.links(source, "rejected.parquet"), REJECTED_LINES, ["reason"])

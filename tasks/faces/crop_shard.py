@@ -34,11 +34,12 @@ _LISTED_SIZE = ("listed_width", "listed_height")
 
 
 class Listed(NamedTuple):
-    """The identity and the box of a link line."""
+    """The identity and the box of a link line, and whether its picture has the listed digest (None: not known)."""
 
     identity: str
     line: int
     box_xyxy: Box | None
+    same_bytes: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,8 @@ def uncropped(
 
 def crop_picture(job: Job, read: Callable[[], bytes], methods: list[str], settings: CropSettings) -> list[Cropped]:
     """Crop every line of one picture by every method. The picture is decoded once, if a method needs its pixels."""
-    picture = Picture(job.detection, read)
+    proven = frozenset(one.box_xyxy for one in job.lines if one.same_bytes and one.box_xyxy)
+    picture = Picture(job.detection, read, proven)
     return [Cropped(method, *_face(picture, listed, method, settings)) for listed in job.lines for method in methods]
 
 
@@ -153,6 +155,7 @@ def _face(picture: Picture, listed: Listed, method: str, settings: CropSettings)
         num_faces=len(sure_faces(detection, settings)),
         image_width=detection.width or None,
         image_height=detection.height or None,
+        same_bytes=listed.same_bytes,
     )
     if isinstance(verdict, Subject):
         try:
@@ -199,13 +202,25 @@ def _checked(methods: list[str]) -> list[str]:
 def _join(lines: LinesByKey, images: list[StoredImage]) -> pa.Table:
     """Identity, line, key and box of the lines whose picture is among `images`, by identity and line.
 
-    The columns of the listed picture size are present only if the list has such sizes.
+    The columns of the listed picture size, and `same_bytes`, are present only if the list has sizes and digests.
     """
-    wanted = lines.of([image.key for image in images])
+    found = lines.of([image.key for image in images])
     sizes = [name for name in _LISTED_SIZE if lines.has(name)]
-    wanted = wanted.select(["identity", "line", "key", "box_xyxy", *sizes])
+    wanted = found.select(["identity", "line", "key", "box_xyxy", *sizes])
+    if lines.has("listed_digest"):
+        wanted = wanted.append_column("same_bytes", _same_bytes(found, images))
     wanted = wanted.set_column(0, "identity", wanted["identity"].cast(pa.string()))
     return wanted.sort_by([("identity", "ascending"), ("line", "ascending")])
+
+
+def _same_bytes(lines: pa.Table, images: list[StoredImage]) -> pa.Array:
+    """Whether the picture of each line has the listed digest; null if none is listed, or not one of that algorithm
+    was computed when the picture was fetched.
+    """
+    digests = {image.key: {len(one): one for one in (image.digest, image.other_digest) if one} for image in images}
+    rows = zip(lines["key"].to_pylist(), lines["listed_digest"].to_pylist(), strict=True)
+    known = [(listed, digests[key].get(len(listed)) if listed else None) for key, listed in rows]
+    return pa.array([listed == ours if ours else None for listed, ours in known], pa.bool_())
 
 
 def _jobs(joined: pa.Table, images: list[StoredImage], detections: dict[bytes, Detection], path: str) -> list[Job]:
@@ -219,7 +234,8 @@ def _jobs(joined: pa.Table, images: list[StoredImage], detections: dict[bytes, D
                 f"{path} has no row for picture {key.hex()} of its shard: delete it and run `facemill crop` again"
             )
         job = jobs.setdefault(key, Job(stored[key], detections[key], []))
-        job.lines.append(Listed(row["identity"], row["line"], _listed_box(row, detections[key])))
+        box = _listed_box(row, detections[key])
+        job.lines.append(Listed(row["identity"], row["line"], box, row.get("same_bytes")))
     return list(jobs.values())
 
 

@@ -48,12 +48,13 @@ class ShardSummary:
 
 
 class StoredImage(NamedTuple):
-    """The offset and length of an accepted picture in its shard's tar."""
+    """The offset and length of an accepted picture in its shard's tar, and its digests (`records.Attempt`)."""
 
     key: bytes
     digest: bytes
     offset: int
     length: int
+    other_digest: bytes | None = None
 
 
 def detect_shard(
@@ -112,7 +113,7 @@ def accepted_images(lake: Lake, source: str, stem: str) -> list[StoredImage]:
     path = f"{lake.images(source, stem)}.parquet"
     table = read_as(lake, path, ATTEMPTS, columns)
     accepted = table.filter(pc.equal(table["outcome"].cast(pa.string()), pa.scalar(Outcome.ACCEPTED.value)))
-    if any(accepted[name].null_count for name in StoredImage._fields):
+    if any(accepted[name].null_count for name in StoredImage._fields if name != "other_digest"):
         raise LakeError(
             f"{lake.url}/{path} has accepted pictures without offset or length: run `facemill check --repair`"
         )

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 import pyarrow as pa
 
 from storage.lake import Lake
-from storage.records import ATTEMPTS, Attempt, Candidate, ImageFacts, Note, Outcome, Reason, Retry
+from storage.records import ATTEMPTS, Attempt, Candidate, ImageFacts, Note, Outcome, Reason, Retry, digest_by
 from storage.shards import ShardWriter, create_shard
 from storage.tables import rows_to_table, write_table
 from tasks.fetch.ledger import RULES, image_stems, next_try, unit_name
@@ -59,10 +59,11 @@ class Pending:
 
 
 def to_pending(table: pa.Table) -> Iterator[Pending]:
-    """The rows of a table with key, url, unit, tries and round, generated lazily."""
+    """The rows of a table with `records.CANDIDATES`, tries and round, generated lazily."""
     for batch in table.to_batches(max_chunksize=_PENDING_AT_ONCE):
         for row in batch.to_pylist():
-            yield Pending(Candidate(row["key"], row["url"], row["unit"]), row["tries"], row["round"])
+            candidate = Candidate(*(row.get(name) for name in Candidate._fields))
+            yield Pending(candidate, row["tries"], row["round"])
 
 
 async def fetch_unit(
@@ -129,7 +130,7 @@ async def attempt_one(
             tries += 1
     now = datetime.now(UTC)
     rounds = pending.rounds + 1
-    invalid = result if isinstance(result, Invalid) else None
+    invalid, kind = result if isinstance(result, Invalid) else None, pending.candidate.digest_kind
     attempt = Attempt(
         key=pending.candidate.key,
         # A URL may reveal whose picture it is.
@@ -152,6 +153,7 @@ async def attempt_one(
         via=answer.via,
         rules=RULES,
         note=" ".join(sorted(answer.notes)) or None,
+        other_digest=digest_by(kind, answer.data) if kind and not invalid else None,
     )
     return attempt, b"" if invalid else answer.data
 

@@ -189,7 +189,7 @@ def host_of(urls: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def pending_new(candidates: pa.Table, ledger: pa.Table) -> pa.Table:
-    """The first round: key, url, unit, tries and round of the candidates without an attempt."""
+    """The first round: the candidates without an attempt, with tries and round."""
     new = unknown(candidates, ledger)
     zeros = pa.array(np.zeros(len(new), dtype=np.int16))
     return new.append_column("tries", zeros).append_column("round", zeros)
@@ -201,7 +201,7 @@ def pending_due(candidates: pa.Table, ledger: pa.Table, now: datetime) -> pa.Tab
 
 
 def pending_again(candidates: pa.Table, ready: pa.Table) -> pa.Table:
-    """Key, url, unit, tries and round of the candidates that have a row in `ready`."""
+    """The candidates that have a row in `ready`, with tries and round."""
     rows = pc.index_in(candidates["key"], value_set=ready["key"].combine_chunks())
     again = candidates.filter(pc.is_valid(rows))
     rows = rows.drop_null()

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.errors import UsageError
-from storage.records import CANDIDATES
+from storage.records import CANDIDATES, DIGEST_KINDS
 from tasks.links.sources.spelling import match_names, suggestion
 
 # 2622 people make 105 units: few enough for one task each, and a lost one costs only minutes.
@@ -46,7 +46,8 @@ def plan(lines: pa.Table, identities: int | Sequence[str] | None = None, per_ide
     if not wanted.any():
         raise UsageError("the selection holds no link line: ask for at least one identity and one line each")
     rows = pa.table({"key": lines["key"], "row": np.arange(len(codes))})
-    first = rows.group_by("key").aggregate([("row", "min")])
+    rows = rows.append_column("digest_bytes", pc.binary_length(lines["listed_digest"]))
+    first = rows.group_by("key").aggregate([("row", "min"), ("digest_bytes", "max")])
     asked = pc.unique(lines["key"].filter(pa.array(wanted)))
     first = first.filter(pc.is_in(first["key"], value_set=asked))
     owners = codes[first["row_min"].to_numpy()]
@@ -55,11 +56,20 @@ def plan(lines: pa.Table, identities: int | Sequence[str] | None = None, per_ide
             "key": first["key"],
             "url": lines["url"].take(first["row_min"]),
             "unit": pa.array(owners // IDENTITIES_PER_UNIT, pa.int32()),
+            "digest_kind": _kinds(first["digest_bytes_max"]),
         },
         schema=CANDIDATES,
     )
     line = lines["line"].take(first["row_min"]).to_numpy()
     return table.take(pa.array(_spread(table, line)))
+
+
+def _kinds(lengths: pa.ChunkedArray) -> pa.Array:
+    """The algorithm of digests of these lengths in bytes; null for SHA-256, which every picture has anyway."""
+    others = {num: kind for num, kind in DIGEST_KINDS.items() if kind != "sha256"}
+    words = pa.array(others.values(), pa.string())
+    found = words.take(pc.index_in(lengths, value_set=pa.array(others, lengths.type)).combine_chunks())
+    return found.dictionary_encode().cast(CANDIDATES.field("digest_kind").type)
 
 
 def rank_within(codes: Ints) -> Ints:

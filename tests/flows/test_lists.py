@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +61,20 @@ def as_facescrub(world: Path, folder: Path) -> str:
     return str(folder)
 
 
+def as_pubfig(world: Path, folder: Path) -> str:
+    """A file of PubFig's form, with the MD5 of the bytes that the world serves, and of others for every fourth."""
+    truth = read_truth(world)
+    lines = ["# PubFig made, as of today", "#\tperson\timagenum\turl\trect\tmd5sum"]
+    for at, (name, line, url, box) in enumerate(listed(world)):
+        body = world / "bodies" / truth[url]["body"]
+        data = body.read_bytes() if body.is_file() and at % 4 else url.encode()
+        corners = ",".join(f"{value:.0f}" for value in box)
+        digest = hashlib.new("md5", data, usedforsecurity=False).hexdigest()
+        lines.append(f"{name.replace('_', ' ')}\t{line}\t{url}\t{corners}\t{digest}")
+    (folder / "dev_urls.txt").write_text("\n".join(lines) + "\n")
+    return str(folder / "dev_urls.txt")
+
+
 def as_laion(world: Path, folder: Path) -> str:
     """A Parquet file of LAION's columns, a name, and a box in shares of the picture as it was drawn."""
     truth = read_truth(world)
@@ -80,7 +95,9 @@ def run(*arguments: str) -> Any:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("make", "recipe", "source"), [(as_facescrub, None, "facescrub"), (as_laion, LAION, "mine")], ids=["tsv", "parquet"]
+    ("make", "recipe", "source"),
+    [(as_facescrub, None, "facescrub"), (as_pubfig, None, "pubfig"), (as_laion, LAION, "mine")],
+    ids=["facescrub", "pubfig", "parquet"],
 )
 def test_a_world_behind_a_list_gives_its_pictures_and_faces(
     tmp_path: Path, world: Path, origin: Origin, make: Callable[[Path, Path], str], recipe: str | None, source: str
@@ -107,15 +124,38 @@ def test_a_world_behind_a_list_gives_its_pictures_and_faces(
     for urls in dataset_urls(lake).values():
         assert {truth[url]["expect"] for url in urls} == {"accepted"}
     [version] = all_versions(lake)
-    assert version.manifest["terms"].startswith(
-        "Made." if recipe else "For research only, under the terms of FaceScrub"
-    )
+    terms = {"mine": "Made.", "facescrub": "For research only, under the terms of FaceScrub", "pubfig": "For non-comm"}
+    assert version.manifest["terms"].startswith(terms[source])
     assert published["samples"] > 0
+    assert_digests_are_evidence(lake, source, world, where)
 
     asked = origin.num_requests
     again = run("ingest", *where, *connect)
     assert origin.num_requests == asked
     assert (again["lines"], again["asked"]) == (first["lines"], 0)
+
+
+def assert_digests_are_evidence(lake: Lake, source: str, world: Path, where: list[str]) -> None:
+    """Lines on the listed bytes are marked, and only they are left on request; other bytes reject nothing."""
+    rows = read_faces(lake, source, "bbox").select(["identity", "line", "same_bytes"]).to_pylist()
+    same = {row["same_bytes"] for row in rows}
+    if source == "mine":
+        assert same == {None}
+        only = refused("publish", *where, "--method", "bbox", "--only-as-listed")
+        assert "the list of mine gives no digests" in only
+        return
+    assert True in same
+    run("publish", *where, "--method", "bbox", "--only-as-listed", "--dataset", "only")
+    (only_version,) = (one for one in all_versions(lake) if one.name == "only-bbox")
+    marked = {(row["identity"], row["line"]) for row in rows if row["same_bytes"]}
+    left = only_version.index(["identity", "line"]).to_pylist()
+    assert {(row["identity"], row["line"]) for row in left} <= marked
+    assert len(left) > 0
+    if source == "pubfig":
+        assert "not_as_listed" in only_version.outcomes(["reason"])["reason"].to_pylist()
+        (every,) = (one for one in all_versions(lake) if one.name == "faces-bbox")
+        assert len(every.index()) > len(left)
+    lake.remove(only_version.folder)
 
 
 def assert_boxes_are_confirmed(lake: Lake, source: str, world: Path) -> None:
@@ -204,6 +244,37 @@ def test_what_a_list_cannot_be_read_by_is_told_in_one_line_and_nothing_is_writte
     given = [str(tmp_path / "list.csv") if one == "LIST" else one for one in arguments]
     assert told in refused("ingest", "--lake", str(tmp_path / "lake"), *given)
     assert not (tmp_path / "lake").exists()
+
+
+@pytest.mark.slow
+def test_an_imagefolder_with_metadata_gives_its_pictures_and_faces(tmp_path: Path, world: Path) -> None:
+    truth, pictures, places = read_truth(world), tmp_path / "pictures", {}
+    for name, line, url, _ in listed(world):
+        body = world / "bodies" / truth[url]["body"]
+        if body.is_file():
+            path = pictures / name / f"{line}{body.suffix}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(body.read_bytes())
+            places[path.relative_to(pictures).as_posix()] = url
+    (pictures / "metadata.csv").write_text("\n".join(["file_name", *places, "Nobody_Here/1.jpg"]) + "\n")
+    where = ["--lake", str(tmp_path / "lake")]
+    given = ["--source", "mine", "--links", str(pictures), "--recipe", "imagefolder", "--method", "mtcnn"]
+    run("ingest", *where, *given[:-2])
+    run("crop", *where, "--method", "mtcnn")
+    [published] = run("publish", *where, "--method", "mtcnn", "--min-face", "40")
+    lake = Lake(tmp_path / "lake")
+    ledger = {row["url"]: row["outcome"] for row in read_ledger(lake, "mine", ["key", "url", "outcome"]).to_pylist()}
+    # What is in a file was not cut off on its way, and is judged by its bytes alone.
+    sure = {place: url for place, url in places.items() if truth[url]["expect"] == "accepted"}
+    assert len(ledger) == len(places) + 1
+    for place, url in sure.items():
+        assert [out for name, out in ledger.items() if name.endswith(place)] == ["accepted"], url
+    [version] = all_versions(lake)
+    assert published["samples"] > 10
+    for row in version.index(["identity", "url"]).to_pylist():
+        [url] = [url for place, url in places.items() if row["url"].endswith(place)]
+        assert truth[url]["body"]
+        assert row["url"].split("/")[-2] == row["identity"]
 
 
 def test_a_list_of_files_is_read_from_its_folder_and_nobody_is_asked(tmp_path: Path, world: Path) -> None:

@@ -19,10 +19,12 @@ class Picture:
 
     Args:
         read: returns the bytes of the file.
+        proven: the listed boxes of lines whose digest the file has: they were drawn on this very picture.
     """
 
-    def __init__(self, detection: Detection, read: Callable[[], bytes]) -> None:
+    def __init__(self, detection: Detection, read: Callable[[], bytes], proven: frozenset[Box] = frozenset()) -> None:
         self.detection = detection
+        self.proven = proven
         self._read = read
 
     @cached_property
@@ -49,7 +51,8 @@ class Subject:
     """The box to crop around, in pixels of the picture as displayed, and the detected face in it, if any.
 
     `agreement` is the IoU of the listed box with a detected face, after the correction named by `fit`; None if no box
-    is listed. `fit` is None if no face confirms the listed box, or if the method does not verify it.
+    is listed, or if the listed digest proves it and no face does. `fit` is None if nothing confirms the listed box, or
+    if the method does not verify it.
     """
 
     box_xyxy: Box

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,17 @@ SAMPLE = (Stage.SAMPLE, None)
 
 def stopped(reason: Reason) -> tuple[str, str]:
     return Stage.SELECT, reason
+
+
+def test_with_only_as_listed_a_picture_needs_the_listed_digest():
+    found = [face("Ada", at, f"http://a.example/{at}", same_bytes=same) for at, same in enumerate([True, False, None])]
+    rules = replace(ANY_NUMBER, only_as_listed=True)
+    assert outcomes(found, rules=rules) == {
+        ("Ada", 0): SAMPLE,
+        ("Ada", 1): stopped(Reason.NOT_AS_LISTED),
+        ("Ada", 2): stopped(Reason.NOT_AS_LISTED),
+    }
+    assert set(outcomes(found).values()) == {SAMPLE}
 
 
 def test_every_line_has_one_outcome_and_it_is_the_first_that_stopped_it():

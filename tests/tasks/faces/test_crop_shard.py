@@ -15,7 +15,7 @@ from PIL import Image
 
 from storage.errors import LakeError, UsageError
 from storage.lake import Lake
-from storage.records import DETECTIONS, FACES, FoundFace, Reason, bytes_digest, url_key
+from storage.records import DETECTIONS, FACES, Fit, FoundFace, Reason, bytes_digest, url_key
 from storage.shards import read_member
 from storage.tables import read_as, read_settings, read_table, rows_to_table, write_table
 from tasks.faces.crop_shard import crop_shard, sample_name, uncropped
@@ -112,6 +112,19 @@ def test_lines_in_are_faces_out_and_rejected(lake: Lake) -> None:
         assert Counter(table["reason"].to_pylist()) == Counter[str | None]({None: summary.num_out} | summary.rejected)
         ids = list(zip(table["identity"].to_pylist(), table["line"].to_pylist(), strict=True))
         assert ids == sorted(ids)
+
+
+def test_a_line_says_whether_its_picture_has_the_listed_digest_and_then_needs_no_face(lake: Lake) -> None:
+    ours = bytes_digest(png(scene()))
+    listed = {1: ours, 2: bytes(32), 3: bytes(16), 4: None}
+    lines = link_lines(*[("Ada_Aal", line, NOBODY, (20.0 * line, 60.0, 20.0 * line + 90, 150.0)) for line in listed])
+    at = lines.schema.get_field_index("listed_digest")
+    lines = lines.set_column(at, "listed_digest", pa.array(listed.values(), pa.binary()))
+    crop_shard(lake, SOURCE, STEM, LinesByKey(lines), ["bbox"], settings=SETTINGS)
+    rows = rows_of(lake, "bbox")
+    found = {line: (row["same_bytes"], row["fit"]) for (_, line), row in rows.items()}
+    # The list's MD5 is none that was computed when the picture was fetched.
+    assert found == {1: (True, Fit.AS_LISTED), 2: (False, None), 3: (None, None), 4: (None, None)}
 
 
 def test_a_line_gets_the_face_in_its_own_box(lake: Lake) -> None:

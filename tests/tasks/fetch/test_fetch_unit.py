@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import threading
 from collections import Counter
 from collections.abc import Iterable
@@ -100,6 +101,16 @@ async def test_every_candidate_becomes_one_row_and_every_picture_is_kept_as_it_c
         assert (row["outcome"], row["http_status"], row["width"], row["height"]) == (Outcome.ACCEPTED, 200, 96, 80)
     assert all(row["shard"] is None and row["digest"] is None for row in found.values() if row["reason"])
     assert {attempt.key for attempt in told} == {row["key"] for row in found.values()}
+
+
+async def test_a_picture_gets_the_digest_that_its_list_has_and_a_failure_gets_none(lake: Lake) -> None:
+    table = candidates(["0", "1", "404"])
+    kinds = pa.array(["md5", None, "md5"]).dictionary_encode().cast(CANDIDATES.field("digest_kind").type)
+    table = table.set_column(table.schema.get_field_index("digest_kind"), "digest_kind", kinds)
+    async with serving(Origin(pictures(2))) as origin:
+        await fetched(lake, origin, pending_new(table, read_ledger(lake, SOURCE)))
+    found = {path: row["other_digest"] for path, row in rows(lake).items()}
+    assert found == {"0": hashlib.new("md5", jpeg(0), usedforsecurity=False).digest(), "1": None, "404": None}
 
 
 async def test_a_unit_is_written_in_shards_of_a_few_hundred_attempts(lake: Lake) -> None:

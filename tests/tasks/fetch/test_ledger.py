@@ -108,7 +108,7 @@ def test_a_first_round_asks_for_the_unknown_with_nothing_spent():
     pending = pending_new(candidates(A, B, C), attempts(attempt(B)))
 
     assert pending.to_pylist() == [
-        {"key": url_key(url), "url": url, "unit": 7, "tries": 0, "round": 0} for url in (A, C)
+        {"key": url_key(url), "url": url, "unit": 7, "digest_kind": None, "tries": 0, "round": 0} for url in (A, C)
     ]
     assert pending.schema.field("round").type == pa.int16()
 

