@@ -41,7 +41,8 @@ def joint_name(sources: Iterable[str]) -> str:
         UsageError: one of them is no name of a source, or all are too long for a folder's name.
     """
     names = sorted(set(sources))
-    if wrong := next((name for name in names if not NAME.fits(name)), None):
+    wrong = next((name for name in names if not NAME.fits(name)), None)
+    if wrong is not None:
         raise UsageError(f"{wrong!r} is no name of a source: it has {NAME.words}")
     joined = _JOINT.join(names)
     if len(joined) > _MAX_CHARS:

@@ -231,6 +231,16 @@ def test_scores_of_several_lists_find_the_names_of_one_person_across_them(lists:
     assert ("wrong_person" in reasons) == (published["samples"] < dataset.manifest["num_samples"])
 
 
+@pytest.mark.slow
+def test_the_pipeline_takes_several_lists_whose_places_the_lake_knows(lists: Lists, web: tuple[Path, Origin]) -> None:
+    given = ["--source", "crowd,facescrub", "--connect-to", f"127.0.0.1:{web[1].port}", *METHOD, "--min-face", "40"]
+    found = run("pipeline", *lists.where(*given, "--dataset", "two", "--steps", "1"))
+    for stage in ("ingest", "retry", "crop"):
+        assert found[stage]["sources"].keys() == {"crowd", "facescrub"}
+    assert found["publish"][0]["funnels"].keys() == {"crowd", "facescrub"}
+    assert found["train"]["model"] == "embedder-two-mtcnn"
+
+
 def test_lists_and_recipes_of_several_sources_are_refused(lists: Lists) -> None:
     assert "belong to one source" in refused(
         "pipeline", *lists.where("--source", "crowd,folder", "--links", lists.lake.root)
