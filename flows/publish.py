@@ -66,7 +66,7 @@ def publish(
             expected to lose 2% of correct faces.
         only_as_listed: only pictures that have the digest their list gives. Other bytes are mostly the same picture,
             resized or compressed again, whose box a face confirms.
-        keep: columns of the lists that the index carries along, in its column `kept`.
+        keep: columns of the lists to store in the column `kept` of the index.
         settings: fields that differ from their defaults, such as {"select.min_sharpness": 100}; `facemill settings`
             lists all.
 
@@ -81,7 +81,7 @@ def publish(
         min_face_px=min_face,
         min_agreement=SelectRules().min_agreement if check_boxes else 0.0,
         only_as_listed=only_as_listed,
-        # Groups by hash are no people: one face in a group is as good as two.
+        # Groups by hash are not people: one face in a group is enough.
         min_faces=SelectRules().min_faces if sources[0].names_people else 1,
     )
     if cleaned_by is None and (unused := [name for name in settings if name.startswith(("clean.", "cleaning."))]):

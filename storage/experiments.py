@@ -1,4 +1,4 @@
-"""Experiments: what came of training a grid of models and judging all on one test.
+"""Experiments: the results of training a grid of models and evaluating all of them on one test.
 
     experiments/<id>.json    the cells of the grid with their figures, and the differences between them
 

@@ -56,7 +56,7 @@ class Reason(StrEnum):
     OPTED_OUT = "opted_out"
     ROBOTS = "robots"
     TAKEN_DOWN = "taken_down"
-    # fetch: the host, not asked this time
+    # fetch: the host, not requested this time
     HOST_DOWN = "host_down", Retry.LATER
     HOST_BUSY = "host_busy", Retry.SOON
     # fetch: the network
@@ -67,7 +67,7 @@ class Reason(StrEnum):
     TOO_SLOW = "too_slow", Retry.LATER
     RESET = "reset", Retry.SOON
     CUT_SHORT = "cut_short", Retry.SOON
-    # fetch: the answer
+    # fetch: the response
     GONE = "gone"
     FORBIDDEN = "forbidden", Retry.LATER
     RATE_LIMITED = "rate_limited", Retry.SOON
@@ -112,7 +112,7 @@ class Reason(StrEnum):
     SAME_PERSON = "same_person"
 
 
-# Words of the first releases that dataset versions of then still have, and those of today.
+# Reasons as stored by the first releases, and their current names.
 FORMER_REASONS = {"straddles": Reason.CROSS_SPLIT}
 
 
@@ -188,7 +188,8 @@ class LinkLine(NamedTuple):
     """One line of a list: a person, a URL, and where the face is said to be (None where a source has no boxes).
 
     `listed_width` and `listed_height` are the picture that the box was drawn on (1 x 1 for a relative box), None for
-    the one that is served. `listed_digest` is an MD5, SHA-1, SHA-256 or SHA-512, told by its length; `kept` is JSON.
+    the one that is served. The length of `listed_digest` says whether it is MD5, SHA-1, SHA-256 or SHA-512. `kept` is
+    JSON.
     """
 
     identity: str
@@ -276,9 +277,9 @@ class Attempt:
     """The result of fetching one candidate over all attempts so far; the location of the bytes if accepted.
 
     `latency_s` is the whole round with its pauses, `first_byte_s` the wait of the last request for the head of its
-    answer. `received_bytes` came over the wire, for a picture or not, from the host's `address`. `via` is None for the
-    link's own host and `archive` for a web archive; `final_url` tells which page of it. `rules` is the version of the
-    rules that judged it (`tasks.fetch.ledger.RULES`; None: version 1). `note` holds the words of `Note` that apply,
+    response. `received_bytes` came over the wire, for a picture or not, from the host's `address`. `via` is None for
+    the link's own host and `archive` for a web archive, whose page is `final_url`. `rules` is the version of the rules
+    that judged it (`tasks.fetch.ledger.RULES`; None: version 1). `note` holds the words of `Note` that apply,
     sorted and joined by blanks; None for no word. `other_digest` is that of the bytes by `Candidate.digest_kind`.
     """
 
@@ -548,7 +549,7 @@ SAMPLES = pa.schema(
         pa.field("length", pa.int64(), nullable=False),
         # The name in the list, where a dataset of several sources calls the person by another.
         pa.field("listed_identity", _WORD),
-        # The columns of the list that were asked for, as a JSON object.
+        # The columns of the list given with `--keep`, as a JSON object.
         pa.field("kept", pa.string()),
     ]
 )

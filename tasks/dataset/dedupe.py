@@ -1,17 +1,18 @@
 """Deduplicate the pictures of a source: copies, placeholders, and faces claimed by two people.
 
-The verdict is given per link line, since one picture may rightly serve several people. In this order:
+Each link line gets a verdict, since one picture may be valid for several people. The rules, in this order:
 
 - *placeholder*: one picture, byte for byte, on many hosts for many people ("image not available");
-- per person and cluster of copies, the largest picture stays; lines on the others are exact or near duplicates, and
-  so is a second line on the same picture with the same box;
-- *conflict*: two people claim the same box of the same picture. Both are out. With different boxes it is a group photo.
+- *exact and near duplicates*: per person and cluster of copies, the largest picture is kept. Lines on the other
+  pictures are duplicates, and so is a second line on the same picture with the same box;
+- *conflict*: two people claim the same box of the same picture. Both lines are rejected. With different boxes the
+  picture is a group photo.
 
-Where a source names nobody, all its lines count as one person's: copies are found across all of them, nothing is a
-placeholder, and there is no conflict.
+In a source without names all lines count as those of one person: copies are found across all of them, and there are
+no placeholders and no conflicts.
 
-Nothing depends on the order of the rows. 2.6 million lines are judged as columns; only lines that share a picture with
-another are looked at one by one.
+The verdicts do not depend on the order of the rows. 2.6 million lines are processed as columns; only lines that share
+a picture with another line are processed one by one.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 # The verdicts by number; 0 is for lines that are kept.
-_TOLD = (None, Reason.PLACEHOLDER, Reason.EXACT_DUPLICATE, Reason.NEAR_DUPLICATE, Reason.CONFLICT)
-_STAYS, _PLACEHOLDER, _EXACT, _NEAR, _CONFLICT = range(len(_TOLD))
+_REASONS = (None, Reason.PLACEHOLDER, Reason.EXACT_DUPLICATE, Reason.NEAR_DUPLICATE, Reason.CONFLICT)
+_KEPT, _PLACEHOLDER, _EXACT, _NEAR, _CONFLICT = range(len(_REASONS))
 _BOXES_AT_A_TIME = 1000
 
 
@@ -56,9 +57,9 @@ class DedupeRules:
 
 @dataclass(frozen=True, slots=True)
 class _Claims:
-    """Lines that lay claim to one cluster with others, column by column: cluster by cluster and person by person, the
-    claims to the largest picture first. Boxes are relative to their picture's size, so that resized copies compare, and
-    NaN where a line has none.
+    """The lines of clusters that several lines link to, as columns. They are sorted by cluster, then by person, then by
+    size of the picture, largest first. Boxes are relative to the size of their picture, so that the boxes of resized
+    copies can be compared; they are NaN where a line has no box.
     """
 
     row: Ints
@@ -69,7 +70,7 @@ class _Claims:
     box: Floats
 
     def some(self, which: npt.NDArray[np.bool_] | Ints) -> _Claims:
-        """Those that are marked, or those of these numbers."""
+        """The rows of a mask, or of an array of indices."""
         return _Claims(*(column[which] for column in (getattr(self, name) for name in self.__slots__)))
 
 
@@ -92,12 +93,12 @@ def dedupe(
     clusters = _clusters(images["dhash"], numbers, rules)
     digest = numbers[picture]
     claimed = by_person(lines) if names_people else of_one_person(lines)
-    told = np.where(_are_placeholders(claimed, images, picture, digest, rules), _PLACEHOLDER, _STAYS)
-    claims = _shared_claims(claimed, images, picture, digest, clusters[digest], told)
-    claims = _stop_copies(claims, told)
-    claims = _stop_repeated(claims, told, rules.same_box_iou)
-    _stop_conflicts(claims, told, rules.same_box_iou)
-    return _verdicts(lines, told, names.take(pa.array(clusters[digest])))
+    codes = np.where(_are_placeholders(claimed, images, picture, digest, rules), _PLACEHOLDER, _KEPT)
+    claims = _shared_claims(claimed, images, picture, digest, clusters[digest], codes)
+    claims = _stop_copies(claims, codes)
+    claims = _stop_repeated(claims, codes, rules.same_box_iou)
+    _stop_conflicts(claims, codes, rules.same_box_iou)
+    return _verdicts(lines, codes, names.take(pa.array(clusters[digest])))
 
 
 def of_one_person(rows: pa.Table) -> pa.Table:
@@ -108,14 +109,14 @@ def of_one_person(rows: pa.Table) -> pa.Table:
 
 
 def _numbered(digests: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
-    """The number of each one's digest, in the order of the digests, and the digests by number."""
+    """The rank of each row's digest among the distinct digests, and the distinct digests in order."""
     distinct = pc.unique(digests)
     names = distinct.take(pc.array_sort_indices(distinct))
     return pc.index_in(digests, value_set=names).to_numpy().astype(np.int64), names
 
 
 def _clusters(dhashes: pa.ChunkedArray, digests: Ints, rules: DedupeRules) -> Ints:
-    """For each digest's number the smallest number among all copies of its picture."""
+    """For the rank of each digest, the smallest rank among all copies of its picture."""
     first = np.unique(digests, return_index=True)[1]
     hashes = _bytes_column(dhashes)[first]
     telling = np.flatnonzero(np.bitwise_count(hashes).sum(axis=1) >= rules.least_bits)
@@ -153,10 +154,10 @@ def _are_placeholders(
 
 
 def _shared_claims(
-    lines: pa.Table, images: pa.Table, picture: Ints, digest: Ints, cluster: Ints, told: Ints
+    lines: pa.Table, images: pa.Table, picture: Ints, digest: Ints, cluster: Ints, codes: Ints
 ) -> _Claims:
-    """The claims to clusters that more than one line lays claim to, without placeholders."""
-    row = np.flatnonzero((np.bincount(cluster)[cluster] > 1) & (told == _STAYS)) if len(cluster) else cluster
+    """The lines of clusters with more than one line, without placeholders."""
+    row = np.flatnonzero((np.bincount(cluster)[cluster] > 1) & (codes == _KEPT)) if len(cluster) else cluster
     some, theirs = lines.take(pa.array(row)), images.take(pa.array(picture[row]))
     width, height = (theirs[name].to_numpy().astype(np.float64) for name in ("width", "height"))
     person = some["identity"].cast(pa.string()).combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
@@ -175,36 +176,36 @@ def _boxes(column: pa.ChunkedArray) -> Floats:
     return boxes
 
 
-def _stop_copies(claims: _Claims, told: Ints) -> _Claims:
-    """Of each person's claims to a cluster only those to the first picture go on; gives these."""
+def _stop_copies(claims: _Claims, codes: Ints) -> _Claims:
+    """Reject each person's lines on a cluster except those on its first picture; returns the others."""
     is_first = _starts(claims.cluster) | _starts(claims.person)
     first = np.maximum.accumulate(np.where(is_first, np.arange(len(is_first)), 0))
     is_copy = claims.picture != claims.picture[first]
     is_exact = claims.digest == claims.digest[first]
-    told[claims.row[is_copy]] = np.where(is_exact, _EXACT, _NEAR)[is_copy]
+    codes[claims.row[is_copy]] = np.where(is_exact, _EXACT, _NEAR)[is_copy]
     return claims.some(~is_copy)
 
 
-def _stop_repeated(claims: _Claims, told: Ints, same_box_iou: float) -> _Claims:
-    """Of each person's claims to one picture only the first to each box goes on; gives these."""
+def _stop_repeated(claims: _Claims, codes: Ints, same_box_iou: float) -> _Claims:
+    """Reject each person's lines on one picture except the first with each box; returns the others."""
     stays = np.ones(len(claims.row), dtype=bool)
     for start, end in _runs(_starts(claims.cluster) | _starts(claims.person)):
         same = _same_boxes(claims.box[start:end], claims.box[start:end], same_box_iou)
         for one in range(1, end - start):
             stays[start + one] = not (same[one, :one] & stays[start : start + one]).any()
-    told[claims.row[~stays]] = _EXACT
+    codes[claims.row[~stays]] = _EXACT
     return claims.some(stays)
 
 
-def _stop_conflicts(claims: _Claims, told: Ints, same_box_iou: float) -> None:
-    """Claims of two people to one box of a cluster go no further."""
+def _stop_conflicts(claims: _Claims, codes: Ints, same_box_iou: float) -> None:
+    """Reject the lines of two people on one box of a cluster."""
     for start, end in _runs(_starts(claims.cluster)):
         box, person = claims.box[start:end], claims.person[start:end]
         for at in range(0, end - start, _BOXES_AT_A_TIME):
             block = slice(at, at + _BOXES_AT_A_TIME)
             others = person[block, None] != person[None]
             contested = (_same_boxes(box[block], box, same_box_iou) & others).any(axis=1)
-            told[claims.row[start:end][block][contested]] = _CONFLICT
+            codes[claims.row[start:end][block][contested]] = _CONFLICT
 
 
 def _starts(values: Ints) -> npt.NDArray[np.bool_]:
@@ -214,23 +215,23 @@ def _starts(values: Ints) -> npt.NDArray[np.bool_]:
 
 
 def _runs(starts: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    """Start and end of the runs of two and more."""
+    """Start and end of each run of at least two rows."""
     bounds = np.r_[np.flatnonzero(starts), len(starts)]
     long = np.flatnonzero(np.diff(bounds) > 1)
     yield from zip(bounds[long].tolist(), bounds[long + 1].tolist(), strict=True)
 
 
 def _same_boxes(one: Floats, other: Floats, least: float) -> npt.NDArray[np.bool_]:
-    """Whether boxes mean the same face, [n, m]; without a box the whole picture is meant."""
+    """Whether two boxes mark the same face, [n, m]; a missing box marks the whole picture."""
     overlap = ious(one, other)
     same: npt.NDArray[np.bool_] = np.isnan(overlap) | (overlap >= least)
     return same
 
 
-def _verdicts(lines: pa.Table, told: Ints, clusters: pa.Array) -> pa.Table:
+def _verdicts(lines: pa.Table, codes: Ints, clusters: pa.Array) -> pa.Table:
     def words(column: str, by_number: list[str | None]) -> pa.Array:
         return (
-            pa.array(by_number, pa.string()).take(pa.array(told)).dictionary_encode().cast(VERDICTS.field(column).type)
+            pa.array(by_number, pa.string()).take(pa.array(codes)).dictionary_encode().cast(VERDICTS.field(column).type)
         )
 
     return pa.table(
@@ -238,8 +239,8 @@ def _verdicts(lines: pa.Table, told: Ints, clusters: pa.Array) -> pa.Table:
             "identity": lines["identity"].cast(VERDICTS.field("identity").type),
             "line": lines["line"],
             "key": lines["key"],
-            "outcome": words("outcome", [Outcome.REJECTED if word else Outcome.ACCEPTED for word in _TOLD]),
-            "reason": words("reason", list(_TOLD)),
+            "outcome": words("outcome", [Outcome.REJECTED if word else Outcome.ACCEPTED for word in _REASONS]),
+            "reason": words("reason", list(_REASONS)),
             "cluster": clusters,
         },
         schema=VERDICTS,

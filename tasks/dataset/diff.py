@@ -34,7 +34,7 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting or a digest that the two manifests do not share; None where a manifest does not know it."""
+    """A setting or a digest that differs between two manifests; None where a manifest lacks it."""
 
     name: str
     before: Any
@@ -65,7 +65,7 @@ class VersionDiff:
 
 
 def diff(before: DatasetVersion, after: DatasetVersion) -> VersionDiff:
-    """What came into the later version, what went, and what is another crop or in another split now."""
+    """The faces added, removed, cropped differently, or moved to another split in the later version."""
     ours, theirs = _samples(before), _samples(after)
     at = find_rows(ours["face"], theirs["face"])
     went, kept = ours.take(pa.array(np.flatnonzero(at < 0))), ours.take(pa.array(np.flatnonzero(at >= 0)))
@@ -85,7 +85,7 @@ def diff(before: DatasetVersion, after: DatasetVersion) -> VersionDiff:
 
 
 def _samples(version: DatasetVersion) -> pa.Table:
-    """The samples, and `face`: what names a line's face in all versions."""
+    """The samples, with `face`: the id of a line's face in all versions."""
     columns = [*_LINE, "source", "split", "method", "image_digest", "crop_digest", "listed_identity"]
     rows = with_plain_words(version.index(columns))
     listed = pc.coalesce(rows["listed_identity"], rows["identity"])
@@ -99,21 +99,21 @@ def _changed(rows: pa.Table, change: Change, why: pa.ChunkedArray) -> pa.Table:
 
 
 def _outcome_in(version: DatasetVersion, rows: pa.Table) -> pa.ChunkedArray:
-    """Where the version that has no face of these lines stopped them, for instance "crop: no_face"."""
+    """The stage and reason at which a version rejected these lines, such as "crop: no_face"."""
     outcomes = with_plain_words(version.outcomes(["source", "identity", "line", "stage", "reason"]))
     if not len(outcomes):
-        return pa.chunked_array([pa.array([f"{version} keeps no outcomes"] * len(rows), pa.string())])
+        return pa.chunked_array([pa.array([f"{version} has no outcomes"] * len(rows), pa.string())])
     of_source = pc.is_in(rows["source"], value_set=pa.array(sources_of(version.source)))
     at = find_rows(line_ids(rows), line_ids(outcomes))
     found = outcomes.take(pa.array(at, mask=at < 0))
     why = pc.binary_join_element_wise(found["stage"], pc.fill_null(found["reason"], PENDING), ": ")
-    # It was a sample, and a takedown has taken it out since.
+    # It was a sample, and a takedown has removed it since.
     why = pc.if_else(pc.equal(found["stage"], Stage.SAMPLE.value), Reason.TAKEN_DOWN.value, why)
     return pc.fill_null(pc.if_else(of_source, why, None), "not a line of it")
 
 
 def _why_recropped(before: pa.Table, after: pa.Table) -> pa.ChunkedArray:
-    """Another picture was served, another method looked, or the same method cuts out something else now."""
+    """Why a crop differs: another picture, another method, or another crop by the same method."""
     by = pc.if_else(
         pc.equal(before["method"], after["method"]), "another crop", _from_to(before["method"], after["method"])
     )

@@ -66,7 +66,7 @@ def read_names(path: Path) -> tuple[str, ...]:
     """The names of a list, sorted: one a line, or LFW's `pairs.txt` and `people.txt`, whose numbers are skipped.
 
     Raises:
-        UsageError: there is no such file, it is no text, or it holds no name.
+        UsageError: there is no such file, it is not text, or it contains no name.
     """
     cells = re.split(r"[\t\n]", read_text(path))
     names = tuple(sorted({cell.strip() for cell in cells if words_of(cell) and not cell.strip().isdecimal()}))
@@ -89,9 +89,9 @@ def exclude(identities: Iterable[str], names: Sequence[str], alike: float = ALIK
 
 
 def lines_of(lines: pa.Table, people: Collection[str]) -> pa.Table:
-    """The lines of these people with the reason `excluded`, as `select.select` takes lines that were refused.
+    """The lines of these people with the reason `excluded`, in the form that `select.select` takes.
 
-    Of several sources (with the column `person`) all lines of a person, under whichever name the person is listed.
+    With several sources (column `person`) these are all lines of a person, under any listed name.
     """
     theirs = pc.is_in(lines["identity"].cast(pa.string()), value_set=pa.array(sorted(people), pa.string()))
     if "person" in lines.column_names:

@@ -19,13 +19,13 @@ from tasks.links.sources import source_named
 def compare_pictures(
     lake: Lake, source: str, rules: DedupeRules = DedupeRules(), people: PeopleRules = PeopleRules()
 ) -> bool:
-    """Write the verdicts on the planned lines whose picture was accepted; returns whether there was anything to do.
+    """Write the verdicts on the planned lines whose picture was accepted; returns False if they exist already.
 
     All of VGGFace1 takes 35 CPU-s and 1.8 GB.
 
     Args:
         source: one source or several (`storage.source_names`); copies are found across all of them.
-        people: who is one person in several sources.
+        people: which names in several sources are one person.
     """
     lines = listed_people(lake, source, people).added_to(planned_lines(lake, source))
     asked = comparison(lake, source, lines, rules)

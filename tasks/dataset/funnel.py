@@ -12,13 +12,13 @@ import pyarrow.compute as pc
 from storage.records import FORMER_REASONS
 from tasks.dataset.select import Stage
 
-# Beside the reasons of `records.Reason`: lines that have not come so far, and lines that nobody asked for.
+# In addition to the reasons of `records.Reason`: lines that have not reached a stage yet, and lines not selected.
 PENDING, NOT_PLANNED = "pending", "not_planned"
 
 
 @dataclass(frozen=True, slots=True)
 class FunnelStage:
-    """One stage's count of link lines. `num_in` is `num_out` and the rejected, always."""
+    """The counts of one stage. `num_in` is always the sum of `num_out` and the rejected lines."""
 
     stage: str
     num_in: int
@@ -28,18 +28,18 @@ class FunnelStage:
 
 @dataclass(frozen=True, slots=True)
 class Funnel:
-    """All stages of one method in order, the input of each is the output of the one before."""
+    """All stages of one method in order. The input of each stage is the output of the one before."""
 
     method: str
     stages: tuple[FunnelStage, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The funnel as JSON can hold it."""
+        """The funnel as a JSON value."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Funnel:
-        """The funnel that `to_json` gave, for instance out of a manifest."""
+        """The funnel of a value of `to_json`, such as in a manifest."""
         return cls(value["method"], tuple(map(_stage, value["stages"])))
 
     def rows(self) -> list[dict[str, Any]]:

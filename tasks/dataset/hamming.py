@@ -5,8 +5,9 @@ are compared (the pigeonhole scheme of Norouzi et al., "Fast Search in Hamming S
 (r + 1)-th bit: neighbouring bits of a dHash come from neighbouring cells and are alike, so that unlike pictures agree
 in bits far apart much less often.
 
-Buckets that stay large, of pictures with large flat areas for instance, are not compared pair by pair. If their hashes
-are close together, a few of them held against all others join them; if not, the other bits are cut into bands again.
+Large buckets, such as those of pictures with large flat areas, are not compared pair by pair. If their hashes are
+close together, comparing a few of them with all others connects them; if not, the remaining bits are divided into
+bands again.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ _SETTLED_BY_ONE = 16
 
 
 def near_clusters(hashes: npt.NDArray[np.uint8], distance: int) -> Ints:
-    """The smallest member of each one's cluster, [n]: near copies of near copies are in one.
+    """The smallest member of the cluster of each hash, [n]. Near copies of near copies are in one cluster.
 
     Args:
         hashes: [n, 16] bytes.
-        distance: bits in which near copies differ at most.
+        distance: the largest number of bits in which near copies differ.
     """
     words = np.ascontiguousarray(hashes).view(np.uint64)
     first, inverse = _distinct(words)
@@ -45,7 +46,7 @@ def near_clusters(hashes: npt.NDArray[np.uint8], distance: int) -> Ints:
 
 
 def connected(num: int, pairs: Ints) -> Ints:
-    """The smallest member of each one's connected component, [num]."""
+    """The smallest member of the connected component of each node, [num]."""
     parent = np.arange(num)
     while True:
         low = np.minimum(parent[pairs[:, 0]], parent[pairs[:, 1]])

@@ -1,7 +1,7 @@
-"""The people of several lists: who is listed in two of them under one name.
+"""The people of several lists: match the names of one person across lists.
 
-A name of two words and more means the same person in every list, by the rules of `exclude`: the same words in any
-order, or a spelling alike. A single word and a number do not: `Adam` and `00017` are others in another list.
+Names of at least two words are matched by the rules of `exclude`: the same words in any order, or a similar spelling.
+A single word or a number is not matched: `Adam` and `00017` are different people in different lists.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from tasks.dataset.exclude import ALIKE, words_of
 
 @dataclass(frozen=True, slots=True)
 class PeopleRules:
-    """When two names in two lists are one person."""
+    """The rules by which names of two lists are one person."""
 
     alike: float = setting(
         ALIKE, "least similarity of the spellings of a name in two lists; 100 is the same words", ge=0, le=100
     )
     least_words: int = setting(
-        2, "names of fewer words, and with digits, are others in every list; 0: every name is one person's", ge=0
+        2, "names of fewer words, or with digits, are not matched across lists; 0: all names are", ge=0
     )
 
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """The person of every name in every list. Of a single list, nothing: its names are its people.
+    """The person of every name in every list. Empty for a single list, where each name is a person.
 
     Attributes:
-        identities: the dataset's name of a person, by source and listed name.
+        identities: the identity in the dataset, by source and listed name.
     """
 
     identities: Mapping[tuple[str, str], str] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class People:
         return {identity: frozenset(listed) for identity, listed in found.items()}
 
     def added_to(self, table: pa.Table) -> pa.Table:
-        """A table with `source` and `identity`, and the column `person`; of a single list the table as it is."""
+        """Add the column `person` to a table with `source` and `identity`; the table of a single list is unchanged."""
         if not self.identities:
             return table
         columns = [table[name].cast(pa.string()).combine_chunks() for name in ("source", "identity")]
@@ -63,11 +63,11 @@ def people_of(names: Mapping[str, Collection[str]], rules: PeopleRules = PeopleR
     """The people of several lists.
 
     Args:
-        names: the listed names by source; of a single source nobody is told apart or merged.
+        names: the listed names by source. The names of a single source are left as they are.
 
     Returns:
-        Each person goes by the name that the first source in alphabetical order lists. A name that stands for
-        different people in different lists is followed by its source: `Adam (pubfig)`.
+        The identity of a person is the name in the first of the sources, in alphabetical order. A name that is not
+        matched across lists is followed by its source: `Adam (pubfig)`.
     """
     if len(names) < 2:
         return People()
@@ -96,7 +96,7 @@ def _has_digit(words: Sequence[str]) -> bool:
 
 
 def _alike(words: Sequence[str], earlier: Mapping[str, str], least: float) -> str | None:
-    """The person of an earlier list whose name is spelled alike. A digit more or less makes another number."""
+    """The person of an earlier list with a similar name. Names with digits are never similar."""
     if _has_digit(words):
         return None
     best = process.extractOne(" ".join(words), earlier.keys(), scorer=fuzz.ratio, score_cutoff=least)

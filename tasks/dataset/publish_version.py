@@ -59,8 +59,8 @@ class Request:
 
     Attributes:
         source: one source or several (`storage.source_names`).
-        people: who is one person in several sources.
-        kept: columns of the lists that the index carries along.
+        people: which names in several sources are one person.
+        kept: columns of the lists to store in the index.
         made_with: of the faces, as `source_tables.made_with` gives it; `publish_source` fills it in.
     """
 
@@ -257,7 +257,7 @@ def publish(
     if not len(content.samples):
         raise UsageError(
             f"no {request.method} face of {request.source} meets the requirements: "
-            + "; ".join(map(_told, content.funnel.stages))
+            + "; ".join(map(_stage_counts, content.funnel.stages))
         )
     refuse_leaks(count_leaks(content.samples, content.ties), request.name)
     version = version_id(request, content.samples)
@@ -267,14 +267,17 @@ def publish(
         index = _write_shards(lake, folder, content.samples, on_progress)
         write_table(lake, f"{folder}/index.parquet", index)
         write_table(lake, f"{folder}/outcomes.parquet", content.outcomes)
-        told = {"version": version, "name": request.name, **request.settings(), **origin}
-        told |= {"leaks": count_leaks(index, content.ties), **manifest_counts(index, content.funnel, content.funnels)}
-        is_new = lake.write_once(f"{folder}/manifest.json", to_json(told))
+        manifest = {"version": version, "name": request.name, **request.settings(), **origin}
+        manifest |= {
+            "leaks": count_leaks(index, content.ties),
+            **manifest_counts(index, content.funnel, content.funnels),
+        }
+        is_new = lake.write_once(f"{folder}/manifest.json", to_json(manifest))
     return Published(DatasetVersion(lake, request.name, version), content.funnel, is_new, content.funnels)
 
 
-def _told(stage: FunnelStage) -> str:
-    """The output of a stage, and its most frequent reason."""
+def _stage_counts(stage: FunnelStage) -> str:
+    """The counts of a stage, and its most frequent reason."""
     top = max(stage.rejected.items(), key=lambda item: item[1], default=None)
     return f"{stage.stage} {stage.num_out} of {stage.num_in}" + (f" ({top[0]} {top[1]})" if top else "")
 

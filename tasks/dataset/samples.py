@@ -46,7 +46,7 @@ def collect_samples(
         faces: as `source_tables.read_faces` gives them.
         outcomes: of all `lines`, as `select.select` gives them.
         splits: of every person with a sample.
-        kept: columns of the list to carry along.
+        kept: columns of the list to store in `kept`.
 
     Returns:
         `records.SAMPLES` without shard, offset and length, and with `from_shard`, `from_offset` and `from_length`:

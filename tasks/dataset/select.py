@@ -75,10 +75,9 @@ def select(
         verdicts: `records.VERDICTS` of those lines whose picture was accepted.
         faces: `records.FACES` of one method, of the same lines. Lines and faces of several sources have the columns
             `source` and `person`, verdicts and refused lines `source`.
-        refused: lines rejected by other rules: identity, line, reason. Such a line claims no face, so another line
-            may have it.
-        names_people: whether `identity` is the name of a person; else it is a group by hash, and two lines that show
-            one face repeat it rather than contest it.
+        refused: lines rejected by other rules: identity, line, reason. Their faces stay available to other lines.
+        names_people: whether `identity` is the name of a person. If it is a group by hash, two lines on one face are a
+            repetition, not a conflict.
 
     Returns:
         One row a line, in the order of `lines`: `stage`, `reason` (null: not yet fetched, or a sample), and `face`, the
@@ -165,7 +164,7 @@ def _unfit(faces: pa.Table, method: str, rules: SelectRules) -> list[tuple[Ints,
 def _shared_faces(faces: pa.Table) -> tuple[Ints, Ints]:
     """Rows whose face another line has too: of the same person (all but the best-fitting line), or of another person.
 
-    A method that looks at the whole picture gives each line of it the same face.
+    A method that ignores listed boxes assigns the same face to every line of a picture.
     """
     digests = faces["image_digest"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
     _, inverse, counts = np.unique(digests, return_inverse=True, return_counts=True)
@@ -188,7 +187,7 @@ def _shared_faces(faces: pa.Table) -> tuple[Ints, Ints]:
 
 
 class _Claim(NamedTuple):
-    """One line's face in a picture that several lines name; the better fit sorts first."""
+    """The face of one line in a picture with several lines; the better fit sorts first."""
 
     unfit: float
     line: int
@@ -198,7 +197,7 @@ class _Claim(NamedTuple):
 
 
 def stop_people_with_few_faces(lines: pa.Table, outcomes: pa.Table, least: int) -> pa.Table:
-    """The outcomes of `lines` without the samples of those who have fewer than `least`."""
+    """The outcomes, with the samples of people with fewer than `least` of them rejected."""
     rows = np.flatnonzero(pc.equal(outcomes["stage"], Stage.SAMPLE.value))
     names = by_person(lines)["identity"].take(pa.array(rows)).cast(pa.string()).combine_chunks()
     people = names.dictionary_encode().indices.to_numpy()
@@ -206,7 +205,7 @@ def stop_people_with_few_faces(lines: pa.Table, outcomes: pa.Table, least: int) 
 
 
 def stop_samples(outcomes: pa.Table, rows: Ints, reason: Reason) -> pa.Table:
-    """The outcomes with these rows, samples until now, stopped for a reason."""
+    """The outcomes, with the samples of these rows rejected for a reason."""
     stops = np.zeros(len(outcomes), bool)
     stops[rows] = True
     for name, word in (("stage", Stage.SELECT.value), ("reason", reason.value)):

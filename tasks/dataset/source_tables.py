@@ -1,7 +1,7 @@
 """Tables of a whole source, joined from the tables of the lake.
 
-A source may also be several, by their joined name (`storage.source_names`): their rows then stand one source after the
-other, with a column `source`, and the key of a URL is another in each of them, since each has fetched it itself.
+`source` may also be the joined name of several sources (`storage.source_names`). The tables then contain the rows of
+one source after the other, with a column `source`. The keys of a URL differ by source, since each source fetches it.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def read_attempts(lake: Lake, source: str, columns: list[str]) -> pa.Table:
 
 
 def _joined(tables: dict[str, pa.Table]) -> pa.Table:
-    """The tables of several sources as one."""
+    """Concatenate the tables of several sources."""
     parts = []
     for source, table in tables.items():
         at = table.schema.get_field_index("key")
@@ -89,7 +89,7 @@ def _joined(tables: dict[str, pa.Table]) -> pa.Table:
 
 
 def _keys_in(source: str, keys: pa.ChunkedArray) -> pa.Array:
-    """Keys that no other source has, [n] of 16 bytes."""
+    """The keys of URLs in one source, [n] of 16 bytes; other sources have others."""
     if not len(keys):
         return keys.combine_chunks()
     plain = keys.combine_chunks()
@@ -99,10 +99,10 @@ def _keys_in(source: str, keys: pa.ChunkedArray) -> pa.Array:
 
 
 def check_kept(lake: Lake, source: str, names: Sequence[str]) -> None:
-    """Check that the lists have kept these columns: each in one of several sources at least.
+    """Check that each of these columns is kept in the list of at least one of the sources.
 
     Raises:
-        UsageError: none has kept one of them; the message lists those that are kept.
+        UsageError: a column is not kept; the message names those that are.
     """
     if not names:
         return
@@ -110,10 +110,8 @@ def check_kept(lake: Lake, source: str, names: Sequence[str]) -> None:
     # A list keeps the same columns of each line.
     known = sorted({name for text in pc.unique(kept).slice(0, _LOOKED_AT).to_pylist() for name in json.loads(text)})
     if unknown := [name for name in names if name not in known]:
-        there = (
-            f"it keeps {', '.join(known)}" if known else "its recipe has no `keep`: add one and run `facemill ingest`"
-        )
-        raise UsageError(f"the list of {source} keeps no column {unknown[0]}: {there}")
+        there = f"it has {', '.join(known)}" if known else "add `keep` to its recipe and run `facemill ingest`"
+        raise UsageError(f"{source} has no kept column {unknown[0]}: {there}")
 
 
 def require_digests(lake: Lake, source: str) -> None:
@@ -125,8 +123,8 @@ def require_digests(lake: Lake, source: str) -> None:
     for one in sources_of(source):
         if not planned_lines(lake, one)["listed_digest"].is_valid().to_numpy().any():
             raise UsageError(
-                f"the list of {one} gives no digests, so no picture can be as listed: leave out --only-as-listed, or "
-                "name the list's column of digests under `digest` in its recipe and run `facemill ingest`"
+                f"the list of {one} has no digests, so no picture can be as listed: omit --only-as-listed, or name the "
+                "column of digests as `digest` in its recipe and run `facemill ingest`"
             )
 
 
@@ -195,7 +193,7 @@ class Comparison(NamedTuple):
 
 
 def comparison(lake: Lake, source: str, lines: pa.Table, rules: DedupeRules = DedupeRules()) -> Comparison:
-    """What the pictures that planned lines name are compared from, as the lake holds them now.
+    """The current inputs of deduplication of the planned lines of a source.
 
     Args:
         lines: as `planned_lines` gives them; of several sources with the column `person` (`People.added_to`).
@@ -223,7 +221,7 @@ def read_verdicts(lake: Lake, source: str, lines: pa.Table, rules: DedupeRules =
             f"run `facemill publish --source {source}` first"
         )
     verdicts = read_as(lake, asked.path, VERDICTS)
-    # They are in the order of the lines.
+    # The verdicts are in the order of the lines.
     return verdicts.append_column("source", asked.lines["source"]) if is_joint(source) else verdicts
 
 

@@ -38,8 +38,8 @@ def split_identities(
     Args:
         people: their names, in any order, as often as they come.
         ties: pairs of names that are one person. They hold through names that are not among `people`.
-        listed: the names under which lists have a person. They place the person, so that one whom all lists spell
-            alike is in the same split as in a dataset of one of the lists.
+        listed: the names of each person in the lists. The split follows from them, so that a person with the same name
+            in all lists is in the same split as in a dataset of one of the lists.
     """
     places = _places(people, ties, listed or {})
     splits = {name: _by_share(place, rules) for name, place in places.items()}
@@ -64,7 +64,7 @@ def check_enough_people(num: int, rules: SplitRules = SplitRules()) -> None:
 
 
 def _fill(splits: dict[str, Split], places: dict[str, float], wanted: Split, least: int) -> None:
-    """Move people to `wanted` until it holds enough: first those who train, in the order of their places."""
+    """Move people to `wanted` until it has enough: first from train, in the order of their places."""
     for name in sorted(places, key=lambda name: (splits[name] is not Split.TRAIN, places[name], name)):
         sizes = Counter(splits.values())
         if sizes[wanted] >= least:

@@ -247,7 +247,7 @@ def test_lists_and_recipes_of_several_sources_are_refused(lists: Lists) -> None:
     )
     assert ", not other: did you mean" in refused("publish", *lists.where("--source", "crowd,other"))
     unknown = refused("publish", *lists.where("--source", "crowd", "--keep", "HEIGHT"))
-    assert "keeps no column HEIGHT: it keeps TEXT" in unknown
+    assert "crowd has no kept column HEIGHT: it has TEXT" in unknown
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The forms a dataset version can be handed on in, one a file. A new one is a file, a line here and a test."""
+"""The export formats of a dataset version, one per file. To add one: a file, a line here and a test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from storage.datasets import DatasetVersion
 from tasks.dataset.exports.hf_parquet import write_hf_parquet
 from tasks.dataset.exports.imagefolder import write_imagefolder
 
-# (version, rows of its index, an empty folder, told how many are done)
+# (version, rows of its index, an empty folder, callback with the number of samples done)
 Export = Callable[[DatasetVersion, pa.Table, Path, Callable[[int], None]], None]
 
 EXPORTS: dict[str, Export] = {

@@ -1,4 +1,4 @@
-"""Parquet files that hold the pictures too, as Hugging Face datasets reads them: an Image and a ClassLabel a row.
+"""Parquet files with the pictures, as Hugging Face datasets reads them: an Image and a ClassLabel per row.
 
 data/<split>-<n>-of-<num>.parquet
 """
@@ -63,9 +63,9 @@ def _images(dataset: DatasetVersion, rows: pa.Table) -> pa.Array:
 
 
 def _schema(index: pa.Schema, people: list[str]) -> pa.Schema:
-    """The columns, and in the metadata what Hugging Face calls their features.
+    """The columns, with their Hugging Face features in the metadata.
 
-    Fields are nullable, and lists name their element `item`: where either differs the features are passed over.
+    Fields are nullable, and the elements of lists are named `item`: otherwise the features are ignored.
     """
     facts = [pa.field(name, index.field(name).type) for name in _FACTS]
     features: dict[str, Any] = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": people}}

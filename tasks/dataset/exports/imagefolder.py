@@ -1,10 +1,9 @@
-"""A folder a person, as torchvision's ImageFolder and the imagefolder of Hugging Face datasets read it.
+"""A folder per person, as torchvision's ImageFolder and the imagefolder of Hugging Face datasets read it.
 
 <split>/<identity>/<sample>.jpg
 <split>/metadata.csv                 one row a picture; `file_name` is its path below the split
 
-Cells are as they stand in the index. A name that a spreadsheet would take for a formula is refused, so that no cell of
-the table is one.
+Cells are the values of the index. A name that a spreadsheet would evaluate as a formula is refused.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ def write_imagefolder(
 
 
 def _check_folder_name(identity: str) -> None:
-    """Refuse what is no name of one folder, what this form keeps for itself, and what a spreadsheet computes."""
+    """Refuse a name that is not the name of a folder, is reserved in this format, or is a formula in a spreadsheet."""
     is_plain = identity.isprintable() and not any(sign in identity for sign in "/\\")
     is_short = len(identity.encode("utf-8", "replace")) <= _MAX_NAME_BYTES
     if not identity or not is_plain or not is_short or identity.startswith(_STARTS) or identity == _TABLE:

@@ -32,7 +32,7 @@ def version(
     stopped: dict[Line, tuple[str, str | None]] | None = None,
     **manifest: Any,
 ) -> DatasetVersion:
-    """A version of these samples, and of lines that `stopped` at a stage for a reason; None: it keeps no outcomes."""
+    """A version of these samples, and of lines that `stopped` at a stage for a reason; None: it has no outcomes."""
     folder = lake.dataset("faces", name)
     write_table(lake, f"{folder}/index.parquet", rows_to_table(samples, SAMPLES))
     if stopped is not None:
@@ -130,7 +130,7 @@ def test_a_version_older_than_outcomes_cannot_tell_why_but_what(lake):
     before, after = version(lake, "a", [sample("Ada", 1)]), version(lake, "b", [sample("Bo", 1)], {})
 
     assert rows(diff(before, after).changes) == [
-        ("Bo", 1, "came", "faces@a keeps no outcomes"),
+        ("Bo", 1, "came", "faces@a has no outcomes"),
         ("Ada", 1, "went", "not a line of it"),
     ]
 
