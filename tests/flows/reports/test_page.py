@@ -16,7 +16,7 @@ def test_a_template_without_its_values_writes_no_page(tmp_path):
 
 
 def test_a_page_shows_a_name_as_text(tmp_path):
-    values = {"num_lines": 0, "methods": [], "measures": [], "listed": None, "pairs": []}
+    values = {"num_lines": 0, "methods": [], "measures": [], "digests": None, "listed": None, "pairs": []}
     html = write(tmp_path / "page.html", "crop.html", source="<b>\x9b'", **values).read_text()
     assert r"link lines of &lt;b&gt;\x9b&#39; with" in html
 
