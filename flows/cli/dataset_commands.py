@@ -117,13 +117,15 @@ def show_dataset(console: Console, result: dict[str, Any]) -> None:
     funnel = result.get("funnel")
     if funnel:
         console.print(funnel_table(result["dataset"], funnel))
+    if result.get("funnels"):
+        console.print(by_source_table(result["funnels"]))
     splits = ", ".join(
         f"{name} {part['samples']:,} of {part['identities']:,}" for name, part in result["splits"].items()
     )
     say(console, f"{result['num_samples']:,} faces of {result['num_identities']:,} people: {splits}")
     if gone := sum(entry["num_samples"] for entry in result.get("redactions", [])):
         say(console, f"{gone:,} faces have been taken down since publication")
-    shown = {"dataset", "name", "version", "num_samples", "num_identities", "splits", "funnel", "redactions"}
+    shown = {"dataset", "name", "version", "num_samples", "num_identities", "splits", "funnel", "funnels", "redactions"}
     say_json(console, {name: value for name, value in result.items() if name not in shown})
 
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.grades import Truth
+from flows.cli.app import app
 from flows.reports.dataset_report import write_report
 from storage.datasets import DatasetVersion, open_dataset
 from storage.lake import Lake
@@ -23,7 +24,7 @@ from synthetic.world import make_world
 from tasks.dataset.diff import diff
 from tasks.maintenance.fsck.inspect_lake import inspect, jobs
 from tests.flows.cli.test_app import refused
-from tests.flows.test_lists import Row, listed, run
+from tests.flows.test_lists import Row, listed, run, runner
 
 SOURCES = ("crowd", "facescrub", "folder")
 METHOD = ["--method", "mtcnn"]
@@ -208,6 +209,13 @@ def test_the_report_and_a_diff_know_the_lists(lists: Lists, tmp_path: Path) -> N
     changes = diff(lists.version("alone-mtcnn"), version).changes.to_pylist()
     why = {row["why"] for row in changes if row["change"] == "went"}
     assert why <= {"dedupe: exact_duplicate", "dedupe: near_duplicate", "dedupe: conflict", "select: cross_split"}
+
+
+def test_a_version_of_several_lists_is_shown_with_a_row_for_each(lists: Lists) -> None:
+    shown = runner.invoke(app, ["datasets", "show", "faces-mtcnn", "--lake", lists.lake.root]).stdout
+    rows = [line for line in shown.splitlines() if line.startswith("│ ")]
+    assert [source for source in SOURCES if any(f"│ {source}" in row for row in rows)] == list(SOURCES)
+    assert '"funnels"' not in shown
 
 
 @pytest.mark.slow
