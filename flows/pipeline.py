@@ -10,7 +10,7 @@ from pydantic import Field
 from flows.crop import Method, crop
 from flows.ingest import SourceNames, ingest
 from flows.peer_runs import ask_for, has_deployment, runs_beside
-from flows.publish import publish
+from flows.publish import Share, publish
 from flows.retry import retry
 from flows.selection import Selection
 from flows.setting_groups import SettingValues, changed, check_settings, of_flow
@@ -50,6 +50,7 @@ async def pipeline(
     runs: Annotated[int, Field(ge=1)] = 1,
     allow_outside: bool = False,
     recipe: str | None = None,
+    min_change: Share = 0.0,
     settings: SettingValues | None = None,
 ) -> dict[str, Any]:
     """From link files to dataset versions and a model version. Work that is already done is skipped.
@@ -73,6 +74,7 @@ async def pipeline(
         allow_outside: consent to the lake's first contact with hosts outside this machine for this source.
         recipe: meaning of the columns of a list: a preset or a TOML file. None: the recipe that the lake keeps, the one
             named like the source, or a guess.
+        min_change: least share of faces or people added or removed that is worth a new version, as for `publish`.
         settings: fields that differ from their defaults, such as {"select.min_sharpness": 100}; `facemill settings`
             lists all.
 
@@ -115,7 +117,7 @@ async def pipeline(
     cropped = with_settings("crop", {"source": source, "method": method})
     with runs_beside("crop", others, shared | cropped):
         ended("crop", crop(lake, **cropped))
-    published = {"source": source, "dataset": dataset, "method": method, "min_face": min_face}
+    published = {"source": source, "dataset": dataset, "method": method, "min_face": min_face, "min_change": min_change}
     ended("publish", publish(lake, **with_settings("publish", published)))
     if all(source_named(one, store).names_people for one in sources):
         trained = with_settings("train", {"margin": margin, "steps": steps, "device": device})

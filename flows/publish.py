@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
 from prefect.events import emit_event
+from pydantic import Field
 
 from flows.crop import Method, datasets_of
 from flows.ingest import SourceNames
@@ -30,9 +31,12 @@ from tasks.dataset.publish_version import Request, require_people_in_each
 from tasks.dataset.select import SelectRules
 from tasks.dataset.source_tables import check_kept, planned_people, read_plan, require_digests
 from tasks.dataset.split import SplitRules
+from tasks.dataset.version_change import VersionChange
 from tasks.label_noise.estimate import CleanRules
 from tasks.label_noise.score_table import Cleaning, judge_named, read_cleaned
 from tasks.links.sources import source_named
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @flow(name="publish", flow_run_name="publish {dataset} {method}", persist_result=False)
@@ -48,6 +52,7 @@ def publish(
     wrong_person_score: float | None = None,
     only_as_listed: bool = False,
     keep: list[str] | None = None,
+    min_change: Share = 0.0,
     settings: SettingValues | None = None,
 ) -> list[dict[str, Any]]:
     """Publish the faces of a source as `<dataset>-<method>`.
@@ -67,6 +72,8 @@ def publish(
         only_as_listed: only pictures that have the digest their list gives. Other bytes are mostly the same picture,
             resized or compressed again, whose box a face confirms.
         keep: columns of the lists to store in the column `kept` of the index.
+        min_change: least share of faces or people added or removed that is worth a new version, 0 to 1; below it the
+            newest version stays. A version with other settings is always made.
         settings: fields that differ from their defaults, such as {"select.min_sharpness": 100}; `facemill settings`
             lists all.
 
@@ -108,7 +115,7 @@ def publish(
         for one in datasets_of(method, *sources)
     ]
     compare_task(store, source, dedupe, people)
-    return [_publish_one(store, request) for request in requests]
+    return [_publish_one(store, request, min_change) for request in requests]
 
 
 def _cleaning(
@@ -122,7 +129,7 @@ def _cleaning(
     return changed(Cleaning(judge, limit), "cleaning", settings)
 
 
-def _publish_one(lake: Lake, request: Request) -> dict[str, Any]:
+def _publish_one(lake: Lake, request: Request, min_change: float) -> dict[str, Any]:
     method = request.method
     with (
         track(f"publish {method}", _num_planned(lake, request.source)) as progress,
@@ -133,7 +140,7 @@ def _publish_one(lake: Lake, request: Request) -> dict[str, Any]:
             lease.check()
             progress.reach(done)
 
-        published = publish_task(lake, request, on_sample)
+        published = publish_task(lake, request, min_change, on_sample)
     version = published.dataset
     artifacts.table(f"funnel-{method}", published.funnel.rows(), f"From link lines to samples of {version}")
     if published.funnels:
@@ -141,12 +148,15 @@ def _publish_one(lake: Lake, request: Request) -> dict[str, Any]:
         artifacts.table(f"funnel-{method}-by-source", rows, f"From link lines to samples of {version}, by source")
     artifacts.markdown(f"dataset-{method}", artifacts.dataset_page(version))
     get_run_logger().info("%s: %d samples", version, version.manifest["num_samples"])
+    if published.note:
+        get_run_logger().info("%s: %s", version, published.note)
     if published.is_new and version.names_people:
-        announce(version)
+        announce(version, published.change)
     return {
         "dataset": version.name,
         "version": version.version,
         "is_new": published.is_new,
+        "note": published.note,
         "samples": version.manifest["num_samples"],
         "identities": version.manifest["num_identities"],
         "excluded": [asdict(match) for match in request.exclusion.matches] if request.exclusion else [],
@@ -159,10 +169,15 @@ def _num_planned(lake: Lake, source: str) -> int:
     return sum(len(read_plan(lake, one)) for one in sources_of(source))
 
 
-def announce(version: DatasetVersion) -> None:
-    """Emit the Prefect event of a new version, which triggers the deployment `train`."""
+def announce(version: DatasetVersion, change: VersionChange | None = None) -> None:
+    """Emit the Prefect event of a new version, which triggers the deployment `train`.
+
+    Args:
+        change: since the version before, for automations that decide by it; None for a first version.
+    """
     resource = {
         "prefect.resource.id": f"facemill.dataset.{version.name}",
         "prefect.resource.name": str(version),
     }
-    emit_event("dataset.published", resource, payload={"lake": version.lake.url, "dataset": str(version)})
+    payload = {"lake": version.lake.url, "dataset": str(version), "change": asdict(change) if change else None}
+    emit_event("dataset.published", resource, payload=payload)

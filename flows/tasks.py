@@ -169,9 +169,9 @@ def compare_task(lake: Lake, source: str, rules: DedupeRules, people: PeopleRule
     tags=["cpu"],
     **_OPTIONS,
 )
-def publish_task(lake: Lake, request: Request, on_sample: OnProgress) -> Published:
+def publish_task(lake: Lake, request: Request, min_change: float, on_sample: OnProgress) -> Published:
     """Decide the outcome of every link line, and publish the remaining samples as a dataset version."""
-    return publish_source(lake, request, on_progress=on_sample)
+    return publish_source(lake, request, min_change=min_change, on_progress=on_sample)
 
 
 @task(

@@ -166,6 +166,30 @@ StepsOption = Annotated[int | None, typer.Option("--steps", min=1, help="Number 
 PresetOption = Annotated[
     PresetChoice, typer.Option("--preset", help="Network size and training length; auto chooses by the device.")
 ]
+
+
+def share(text: str) -> float:
+    """A share as typed: `1%` or `0.01`."""
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise typer.BadParameter(f"{text!r} is no share from 0 to 1, such as 1% or 0.01")
+    return value
+
+
+MinChangeOption = Annotated[
+    float,
+    typer.Option(
+        "--min-change",
+        metavar="SHARE",
+        parser=share,
+        help="Make a new version only if at least this share of faces or people was added or removed, such as 1%. "
+        "Other settings always make one.",
+        show_default="0",
+    ),
+]
 RunsOption = Annotated[
     int,
     typer.Option(

@@ -18,6 +18,7 @@ from flows.cli.options import (
     DeviceOption,
     LakeOption,
     MarginOption,
+    MinChangeOption,
     MinFaceOption,
     OutputOptions,
     PresetChoice,
@@ -75,6 +76,7 @@ def pipeline(
     steps: StepsOption = None,
     device: DeviceOption = DeviceChoice.AUTO,
     runs: RunsOption = 1,
+    min_change: MinChangeOption = 0.0,
     values: SetOption = None,
     output: OutputOptions,
 ) -> None:
@@ -109,6 +111,7 @@ def pipeline(
                     steps=steps,
                     device=device.value,
                     runs=runs,
+                    min_change=min_change,
                     settings=settings,
                 )
             )
@@ -251,6 +254,7 @@ def publish(
             help="Columns of the list to carry along in the index; the recipe's `keep` names them. Repeatable.",
         ),
     ] = None,
+    min_change: MinChangeOption = 0.0,
     values: SetOption = None,
     output: OutputOptions,
 ) -> None:
@@ -276,6 +280,7 @@ def publish(
         wrong_person_score=wrong_person_score,
         only_as_listed=only_as_listed,
         keep=split_words(keep),
+        min_change=min_change,
         settings=settings,
     )
     output.print(result, show_published)
@@ -446,6 +451,8 @@ def show_published(console: Console, result: list[dict[str, Any]]) -> None:
         if one["funnels"]:
             console.print(by_source_table(one["funnels"]))
         say(console, f"{one['samples']:,} faces of {one['identities']:,} people")
+        if one["note"]:
+            say(console, one["note"])
         say(console, "")
     excluded = result[0]["excluded"] if result else []
     for match in excluded:

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.datasets import DatasetVersion
+from storage.datasets import DatasetVersion, versions
 from storage.errors import UsageError
 from storage.lake import Lake, to_json
 from storage.records import SAMPLES, Reason
@@ -41,6 +41,7 @@ from tasks.dataset.source_tables import (
     source_digests,
 )
 from tasks.dataset.split import SplitRules, split_identities
+from tasks.dataset.version_change import VersionChange, change_since
 from tasks.label_noise.estimate import CleanRules
 from tasks.label_noise.score_table import Cleaning, judged_faces, open_cleaned
 from tasks.links.sources import source_named
@@ -114,18 +115,29 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A dataset version, its current funnel (and that of each of several sources), and whether it is new."""
+    """A dataset version, its current funnel (and that of each of several sources), and whether it is new.
+
+    Attributes:
+        change: since the newest earlier version of the same settings; None if there is none.
+        note: why no new version was made of the content; empty if it was, or existed.
+    """
 
     dataset: DatasetVersion
     funnel: Funnel
     is_new: bool
     funnels: dict[str, Funnel] = field(default_factory=dict)
+    change: VersionChange | None = None
+    note: str = ""
 
 
 def publish_source(
-    lake: Lake, request: Request, *, on_progress: Callable[[int], None] = lambda done: None
+    lake: Lake, request: Request, *, min_change: float = 0.0, on_progress: Callable[[int], None] = lambda done: None
 ) -> Published:
-    """Compare all pictures, decide the outcome of every line, and publish what is left.
+    """Compare all pictures, decide the outcome of every line, and publish the samples.
+
+    Args:
+        min_change: the least share of faces or people added or removed that is worth a new version; below it the
+            newest version of the same settings is returned.
 
     Raises:
         UsageError: nothing has been planned yet, or no face is fit to be published.
@@ -138,7 +150,23 @@ def publish_source(
     origin = {"made_from": source_digests(lake, request.source), **terms_of(sources)}
     if not sources[0].names_people:
         origin["names_people"] = False
-    return publish(lake, request, content, origin, on_progress=on_progress)
+    change = None
+    if earlier := _newest_of_same_settings(lake, request):
+        change = change_since(earlier, content.samples)
+        if change.share < min_change and version_id(request, content.samples) != earlier.version:
+            note = f"no new version: {change}, less than {min_change:.1%}"
+            return Published(earlier, Funnel.from_json(earlier.manifest["funnel"]), False, change=change, note=note)
+    return replace(publish(lake, request, content, origin, on_progress=on_progress), change=change)
+
+
+def _newest_of_same_settings(lake: Lake, request: Request) -> DatasetVersion | None:
+    """The newest version of the dataset, if it was made with the same settings."""
+    existing = versions(lake, request.name)
+    if not existing:
+        return None
+    manifest = existing[-1].manifest
+    settings = {name: manifest[name] for name in _SETTINGS if name in manifest}
+    return existing[-1] if settings == json.loads(to_json(request.settings())) else None
 
 
 def require_people_in_each(sources: Sequence[Source]) -> None:
