@@ -158,7 +158,7 @@ def main() -> None:
     unsure = sum(one.found is not None and one.found.score < _STRICT_SCORE for _, one in as_listed(cases))
     print(f"{'as listed, unsure':<24} {unsure} by a face with a score below {_STRICT_SCORE}")
     for name, values in quality(cases).items():
-        shown = ", ".join(f"{value:.0f}" for value in np.percentile(values, _PERCENTILES))
+        shown = ", ".join(f"{round(value)}" for value in np.percentile(values, _PERCENTILES))
         print(f"{name:<24} {_PERCENTILES}% of {len(values)} faces of {_MIN_FACE_PX} px: {shown}")
 
 
