@@ -1,9 +1,11 @@
 """Accuracy of the check of listed boxes: accepted if and only if they frame a face. Needs a dataset with ground truth.
 
-    python -m bench.boxes ../shared/data/replay
+    python -m bench.boxes                  ../shared/data/replay next to the repository
+    python -m bench.boxes WORLD            another dataset
 
 Every line with a picture that a correct pipeline accepts is evaluated with the method `bbox`, before any minimum
-size. Two further tables show the cost of corrections: boxes of other pictures, and boxes listed at another size.
+size. Two further tables show the cost of corrections: boxes of other pictures, and boxes listed at another size. The
+last rows show the quality measures of the faces whose boxes match as listed.
 
 A dataset's `box_ok` refers to the box as listed. So "kept" is a box that matches as listed; a box that matches only
 after a correction counts as rejected, because there is no face at the listed position and the crop is made elsewhere.
@@ -11,21 +13,31 @@ after a correction counts as rejected, because there is no face at the listed po
 
 from __future__ import annotations
 
+import argparse
 import csv
 import random
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
+from bench.road import REPLAY
 from storage.records import Box, Fit, Reason
 from tasks.faces.crop_shard import judge
 from tasks.faces.detect_shard import detect
 from tasks.faces.detectors import DetectorSettings, load_detector
-from tasks.faces.methods import CropSettings, Picture
+from tasks.faces.methods import CropSettings, Picture, Subject
+from tasks.faces.methods.quality import roll_deg, sharpness, yaw_deg
+from tasks.faces.methods.subject import shorter_side
 
 SETTINGS = CropSettings(min_face_px=0)
+# A stricter score for a box as listed, that of the faces by which a box is corrected.
+_STRICT_SCORE = 0.9
+# The default minimum of `facemill publish`.
+_MIN_FACE_PX = 100
+_PERCENTILES = (1, 5, 50, 95)
 
 
 class Case(NamedTuple):
@@ -90,6 +102,27 @@ def other_size(cases: list[Case], scale: float) -> Counter[str]:
     return Counter(verdict(box, picture) for box, picture in listed)
 
 
+def as_listed(cases: list[Case]) -> list[tuple[Case, Subject]]:
+    """The cases whose box matches as listed, with the face that confirms it."""
+    judged = ((case, judge(case.box, case.picture, "bbox", SETTINGS)) for case in cases)
+    return [(case, one) for case, one in judged if isinstance(one, Subject) and one.fit is Fit.AS_LISTED]
+
+
+def quality(cases: list[Case]) -> dict[str, list[float]]:
+    """The quality measures of the faces that `facemill publish` would take by size, each picture's boxes once."""
+    found: dict[str, list[float]] = {"sharpness": [], "yaw_deg": [], "roll_deg": []}
+    seen = set()
+    for case, one in as_listed(cases):
+        place = id(case.picture), one.box_xyxy
+        if place in seen or shorter_side(one.box_xyxy) < _MIN_FACE_PX or not one.found:
+            continue
+        seen.add(place)
+        found["sharpness"].append(sharpness(case.picture.image, one.box_xyxy) or 0.0)
+        found["yaw_deg"].append(yaw_deg(one.found.landmarks))
+        found["roll_deg"].append(roll_deg(one.found.landmarks))
+    return found
+
+
 def _box(edges: Iterable[float]) -> Box:
     left, top, right, bottom = edges
     return left, top, right, bottom
@@ -110,7 +143,9 @@ def _shares(counts: Counter[str]) -> str:
 
 
 def main() -> None:
-    cases = read_cases(Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data/replay"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("world", type=Path, nargs="?", default=REPLAY)
+    cases = read_cases(parser.parse_args().world)
     print(f"{len(cases)} boxes, {sum(case.is_good for case in cases)} of them frame a face")
     for word, wanted in (("good", True), ("bad", False)):
         words = Counter(verdict(case.box, case.picture) for case in cases if case.is_good is wanted)
@@ -120,6 +155,11 @@ def main() -> None:
     print(f"{'of another picture':<24}", _shares(other_pictures(cases, 4000)))
     for scale in (0.5, 0.75, 1.5, 2.0, 4.0):
         print(f"{f'listed {scale} times as large':<24}", _shares(other_size(cases, scale)))
+    unsure = sum(one.found is not None and one.found.score < _STRICT_SCORE for _, one in as_listed(cases))
+    print(f"{'as listed, unsure':<24} {unsure} by a face with a score below {_STRICT_SCORE}")
+    for name, values in quality(cases).items():
+        shown = ", ".join(f"{round(value)}" for value in np.percentile(values, _PERCENTILES))
+        print(f"{name:<24} {_PERCENTILES}% of {len(values)} faces of {_MIN_FACE_PX} px: {shown}")
 
 
 if __name__ == "__main__":

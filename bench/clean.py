@@ -1,11 +1,11 @@
 """Recall of mislabelled faces and loss of correct faces by `clean`, per score threshold.
 
-    python -m bench.clean --lake LAKE --fit-on faces112       histogram features, fitted in two minutes
+    python -m bench.clean --lake LAKE --fit-on faces112       histogram features, fitted to the corpus
     python -m bench.clean --lake LAKE --model embedder        a model of the lake
     python -m bench.clean --lake LAKE --fit-on faces112 --caution 1    with another rule than `CleanRules` has
 
 LAKE contains the model, its training dataset (made by `bench/corpus.py`), and the cropped faces of the replay
-dataset's link lines. Two test sets:
+dataset's link lines. A new lake gets the corpus and the faces, which takes three minutes. Two test sets:
 
 planted   the people of the dataset's val and test splits, unseen by the model. A quarter of them is set aside; some
           of the other people's faces are replaced at random by faces of another person of the set or of those set
@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from bench.corpus import publish_corpus
+from bench.road import REPLAY, SOURCE, Road, played
 from model.config import resolve_device
 from model.data import load_faces
 from model.embedders import Embedder, embed_crops, histogram_embedder, model_embedder
@@ -44,10 +47,19 @@ from tasks.dataset.source_tables import planned_lines, read_faces
 from tasks.label_noise.estimate import CleanRules, FaceSet, doubt, expected_limit
 from tasks.label_noise.score_table import EXPECTED_LOSS, Cleaned, judge, judged_faces
 
-REPLAY = Path(__file__).parents[2] / "shared" / "data" / "replay"
-SOURCE = "vggface1"
 LIMITS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 SHARES = (0.02, 0.04, 0.08)
+
+
+def prepare(lake: Lake, world: Path) -> None:
+    """Publish the corpus, and fetch and crop the pictures of a dataset, unless the lake has a plan of it."""
+    publish_corpus(lake)
+    if lake.exists(lake.plan(SOURCE)):
+        return
+    with tempfile.TemporaryDirectory(prefix="facemill-bench-") as folder, played(world) as web:
+        road = Road(Path(folder), lake)
+        for command in (("ingest", *web), ("retry", "--now", *web), ("crop",), ("publish",)):
+            road.go(*command)
 
 
 @dataclass(frozen=True)
@@ -157,6 +169,7 @@ def main() -> None:
     parser.add_argument("--caution", type=float, default=CleanRules().caution)
     args = parser.parse_args()
     rules = CleanRules(caution=args.caution)
+    prepare(args.lake, args.world)
     if args.model:
         model = open_model(args.lake, args.model)
         dataset, embedder = open_dataset(args.lake, model.manifest["dataset"]), model_embedder(model)

@@ -73,12 +73,12 @@ class _Peak(threading.Thread):
 
     def run(self) -> None:
         while not self.ended.wait(_EVERY_S):
-            pids = _tree(self._pid)
-            self.rss_bytes = max(self.rss_bytes, sum(map(_rss_bytes, pids)))
+            pids = process_tree(self._pid)
+            self.rss_bytes = max(self.rss_bytes, sum(map(rss_bytes, pids)))
             self.pss_bytes = max(self.pss_bytes, sum(map(_pss_bytes, pids)))
 
 
-def _tree(pid: int) -> list[int]:
+def process_tree(pid: int) -> list[int]:
     """A process and its descendants."""
     found = [pid]
     for one in found:
@@ -90,7 +90,8 @@ def _tree(pid: int) -> list[int]:
     return found
 
 
-def _rss_bytes(pid: int) -> int:
+def rss_bytes(pid: int) -> int:
+    """Resident memory of a process; 0 if it has ended."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
     except (OSError, IndexError):

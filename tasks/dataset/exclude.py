@@ -23,7 +23,7 @@ from storage.tables import stamp
 from storage.text import read_text
 from tasks.links.line_ids import id_columns
 
-# `python -m bench.names`: of names with one letter wrong, 97% are found at 90 and 86% at 91. Of 1000 names of VGGFace1,
+# `python -m bench.names`: of names with one letter wrong, 97% are found at 90 and 85% at 91. Of 1000 names of VGGFace1,
 # three are like one of 1664 of LFW at 90: two are the same person misspelled, the third is not. One person too many
 # costs a dataset little; one too few makes the benchmark's figures wrong.
 ALIKE = 90.0

@@ -19,7 +19,8 @@ def sharpness(image: Image.Image, box: Box) -> float | None:
     """The variance of the Laplacian of the box's grey values at 112x112 px (Pech-Pacheco et al. 2000, ICPR).
 
     Low values mean blur; noise and JPEG blocks raise it as detail does. Smaller faces are enlarged to 112 px, which
-    lowers the value. On 311 faces of web photographs p1/p5/p50/p95 are 10/75/312/747. 0.4 ms.
+    lowers the value. On 823 faces of web photographs, of 100 px and more, p1/p5/p50/p95 are 97/178/452/938
+    (`bench.boxes`).
 
     Args:
         image: mode RGB.
