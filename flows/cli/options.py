@@ -168,8 +168,9 @@ PresetOption = Annotated[
 ]
 
 
-def share(text: str) -> float:
-    """A share as typed: `1%` or `0.01`."""
+def share(text: str | float) -> float:
+    """A share as typed, `1%` or `0.01`, or the default of the option, which Typer passes here too."""
+    text = str(text)
     try:
         value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:

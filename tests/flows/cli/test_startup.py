@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
-from flows.cli.options import chosen_people, source_for
+from flows.cli.options import chosen_people, share, source_for
 from flows.ingest import is_first_contact
 from flows.selection import Selection
 from storage.errors import UsageError
@@ -283,3 +283,8 @@ def test_a_failure_in_the_last_stage_hides_no_stage_before_it(tmp_path: Path, li
     assert "the last stage cannot be done" in result.stderr
     as_json = run("pipeline", tmp_path / "lake", "--links", str(links), *LOOPBACK, "--json")
     assert json.loads(as_json.stdout)["ingest"]["rejected"] == {"connect": 14}
+
+
+@pytest.mark.parametrize(("given", "value"), [("1%", 0.01), ("0.5", 0.5), (0.0, 0.0)])
+def test_a_share_is_read_as_typed_and_as_the_default_that_typer_passes(given: str | float, value: float) -> None:
+    assert share(given) == value
