@@ -58,7 +58,9 @@ def measured(
     peak.join()
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command, log.read_bytes()[-2000:])
+        failed = subprocess.CalledProcessError(process.returncode, command, log.read_bytes()[-2000:])
+        failed.add_note(failed.output.decode(errors="replace"))
+        raise failed
     return Usage(wall_s, used.ru_utime + used.ru_stime, peak.rss_bytes, peak.pss_bytes)
 
 
