@@ -36,7 +36,8 @@ from storage.tables import write_table
 from tasks.dataset.diff import diff
 from tasks.dataset.find_duplicates import verdicts_now
 from tasks.dataset.hamming import connected
-from tasks.dataset.publish_version import Request, publish_source
+from tasks.dataset.publish_request import Request
+from tasks.dataset.publish_version import publish_source
 from tasks.dataset.select import SelectRules
 from tasks.links.plan import plan
 from tasks.links.sources import vggface1

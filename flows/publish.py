@@ -27,7 +27,8 @@ from tasks.dataset.exclude import exclude as exclude_names
 from tasks.dataset.exclude import read_names
 from tasks.dataset.funnel import by_source
 from tasks.dataset.people import PeopleRules
-from tasks.dataset.publish_version import Request, require_people_in_each
+from tasks.dataset.publish_request import Request
+from tasks.dataset.publish_version import require_people_in_each
 from tasks.dataset.select import SelectRules
 from tasks.dataset.source_tables import check_kept, planned_people, read_plan, require_digests
 from tasks.dataset.split import SplitRules

@@ -30,7 +30,8 @@ from storage.records import Attempt
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.find_duplicates import compare_pictures
 from tasks.dataset.people import PeopleRules
-from tasks.dataset.publish_version import Published, Request, publish_source
+from tasks.dataset.publish_request import Request
+from tasks.dataset.publish_version import Published, publish_source
 from tasks.faces.crop_shard import crop_shard, uncropped
 from tasks.faces.detect_shard import detect_shard, is_detected
 from tasks.faces.detectors import DetectorSettings

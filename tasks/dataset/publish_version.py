@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,103 +13,22 @@ import pyarrow.compute as pc
 from storage.datasets import DatasetVersion, versions
 from storage.errors import UsageError
 from storage.lake import Lake, to_json
-from storage.records import SAMPLES, Reason
+from storage.records import SAMPLES
 from storage.shards import create_shard, read_member
-from storage.source_names import is_joint, sources_of
-from storage.stamped_fields import counted, differing
-from storage.tables import stamp, write_table
-from tasks.dataset.cross_split import cross_split_rows
-from tasks.dataset.dedupe import DedupeRules
-from tasks.dataset.exclude import Exclusion, lines_of
+from storage.source_names import sources_of
+from storage.tables import write_table
+from tasks.dataset.decide_outcomes import Content, decide
 from tasks.dataset.find_duplicates import compare_pictures
-from tasks.dataset.funnel import Funnel, FunnelStage, count_outcomes
+from tasks.dataset.funnel import Funnel, FunnelStage
 from tasks.dataset.leaks import count_leaks, refuse_leaks
 from tasks.dataset.manifest import manifest_counts
-from tasks.dataset.people import PeopleRules
-from tasks.dataset.samples import chosen_people, collect_samples, kept_outcomes
-from tasks.dataset.select import SelectRules, select, stop_people_with_few_faces, stop_samples
-from tasks.dataset.source_tables import (
-    MadeWith,
-    lines_left_out,
-    listed_people,
-    made_with,
-    planned_lines,
-    read_attempts,
-    read_faces,
-    read_verdicts,
-    source_digests,
-)
-from tasks.dataset.split import SplitRules, split_identities
+from tasks.dataset.publish_request import SETTINGS, Request, version_id
+from tasks.dataset.source_tables import made_with, source_digests
 from tasks.dataset.version_change import VersionChange, change_since
-from tasks.label_noise.estimate import CleanRules
-from tasks.label_noise.score_table import Cleaning, judged_faces, open_cleaned
 from tasks.links.sources import source_named
 from tasks.links.sources.source import Source
 
 _SAMPLES_PER_SHARD = 10_000
-# The keys of `Request.settings`: the part of a manifest that determines the version's id.
-_SETTINGS = (
-    "source", "method", "select", "split", "exclude", "cleaning", "dedupe", "clean", "made_with", "people", "kept"
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A publish request. Its settings and the selected content determine the version's id.
-
-    Attributes:
-        source: one source or several (`storage.source_names`).
-        people: which names in several sources are one person.
-        kept: columns of the lists to store in the index.
-        made_with: of the faces, as `source_tables.made_with` gives it; `publish_source` fills it in.
-    """
-
-    name: str
-    source: str
-    method: str
-    select: SelectRules = field(default_factory=SelectRules)
-    split: SplitRules = field(default_factory=SplitRules)
-    exclusion: Exclusion | None = None
-    cleaning: Cleaning | None = None
-    dedupe: DedupeRules = field(default_factory=DedupeRules)
-    clean: CleanRules = field(default_factory=CleanRules)
-    people: PeopleRules = field(default_factory=PeopleRules)
-    kept: tuple[str, ...] = ()
-    made_with: MadeWith = field(default_factory=dict)
-
-    def settings(self) -> dict[str, Any]:
-        """The settings that are part of the id: all but the name; a list of names by its digest.
-
-        Of the settings of earlier stages only those that differ from their defaults, so that the id of a version made
-        with the defaults is that of the first format.
-        """
-        rules = {"select": counted("select", self.select), "split": counted("split", self.split)}
-        excluded = {"exclude": self.exclusion.to_json()} if self.exclusion else {}
-        cleaned = {"cleaning": counted("cleaning", self.cleaning)} if self.cleaning else {}
-        earlier = {
-            "dedupe": differing(self.dedupe),
-            "clean": differing(self.clean),
-            "made_with": self.made_with,
-            "people": differing(self.people),
-            "kept": list(self.kept),
-        }
-        made = {name: one for name, one in earlier.items() if one}
-        return {"source": self.source, "method": self.method, **rules, **excluded, **cleaned, **made}
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """The content of a version: samples (`samples.collect_samples`) and the outcome of every line, as rows and counted.
-
-    `ties` are pairs of names that are one person, which the split kept together. `funnels` are those of each source
-    where there are several.
-    """
-
-    samples: pa.Table
-    outcomes: pa.Table
-    funnel: Funnel
-    ties: tuple[tuple[str, str], ...] = ()
-    funnels: dict[str, Funnel] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +83,7 @@ def _newest_of_same_settings(lake: Lake, request: Request) -> DatasetVersion | N
     if not existing:
         return None
     manifest = existing[-1].manifest
-    settings = {name: manifest[name] for name in _SETTINGS if name in manifest}
+    settings = {name: manifest[name] for name in SETTINGS if name in manifest}
     return existing[-1] if settings == json.loads(to_json(request.settings())) else None
 
 
@@ -189,80 +107,6 @@ def terms_of(sources: Sequence[Source]) -> dict[str, Any]:
         return {"terms": sources[0].terms}
     terms = {one.name: one.terms for one in sources}
     return {"terms": " ".join(f"{name}: {text}" for name, text in terms.items()), "terms_by_source": terms}
-
-
-def decide(lake: Lake, request: Request) -> Content:
-    """Decide the samples of the version and the reasons for all other lines, from the tables of the source.
-
-    Raises:
-        UsageError: its pictures have not been compared yet (`find_duplicates.compare_pictures`).
-    """
-    people = listed_people(lake, request.source, request.people)
-    lines = people.added_to(planned_lines(lake, request.source))
-    attempts = read_attempts(lake, request.source, ["key", "outcome", "reason"])
-    verdicts = read_verdicts(lake, request.source, lines, request.dedupe)
-    faces = people.added_to(read_faces(lake, request.source, request.method))
-    refused, ties = _refused(lake, request, lines, verdicts, faces)
-    outcomes = select(
-        lines,
-        attempts,
-        verdicts,
-        faces,
-        method=request.method,
-        rules=request.select,
-        refused=refused,
-        names_people=all(source_named(one, lake).names_people for one in sources_of(request.source)),
-    )
-    splits = split_identities(chosen_people(lines, outcomes), request.split, ties, people.names())
-    outcomes = stop_samples(outcomes, cross_split_rows(lines, verdicts, faces, outcomes, splits), Reason.CROSS_SPLIT)
-    outcomes = stop_people_with_few_faces(lines, outcomes, request.select.min_faces)
-    return Content(
-        samples=collect_samples(request.source, lines, verdicts, faces, outcomes, splits, request.kept),
-        outcomes=kept_outcomes(request.source, lines, outcomes),
-        ties=ties,
-        **_funnels(lake, request, lines, outcomes),
-    )
-
-
-def _funnels(lake: Lake, request: Request, lines: pa.Table, outcomes: pa.Table) -> dict[str, Any]:
-    """The funnel of all lines, and of the lines of each source where there are several."""
-    if not is_joint(request.source):
-        left_out = lines_left_out(lake, request.source, len(lines))
-        return {"funnel": count_outcomes(outcomes, request.method, left_out)}
-    funnels, all_left_out = {}, Counter[str]()
-    for source in sources_of(request.source):
-        theirs = outcomes.filter(pc.equal(lines["source"].cast(pa.string()), source))
-        left_out = lines_left_out(lake, source, len(theirs))
-        all_left_out.update(left_out)
-        funnels[source] = count_outcomes(theirs, request.method, left_out)
-    return {"funnel": count_outcomes(outcomes, request.method, all_left_out), "funnels": funnels}
-
-
-def _refused(
-    lake: Lake, request: Request, lines: pa.Table, verdicts: pa.Table, faces: pa.Table
-) -> tuple[pa.Table, tuple[tuple[str, str], ...]]:
-    """Lines excluded by name or by label noise scores (identity, line, reason), and names that may be one person."""
-    named = lines_of(lines, request.exclusion.identities if request.exclusion else ())
-    if request.cleaning is None:
-        return named, ()
-    judged = judged_faces(faces, verdicts)
-    cleaned = open_cleaned(lake, request.source, request.method, request.cleaning.model, judged, request.clean)
-    return pa.concat_tables([named, cleaned.refused(request.cleaning)]), cleaned.ties()
-
-
-def version_id(request: Request, samples: pa.Table) -> str:
-    """The id of the version these samples make: a digest of the samples and of the rules."""
-    return _content_id(request.settings(), samples)
-
-
-def id_by_manifest(manifest: dict[str, Any], samples: pa.Table) -> str:
-    """The id that a version's samples make under the settings of its manifest."""
-    return _content_id({name: manifest[name] for name in _SETTINGS if name in manifest}, samples)
-
-
-def _content_id(settings: dict[str, Any], samples: pa.Table) -> str:
-    content = samples.select(["sample", "identity", "split", "crop_digest"]).to_pylist()
-    return stamp("dataset", settings, [list(row.values()) for row in content])
 
 
 def publish(

@@ -14,7 +14,8 @@ from flows.publish import publish
 from flows.setting_groups import SettingValues
 from storage.errors import UsageError
 from storage.lake import Lake
-from tasks.dataset.publish_version import Request, publish_source
+from tasks.dataset.publish_request import Request
+from tasks.dataset.publish_version import publish_source
 from tasks.dataset.select import SelectRules
 from tests.tasks.made_lake import LINES, PEOPLE, SOURCE, ends, make_lake
 

@@ -14,7 +14,8 @@ from flows.retry import retry
 from storage.datasets import all_versions
 from storage.lake import Lake
 from synthetic.origin import serving
-from tasks.dataset.publish_version import Request, publish_source
+from tasks.dataset.publish_request import Request
+from tasks.dataset.publish_version import publish_source
 from tests.flows.grading import accepted_urls, dataset_urls, expected, read_truth
 
 REPLAY = Path(__file__).parents[2].parent / "shared" / "data" / "replay"

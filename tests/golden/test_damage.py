@@ -13,7 +13,8 @@ from storage.datasets import open_dataset
 from storage.errors import LakeError
 from storage.lake import Lake
 from storage.records import Split
-from tasks.dataset.publish_version import Request, publish_source
+from tasks.dataset.publish_request import Request
+from tasks.dataset.publish_version import publish_source
 from tasks.dataset.select import SelectRules
 
 

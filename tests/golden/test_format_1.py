@@ -19,7 +19,8 @@ from storage.lake import Lake
 from storage.records import bytes_digest
 from storage.tables import read_stamp
 from tasks.dataset.dedupe import DedupeRules
-from tasks.dataset.publish_version import Request, publish_source, version_id
+from tasks.dataset.publish_request import Request, version_id
+from tasks.dataset.publish_version import publish_source
 from tasks.dataset.select import SelectRules
 from tasks.dataset.source_tables import comparison, planned_lines, read_faces, read_verdicts
 from tasks.dataset.split import SplitRules

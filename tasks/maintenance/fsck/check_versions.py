@@ -16,7 +16,7 @@ from storage.models import ModelVersion
 from storage.takedowns import Forgotten, covered_samples
 from tasks.dataset.funnel import Funnel, count_outcomes
 from tasks.dataset.manifest import sample_counts
-from tasks.dataset.publish_version import id_by_manifest
+from tasks.dataset.publish_request import id_by_manifest
 from tasks.dataset.select import Stage
 from tasks.maintenance.fsck.check_tar import Member, judge_tar, read_tar
 from tasks.maintenance.fsck.findings import Finding, Kind

@@ -13,7 +13,8 @@ from storage.datasets import DatasetVersion, open_dataset
 from storage.lake import Lake
 from storage.records import Takedown, TakedownKind, identity_key
 from storage.takedowns import record
-from tasks.dataset.publish_version import Request, publish_source
+from tasks.dataset.publish_request import Request
+from tasks.dataset.publish_version import publish_source
 from tests.flows.reports.reader import read_page
 from tests.tasks.builders import NOW
 from tests.tasks.made_lake import LINES, MALFORMED, PEOPLE, SOURCE, STEM, ends, make_lake

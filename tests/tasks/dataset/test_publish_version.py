@@ -19,21 +19,14 @@ from storage.records import FACES, LINE_OUTCOMES, REJECTED_LINES, SAMPLES, Box, 
 from storage.shards import create_shard
 from storage.tables import read_as, write_table
 from tasks.dataset import publish_version as publishing
+from tasks.dataset.decide_outcomes import Content, decide
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.exclude import exclude
 from tasks.dataset.find_duplicates import compare_pictures
 from tasks.dataset.funnel import count_outcomes
 from tasks.dataset.leaks import count_leaks
-from tasks.dataset.publish_version import (
-    Content,
-    Published,
-    Request,
-    decide,
-    id_by_manifest,
-    publish,
-    publish_source,
-    version_id,
-)
+from tasks.dataset.publish_request import Request, id_by_manifest, version_id
+from tasks.dataset.publish_version import Published, publish, publish_source
 from tasks.dataset.samples import chosen_people, collect_samples, kept_outcomes
 from tasks.dataset.select import SelectRules, select
 from tasks.dataset.split import SplitRules, split_identities

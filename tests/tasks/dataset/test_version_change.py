@@ -10,7 +10,8 @@ from storage.datasets import versions
 from storage.lake import Lake
 from storage.records import FACES, url_key
 from storage.tables import read_as, write_table
-from tasks.dataset.publish_version import Published, Request, publish_source
+from tasks.dataset.publish_request import Request
+from tasks.dataset.publish_version import Published, publish_source
 from tasks.dataset.select import SelectRules
 from tasks.dataset.version_change import VersionChange
 from tests.tasks.made_lake import PEOPLE, SOURCE, STEM, make_lake, url_of

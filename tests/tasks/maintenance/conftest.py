@@ -19,7 +19,8 @@ from storage.lake import Lake
 from storage.records import Box, FoundFace, Reason
 from storage.tables import read_table, write_table
 from storage.takedowns import read_forgotten
-from tasks.dataset.publish_version import Published, Request, publish_source
+from tasks.dataset.publish_request import Request
+from tasks.dataset.publish_version import Published, publish_source
 from tasks.dataset.select import SelectRules
 from tasks.dataset.source_tables import planned_lines
 from tasks.dataset.split import SplitRules

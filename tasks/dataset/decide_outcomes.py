@@ -1,0 +1,105 @@
+"""Decide the content of a dataset version: the outcome of every link line, and the samples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.lake import Lake
+from storage.records import Reason
+from storage.source_names import is_joint, sources_of
+from tasks.dataset.cross_split import cross_split_rows
+from tasks.dataset.exclude import lines_of
+from tasks.dataset.funnel import Funnel, count_outcomes
+from tasks.dataset.publish_request import Request
+from tasks.dataset.samples import chosen_people, collect_samples, kept_outcomes
+from tasks.dataset.select import select, stop_people_with_few_faces, stop_samples
+from tasks.dataset.source_tables import (
+    lines_left_out,
+    listed_people,
+    planned_lines,
+    read_attempts,
+    read_faces,
+    read_verdicts,
+)
+from tasks.dataset.split import split_identities
+from tasks.label_noise.score_table import judged_faces, open_cleaned
+from tasks.links.sources import source_named
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The content of a version: samples (`samples.collect_samples`) and the outcome of every line, as rows and counted.
+
+    `ties` are pairs of names that are one person, which the split kept together. `funnels` are those of each source
+    where there are several.
+    """
+
+    samples: pa.Table
+    outcomes: pa.Table
+    funnel: Funnel
+    ties: tuple[tuple[str, str], ...] = ()
+    funnels: dict[str, Funnel] = field(default_factory=dict)
+
+
+def decide(lake: Lake, request: Request) -> Content:
+    """Decide the samples of the version and the reasons for all other lines, from the tables of the source.
+
+    Raises:
+        UsageError: its pictures have not been compared yet (`find_duplicates.compare_pictures`).
+    """
+    people = listed_people(lake, request.source, request.people)
+    lines = people.added_to(planned_lines(lake, request.source))
+    attempts = read_attempts(lake, request.source, ["key", "outcome", "reason"])
+    verdicts = read_verdicts(lake, request.source, lines, request.dedupe)
+    faces = people.added_to(read_faces(lake, request.source, request.method))
+    refused, ties = _refused(lake, request, lines, verdicts, faces)
+    outcomes = select(
+        lines,
+        attempts,
+        verdicts,
+        faces,
+        method=request.method,
+        rules=request.select,
+        refused=refused,
+        names_people=all(source_named(one, lake).names_people for one in sources_of(request.source)),
+    )
+    splits = split_identities(chosen_people(lines, outcomes), request.split, ties, people.names())
+    outcomes = stop_samples(outcomes, cross_split_rows(lines, verdicts, faces, outcomes, splits), Reason.CROSS_SPLIT)
+    outcomes = stop_people_with_few_faces(lines, outcomes, request.select.min_faces)
+    return Content(
+        samples=collect_samples(request.source, lines, verdicts, faces, outcomes, splits, request.kept),
+        outcomes=kept_outcomes(request.source, lines, outcomes),
+        ties=ties,
+        **_funnels(lake, request, lines, outcomes),
+    )
+
+
+def _funnels(lake: Lake, request: Request, lines: pa.Table, outcomes: pa.Table) -> dict[str, Any]:
+    """The funnel of all lines, and of the lines of each source where there are several."""
+    if not is_joint(request.source):
+        left_out = lines_left_out(lake, request.source, len(lines))
+        return {"funnel": count_outcomes(outcomes, request.method, left_out)}
+    funnels, all_left_out = {}, Counter[str]()
+    for source in sources_of(request.source):
+        theirs = outcomes.filter(pc.equal(lines["source"].cast(pa.string()), source))
+        left_out = lines_left_out(lake, source, len(theirs))
+        all_left_out.update(left_out)
+        funnels[source] = count_outcomes(theirs, request.method, left_out)
+    return {"funnel": count_outcomes(outcomes, request.method, all_left_out), "funnels": funnels}
+
+
+def _refused(
+    lake: Lake, request: Request, lines: pa.Table, verdicts: pa.Table, faces: pa.Table
+) -> tuple[pa.Table, tuple[tuple[str, str], ...]]:
+    """Lines excluded by name or by label noise scores (identity, line, reason), and names that may be one person."""
+    named = lines_of(lines, request.exclusion.identities if request.exclusion else ())
+    if request.cleaning is None:
+        return named, ()
+    judged = judged_faces(faces, verdicts)
+    cleaned = open_cleaned(lake, request.source, request.method, request.cleaning.model, judged, request.clean)
+    return pa.concat_tables([named, cleaned.refused(request.cleaning)]), cleaned.ties()
