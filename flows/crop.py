@@ -52,14 +52,14 @@ def methods_of(method: str, source: Source) -> list[str]:
     """
     if method not in METHOD_CHOICES:
         raise UsageError(f"unknown crop method {method!r}; choose one of {', '.join(METHOD_CHOICES)}")
-    asked = ["bbox", "mtcnn"] if method in {"both", AGREE} else [method]
+    requested = ["bbox", "mtcnn"] if method in {"both", AGREE} else [method]
     if source.has_boxes:
-        return asked
+        return requested
     if method == AGREE:
         raise UsageError(
             f"--method {AGREE} compares listed boxes with detected faces, and {source.name} has no listed boxes"
         )
-    return [one for one in asked if one != "bbox"] or ["mtcnn"]
+    return [one for one in requested if one != "bbox"] or ["mtcnn"]
 
 
 def datasets_of(method: str, *sources: Source) -> list[str]:

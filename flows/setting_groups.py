@@ -89,8 +89,8 @@ class SettingField:
         try:
             return self.parser.validate_python(value)
         except ValidationError as error:
-            told = error.errors()[0]["msg"].removeprefix("Input ")
-            raise UsageError(f"{self.name}={given} is invalid: it {told}; it takes {self.kind}") from error
+            problem = error.errors()[0]["msg"].removeprefix("Input ")
+            raise UsageError(f"{self.name}={given} is invalid: it {problem}; it takes {self.kind}") from error
 
 
 @cache

@@ -87,13 +87,13 @@ def _own_world(lake: Lake) -> Path:
     Raises:
         UsageError: they were read from somewhere else, which a lake alone may not name.
     """
-    told = read_origin(lake, "synthetic").get("location") or ""
-    name = _WORLD.fullmatch(told)
+    location = read_origin(lake, "synthetic").get("location") or ""
+    name = _WORLD.fullmatch(location)
     folder = lake.local_folder(f"world/{name[1]}") if name else None
     if folder is None or not folder.is_dir():
         raise UsageError(
-            f"the links of synthetic in {lake.url} were read from {told!a}, which is no world in this lake: serve that "
-            "one with `facemill world serve`, and name its links with --links and its address with --connect-to"
+            f"the links of synthetic in {lake.url} were read from {location!a}, which is no world in this lake: serve "
+            "that one with `facemill world serve`, and name its links with --links and its address with --connect-to"
         )
     return folder
 

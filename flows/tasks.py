@@ -38,7 +38,7 @@ from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.methods import CropSettings
 from tasks.fetch.fetch_unit import Transport, fetch_unit, to_pending
 from tasks.fetch.ledger import read_ledger, still_pending
-from tasks.images.validation_pool import Checks
+from tasks.images.validation_pool import ValidationPool
 from tasks.label_noise.estimate import CleanRules
 from tasks.label_noise.score_table import judge, write_cleaned
 from tasks.links.collect import LinksSummary, collect_links
@@ -94,7 +94,7 @@ async def fetch_task(
     unit: int,
     pending: pa.Table,
     transport: Transport,
-    checks: Checks,
+    checks: ValidationPool,
     in_flight: int,
     on_attempt: Callable[[Attempt], None],
 ) -> int:

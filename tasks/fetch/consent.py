@@ -17,7 +17,7 @@ from tasks.links.sources.source import Source
 from tasks.web.http import ConnectTo
 
 
-def asks_outside(source: Source, links: str | None, connect_to: str | None) -> bool:
+def contacts_outside(source: Source, links: str | None, connect_to: str | None) -> bool:
     """Whether a run's requests leave this machine; False for a folder, a synthetic dataset, or a loopback address.
 
     Args:

@@ -135,7 +135,7 @@ def chosen(ledger: pa.Table, choice: Choice, now: datetime) -> pa.Table:
     Args:
         ledger: with at least the columns `Choice.columns`.
     """
-    rows = _gone_for_good(ledger) if choice.archive else ledger.filter(_is_asked_for(ledger, choice, now))
+    rows = _permanently_gone(ledger) if choice.archive else ledger.filter(_is_selected(ledger, choice, now))
     if choice.reasons:
         rows = rows.filter(_is_one_of(rows["reason"], choice.reasons))
     if choice.hosts:
@@ -143,7 +143,7 @@ def chosen(ledger: pa.Table, choice: Choice, now: datetime) -> pa.Table:
     return rows
 
 
-def _is_asked_for(ledger: pa.Table, choice: Choice, now: datetime) -> pa.ChunkedArray:
+def _is_selected(ledger: pa.Table, choice: Choice, now: datetime) -> pa.ChunkedArray:
     is_due = pc.is_valid(ledger["next_try"]) if choice.ignore_gaps else _is_due(ledger, now)
     return pc.or_(is_due, _is_final(ledger)) if choice.also_final else is_due
 
@@ -154,7 +154,7 @@ def _is_final(ledger: pa.Table) -> pa.ChunkedArray:
     return pc.and_not(is_open, _is_one_of(ledger["reason"], [Reason.TAKEN_DOWN]))
 
 
-def judged_before(ledger: pa.Table) -> Counter[str]:
+def rejected_by_older_rules(ledger: pa.Table) -> Counter[str]:
     """How many links that are not asked for again failed by an older version of the rules, for a reason that the
     present one gives to fewer links; by reason.
 
@@ -169,7 +169,7 @@ def judged_before(ledger: pa.Table) -> Counter[str]:
     return Counter(final.filter(reduce(pc.or_, of_each))["reason"].cast(pa.string()).to_pylist())
 
 
-def _gone_for_good(ledger: pa.Table) -> pa.Table:
+def _permanently_gone(ledger: pa.Table) -> pa.Table:
     """The rows that no further round asks for, whose picture is not there any more. What an archive did not have
     either is not asked of it again, what it failed to give is.
     """

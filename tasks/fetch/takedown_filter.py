@@ -7,7 +7,7 @@ from dataclasses import replace
 from storage.records import Reason, bytes_digest, url_key
 from storage.takedowns import Forgotten
 from tasks.fetch.fetch_unit import Transport
-from tasks.web.responses import Answer
+from tasks.web.responses import FetchResult
 
 
 class GuardedTransport:
@@ -17,10 +17,10 @@ class GuardedTransport:
         self._transport = transport
         self._forgotten = forgotten
 
-    async def get(self, url: str) -> Answer:
+    async def get(self, url: str) -> FetchResult:
         """The answer of the wrapped transport, or the reason for none."""
         if url_key(url) in self._forgotten.keys:
-            return Answer("", reason=Reason.TAKEN_DOWN)
+            return FetchResult("", reason=Reason.TAKEN_DOWN)
         answer = await self._transport.get(url)
         if self._forgotten.digests and bytes_digest(answer.data) in self._forgotten.digests:
             return replace(answer, final_url="", data=b"", reason=Reason.TAKEN_DOWN)

@@ -34,7 +34,7 @@ class Connection(ResponseHandler):
     """One connection; `framing` belongs to the current response."""
 
     framing: Framing
-    _num_asked = 0
+    _num_requests = 0
 
     def set_response_params(
         self,
@@ -48,8 +48,8 @@ class Connection(ResponseHandler):
         self._read_timeout = read_timeout
         self._read_bufsize = read_bufsize
         self._timeout_ceil_threshold = timeout_ceil_threshold
-        self._num_asked += 1
-        parser = _Parser(self, self._loop, read_bufsize, is_first=self._num_asked == 1)
+        self._num_requests += 1
+        parser = _Parser(self, self._loop, read_bufsize, is_first=self._num_requests == 1)
         self.framing = parser.framing
         self._parser = parser  # type: ignore[assignment]
         self._drain_tail()
@@ -114,7 +114,7 @@ class _Parser:
         if not data or framing.error:
             return _NOTHING
         if framing.is_done:
-            self._hang_up()
+            self._close()
             return _NOTHING
         is_new = framing.head is None
         body = framing.feed(data)
@@ -143,7 +143,7 @@ class _Parser:
     def _end_stream(self) -> None:
         framing, stream = self.framing, self._stream
         if framing.notes or framing.error or not framing.is_done:
-            self._hang_up()
+            self._close()
         if stream and not stream.is_eof():
             stream.feed_eof()
 
@@ -152,10 +152,10 @@ class _Parser:
             raise HttpProcessingError(code=self.framing.status or 0, message=str(error))
         # What the answer before left behind on a connection that was kept: ask again on a new one.
         self._connection.set_exception(aiohttp.ServerDisconnectedError("bytes left of the previous response"))
-        self._hang_up()
+        self._close()
         return _NOTHING
 
-    def _hang_up(self) -> None:
+    def _close(self) -> None:
         self._connection.force_close()
         if self._connection.transport:
             self._connection.transport.close()

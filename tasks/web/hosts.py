@@ -40,7 +40,7 @@ class HostRules:
     longest_broken_s: float = setting(3600.0, "greatest number of seconds between two probes", gt=0)
 
 
-class NotNow(Exception):
+class HostUnavailable(Exception):
     """A host must not be contacted now, but may be in `after_s` seconds."""
 
     def __init__(self, reason: Reason, detail: str, after_s: float) -> None:
@@ -101,15 +101,15 @@ class Host:
             num_waiting: the number of links queued before this one.
 
         Raises:
-            NotNow: the host is down (and no probe is due), or a turn would come after more than `longest_wait_s`.
+            HostUnavailable: the host is down and no probe is due, or the wait would exceed `longest_wait_s`.
         """
         down_s = self._broken_at + self._broken_s - now
         if self.is_down and down_s > 0:
             failures = f"{self._num_failures} failures in a row"
-            raise NotNow(Reason.HOST_DOWN, f"{failures}; no request for {down_s:.0f} s", down_s)
+            raise HostUnavailable(Reason.HOST_DOWN, f"{failures}; no request for {down_s:.0f} s", down_s)
         wait_s = max(self._free_at - now, 0.0) + num_waiting * self.gap_s
         if wait_s > self._rules.longest_wait_s:
-            raise NotNow(
+            raise HostUnavailable(
                 Reason.HOST_BUSY, f"the host is rate limited: the next request may start in {wait_s:.0f} s", wait_s
             )
 
@@ -133,7 +133,7 @@ class Host:
         self.num_active -= 1
 
     def answered(
-        self, asked_at: float, now: float, *, refused: bool = False, retry_after_s: float | None = None
+        self, sent_at: float, now: float, *, refused: bool = False, retry_after_s: float | None = None
     ) -> None:
         """The head of an answer came.
 
@@ -146,25 +146,25 @@ class Host:
             self.window = 1.0
         self._num_failures, self._broken_s = 0, 0.0
         if refused:
-            self._slow_down(asked_at, now, _LEAST_WINDOW)
+            self._slow_down(sent_at, now, _LEAST_WINDOW)
             self._free_at = max(self._free_at, now + max(retry_after_s or 0.0, self.gap_s))
-        elif self._is_latency_rising(now - asked_at):
-            self._slow_down(asked_at, now, 1.0)
+        elif self._is_latency_rising(now - sent_at):
+            self._slow_down(sent_at, now, 1.0)
         else:
             self.window = min(self.window + _STEP / max(self.window, 1.0), float(self._rules.most_at_once))
 
-    def failed(self, asked_at: float, now: float) -> None:
+    def failed(self, sent_at: float, now: float) -> None:
         """No connection, or no first byte in time."""
-        if asked_at < self._broken_at:
+        if sent_at < self._broken_at:
             return  # asked before it was known to be down: tells nothing new
         self._num_failures += 1
         if self._num_failures >= self._rules.failures_to_break:
             self._broken_s = min(max(2 * self._broken_s, self._rules.broken_s), self._rules.longest_broken_s)
             self._broken_at = now
 
-    def _slow_down(self, asked_at: float, now: float, least: float) -> None:
+    def _slow_down(self, sent_at: float, now: float, least: float) -> None:
         """Halve the window; once only for all requests that were under way together."""
-        if asked_at >= self._slowed_at and self.window > least:
+        if sent_at >= self._slowed_at and self.window > least:
             self._slowed_at = now
             self.window = max(self.window / 2, least)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from storage.setting_field import setting
-from tasks.web.host_queue import LONGEST_TURN_S
+from tasks.web.host_queue import LONGEST_QUEUE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,4 +34,4 @@ class FetchLimits:
 
         Waiting for one of the `concurrency` slots comes on top of it, when more than so many are asked at a time.
         """
-        return (LONGEST_TURN_S + self.total_s) * (2 if self.robots else 1)
+        return (LONGEST_QUEUE_S + self.total_s) * (2 if self.robots else 1)

@@ -20,7 +20,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from storage.records import Reason
 from tasks.web.addresses import Network, Refusal, is_public
-from tasks.web.ttl_cache import Memo
+from tasks.web.ttl_cache import TtlCache
 
 _FOUND_S = 300.0
 _DEAD_S = 900.0
@@ -86,7 +86,7 @@ class GuardedResolver(AbstractResolver):
         self._inner = inner
         self._allowed = allowed
         self._timeout_s = timeout_s
-        self._names = Memo(self._look_up, clock=clock)
+        self._names = TtlCache(self._look_up, clock=clock)
 
     async def resolve(
         self, host: str, port: int = 0, family: AddressFamily = AddressFamily.AF_UNSPEC

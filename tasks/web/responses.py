@@ -27,7 +27,7 @@ _REASONS = {401: Reason.FORBIDDEN, 403: Reason.FORBIDDEN, 404: Reason.GONE, 410:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FetchResult:
     """The result of a request: bytes, or the reason for none, with measurements.
 
     Attributes:

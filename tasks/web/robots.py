@@ -13,21 +13,21 @@ from yarl import URL
 
 from storage.records import Reason
 from tasks.web.addresses import Refusal
-from tasks.web.responses import Answer
-from tasks.web.ttl_cache import Memo
+from tasks.web.responses import FetchResult
+from tasks.web.ttl_cache import TtlCache
 
 if TYPE_CHECKING:
     from protego import Protego
 
 # RFC 9309, 2.5: at least 500 KiB are read, and rules are kept for a day at most.
 MAX_BYTES = 512_000
-_HOLDS_S = 86_400.0
+_VALID_S = 86_400.0
 # RFC 9309, 2.3.1.2.
 MAX_REDIRECTS = 5
 # Of one host.
 _MAX_RULES = 2_000
 _MAX_RULES_BYTES = 100_000
-_MOST_PATTERNS_HERE = 100
+_MAX_PATTERNS_INLINE = 100
 # Of all hosts.
 _MAX_MEMORY = 64_000_000
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -65,11 +65,11 @@ class Robots:
     """
 
     def __init__(
-        self, ask: Callable[[str], Awaitable[Answer]], agent: str, *, clock: Callable[[], float] = time.monotonic
+        self, fetch: Callable[[str], Awaitable[FetchResult]], agent: str, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._ask = ask
+        self._fetch = fetch
         self._agent = agent
-        self._rules = Memo(self._find, clock=clock, max_size=_MAX_MEMORY, size_of=memory_of)
+        self._rules = TtlCache(self._find, clock=clock, max_size=_MAX_MEMORY, size_of=memory_of)
 
     async def check(self, url: URL) -> float:
         """The seconds its host wants between two requests.
@@ -84,7 +84,7 @@ class Robots:
             return 0.0
         matches = partial(rules.parser.can_fetch, str(url), self._agent)
         # Each pattern takes up to 20 us for a URL of 8,000 letters.
-        if not (await asyncio.to_thread(matches) if rules.num_patterns > _MOST_PATTERNS_HERE else matches()):
+        if not (await asyncio.to_thread(matches) if rules.num_patterns > _MAX_PATTERNS_INLINE else matches()):
             raise Refusal(Reason.ROBOTS, f"{url.host}/robots.txt forbids it")
         return float(min(rules.parser.crawl_delay(self._agent) or 0, _LONGEST_DELAY_S))
 
@@ -93,17 +93,17 @@ class Robots:
         await self._rules.close()
 
     async def _find(self, origin: str) -> tuple[_Rules, float]:
-        asked = f"{origin}/robots.txt"
-        answer = await self._ask(asked)
+        robots_url = f"{origin}/robots.txt"
+        answer = await self._fetch(robots_url)
         if answer.reason in _UNKNOWN:
             reason = answer.reason or Reason.BAD_RESPONSE
-            if reason is Reason.NOT_PUBLIC and answer.final_url != asked:
+            if reason is Reason.NOT_PUBLIC and answer.final_url != robots_url:
                 reason = Reason.CONNECT  # its rules led elsewhere; the host itself may be asked once they do not
             refusal = reason, f"robots.txt: {answer.detail}"
             return _Rules(refusal=refusal), answer.retry_after_s or _UNKNOWN_S
         # Whoever says 404, 403 or something that is no answer has no rules.
         data = answer.data if answer.reason is None else b""
-        return await asyncio.to_thread(parse, data, self._agent), _HOLDS_S
+        return await asyncio.to_thread(parse, data, self._agent), _VALID_S
 
 
 def parse(data: bytes, agent: str) -> _Rules:

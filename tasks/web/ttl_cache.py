@@ -14,7 +14,7 @@ Value = TypeVar("Value")
 _MAX_SIZE = 10_000
 
 
-class Memo(Generic[Value]):
+class TtlCache(Generic[Value]):
     """The answers of `find`, which gives a value and the seconds it holds for, and never raises.
 
     Args:

@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import Protocol
 
 from storage.errors import UsageError
-from tasks.web.responses import Answer
+from tasks.web.responses import FetchResult
 
 VIA = "archive"
 _PLACE = "{url}"
 
 
 class _Web(Protocol):
-    async def get(self, url: str) -> Answer:
+    async def get(self, url: str) -> FetchResult:
         """Ask once."""
 
 
@@ -31,7 +31,7 @@ class ArchiveTransport:
         self._web = web
         self._template = checked_template(template)
 
-    async def get(self, url: str) -> Answer:
+    async def get(self, url: str) -> FetchResult:
         """The archive's answer; `final_url` tells the copy, `via` that it is one."""
         copy = self._template.replace(_PLACE, url.partition("#")[0])
         return replace(await self._web.get(copy), via=VIA)

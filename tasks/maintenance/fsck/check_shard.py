@@ -81,7 +81,7 @@ def judge_index(path: str, stem: str, index: pa.Table, *, is_url_known: bool) ->
     )
     wrong = index["key"].filter(pc.invert(makes_sense)).to_pylist()
     if is_url_known:
-        wrong += astray(index)
+        wrong += misplaced(index)
     twice = [item["values"] for item in pc.value_counts(index["key"]).to_pylist() if item["counts"] > 1]
     if not wrong and not twice:
         return []
@@ -89,7 +89,7 @@ def judge_index(path: str, stem: str, index: pa.Table, *, is_url_known: bool) ->
     return [Finding(Kind.MISCOUNT, path, words, frozenset(wrong + twice))]
 
 
-def astray(table: pa.Table) -> list[bytes]:
+def misplaced(table: pa.Table) -> list[bytes]:
     """The keys in a table with `key` and `url` that are not those of their URL; rows without a URL are not checked."""
     found: list[bytes] = []
     for batch in table.select(["key", "url"]).to_batches(max_chunksize=_ROWS_AT_ONCE):

@@ -46,7 +46,7 @@ def check_dataset(
         index, outcomes = dataset.whole_index(), dataset.outcomes()
     except LakeError as error:
         return [Finding(Kind.UNREADABLE, folder, str(error))]
-    found = [Finding(Kind.UNTRUE_MANIFEST, folder, words) for words in _untruths(dataset, index, outcomes)]
+    found = [Finding(Kind.UNTRUE_MANIFEST, folder, words) for words in _mismatches(dataset, index, outcomes)]
     found += _check_shards(dataset, index, quick=quick)
     gone = redacted_samples(dataset) & set(index["sample"].to_pylist())
     num_covered = pc.sum(covered_samples(index, covered)).as_py() or 0
@@ -56,7 +56,7 @@ def check_dataset(
     return found
 
 
-def _untruths(dataset: DatasetVersion, index: pa.Table, outcomes: pa.Table) -> list[str]:
+def _mismatches(dataset: DatasetVersion, index: pa.Table, outcomes: pa.Table) -> list[str]:
     try:
         return list(judge_manifest(dataset.manifest, index, outcomes, dataset.folder))
     except (AttributeError, KeyError, TypeError) as error:

@@ -23,10 +23,10 @@ from tasks.fetch.ledger import image_stems
 from tasks.links.collect import lines_digest, read_origin
 from tasks.links.sources import kept_source
 from tasks.maintenance.fsck.check_references import check_lineage
-from tasks.maintenance.fsck.check_shard import SourceFacts, astray, check_shard
+from tasks.maintenance.fsck.check_shard import SourceFacts, check_shard, misplaced
 from tasks.maintenance.fsck.check_versions import check_dataset, check_model
 from tasks.maintenance.fsck.findings import Finding, Kind
-from tasks.maintenance.takedown.rewrite import lone_tars, pieces, shard_folders, successor
+from tasks.maintenance.takedown.rewrite import pieces, shard_folders, successor, tars_without_index
 
 Job = Callable[[], list[Finding]]
 # A thread reads one picture at a time, of 32 MB at most; hashing leaves the GIL alone.
@@ -117,7 +117,7 @@ def _source_jobs(lake: Lake, source: str, covered: Covered, *, quick: bool) -> l
 
 def _check_folders(lake: Lake, source: str, stems: list[str]) -> list[Finding]:
     """Files of a source that belong to no shard."""
-    lone = lone_tars(lake, source)
+    lone = tars_without_index(lake, source)
     found = [Finding(Kind.NO_INDEX, path, "the tar has no index") for path in lone]
     for folder in shard_folders(lake, source):
         for name in lake.names(folder):
@@ -169,9 +169,10 @@ def _check_links(lake: Lake, source: str, *, quick: bool) -> list[Finding]:
         tables = [read_as(lake, path, schema) for path, schema in zip(paths, (LINK_LINES, REJECTED_LINES), strict=True)]
     except LakeError as error:
         return [Finding(Kind.UNREADABLE, folder, str(error))]
-    told, counts = [origin.get(name) for name in ("num_accepted", "num_rejected")], [len(table) for table in tables]
-    if counts != told:
-        words = f"origin.json has {told[0]} good and {told[1]} rejected lines, the tables {counts[0]} and {counts[1]}"
+    recorded, counts = [origin.get(name) for name in ("num_accepted", "num_rejected")], [len(table) for table in tables]
+    if counts != recorded:
+        good, rejected = recorded
+        words = f"origin.json has {good} good and {rejected} rejected lines, the tables {counts[0]} and {counts[1]}"
         return [Finding(Kind.MISCOUNT, folder, words)]
     if stamps != {origin.get("digest")} or (not quick and lines_digest(*tables) != origin["digest"]):
         return [Finding(Kind.UNTRUE_MANIFEST, folder, "the lines do not match origin.json")]
@@ -188,7 +189,7 @@ def _check_plan(lake: Lake, source: str, *, quick: bool) -> list[Finding]:
     except LakeError as error:
         return [Finding(Kind.UNREADABLE, path, str(error))]
     twice = len(plan) - len(pc.unique(plan["key"]))
-    wrong = 0 if quick else len(astray(plan))
+    wrong = 0 if quick else len(misplaced(plan))
     words = f"of {len(plan)} candidates {twice} are repeated, {wrong} do not have the key of their URL"
     return [Finding(Kind.MISCOUNT, path, words)] if twice or wrong else []
 

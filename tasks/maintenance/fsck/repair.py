@@ -65,7 +65,7 @@ def repair(lake: Lake, findings: list[Finding], now: datetime) -> Repaired:
     done.left = [f"{one.path}: {one.detail}" for kind in (Remedy.BACKUP, Remedy.CHOOSE) for one in by_remedy[kind]]
     lake.write_json(f"{done.folder}/note.json", _note(findings, now))
     for path in dict.fromkeys(finding.path for finding in by_remedy[Remedy.QUARANTINE]):
-        _put_aside(lake, _files(lake, path), done)
+        _set_aside(lake, _files(lake, path), done)
     broken: dict[str, set[bytes]] = defaultdict(set)
     for finding in by_remedy[Remedy.REWRITE]:
         broken[finding.path] |= finding.keys
@@ -108,7 +108,7 @@ def _rewrite(lake: Lake, path: str, keys: set[bytes], now: datetime, done: Repai
     index = lost(read_as(lake, f"{path}.parquet", ATTEMPTS), keys, now)
     replace_shard(lake, source, stem, index)
     done.lost += len(keys)
-    _put_aside(lake, pieces(lake, source, stem), done)
+    _set_aside(lake, pieces(lake, source, stem), done)
 
 
 def _files(lake: Lake, path: str) -> list[str]:
@@ -121,7 +121,7 @@ def _files(lake: Lake, path: str) -> list[str]:
             return [f"{path}{ending}" for ending in endings if lake.exists(f"{path}{ending}")]
 
 
-def _put_aside(lake: Lake, paths: list[str], done: Repaired) -> None:
+def _set_aside(lake: Lake, paths: list[str], done: Repaired) -> None:
     for path in paths:
         lake.move(path, f"{done.folder}/{path}")
         done.moved.append(path)

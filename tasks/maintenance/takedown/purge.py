@@ -23,7 +23,7 @@ from storage.tables import read_as, read_table
 from storage.takedowns import COVERED_BY, Forgotten, blanked, covered_samples, read_forgotten
 from tasks.fetch.ledger import image_stems
 from tasks.maintenance.takedown.redact import redact, unnamed_shards
-from tasks.maintenance.takedown.rewrite import lone_tars, pieces, replace_shard, superseded
+from tasks.maintenance.takedown.rewrite import pieces, replace_shard, superseded, tars_without_index
 
 
 @dataclass
@@ -63,7 +63,7 @@ def purge(lake: Lake, on_progress: Callable[[str], None] = lambda path: None) ->
     for version in versions:
         on_progress(version.folder)
         purged.datasets[str(version)] = redact(version)
-    tars = [path for source in sources for path in lone_tars(lake, source)]
+    tars = [path for source in sources for path in tars_without_index(lake, source)]
     _remove_all(lake, tars, purged)
     for path in lake.unclaimed():
         lake.remove_leftover(path)
