@@ -16,7 +16,7 @@ from flows.inference.photos import AlignedFace, align_photo
 from flows.settings import Device
 from model.align import warp
 from model.evaluation_store import image_px, judge_version_on_lfw
-from model.lfw import LfwPairs, default_folder, parse_pairs
+from model.lfw import LfwPairs, mean_position, parse_pairs
 from storage.atomic import whole_file
 from storage.errors import SourceError
 from storage.evaluations import Evaluation
@@ -121,4 +121,4 @@ def aligned_face(name: str, photo: bytes, side_px: int) -> tuple[NDArray[np.uint
     if face is not Reason.NO_FACE:
         raise SourceError(f"the photo {name} of --lfw cannot be decoded: download it again")
     image = decode(photo)
-    return warp(image, default_folder(image.size, side_px), side_px), False
+    return warp(image, mean_position(image.size, side_px), side_px), False

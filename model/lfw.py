@@ -122,7 +122,7 @@ def parse_pairs(text: str, name: str = "pairs.txt") -> LfwPairs:
     return LfwPairs(photos, rows[:, 0], rows[:, 1], np.arange(expected) // (2 * num_pairs))
 
 
-def default_folder(size: tuple[int, int], image_px: int) -> Affine:
+def mean_position(size: tuple[int, int], image_px: int) -> Affine:
     """The mean position of the face in an LFW photo of that size, for `model.align.warp` if no face is detected."""
     return affine_from_landmarks((_LANDMARKS_250.reshape(5, 2) * (np.array(size) / 250)).ravel().tolist(), image_px)
 
