@@ -13,9 +13,9 @@ from tasks.web.addresses import literal_address
 
 # Some servers reject headers of more than 8 KB.
 _MOST_BYTES = 8_000
-# Of a country's domain, what stands for a kind of owner: nobody sets cookies for all of co.uk. Mozilla's list of such
-# suffixes is long, and changes; what it would add is little: a host that sets a cookie for a suffix could as well write
-# its words into the URL that it redirects to.
+# Second-level labels under a country's domain that stand for a kind of owner, so that no cookie is valid for all of
+# co.uk. Mozilla's list of such suffixes is long and changes. It would add little here: a host that sets a cookie for a
+# suffix could put the same text into the URL that it redirects to.
 _SHARED = frozenset({"ac", "co", "com", "edu", "go", "gob", "gov", "mil", "ne", "net", "or", "org"})
 
 
@@ -28,7 +28,7 @@ class _Cookie(NamedTuple):
     is_secure: bool
 
     def is_for(self, url: URL) -> bool:
-        """Whether a request for `url` carries it."""
+        """Whether a request for `url` sends the cookie."""
         if self.is_secure and url.scheme != "https":
             return False
         host = _host(url)
@@ -91,12 +91,12 @@ def _is_shared(domain: str) -> bool:
 
 
 def _folder(url: URL) -> str:
-    """The path that a cookie has by default (RFC 6265, 5.1.4)."""
+    """The default path of a cookie (RFC 6265, 5.1.4)."""
     return (url.raw_path or "/").rpartition("/")[0] or "/"
 
 
 def _is_expired(options: dict[str, str]) -> bool:
-    """Whether a cookie is set to be deleted; Max-Age counts before Expires."""
+    """Whether a cookie has expired, so that it is deleted; Max-Age takes precedence over Expires."""
     age = options.get("max-age", "")
     if age.removeprefix("-").isdecimal():
         return age.startswith("-") or not age.strip("0")

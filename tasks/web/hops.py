@@ -1,4 +1,4 @@
-"""The redirect chain of one link: no request twice, a bounded number, with the cookies set on the way."""
+"""The redirect chain of one link: bounded, without repeated requests, with the cookies that its hosts set."""
 
 from __future__ import annotations
 

@@ -13,10 +13,10 @@ from typing import NamedTuple
 from storage.records import Reason
 from tasks.web.hosts import Host, HostRules, HostUnavailable
 
-# A link waits no longer for its turn at a host that answers, but slowly: 128 links in line at a host that takes 2 s a
-# picture, four at a time, need 64 s.
+# The longest wait of a link for a host that responds slowly: 128 links in the queue of a host that takes 2 s a picture,
+# four at a time, need 64 s.
 LONGEST_QUEUE_S = 120.0
-# 1.35 KB each (measured), so 14 MB; the 124,402 hosts of VGGFace1 would take 168.
+# 1.35 KB each (measured), 14 MB together; the 124,402 hosts of VGGFace1 would take 168 MB.
 _MAX_HOSTS = 10_000
 _MAX_CHECKS = 8
 
@@ -42,7 +42,7 @@ class _Queue:
 
 
 class HostQueues:
-    """The queues of all hosts; the longest idle are dropped. All units of a process share one object."""
+    """The queues of all hosts; those idle for longest are dropped. All units of a process share one object."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class HostQueues:
 
     @asynccontextmanager
     async def at(self, name: str) -> AsyncIterator[Host]:
-        """Wait for a turn at a host and hold it for the block, which reports the result to the host.
+        """Wait for a slot at a host and hold it for the block, which reports the result to the host.
 
         Raises:
             HostUnavailable: the wait would be too long, or exceeded `LONGEST_QUEUE_S`.
@@ -106,7 +106,7 @@ class HostQueues:
         return queue
 
     def _evict(self) -> None:
-        """Drop the host idle for longest, once there are too many; those in use become the newest instead."""
+        """Drop the host idle for longest if there are too many; hosts in use are moved to the end instead."""
         for _ in range(_MAX_CHECKS):
             if len(self._queues) <= self._max_hosts:
                 return

@@ -32,7 +32,7 @@ from tasks.web.robots import Robots
 
 AGENT = "facemill"
 USER_AGENT = f"{AGENT}/{version('facemill')}"
-# Who says `image/*` is sent what the host likes best, HEIC too.
+# Not `image/*`: the host would then choose any format, HEIC included.
 ACCEPT = ", ".join(FORMATS.values())
 
 
@@ -57,7 +57,7 @@ class ConnectTo:
 
 
 class WebTransport:
-    """Gets pictures over HTTP. Make one per process with `open_web`; all units share what it knows of each host."""
+    """Fetches pictures over HTTP. Make one per process with `open_web`; all units share its state of each host."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class WebTransport:
         return self._queues.counts()
 
     async def close(self) -> None:
-        """Stop asking for robots.txt; the session belongs to whoever made it."""
+        """Cancel pending requests for robots.txt. The session is not closed: its creator closes it."""
         if self._robots:
             await self._robots.close()
 
@@ -129,7 +129,7 @@ class WebTransport:
             delay_s = await robots.check(url) if robots else 0.0
             async with self._queues.at((url.raw_host or "").lower()) as host, self._slots:
                 host.crawl_delay_s = delay_s
-                if hops.is_first:  # the clock starts when a slot is free, not while others are being asked
+                if hops.is_first:  # the time limit starts once a slot is free, not while the link waits
                     deadline.reschedule(asyncio.get_running_loop().time() + self._limits.total_s)
                 response = await self._request(url, headers, host, state)
                 async with response:
@@ -147,7 +147,7 @@ class WebTransport:
         try:
             response = await self._send(target, headers | named, state)
         except (aiohttp.ClientConnectorError, TimeoutError) as error:
-            # A name that does not resolve and a certificate that is not valid say nothing of the host behind.
+            # An unresolved name or an invalid certificate does not show whether the host is down.
             if not isinstance(error, aiohttp.ClientConnectorDNSError | aiohttp.ClientSSLError):
                 host.failed(sent_at, self._clock())
             raise
@@ -190,18 +190,18 @@ async def open_web(
 
     Args:
         hosts: when a host is paused; its rates are those of `limits`.
-        contact: a URL or mail address that the User-Agent shows to the hosts asked.
-        resolver: looks names up; the system's own if not given. Its answers are judged before anything connects.
-        clock: tells seconds, from any start: of rates, pauses, latencies, and of how long an answer is remembered.
+        contact: a URL or mail address, sent to the hosts in the User-Agent.
+        resolver: resolves names; by default the system's. Its addresses are checked before a connection is made.
+        clock: returns seconds from an arbitrary start. Rates, pauses, latencies and cache lifetimes are measured by it.
     """
     resolver = resolver or SystemResolver()
-    if not connect_to:  # else the only name looked up is the operator's own
+    if not connect_to:  # with it, the only name resolved is the operator's own
         resolver = GuardedResolver(resolver, allowed, timeout_s=limits.connect_s, clock=clock)
     connector = Connector(
         limit=limits.concurrency,
         resolver=resolver,
         ssl=ssl.create_default_context(),
-        use_dns_cache=connect_to is not None,  # the guard remembers, the dead names too
+        use_dns_cache=connect_to is not None,  # the guarded resolver has its own cache, failures included
     )
     headers = {
         "User-Agent": f"{USER_AGENT} ({contact})" if contact else USER_AGENT,
@@ -228,7 +228,7 @@ async def open_web(
 
 
 def addressed(url: URL, connect_to: ConnectTo | None) -> tuple[URL, dict[str, str]]:
-    """The URL to ask and the headers that go with it.
+    """The URL to request, and its additional headers.
 
     Under `connect_to` an https link is fetched over plain HTTP: the test server has no certificates for the hosts.
     """
@@ -241,7 +241,7 @@ def addressed(url: URL, connect_to: ConnectTo | None) -> tuple[URL, dict[str, st
     return mapped, {"Host": f"{named}:{port}" if port else named}
 
 
-# From the special to the general: the first that fits gives the reason.
+# From the specific to the general: the first match gives the reason.
 _REASONS: tuple[tuple[type[BaseException], Reason], ...] = (
     (aiohttp.ClientConnectorDNSError, Reason.DNS),
     (aiohttp.ClientConnectorCertificateError, Reason.TLS),

@@ -15,19 +15,19 @@ from tasks.web.framing import words_of
 from tasks.web.limits import FetchLimits
 from tasks.web.responses import FetchResult, Unpacked, is_opted_out, reason_of_status, retry_after_s, storable, unpack
 
-# How many bytes of the announced length may be missing behind a whole picture. Servers that count wrongly are off by a
-# line end or two; where thousands of bytes are missing, a part of the file is.
+# The most bytes of the announced length that may be missing after a complete picture. Servers that count wrongly are
+# off by one or two line ends; if thousands of bytes are missing, part of the file is.
 MOST_MISSING_BYTES = 4096
-# What may have come whole all the same: a picture shows where it ends.
+# With these reasons a picture may still be complete: its format marks its end.
 _MAY_BE_COMPLETE = frozenset({Reason.CUT_SHORT, Reason.TIMEOUT, Reason.TOO_SLOW, Reason.RESET, Reason.BAD_RESPONSE})
 
 
 class FetchState:
-    """What was seen so far while one URL is asked for.
+    """The state of one fetch: the last response, its body so far, and the deviations accepted.
 
     Args:
-        max_bytes: of a body, packed or not.
-        is_start_enough: a longer body is taken up to there, rather than refused.
+        max_bytes: limit on a body, before and after decompression.
+        is_start_enough: whether a longer body is cut at the limit instead of rejected.
     """
 
     def __init__(self, url: str, max_bytes: int, *, is_start_enough: bool = False) -> None:
@@ -52,16 +52,16 @@ class FetchState:
         self.address = response.peer
         self.announced_bytes = response.framing.head.length if response.framing.head else None
         self.notes -= _OF_ONE_RESPONSE
-        # Transfer codings were applied last. Chunks are undone already.
+        # Transfer codings were applied last. Chunks are already decoded.
         transfer = [word for word in words_of(response.headers, "Transfer-Encoding") if word != "chunked"]
         self.codings = words_of(response.headers, "Content-Encoding") + transfer
 
     def succeeded(self, data: bytes) -> FetchResult:
-        """The answer that holds the bytes."""
+        """The result with the bytes."""
         return self._result(data=data)
 
     def failed(self, reason: Reason, detail: str, retry_after_s: float | None = None) -> FetchResult:
-        """The answer with the reason for no bytes."""
+        """The result with the reason for the failure."""
         partial = self._partial() if self.chunks and reason in _MAY_BE_COMPLETE and self._is_nearly_all() else b""
         return self._result(reason=reason, detail=storable(detail), retry_after_s=retry_after_s, partial=partial)
 
@@ -94,10 +94,10 @@ _OF_ONE_RESPONSE = frozenset(Note) - {Note.BAD_CERTIFICATE}
 async def read(
     response: Response, state: FetchState, limits: FetchLimits, clock: Callable[[], float] = time.monotonic
 ) -> FetchResult:
-    """The answer to one link: its bytes, or why there are none.
+    """Read the body of a response: the result with its bytes, or with the reason that there are none.
 
     Raises:
-        Refusal: the body is too large, too slow, cut short or badly packed.
+        Refusal: the body is too large, too slow, cut short or badly encoded.
         TimeoutError: the host stopped sending.
     """
     reason = reason_of_status(response.status)
@@ -122,7 +122,7 @@ async def read(
 
 
 async def _receive(response: Response, state: FetchState, limits: FetchLimits, clock: Callable[[], float]) -> None:
-    """Bring all of the body into `seen.chunks`."""
+    """Read the whole body into `state.chunks`."""
     cap, framing, length = state.max_bytes, response.framing, state.announced_bytes
     if (length or 0) > cap and not state.is_start_enough:
         raise Refusal(Reason.TOO_LARGE, f"{length} bytes, over {cap}")
