@@ -44,7 +44,7 @@ def record_consent(lake: Lake, source: str, *, by: str, told: str) -> None:
 
     Args:
         by: the user's name.
-        told: the forecast that was shown.
+        told: the forecast that was shown to the user.
     """
     at = datetime.now(UTC).isoformat(timespec="seconds")
     lake.write_json(lake.links(source, "consent.json"), {"at": at, "by": by, "told": told})

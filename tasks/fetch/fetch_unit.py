@@ -1,6 +1,6 @@
 """Fetch the candidates of a unit, validate the responses, and write both to shards as they arrive.
 
-Pictures of one unit flow through without barriers: a slow host delays its own links only. A shard is committed
+The pictures of a unit are processed independently: a slow host delays its own links only. A shard is committed
 every few hundred attempts, so a kill loses at most the open one.
 """
 
@@ -29,10 +29,10 @@ from tasks.images.validation_pool import ValidationPool, Verdict
 from tasks.web.responses import FetchResult
 
 ATTEMPTS_PER_SHARD = 500
-# The one retry in the same run waits this long, or as long as Retry-After says, up to the second number.
+# The pause before the one retry in the same run: the first number, or Retry-After up to the second number.
 _PAUSE_S = 1.0
 LONGEST_PAUSE_S = 20.0
-# A link that waits for its second try takes 5 KB.
+# A link that waits for its second try takes 5 KB of memory.
 _MOST_PAUSED = 1000
 _PENDING_AT_ONCE = 1000
 _COLUMNS = tuple(field.name for field in fields(Attempt) if field.name != "image")
@@ -84,7 +84,7 @@ async def fetch_unit(
         checks: validates the pictures, by default with the default limits. All units of a process may share it.
         in_flight: the number of concurrent fetches, and the most pictures in memory.
         most_paused: how many may wait for their second try without occupying a slot.
-        on_attempt: called with every decided attempt, before or after its commit.
+        on_attempt: called with every finished attempt, before or after its commit.
 
     Returns:
         The number of attempts committed.
@@ -96,7 +96,7 @@ async def fetch_unit(
 
         async def handle(one: Pending) -> None:
             attempt, data = await attempt_one(one, transport, checks, slots.pause)
-            async with commit_lock:  # closed while a shard is committed
+            async with commit_lock:  # held while a shard is committed
                 if shards.add(attempt, data):
                     await _run_to_completion(shards.commit)
             on_attempt(attempt)
@@ -173,7 +173,7 @@ async def _fetch_and_validate(
 
 
 async def _run_to_completion(work: Callable[[], None]) -> None:
-    """Run `work` in a thread. A cancellation waits for it, so that the shard is complete or absent."""
+    """Run `work` in a thread. A cancellation waits for its end, so that the shard is complete or absent."""
     running = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         await asyncio.shield(running)
@@ -241,7 +241,7 @@ class _Shards:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        # Only a broken-off run still has a shard open here: the error makes its temporary file vanish.
+        # A shard is still open only after an error or a cancellation: its temporary file is then removed.
         self._stack.__exit__(*error)
 
     @property
@@ -249,7 +249,7 @@ class _Shards:
         return f"{self._unit}-{self._next:04d}-{self._token}"
 
     def add(self, attempt: Attempt, data: bytes) -> bool:
-        """Append one attempt; whether the shard is full."""
+        """Append one attempt; returns whether the shard is full."""
         place: dict[str, Any] = {}
         if attempt.image is not None:
             if self._tar is None:

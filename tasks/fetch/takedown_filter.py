@@ -11,14 +11,14 @@ from tasks.web.responses import FetchResult
 
 
 class GuardedTransport:
-    """Wraps a transport: URLs under takedown are not fetched, and covered bytes are dropped from answers."""
+    """Wraps a transport: URLs under takedown are not fetched, and covered bytes are removed from results."""
 
     def __init__(self, transport: Transport, forgotten: Forgotten) -> None:
         self._transport = transport
         self._forgotten = forgotten
 
     async def get(self, url: str) -> FetchResult:
-        """The answer of the wrapped transport, or the reason for none."""
+        """The result of the wrapped transport, or the rejection as `taken_down`."""
         if url_key(url) in self._forgotten.keys:
             return FetchResult("", reason=Reason.TAKEN_DOWN)
         answer = await self._transport.get(url)
