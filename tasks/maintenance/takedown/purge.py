@@ -1,8 +1,8 @@
 """Purge: remove all bytes under takedown from the lake. A killed purge is completed by the next one.
 
-Covered data are searched for each time: in shards of images and everything computed from them, verdicts, and dataset
-versions. What cannot be searched is removed entirely: decoded faces and pages in `work/`, the quarantine, and temporary
-files of killed processes. Models are only listed, since data cannot be removed from weights.
+Covered data are searched for each time: in shards of images and everything computed from them, deduplication outcomes,
+and dataset versions. What cannot be searched is removed entirely: decoded faces and pages in `work/`, the quarantine,
+and temporary files of killed processes. Models are only listed, since data cannot be removed from weights.
 """
 
 from __future__ import annotations
