@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -106,9 +107,25 @@ async def fetch_task(
     )
 
 
+@dataclass(frozen=True)
+class CropJob:
+    """What all units of one crop run share.
+
+    Attributes:
+        lines: the planned link lines, by the key of their picture.
+        methods: the crop methods to apply.
+    """
+
+    source: str
+    lines: LinesByKey
+    methods: list[str]
+    detector: DetectorSettings
+    crops: CropSettings
+
+
 @task(
     name="crop",
-    task_run_name="crop {source} unit {unit:03d}",
+    task_run_name="crop {job.source} unit {unit:03d}",
     retries=1,
     retry_delay_seconds=10,
     tags=["cpu"],
@@ -116,14 +133,10 @@ async def fetch_task(
 )
 def crop_task(
     lake: Lake,
-    source: str,
+    job: CropJob,
     unit: int,
-    lease: Lease,
     stems: list[str],
-    lines: LinesByKey,
-    methods: list[str],
-    detector: DetectorSettings,
-    crops: CropSettings,
+    lease: Lease,
     pool: Executor | None,
     on_image: OnProgress,
 ) -> dict[str, int]:
@@ -140,11 +153,11 @@ def crop_task(
 
     for stem in stems:
         lease.check()
-        if not is_detected(lake, source, stem, detector):
-            summary = detect_shard(lake, source, stem, detector, pool=pool, on_progress=on_progress)
+        if not is_detected(lake, job.source, stem, job.detector):
+            summary = detect_shard(lake, job.source, stem, job.detector, pool=pool, on_progress=on_progress)
             done["detected"] += summary.num_in
-        if missing := uncropped(lake, source, stem, lines, methods, settings=crops):
-            summaries = crop_shard(lake, source, stem, lines, missing, settings=crops, pool=pool)
+        if missing := uncropped(lake, job.source, stem, job.lines, job.methods, settings=job.crops):
+            summaries = crop_shard(lake, job.source, stem, job.lines, missing, settings=job.crops, pool=pool)
             done["cropped"] += sum(summary.num_out for summary in summaries.values())
     return done
 
