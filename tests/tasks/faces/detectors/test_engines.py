@@ -69,7 +69,7 @@ def test_settings_out_of_range_are_refused_in_a_line() -> None:
     with pytest.raises(UsageError, match="where it must be float32"):
         DetectorSettings(precision="float16")
     with pytest.raises(UsageError, match="no face detector 'magic'; there are: packed, shipped"):
-        load_detector(DetectorSettings(engine="magic"))  # type: ignore[arg-type]
+        load_detector(DetectorSettings(engine="magic"))  # type: ignore[arg-type]  # invalid, as tested
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
