@@ -58,7 +58,7 @@ class FaceSet:
         people: [n], the label, from 0.
         pictures: [n], from 0; copies of a picture count as one.
         places: [n], the number of the face in its picture, from 0.
-        is_example: [n], whether it counts as an example of its person.
+        is_example: [n], whether the face counts as an example of its person.
     """
 
     embeddings: NDArray[np.floating]

@@ -30,7 +30,7 @@ class Stage(NamedTuple):
 
 
 class CpuNetworks:
-    """Creates views of pictures."""
+    """Loads pictures for the networks."""
 
     batch = 1
 
@@ -43,7 +43,7 @@ class CpuNetworks:
         self._third = Stage(_session(third_graph(nets.onet)), 48, 2)
 
     def load(self, pictures: list[NDArray[np.uint8]]) -> CpuBatch:
-        """A view of one picture; batches are not faster on a CPU."""
+        """Load one picture; batches are not faster on a CPU."""
         (pixels,) = pictures
         return CpuBatch(self._first, (self._second, self._third), pixels)
 

@@ -34,7 +34,7 @@ class Stage(NamedTuple):
 
 
 class GpuNetworks:
-    """Creates views of pictures."""
+    """Loads pictures for the networks."""
 
     batch = _BATCH
 
@@ -46,7 +46,7 @@ class GpuNetworks:
         self.third = Stage(partial(finished, nets.onet), 48, _CHUNKS[1])
 
     def load(self, pictures: list[NDArray[np.uint8]]) -> GpuBatch:
-        """A view of pictures of any sizes."""
+        """Load pictures of any sizes."""
         return GpuBatch(self, AreaTables(pictures, self.device))
 
 

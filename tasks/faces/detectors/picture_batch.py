@@ -42,4 +42,4 @@ class Networks(Protocol):
     batch: int
 
     def load(self, pictures: list[NDArray[np.uint8]]) -> PictureBatch:
-        """A view of pictures [height, width, 3]."""
+        """Load pictures [height, width, 3]."""
