@@ -47,7 +47,8 @@ def evaluate_on_lfw(
         folder: contains `<Name>/<Name>_0001.jpg`, directly or in `images/` or `lfw/`.
         on_progress: called with the number of photos done.
 
-    Raises:        SourceError: a photo is missing, or cannot be decoded.
+    Raises:
+        SourceError: a photo is missing, or cannot be decoded.
     """
     photos = read_photos(folder, pairs)
     digest = stamp(

@@ -65,7 +65,7 @@ def judge_start(
     if is_first and not yes and is_url(where) and not _has_terminal():
         raise refusal(lake, name, f"the links of {where}")
     if is_url(where) and not is_first and lake.exists(lake.links(name, "origin.json")):
-        # The run asks the server what has changed since; asking here would double the requests.
+        # The run checks with the server for changes; a check here would double the requests.
         lines = read_as(lake, lake.links(name, "lines.parquet"), LINK_LINES, ["identity"])
         _say(_checked_people(lines, people, as_typed, split))
         return
