@@ -44,7 +44,7 @@ from storage.models import open_model
 from storage.records import Split
 from tasks.dataset.find_duplicates import verdicts_now
 from tasks.dataset.source_tables import planned_lines, read_faces
-from tasks.label_noise.estimate import CleanRules, FaceSet, doubt, expected_limit
+from tasks.label_noise.estimate import CleanRules, FaceSet, estimate_noise, expected_limit
 from tasks.label_noise.score_table import EXPECTED_LOSS, Cleaned, judge, judged_faces
 
 LIMITS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -113,7 +113,7 @@ def planted(rows: NDArray[np.floating], names: NDArray[np.str_], share: float, s
         shown[face] = rng.choice(strangers)
     num = len(inside)
     faces = FaceSet(rows[shown], people, np.arange(num), np.zeros(num, np.int64), np.ones(num, bool))
-    scores = doubt(faces, rules).wrong
+    scores = estimate_noise(faces, rules).wrong
     return Graded(scores, expected_limit(scores, EXPECTED_LOSS), wrong, ~wrong)
 
 

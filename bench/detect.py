@@ -40,7 +40,7 @@ from torch.nn.functional import interpolate
 from storage.records import FoundFace, Reason
 from tasks.faces.boxes import iou
 from tasks.faces.detectors import Detector, DetectorSettings, load_detector
-from tasks.faces.detectors.fast import PackedMtcnn
+from tasks.faces.detectors.fast import FastMtcnn
 from tasks.faces.methods import CropSettings
 from tasks.faces.methods.subject import one_clear_person, shorter_side
 from tasks.images.decode import UndecodableImage, decode
@@ -186,7 +186,7 @@ def end_to_end(files: Sequence[bytes], settings: DetectorSettings, threads: int)
         "ms_decode_one_thread": 1000 * decode_s / num,
         "ms_packed": 1000 * packed_s / num,
         "ms_shipped": 1000 * shipped_s / num,
-        **{f"ms_{name}": 1000 * spent / num for name, spent in stages(PackedMtcnn(settings), images).items()},
+        **{f"ms_{name}": 1000 * spent / num for name, spent in stages(FastMtcnn(settings), images).items()},
         **agreement.figures(),
     }
 
@@ -203,7 +203,7 @@ def found_as_decoded(
         decoding = ahead
 
 
-def stages(detector: PackedMtcnn, images: Sequence[Image.Image]) -> dict[str, float]:
+def stages(detector: FastMtcnn, images: Sequence[Image.Image]) -> dict[str, float]:
     """Seconds per stage of the fast engine over all pictures, synchronized after each stage, so that they add up."""
     spent: dict[str, float] = {}
 
@@ -219,7 +219,7 @@ def stages(detector: PackedMtcnn, images: Sequence[Image.Image]) -> dict[str, fl
         return run
 
     with (
-        swapped(detector._networks, "view", lambda work: timed("upload_and_sums", work)),
+        swapped(detector._networks, "load", lambda work: timed("upload_and_sums", work)),
         swapped(detector, "_propose", lambda work: timed("first_network", work)),
         swapped(detector, "_refine", lambda work: timed("second_network", work)),
         swapped(detector, "_finish", lambda work: timed("third_network", work)),

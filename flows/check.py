@@ -16,7 +16,7 @@ from flows.telemetry.progress import track
 from storage.errors import FacemillError
 from storage.lake import Lake
 from storage.leases import held
-from tasks.fetch.ledger import judged_before, read_ledger
+from tasks.fetch.ledger import read_ledger, rejected_by_older_rules
 from tasks.maintenance.fsck.findings import Finding, advice, remedy
 from tasks.maintenance.fsck.inspect_lake import inspect, jobs
 from tasks.maintenance.fsck.repair import repair as repair_lake
@@ -61,7 +61,7 @@ def older_verdicts(lake: Lake) -> dict[str, dict[str, int]]:
     for source in lake.names("images"):
         with suppress(FacemillError):  # a broken index is reported as a finding
             ledger = read_ledger(lake, source, ["reason", "next_try", "rules"])
-            counts[source] = dict(judged_before(ledger).most_common())
+            counts[source] = dict(rejected_by_older_rules(ledger).most_common())
     return {source: some for source, some in counts.items() if some}
 
 

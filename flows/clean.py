@@ -66,7 +66,7 @@ def clean(
     source = parse_sources(source)
     sources = [source_named(one, store) for one in sources_of(source)]
     if unnamed := [one.name for one in sources if not one.names_people]:
-        raise UsageError(f"{unnamed[0]} names nobody, so no face can be under a wrong name")
+        raise UsageError(f"{unnamed[0]} contains no names, so no face can be mislabelled")
     embedder = _embedder(store, model, fit_on, weights)
     return [_clean_one(store, source, one, embedder, device, settings) for one in datasets_of(method, *sources)]
 

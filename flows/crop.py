@@ -25,7 +25,7 @@ from flows.reports.crop_report import cropped_methods, write_report
 from flows.selection import Selection
 from flows.setting_groups import SettingValues, changed, check_settings
 from flows.settings import load_settings
-from flows.tasks import crop_task
+from flows.tasks import CropJob, crop_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
 from storage.errors import UsageError
@@ -52,14 +52,14 @@ def methods_of(method: str, source: Source) -> list[str]:
     """
     if method not in METHOD_CHOICES:
         raise UsageError(f"unknown crop method {method!r}; choose one of {', '.join(METHOD_CHOICES)}")
-    asked = ["bbox", "mtcnn"] if method in {"both", AGREE} else [method]
+    requested = ["bbox", "mtcnn"] if method in {"both", AGREE} else [method]
     if source.has_boxes:
-        return asked
+        return requested
     if method == AGREE:
         raise UsageError(
             f"--method {AGREE} compares listed boxes with detected faces, and {source.name} has no listed boxes"
         )
-    return [one for one in asked if one != "bbox"] or ["mtcnn"]
+    return [one for one in requested if one != "bbox"] or ["mtcnn"]
 
 
 def datasets_of(method: str, *sources: Source) -> list[str]:
@@ -116,7 +116,7 @@ def crop(
     detector = changed(machine.detector(), "detect", settings)
     crops = changed(CropSettings(check_boxes=check_boxes), "crop", settings)
     methods = methods_of(method, source_named(source, store))
-    lines = LinesByKey(planned_lines(store, source))
+    job = CropJob(source, LinesByKey(planned_lines(store, source)), methods, detector, crops)
     units = stems_by_unit(image_stems(store, source))
     pictures = len(accepted(read_ledger(store, source, ["key", "outcome"])))
     names, given = [unit_name(unit) for unit in units], []
@@ -127,17 +127,7 @@ def crop(
     ):
         for lease in leases:
             future = crop_task.submit(
-                store,
-                source,
-                int(lease.unit),
-                lease,
-                units[int(lease.unit)],
-                lines,
-                methods,
-                detector,
-                crops,
-                pool,
-                progress.advance,
+                store, job, int(lease.unit), units[int(lease.unit)], lease, pool, progress.advance
             )
             future.add_done_callback(partial(_end, lease))
             given.append((lease, future))

@@ -16,7 +16,7 @@ from flows.inference.photos import AlignedFace, align_photo
 from flows.settings import Device
 from model.align import warp
 from model.evaluation_store import image_px, judge_version_on_lfw
-from model.lfw import LfwPairs, parse_pairs, usual_place
+from model.lfw import LfwPairs, mean_position, parse_pairs
 from storage.atomic import whole_file
 from storage.errors import SourceError
 from storage.evaluations import Evaluation
@@ -47,7 +47,8 @@ def evaluate_on_lfw(
         folder: contains `<Name>/<Name>_0001.jpg`, directly or in `images/` or `lfw/`.
         on_progress: called with the number of photos done.
 
-    Raises:        SourceError: a photo is missing, or cannot be decoded.
+    Raises:
+        SourceError: a photo is missing, or cannot be decoded.
     """
     photos = read_photos(folder, pairs)
     digest = stamp(
@@ -121,4 +122,4 @@ def aligned_face(name: str, photo: bytes, side_px: int) -> tuple[NDArray[np.uint
     if face is not Reason.NO_FACE:
         raise SourceError(f"the photo {name} of --lfw cannot be decoded: download it again")
     image = decode(photo)
-    return warp(image, usual_place(image.size, side_px), side_px), False
+    return warp(image, mean_position(image.size, side_px), side_px), False

@@ -35,7 +35,7 @@ from storage.names import NAME
 from storage.records import LINK_LINES, Attempt
 from storage.tables import read_as, stamp, write_table
 from storage.takedowns import read_forgotten
-from tasks.fetch.consent import asks_outside, has_consent, record_consent, refusal
+from tasks.fetch.consent import contacts_outside, has_consent, record_consent, refusal
 from tasks.fetch.fetch_unit import Transport
 from tasks.fetch.folder_transport import FolderTransport
 from tasks.fetch.forecast import forecast
@@ -45,7 +45,7 @@ from tasks.fetch.rare_collections import collect_rarely
 from tasks.fetch.takedown_filter import GuardedTransport
 from tasks.images.sandbox import Limits
 from tasks.images.validate import ImageLimits
-from tasks.images.validation_pool import Checks
+from tasks.images.validation_pool import ValidationPool
 from tasks.links.collect import LinksSummary, location_of
 from tasks.links.link_server import LinkLimits
 from tasks.links.list_source import open_source
@@ -125,7 +125,7 @@ def is_first_contact(lake: Lake, source: Source, web: Selection, *, allowed: boo
     Raises:
         UsageError: it does, without consent.
     """
-    if not asks_outside(source, web.links, web.connect_to) or has_consent(lake, source.name):
+    if not contacts_outside(source, web.links, web.connect_to) or has_consent(lake, source.name):
         return False
     if not allowed:
         raise refusal(lake, source.name, f"the links of {location_of(source, web.links)}")
@@ -175,16 +175,16 @@ async def fetch_pending(
         collect_rarely()
         async with open_transport(lake, web, settings, archive=archive) as (transport, tally):
             guarded = GuardedTransport(transport, read_forgotten(lake, source))
-            checks = Checks(changed(ImageLimits(), "images", settings), changed(Limits(), "decode", settings))
+            checks = ValidationPool(changed(ImageLimits(), "images", settings), changed(Limits(), "decode", settings))
             with track(name, len(pending), tally) as progress:
                 await _Round(lake, source, seen, guarded, checks, tally, progress).fetch(pending)
     outcomes = tally.outcomes
     rows = [{"outcome": word, "links": num} for word, num in outcomes.items()]
     artifacts.table(f"{name}-outcomes", rows or [{"outcome": "nothing to fetch", "links": 0}], f"{name} {source}")
     artifacts.markdown(f"{name}-pictures", f"## {name} {source}\n\n{_newest_pictures(lake, source)}\n")
-    asked = sum(outcomes.values())
-    get_run_logger().info("%s %s: %d requested, %d accepted", name, source, asked, tally.accepted)
-    return {"asked": asked, "accepted": tally.accepted, "rejected": tally.rejected}
+    requested = sum(outcomes.values())
+    get_run_logger().info("%s %s: %d requested, %d accepted", name, source, requested, tally.accepted)
+    return {"asked": requested, "accepted": tally.accepted, "rejected": tally.rejected}
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ class _Round:
     source: str
     seen: list[str]
     transport: Transport
-    checks: Checks
+    checks: ValidationPool
     tally: Tally
     progress: Track
 

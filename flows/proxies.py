@@ -20,7 +20,7 @@ def without_proxy_for_loopback(environment: Mapping[str, str], api: str = "") ->
     try:
         host = urlsplit(api).hostname or ""
     except ValueError:
-        host = ""  # whoever asks there reports it
+        host = ""  # the request to this URL reports it
     wanted = [*_LOOPBACK, *([host] if host.startswith("127.") else [])]
     hosts += [one for one in wanted if one not in hosts]
     return dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(hosts))

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from storage.errors import UsageError
 from storage.source_names import parse_sources, sources_of
 
-# Takes 0.1 CPU-s to import, which the list of commands does without.
+# Takes 0.1 CPU-s to import; the list of commands does not need it.
 if TYPE_CHECKING:
     from tasks.web.http import ConnectTo
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A source and the part of its links that is asked for.
+    """A source and the requested part of its links.
 
     Attributes:
         source: source of the links, or several, `a,b`.

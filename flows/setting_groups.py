@@ -1,7 +1,7 @@
 """The fields that `--set GROUP.FIELD=VALUE` and the flows' parameter `settings` change.
 
 A field is in this list if its class declares it with `storage.setting_field.setting`. Its type is the annotation, its
-range and meaning stand beside its default.
+range and meaning are declared with its default.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class SettingField:
 
     Attributes:
         name: as it is typed, `select.min_sharpness`.
-        kind: its type with its range, as it is shown.
-        default: that of its class.
+        kind: its type and range as text.
+        default: the default of its class.
         text: its meaning.
         parser: validates values.
     """
@@ -89,8 +89,8 @@ class SettingField:
         try:
             return self.parser.validate_python(value)
         except ValidationError as error:
-            told = error.errors()[0]["msg"].removeprefix("Input ")
-            raise UsageError(f"{self.name}={given} is invalid: it {told}; it takes {self.kind}") from error
+            problem = error.errors()[0]["msg"].removeprefix("Input ")
+            raise UsageError(f"{self.name}={given} is invalid: it {problem}; it takes {self.kind}") from error
 
 
 @cache
@@ -105,13 +105,13 @@ def read_settings(given: list[str] | None, flow: str) -> SettingValues:
     """The values of `--set`, for the flow of a command.
 
     Raises:
-        UsageError: a text has another form, or `check_settings` refuses it.
+        UsageError: a text has another form, or `check_settings` rejects it.
     """
     settings: SettingValues = {}
     for text in given or []:
         name, equals, value = text.partition("=")
         if not equals or "." not in name:
-            raise UsageError(f"--set {text} has no form GROUP.FIELD=VALUE, such as select.min_sharpness=100")
+            raise UsageError(f"--set {text} does not have the form GROUP.FIELD=VALUE, such as select.min_sharpness=100")
         settings[name] = value
     return check_settings(settings, flow)
 
@@ -120,7 +120,7 @@ def check_settings(settings: SettingValues | None, flow: str) -> SettingValues:
     """The settings with values of their fields' types, as JSON holds them.
 
     Raises:
-        UsageError: the flow has no such field, or a value is out of range or does not go with the others.
+        UsageError: the flow has no such field, or a value is out of range or contradicts another.
     """
     checked = {name: _known(name, flow).read(value) for name, value in (settings or {}).items()}
     for group in {name.partition(".")[0] for name in checked}:
@@ -130,7 +130,7 @@ def check_settings(settings: SettingValues | None, flow: str) -> SettingValues:
 
 
 def changed(base: Values, group: str, settings: Mapping[str, Any] | None) -> Values:
-    """The settings object with the values that `settings` has for its group."""
+    """A copy of the settings object with the values that `settings` has for its group."""
     known = setting_fields(group)
     mine = {name.partition(".")[2]: one for name, one in (settings or {}).items() if name.startswith(f"{group}.")}
     return replace(base, **{name: known[name].read(one) for name, one in mine.items()}) if mine else base
@@ -207,7 +207,7 @@ def _number(value: float) -> str:
 
 
 def shown_default(default: Any) -> str:
-    """A default as `--set` takes it."""
+    """A default in the form that `--set` takes."""
     if isinstance(default, tuple):
         return ",".join(map(str, default))
     return default if isinstance(default, str) else json.dumps(default)

@@ -18,7 +18,7 @@ from flows.proxies import unusable_proxies, without_proxy_for_loopback
 from flows.service.password import OF_CLIENTS, new_password, prefect_home, read_password
 from storage.errors import UsageError
 
-# Together these take 0.2 CPU-s to import, which commands that only read a lake do without.
+# Together these take 0.2 CPU-s to import, which commands that only read a lake do not need.
 if TYPE_CHECKING:
     from tasks.faces.detectors import DetectorSettings
     from tasks.web.addresses import Network

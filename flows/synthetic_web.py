@@ -20,7 +20,7 @@ from synthetic.world import make_world
 from tasks.links.collect import read_origin
 
 _IDENTITIES, _PER_IDENTITY, _SEED = 40, 30, 1
-# The links of a world that `_world_folder` made.
+# The location of the links of a synthetic dataset that `_world_folder` made.
 _WORLD = re.compile(r".*/world/([0-9]{1,9}x[0-9]{1,9})/links", re.DOTALL)
 
 
@@ -82,28 +82,30 @@ def _world_folder(lake: Lake, identities: int | list[str] | None, per_identity: 
 
 
 def _own_world(lake: Lake) -> Path:
-    """The world in the lake that its links were read from; where the lake lay then does not matter.
+    """The synthetic dataset in the lake that its links were read from, even if the lake was moved since.
 
     Raises:
-        UsageError: they were read from somewhere else, which a lake alone may not name.
+        UsageError: they were read from another place.
     """
-    told = read_origin(lake, "synthetic").get("location") or ""
-    name = _WORLD.fullmatch(told)
+    location = read_origin(lake, "synthetic").get("location") or ""
+    name = _WORLD.fullmatch(location)
     folder = lake.local_folder(f"world/{name[1]}") if name else None
     if folder is None or not folder.is_dir():
         raise UsageError(
-            f"the links of synthetic in {lake.url} were read from {told!a}, which is no world in this lake: serve that "
-            "one with `facemill world serve`, and name its links with --links and its address with --connect-to"
+            f"the links of synthetic in {lake.url} were read from {location!a}, which is no dataset in the lake: serve "
+            "that one with `facemill world serve`, and name its links with --links and its address with --connect-to"
         )
     return folder
 
 
 def _refuse_links(folder: Path) -> None:
-    """See that all of a world lies in its folder, whoever made it.
+    """Check that a synthetic dataset contains no links that lead out of its folder.
 
     Raises:
-        LakeError: it does not.
+        LakeError: it contains one.
     """
     for path in folder.rglob("*"):
         if path.is_symlink():
-            raise LakeError(f"{path} is a link, and a made world holds none: remove {folder}, and run the same again")
+            raise LakeError(
+                f"{path} is a symbolic link, which a synthetic dataset never has: remove {folder}, and run this again"
+            )

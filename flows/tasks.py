@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -39,7 +40,7 @@ from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.methods import CropSettings
 from tasks.fetch.fetch_unit import Transport, fetch_unit, to_pending
 from tasks.fetch.ledger import read_ledger, still_pending
-from tasks.images.validation_pool import Checks
+from tasks.images.validation_pool import ValidationPool
 from tasks.label_noise.estimate import CleanRules
 from tasks.label_noise.score_table import judge, write_cleaned
 from tasks.links.collect import LinksSummary, collect_links
@@ -95,7 +96,7 @@ async def fetch_task(
     unit: int,
     pending: pa.Table,
     transport: Transport,
-    checks: Checks,
+    checks: ValidationPool,
     in_flight: int,
     on_attempt: Callable[[Attempt], None],
 ) -> int:
@@ -107,9 +108,25 @@ async def fetch_task(
     )
 
 
+@dataclass(frozen=True)
+class CropJob:
+    """What all units of one crop run share.
+
+    Attributes:
+        lines: the planned link lines, by the key of their picture.
+        methods: the crop methods to apply.
+    """
+
+    source: str
+    lines: LinesByKey
+    methods: list[str]
+    detector: DetectorSettings
+    crops: CropSettings
+
+
 @task(
     name="crop",
-    task_run_name="crop {source} unit {unit:03d}",
+    task_run_name="crop {job.source} unit {unit:03d}",
     retries=1,
     retry_delay_seconds=10,
     tags=["cpu"],
@@ -117,14 +134,10 @@ async def fetch_task(
 )
 def crop_task(
     lake: Lake,
-    source: str,
+    job: CropJob,
     unit: int,
-    lease: Lease,
     stems: list[str],
-    lines: LinesByKey,
-    methods: list[str],
-    detector: DetectorSettings,
-    crops: CropSettings,
+    lease: Lease,
     pool: Executor | None,
     on_image: OnProgress,
 ) -> dict[str, int]:
@@ -141,11 +154,11 @@ def crop_task(
 
     for stem in stems:
         lease.check()
-        if not is_detected(lake, source, stem, detector):
-            summary = detect_shard(lake, source, stem, detector, pool=pool, on_progress=on_progress)
+        if not is_detected(lake, job.source, stem, job.detector):
+            summary = detect_shard(lake, job.source, stem, job.detector, pool=pool, on_progress=on_progress)
             done["detected"] += summary.num_in
-        if missing := uncropped(lake, source, stem, lines, methods, settings=crops):
-            summaries = crop_shard(lake, source, stem, lines, missing, settings=crops, pool=pool)
+        if missing := uncropped(lake, job.source, stem, job.lines, job.methods, settings=job.crops):
+            summaries = crop_shard(lake, job.source, stem, job.lines, missing, settings=job.crops, pool=pool)
             done["cropped"] += sum(summary.num_out for summary in summaries.values())
     return done
 

@@ -14,7 +14,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from model.distributed import is_first, joined
+from model.distributed import is_rank_0, process_group
 from model.train_options import add_options, config_from
 from model.training import Progress, train
 from storage.datasets import open_dataset
@@ -33,11 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        with joined():
+        with process_group():
             lake = Lake(args.lake)
             dataset = open_dataset(lake, args.dataset)
             model = train(lake, dataset, config_from(args), on_progress=_say, work_folder=lake.work_folder)
-            if is_first():
+            if is_rank_0():
                 _log.info("%s: AUC %.3f on unseen people", model, model.manifest["auc"])
     except FacemillError as error:
         _log.error("%s", error)

@@ -23,7 +23,7 @@ ERASE_SIDE = (0.1, 0.35)  # of the side
 BLACK_SHARE = 0.5
 
 
-class Changes(NamedTuple):
+class Augmentation(NamedTuple):
     """The changes to each of n faces; float32, on one device.
 
     `affine` [n, 2, 3] maps output to input pixels, as for `affine_grid`. `contrast` [n] is a factor, `brightness` [n]
@@ -37,9 +37,9 @@ class Changes(NamedTuple):
     hole: Tensor
     is_black: Tensor
 
-    def of(self, faces: slice) -> Changes:
+    def of(self, faces: slice) -> Augmentation:
         """The changes of some of the faces."""
-        return Changes(*(one[faces] for one in self))
+        return Augmentation(*(one[faces] for one in self))
 
 
 def step_generator(seed: int, step: int, device: torch.device) -> torch.Generator:
@@ -53,7 +53,7 @@ def normalise(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).float().sub_(127.5).div_(127.5)
 
 
-def draw_changes(count: int, generator: torch.Generator, strength: float = 1.0) -> Changes:
+def draw_augmentation(count: int, generator: torch.Generator, strength: float = 1.0) -> Augmentation:
     """Draw random changes for `count` faces.
 
     Args:
@@ -77,19 +77,19 @@ def draw_changes(count: int, generator: torch.Generator, strength: float = 1.0) 
     width, height = (uniform(*ERASE_SIDE) * is_erased for _ in range(2))
     left, top = (uniform(0, 1) * (1 - side) for side in (width, height))
     hole = torch.stack([left, top, left + width, top + height], 1)
-    return Changes(torch.stack(rows, 1), contrast, brightness, hole, uniform(0, 1) < BLACK_SHARE)
+    return Augmentation(torch.stack(rows, 1), contrast, brightness, hole, uniform(0, 1) < BLACK_SHARE)
 
 
-def augment(images: Tensor, changes: Changes) -> Tensor:
+def augment(images: Tensor, augmentation: Augmentation) -> Tensor:
     """Apply changes to uint8 [n, px, px, 3]: float32 [n, 3, px, px] as from `normalise`, within [-1, 1]."""
-    grid = functional.affine_grid(changes.affine, [len(images), 3, *images.shape[1:3]], align_corners=False)
+    grid = functional.affine_grid(augmentation.affine, [len(images), 3, *images.shape[1:3]], align_corners=False)
     warped = functional.grid_sample(normalise(images), grid, padding_mode="border", align_corners=False)
     batch = warped.contiguous(memory_format=torch.channels_last)
-    contrast, brightness = (one.view(-1, 1, 1, 1) for one in (changes.contrast, changes.brightness))
+    contrast, brightness = (one.view(-1, 1, 1, 1) for one in (augmentation.contrast, augmentation.brightness))
     lit = (batch * contrast + batch.mean((1, 2, 3), keepdim=True) * (1 - contrast) + brightness).clamp(-1, 1)
-    is_beyond = (grid.abs() > 1).any(-1) & changes.is_black.view(-1, 1, 1)
+    is_beyond = (grid.abs() > 1).any(-1) & augmentation.is_black.view(-1, 1, 1)
     framed = torch.where(is_beyond[:, None], -1.0, lit)
-    return torch.where(_hole(changes.hole, images.shape[1]), 0.0, framed)
+    return torch.where(_hole(augmentation.hole, images.shape[1]), 0.0, framed)
 
 
 def _hole(hole: Tensor, side_px: int) -> Tensor:

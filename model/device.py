@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def moved(tensor: Tensor, device: torch.device) -> Tensor:
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """`tensor` on `device`; unchanged if it is already there.
 
     The copy to a GPU uses pinned memory, so that it does not block the host.

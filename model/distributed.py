@@ -23,7 +23,7 @@ _PATIENCE = timedelta(hours=2)
 
 
 @contextmanager
-def joined() -> Iterator[None]:
+def process_group() -> Iterator[None]:
     """Join the process group of `torchrun`; does nothing without `torchrun`."""
     if "LOCAL_RANK" not in os.environ:
         yield
@@ -42,22 +42,22 @@ def num_ranks() -> int:
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
-def is_first() -> bool:
+def is_rank_0() -> bool:
     """Whether this is rank 0, the process that writes."""
     return not distributed.is_initialized() or distributed.get_rank() == 0
 
 
 @contextmanager
-def first_one_first() -> Iterator[None]:
+def rank_0_first() -> Iterator[None]:
     """Run the block on rank 0 before the other ranks."""
-    if not is_first():
+    if not is_rank_0():
         distributed.barrier()
     yield
-    if is_first() and num_ranks() > 1:
+    if is_rank_0() and num_ranks() > 1:
         distributed.barrier()
 
 
-def own_part(batch_size: int) -> slice:
+def rank_slice(batch_size: int) -> slice:
     """The rows of a batch that belong to this process.
 
     Raises:
@@ -69,7 +69,7 @@ def own_part(batch_size: int) -> slice:
             "identities_per_batch as a multiple of their number"
         )
     size = batch_size // num_ranks()
-    first = 0 if is_first() else distributed.get_rank() * size
+    first = 0 if is_rank_0() else distributed.get_rank() * size
     return slice(first, first + size)
 
 
@@ -98,4 +98,4 @@ class _Gather(torch.autograd.Function):
     def backward(_: Any, gradient: Tensor) -> Tensor:
         whole = gradient.clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(whole)
-        return whole[own_part(len(whole))]
+        return whole[rank_slice(len(whole))]

@@ -19,7 +19,7 @@ from model.similarity import cosines, nearest_is_same
 from model.thresholds import Thresholds, choose_thresholds
 from stats.bootstrap import Interval, Weights, identity_weights, mean_interval
 from stats.calibration import Reliability, reliability
-from stats.roc import Scored, best_threshold, drawn_folds, folded_thresholds, roc
+from stats.roc import Scored, best_threshold, cross_validated_thresholds, drawn_folds, roc
 
 MARGINS = (0.2, 1.0, 2.0)
 Embeddings = NDArray[np.float32]
@@ -155,7 +155,7 @@ def _accuracy(pairs: Scored, thresholds: Thresholds | None, weights: Weights) ->
     best = best_threshold(roc(pairs.scores, pairs.same))
     fold = drawn_folds(pairs.same)
     # With a single pair of a kind, only its own best threshold is available.
-    chosen = folded_thresholds(pairs.scores, pairs.same, fold) if fold.any() else best
+    chosen = cross_validated_thresholds(pairs.scores, pairs.same, fold) if fold.any() else best
     return *accuracy(pairs, chosen, weights), best
 
 

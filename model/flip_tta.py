@@ -25,6 +25,6 @@ def mirrored(backbone: nn.Module) -> nn.Module:
     return backbone if isinstance(backbone, Mirrored) else Mirrored(backbone)
 
 
-def as_judged(backbone: nn.Module, config: TrainConfig) -> nn.Module:
+def as_evaluated(backbone: nn.Module, config: TrainConfig) -> nn.Module:
     """The backbone as evaluated, published and used; it is trained without mirroring."""
     return mirrored(backbone) if config.mirror else backbone

@@ -21,7 +21,7 @@ from model.metrics import Verification, accuracy, fields_of, verify
 from model.similarity import cosines
 from model.thresholds import Thresholds
 from stats.bootstrap import Interval, identity_weights
-from stats.roc import Floats, Scored, balanced_accuracy, folded_thresholds
+from stats.roc import Floats, Scored, balanced_accuracy, cross_validated_thresholds
 from storage.errors import SourceError
 
 # Mean landmarks in LFW's 250 px photos, over the 3074 of its first four folds. All were framed by the same detector;
@@ -122,7 +122,7 @@ def parse_pairs(text: str, name: str = "pairs.txt") -> LfwPairs:
     return LfwPairs(photos, rows[:, 0], rows[:, 1], np.arange(expected) // (2 * num_pairs))
 
 
-def usual_place(size: tuple[int, int], image_px: int) -> Affine:
+def mean_position(size: tuple[int, int], image_px: int) -> Affine:
     """The mean position of the face in an LFW photo of that size, for `model.align.warp` if no face is detected."""
     return affine_from_landmarks((_LANDMARKS_250.reshape(5, 2) * (np.array(size) / 250)).ravel().tolist(), image_px)
 
@@ -138,7 +138,7 @@ def judge_lfw(
     labels = pairs.labels
     scored = Scored(cosines(unit_rows(raw), pairs.left, pairs.right), labels[pairs.left], labels[pairs.right])
     weights = identity_weights(int(labels.max()) + 1)
-    chosen = folded_thresholds(scored.scores, scored.same, pairs.fold)
+    chosen = cross_validated_thresholds(scored.scores, scored.same, pairs.fold)
     folds = [_fold(scored, chosen, pairs.fold == number) for number in range(int(pairs.fold.max()) + 1)]
     accuracies = [fold.accuracy for fold in folds]
     report = LfwReport(

@@ -16,8 +16,8 @@ from stats.roc import (
     Scored,
     auc,
     balanced_accuracy,
-    can_tell,
     equal_error_rate,
+    has_enough_impostors,
     roc,
     tar_at_far,
     thin,
@@ -89,7 +89,7 @@ def verify(pairs: Scored, thresholds: Thresholds | None, weights: Weights) -> Ve
     curve, num_impostor = roc(pairs.scores, same), int((~same).sum())
     chosen = _chosen(thresholds)
     rounds = resampled(pairs, grid(curve, *chosen.values()), weights)
-    measurable = [far for far in FARS if can_tell(far, num_impostor)]
+    measurable = [far for far in FARS if has_enough_impostors(far, num_impostor)]
     return Verification(
         num_genuine=int(same.sum()),
         num_impostor=num_impostor,

@@ -40,7 +40,7 @@ class Graph:
     largest_difference: float
 
 
-class _Whole(nn.Module):
+class _EmbeddingGraph(nn.Module):
     """A backbone with input scaling and output normalization."""
 
     def __init__(self, backbone: nn.Module) -> None:
@@ -66,13 +66,13 @@ def make_graph(backbone: nn.Module, image_px: int, facts: dict[str, str]) -> Gra
     Raises:
         TrainingError: the embeddings of ONNX Runtime and torch differ.
     """
-    whole = _Whole(copy.deepcopy(backbone).cpu().float()).eval()
+    whole = _EmbeddingGraph(copy.deepcopy(backbone).cpu().float()).eval()
     faces = np.random.default_rng(0).integers(0, 256, (3, image_px, image_px, 3), np.uint8)
     graph = _with_facts(_traced(whole, torch.from_numpy(faces)), facts)
     return Graph(graph, _largest_difference(whole, graph, faces))
 
 
-def _traced(whole: _Whole, faces: Tensor) -> bytes:
+def _traced(whole: _EmbeddingGraph, faces: Tensor) -> bytes:
     file = io.BytesIO()
     # The tracing exporter takes 0.2 CPU-s per network, the one based on torch.export 4.4; the results are equal.
     with _exporting, warnings.catch_warnings(action="ignore"):
@@ -98,7 +98,7 @@ def _with_facts(graph: bytes, facts: dict[str, str]) -> bytes:
     return data
 
 
-def _largest_difference(whole: _Whole, graph: bytes, faces: np.ndarray) -> float:
+def _largest_difference(whole: _EmbeddingGraph, graph: bytes, faces: np.ndarray) -> float:
     from model.onnx_session import open_session  # noqa: PLC0415
 
     session = open_session(graph, threads=1)

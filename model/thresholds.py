@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stats.calibration import Calibration, fit_calibration
-from stats.roc import Bools, Scores, best_threshold, can_tell, roc, threshold_at_far
+from stats.roc import Bools, Scores, best_threshold, has_enough_impostors, roc, threshold_at_far
 
 FARS = (1e-2, 1e-3, 1e-4)
 
@@ -57,6 +57,9 @@ def choose_thresholds(scores: Scores, same: Bools, *, chosen_on: str) -> Thresho
         num_genuine=int(same.sum()),
         num_impostor=num_impostor,
         accuracy=best_threshold(curve),
-        far={f"{far:g}": threshold_at_far(curve, far) if can_tell(far, num_impostor) else None for far in FARS},
+        far={
+            f"{far:g}": threshold_at_far(curve, far) if has_enough_impostors(far, num_impostor) else None
+            for far in FARS
+        },
         calibration=fit_calibration(scores, same),
     )

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from model.config import TrainConfig
 from model.data import Faces
-from model.device import moved
-from model.distributed import own_part
+from model.device import to_device
+from model.distributed import rank_slice
 from model.sampler import PKSampler
 
 # Share of free GPU memory; the rest is for activations.
@@ -36,7 +36,7 @@ class TrainSet:
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """This process's faces of one step, on the device, and the labels of the whole batch, on the CPU."""
         rows = torch.from_numpy(self.sampler.indices(step))
-        return moved(self.images[moved(rows[self.own], self.images.device)], self.device), self.labels[rows]
+        return to_device(self.images[to_device(rows[self.own], self.images.device)], self.device), self.labels[rows]
 
 
 def put_on(device: torch.device, faces: Faces, config: TrainConfig) -> TrainSet:
@@ -52,4 +52,4 @@ def put_on(device: torch.device, faces: Faces, config: TrainConfig) -> TrainSet:
     images, labels = torch.from_numpy(faces.images), torch.from_numpy(faces.labels)
     if device.type == "cuda" and images.nbytes < _RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
         images = images.to(device)
-    return TrainSet(device, images, labels, sampler, own_part(sampler.batch_size))
+    return TrainSet(device, images, labels, sampler, rank_slice(sampler.batch_size))

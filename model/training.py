@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from model import distributed as ranks
-from model.augment import draw_changes, step_generator
+from model.augment import draw_augmentation, step_generator
 from model.checkpoint import TrainState, restore_checkpoint, save_checkpoint
 from model.config import TrainConfig, resolve_device
 from model.data import Faces, load_faces
 from model.evaluation import evaluate
-from model.flip_tta import as_judged
+from model.flip_tta import as_evaluated
 from model.losses import LOSSES
 from model.pairs import check_pairs
 from model.train_set import TrainSet, put_on
@@ -84,7 +84,7 @@ def train(
     if has_model(lake, config.name, version):
         return ModelVersion(lake, config.name, version)
     device = resolve_device(config.device)
-    with ranks.first_one_first():
+    with ranks.rank_0_first():
         faces, val, test = (
             load_faces(dataset, split, config.image_px, cache_folder=work_folder / "faces")
             for split in (Split.TRAIN, Split.VAL, Split.TEST)
@@ -98,12 +98,12 @@ def train(
         progress = run_interval(state, train_set, config)
         check_health(progress, config)
         state.history.append(asdict(progress))
-        if ranks.is_first():
+        if ranks.is_rank_0():
             save_checkpoint(checkpoint, state)
             if on_progress is not None:
                 on_progress(progress)
-    with ranks.first_one_first():
-        if ranks.is_first():
+    with ranks.rank_0_first():
+        if ranks.is_rank_0():
             publish(lake, dataset, config, state, test, val)
             checkpoint.unlink(missing_ok=True)
     return ModelVersion(lake, config.name, version)
@@ -114,8 +114,8 @@ def publish(
 ) -> ModelVersion:
     """Evaluate the averaged and the initial weights, and write the version."""
     device = resolve_device(config.device)
-    untrained, _ = evaluate(as_judged(first_modules(config, 1)[0], config), test, val, device=device)
-    trained, thresholds = evaluate(as_judged(state.averaged, config), test, val, device=device)
+    untrained, _ = evaluate(as_evaluated(first_modules(config, 1)[0], config), test, val, device=device)
+    trained, thresholds = evaluate(as_evaluated(state.averaged, config), test, val, device=device)
     return export(
         lake,
         dataset,
@@ -191,7 +191,7 @@ def _step(state: TrainState, train_set: TrainSet, config: TrainConfig) -> Tensor
     """One forward and backward pass. Returns loss, triplet loss, active share and spread; NaN if undefined."""
     device = train_set.device
     generator = step_generator(config.seed, state.step, device)
-    changes = draw_changes(train_set.sampler.batch_size, generator, config.augment_strength).of(train_set.own)
+    changes = draw_augmentation(train_set.sampler.batch_size, generator, config.augment_strength).of(train_set.own)
     images, labels = train_set.batch(state.step)
     value, spread = state.learner.train()(images, changes, labels)
     for group in state.optimizer.param_groups:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
-from model.augment import Changes, augment
+from model.augment import Augmentation, augment
 from model.config import TrainConfig
 from model.distributed import gathered, num_ranks
 from model.losses import LossValue
@@ -27,20 +27,20 @@ class Learner(nn.Module):
         self._bfloat16 = bfloat16
         self._run = torch.compile(self._embed, dynamic=False) if compiles else self._embed
 
-    def forward(self, images: Tensor, changes: Changes, labels: Tensor) -> tuple[LossValue, Tensor]:
+    def forward(self, images: Tensor, augmentation: Augmentation, labels: Tensor) -> tuple[LossValue, Tensor]:
         """Returns the loss, and the spread of the embeddings.
 
         Args:
             images: uint8 [b, px, px, 3], this process's faces.
-            changes: the augmentation of each face.
+            augmentation: the changes of each face.
             labels: int64 [n * b], labels of the faces of all n processes, on the CPU.
         """
-        unit = gathered(functional.normalize(self._run(images, changes)))
+        unit = gathered(functional.normalize(self._run(images, augmentation)))
         return self.loss(unit, labels), 1 - unit.detach().mean(0).square().sum()
 
-    def _embed(self, images: Tensor, changes: Changes) -> Tensor:
+    def _embed(self, images: Tensor, augmentation: Augmentation) -> Tensor:
         # In full precision: coordinates rounded to bfloat16 deviate by up to a third of a pixel.
-        faces = augment(images, changes)
+        faces = augment(images, augmentation)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self._bfloat16):
             raw: Tensor = self.backbone(faces)
         return raw.float()

@@ -16,7 +16,7 @@ from model.backbones import BACKBONES, set_activations
 from model.card import card
 from model.config import TrainConfig, config_of
 from model.evaluation import EvaluationReport
-from model.flip_tta import as_judged
+from model.flip_tta import as_evaluated
 from model.onnx_export import OPSET, make_graph, missing_packages
 from model.provenance import lineage
 from model.thresholds import Thresholds
@@ -64,7 +64,7 @@ def export(
     graph = (
         None
         if missing_packages()
-        else make_graph(as_judged(backbone, config), config.image_px, _facts(dataset, config))
+        else make_graph(as_evaluated(backbone, config), config.image_px, _facts(dataset, config))
     )
     files = {
         "weights.safetensors": save(weights),
@@ -108,7 +108,7 @@ def load_backbone(model: ModelFolder) -> nn.Module:
             f"{model.url}/weights.safetensors does not match its config.json ({words}): copy the version again, or "
             "retrain"
         ) from error
-    return as_judged(backbone, config).eval()
+    return as_evaluated(backbone, config).eval()
 
 
 def _facts(dataset: DatasetVersion, config: TrainConfig) -> dict[str, str]:

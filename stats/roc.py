@@ -118,7 +118,7 @@ def balanced_accuracy(scores: Scores, same: Bools, threshold: Floats | float) ->
     return float((accepted[same].mean() + (~accepted[~same]).mean()) / 2)
 
 
-def can_tell(far: float, num_impostor: int) -> bool:
+def has_enough_impostors(far: float, num_impostor: int) -> bool:
     """Whether there are enough impostor pairs for a FAR: at least 30 expected false accepts."""
     return num_impostor * far >= MIN_FALSE_ACCEPTS
 
@@ -136,7 +136,7 @@ def threshold_at_far(curve: Curve, far: float) -> float:
     return float(curve.thresholds[allowed[-1]]) if len(allowed) else float(np.nextafter(curve.thresholds[0], np.inf))
 
 
-def folded_thresholds(scores: Scores, same: Bools, fold: Labels) -> Floats:
+def cross_validated_thresholds(scores: Scores, same: Bools, fold: Labels) -> Floats:
     """[pairs]: for each pair the best threshold on all other folds, so that no pair affects its own.
 
     Args:

@@ -35,7 +35,7 @@ _BEATS = 3
 _NAME = re.compile(r"(?P<unit>.+)\.(?P<generation>\d+)\.json")
 
 
-class _Seen(NamedTuple):
+class _Observation(NamedTuple):
     """The last observed content of another run's lease, and when it was first observed."""
 
     content: bytes
@@ -74,7 +74,7 @@ class Leases:
         self._left = list(units)
         self._good_for_s, self._at_once, self._clock = good_for_s, at_once, clock
         self._look_every_s = min(look_every_s, good_for_s / 10)
-        self._seen: dict[str, _Seen] = {}
+        self._seen: dict[str, _Observation] = {}
         self._held: dict[str, Lease] = {}
         self._ended: list[Lease] = []
         self._is_closed = False
@@ -166,14 +166,14 @@ class Leases:
             content = self._lake.read(path)
         except FileNotFoundError:
             return False  # released meanwhile: the next check finds no lease
-        told = _told(content)
-        if is_gone(str(told.get("process", ""))):
+        values = _parsed(content)
+        if is_gone(str(values.get("process", ""))):
             return True
         seen = self._seen.get(path)
         if seen is None or seen.content != content:
-            self._seen[path] = _Seen(content, self._clock())
+            self._seen[path] = _Observation(content, self._clock())
             return False
-        good_for_s = told.get("good_for_s")
+        good_for_s = values.get("good_for_s")
         return self._clock() - seen.since_s >= (good_for_s if isinstance(good_for_s, int | float) else self._good_for_s)
 
     # -- what this run holds --
@@ -231,7 +231,7 @@ class Leases:
 
     def _is_ours(self, lease: Lease) -> bool:
         with suppress(FileNotFoundError):
-            return _told(self._lake.read(lease.path)).get("holder") == lease.holder
+            return _parsed(self._lake.read(lease.path)).get("holder") == lease.holder
         return False
 
 
@@ -313,14 +313,14 @@ def held(lake: Lake) -> list[Held]:
         for of in lake.names(lake.leases(stage)):
             for name in lake.names(lake.leases(stage, of)):
                 with suppress(FileNotFoundError):
-                    told = _told(lake.read(lake.leases(stage, of, name)))
+                    values = _parsed(lake.read(lake.leases(stage, of, name)))
                     place = stage, of, name.rsplit(".", 2)[0]
-                    facts = str(told.get("host", "")), str(told.get("since", ""))
-                    found.append(Held(*place, *facts, is_gone(str(told.get("process", "")))))
+                    facts = str(values.get("host", "")), str(values.get("since", ""))
+                    found.append(Held(*place, *facts, is_gone(str(values.get("process", "")))))
     return found
 
 
-def _told(content: bytes) -> dict[str, Any]:
+def _parsed(content: bytes) -> dict[str, Any]:
     """The fields of a lease file; empty if it cannot be parsed."""
     with suppress(ValueError, RecursionError):
         value = json.loads(content)

@@ -32,7 +32,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _LONGER_THAN_ANYONE_WAITS_S = 7 * 24 * 3600.0
 
 
-class Asked(NamedTuple):
+class Exchange(NamedTuple):
     """A request with its response, headers and the folder of bodies."""
 
     request: web.BaseRequest
@@ -41,18 +41,18 @@ class Asked(NamedTuple):
     bodies: Path
 
 
-async def _image(asked: Asked) -> web.StreamResponse:
-    return web.Response(status=asked.response.status, body=_body(asked), headers=_headers(asked))
+async def _image(exchange: Exchange) -> web.StreamResponse:
+    return web.Response(status=exchange.response.status, body=_body(exchange), headers=_headers(exchange))
 
 
-async def _redirect(asked: Asked) -> web.StreamResponse:
-    response = asked.response
+async def _redirect(exchange: Exchange) -> web.StreamResponse:
+    response = exchange.response
     location = response.url if response.location == "SELF" else response.location
-    return web.Response(status=response.status, headers=asked.headers | {"Location": location})
+    return web.Response(status=response.status, headers=exchange.headers | {"Location": location})
 
 
-async def _reset(asked: Asked) -> web.StreamResponse:
-    transport = asked.request.transport
+async def _reset(exchange: Exchange) -> web.StreamResponse:
+    transport = exchange.request.transport
     if transport is not None:
         connection: socket.socket = transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
@@ -60,49 +60,49 @@ async def _reset(asked: Asked) -> web.StreamResponse:
     return web.Response()
 
 
-async def _nxdomain(asked: Asked) -> web.StreamResponse:
-    if asked.request.transport is not None:
-        asked.request.transport.close()
+async def _nxdomain(exchange: Exchange) -> web.StreamResponse:
+    if exchange.request.transport is not None:
+        exchange.request.transport.close()
     return web.Response()
 
 
-async def _hang(asked: Asked) -> web.StreamResponse:
+async def _hang(exchange: Exchange) -> web.StreamResponse:
     await asyncio.sleep(_LONGER_THAN_ANYONE_WAITS_S)
     return web.Response()
 
 
-async def _slow(asked: Asked) -> web.StreamResponse:
+async def _slow(exchange: Exchange) -> web.StreamResponse:
     await asyncio.sleep(_SLOW_S)
-    return await _image(asked)
+    return await _image(exchange)
 
 
-async def _drip(asked: Asked) -> web.StreamResponse:
-    data = _body(asked)
-    stream = await _started(asked, {"Content-Length": str(len(data))})
+async def _drip(exchange: Exchange) -> web.StreamResponse:
+    data = _body(exchange)
+    stream = await _started(exchange, {"Content-Length": str(len(data))})
     for start in range(0, len(data), _DRIP_BYTES):
         await stream.write(data[start : start + _DRIP_BYTES])
         await asyncio.sleep(1)
     return stream
 
 
-async def _truncated(asked: Asked) -> web.StreamResponse:
-    data = _body(asked)
-    stream = await _started(asked, {"Content-Length": str(len(data) + _MISSING_BYTES)})
+async def _truncated(exchange: Exchange) -> web.StreamResponse:
+    data = _body(exchange)
+    stream = await _started(exchange, {"Content-Length": str(len(data) + _MISSING_BYTES)})
     await stream.write(data)
-    if asked.request.transport is not None:
-        asked.request.transport.close()
+    if exchange.request.transport is not None:
+        exchange.request.transport.close()
     return stream
 
 
-async def _endless(asked: Asked) -> web.StreamResponse:
-    stream = await _started(asked, {})
+async def _endless(exchange: Exchange) -> web.StreamResponse:
+    stream = await _started(exchange, {})
     chunk = b"\xff\xd8\xff\xe0" + bytes(range(1, 256)) * 256
     while True:
         await stream.write(chunk)
 
 
-async def _gzip_bomb(asked: Asked) -> web.StreamResponse:
-    stream = await _started(asked, {"Content-Encoding": "gzip"})
+async def _gzip_bomb(exchange: Exchange) -> web.StreamResponse:
+    stream = await _started(exchange, {"Content-Encoding": "gzip"})
     first, middle, last = _bomb_parts()
     await stream.write(first)
     for _ in range(_BOMB_BYTES // _CHUNK_BYTES):
@@ -111,23 +111,23 @@ async def _gzip_bomb(asked: Asked) -> web.StreamResponse:
     return stream
 
 
-async def _started(asked: Asked, framing: dict[str, str]) -> web.StreamResponse:
+async def _started(exchange: Exchange, framing: dict[str, str]) -> web.StreamResponse:
     """Start a streamed response; chunked if `framing` has no length."""
-    stream = web.StreamResponse(status=asked.response.status, headers=_headers(asked) | framing)
+    stream = web.StreamResponse(status=exchange.response.status, headers=_headers(exchange) | framing)
     if "Content-Length" not in framing:
         stream.enable_chunked_encoding()
-    await stream.prepare(asked.request)
+    await stream.prepare(exchange.request)
     return stream
 
 
-def _headers(asked: Asked) -> dict[str, str]:
-    ending = asked.response.body.rpartition(".")[2] or "jpg"
-    return {"Content-Type": _TYPES.get(ending, "application/octet-stream")} | asked.headers
+def _headers(exchange: Exchange) -> dict[str, str]:
+    ending = exchange.response.body.rpartition(".")[2] or "jpg"
+    return {"Content-Type": _TYPES.get(ending, "application/octet-stream")} | exchange.headers
 
 
-def _body(asked: Asked) -> bytes:
+def _body(exchange: Exchange) -> bytes:
     """Read the body; the system's page cache is sufficient."""
-    return (asked.bodies / asked.response.body).read_bytes() if asked.response.body else b""
+    return (exchange.bodies / exchange.response.body).read_bytes() if exchange.response.body else b""
 
 
 @cache
@@ -146,7 +146,7 @@ def _bomb_parts() -> tuple[bytes, bytes, bytes]:
     return head, middle, packer.flush(zlib.Z_FINISH) + struct.pack("<II", crc, _BOMB_BYTES)
 
 
-PLAYS: dict[str, Callable[[Asked], Awaitable[web.StreamResponse]]] = {
+HANDLERS: dict[str, Callable[[Exchange], Awaitable[web.StreamResponse]]] = {
     "image": _image,
     "status": _image,
     "html": _image,

@@ -22,7 +22,7 @@ from typing import Self
 from aiohttp import web
 
 from storage.errors import UsageError
-from synthetic.handlers import PLAYS, Asked
+from synthetic.handlers import HANDLERS, Exchange
 from synthetic.link_files import LinkFiles
 from synthetic.response_table import read_responses
 
@@ -91,7 +91,7 @@ class Origin:
                 return web.Response(status=response.fail_status, headers=headers, text="not now\n")
             headers = {}
         try:
-            return await PLAYS[response.kind](Asked(request, response, headers, self.world / "bodies"))
+            return await HANDLERS[response.kind](Exchange(request, response, headers, self.world / "bodies"))
         except ConnectionResetError:
             return web.Response()  # the client closed an endless response, as it should; this one is never read
 
@@ -109,7 +109,7 @@ def serving(folder: Path, port: int = 0) -> Iterator[Origin]:
     """
     origin = Origin(folder, port=port)
     ready: Future[Callable[[], object]] = Future()
-    thread = threading.Thread(target=lambda: asyncio.run(_play(origin, ready)), name="origin", daemon=True)
+    thread = threading.Thread(target=lambda: asyncio.run(_serve(origin, ready)), name="origin", daemon=True)
     thread.start()
     stop = ready.result()
     try:
@@ -119,7 +119,7 @@ def serving(folder: Path, port: int = 0) -> Iterator[Origin]:
         thread.join()
 
 
-async def _play(origin: Origin, ready: Future[Callable[[], object]]) -> None:
+async def _serve(origin: Origin, ready: Future[Callable[[], object]]) -> None:
     """Serve until the function passed to `ready` is called, from any thread."""
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     try:

@@ -129,7 +129,7 @@ def _is_there(folder: Path, wanted: dict[str, int]) -> bool:
         raise UsageError(f"{folder} is a file: choose a new or empty folder")
     about = folder / "world.json"
     if about.is_file():
-        found = _told(about)
+        found = _read_about(about)
         if {name: found.get(name) for name in wanted} == wanted:
             return True
         held = {name: found.get(name) for name in wanted}
@@ -141,7 +141,7 @@ def _is_there(folder: Path, wanted: dict[str, int]) -> bool:
     return False
 
 
-def _told(about: Path) -> dict[str, Any]:
+def _read_about(about: Path) -> dict[str, Any]:
     """What a world says of itself; nothing, where the file is damaged."""
     with suppress(ValueError, RecursionError):
         value = json.loads(about.read_bytes())

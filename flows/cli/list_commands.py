@@ -1,4 +1,4 @@
-"""`facemill links`: what a list holds, and the recipe it is read by; nobody is asked for anything."""
+"""`facemill links`: show the contents of a list and the recipe to read it; no request is sent."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def links(
     recipe: RecipeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Read a list of pictures and print its contents. Asks nobody, and needs no lake."""
+    """Read a list of pictures and print its contents. Sends no requests, and needs no lake."""
     if is_url(file):
-        raise UsageError(f"{file} would have to be asked for: download the list first; `facemill links` asks nobody")
+        raise UsageError(f"{file} is a URL: download the list first; `facemill links` sends no requests")
     path = Path(file)
     if not path.exists():
-        raise UsageError(f"{file}: there is no such file or folder")
+        raise UsageError(f"{file}: no such file or folder")
     doubts: tuple[str, ...] = ()
     if recipe is not None:
         chosen = open_recipe(recipe)

@@ -60,7 +60,7 @@ class DeviceChoice(StrEnum):
 def source_name(text: str) -> str:
     """The name of a source, as `--source` gives it."""
     if not NAME.fits(text):
-        raise typer.BadParameter(f"{text!r} is no name: it has {NAME.words}")
+        raise typer.BadParameter(f"{text!r} is not a valid name: a name has {NAME.words}")
     return text
 
 

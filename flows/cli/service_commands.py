@@ -19,7 +19,7 @@ from flows.cli.options import (
     reporting,
 )
 from flows.cli.terminal import say
-from flows.service.backing_services import Engines
+from flows.service.backing_services import BackingServices
 from flows.service.password import (
     OF_SERVER,
     make_private,
@@ -39,7 +39,7 @@ from storage.errors import UsageError
 from storage.lake import Lake
 from storage.source_names import sources_of
 from tasks.dataset.split import check_enough_people
-from tasks.fetch.consent import asks_outside, has_consent
+from tasks.fetch.consent import contacts_outside, has_consent
 from tasks.links.list_source import open_source
 from tasks.links.recipes.recipe import preset_names
 
@@ -58,7 +58,7 @@ class PoolChoice(StrEnum):
 @reporting
 def serve(
     *,
-    asked: RunOptions,
+    options: RunOptions,
     runs: RunsOption = 1,
     values: SetOption = None,
     host: Annotated[
@@ -78,7 +78,7 @@ def serve(
     All options except --host and the ports become the parameters of the scheduled runs. Set FACEMILL_DATABASE_URL
     and FACEMILL_REDIS_URL to use your own PostgreSQL and Redis.
     """
-    store, selection = asked.select()
+    store, selection = options.select()
     for one in selection.sources:
         open_source(store, one, selection.links, selection.recipe)
     people = selection.identities
@@ -94,11 +94,11 @@ def serve(
 
     parameters = {
         **asdict(selection),
-        "lake": _absolute(asked.lake),
+        "lake": _absolute(options.lake),
         "links": selection.links and _absolute(selection.links),
         "recipe": selection.recipe and _absolute_recipe(selection.recipe),
         "runs": runs,
-        "allow_outside": asked.yes,
+        "allow_outside": options.yes,
         "settings": settings_of_runs,
     }
     console = Console(stderr=True)
@@ -107,8 +107,8 @@ def serve(
         address,
         parameters,
         password=password,
-        engines=_engines(settings),
-        tell=lambda line: say(console, f"[bold]serve[/]    {line}"),
+        backing=_backing_services(settings),
+        report=lambda line: say(console, f"[bold]serve[/]    {line}"),
         log=lambda line: typer.echo(line, err=True),
         up=lambda deployments: _show(console, address, parameters, deployments, how),
     )
@@ -139,7 +139,7 @@ def work(
         pools,
         metrics_port,
         password=password,
-        tell=lambda line: say(console, f"[bold]work[/]     {line}"),
+        report=lambda line: say(console, f"[bold]work[/]     {line}"),
         log=lambda line: typer.echo(line, err=True),
         up=lambda: _show_lines(
             console,
@@ -153,8 +153,8 @@ def work(
     )
 
 
-def _engines(settings: Settings) -> Engines:
-    return Engines(settings.database_url.get_secret_value(), settings.redis_url.get_secret_value())
+def _backing_services(settings: Settings) -> BackingServices:
+    return BackingServices(settings.database_url.get_secret_value(), settings.redis_url.get_secret_value())
 
 
 def login(console: Console, address: Address, password: str) -> str:
@@ -200,7 +200,9 @@ def _waits_for_yes(parameters: dict[str, Any]) -> bool:
     lake, links = Lake(parameters["lake"]), parameters["links"]
     sources = [open_source(lake, one, links, parameters["recipe"]) for one in sources_of(parameters["source"])]
     waiting = [
-        one for one in sources if asks_outside(one, links, parameters["connect_to"]) and not has_consent(lake, one.name)
+        one
+        for one in sources
+        if contacts_outside(one, links, parameters["connect_to"]) and not has_consent(lake, one.name)
     ]
     return not parameters["allow_outside"] and bool(waiting)
 

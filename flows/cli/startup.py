@@ -24,7 +24,7 @@ from storage.names import visible
 from storage.records import LINK_LINES
 from storage.tables import read_as
 from tasks.dataset.split import SplitRules, check_enough_people
-from tasks.fetch.consent import asks_outside, has_consent, record_consent, refusal
+from tasks.fetch.consent import contacts_outside, has_consent, record_consent, refusal
 from tasks.fetch.forecast import DOCUMENTED, forecast, own_rate
 from tasks.fetch.ledger import pending_new, read_ledger
 from tasks.links.collect import FoundLinks, find_links, is_url, keep_links, lines_found, location_of
@@ -60,12 +60,12 @@ def judge_start(
         return
     source = open_source(lake, name, selection.links, selection.recipe)
     where = location_of(source, selection.links)
-    is_outside = asks_outside(source, selection.links, selection.connect_to)
+    is_outside = contacts_outside(source, selection.links, selection.connect_to)
     is_first = is_outside and not has_consent(lake, name)
     if is_first and not yes and is_url(where) and not _has_terminal():
         raise refusal(lake, name, f"the links of {where}")
     if is_url(where) and not is_first and lake.exists(lake.links(name, "origin.json")):
-        # The run asks the server what has changed since; asking here would double the requests.
+        # The run checks with the server for changes; a check here would double the requests.
         lines = read_as(lake, lake.links(name, "lines.parquet"), LINK_LINES, ["identity"])
         _say(_checked_people(lines, people, as_typed, split))
         return
@@ -100,7 +100,7 @@ def judge_retry(lake: Lake, selection: Selection, pending: pa.Table, *, yes: boo
         UsageError: consent is missing.
     """
     name = selection.source
-    is_outside = asks_outside(source_named(name, lake), selection.links, selection.connect_to)
+    is_outside = contacts_outside(source_named(name, lake), selection.links, selection.connect_to)
     if not len(pending) or not is_outside or has_consent(lake, name):
         return
     estimate = str(forecast(pending["url"]))

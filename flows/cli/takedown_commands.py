@@ -27,7 +27,14 @@ from flows.cli.terminal import add_row, cell, new_table, say
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.names import visible
-from tasks.maintenance.takedown.forget import Asked, coverage, parse_digest, read_asked, samples_covered, unknown_names
+from tasks.maintenance.takedown.forget import (
+    TakedownRequest,
+    coverage,
+    parse_digest,
+    read_request,
+    samples_covered,
+    unknown_names,
+)
 from tasks.maintenance.takedown.forget import forget as record_takedown
 from tasks.maintenance.takedown.purge import purge as purge_lake
 
@@ -73,19 +80,19 @@ def forget(
 ) -> None:
     """Record a takedown request. Its links are no longer fetched, cropped or published. Shows first what is covered."""
     found = existing_lake(lake)
-    asked = _asked(url, identity, digest, file, source, near_copies, note)
-    is_asked = bool(asked.urls or asked.names or asked.digests)
-    if not all((*asked.urls, *asked.names)):
+    request = _request(url, identity, digest, file, source, near_copies, note)
+    has_targets = bool(request.urls or request.names or request.digests)
+    if not all((*request.urls, *request.names)):
         raise UsageError("a URL or a name to forget is empty: write it as in the link files")
-    if not is_asked and (dry_run or not purge):
+    if not has_targets and (dry_run or not purge):
         raise UsageError("name what to forget with --url, --identity, --digest or --file, or give --purge alone")
-    covers = coverage(found, asked) if is_asked else []
-    result: dict[str, Any] = {"covers": [one.counts() for one in covers], "unknown": unknown_names(asked, covers)}
-    result["samples"] = samples_covered(found, asked, covers) if is_asked else {}
+    covers = coverage(found, request) if has_targets else []
+    result: dict[str, Any] = {"covers": [one.counts() for one in covers], "unknown": unknown_names(request, covers)}
+    result["samples"] = samples_covered(found, request, covers) if has_targets else {}
     if not as_json:
         show_coverage(Console(), result)
     if not dry_run:
-        result["recorded"] = record_takedown(found, asked, covers) if is_asked else None
+        result["recorded"] = record_takedown(found, request, covers) if has_targets else None
         result["purged"] = _purged(found) if purge else None
     print_result(result, as_json, show_forgotten)
 
@@ -214,7 +221,7 @@ def show_forgotten(console: Console, result: dict[str, Any]) -> None:
             )
 
 
-def _asked(
+def _request(
     url: list[str] | None,
     identity: list[str] | None,
     digest: list[str] | None,
@@ -222,8 +229,8 @@ def _asked(
     source: str | None,
     near_copies: bool,
     note: str,
-) -> Asked:
-    listed = read_asked(file) if file else Asked()
+) -> TakedownRequest:
+    listed = read_request(file) if file else TakedownRequest()
     return replace(
         listed,
         urls=(*listed.urls, *(url or ())),

@@ -31,7 +31,7 @@ _REDIS_URLS = ("PREFECT_REDIS_MESSAGING_URL", "PREFECT_REDIS_WORKER_CLEANUP_QUEU
 
 
 @dataclass(frozen=True, slots=True)
-class Engines:
+class BackingServices:
     """URLs of PostgreSQL and Redis; empty: the server's own SQLite file and memory.
 
     Raises:

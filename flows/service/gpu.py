@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-_ASKED = "index,utilization.gpu,memory.used,memory.total"
+_FIELDS = "index,utilization.gpu,memory.used,memory.total"
 _MIB = 1 << 20
 # `nvidia-smi` takes 0.1 s; a hanging driver must not block the other metrics.
 _WITHIN_S = 5.0
@@ -23,7 +23,7 @@ class GpuUse(Collector):
         busy = GaugeMetricFamily("facemill_gpu_busy_ratio", "Share of the last second a GPU was busy", labels=["gpu"])
         used = GaugeMetricFamily("facemill_gpu_memory_used_bytes", "Used memory of a GPU", labels=["gpu"])
         whole = GaugeMetricFamily("facemill_gpu_memory_bytes", "Memory of a GPU", labels=["gpu"])
-        for gpu, percent, used_mib, whole_mib in _asked():
+        for gpu, percent, used_mib, whole_mib in _query():
             for gauge, text, unit in ((busy, percent, 0.01), (used, used_mib, _MIB), (whole, whole_mib, _MIB)):
                 # Unsupported values are reported as [N/A].
                 if text.isdecimal():
@@ -31,12 +31,12 @@ class GpuUse(Collector):
         yield from (gauge for gauge in (busy, used, whole) if gauge.samples)
 
 
-def _asked() -> list[list[str]]:
-    """One row of the `_ASKED` fields per GPU."""
+def _query() -> list[list[str]]:
+    """One row of the `_FIELDS` fields per GPU."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
-    command = [program, f"--query-gpu={_ASKED}", "--format=csv,noheader,nounits"]
+    command = [program, f"--query-gpu={_FIELDS}", "--format=csv,noheader,nounits"]
     try:
         output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_WITHIN_S).stdout
     except (OSError, subprocess.SubprocessError):

@@ -19,26 +19,26 @@ Counts = Mapping[str, float]
 
 
 @contextmanager
-def shown_metrics(folder: Path, port: int, *, tell: Callable[[str], None], every_s: float = _HOUR_S) -> Iterator[int]:
+def shown_metrics(folder: Path, port: int, *, report: Callable[[str], None], every_s: float = _HOUR_S) -> Iterator[int]:
     """Serve the metrics kept in the empty `folder` on http://127.0.0.1:`port`/metrics; yields the port (0: any free).
 
     Args:
-        tell: called every `every_s` seconds with one line on the work done since the last call.
+        report: called every `every_s` seconds with one line on the work done since the last call.
     """
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
     registry.register(GpuUse())
     server, thread = start_http_server(port, addr="127.0.0.1", registry=registry)
     stop = threading.Event()
-    teller = threading.Thread(target=_tell_regularly, args=(registry, tell, every_s, stop), daemon=True)
-    teller.start()
+    reporter = threading.Thread(target=_report_regularly, args=(registry, report, every_s, stop), daemon=True)
+    reporter.start()
     try:
         yield server.server_port
     finally:
         stop.set()
         server.shutdown()
         thread.join()
-        teller.join()
+        reporter.join()
 
 
 def read_counts(registry: CollectorRegistry) -> dict[str, float]:
@@ -64,11 +64,11 @@ def summary(before: Counts, now: Counts, seconds: float) -> str:
     return json.dumps({"time": time, "event": "summary", "seconds": round(seconds), **facts})
 
 
-def _tell_regularly(
-    registry: CollectorRegistry, tell: Callable[[str], None], every_s: float, stop: threading.Event
+def _report_regularly(
+    registry: CollectorRegistry, report: Callable[[str], None], every_s: float, stop: threading.Event
 ) -> None:
     before = read_counts(registry)
     while not stop.wait(every_s):
         now = read_counts(registry)
-        tell(summary(before, now, every_s))
+        report(summary(before, now, every_s))
         before = now

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from flows.service.backing_services import Engines
+from flows.service.backing_services import BackingServices
 from flows.service.password import OF_SERVER
 from flows.service.run_processes import SERVICE, end_runs_of
-from flows.service.supervisor import Process, look_after, stop_all, stopping
+from flows.service.supervisor import Process, stop_all, stopping, supervise
 from flows.service.work import POOLS, check_free, counted, is_healthy, python_module, runs_environment, worker
 from storage.errors import ServiceError
 
@@ -65,8 +65,8 @@ def serve(
     parameters: Mapping[str, Any],
     *,
     password: str,
-    engines: Engines = Engines(),
-    tell: Callable[[str], None],
+    backing: BackingServices = BackingServices(),
+    report: Callable[[str], None],
     log: Callable[[str], None],
     up: Callable[[list[str]], None],
 ) -> None:
@@ -75,8 +75,8 @@ def serve(
     Args:
         parameters: parameters of the deployments by name: lake, source, links, ...
         password: password of the API, `name:password`.
-        engines: database and message broker of the server.
-        tell: called with a line of text on each event.
+        backing: database and message broker of the server.
+        report: called with a line of text on each event.
         log: called once an hour with a line of JSON on the work done.
         up: called with the deployments once everything runs.
 
@@ -88,21 +88,21 @@ def serve(
     environment = server_environment(address, password)
     # The arguments identify the server in a list of processes; the password is passed in the environment.
     command = ["flows.service.prefect_server", "start", "--host", address.host, "--port", str(address.port)]
-    server = Process("server", python_module(*command), environment | engines.variables())
+    server = Process("server", python_module(*command), environment | backing.variables())
     workers: list[Process] = []
     with (
         counted(address.metrics_port, log) as counts,
         # The server is stopped last: other processes report their end to it.
         stopping(partial(stop_all, workers), partial(end_runs_of, environment[SERVICE]), partial(stop_all, [server])),
     ):
-        with engines.starting_alone():
-            tell("starting Prefect's server")
+        with backing.starting_alone():
+            report("starting Prefect's server")
             server.start()
             _wait_until_healthy(address.api, server)
             os.environ.update(environment)
             from flows.service.setup import set_up_server  # noqa: PLC0415 - reads PREFECT_API_URL when imported
 
-            tell("applying the deployments")
+            report("applying the deployments")
             deployments = set_up_server(parameters, environment)
         for pool in POOLS:
             workers.append(worker(pool, {**environment, **counts}))
@@ -110,7 +110,7 @@ def serve(
         up(deployments)
         # A stop signal is the normal end of a service.
         with suppress(KeyboardInterrupt):
-            look_after([server, *workers], tell=tell)
+            supervise([server, *workers], report=report)
 
 
 def server_environment(address: Address, password: str) -> dict[str, str]:

@@ -53,7 +53,7 @@ class Process:
             preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, without locks
         )
 
-    def ask_to_end(self) -> None:
+    def terminate(self) -> None:
         """Send SIGTERM if the process runs."""
         if self.running is not None:
             self.running.terminate()
@@ -99,14 +99,14 @@ def stopping(*stops: Callable[[], None]) -> Iterator[None]:
 def stop_all(processes: Sequence[Process]) -> None:
     """Terminate all processes at once, and kill those that have not ended after a while."""
     for process in processes:
-        process.ask_to_end()
+        process.terminate()
     until = time.monotonic() + _GRACE_S
     for process in processes:
         process.end_by(until)
 
 
-def look_after(
-    processes: Sequence[Process], *, tell: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
+def supervise(
+    processes: Sequence[Process], *, report: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
 ) -> None:
     """Restart processes that end, until one repeatedly ends right after its start.
 
@@ -118,11 +118,11 @@ def look_after(
             if process.exit_code is not None:
                 process.kill_group()
                 if process.recover():
-                    _start_again(process, tell, sleep)
+                    _start_again(process, report, sleep)
         sleep(_LOOK_EVERY_S)
 
 
-def _start_again(process: Process, tell: Callable[[str], None], sleep: Callable[[float], None]) -> None:
+def _start_again(process: Process, report: Callable[[str], None], sleep: Callable[[float], None]) -> None:
     age_s = time.monotonic() - process.started_at_s
     if process.exit_code not in _KILLED:
         process.num_short_lives = process.num_short_lives + 1 if age_s < _SHORT_LIFE_S else 0
@@ -132,7 +132,7 @@ def _start_again(process: Process, tell: Callable[[str], None], sleep: Callable[
             f"with exit code {process.exit_code}: see its messages above, fix the cause, and restart the service"
         )
     sleep(max(0.0, _RESTART_AFTER_S - age_s))
-    tell(f"{process.name} ended with exit code {process.exit_code}; restarting")
+    report(f"{process.name} ended with exit code {process.exit_code}; restarting")
     process.start()
 
 

@@ -23,7 +23,7 @@ from flows.service.backing_services import without_secrets
 from flows.service.metrics_endpoint import shown_metrics
 from flows.service.password import HOW_TO_GIVE, OF_CLIENTS
 from flows.service.run_processes import SERVICE, end_runs_of
-from flows.service.supervisor import Process, look_after, stop_all, stopping
+from flows.service.supervisor import Process, stop_all, stopping, supervise
 from storage.errors import UsageError
 from storage.names import visible
 
@@ -41,7 +41,7 @@ def work(
     metrics_port: int,
     *,
     password: str,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     log: Callable[[str], None],
     up: Callable[[], None],
 ) -> None:
@@ -52,7 +52,7 @@ def work(
         pools: names in `POOLS`.
         metrics_port: port of the metrics on loopback.
         password: password of the API, `name:password`.
-        tell: called with a line of text on each event.
+        report: called with a line of text on each event.
         up: called once everything runs.
         log: called once an hour with a line of JSON on the work done.
 
@@ -67,7 +67,7 @@ def work(
     stops = partial(stop_all, workers), partial(end_runs_of, environment[SERVICE])
     # A stop signal is the normal end of a service.
     with counted(metrics_port, log) as counts, stopping(*stops), suppress(KeyboardInterrupt):
-        tell(f"waiting for {api}")
+        report(f"waiting for {api}")
         while not is_healthy(api):
             time.sleep(_LOOK_EVERY_S)
         check_server(api, password)
@@ -75,7 +75,7 @@ def work(
             workers.append(worker(pool, {**environment, **counts}))
             workers[-1].start()
         up()
-        look_after(workers, tell=tell)
+        supervise(workers, report=report)
 
 
 def worker(pool: str, environment: Mapping[str, str]) -> Process:
@@ -106,7 +106,7 @@ def counted(metrics_port: int, log: Callable[[str], None]) -> Iterator[dict[str,
     """Serve the metrics of all runs on a port; yields the environment variable that makes a run add to them."""
     with (
         tempfile.TemporaryDirectory(prefix="facemill-metrics-") as counts,
-        shown_metrics(Path(counts), metrics_port, tell=log),
+        shown_metrics(Path(counts), metrics_port, report=log),
     ):
         yield {"PROMETHEUS_MULTIPROC_DIR": counts}
 

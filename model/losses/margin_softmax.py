@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.device import moved
+from model.device import to_device
 from model.losses.value import LossValue
 
 
@@ -33,7 +33,7 @@ class MarginSoftmax(nn.Module):
 
     def forward(self, unit: Tensor, labels: Tensor) -> LossValue:
         """The mean cross entropy of unit rows [b, d] (float32) with labels [b]."""
-        labels = moved(labels, unit.device)
+        labels = to_device(labels, unit.device)
         cosines = unit @ functional.normalize(self.weight).T
         right = cosines.gather(1, labels[:, None])
         with_margin = right - self.margin if self.kind == "cosface" else self._turned(right)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from model.device import moved
+from model.device import to_device
 from model.losses.value import LossValue
 
 _NEVER = -torch.inf
@@ -45,7 +45,7 @@ def semi_hard(distances: Tensor, labels: Tensor) -> Tensor:
 
 def batch_hard(distances: Tensor, labels: Tensor) -> Tensor:
     """Gaps [b] of each anchor's farthest positive and nearest negative (Hermans et al. 2017, arXiv 1703.07737)."""
-    same = moved(labels[:, None] == labels[None, :], distances.device)
+    same = to_device(labels[:, None] == labels[None, :], distances.device)
     hardest_positive = distances.masked_fill(~_without_self(same), _NEVER).amax(1)
     hardest_negative = distances.masked_fill(same, torch.inf).amin(1)
     return hardest_positive - hardest_negative
@@ -83,7 +83,7 @@ def _positive_pairs(labels: Tensor, device: torch.device) -> tuple[Tensor, Tenso
     """The mask of same identities [b, b], and the (anchor, positive) pairs as two index rows, on `device`."""
     same = labels[:, None] == labels[None, :]
     anchors, positives = _without_self(same).nonzero(as_tuple=True)
-    return moved(same, device), moved(anchors, device), moved(positives, device)
+    return to_device(same, device), to_device(anchors, device), to_device(positives, device)
 
 
 def _without_self(same: Tensor) -> Tensor:

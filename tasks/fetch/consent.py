@@ -17,7 +17,7 @@ from tasks.links.sources.source import Source
 from tasks.web.http import ConnectTo
 
 
-def asks_outside(source: Source, links: str | None, connect_to: str | None) -> bool:
+def contacts_outside(source: Source, links: str | None, connect_to: str | None) -> bool:
     """Whether a run's requests leave this machine; False for a folder, a synthetic dataset, or a loopback address.
 
     Args:
@@ -44,7 +44,7 @@ def record_consent(lake: Lake, source: str, *, by: str, told: str) -> None:
 
     Args:
         by: the user's name.
-        told: the forecast that was shown.
+        told: the forecast that was shown to the user.
     """
     at = datetime.now(UTC).isoformat(timespec="seconds")
     lake.write_json(lake.links(source, "consent.json"), {"at": at, "by": by, "told": told})

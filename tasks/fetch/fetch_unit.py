@@ -1,6 +1,6 @@
 """Fetch the candidates of a unit, validate the responses, and write both to shards as they arrive.
 
-Pictures of one unit flow through without barriers: a slow host delays its own links only. A shard is committed
+The pictures of a unit are processed independently: a slow host delays its own links only. A shard is committed
 every few hundred attempts, so a kill loses at most the open one.
 """
 
@@ -23,16 +23,16 @@ from storage.records import ATTEMPTS, Attempt, Candidate, ImageFacts, Note, Outc
 from storage.shards import ShardWriter, create_shard
 from storage.tables import rows_to_table, write_table
 from tasks.fetch.ledger import RULES, image_stems, next_try, unit_name
-from tasks.images.end_markers import ends_whole
+from tasks.images.end_markers import has_end_marker
 from tasks.images.validate import Invalid
-from tasks.images.validation_pool import Checks, Verdict
-from tasks.web.responses import Answer
+from tasks.images.validation_pool import ValidationPool, Verdict
+from tasks.web.responses import FetchResult
 
 ATTEMPTS_PER_SHARD = 500
-# The one retry in the same run waits this long, or as long as Retry-After says, up to the second number.
+# The pause before the one retry in the same run: the first number, or Retry-After up to the second number.
 _PAUSE_S = 1.0
 LONGEST_PAUSE_S = 20.0
-# A link that waits for its second try takes 5 KB.
+# A link that waits for its second try takes 5 KB of memory.
 _MOST_PAUSED = 1000
 _PENDING_AT_ONCE = 1000
 _COLUMNS = tuple(field.name for field in fields(Attempt) if field.name != "image")
@@ -45,7 +45,7 @@ Item = TypeVar("Item")
 class Transport(Protocol):
     """Fetches the bytes of a URL, over the web or from a folder."""
 
-    async def get(self, url: str) -> Answer:
+    async def get(self, url: str) -> FetchResult:
         """Fetch once; failures are returned, not raised."""
 
 
@@ -73,7 +73,7 @@ async def fetch_unit(
     pending: Iterable[Pending],
     transport: Transport,
     *,
-    checks: Checks | None = None,
+    checks: ValidationPool | None = None,
     in_flight: int = 64,
     most_paused: int = _MOST_PAUSED,
     on_attempt: Callable[[Attempt], None] = lambda attempt: None,
@@ -84,32 +84,32 @@ async def fetch_unit(
         checks: validates the pictures, by default with the default limits. All units of a process may share it.
         in_flight: the number of concurrent fetches, and the most pictures in memory.
         most_paused: how many may wait for their second try without occupying a slot.
-        on_attempt: called with every decided attempt, before or after its commit.
+        on_attempt: called with every finished attempt, before or after its commit.
 
     Returns:
         The number of attempts committed.
     """
-    window = _Window(in_flight, most_paused)
-    checks = checks or Checks()
-    door = asyncio.Lock()
+    slots = _Slots(in_flight, most_paused)
+    checks = checks or ValidationPool()
+    commit_lock = asyncio.Lock()
     with _Shards(lake, source, unit) as shards:
 
         async def handle(one: Pending) -> None:
-            attempt, data = await attempt_one(one, transport, checks, window.pause)
-            async with door:  # closed while a shard is committed
+            attempt, data = await attempt_one(one, transport, checks, slots.pause)
+            async with commit_lock:  # held while a shard is committed
                 if shards.add(attempt, data):
-                    await _to_the_end(shards.commit)
+                    await _run_to_completion(shards.commit)
             on_attempt(attempt)
 
-        await window.for_each(handle, pending)
-        await _to_the_end(shards.commit)
+        await slots.for_each(handle, pending)
+        await _run_to_completion(shards.commit)
     return shards.num_committed
 
 
 async def attempt_one(
     pending: Pending,
     transport: Transport,
-    checks: Checks,
+    checks: ValidationPool,
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> tuple[Attempt, bytes]:
     """One round for one candidate: fetch, retry once if transient, validate. Returns the row and the bytes.
@@ -120,13 +120,13 @@ async def attempt_one(
         pause: waits the given seconds before the second try; any longer wait adds to the limit.
     """
     started = time.monotonic()
-    answer, result = await _ask_and_check(pending, transport, checks)
+    answer, result = await _fetch_and_validate(pending, transport, checks)
     tries = pending.tries + 1
     if isinstance(result, Invalid) and result.reason.retry is Retry.SOON:
         pause_s = max(_PAUSE_S, answer.retry_after_s or 0)
         if pause_s <= LONGEST_PAUSE_S:
             await pause(pause_s)
-            answer, result = await _ask_and_check(pending, transport, checks)
+            answer, result = await _fetch_and_validate(pending, transport, checks)
             tries += 1
     now = datetime.now(UTC)
     rounds = pending.rounds + 1
@@ -158,11 +158,13 @@ async def attempt_one(
     return attempt, b"" if invalid else answer.data
 
 
-async def _ask_and_check(pending: Pending, transport: Transport, checks: Checks) -> tuple[Answer, Verdict]:
+async def _fetch_and_validate(
+    pending: Pending, transport: Transport, checks: ValidationPool
+) -> tuple[FetchResult, Verdict]:
     answer = await transport.get(pending.candidate.url)
     if answer.reason is None:
         return answer, await checks.verdict(answer.data)
-    if ends_whole(answer.partial):
+    if has_end_marker(answer.partial):
         verdict = await checks.verdict(answer.partial)
         if isinstance(verdict, ImageFacts):
             notes = answer.notes | {Note.INCOMPLETE}
@@ -170,8 +172,8 @@ async def _ask_and_check(pending: Pending, transport: Transport, checks: Checks)
     return answer, Invalid(answer.reason, answer.detail)
 
 
-async def _to_the_end(work: Callable[[], None]) -> None:
-    """Run `work` in a thread. A cancellation waits for it, so that the shard is complete or absent."""
+async def _run_to_completion(work: Callable[[], None]) -> None:
+    """Run `work` in a thread. A cancellation waits for its end, so that the shard is complete or absent."""
     running = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         await asyncio.shield(running)
@@ -180,7 +182,7 @@ async def _to_the_end(work: Callable[[], None]) -> None:
         raise
 
 
-class _Window:
+class _Slots:
     """Bounds the number of concurrent items; a paused item frees its slot meanwhile."""
 
     def __init__(self, width: int, most_paused: int) -> None:
@@ -239,7 +241,7 @@ class _Shards:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        # Only a broken-off run still has a shard open here: the error makes its temporary file vanish.
+        # A shard is still open only after an error or a cancellation: its temporary file is then removed.
         self._stack.__exit__(*error)
 
     @property
@@ -247,7 +249,7 @@ class _Shards:
         return f"{self._unit}-{self._next:04d}-{self._token}"
 
     def add(self, attempt: Attempt, data: bytes) -> bool:
-        """Append one attempt; whether the shard is full."""
+        """Append one attempt; returns whether the shard is full."""
         place: dict[str, Any] = {}
         if attempt.image is not None:
             if self._tar is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from storage.errors import SourceError
 from storage.records import Reason
 from tasks.links.sources.vggface2 import read_picture
-from tasks.web.responses import Answer
+from tasks.web.responses import FetchResult
 
 
 class FolderTransport:
@@ -18,19 +18,19 @@ class FolderTransport:
         self._root = root
         self._max_bytes = max_bytes
 
-    async def get(self, url: str) -> Answer:
+    async def get(self, url: str) -> FetchResult:
         """The bytes at the relative path `url`; failures are returned, not raised."""
         return await asyncio.to_thread(self._get, url)
 
-    def _get(self, url: str) -> Answer:
+    def _get(self, url: str) -> FetchResult:
         try:
             data = read_picture(self._root, url)
         except SourceError as error:
-            return Answer(url, reason=Reason.NOT_PUBLIC, detail=f"{error}"[:200])
+            return FetchResult(url, reason=Reason.NOT_PUBLIC, detail=f"{error}"[:200])
         except FileNotFoundError:
-            return Answer(url, reason=Reason.GONE, detail="no such file")
+            return FetchResult(url, reason=Reason.GONE, detail="no such file")
         except (OSError, ValueError) as error:
-            return Answer(url, reason=Reason.BAD_RESPONSE, detail=f"{type(error).__name__}: {error}"[:200])
+            return FetchResult(url, reason=Reason.BAD_RESPONSE, detail=f"{type(error).__name__}: {error}"[:200])
         if len(data) > self._max_bytes:
-            return Answer(url, reason=Reason.TOO_LARGE, detail=f"{len(data)} bytes, over {self._max_bytes}")
-        return Answer(url, data)
+            return FetchResult(url, reason=Reason.TOO_LARGE, detail=f"{len(data)} bytes, over {self._max_bytes}")
+        return FetchResult(url, data)

@@ -1,4 +1,4 @@
-"""How long a fetch will take and how much it will bring, before the first request is sent."""
+"""An estimate of the duration and the volume of a fetch, before the first request is sent."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pyarrow.compute as pc
 
 from tasks.fetch.ledger import host_of
 
-# The earlier experiment on VGGFace1: 400,000 links in 6 hours, 56% of which gave a picture.
+# The earlier experiment on VGGFace1: 400,000 links in 6 hours, 56% of them accepted.
 _EARLIER_LINKS_PER_S = 400_000 / (6 * 3600)
 _SHARE_ACCEPTED = 0.56
-# The pictures of `bench.fetch`, and the links a second of `facemill ingest` there, 40% of them faults, on two cores
-# (docs/fetch.md): 3600 pictures of 6000 links at 239 pictures a second.
+# Size of the pictures of `bench.fetch`, and the rate of `facemill ingest` there on two cores (docs/fetch.md): 6000
+# links, 40% of them faults, so 3600 pictures, at 239 pictures a second.
 _PICTURE_BYTES = 58_000
 _LOOPBACK_LINKS_PER_S = 239 * 6000 / 3600
-# Fewer attempts than a shard's are too few; a gap over a minute does not count as work.
+# At least the attempts of one shard; a gap of more than a minute counts as a pause.
 _LEAST_ATTEMPTS = 500
 _LONGEST_GAP_S = 60.0
 

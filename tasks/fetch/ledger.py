@@ -18,12 +18,13 @@ from storage.records import ATTEMPTS, Outcome, Reason, Retry
 from storage.tables import read_as
 from storage.takedowns import blanked, read_forgotten
 
-# The wait before each further round, by rounds already spent. Retrying everything once takes a run from 56% to 77%,
-# ten tries reach 78% (img2dataset #361): so once more in the same run, and then ever more rarely.
+# The wait before each further round, by the number of rounds so far. One retry raises the share of accepted links from
+# 56% to 77%, ten tries to 78% (img2dataset #361): so one retry in the same run, then at growing intervals.
 _SOON = (timedelta(0), timedelta(hours=1), timedelta(days=1), timedelta(days=7))
 _LATER = (timedelta(hours=1), timedelta(days=1), timedelta(days=7))
 
-# Reasons that mean the picture no longer exists; not a host that forbids or opts out, nor an invalid picture.
+# Reasons that suggest that the picture no longer exists. Not among them: a host that forbids access or opts out, and an
+# invalid picture.
 _GONE = (
     Reason.GONE, Reason.DNS, Reason.CONNECT, Reason.TLS, Reason.TIMEOUT, Reason.TOO_SLOW, Reason.RESET,
     Reason.CUT_SHORT, Reason.HOST_DOWN, Reason.HOST_BUSY, Reason.RATE_LIMITED, Reason.SERVER_ERROR, Reason.HTTP_ERROR,
@@ -31,11 +32,11 @@ _GONE = (
 )  # fmt: skip
 
 
-# Rows say which version of the rules judged them; those without a version are of the first.
-# Version 2: answers are framed as curl and browsers do, cookies and up to 20 redirects are followed, URLs are escaped
-# as browsers do, robots.txt is read by RFC 9309, AVIF is taken, and so are JPEGs and PNGs with harmless oddities.
+# The version of the validation rules, stored in each row; rows without one have version 1.
+# Version 2: responses are parsed as in curl and browsers, cookies are kept, up to 20 redirects are followed, URLs are
+# escaped as in browsers, and robots.txt is read by RFC 9309. AVIF and JPEGs and PNGs with harmless faults are accepted.
 RULES = 2
-# The reasons that each version since the first gives to fewer links than the one before.
+# By version, the reasons that it gives to fewer links than the version before.
 _FEWER = {
     2: frozenset({
         Reason.BAD_RESPONSE, Reason.BAD_URL, Reason.BROKEN_IMAGE, Reason.CUT_SHORT, Reason.HTTP_ERROR,
@@ -62,7 +63,7 @@ class Choice:
     also_final: bool = False
     archive: bool = False
 
-    # What `chosen` looks at, and what a further round needs.
+    # The columns that `chosen` and a further round need.
     columns = ("key", "url", "outcome", "reason", "tries", "round", "next_try", "via")
 
 
@@ -90,7 +91,7 @@ def read_ledger(
 ) -> pa.Table:
     """The newest attempt per key (`records.ATTEMPTS`, or some columns of it); columns an older index lacks are null.
 
-    Rows covered by takedowns are `taken_down`, whatever was stored.
+    Rows covered by takedowns are returned as `taken_down`, whatever is stored.
 
     Args:
         stems: read only these shards; None for all of the source.
@@ -108,7 +109,7 @@ def read_ledger(
 
 
 def newest(attempts: pa.Table) -> pa.Table:
-    """The row of the highest round per key, the later one of equals, in the order these rows have."""
+    """The row with the highest round per key, of equal ones the last; the order of the rows is kept."""
     order = np.argsort(attempts["round"].to_numpy(), kind="stable")
     rows = pa.table({"key": attempts["key"].take(pa.array(order)), "row": np.arange(len(order))})
     last = rows.group_by("key").aggregate([("row", "max")])["row_max"].to_numpy()
@@ -135,7 +136,7 @@ def chosen(ledger: pa.Table, choice: Choice, now: datetime) -> pa.Table:
     Args:
         ledger: with at least the columns `Choice.columns`.
     """
-    rows = _gone_for_good(ledger) if choice.archive else ledger.filter(_is_asked_for(ledger, choice, now))
+    rows = _permanently_gone(ledger) if choice.archive else ledger.filter(_is_selected(ledger, choice, now))
     if choice.reasons:
         rows = rows.filter(_is_one_of(rows["reason"], choice.reasons))
     if choice.hosts:
@@ -143,7 +144,7 @@ def chosen(ledger: pa.Table, choice: Choice, now: datetime) -> pa.Table:
     return rows
 
 
-def _is_asked_for(ledger: pa.Table, choice: Choice, now: datetime) -> pa.ChunkedArray:
+def _is_selected(ledger: pa.Table, choice: Choice, now: datetime) -> pa.ChunkedArray:
     is_due = pc.is_valid(ledger["next_try"]) if choice.ignore_gaps else _is_due(ledger, now)
     return pc.or_(is_due, _is_final(ledger)) if choice.also_final else is_due
 
@@ -154,9 +155,9 @@ def _is_final(ledger: pa.Table) -> pa.ChunkedArray:
     return pc.and_not(is_open, _is_one_of(ledger["reason"], [Reason.TAKEN_DOWN]))
 
 
-def judged_before(ledger: pa.Table) -> Counter[str]:
-    """How many links that are not asked for again failed by an older version of the rules, for a reason that the
-    present one gives to fewer links; by reason.
+def rejected_by_older_rules(ledger: pa.Table) -> Counter[str]:
+    """The number, by reason, of finally rejected links that the current rules might accept: an older version rejected
+    them, for a reason that a newer version gives to fewer links.
 
     Args:
         ledger: with at least reason, next_try and rules.
@@ -169,9 +170,9 @@ def judged_before(ledger: pa.Table) -> Counter[str]:
     return Counter(final.filter(reduce(pc.or_, of_each))["reason"].cast(pa.string()).to_pylist())
 
 
-def _gone_for_good(ledger: pa.Table) -> pa.Table:
-    """The rows that no further round asks for, whose picture is not there any more. What an archive did not have
-    either is not asked of it again, what it failed to give is.
+def _permanently_gone(ledger: pa.Table) -> pa.Table:
+    """The rows without a further round whose picture no longer exists at its host. A link that the archive lacks too is
+    left out; one that failed at the archive for a transient reason is included.
     """
     gone = ledger.filter(pc.and_(pc.is_null(ledger["next_try"]), _is_one_of(ledger["reason"], _GONE)))
     passing = [reason for reason in _GONE if reason.retry is not Retry.NEVER]
@@ -224,7 +225,7 @@ def left_of(lake: Lake, source: str, pending: pa.Table, seen: Iterable[str]) -> 
 
 
 def next_try(reason: Reason, rounds: int, now: datetime, retry_after_s: float | None = None) -> datetime | None:
-    """The time of the next try after `rounds` failed rounds; None for never. Retry-After is honoured."""
+    """The time of the next try after `rounds` failed rounds, not before Retry-After; None for never."""
     gaps = {Retry.NEVER: (), Retry.SOON: _SOON, Retry.LATER: _LATER}[reason.retry]
     if rounds > len(gaps):
         return None
@@ -233,5 +234,5 @@ def next_try(reason: Reason, rounds: int, now: datetime, retry_after_s: float | 
 
 
 def accepted(attempts: pa.Table) -> pa.Table:
-    """The rows whose picture is in the lake."""
+    """The rows of accepted pictures, which are in the lake."""
     return attempts.filter(pc.equal(attempts["outcome"].cast(pa.string()), Outcome.ACCEPTED.value))

@@ -15,7 +15,7 @@ from storage.records import Reason
 from tasks.links.recipes.recipe import Column
 from tasks.links.sources.parquet_pictures import GroupCache, GroupTooLargeError, PictureFile
 from tasks.links.sources.tar_members import is_tar, read_members
-from tasks.web.responses import Answer
+from tasks.web.responses import FetchResult
 
 # An index of 30,000 members takes 6 MB, and 0.7 CPU-s to make.
 _NUM_OPEN = 64
@@ -38,25 +38,25 @@ class PackedTransport:
         self._open: OrderedDict[str, _Index | PictureFile] = OrderedDict()
         self._groups = GroupCache(_CACHE_BYTES)
 
-    async def get(self, url: str) -> Answer:
+    async def get(self, url: str) -> FetchResult:
         """The bytes of the picture that a line's `url` names; failures are returned, not raised."""
         return await asyncio.to_thread(self._get, url)
 
-    def _get(self, url: str) -> Answer:
+    def _get(self, url: str) -> FetchResult:
         try:
             with self._lock:
                 return self._read(url)
         except SourceError as error:
-            return Answer(url, reason=Reason.NOT_PUBLIC, detail=f"{error}"[:200])
+            return FetchResult(url, reason=Reason.NOT_PUBLIC, detail=f"{error}"[:200])
         except (FileNotFoundError, IndexError, KeyError) as error:
-            return Answer(url, reason=Reason.GONE, detail=f"no such picture: {error}"[:200])
+            return FetchResult(url, reason=Reason.GONE, detail=f"no such picture: {error}"[:200])
         except GroupTooLargeError as error:
-            return Answer(url, reason=Reason.TOO_LARGE, detail=f"{error}"[:200])
+            return FetchResult(url, reason=Reason.TOO_LARGE, detail=f"{error}"[:200])
         except (OSError, ValueError, pa.ArrowException) as error:
-            return Answer(url, reason=Reason.BAD_RESPONSE, detail=f"{type(error).__name__}: {error}"[:200])
+            return FetchResult(url, reason=Reason.BAD_RESPONSE, detail=f"{type(error).__name__}: {error}"[:200])
 
-    def _read(self, url: str) -> Answer:
-        name, inner = self._parted(url)
+    def _read(self, url: str) -> FetchResult:
+        name, inner = self._split(url)
         file = self._opened(name)
         data: Any = None
         if isinstance(file, PictureFile):
@@ -66,17 +66,17 @@ class PackedTransport:
         else:
             offset, num = file[inner]
         if num > self._max_bytes:
-            return Answer(url, reason=Reason.TOO_LARGE, detail=f"{num} bytes, over {self._max_bytes}")
+            return FetchResult(url, reason=Reason.TOO_LARGE, detail=f"{num} bytes, over {self._max_bytes}")
         if isinstance(file, PictureFile):
-            return Answer(url, (data.as_py() or b"") if data.is_valid else b"")
+            return FetchResult(url, (data.as_py() or b"") if data.is_valid else b"")
         with (self._root / name).open("rb") as stream:
             stream.seek(offset)
             found = stream.read(num)
         if len(found) < num:
-            return Answer(url, reason=Reason.CUT_SHORT, detail=f"{len(found)} of {num} bytes")
-        return Answer(url, found)
+            return FetchResult(url, reason=Reason.CUT_SHORT, detail=f"{len(found)} of {num} bytes")
+        return FetchResult(url, found)
 
-    def _parted(self, url: str) -> tuple[str, str]:
+    def _split(self, url: str) -> tuple[str, str]:
         """The file below the root named by a reference, and the rest of it.
 
         Raises:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import gc
 from functools import cache
 
-# By default 700. A request leaves about 80 objects that live until its response has come, so that a collection came
-# with every ninth request and found hardly any garbage.
+# Python's default is 700. A request allocates about 80 objects that live until its response is complete, so that every
+# ninth request caused a collection that found hardly any garbage.
 _THRESHOLD = 5000
 
 
 @cache
 def collect_rarely() -> None:
-    """Take what is loaded so far out of all later collections, and make them rarer. Once per process.
+    """Exclude the existing objects from all later collections, and make collections rarer. Once per process.
 
     Together 3% of the CPU time of a fetch (`bench.against`, 6000 pictures).
     """

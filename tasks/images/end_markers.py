@@ -8,7 +8,7 @@ from tasks.images.formats import sniff
 _LAST = {"JPEG": b"\xff\xd9", "PNG": b"\0\0\0\0IEND\xaeB`\x82", "GIF": b"\0;"}
 
 
-def ends_whole(data: bytes) -> bool:
+def has_end_marker(data: bytes) -> bool:
     """Whether `data` ends with the end of its picture, apart from zero bytes. The picture itself may be damaged.
 
     False for TIFF, which has no end marker, and for data that are not a picture.

@@ -13,7 +13,7 @@ from tasks.images.validate import ImageLimits, Invalid, call_apart, is_bounded, 
 # Pictures that arrive within this time share a batch: a batch costs 0.05 CPU-ms and two thread switches.
 _GATHER_S = 0.01
 # The most pictures of a batch: one may take 0.3 CPU-s, for which the others wait.
-_MOST = 8
+_MAX_BATCH = 8
 # One pool per process, whatever the number of units: more threads than cores take 4% more CPU time (measured). It is
 # not shared with writes to the store, which may be slow.
 _THREADS = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="checks")
@@ -23,7 +23,7 @@ _WAITERS = ThreadPoolExecutor(sandbox.MOST_CHILDREN, thread_name_prefix="checks-
 Verdict = ImageFacts | Invalid
 
 
-class Checks:
+class ValidationPool:
     """`validate` for many concurrent callers. The decoders release the GIL, so threads use every core: 1.51 CPU-ms a
     picture against 2.05 in processes. Pictures that may cost more than an ordinary JPEG go to a child process, since
     a thread cannot be ended.
@@ -37,21 +37,21 @@ class Checks:
 
     async def verdict(self, data: bytes) -> Verdict:
         """The result of `validate`. A cancellation takes effect at once, whatever the picture."""
-        in_company = await self._in_company(data)
-        return await self._apart(data) if in_company is None else in_company
+        batched = await self._batched(data)
+        return await self._in_child(data) if batched is None else batched
 
-    async def _in_company(self, data: bytes) -> Verdict | None:
+    async def _batched(self, data: bytes) -> Verdict | None:
         """The result for a picture that is certainly cheap; None for any other."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Verdict | None] = loop.create_future()
         self._waiting.append((data, future))
         if len(self._waiting) == 1:
-            self._timer = loop.call_later(_GATHER_S, self._hand_over)
-        elif len(self._waiting) == _MOST:
-            self._hand_over()
+            self._timer = loop.call_later(_GATHER_S, self._submit_batch)
+        elif len(self._waiting) == _MAX_BATCH:
+            self._submit_batch()
         return await future
 
-    async def _apart(self, data: bytes) -> Verdict:
+    async def _in_child(self, data: bytes) -> Verdict:
         call = call_apart(data, self._limits, self._apart_limits)
         try:
             return await asyncio.get_running_loop().run_in_executor(_WAITERS, validate_apart, call, data)
@@ -59,19 +59,19 @@ class Checks:
             call.stop()
             raise
 
-    def _hand_over(self) -> None:
+    def _submit_batch(self) -> None:
         if self._timer:
             self._timer.cancel()
         pictures, futures = zip(*self._waiting, strict=True)
         self._waiting = []
-        running = asyncio.get_running_loop().run_in_executor(_THREADS, self._check, pictures)
-        running.add_done_callback(lambda done: _settle(futures, done))
+        running = asyncio.get_running_loop().run_in_executor(_THREADS, self._validate_batch, pictures)
+        running.add_done_callback(lambda done: _resolve(futures, done))
 
-    def _check(self, pictures: tuple[bytes, ...]) -> list[Verdict | None]:
+    def _validate_batch(self, pictures: tuple[bytes, ...]) -> list[Verdict | None]:
         return [validate_here(data, self._limits, bounded=True) if is_bounded(data) else None for data in pictures]
 
 
-def _settle(futures: tuple[asyncio.Future[Verdict | None], ...], done: asyncio.Future[list[Verdict | None]]) -> None:
+def _resolve(futures: tuple[asyncio.Future[Verdict | None], ...], done: asyncio.Future[list[Verdict | None]]) -> None:
     """Set each future to the result or error of its batch; cancelled ones are skipped."""
     error = None if done.cancelled() else done.exception()
     for number, future in enumerate(futures):

@@ -58,14 +58,14 @@ class FaceSet:
         people: [n], the label, from 0.
         pictures: [n], from 0; copies of a picture count as one.
         places: [n], the number of the face in its picture, from 0.
-        speaks: [n], whether it counts as an example of its person.
+        is_example: [n], whether the face counts as an example of its person.
     """
 
     embeddings: NDArray[np.floating]
     people: Ints
     pictures: Ints
     places: Ints
-    speaks: NDArray[np.bool_]
+    is_example: NDArray[np.bool_]
 
     @property
     def num_people(self) -> int:
@@ -81,7 +81,7 @@ class FaceSet:
 
 
 @dataclass(frozen=True)
-class Doubts:
+class NoiseEstimates:
     """The estimates.
 
     Attributes:
@@ -95,15 +95,15 @@ class Doubts:
     same: Floats
 
 
-def doubt(faces: FaceSet, rules: CleanRules = CleanRules()) -> Doubts:
+def estimate_noise(faces: FaceSet, rules: CleanRules = CleanRules()) -> NoiseEstimates:
     """Estimate every face and every pair of people."""
-    trust = faces.speaks.astype(float)
+    trust = faces.is_example.astype(float)
     for number in range(rules.rounds):
         # Whitened by what differs among faces of two people, these would look alike: not before most are found.
         crowd = _gather(faces, trust, whiten=number > 0)
-        doubts = _judge(faces, crowd, trust, rules)
-        trust = faces.speaks * (1 - doubts.wrong) ** rules.caution
-    return doubts
+        estimates = _judge(faces, crowd, trust, rules)
+        trust = faces.is_example * (1 - estimates.wrong) ** rules.caution
+    return estimates
 
 
 def expected_limit(wrong: NDArray[np.floating], lost: float) -> float:
@@ -144,12 +144,12 @@ def _gather(faces: FaceSet, trust: Floats, *, whiten: bool) -> _Crowd:
     return _Crowd(model, placed, claim_people, claim_sums, claim_counts, sums, counts)
 
 
-def _judge(faces: FaceSet, crowd: _Crowd, trust: Floats, rules: CleanRules) -> Doubts:
+def _judge(faces: FaceSet, crowd: _Crowd, trust: Floats, rules: CleanRules) -> NoiseEstimates:
     slope, offset = _calibrate(faces, crowd, trust)
     num, people = len(faces.people), faces.num_people
     right, looks_like, fits = np.zeros(num), np.zeros(num, np.int64), np.zeros((people, people))
-    for rows, likeness in _likenesses(faces, crowd):
-        odds = likeness * slope + offset
+    for rows, match_llr in _match_llrs(faces, crowd):
+        odds = match_llr * slope + offset
         own = (np.arange(len(odds)), faces.people[rows])
         looks_like[rows] = odds.argmax(1)
         np.add.at(fits, faces.people[rows], odds * trust[rows, None])
@@ -159,7 +159,7 @@ def _judge(faces: FaceSet, crowd: _Crowd, trust: Floats, rules: CleanRules) -> D
         right[rows] = mine - np.logaddexp(np.log(1 - rules.known_share), others)
     right += np.log(1 / rules.wrong_share - 1)
     fits /= np.maximum(counts_by(faces.people, trust, people), 1e-9)[:, None]
-    return Doubts(1 - _once_a_picture(faces, right), looks_like, _same_people(fits, rules))
+    return NoiseEstimates(1 - _once_a_picture(faces, right), looks_like, _same_people(fits, rules))
 
 
 def _same_people(fits: Floats, rules: CleanRules) -> Floats:
@@ -184,25 +184,25 @@ def _same_people(fits: Floats, rules: CleanRules) -> Floats:
     return same
 
 
-def _likenesses(faces: FaceSet, crowd: _Crowd) -> Iterator[tuple[slice, Floats]]:
+def _match_llrs(faces: FaceSet, crowd: _Crowd) -> Iterator[tuple[slice, Floats]]:
     """The likeness of each face to each person, some rows at a time, without the pictures of the face itself."""
     by_picture = np.argsort(claim_pictures := _claim_pictures(faces), kind="stable")
     first, end = (np.searchsorted(claim_pictures[by_picture], faces.pictures, side) for side in ("left", "right"))
     for start in range(0, len(faces.people), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
         placed = crowd.placed[rows]
-        likeness = crowd.model.likeness(placed, crowd.sums, crowd.counts)
+        match_llr = crowd.model.match_llr(placed, crowd.sums, crowd.counts)
         row, claim = _pairs(first[rows], end[rows], by_picture)
         person = crowd.claim_people[claim]
         sums, counts = crowd.sums[person] - crowd.claim_sums[claim], crowd.counts[person] - crowd.claim_counts[claim]
-        likeness[row, person] = _one_by_one(crowd.model, placed[row], sums, np.maximum(counts, 0))
-        yield rows, likeness
+        match_llr[row, person] = _one_by_one(crowd.model, placed[row], sums, np.maximum(counts, 0))
+        yield rows, match_llr
 
 
 def _one_by_one(model: PeopleModel, faces: Floats, sums: Floats, counts: Floats) -> Floats:
     """The likeness of each face [n, d] to one person each, of sums [n, d]."""
-    alone = model.oneness(faces, np.ones(len(faces)))
-    return model.oneness(sums + faces, counts + 1) - model.oneness(sums, counts) - alone
+    alone = model.same_person_llr(faces, np.ones(len(faces)))
+    return model.same_person_llr(sums + faces, counts + 1) - model.same_person_llr(sums, counts) - alone
 
 
 def _claim_pictures(faces: FaceSet) -> Ints:

@@ -37,16 +37,16 @@ class PeopleModel:
         """Embeddings [n, d] in the space of the model."""
         return _unit_rows((embeddings - self.mean) @ self.basis) * self.length
 
-    def oneness(self, sums: Floats, counts: Floats) -> Floats:
+    def same_person_llr(self, sums: Floats, counts: Floats) -> Floats:
         """The log-likelihood ratio of faces being of one person, against each being of an unknown one.
 
         Args:
             sums: [..., d], sums of placed faces.
             counts: [...], the number of faces of each.
         """
-        return self._oneness((sums**2).sum(-1), counts, sums.shape[-1])
+        return self._same_person_llr((sums**2).sum(-1), counts, sums.shape[-1])
 
-    def likeness(self, faces: Floats, sums: Floats, counts: Floats) -> Floats:
+    def match_llr(self, faces: Floats, sums: Floats, counts: Floats) -> Floats:
         """The log-likelihood ratio of each face [n, d] being of each person, against being of an unknown one.
 
         Args:
@@ -56,10 +56,10 @@ class PeopleModel:
             [n, k].
         """
         squares = (faces**2).sum(1)[:, None] + 2 * faces @ sums.T + (sums**2).sum(1)
-        together = self._oneness(squares, counts + 1, faces.shape[1])
-        return together - self.oneness(sums, counts) - self.oneness(faces, np.ones(len(faces)))[:, None]
+        together = self._same_person_llr(squares, counts + 1, faces.shape[1])
+        return together - self.same_person_llr(sums, counts) - self.same_person_llr(faces, np.ones(len(faces)))[:, None]
 
-    def _oneness(self, squares: Floats, counts: Floats, dim: int) -> Floats:
+    def _same_person_llr(self, squares: Floats, counts: Floats, dim: int) -> Floats:
         grown = 1 + counts * self.spread
         found: Floats = (squares * self.spread / grown - dim * np.log(grown)) / 2
         return found

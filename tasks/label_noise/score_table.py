@@ -22,7 +22,7 @@ from storage.setting_field import setting
 from storage.stamped_fields import counted
 from storage.tables import read_as, read_stamp, rows_to_table, stamp, table_digest, write_table
 from tasks.faces.boxes import iou
-from tasks.label_noise.estimate import CleanRules, FaceSet, doubt, expected_limit
+from tasks.label_noise.estimate import CleanRules, FaceSet, estimate_noise, expected_limit
 from tasks.label_noise.plda import Ints
 from tasks.links.line_ids import by_person, id_columns, line_ids
 
@@ -126,15 +126,15 @@ def judge(faces: pa.Table, embeddings: NDArray[np.floating], rules: CleanRules =
     names, people = np.unique(by_person(faces)["identity"].cast(pa.string()).to_numpy(), return_inverse=True)
     pictures = faces["cluster"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
     # An unconfirmed box may show anything.
-    speaks = faces["landmarks"].is_valid().to_numpy()
-    doubts = doubt(FaceSet(embeddings, people, pictures, _places(faces, pictures), speaks), rules)
-    other = pa.array(names[doubts.looks_like], pa.string(), mask=doubts.looks_like == people)
+    is_example = faces["landmarks"].is_valid().to_numpy()
+    estimates = estimate_noise(FaceSet(embeddings, people, pictures, _places(faces, pictures), is_example), rules)
+    other = pa.array(names[estimates.looks_like], pa.string(), mask=estimates.looks_like == people)
     columns = {name: faces[name] for name in ("identity", "line", "crop_digest")}
-    columns |= {"wrong_person_score": pa.array(doubts.wrong, pa.float32()), "looks_like": other}
-    columns |= {"is_confirmed": pa.array(speaks)}
+    columns |= {"wrong_person_score": pa.array(estimates.wrong, pa.float32()), "looks_like": other}
+    columns |= {"is_confirmed": pa.array(is_example)}
     nothing = pa.nulls(len(faces), pa.string())
     columns |= {name: faces[name] if name in faces.column_names else nothing for name in _OF_SEVERAL}
-    return Cleaned(pa.table(columns).cast(FACE_VERDICTS), _same_people(names, np.bincount(people), doubts.same))
+    return Cleaned(pa.table(columns).cast(FACE_VERDICTS), _same_people(names, np.bincount(people), estimates.same))
 
 
 def _same_people(names: NDArray[np.str_], sizes: Ints, same: NDArray[np.floating]) -> pa.Table:

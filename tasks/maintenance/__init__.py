@@ -1,1 +1,1 @@
-"""Keeping the lake fit to be trusted: whoever must be forgotten is, and what is broken is found and mended."""
+"""Maintenance of the lake: verification and repair (`fsck`), and takedowns."""

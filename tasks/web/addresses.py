@@ -20,16 +20,16 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _PARTS = re.compile(r"((?:[^:/?#]+:)?(?://[^/?#]*)?)([^?#]*)(\?[^#]*)?(#.*)?", re.DOTALL)
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
-# What stands as it is in the parts of a URL: all but the percent-encode sets of https://url.spec.whatwg.org/. A percent
-# sign does, so that escapes that are there stay.
+# The characters of each part of a URL that are not escaped: all but the percent-encode sets of
+# https://url.spec.whatwg.org/. The percent sign is among them, so that existing escapes are kept.
 _IN_PATH, _IN_QUERY, _IN_FRAGMENT = (
     _PRINTABLE.translate(dict.fromkeys(map(ord, escaped))) for escaped in ('"<>^`{}', "\"<>'", '"<>`')
 )
 _NOT_IN_URLS = dict.fromkeys(map(ord, "\t\r\n"))
-# The last label of an address (https://url.spec.whatwg.org/#ends-in-a-number-checker).
+# The last label of an IPv4 address (https://url.spec.whatwg.org/#ends-in-a-number-checker).
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _NAME = re.compile(r"[a-z0-9_.-]+")
-# A letter that no form of an address has: nine names in ten need not be tried as one.
+# Letters that occur in no form of an address. They exclude nine host names in ten without an attempt to parse one.
 _NOT_IN_ADDRESSES = re.compile(r"[g-wyzG-WYZ_-]")
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -62,7 +62,7 @@ def parse_url(text: str) -> URL:
     try:
         rest = _escaped(path.replace("\\", "/"), _IN_PATH) + _escaped(query, _IN_QUERY)
         url = URL(head + rest + _escaped(fragment, _IN_FRAGMENT), encoded=True)
-        if url.explicit_port == 0:  # reading the port is what checks it
+        if url.explicit_port == 0:  # reading the port also validates it
             raise ValueError("port 0")
         return url if head.isascii() else url.with_host(url.raw_host or "")
     except ValueError as error:
@@ -74,9 +74,9 @@ def _escaped(part: str, safe: str) -> str:
 
 
 def literal_address(host: str) -> Address | None:
-    """The address that `host` is itself, in any form a C library takes (`127.1`, `0x7f000001`, `2130706433`, IPv6).
+    """The address that `host` denotes, in any form a C library accepts (`127.1`, `0x7f000001`, `2130706433`, IPv6).
 
-    None if it is a name.
+    None if `host` is a name.
     """
     bare = host.strip("[]").rstrip(".")
     if ":" in bare:
@@ -96,7 +96,7 @@ def literal_address(host: str) -> Address | None:
 def is_public(address: Address, allowed: tuple[Network, ...] = ()) -> bool:
     """Whether an address may be contacted: global unicast, or in one of the `allowed` networks.
 
-    IPv6 forms that carry an IPv4 address (mapped, NAT64, 6to4, Teredo) are checked by both.
+    IPv6 forms that carry an IPv4 address (mapped, NAT64, 6to4, Teredo) are public only if every embedded address is.
     """
     if any(address in network for network in allowed):
         return True
@@ -112,8 +112,8 @@ def is_public(address: Address, allowed: tuple[Network, ...] = ()) -> bool:
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 
-def check_url(url: URL, allowed: tuple[Network, ...] = ()) -> Refusal | None:  # noqa: PLR0911 - a list of questions
-    """The reason `url` must not be fetched, judged as written; None if it may be."""
+def check_url(url: URL, allowed: tuple[Network, ...] = ()) -> Refusal | None:  # noqa: PLR0911 - a sequence of checks
+    """The reason `url` must not be fetched, judged by its text alone; None if it may be."""
     if url.scheme not in ("http", "https"):
         return Refusal(Reason.NOT_PUBLIC, f"scheme {url.scheme or 'none'!r}; only http and https are supported")
     if url.user is not None or url.password is not None:

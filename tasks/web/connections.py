@@ -1,7 +1,7 @@
 """aiohttp connections that parse with `framing.Framing`.
 
 aiohttp has no public hook for another parser. This uses two private ones: `BaseConnector._factory`, and what
-`ResponseHandler.set_response_params` sets; pyproject.toml bounds its version for it.
+`ResponseHandler.set_response_params` sets. For this reason pyproject.toml bounds aiohttp's version.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NOTHING: _Fed = ((), False, b"")
 
 
 class Connector(aiohttp.TCPConnector):
-    """A TCP connector whose connections read answers by `framing`."""
+    """A TCP connector whose connections parse responses with `framing`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -34,7 +34,7 @@ class Connection(ResponseHandler):
     """One connection; `framing` belongs to the current response."""
 
     framing: Framing
-    _num_asked = 0
+    _num_requests = 0
 
     def set_response_params(
         self,
@@ -48,8 +48,8 @@ class Connection(ResponseHandler):
         self._read_timeout = read_timeout
         self._read_bufsize = read_bufsize
         self._timeout_ceil_threshold = timeout_ceil_threshold
-        self._num_asked += 1
-        parser = _Parser(self, self._loop, read_bufsize, is_first=self._num_asked == 1)
+        self._num_requests += 1
+        parser = _Parser(self, self._loop, read_bufsize, is_first=self._num_requests == 1)
         self.framing = parser.framing
         self._parser = parser  # type: ignore[assignment]
         self._drain_tail()
@@ -109,12 +109,12 @@ class _Parser:
         self._stream: StreamReader | None = None
 
     def feed_data(self, data: bytes) -> _Fed:
-        """Feed received bytes; gives the head of the answer with the stream of its body, once it is whole."""
+        """Feed received bytes; returns the response head and the stream of its body once the head is complete."""
         framing = self.framing
         if not data or framing.error:
             return _NOTHING
         if framing.is_done:
-            self._hang_up()
+            self._close()
             return _NOTHING
         is_new = framing.head is None
         body = framing.feed(data)
@@ -131,31 +131,31 @@ class _Parser:
         return (((_message(framing.head), self._stream),), False, b"") if is_new and self._stream else _NOTHING
 
     def feed_eof(self) -> None:
-        """The connection ended; bytes until its end are the whole body only if it ended as it should."""
+        """The connection ended. A body that lasts until then is complete only if the connection was closed properly."""
         if not (self.framing.is_done or self.is_lost):
             self.framing.end()
         if self._stream:
             self._end_stream()
 
     def pause_reading(self) -> None:
-        """Nothing is held back here: the transport is paused as well."""
+        """Do nothing: the parser buffers no data, and aiohttp pauses the transport as well."""
 
     def _end_stream(self) -> None:
         framing, stream = self.framing, self._stream
         if framing.notes or framing.error or not framing.is_done:
-            self._hang_up()
+            self._close()
         if stream and not stream.is_eof():
             stream.feed_eof()
 
     def _refused(self, error: BadFraming) -> _Fed:
         if self._is_first:
             raise HttpProcessingError(code=self.framing.status or 0, message=str(error))
-        # What the answer before left behind on a connection that was kept: ask again on a new one.
+        # A kept connection still held bytes of the previous response: aiohttp repeats the request on a new one.
         self._connection.set_exception(aiohttp.ServerDisconnectedError("bytes left of the previous response"))
-        self._hang_up()
+        self._close()
         return _NOTHING
 
-    def _hang_up(self) -> None:
+    def _close(self) -> None:
         self._connection.force_close()
         if self._connection.transport:
             self._connection.transport.close()

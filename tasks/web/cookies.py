@@ -13,9 +13,9 @@ from tasks.web.addresses import literal_address
 
 # Some servers reject headers of more than 8 KB.
 _MOST_BYTES = 8_000
-# Of a country's domain, what stands for a kind of owner: nobody sets cookies for all of co.uk. Mozilla's list of such
-# suffixes is long, and changes; what it would add is little: a host that sets a cookie for a suffix could as well write
-# its words into the URL that it redirects to.
+# Second-level labels under a country's domain that stand for a kind of owner, so that no cookie is valid for all of
+# co.uk. Mozilla's list of such suffixes is long and changes. It would add little here: a host that sets a cookie for a
+# suffix could put the same text into the URL that it redirects to.
 _SHARED = frozenset({"ac", "co", "com", "edu", "go", "gob", "gov", "mil", "ne", "net", "or", "org"})
 
 
@@ -28,7 +28,7 @@ class _Cookie(NamedTuple):
     is_secure: bool
 
     def is_for(self, url: URL) -> bool:
-        """Whether a request for `url` carries it."""
+        """Whether a request for `url` sends the cookie."""
         if self.is_secure and url.scheme != "https":
             return False
         host = _host(url)
@@ -47,8 +47,10 @@ class Cookies:
         """Store one Set-Cookie field of a response from `url`; malformed or foreign cookies are ignored."""
         words, *attributes = field.split(";")
         name, equals, value = (word.strip(" \t") for word in words.partition("="))
-        said = {key.strip().lower(): value.strip(" \t") for key, _, value in (one.partition("=") for one in attributes)}
-        domain = said.get("domain", "").removeprefix(".").lower()
+        options = {
+            key.strip().lower(): value.strip(" \t") for key, _, value in (one.partition("=") for one in attributes)
+        }
+        domain = options.get("domain", "").removeprefix(".").lower()
         host = _host(url)
         is_for_subdomains = bool(domain) and domain != host
         if not (equals and name and field.isascii() and field.isprintable()):
@@ -56,11 +58,11 @@ class Cookies:
         if is_for_subdomains and (_is_shared(domain) or not _is_below(host, domain)):
             return
         is_for_subdomains = bool(domain) and not _is_shared(domain) and literal_address(host) is None
-        path = said["path"] if said.get("path", "").startswith("/") else _folder(url)
+        path = options["path"] if options.get("path", "").startswith("/") else _folder(url)
         key = name, domain or host, path
         self._cookies.pop(key, None)
-        if not _is_over(said):
-            self._cookies[key] = _Cookie(name, value, domain or host, is_for_subdomains, path, "secure" in said)
+        if not _is_expired(options):
+            self._cookies[key] = _Cookie(name, value, domain or host, is_for_subdomains, path, "secure" in options)
 
     def header(self, url: URL) -> str:
         """The value of the Cookie header of a request, long paths first; empty for none."""
@@ -89,16 +91,16 @@ def _is_shared(domain: str) -> bool:
 
 
 def _folder(url: URL) -> str:
-    """The path that a cookie has by default (RFC 6265, 5.1.4)."""
+    """The default path of a cookie (RFC 6265, 5.1.4)."""
     return (url.raw_path or "/").rpartition("/")[0] or "/"
 
 
-def _is_over(said: dict[str, str]) -> bool:
-    """Whether a cookie is set to be deleted; Max-Age counts before Expires."""
-    age = said.get("max-age", "")
+def _is_expired(options: dict[str, str]) -> bool:
+    """Whether a cookie has expired, so that it is deleted; Max-Age takes precedence over Expires."""
+    age = options.get("max-age", "")
     if age.removeprefix("-").isdecimal():
         return age.startswith("-") or not age.strip("0")
     with suppress(ValueError, IndexError, OverflowError):
-        when = parsedate_to_datetime(said.get("expires", ""))
+        when = parsedate_to_datetime(options.get("expires", ""))
         return (when if when.tzinfo else when.replace(tzinfo=UTC)) <= datetime.now(UTC)
     return False

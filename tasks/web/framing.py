@@ -18,18 +18,18 @@ from storage.records import Note
 # The limit of Chromium and Firefox.
 MAX_HEAD_BYTES = 262_144
 MAX_FIELDS = 1000
-# All that comes besides the body: heads of interim answers, chunk sizes, trailers. A picture of 32 MB in chunks of
-# 512 bytes needs 0.4 MB.
+# All bytes besides the body: heads of interim responses, chunk sizes, trailers. A picture of 32 MB in chunks of 512
+# bytes has 0.4 MB.
 MAX_OVERHEAD_BYTES = 524_288
 _MAX_LINE_BYTES = 4096
-# Larger than any limit on a body, and still quick to read as a number.
+# Larger than any limit on a body. Longer numbers are not converted, which is slow.
 _ENDLESS = 10**18
 
 _STATUS = re.compile(r"HTTP/1\.(\d)[ \t]+([1-9]\d\d)(?!\d)(.*)", re.IGNORECASE | re.DOTALL)
 _STRICT_STATUS = re.compile(r"HTTP/1\.\d \d\d\d(?: .*)?", re.DOTALL)
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _NAME = re.compile(_TOKEN)
-# A head as nearly all hosts send it, read in one go: a third less time than line by line.
+# The head that nearly all hosts send, parsed with one match: a third less time than line by line.
 _PLAIN_HEAD = re.compile(rf"HTTP/1\.(\d) ([1-9]\d\d)(?: ([^\r\n\0]*))?\r\n((?:{_TOKEN}:[^\r\n\0]*\r\n)*)")
 _HEAD_END = re.compile(rb"\n\r?\n")
 _PLAIN_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
@@ -62,7 +62,7 @@ class Framing:
 
     Attributes:
         head: the head, once complete.
-        status: of the final head, even of one that is refused.
+        status: of the final head, even if that head is rejected.
         notes: deviations that were accepted.
         is_done: the response is complete.
         error: the reason it is rejected; the bytes before it remain valid.
@@ -101,7 +101,7 @@ class Framing:
         """The connection ended; returns whether the response is complete."""
         if self.error or self.is_done:
             return self.is_done
-        if self._step == self._in_trailer:  # all chunks came
+        if self._step == self._in_trailer:  # all chunks were received
             self.notes.add(Note.ODD_CHUNKS)
         self.is_done = self._step in (self._until_end, self._in_trailer)
         return self.is_done
@@ -111,7 +111,7 @@ class Framing:
     def _in_head(self, data: bytes, start: int) -> int:
         if not self._held:
             start = self._after_blank_lines(data, start)
-            # Most packets with a head hold the start of a picture too, which is not copied here.
+            # Most packets with a head also contain the start of a picture, which is not copied here.
             if end := _HEAD_END.search(data, start, start + MAX_HEAD_BYTES):
                 self._count(end.end() - start)
                 self._take_head(data[start : end.start() + 1])
@@ -140,7 +140,7 @@ class Framing:
 
     def _take_head(self, raw: bytes) -> None:
         status, phrase, minor, fields = self._read_head(raw)
-        if status < 200 and status != 101:  # an interim answer: the final one follows
+        if status < 200 and status != 101:  # an interim response: the final one follows
             self.status = None
             return
         is_chunked, length = "chunked" in words_of(fields, "Transfer-Encoding"), self._length(fields)
@@ -167,7 +167,7 @@ class Framing:
         return len(data)
 
     def _in_size(self, data: bytes, start: int) -> int:
-        """The size of a chunk and what stands behind it in its line."""
+        """The line with the size of a chunk and its extensions."""
         if not self._held:
             start = self._whole_chunks(data, start)
             if start == len(data):
@@ -181,7 +181,7 @@ class Framing:
         return start
 
     def _whole_chunks(self, data: bytes, start: int) -> int:
-        """Chunks of the usual form that lie whole in the data. A loop: some hosts send one byte in each."""
+        """Take the complete chunks of the usual form. A loop, since some hosts send one byte a chunk."""
         while size := _PLAIN_SIZE.match(data, start):
             first = size.end()
             last = first + int(size[1], 16)
@@ -209,7 +209,7 @@ class Framing:
         return start
 
     def _after_chunk(self, data: bytes, start: int) -> int:
-        """The line end behind a chunk; where it is missing the next size follows at once."""
+        """The line end after a chunk; if it is missing, the next size follows directly."""
         if not self._held and data.startswith(b"\r\n", start):
             self._count(2)
             self._step = self._in_size
@@ -274,7 +274,7 @@ class Framing:
         return self.status, (plain[3] or "").strip(), int(plain[1]), fields
 
     def _read_odd_head(self, text: str) -> tuple[int, str, int, CIMultiDict[str]]:
-        """The same of any head, line by line."""
+        """Read any head, line by line."""
         lines = text.removesuffix("\n").removesuffix("\r").split("\r\n")
         if not text.count("\n") == text.count("\r\n") == text.count("\r"):
             self.notes.add(Note.ODD_HEAD)
@@ -294,7 +294,7 @@ class Framing:
     def _fields(self, lines: list[str]) -> CIMultiDict[str]:
         fields: list[tuple[str, str]] = []
         for line in lines:
-            if line[:1] in (" ", "\t"):  # goes on with the field before it (RFC 9112, 5.2)
+            if line[:1] in (" ", "\t"):  # continues the previous field (RFC 9112, 5.2)
                 self.notes.add(Note.ODD_HEAD)
                 if fields:
                     name, value = fields[-1]
@@ -311,7 +311,7 @@ class Framing:
         return CIMultiDict(fields)
 
     def _length(self, fields: CIMultiDict[str]) -> int | None:
-        """The one length that all values of Content-Length name; None if they name none."""
+        """The length on which all values of Content-Length agree; None if there is none."""
         words = words_of(fields, "Content-Length")
         if not words:
             return None
@@ -332,6 +332,6 @@ class Framing:
 
 
 def words_of(fields: CIMultiDict[str] | CIMultiDictProxy[str], name: str) -> list[str]:
-    """The members of the list that a header holds, in lower case (RFC 9110, 5.6.1)."""
+    """The members of a header that is a list, in lower case (RFC 9110, 5.6.1)."""
     values = fields.getall(name, ())
     return [word.strip().lower() for value in values for word in value.split(",")] if values else []

@@ -1,4 +1,4 @@
-"""The redirect chain of one link: no request twice, a bounded number, with the cookies set on the way."""
+"""The redirect chain of one link: bounded, without repeated requests, with the cookies that its hosts set."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Hops:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._asked: set[tuple[str, str]] = set()
+        self._requests: set[tuple[str, str]] = set()
         self._cookies: Cookies | None = None
 
     def start(self, url: URL) -> dict[str, str]:
@@ -31,15 +31,15 @@ class Hops:
         """
         cookies = self._cookies.header(url) if self._cookies else ""
         request = f"{url.scheme}://{(url.raw_host or '').lower()}:{url.port}{url.raw_path_qs}", cookies
-        if request in self._asked or len(self._asked) > self._most:
-            raise Refusal(Reason.REDIRECT_LOOP, f"after {len(self._asked)} redirects")
-        self._asked.add(request)
+        if request in self._requests or len(self._requests) > self._most:
+            raise Refusal(Reason.REDIRECT_LOOP, f"after {len(self._requests)} redirects")
+        self._requests.add(request)
         return {"Cookie": cookies} if cookies else {}
 
     @property
     def is_first(self) -> bool:
         """Whether only the link itself has been requested."""
-        return len(self._asked) == 1
+        return len(self._requests) == 1
 
     def keep(self, url: URL, set_cookies: Iterable[str]) -> None:
         """Store the cookies of a response for the following hops."""

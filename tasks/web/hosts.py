@@ -1,10 +1,10 @@
 """Per-host rate control from earlier responses. No clock, no sockets; times are passed in.
 
-A host has a *window* of concurrent requests. Good answers widen it step by step, a refusal (429, 503,
-Retry-After) or rising latency halves it: additive increase, multiplicative decrease, as TCP shares a line (Chiu and
-Jain, 1989). Below 1 the window is a rate: one request at a time, and 1/window - 1 seconds between two of them.
-A host that does not answer at all, several times in a row, is *down*: its links are rejected without a request,
-except for one probe after a delay.
+A host has a *window* of concurrent requests. Successful responses widen it step by step. A refusal (429, 503,
+Retry-After) or rising latency halves it: additive increase, multiplicative decrease, as in TCP congestion control (Chiu
+and Jain, 1989). Below 1 the window is a rate: one request at a time, and 1/window - 1 seconds between two of them.
+A host that fails to respond several times in a row is *down*: its links are rejected without a request, except for one
+probe after a delay.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from storage.records import Reason
 from storage.setting_field import setting
 
-# One request every 31 s: the slowest a host is asked without its naming a time itself.
+# One request every 31 s: the lowest rate, unless the host itself requests a longer pause.
 _LEAST_WINDOW = 1 / 32
-# Ten good answers widen the window by one; twenty, where it was two; and so on.
+# Ten successful responses widen a window of one by one; twenty a window of two; and so on.
 _STEP = 0.1
-# Latency rises if its average is so many times the host's own best and worse than that by so much: a new connection
-# alone costs three round trips where a kept one costs one.
+# Latency counts as rising if its average exceeds the host's own best by this factor and by this number of seconds: a
+# new connection alone costs three round trips, a kept one costs one.
 _SLOW_RATIO, _SLOW_S = 3.0, 0.5
 _NEWEST_SHARE = 0.2
-# The best latency is forgotten by 1% an answer, so that a host that has become slower for good is not held to it.
+# The best latency grows by 1% a response, so that a host that became slower permanently is not compared to its past.
 _FORGET = 1.01
 
 
@@ -33,14 +33,14 @@ class HostRules:
 
     most_at_once: int = 4
     most_per_s: float = 20.0
-    # A link that would wait longer for its turn at a slowed host is left to a later round.
-    longest_wait_s: float = setting(60.0, "greatest wait for a turn at a slowed host, in seconds", ge=0)
+    # A link that would wait longer for a slowed host is left to a later round.
+    longest_wait_s: float = setting(60.0, "longest wait for a slowed host, in seconds", ge=0)
     failures_to_break: int = setting(5, "a host counts as down after this number of failures in a row", ge=1)
     broken_s: float = setting(60.0, "seconds until a host that is down is probed; doubled by each failed probe", gt=0)
     longest_broken_s: float = setting(3600.0, "greatest number of seconds between two probes", gt=0)
 
 
-class NotNow(Exception):
+class HostUnavailable(Exception):
     """A host must not be contacted now, but may be in `after_s` seconds."""
 
     def __init__(self, reason: Reason, detail: str, after_s: float) -> None:
@@ -56,7 +56,7 @@ class Host:
     Attributes:
         window: the allowed number of concurrent requests.
         num_active: the number of requests in flight.
-        crawl_delay_s: the least time between two requests that its robots.txt asks for.
+        crawl_delay_s: the least time between two requests that its robots.txt requests.
     """
 
     __slots__ = (
@@ -95,21 +95,21 @@ class Host:
     # -- before a request --
 
     def check(self, now: float, num_waiting: int = 0) -> None:
-        """Reject a link at once if waiting would be useless.
+        """Reject a link immediately if waiting would be useless.
 
         Args:
             num_waiting: the number of links queued before this one.
 
         Raises:
-            NotNow: the host is down (and no probe is due), or a turn would come after more than `longest_wait_s`.
+            HostUnavailable: the host is down and no probe is due, or the wait would exceed `longest_wait_s`.
         """
         down_s = self._broken_at + self._broken_s - now
         if self.is_down and down_s > 0:
             failures = f"{self._num_failures} failures in a row"
-            raise NotNow(Reason.HOST_DOWN, f"{failures}; no request for {down_s:.0f} s", down_s)
+            raise HostUnavailable(Reason.HOST_DOWN, f"{failures}; no request for {down_s:.0f} s", down_s)
         wait_s = max(self._free_at - now, 0.0) + num_waiting * self.gap_s
         if wait_s > self._rules.longest_wait_s:
-            raise NotNow(
+            raise HostUnavailable(
                 Reason.HOST_BUSY, f"the host is rate limited: the next request may start in {wait_s:.0f} s", wait_s
             )
 
@@ -120,7 +120,7 @@ class Host:
         return max(self._free_at - now, 0.0)
 
     def start(self, now: float) -> None:
-        """A request starts. At a host that is down it is the probe; other links are rejected until it is answered."""
+        """A request starts. At a host that is down it is the probe; other links are rejected until it ends."""
         self.num_active += 1
         self._free_at = max(self._free_at, now) + self.gap_s
         if self.is_down:
@@ -133,9 +133,9 @@ class Host:
         self.num_active -= 1
 
     def answered(
-        self, asked_at: float, now: float, *, refused: bool = False, retry_after_s: float | None = None
+        self, sent_at: float, now: float, *, refused: bool = False, retry_after_s: float | None = None
     ) -> None:
-        """The head of an answer came.
+        """The head of a response was received.
 
         Args:
             asked_at: when the request was sent.
@@ -146,25 +146,25 @@ class Host:
             self.window = 1.0
         self._num_failures, self._broken_s = 0, 0.0
         if refused:
-            self._slow_down(asked_at, now, _LEAST_WINDOW)
+            self._slow_down(sent_at, now, _LEAST_WINDOW)
             self._free_at = max(self._free_at, now + max(retry_after_s or 0.0, self.gap_s))
-        elif self._is_latency_rising(now - asked_at):
-            self._slow_down(asked_at, now, 1.0)
+        elif self._is_latency_rising(now - sent_at):
+            self._slow_down(sent_at, now, 1.0)
         else:
             self.window = min(self.window + _STEP / max(self.window, 1.0), float(self._rules.most_at_once))
 
-    def failed(self, asked_at: float, now: float) -> None:
+    def failed(self, sent_at: float, now: float) -> None:
         """No connection, or no first byte in time."""
-        if asked_at < self._broken_at:
-            return  # asked before it was known to be down: tells nothing new
+        if sent_at < self._broken_at:
+            return  # sent before the host was known to be down: no new information
         self._num_failures += 1
         if self._num_failures >= self._rules.failures_to_break:
             self._broken_s = min(max(2 * self._broken_s, self._rules.broken_s), self._rules.longest_broken_s)
             self._broken_at = now
 
-    def _slow_down(self, asked_at: float, now: float, least: float) -> None:
-        """Halve the window; once only for all requests that were under way together."""
-        if asked_at >= self._slowed_at and self.window > least:
+    def _slow_down(self, sent_at: float, now: float, least: float) -> None:
+        """Halve the window, once for all requests that were in flight at the same time."""
+        if sent_at >= self._slowed_at and self.window > least:
             self._slowed_at = now
             self.window = max(self.window / 2, least)
 

@@ -20,19 +20,19 @@ from tasks.images.formats import FORMATS
 from tasks.web.addresses import Network, Refusal, check_url, parse_url
 from tasks.web.connections import Connector, Response
 from tasks.web.hops import Hops
-from tasks.web.host_queue import HostCounts, Turns
-from tasks.web.hosts import Host, HostRules, NotNow
+from tasks.web.host_queue import HostCounts, HostQueues
+from tasks.web.hosts import Host, HostRules, HostUnavailable
 from tasks.web.limits import FetchLimits
 from tasks.web.resolver import GuardedResolver, SystemResolver
-from tasks.web.response_reader import Seen, read
-from tasks.web.responses import Answer
+from tasks.web.response_reader import FetchState, read
+from tasks.web.responses import FetchResult
 from tasks.web.robots import MAX_BYTES as ROBOTS_MAX_BYTES
 from tasks.web.robots import MAX_REDIRECTS as ROBOTS_MAX_REDIRECTS
 from tasks.web.robots import Robots
 
 AGENT = "facemill"
 USER_AGENT = f"{AGENT}/{version('facemill')}"
-# Who says `image/*` is sent what the host likes best, HEIC too.
+# Not `image/*`: the host would then choose any format, HEIC included.
 ACCEPT = ", ".join(FORMATS.values())
 
 
@@ -57,7 +57,7 @@ class ConnectTo:
 
 
 class WebTransport:
-    """Gets pictures over HTTP. Make one per process with `open_web`; all units share what it knows of each host."""
+    """Fetches pictures over HTTP. Make one per process with `open_web`; all units share its state of each host."""
 
     def __init__(
         self,
@@ -75,92 +75,94 @@ class WebTransport:
         self._connect_to = connect_to
         self._allowed = allowed
         self._slots = asyncio.Semaphore(limits.concurrency)
-        self._turns = Turns(replace(hosts, most_at_once=limits.per_host, most_per_s=limits.per_host_per_s), clock=clock)
+        self._queues = HostQueues(
+            replace(hosts, most_at_once=limits.per_host, most_per_s=limits.per_host_per_s), clock=clock
+        )
         self._robots = Robots(self._get_robots, AGENT, clock=clock) if limits.robots else None
         self.num_requests = 0
 
-    async def get(self, url: str) -> Answer:
+    async def get(self, url: str) -> FetchResult:
         """Fetch once, following redirects. Failures are returned, not raised; ends within
         `FetchLimits.longest_get_s`.
         """
-        return await self._get(url, self._robots, Seen(url, self._limits.max_bytes), self._limits.max_redirects)
+        return await self._get(url, self._robots, FetchState(url, self._limits.max_bytes), self._limits.max_redirects)
 
     def host_counts(self) -> HostCounts:
         """How many hosts are known, slowed and down. Safe to call from any thread."""
-        return self._turns.counts()
+        return self._queues.counts()
 
     async def close(self) -> None:
-        """Stop asking for robots.txt; the session belongs to whoever made it."""
+        """Cancel pending requests for robots.txt. The session is not closed: its creator closes it."""
         if self._robots:
             await self._robots.close()
 
-    async def _get_robots(self, url: str) -> Answer:
-        return await self._get(url, None, Seen(url, ROBOTS_MAX_BYTES, is_start_enough=True), ROBOTS_MAX_REDIRECTS)
+    async def _get_robots(self, url: str) -> FetchResult:
+        return await self._get(url, None, FetchState(url, ROBOTS_MAX_BYTES, is_start_enough=True), ROBOTS_MAX_REDIRECTS)
 
-    async def _get(self, url: str, robots: Robots | None, seen: Seen, max_redirects: int) -> Answer:
+    async def _get(self, url: str, robots: Robots | None, state: FetchState, max_redirects: int) -> FetchResult:
         started = self._clock()
         try:
             async with asyncio.timeout(None) as deadline:
-                return await self._follow(parse_url(url), seen, robots, Hops(max_redirects), deadline)
+                return await self._follow(parse_url(url), state, robots, Hops(max_redirects), deadline)
         except Refusal as refusal:
-            return seen.failed(refusal.reason, refusal.detail)
-        except NotNow as later:
-            return seen.failed(later.reason, later.detail, later.after_s)
+            return state.failed(refusal.reason, refusal.detail)
+        except HostUnavailable as later:
+            return state.failed(later.reason, later.detail, later.after_s)
         except TimeoutError:
-            return seen.failed(Reason.TIMEOUT, f"after {self._clock() - started:.1f} s")
+            return state.failed(Reason.TIMEOUT, f"after {self._clock() - started:.1f} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if isinstance(error, aiohttp.ClientResponseError):
-                seen.http_status = error.status or None
-                return seen.failed(Reason.BAD_RESPONSE, error.message)
-            return seen.failed(_reason_of(error), f"{type(error).__name__}: {error}")
+                state.http_status = error.status or None
+                return state.failed(Reason.BAD_RESPONSE, error.message)
+            return state.failed(_reason_of(error), f"{type(error).__name__}: {error}")
 
     async def _follow(
-        self, url: URL, seen: Seen, robots: Robots | None, hops: Hops, deadline: asyncio.Timeout
-    ) -> Answer:
+        self, url: URL, state: FetchState, robots: Robots | None, hops: Hops, deadline: asyncio.Timeout
+    ) -> FetchResult:
         """Follow redirects hop by hop to the final response."""
         while True:
-            seen.url = str(url)
+            state.url = str(url)
             refused = check_url(url, self._allowed)
             if refused is not None:
                 raise refused
             headers = hops.start(url)
             delay_s = await robots.check(url) if robots else 0.0
-            async with self._turns.at((url.raw_host or "").lower()) as host, self._slots:
+            async with self._queues.at((url.raw_host or "").lower()) as host, self._slots:
                 host.crawl_delay_s = delay_s
-                if hops.is_first:  # the clock starts when a slot is free, not while others are being asked
+                if hops.is_first:  # the time limit starts once a slot is free, not while the link waits
                     deadline.reschedule(asyncio.get_running_loop().time() + self._limits.total_s)
-                response = await self._ask(url, headers, host, seen)
+                response = await self._request(url, headers, host, state)
                 async with response:
                     target = _redirected(url, response)
                     if target is None:
-                        return await read(response, seen, self._limits, self._clock)
+                        return await read(response, state, self._limits, self._clock)
                     hops.keep(url, response.headers.getall("Set-Cookie", ()))
             url = target
 
-    async def _ask(self, url: URL, headers: dict[str, str], host: Host, seen: Seen) -> Response:
+    async def _request(self, url: URL, headers: dict[str, str], host: Host, state: FetchState) -> Response:
         """The head of the response to one request; the result is reported to the host's state."""
         target, named = addressed(url, self._connect_to)
         self.num_requests += 1
-        asked_at = self._clock()
+        sent_at = self._clock()
         try:
-            response = await self._send(target, headers | named, seen)
+            response = await self._send(target, headers | named, state)
         except (aiohttp.ClientConnectorError, TimeoutError) as error:
-            # A name that does not resolve and a certificate that is not valid say nothing of the host behind.
+            # An unresolved name or an invalid certificate does not show whether the host is down.
             if not isinstance(error, aiohttp.ClientConnectorDNSError | aiohttp.ClientSSLError):
-                host.failed(asked_at, self._clock())
+                host.failed(sent_at, self._clock())
             raise
         now = self._clock()
-        seen.head(response, now - asked_at)
-        host.answered(asked_at, now, refused=response.status in (429, 503), retry_after_s=seen.retry_after_s)
+        state.head(response, now - sent_at)
+        host.answered(sent_at, now, refused=response.status in (429, 503), retry_after_s=state.retry_after_s)
         return response
 
-    async def _send(self, url: URL, headers: dict[str, str], seen: Seen) -> Response:
+    async def _send(self, url: URL, headers: dict[str, str], state: FetchState) -> Response:
         try:
             response = await self._session.get(url, headers=headers, allow_redirects=False)
         except aiohttp.ClientConnectorCertificateError:
             if not self._limits.bad_certificates:
                 raise
-            seen.notes.add(Note.BAD_CERTIFICATE)
+            state.notes.add(Note.BAD_CERTIFICATE)
             response = await self._session.get(url, headers=headers, allow_redirects=False, ssl=False)
         assert isinstance(response, Response)
         return response
@@ -188,18 +190,18 @@ async def open_web(
 
     Args:
         hosts: when a host is paused; its rates are those of `limits`.
-        contact: a URL or mail address that the User-Agent shows to the hosts asked.
-        resolver: looks names up; the system's own if not given. Its answers are judged before anything connects.
-        clock: tells seconds, from any start: of rates, pauses, latencies, and of how long an answer is remembered.
+        contact: a URL or mail address, sent to the hosts in the User-Agent.
+        resolver: resolves names; by default the system's. Its addresses are checked before a connection is made.
+        clock: returns seconds from an arbitrary start. Rates, pauses, latencies and cache lifetimes are measured by it.
     """
     resolver = resolver or SystemResolver()
-    if not connect_to:  # else the only name looked up is the operator's own
+    if not connect_to:  # with it, the only name resolved is the operator's own
         resolver = GuardedResolver(resolver, allowed, timeout_s=limits.connect_s, clock=clock)
     connector = Connector(
         limit=limits.concurrency,
         resolver=resolver,
         ssl=ssl.create_default_context(),
-        use_dns_cache=connect_to is not None,  # the guard remembers, the dead names too
+        use_dns_cache=connect_to is not None,  # the guarded resolver has its own cache, failures included
     )
     headers = {
         "User-Agent": f"{USER_AGENT} ({contact})" if contact else USER_AGENT,
@@ -226,7 +228,7 @@ async def open_web(
 
 
 def addressed(url: URL, connect_to: ConnectTo | None) -> tuple[URL, dict[str, str]]:
-    """The URL to ask and the headers that go with it.
+    """The URL to request, and its additional headers.
 
     Under `connect_to` an https link is fetched over plain HTTP: the test server has no certificates for the hosts.
     """
@@ -239,7 +241,7 @@ def addressed(url: URL, connect_to: ConnectTo | None) -> tuple[URL, dict[str, st
     return mapped, {"Host": f"{named}:{port}" if port else named}
 
 
-# From the special to the general: the first that fits gives the reason.
+# From the specific to the general: the first match gives the reason.
 _REASONS: tuple[tuple[type[BaseException], Reason], ...] = (
     (aiohttp.ClientConnectorDNSError, Reason.DNS),
     (aiohttp.ClientConnectorCertificateError, Reason.TLS),

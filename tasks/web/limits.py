@@ -1,11 +1,11 @@
-"""The limits of a request in time and size, and of the requests at a time."""
+"""Limits of a request in time and size, and the number of concurrent requests."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from storage.setting_field import setting
-from tasks.web.host_queue import LONGEST_TURN_S
+from tasks.web.host_queue import LONGEST_QUEUE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +15,11 @@ class FetchLimits:
     connect_s: float = setting(10.0, "connect timeout in seconds", gt=0)
     silence_s: float = setting(15.0, "read timeout in seconds, before the first byte and between bytes", gt=0)
     total_s: float = setting(60.0, "total timeout per picture in seconds", gt=0)
-    # 1 KB/s held img2dataset for 56 s (measured).
+    # A host that sends 1 KB/s delays img2dataset by 56 s (measured).
     min_bytes_per_s: int = setting(2048, "least number of bytes per second, after the grace period", ge=0)
     grace_s: float = setting(5.0, "seconds that a slower response is tolerated", ge=0)
     max_bytes: int = setting(32_000_000, "greatest size of a picture in bytes", ge=1)
-    # As browsers have it.
+    # As in browsers.
     max_redirects: int = setting(20, "redirects that are followed", ge=0, le=100)
     concurrency: int = setting(128, "concurrent requests", ge=1)
     per_host: int = setting(4, "concurrent requests to one host", ge=1)
@@ -29,9 +29,9 @@ class FetchLimits:
 
     @property
     def longest_get_s(self) -> float:
-        """The most seconds that `WebTransport.get` takes: a turn, then all hops with their own turns; with robots.txt,
-        the same once more before.
+        """The most seconds that `WebTransport.get` takes: the wait for the host and all hops with their own waits;
+        twice that with robots.txt.
 
-        Waiting for one of the `concurrency` slots comes on top of it, when more than so many are asked at a time.
+        The wait for one of the `concurrency` slots is not included.
         """
-        return (LONGEST_TURN_S + self.total_s) * (2 if self.robots else 1)
+        return (LONGEST_QUEUE_S + self.total_s) * (2 if self.robots else 1)

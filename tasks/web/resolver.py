@@ -1,7 +1,7 @@
 """DNS resolution in separate threads, with a cache that includes failures and an address check before connecting.
 
-In lists of old links many names are dead, and a resolver may take ten seconds to fail, which starves
-the live ones (img2dataset #98, #336, #360).
+In lists of old links many names no longer resolve, and a resolver may take ten seconds to fail, which delays
+the others (img2dataset #98, #336, #360).
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from storage.records import Reason
 from tasks.web.addresses import Network, Refusal, is_public
-from tasks.web.ttl_cache import Memo
+from tasks.web.ttl_cache import TtlCache
 
 _FOUND_S = 300.0
 _DEAD_S = 900.0
-# The resolver itself failed or was too slow: the name may well be alive.
+# The resolver itself failed or was too slow: the name may exist.
 _UNSURE_S = 30.0
 _NUM_THREADS = 16
 
 
 class SystemResolver(AbstractResolver):
-    """The system's resolver, in threads that nothing else waits for: the pictures are decoded in others."""
+    """The system's resolver, in threads of its own: a slow look-up does not delay the decoding of pictures."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="names")
@@ -72,7 +72,7 @@ class GuardedResolver(AbstractResolver):
 
     Args:
         timeout_s: a name that takes longer counts as dead for half a minute.
-        clock: tells seconds, from any start.
+        clock: returns seconds from an arbitrary start.
     """
 
     def __init__(
@@ -86,12 +86,12 @@ class GuardedResolver(AbstractResolver):
         self._inner = inner
         self._allowed = allowed
         self._timeout_s = timeout_s
-        self._names = Memo(self._look_up, clock=clock)
+        self._names = TtlCache(self._look_up, clock=clock)
 
     async def resolve(
         self, host: str, port: int = 0, family: AddressFamily = AddressFamily.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The public addresses of `host`, of whatever family.
+        """The public addresses of `host`, of any family.
 
         Raises:
             Refusal: it has addresses, and none of them is public.

@@ -17,7 +17,7 @@ from tasks.web.addresses import Refusal
 # 115 days; longer values are taken as mistakes.
 _LONGEST_RETRY_AFTER_S = 10_000_000
 _MOST_CODINGS = 4
-# Words that servers put into Content-Encoding and that are no coding.
+# Values of Content-Encoding that some servers send and that name no coding.
 _NO_CODINGS = frozenset({
     "", "identity", "none", "null", "binary", "7bit", "8bit", "base64", "plain", "utf-8", "utf8", "iso-8859-1",
     "us-ascii", "ascii", "text", "image", "jpeg", "jpg", "png", "gif", "webp", "image/jpeg", "image/jpg", "image/png",
@@ -27,18 +27,18 @@ _REASONS = {401: Reason.FORBIDDEN, 403: Reason.FORBIDDEN, 404: Reason.GONE, 410:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FetchResult:
     """The result of a request: bytes, or the reason for none, with measurements.
 
     Attributes:
         retry_after_s: the pause requested by the host.
-        first_byte_s: from the request being sent to the head of the answer, of the last hop.
-        received_bytes: of the body, as they came over the wire.
-        address: the address the last answer came from.
+        first_byte_s: time from the request to the head of the response, for the last hop.
+        received_bytes: bytes of the body as transferred, before decompression.
+        address: the address that sent the last response.
         via: None for the link's own host, `archive` for a web archive.
         notes: deviations of the response that were accepted.
-        partial: where `reason` is set, the bytes of a picture that came before the answer broke off. They may be all
-            of it: a Content-Length can be wrong.
+        partial: if `reason` is set, the bytes of a picture received before the response ended. The picture may be
+            complete: a Content-Length can be wrong.
     """
 
     final_url: str
@@ -56,18 +56,18 @@ class Answer:
 
 
 def reason_of_status(status: int) -> Reason | None:
-    """Why an answer of this status is no picture; None for 200."""
+    """The reason to reject a response of this status; None for 200."""
     if status == 200:
         return None
     return _REASONS.get(status, Reason.SERVER_ERROR if status >= 500 else Reason.HTTP_ERROR)
 
 
 def retry_after_s(text: str, now: datetime | None = None) -> float | None:
-    """The seconds that a Retry-After header asks for, in either of its forms (RFC 9110, 10.2.3); None if it is none.
+    """The seconds that a Retry-After header requests, in either of its forms (RFC 9110, 10.2.3); None if it is invalid.
 
     Args:
         text: a number of seconds, or a date in the future.
-        now: the present, for the second form.
+        now: the current time, for the second form.
     """
     if text.isdecimal() and text.isascii():
         seconds = float(text) if len(text) < 9 else float(_LONGEST_RETRY_AFTER_S)
@@ -84,22 +84,22 @@ def retry_after_s(text: str, now: datetime | None = None) -> float | None:
 
 
 def is_opted_out(robots_tags: Iterable[str]) -> bool:
-    """Whether a host asks that its picture not be used for machine learning (X-Robots-Tag: noai, noimageai)."""
+    """Whether a host requests that its picture not be used for machine learning (X-Robots-Tag: noai, noimageai)."""
     words = ",".join(robots_tags).replace(":", ",").lower().split(",")
     return any(word.strip() in ("noai", "noimageai") for word in words)
 
 
 def storable(text: str) -> str:
-    """At most 200 letters that a table can hold: bytes of a host that are not UTF-8 arrive as lone surrogates."""
+    """At most 200 characters that can be stored in a table: bytes that are not UTF-8 are lone surrogates until here."""
     return text[:200].encode("utf-8", "backslashreplace").decode()
 
 
 class Unpacked(NamedTuple):
-    """The bytes that an encoding held.
+    """The decoded bytes of a body.
 
     Attributes:
-        is_odd: the encoding is none, or the bytes are not of it and were taken as they are.
-        is_whole: the end of the packed bytes came.
+        is_odd: the declared encoding does not exist or does not match the bytes, which were kept unchanged.
+        is_whole: the end of the encoded data was received.
     """
 
     data: bytes
@@ -108,16 +108,16 @@ class Unpacked(NamedTuple):
 
 
 def unpack(data: bytes, codings: list[str], cap: int) -> Unpacked:
-    """Undo the codings of a body, never beyond `cap` bytes. None was asked for, so a label may be a mistake.
+    """Undo the codings of a body, up to `cap` bytes. No coding was requested, so a declared one may be a mistake.
 
-    A picture under a label that it does not have is taken as it is, and so is anything under a word that is no coding,
-    such as `none` or `utf-8`.
+    A picture that does not have the declared coding is kept unchanged, and so is any body whose declared coding does
+    not exist, such as `none` or `utf-8`.
 
     Args:
         codings: in the order they were applied, in lower case.
 
     Raises:
-        Refusal: a coding is unknown, or the bytes are not of it, or too many once unpacked.
+        Refusal: a coding is unknown or does not match the bytes, or the result is too large.
     """
     is_odd, is_whole = False, True
     if len(codings) > _MOST_CODINGS:
@@ -136,10 +136,10 @@ def unpack(data: bytes, codings: list[str], cap: int) -> Unpacked:
 
 
 def inflate(data: bytes, coding: str, cap: int) -> tuple[bytes, bool]:
-    """Undo one coding, and whether its end came.
+    """Undo one coding. Returns the bytes, and whether the end of the encoded data was received.
 
     Raises:
-        Refusal: the coding is unknown, or the bytes are not of it, or too many once unpacked.
+        Refusal: the coding is unknown or does not match the bytes, or the result is too large.
     """
     if coding not in ("gzip", "x-gzip", "deflate"):
         raise Refusal(Reason.BAD_RESPONSE, f"Content-Encoding {coding[:20]!a}")
@@ -148,14 +148,14 @@ def inflate(data: bytes, coding: str, cap: int) -> tuple[bytes, bool]:
     try:
         return _inflate(data, 47, cap)
     except zlib.error as error:
-        if coding == "deflate":  # browsers take it without the frame that RFC 9110 asks for, too
+        if coding == "deflate":  # like browsers, also without the zlib header that RFC 9110 requires
             with suppress(zlib.error):
                 return _inflate(data, -15, cap)
         raise Refusal(Reason.BAD_RESPONSE, f"{coding}: {error}") from error
 
 
 def _inflate(data: bytes, wbits: int, cap: int) -> tuple[bytes, bool]:
-    """All members of a gzip file, or the one stream of another format."""
+    """Decompress all members of a gzip file, or the single stream of another format."""
     plain = b""
     while True:
         inflater = zlib.decompressobj(wbits)

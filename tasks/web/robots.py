@@ -13,21 +13,21 @@ from yarl import URL
 
 from storage.records import Reason
 from tasks.web.addresses import Refusal
-from tasks.web.responses import Answer
-from tasks.web.ttl_cache import Memo
+from tasks.web.responses import FetchResult
+from tasks.web.ttl_cache import TtlCache
 
 if TYPE_CHECKING:
     from protego import Protego
 
 # RFC 9309, 2.5: at least 500 KiB are read, and rules are kept for a day at most.
 MAX_BYTES = 512_000
-_HOLDS_S = 86_400.0
+_VALID_S = 86_400.0
 # RFC 9309, 2.3.1.2.
 MAX_REDIRECTS = 5
 # Of one host.
 _MAX_RULES = 2_000
 _MAX_RULES_BYTES = 100_000
-_MOST_PATTERNS_HERE = 100
+_MAX_PATTERNS_INLINE = 100
 # Of all hosts.
 _MAX_MEMORY = 64_000_000
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -35,11 +35,12 @@ _AGENT = re.compile(r"user[- ]?agent\s*(?::|\s)\s*(.*)", re.IGNORECASE)
 _TOKEN = re.compile(r"\*|[a-z_-]*")
 # Lines that belong to no group.
 _FOR_ALL = re.compile(r"(site-?maps?|host)\b", re.IGNORECASE)
-# A host that wants more would get its few links asked in months.
+# With longer delays, the links of one host would take months.
 _LONGEST_DELAY_S = 30
-# A host whose rules could not be had is asked for them again, once it may have recovered.
+# Rules that could not be fetched are requested again after this time.
 _UNKNOWN_S = 300.0
-# These keep a link waiting as if they came for the picture itself; any other answer means that there are no rules.
+# After these a link is retried later, as if they were the picture's own. Any other failure means that there are no
+# rules.
 _UNKNOWN = frozenset({
     Reason.SERVER_ERROR, Reason.RATE_LIMITED, Reason.TIMEOUT, Reason.TOO_SLOW, Reason.CONNECT, Reason.RESET,
     Reason.CUT_SHORT, Reason.DNS, Reason.TLS, Reason.HOST_DOWN, Reason.HOST_BUSY, Reason.NOT_PUBLIC, Reason.TOO_LARGE,
@@ -47,7 +48,7 @@ _UNKNOWN = frozenset({
 
 
 class _Rules(NamedTuple):
-    """The rules of one host, or why none of its pages may be asked."""
+    """The rules of one host, or the reason that none of its pages may be requested."""
 
     parser: Protego | None = None
     num_plain: int = 0
@@ -56,26 +57,26 @@ class _Rules(NamedTuple):
 
 
 class Robots:
-    """The rules of all hosts, each asked for once a day.
+    """The rules of all hosts, each requested once a day.
 
     Args:
-        ask: brings the bytes behind a URL, within the same limits as any picture.
-        agent: the name this program goes by in rules.
-        clock: tells seconds, from any start.
+        fetch: fetches a URL, within the same limits as any picture.
+        agent: the name of this program in rules.
+        clock: returns seconds from an arbitrary start.
     """
 
     def __init__(
-        self, ask: Callable[[str], Awaitable[Answer]], agent: str, *, clock: Callable[[], float] = time.monotonic
+        self, fetch: Callable[[str], Awaitable[FetchResult]], agent: str, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._ask = ask
+        self._fetch = fetch
         self._agent = agent
-        self._rules = Memo(self._find, clock=clock, max_size=_MAX_MEMORY, size_of=memory_of)
+        self._rules = TtlCache(self._find, clock=clock, max_size=_MAX_MEMORY, size_of=memory_of)
 
     async def check(self, url: URL) -> float:
-        """The seconds its host wants between two requests.
+        """The crawl delay of the host of `url`, in seconds.
 
         Raises:
-            Refusal: the rules forbid it, or could not be had (RFC 9309, 2.3.1.4: then all is forbidden for now).
+            Refusal: the rules forbid it, or could not be fetched (RFC 9309, 2.3.1.4: everything is then forbidden).
         """
         rules = await self._rules.get(str(url.origin()))
         if rules.refusal is not None:
@@ -83,34 +84,36 @@ class Robots:
         if rules.parser is None:
             return 0.0
         matches = partial(rules.parser.can_fetch, str(url), self._agent)
-        # Each pattern takes up to 20 us for a URL of 8,000 letters.
-        if not (await asyncio.to_thread(matches) if rules.num_patterns > _MOST_PATTERNS_HERE else matches()):
+        # Each pattern takes up to 20 us for a URL of 8,000 characters.
+        if not (await asyncio.to_thread(matches) if rules.num_patterns > _MAX_PATTERNS_INLINE else matches()):
             raise Refusal(Reason.ROBOTS, f"{url.host}/robots.txt forbids it")
         return float(min(rules.parser.crawl_delay(self._agent) or 0, _LONGEST_DELAY_S))
 
     async def close(self) -> None:
-        """Stop asking."""
+        """Cancel pending requests."""
         await self._rules.close()
 
     async def _find(self, origin: str) -> tuple[_Rules, float]:
-        asked = f"{origin}/robots.txt"
-        answer = await self._ask(asked)
+        robots_url = f"{origin}/robots.txt"
+        answer = await self._fetch(robots_url)
         if answer.reason in _UNKNOWN:
             reason = answer.reason or Reason.BAD_RESPONSE
-            if reason is Reason.NOT_PUBLIC and answer.final_url != asked:
-                reason = Reason.CONNECT  # its rules led elsewhere; the host itself may be asked once they do not
+            if reason is Reason.NOT_PUBLIC and answer.final_url != robots_url:
+                reason = (
+                    Reason.CONNECT
+                )  # a redirect of robots.txt left the public web; the host itself may still be public
             refusal = reason, f"robots.txt: {answer.detail}"
             return _Rules(refusal=refusal), answer.retry_after_s or _UNKNOWN_S
-        # Whoever says 404, 403 or something that is no answer has no rules.
+        # A host that responds 404, 403 or with an invalid response has no rules.
         data = answer.data if answer.reason is None else b""
-        return await asyncio.to_thread(parse, data, self._agent), _HOLDS_S
+        return await asyncio.to_thread(parse, data, self._agent), _VALID_S
 
 
 def parse(data: bytes, agent: str) -> _Rules:
-    """The rules for `agent` in a robots.txt, of which the first 500 KiB count; all is forbidden if they are too many.
+    """The rules for `agent` in the first 500 KiB of a robots.txt; everything is forbidden if there are too many.
 
-    Only the rules of the agent's own groups, or else of those for all, are given to Protego: what is kept of a host,
-    and what one link costs, is bounded so.
+    Only the rules of the agent's own groups, or else those for all agents, are passed to Protego. This bounds the
+    memory of a host and the time of a link.
     """
     from protego import Protego  # noqa: PLC0415 - rules are obeyed only where `FACEMILL_ROBOTS` is set
 
@@ -126,7 +129,7 @@ def parse(data: bytes, agent: str) -> _Rules:
 
 
 def group_of(lines: Iterable[str], agent: str) -> list[str]:
-    """The rules of all groups that name `agent` alone and in any case, or else `*` (RFC 9309, 2.2.1)."""
+    """The rules of all groups that name `agent`, in any letter case, or else `*` (RFC 9309, 2.2.1)."""
     rules: dict[str, list[str]] = {}
     names: set[str] = set()
     is_open = False
@@ -145,5 +148,5 @@ def group_of(lines: Iterable[str], agent: str) -> list[str]:
 
 
 def memory_of(rules: _Rules) -> int:
-    """The bytes that a host's rules take in memory, by `tracemalloc`."""
+    """The memory of a host's rules in bytes, as measured with `tracemalloc`."""
     return 1000 + 400 * rules.num_plain + 1600 * rules.num_patterns

@@ -1,4 +1,4 @@
-"""What a look-up found is remembered for a while, and asked for once however many want it at a time."""
+"""An asynchronous cache whose entries expire; concurrent requests for one key share a single look-up."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Value = TypeVar("Value")
 _MAX_SIZE = 10_000
 
 
-class Memo(Generic[Value]):
-    """The answers of `find`, which gives a value and the seconds it holds for, and never raises.
+class TtlCache(Generic[Value]):
+    """Caches the results of `find`, which returns a value and the seconds it is valid for, and never raises.
 
     Args:
-        max_size: of the values remembered, those unused for longest are dropped; a number of values, or what
-            `size_of` measures them in.
+        max_size: the least recently used values are dropped beyond this size: a number of values, or a sum of
+            `size_of`.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Memo(Generic[Value]):
         return len(self._known)
 
     async def get(self, key: str) -> Value:
-        """The value of `key`, remembered or looked up."""
+        """The value of `key`, from the cache or looked up."""
         value, until = self._known.get(key, (None, 0.0))
         if value is not None and until > self._clock():
             self._known.move_to_end(key)
@@ -50,11 +50,11 @@ class Memo(Generic[Value]):
         task = self._running.get(key)
         if task is None:
             task = self._running[key] = asyncio.create_task(self._look_up(key))
-        # Who gives up leaves the look-up to the others.
+        # A caller that is cancelled leaves the look-up running for the others.
         return await asyncio.shield(task)
 
     async def close(self) -> None:
-        """Stop what is still being looked up."""
+        """Cancel the look-ups in progress."""
         running = list(self._running.values())
         for task in running:
             task.cancel()

@@ -1,4 +1,4 @@
-"""What is gone from its own host may lie in a web archive: the transport that asks one for its raw copy."""
+"""A transport that fetches raw copies from a web archive, for pictures that their own hosts no longer serve."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from dataclasses import replace
 from typing import Protocol
 
 from storage.errors import UsageError
-from tasks.web.responses import Answer
+from tasks.web.responses import FetchResult
 
 VIA = "archive"
 _PLACE = "{url}"
 
 
 class _Web(Protocol):
-    async def get(self, url: str) -> Answer:
-        """Ask once."""
+    async def get(self, url: str) -> FetchResult:
+        """Fetch once."""
 
 
 class ArchiveTransport:
-    """Asks an archive for each URL's copy, over the same transport and within the same limits as any other host.
+    """Fetches the archive's copy of each URL, over the same transport and within the same limits as any other host.
 
     Args:
-        template: the archive's URL of a raw copy, with `{url}` for the link's own.
+        template: the URL of a raw copy in the archive, with `{url}` in place of the link's own.
 
     Raises:
         UsageError: the template is not such a URL.
@@ -31,17 +31,17 @@ class ArchiveTransport:
         self._web = web
         self._template = checked_template(template)
 
-    async def get(self, url: str) -> Answer:
-        """The archive's answer; `final_url` tells the copy, `via` that it is one."""
+    async def get(self, url: str) -> FetchResult:
+        """The archive's response; `final_url` is the URL of the copy, and `via` marks it as one."""
         copy = self._template.replace(_PLACE, url.partition("#")[0])
         return replace(await self._web.get(copy), via=VIA)
 
 
 def checked_template(template: str) -> str:
-    """`template` itself, if it can be that of an archive.
+    """Return `template` if it is valid.
 
     Raises:
-        UsageError: it is no http(s) URL, or has no place for the link.
+        UsageError: it is not an http(s) URL, or lacks `{url}`.
     """
     if template.startswith(("http://", "https://")) and _PLACE in template:
         return template

@@ -59,15 +59,16 @@ def test_a_field_has_a_meaning_of_one_line_and_takes_its_own_default(field: Any)
 )
 def test_a_value_has_the_type_of_its_field_as_text_and_as_json(text: str, value: object) -> None:
     name = text.partition("=")[0]
-    assert read_settings([text], "pipeline") == check_settings({name: value}, "pipeline") == {name: value}  # type: ignore[dict-item]
+    from_json = check_settings({name: value}, "pipeline")  # type: ignore[dict-item]  # values of any type
+    assert read_settings([text], "pipeline") == from_json == {name: value}
     assert type(read_settings([text], "pipeline")[name]) is type(value)
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("select.min_sharpness", "has no form GROUP.FIELD=VALUE"),
-        ("min_sharpness=1", "has no form GROUP.FIELD=VALUE"),
+        ("select.min_sharpness", "does not have the form GROUP.FIELD=VALUE"),
+        ("min_sharpness=1", "does not have the form GROUP.FIELD=VALUE"),
         ("select.min_sharpnes=1", "Did you mean select.min_sharpness? `facemill settings pipeline`"),
         ("selct.min_sharpness=1", "Did you mean select.min_sharpness?"),
         ("magic.wand=1", "there is no setting magic.wand. `facemill settings pipeline`"),

@@ -60,7 +60,7 @@ def test_a_world_outside_of_the_lake_is_played_only_when_the_command_names_it(
     shutil.copytree(tmp_path / "lake/world/2x2", outside)
     name(lake, location and location.format(lake=lake.root, outside=outside))
     with (
-        pytest.raises(UsageError, match="which is no world in this lake") as error,
+        pytest.raises(UsageError, match="which is no dataset in the lake") as error,
         web_for(lake, Selection("synthetic")),
     ):
         pass

@@ -1,14 +1,14 @@
 import pytest
 import torch
 
-from model.augment import augment, draw_changes, normalise, step_generator
+from model.augment import augment, draw_augmentation, normalise, step_generator
 
 CPU = torch.device("cpu")
 IMAGES = torch.randint(0, 256, (16, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 def changed(images: torch.Tensor, seed: int = 0, step: int = 0, strength: float = 1.0) -> torch.Tensor:
-    return augment(images, draw_changes(len(images), step_generator(seed, step, CPU), strength))
+    return augment(images, draw_augmentation(len(images), step_generator(seed, step, CPU), strength))
 
 
 def test_black_and_white_become_minus_one_and_one():
@@ -57,7 +57,7 @@ def test_the_global_random_state_is_left_alone():
 
 
 def test_a_part_of_a_batch_is_changed_as_within_the_whole():
-    changes = draw_changes(16, step_generator(0, 0, CPU))
+    changes = draw_augmentation(16, step_generator(0, 0, CPU))
     part = slice(4, 12)
     assert torch.allclose(augment(IMAGES[part], changes.of(part)), augment(IMAGES, changes)[part], atol=1e-4)
 

@@ -16,7 +16,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from model import distributed as ranks
 from model.backbones import BACKBONES
-from model.distributed import first_one_first, gathered, is_first, num_ranks, own_part
+from model.distributed import gathered, is_rank_0, num_ranks, rank_0_first, rank_slice
 from model.training import first_modules, train
 from storage.errors import UsageError
 from storage.models import model_versions
@@ -125,13 +125,13 @@ def test_two_processes_train_what_one_trains(lake, tiny, tmp_path, monkeypatch):
 
 def test_alone_a_process_is_the_first_and_has_all():
     rows = torch.ones(6, 2)
-    with first_one_first():
-        assert (is_first(), num_ranks()) == (True, 1)
+    with rank_0_first():
+        assert (is_rank_0(), num_ranks()) == (True, 1)
     assert gathered(rows) is rows
-    assert own_part(6) == slice(0, 6)
+    assert rank_slice(6) == slice(0, 6)
 
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(monkeypatch):
     monkeypatch.setattr(ranks, "num_ranks", lambda: 4)
     with pytest.raises(UsageError, match="a batch of 6 faces cannot be divided evenly among 4 processes"):
-        own_part(6)
+        rank_slice(6)

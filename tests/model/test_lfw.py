@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from model.align import TEMPLATE_112, warp
-from model.lfw import LfwPhoto, judge_lfw, parse_pairs, usual_place
+from model.lfw import LfwPhoto, judge_lfw, mean_position, parse_pairs
 from storage.errors import SourceError
 
 # Two folds of one pair of each kind; Bo stands in both.
@@ -105,7 +105,7 @@ def test_where_no_face_is_found_the_usual_place_is_cut_out_at_any_size():
             (255, 255, 255),
             (round(x) - side // 80, round(y) - side // 80, round(x) + side // 80, round(y) + side // 80),
         )
-        face = warp(photo, usual_place(photo.size, 112), 112)[..., 0]
+        face = warp(photo, mean_position(photo.size, 112), 112)[..., 0]
         row, column = np.unravel_index(face.argmax(), face.shape)
         eyes = TEMPLATE_112[:2].mean(0)
         assert (column, row) == pytest.approx(tuple(eyes), abs=4)

@@ -160,7 +160,7 @@ def _serve(host: Host, secrets: dict[str, str]) -> Server:
     """Start the service there. Both start at the same time on a fresh database, and take turns by themselves."""
     command = [*FACEMILL, "serve", "--lake", f"s3://{BUCKET}/lake", "--host", host.address]
     secrets = secrets | {"PREFECT_SERVER_API_AUTH_STRING": _LOGIN}
-    return Server(host.start(*command, variables=secrets), 4200, 4201, address=host.address)  # type: ignore[arg-type]
+    return Server(host.start(*command, variables=secrets), 4200, 4201, address=host.address)  # type: ignore[arg-type]  # its output is bytes, and not read
 
 
 def _says_stop(host: Host) -> bool:

@@ -94,8 +94,8 @@ def test_a_far_that_no_score_keeps_puts_the_threshold_above_all_scores():
 
 
 def test_a_far_is_told_from_thirty_expected_false_accepts_on():
-    assert curves.can_tell(0.01, 3000)
-    assert not curves.can_tell(0.01, 2999)
+    assert curves.has_enough_impostors(0.01, 3000)
+    assert not curves.has_enough_impostors(0.01, 2999)
 
 
 def test_thresholds_from_other_folds_never_tune_on_what_they_judge():
@@ -103,7 +103,7 @@ def test_thresholds_from_other_folds_never_tune_on_what_they_judge():
     same = rng.random(300) < 0.5
     fold = curves.drawn_folds(same)
     for scores, expected, within in ((rng.normal(size=300), 0.5, 0.1), (rng.normal(size=300) + 10 * same, 1, 0.01)):
-        thresholds = curves.folded_thresholds(scores, same, fold)
+        thresholds = curves.cross_validated_thresholds(scores, same, fold)
         assert curves.balanced_accuracy(scores, same, thresholds) == pytest.approx(expected, abs=within)
         assert len(set(thresholds[fold == 3])) == 1
 

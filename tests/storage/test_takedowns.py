@@ -16,7 +16,7 @@ from tasks.faces.detect_shard import accepted_images
 from tasks.fetch.ledger import pending_due, read_ledger
 from tasks.fetch.takedown_filter import GuardedTransport
 from tasks.links.plan import plan
-from tasks.web.responses import Answer
+from tasks.web.responses import FetchResult
 from tests.tasks.builders import BOX, NOW, attempt, attempts, face, faces
 from tests.tasks.image_shards import SOURCE, link_lines
 
@@ -133,22 +133,22 @@ class Web:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    async def get(self, url: str) -> Answer:
+    async def get(self, url: str) -> FetchResult:
         self.asked.append(url)
-        return Answer(url, b"p", http_status=200)
+        return FetchResult(url, b"p", http_status=200)
 
 
 async def test_a_url_taken_down_is_not_asked_for():
     web = Web()
     answer = await GuardedTransport(web, Forgotten(keys=frozenset({url_key(A)}))).get(A)
-    assert (web.asked, answer) == ([], Answer("", reason=Reason.TAKEN_DOWN))
+    assert (web.asked, answer) == ([], FetchResult("", reason=Reason.TAKEN_DOWN))
 
 
 async def test_bytes_taken_down_are_not_let_in_from_any_url():
     guarded = GuardedTransport(Web(), Forgotten(digests=frozenset({bytes_digest(b"p")})))
-    assert await guarded.get(A) == Answer("", reason=Reason.TAKEN_DOWN, http_status=200)
+    assert await guarded.get(A) == FetchResult("", reason=Reason.TAKEN_DOWN, http_status=200)
 
 
 async def test_what_is_not_taken_down_comes_as_it_is():
     guarded = GuardedTransport(Web(), Forgotten(frozenset({url_key(B)}), frozenset({bytes_digest(b"q")})))
-    assert await guarded.get(A) == Answer(A, b"p", http_status=200)
+    assert await guarded.get(A) == FetchResult(A, b"p", http_status=200)

@@ -33,7 +33,7 @@ def test_a_person_looks_the_same_for_the_same_seed_and_cannot_be_changed():
     who = sample_identity(rng(5))
     assert who == sample_identity(rng(5)) != sample_identity(rng(6))
     with pytest.raises(FrozenInstanceError):
-        who.hair_style = "bald"  # type: ignore[misc]
+        who.hair_style = "bald"  # type: ignore[misc]  # frozen, as tested
 
 
 def test_two_people_differ_in_nearly_every_shape():

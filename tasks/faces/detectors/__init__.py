@@ -13,21 +13,21 @@ from storage.errors import UsageError
 from tasks.faces.detectors.detector import Detector, DetectorSettings
 
 
-def _packed(settings: DetectorSettings) -> Detector:
-    from tasks.faces.detectors.fast import PackedMtcnn  # noqa: PLC0415
+def _fast(settings: DetectorSettings) -> Detector:
+    from tasks.faces.detectors.fast import FastMtcnn  # noqa: PLC0415
 
-    return PackedMtcnn(settings)
+    return FastMtcnn(settings)
 
 
-def _shipped(settings: DetectorSettings) -> Detector:
-    from tasks.faces.detectors.reference import ShippedMtcnn  # noqa: PLC0415
+def _reference(settings: DetectorSettings) -> Detector:
+    from tasks.faces.detectors.reference import ReferenceMtcnn  # noqa: PLC0415
 
-    return ShippedMtcnn(settings)
+    return ReferenceMtcnn(settings)
 
 
 ENGINES: Mapping[str, Callable[[DetectorSettings], Detector]] = {
-    "packed": _packed,
-    "shipped": _shipped,
+    "packed": _fast,
+    "shipped": _reference,
 }
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from storage.records import FoundFace
 from tasks.faces.detectors.candidates import Candidates, best_of, best_of_nested, moved, overlapped, squared, windows
 from tasks.faces.detectors.detector import DetectorSettings, in_picture, short_scale, working_scale
-from tasks.faces.detectors.picture_batch import Floats, Integers, Networks, View
+from tasks.faces.detectors.picture_batch import Floats, Integers, Networks, PictureBatch
 from tasks.faces.detectors.pyramid import STRIDE_PX, WINDOW_PX, Pyramids, owners, pack, pyramids
 
 # Non-maximum suppression within a level: the shipped code's IoU.
@@ -30,8 +30,8 @@ _FIRST_SCORE = 0.85
 _CROWD_OVERLAP, _CERTAIN = 0.4, 0.95
 
 
-class PackedMtcnn:
-    """The same results as `ShippedMtcnn`, several times faster; batches of pictures on a GPU, single ones on a CPU.
+class FastMtcnn:
+    """The same results as `ReferenceMtcnn`, several times faster; batches of pictures on a GPU, single ones on a CPU.
 
     Args:
         networks: None for those of the settings' device.
@@ -60,63 +60,66 @@ class PackedMtcnn:
         levels = pyramids([image.size for image in small], [px for _, px in scales], self._settings.factor)
         if not levels.scales.size:
             return [()] * len(images)
-        view = self._networks.view([np.asarray(image) for image in small])
+        batch = self._networks.load([np.asarray(image) for image in small])
         sizes = levels.full_sizes[:, ::-1]
-        boxes, points, pictures = self._finish(view, sizes, self._refine(view, sizes, self._propose(view, levels)))
+        boxes, points, pictures = self._finish(batch, sizes, self._refine(batch, sizes, self._propose(batch, levels)))
         return [
             _faces(boxes[pictures == picture], points[pictures == picture], shrink)
             for picture, (shrink, _) in enumerate(scales)
         ]
 
-    def _propose(self, view: View, levels: Pyramids) -> Candidates:
+    def _propose(self, batch: PictureBatch, levels: Pyramids) -> Candidates:
         """Squares around the windows of all levels that may contain a face; highest score first."""
         canvas = pack(levels.sizes.max(axis=0).tolist())
         threshold = self._settings.thresholds[0]
-        seen = view.propose(
+        windows = batch.propose(
             levels, canvas, max(threshold, _FIRST_SCORE) if self._settings.takes_shortcuts else threshold
         )
-        level = owners(levels, canvas)[seen.pictures, seen.rows, seen.columns]
+        level = owners(levels, canvas)[windows.pictures, windows.rows, windows.columns]
         inside = level >= 0
-        level, picture = level[inside], seen.pictures[inside]
-        corner = np.stack((seen.columns, seen.rows), axis=1)[inside] * STRIDE_PX - np.array(canvas.corners)[level, ::-1]
+        level, picture = level[inside], windows.pictures[inside]
+        corner = (
+            np.stack((windows.columns, windows.rows), axis=1)[inside] * STRIDE_PX
+            - np.array(canvas.corners)[level, ::-1]
+        )
         # In float32, as in the shipped code.
         edges = np.concatenate((corner + 1, corner + WINDOW_PX), axis=1).astype(np.float32)
         boxes = np.floor(edges / levels.scales.astype(np.float32)[picture, level, None])
-        found, shares = Candidates(boxes, seen.scores[inside], picture), seen.shares[inside]
+        found, shares = Candidates(boxes, windows.scores[inside], picture), windows.shares[inside]
         best = best_of(found, picture * len(canvas.corners) + level, _LEVEL_OVERLAP)
         found, shares = found.pick(best), shares[best]
         best = best_of(found, found.pictures, self._settings.overlaps[0])
         found, shares = found.pick(best), shares[best]
         return Candidates(squared(moved(found.boxes, shares, 0)), found.scores, found.pictures)
 
-    def _refine(self, view: View, sizes: Integers, found: Candidates) -> Candidates:
-        found, shares = _passed(view.refine, self._settings.thresholds[1], sizes, found)
+    def _refine(self, batch: PictureBatch, sizes: Integers, found: Candidates) -> Candidates:
+        found, shares = _passed(batch.refine, self._settings.thresholds[1], sizes, found)
         best = best_of(found, found.pictures, self._settings.overlaps[1])
         found, shares = found.pick(best), shares[best]
         return Candidates(squared(moved(found.boxes, shares, 1)), found.scores, found.pictures)
 
-    def _finish(self, view: View, sizes: Integers, found: Candidates) -> tuple[Floats, Floats, Integers]:
+    def _finish(self, batch: PictureBatch, sizes: Integers, found: Candidates) -> tuple[Floats, Floats, Integers]:
         """Boxes with scores [n, 5], points [n, 5, 2], and the pictures they are in [n]."""
-        found, said = self._judged(view, sizes, found)
+        found, outputs = self._final(batch, sizes, found)
         sides = (found.boxes[:, 2:] - found.boxes[:, :2] + 1)[:, None]
-        points = sides * said[:, 4:].reshape(-1, 2, 5).transpose(0, 2, 1) + found.boxes[:, None, :2] - 1
-        boxes = np.concatenate((moved(found.boxes, said[:, :4], 1), found.scores[:, None]), axis=1)
+        points = sides * outputs[:, 4:].reshape(-1, 2, 5).transpose(0, 2, 1) + found.boxes[:, None, :2] - 1
+        boxes = np.concatenate((moved(found.boxes, outputs[:, :4], 1), found.scores[:, None]), axis=1)
         return boxes, points, found.pictures
 
-    def _judged(self, view: View, sizes: Integers, found: Candidates) -> tuple[Candidates, Floats]:
+    def _final(self, batch: PictureBatch, sizes: Integers, found: Candidates) -> tuple[Candidates, Floats]:
         """The candidates that pass the third network; of a cluster around a certain face, the best only."""
         threshold = self._settings.thresholds[2]
         if not self._settings.takes_shortcuts:
-            return _passed(view.finish, threshold, sizes, found)
+            return _passed(batch.finish, threshold, sizes, found)
         leads = np.zeros(len(found), np.bool_)
         leads[best_of(found, found.pictures, _CROWD_OVERLAP)] = True
-        first, said = _passed(view.finish, threshold, sizes, found.pick(leads))
+        first, outputs = _passed(batch.finish, threshold, sizes, found.pick(leads))
         others, certain = found.pick(~leads), first.pick(first.scores >= _CERTAIN)
         others = others.pick(~overlapped(others, certain, _CROWD_OVERLAP))
         if not len(others):
-            return first, said
-        second, more = _passed(view.finish, threshold, sizes, others)
-        return first.joined(second), np.concatenate((said, more))
+            return first, outputs
+        second, more = _passed(batch.finish, threshold, sizes, others)
+        return first.joined(second), np.concatenate((outputs, more))
 
 
 def _networks(settings: DetectorSettings) -> Networks:

@@ -21,7 +21,7 @@ from tasks.faces.detectors.pyramid import STRIDE_PX, Canvas, Pyramids, bins, edg
 _STRIP_PX = 24_000
 
 
-class Judge(NamedTuple):
+class Stage(NamedTuple):
     """A network for crops of `side_px`, run on `chunk` at a time: the number that fits a core's cache (1 MB)."""
 
     session: InferenceSession
@@ -30,7 +30,7 @@ class Judge(NamedTuple):
 
 
 class CpuNetworks:
-    """Creates views of pictures."""
+    """Loads pictures for the networks."""
 
     batch = 1
 
@@ -39,39 +39,39 @@ class CpuNetworks:
         torch.set_num_threads(1)
         nets = MTCNN(device="cpu").eval()
         self._first = _session(first_graph(nets.pnet))
-        self._second = Judge(_session(second_graph(nets.rnet)), 24, 16)
-        self._third = Judge(_session(third_graph(nets.onet)), 48, 2)
+        self._second = Stage(_session(second_graph(nets.rnet)), 24, 16)
+        self._third = Stage(_session(third_graph(nets.onet)), 48, 2)
 
-    def view(self, pictures: list[NDArray[np.uint8]]) -> CpuView:
-        """A view of one picture; batches are not faster on a CPU."""
+    def load(self, pictures: list[NDArray[np.uint8]]) -> CpuBatch:
+        """Load one picture; batches are not faster on a CPU."""
         (pixels,) = pictures
-        return CpuView(self._first, (self._second, self._third), pixels)
+        return CpuBatch(self._first, (self._second, self._third), pixels)
 
 
-class CpuView:
-    """One picture and the networks' outputs on it (`picture_batch.View`)."""
+class CpuBatch:
+    """One picture and the networks' outputs on it (`picture_batch.PictureBatch`)."""
 
-    def __init__(self, first: InferenceSession, judges: tuple[Judge, Judge], pixels: NDArray[np.uint8]) -> None:
-        self._first, self._judges, self._width = first, judges, pixels.shape[1]
+    def __init__(self, first: InferenceSession, stages: tuple[Stage, Stage], pixels: NDArray[np.uint8]) -> None:
+        self._first, self._stages, self._width = first, stages, pixels.shape[1]
         self._sums = ColumnSums(pixels)
 
     def propose(self, levels: Pyramids, canvas: Canvas, threshold: float) -> Windows:
-        """As `View.propose`."""
+        """As `PictureBatch.propose`."""
         colours, added = self._draw(levels, canvas), edges(levels, canvas)[:, None]
         step, total = max(1, _STRIP_PX // canvas.width // STRIDE_PX), canvas.height // STRIDE_PX - 5
         strips = [slice(start, min(start + step, total)) for start in range(0, total, step)]
         answer = np.concatenate([self._strip(colours, added, rows) for rows in strips], axis=2)
         picture, row, column = np.nonzero(answer[:, 0] >= np.log(threshold / (1 - threshold)))
-        said = answer[picture, :, row, column]
-        return Windows(picture, row, column, _chances(said[:, 0]), said[:, 1:])
+        outputs = answer[picture, :, row, column]
+        return Windows(picture, row, column, _chances(outputs[:, 0]), outputs[:, 1:])
 
     def refine(self, pictures: Integers, pixels: Integers) -> Floats:
-        """As `View.refine`."""
-        return self._said(self._judges[0], pixels)
+        """As `PictureBatch.refine`."""
+        return self._outputs(self._stages[0], pixels)
 
     def finish(self, pictures: Integers, pixels: Integers) -> Floats:
-        """As `View.finish`."""
-        return self._said(self._judges[1], pixels)
+        """As `PictureBatch.finish`."""
+        return self._outputs(self._stages[1], pixels)
 
     def _strip(self, colours: Floats, added: Floats, rows: slice) -> Floats:
         """Some rows of the first network's output; one row needs 12 rows of the canvas."""
@@ -95,15 +95,15 @@ class CpuView:
             row, column = row + tall, column + wide
         return sheet
 
-    def _said(self, judge: Judge, pixels: Integers) -> Floats:
+    def _outputs(self, stage: Stage, pixels: Integers) -> Floats:
         """Outputs [n, ...] for windows (left, top, right, bottom) of the picture, the face probability first."""
-        crops = self._crops(pixels, judge.side_px)
+        crops = self._crops(pixels, stage.side_px)
         # At least one chunk, even an empty one, which gives the output its shape.
-        starts = range(0, max(len(crops), 1), judge.chunk)
-        said = [judge.session.run(None, {"colours": crops[start : start + judge.chunk]})[0] for start in starts]
-        answers: Floats = np.concatenate(said)
-        answers[:, 0] = _chances(answers[:, 0])
-        return answers
+        starts = range(0, max(len(crops), 1), stage.chunk)
+        parts = [stage.session.run(None, {"colours": crops[start : start + stage.chunk]})[0] for start in starts]
+        outputs: Floats = np.concatenate(parts)
+        outputs[:, 0] = _chances(outputs[:, 0])
+        return outputs
 
     def _crops(self, pixels: Integers, side_px: int) -> Floats:
         """Windows resized to [n, side, side, 3]."""

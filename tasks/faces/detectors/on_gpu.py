@@ -25,7 +25,7 @@ _BATCH = 32
 _CHUNKS = (4096, 1024)
 
 
-class Judge(NamedTuple):
+class Stage(NamedTuple):
     """A network for crops of `side_px`, run on `chunk` at a time."""
 
     look: Callable[[Tensor], Tensor]
@@ -34,7 +34,7 @@ class Judge(NamedTuple):
 
 
 class GpuNetworks:
-    """Creates views of pictures."""
+    """Loads pictures for the networks."""
 
     batch = _BATCH
 
@@ -42,23 +42,23 @@ class GpuNetworks:
         self.device, self.dtype = torch.device(settings.device), getattr(torch, settings.precision)
         nets = MTCNN(device="cpu").eval().to(self.device, self.dtype, memory_format=torch.channels_last)
         self.first: PNet = nets.pnet
-        self.second = Judge(partial(refined, nets.rnet), 24, _CHUNKS[0])
-        self.third = Judge(partial(finished, nets.onet), 48, _CHUNKS[1])
+        self.second = Stage(partial(refined, nets.rnet), 24, _CHUNKS[0])
+        self.third = Stage(partial(finished, nets.onet), 48, _CHUNKS[1])
 
-    def view(self, pictures: list[NDArray[np.uint8]]) -> GpuView:
-        """A view of pictures of any sizes."""
-        return GpuView(self, AreaTables(pictures, self.device))
+    def load(self, pictures: list[NDArray[np.uint8]]) -> GpuBatch:
+        """Load pictures of any sizes."""
+        return GpuBatch(self, AreaTables(pictures, self.device))
 
 
-class GpuView:
-    """Some pictures and the networks' outputs on them (`picture_batch.View`)."""
+class GpuBatch:
+    """Some pictures and the networks' outputs on them (`picture_batch.PictureBatch`)."""
 
     def __init__(self, networks: GpuNetworks, tables: AreaTables) -> None:
         self._networks, self._tables = networks, tables
 
     @torch.inference_mode()
     def propose(self, levels: Pyramids, canvas: Canvas, threshold: float) -> Windows:
-        """As `View.propose`."""
+        """As `PictureBatch.propose`."""
         sheet, added = self._draw(levels, canvas), self._here(edges(levels, canvas)[:, None])
         scores, shares = proposed(self._networks.first, sheet, added.to(self._networks.dtype))
         pictures, rows, columns = (scores >= threshold).nonzero().unbind(1)
@@ -66,12 +66,12 @@ class GpuView:
         return Windows(*(part.cpu().numpy() for part in found))
 
     def refine(self, pictures: Integers, pixels: Integers) -> Floats:
-        """As `View.refine`."""
-        return self._said(self._networks.second, pictures, pixels)
+        """As `PictureBatch.refine`."""
+        return self._outputs(self._networks.second, pictures, pixels)
 
     def finish(self, pictures: Integers, pixels: Integers) -> Floats:
-        """As `View.finish`."""
-        return self._said(self._networks.third, pictures, pixels)
+        """As `PictureBatch.finish`."""
+        return self._outputs(self._networks.third, pictures, pixels)
 
     def _draw(self, levels: Pyramids, canvas: Canvas) -> Tensor:
         """The canvases with all levels, [num_pictures, 3, height, width]."""
@@ -86,13 +86,13 @@ class GpuView:
         return centred(sheet).to(self._networks.dtype).permute(0, 3, 1, 2)
 
     @torch.inference_mode()
-    def _said(self, judge: Judge, pictures: Integers, pixels: Integers) -> Floats:
-        owners, places = self._here(pictures), self._here(_places(pixels, judge.side_px))
+    def _outputs(self, stage: Stage, pictures: Integers, pixels: Integers) -> Floats:
+        owners, places = self._here(pictures), self._here(_places(pixels, stage.side_px))
         # At least one chunk, even an empty one, which gives the output its shape.
-        parts = [slice(start, start + judge.chunk) for start in range(0, max(len(pixels), 1), judge.chunk)]
-        said = [judge.look(self._crops(owners[part], places[:, part])) for part in parts]
-        answers: Floats = torch.cat(said).cpu().numpy()
-        return answers
+        chunks = [slice(start, start + stage.chunk) for start in range(0, max(len(pixels), 1), stage.chunk)]
+        parts = [stage.look(self._crops(owners[part], places[:, part])) for part in chunks]
+        outputs: Floats = torch.cat(parts).cpu().numpy()
+        return outputs
 
     def _crops(self, pictures: Tensor, places: Tensor) -> Tensor:
         """Windows resized to [n, 3, side, side]."""

@@ -23,7 +23,7 @@ class Windows(NamedTuple):
     shares: Floats
 
 
-class View(Protocol):
+class PictureBatch(Protocol):
     """Some pictures as input of the networks. Windows are (left, top, right, bottom) in pixels, each in one picture."""
 
     def propose(self, levels: Pyramids, canvas: Canvas, threshold: float) -> Windows:
@@ -41,5 +41,5 @@ class Networks(Protocol):
 
     batch: int
 
-    def view(self, pictures: list[NDArray[np.uint8]]) -> View:
-        """A view of pictures [height, width, 3]."""
+    def load(self, pictures: list[NDArray[np.uint8]]) -> PictureBatch:
+        """Load pictures [height, width, 3]."""

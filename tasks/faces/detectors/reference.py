@@ -14,7 +14,7 @@ from storage.records import FoundFace
 from tasks.faces.detectors.detector import DetectorSettings, in_picture, working_scale
 
 
-class ShippedMtcnn:
+class ReferenceMtcnn:
     """The cascade of `MTCNN.detect` with a smallest face per picture; one picture at a time."""
 
     batch = 1

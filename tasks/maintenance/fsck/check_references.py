@@ -17,7 +17,7 @@ from storage.models import ModelVersion, has_model
 from storage.names import NAME, VERSIONED
 from tasks.maintenance.fsck.findings import Finding, Kind
 
-# What judges faces without being a model version: histograms fitted to a dataset, and weights from elsewhere.
+# Embedders that are not model versions: histograms fitted to a dataset, and weights from outside the lake.
 _OTHER_JUDGES = frozenset({"histograms", "facenet"})
 
 
@@ -71,7 +71,7 @@ def _evaluation(lake: Lake, path: str) -> Iterator[Finding]:
         return
     if not has_model(lake, *facts["model"].split("@")):
         yield Finding(Kind.DANGLING, path, f"its model {facts['model']} does not exist")
-    # A test on photos from elsewhere, such as LFW, is of no dataset version.
+    # A test on external photos, such as LFW, has no dataset version.
     if "num_photos" not in facts and not has_dataset(lake, facts["test"]):
         yield Finding(Kind.DANGLING, path, f"it was evaluated on {facts['test']}, which does not exist")
 

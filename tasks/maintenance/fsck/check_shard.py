@@ -28,10 +28,10 @@ _CROP_SETTINGS = tuple(CropSettings(check_boxes=is_checked) for is_checked in (T
 
 @dataclass(frozen=True, slots=True)
 class SourceFacts:
-    """What the checks of every shard of a source need.
+    """The facts of a source that the check of each of its shards needs.
 
     Attributes:
-        lines: the planned ones; None if they cannot be read.
+        lines: the planned lines; None if they cannot be read.
     """
 
     lake: Lake
@@ -42,7 +42,7 @@ class SourceFacts:
 
 
 def check_shard(facts: SourceFacts, stem: str) -> list[Finding]:
-    """A shard of images, its detections, and its faces by each method."""
+    """Check a shard of images, its detections, and its faces by each method."""
     lake, source = facts.lake, facts.source
     path = lake.images(source, stem)
     index = _read(lake, f"{path}.parquet", ATTEMPTS)
@@ -67,7 +67,7 @@ def judge_index(path: str, stem: str, index: pa.Table, *, is_url_known: bool) ->
     """Check that each row of an index of images (`records.ATTEMPTS`) is consistent.
 
     Args:
-        is_url_known: also compare each key with its URL, 1 s for a million.
+        is_url_known: also compare each key with its URL, which takes 1 s for a million rows.
     """
     reason = index["reason"].cast(pa.string())
     is_in = pc.equal(index["outcome"].cast(pa.string()), Outcome.ACCEPTED.value)
@@ -81,7 +81,7 @@ def judge_index(path: str, stem: str, index: pa.Table, *, is_url_known: bool) ->
     )
     wrong = index["key"].filter(pc.invert(makes_sense)).to_pylist()
     if is_url_known:
-        wrong += astray(index)
+        wrong += misplaced(index)
     twice = [item["values"] for item in pc.value_counts(index["key"]).to_pylist() if item["counts"] > 1]
     if not wrong and not twice:
         return []
@@ -89,8 +89,8 @@ def judge_index(path: str, stem: str, index: pa.Table, *, is_url_known: bool) ->
     return [Finding(Kind.MISCOUNT, path, words, frozenset(wrong + twice))]
 
 
-def astray(table: pa.Table) -> list[bytes]:
-    """The keys in a table with `key` and `url` that are not those of their URL; rows without a URL are not checked."""
+def misplaced(table: pa.Table) -> list[bytes]:
+    """The keys of a table that do not match their URL (`key`, `url`); rows without a URL are not checked."""
     found: list[bytes] = []
     for batch in table.select(["key", "url"]).to_batches(max_chunksize=_ROWS_AT_ONCE):
         rows = zip(batch["key"].to_pylist(), batch["url"].to_pylist(), strict=True)
@@ -99,7 +99,7 @@ def astray(table: pa.Table) -> list[bytes]:
 
 
 def _check_detections(facts: SourceFacts, stem: str, there: pa.Table, due: pa.Table) -> list[Finding]:
-    """As many rows as pictures: none missing, none twice, none of a picture that is not there."""
+    """Check that each picture has exactly one row of detections, and that each row has a picture."""
     path = facts.lake.detections(facts.source, stem)
     if not facts.lake.exists(path):
         return []

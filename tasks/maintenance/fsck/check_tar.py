@@ -12,7 +12,7 @@ from storage.records import bytes_digest
 from tasks.maintenance.fsck.findings import Finding, Kind
 
 _SHOWN = 3
-# What `tarfile` raises for headers that are none.
+# The exceptions of `tarfile` for invalid headers.
 NOT_A_TAR = (tarfile.TarError, EOFError, ValueError, OverflowError)
 
 
@@ -31,9 +31,9 @@ class TarFacts:
     """The measured properties of a tar.
 
     Attributes:
-        num_bytes: its length; None if it is not there.
-        headers: name, offset and length of each member, as far as the headers can be read; None if nobody looked.
-        broken: the members whose bytes are not those of their digest, by their place in the index.
+        num_bytes: its length; None if it does not exist.
+        headers: name, offset and length of each member, as far as the headers can be read; None if they were not read.
+        broken: the members whose bytes do not match their digest, as positions in the index.
     """
 
     num_bytes: int | None
@@ -61,8 +61,8 @@ def judge_tar(
     """The findings of a tar.
 
     Args:
-        path: of the findings.
-        beside: names of members that no row of the index is about, and that may be there.
+        path: the path of the findings.
+        beside: names of members that may exist without a row of the index.
     """
     num_bytes = facts.num_bytes
     if num_bytes is None:
@@ -100,7 +100,7 @@ def _is_whole(file: IO[bytes], member: Member) -> bool:
 
 
 def _headers(file: IO[bytes]) -> frozenset[tuple[str, int, int]]:
-    """The members of a tar up to the first header that cannot be read; behind that `tarfile` sees nothing."""
+    """The members of a tar up to the first header that cannot be read; `tarfile` cannot read beyond it."""
     file.seek(0)
     found = set()
     try:

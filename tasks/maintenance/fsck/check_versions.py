@@ -26,10 +26,10 @@ from tasks.maintenance.takedown.redact import redacted_samples, unnamed_shards
 def check_dataset(
     lake: Lake, name: str, version: str, covered: Callable[[str], Forgotten], *, quick: bool
 ) -> list[Finding]:
-    """A dataset version: shards, index, outcomes and manifest agree, and nothing taken down is in it.
+    """Check a dataset version: its shards, index, outcomes and manifest agree, and it has no samples under takedown.
 
     Args:
-        covered: what the takedowns cover in a source.
+        covered: returns the takedowns that apply to a source.
     """
     folder = lake.dataset(name, version)
     if not lake.exists(f"{folder}/manifest.json"):
@@ -46,7 +46,7 @@ def check_dataset(
         index, outcomes = dataset.whole_index(), dataset.outcomes()
     except LakeError as error:
         return [Finding(Kind.UNREADABLE, folder, str(error))]
-    found = [Finding(Kind.UNTRUE_MANIFEST, folder, words) for words in _untruths(dataset, index, outcomes)]
+    found = [Finding(Kind.UNTRUE_MANIFEST, folder, words) for words in _mismatches(dataset, index, outcomes)]
     found += _check_shards(dataset, index, quick=quick)
     gone = redacted_samples(dataset) & set(index["sample"].to_pylist())
     num_covered = pc.sum(covered_samples(index, covered)).as_py() or 0
@@ -56,7 +56,7 @@ def check_dataset(
     return found
 
 
-def _untruths(dataset: DatasetVersion, index: pa.Table, outcomes: pa.Table) -> list[str]:
+def _mismatches(dataset: DatasetVersion, index: pa.Table, outcomes: pa.Table) -> list[str]:
     try:
         return list(judge_manifest(dataset.manifest, index, outcomes, dataset.folder))
     except (AttributeError, KeyError, TypeError) as error:
@@ -68,7 +68,7 @@ def judge_manifest(manifest: dict[str, Any], index: pa.Table, outcomes: pa.Table
 
     Args:
         index: `records.SAMPLES`.
-        outcomes: `records.LINE_OUTCOMES`; no rows in a version older than such tables.
+        outcomes: `records.LINE_OUTCOMES`; empty for versions older than this table.
     """
     if f"datasets/{manifest.get('name')}/{manifest.get('version')}" != folder:
         yield f"it is of {manifest.get('name')}@{manifest.get('version')}"
@@ -117,7 +117,7 @@ def _check_shards(dataset: DatasetVersion, index: pa.Table, *, quick: bool) -> l
 
 
 def check_model(lake: Lake, name: str, version: str, *, quick: bool) -> list[Finding]:
-    """A model version: every file that its manifest names is there, and is what it says."""
+    """Check a model version: every file of its manifest exists and matches it."""
     folder = lake.model(name, version)
     if not lake.exists(f"{folder}/manifest.json"):
         return [Finding(Kind.UNFINISHED, folder, "manifest.json is missing: publishing was interrupted")]
@@ -134,7 +134,7 @@ def check_model(lake: Lake, name: str, version: str, *, quick: bool) -> list[Fin
 
 
 def _check_file(model: ModelVersion, file: str) -> list[Finding]:
-    """A file of a model version: it has the digest in the manifest, and JSON has its shape."""
+    """Check a file of a model version: its digest matches the manifest, and JSON has the expected form."""
     try:
         model.read(file)
     except LakeError:

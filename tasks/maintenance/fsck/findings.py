@@ -1,4 +1,4 @@
-"""The kinds of findings in a lake, and the remedy of each."""
+"""The kinds of findings in a lake, and their remedies."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class Kind(StrEnum):
 class Remedy(StrEnum):
     """What a repair does."""
 
-    # Put aside; whatever makes it makes it again.
+    # Moved to the quarantine; the stage that wrote it writes it again.
     QUARANTINE = "quarantine"
-    # Written anew without what is broken; that is asked for again.
+    # Rewritten without the broken pictures, which are fetched again.
     REWRITE = "rewrite"
     PURGE = "purge"
-    # The store drops what it has of an upload: it never was a file.
+    # The store discards the incomplete upload, which never became a file.
     ABORT = "abort"
-    # It never was a file of the lake.
+    # A temporary file, which never became a file of the lake.
     REMOVE = "remove"
-    # Nothing in the lake could make it again.
+    # It cannot be computed from the rest of the lake.
     BACKUP = "restore from a backup"
-    # What is named is gone. What names it is whole, and stays.
+    # The referenced file is missing. The file with the reference is intact and is kept.
     CHOOSE = "restore the missing file, or choose another"
 
 
@@ -59,7 +59,7 @@ _ADVICE = {
     "aliases": "models promote sets the alias again",
     "experiments": "experiment makes it again",
 }
-# What ends a finding of a name that leads nowhere, where nothing can be restored.
+# How to resolve a dangling reference if the missing file cannot be restored.
 _CHOICES = {
     "aliases": "models promote makes another version the champion, train makes a candidate",
     "models": "train again on an existing dataset version, and remove this version",
@@ -75,9 +75,9 @@ class Finding:
     """One defect.
 
     Attributes:
-        path: of what is put aside or written anew, in the lake: a file, the folder of a version, or the tar and index
-            of a shard without their endings.
-        keys: the pictures of a shard of images that are broken.
+        path: the path in the lake that a repair moves or rewrites: a file, the folder of a version, or the tar and
+            index of a shard without their suffixes.
+        keys: the broken pictures of a shard of images.
     """
 
     kind: Kind
@@ -87,7 +87,7 @@ class Finding:
 
 
 def remedy(finding: Finding) -> Remedy:
-    """What a repair does about a finding."""
+    """The remedy that a repair applies to a finding."""
     place = finding.path.split("/", 1)[0]
     if finding.kind is Kind.TAKEN_DOWN:
         return Remedy.PURGE
@@ -104,7 +104,7 @@ def remedy(finding: Finding) -> Remedy:
 
 
 def advice(finding: Finding) -> str:
-    """What brings back what a repair puts aside, or ends a finding that it leaves; empty if nothing is missed."""
+    """How to recover quarantined data, or how to resolve a finding that a repair leaves; empty if nothing is lost."""
     place = "aliases" if "/aliases" in finding.path else finding.path.split("/", 1)[0]
     if finding.kind is Kind.DANGLING:
         return _CHOICES[place]

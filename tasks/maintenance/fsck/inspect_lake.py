@@ -23,17 +23,17 @@ from tasks.fetch.ledger import image_stems
 from tasks.links.collect import lines_digest, read_origin
 from tasks.links.sources import kept_source
 from tasks.maintenance.fsck.check_references import check_lineage
-from tasks.maintenance.fsck.check_shard import SourceFacts, astray, check_shard
+from tasks.maintenance.fsck.check_shard import SourceFacts, check_shard, misplaced
 from tasks.maintenance.fsck.check_versions import check_dataset, check_model
 from tasks.maintenance.fsck.findings import Finding, Kind
-from tasks.maintenance.takedown.rewrite import lone_tars, pieces, shard_folders, successor
+from tasks.maintenance.takedown.rewrite import pieces, shard_folders, successor, tars_without_index
 
 Job = Callable[[], list[Finding]]
-# A thread reads one picture at a time, of 32 MB at most; hashing leaves the GIL alone.
+# A thread reads one picture at a time, of 32 MB at most; hashing releases the GIL.
 _THREADS = 4
 _TABLE = ".parquet"
 _COMPUTED = ("unique", "cleaned", "evaluations")
-# Stands among the versions of a model, and is none.
+# The one file beside the versions of a model that is not a version.
 _ALIASES = "aliases"
 _CHECKS = ("datasets", "models")
 
@@ -55,7 +55,7 @@ def jobs(lake: Lake, *, quick: bool = False) -> list[Job]:
 
 
 def _version_jobs(lake: Lake, kind: str, covered: Covered, *, quick: bool) -> Iterator[Job]:
-    """A job for each version of a dataset or model; what cannot be one is strange."""
+    """A job for each version of a dataset or model; other files are reported as strange."""
     for name in lake.names(kind):
         for version in lake.names(f"{kind}/{name}") if NAME.fits(name) else [""]:
             path = f"{kind}/{name}/{version}".rstrip("/")
@@ -83,7 +83,7 @@ def inspect(work: list[Job], on_progress: Callable[[int], None] = lambda done: N
 
 
 def _check_takedowns(lake: Lake) -> tuple[list[Finding], Covered]:
-    """What is wrong with the takedowns, and what they cover in a source; nothing, if they cannot be read."""
+    """The findings of the takedowns, and a function that returns what they cover in a source: nothing if unreadable."""
     try:
         read_takedowns(lake)
     except LakeError as error:
@@ -117,7 +117,7 @@ def _source_jobs(lake: Lake, source: str, covered: Covered, *, quick: bool) -> l
 
 def _check_folders(lake: Lake, source: str, stems: list[str]) -> list[Finding]:
     """Files of a source that belong to no shard."""
-    lone = lone_tars(lake, source)
+    lone = tars_without_index(lake, source)
     found = [Finding(Kind.NO_INDEX, path, "the tar has no index") for path in lone]
     for folder in shard_folders(lake, source):
         for name in lake.names(folder):
@@ -131,7 +131,7 @@ def _check_folders(lake: Lake, source: str, stems: list[str]) -> list[Finding]:
 
 
 def _check_computed(lake: Lake) -> list[Finding]:
-    """Tables that are computed from others, and put aside with what belongs to them, can be read."""
+    """Check that computed tables can be read; they are quarantined together with the files that belong to them."""
     found = []
     for path in [path for folder in _COMPUTED for path in _tables(lake, folder)]:
         try:
@@ -144,7 +144,7 @@ def _check_computed(lake: Lake) -> list[Finding]:
 
 
 def _tables(lake: Lake, folder: str) -> Iterator[str]:
-    """The tables below a folder that holds nothing else but folders and JSON."""
+    """The tables below a folder that otherwise contains only folders and JSON."""
     for name in lake.names(folder):
         if name.endswith(_TABLE):
             yield f"{folder}/{name}"
@@ -159,7 +159,7 @@ def _superseded(lake: Lake, source: str, stems: list[str]) -> list[Finding]:
 
 
 def _check_links(lake: Lake, source: str, *, quick: bool) -> list[Finding]:
-    """The lines are those that their origin tells of, and what is said of a list's columns is a recipe."""
+    """Check that the lines match their origin, and that the stored recipe is valid."""
     folder = f"links/{source}"
     paths = [lake.links(source, name) for name in ("lines.parquet", "rejected.parquet")]
     try:
@@ -169,9 +169,10 @@ def _check_links(lake: Lake, source: str, *, quick: bool) -> list[Finding]:
         tables = [read_as(lake, path, schema) for path, schema in zip(paths, (LINK_LINES, REJECTED_LINES), strict=True)]
     except LakeError as error:
         return [Finding(Kind.UNREADABLE, folder, str(error))]
-    told, counts = [origin.get(name) for name in ("num_accepted", "num_rejected")], [len(table) for table in tables]
-    if counts != told:
-        words = f"origin.json has {told[0]} good and {told[1]} rejected lines, the tables {counts[0]} and {counts[1]}"
+    recorded, counts = [origin.get(name) for name in ("num_accepted", "num_rejected")], [len(table) for table in tables]
+    if counts != recorded:
+        good, rejected = recorded
+        words = f"origin.json has {good} good and {rejected} rejected lines, the tables {counts[0]} and {counts[1]}"
         return [Finding(Kind.MISCOUNT, folder, words)]
     if stamps != {origin.get("digest")} or (not quick and lines_digest(*tables) != origin["digest"]):
         return [Finding(Kind.UNTRUE_MANIFEST, folder, "the lines do not match origin.json")]
@@ -179,7 +180,7 @@ def _check_links(lake: Lake, source: str, *, quick: bool) -> list[Finding]:
 
 
 def _check_plan(lake: Lake, source: str, *, quick: bool) -> list[Finding]:
-    """Each candidate once, under the key of its URL."""
+    """Check that each candidate occurs once, under the key of its URL."""
     path = lake.plan(source)
     if not lake.exists(path):
         return []
@@ -188,7 +189,7 @@ def _check_plan(lake: Lake, source: str, *, quick: bool) -> list[Finding]:
     except LakeError as error:
         return [Finding(Kind.UNREADABLE, path, str(error))]
     twice = len(plan) - len(pc.unique(plan["key"]))
-    wrong = 0 if quick else len(astray(plan))
+    wrong = 0 if quick else len(misplaced(plan))
     words = f"of {len(plan)} candidates {twice} are repeated, {wrong} do not have the key of their URL"
     return [Finding(Kind.MISCOUNT, path, words)] if twice or wrong else []
 

@@ -25,18 +25,18 @@ from tasks.maintenance.fsck.findings import Finding, Remedy, advice, remedy
 from tasks.maintenance.takedown.purge import purge
 from tasks.maintenance.takedown.rewrite import pieces, replace_shard
 
-# What a row of the ledger keeps of a picture that is lost: what is needed to ask for it again.
+# The columns that a ledger row of a lost picture keeps: those needed to fetch it again.
 _KEPT = ("key", "tries", "round", "fetched_at")
 
 
 @dataclass
 class Repaired:
-    """What a repair did.
+    """The result of a repair.
 
     Attributes:
-        folder: in the quarantine.
-        moved: paths that were put aside.
-        lost: pictures that are due again.
+        folder: the folder in the quarantine.
+        moved: paths that were moved there.
+        lost: the number of lost pictures, now due for retry.
         removed: temporary files of killed writers.
         aborted: multipart uploads that were aborted.
         purged: whether data under takedown was purged.
@@ -56,7 +56,7 @@ def repair(lake: Lake, findings: list[Finding], now: datetime) -> Repaired:
     """Apply the remedies.
 
     Args:
-        now: when lost pictures are due, and the name of the folder in the quarantine.
+        now: the time from which lost pictures are due; also names the folder in the quarantine.
     """
     done = Repaired(lake.quarantine(now.strftime("%Y%m%dT%H%M%S%f")))
     by_remedy: dict[Remedy, list[Finding]] = defaultdict(list)
@@ -65,7 +65,7 @@ def repair(lake: Lake, findings: list[Finding], now: datetime) -> Repaired:
     done.left = [f"{one.path}: {one.detail}" for kind in (Remedy.BACKUP, Remedy.CHOOSE) for one in by_remedy[kind]]
     lake.write_json(f"{done.folder}/note.json", _note(findings, now))
     for path in dict.fromkeys(finding.path for finding in by_remedy[Remedy.QUARANTINE]):
-        _put_aside(lake, _files(lake, path), done)
+        _set_aside(lake, _files(lake, path), done)
     broken: dict[str, set[bytes]] = defaultdict(set)
     for finding in by_remedy[Remedy.REWRITE]:
         broken[finding.path] |= finding.keys
@@ -88,7 +88,7 @@ def repair(lake: Lake, findings: list[Finding], now: datetime) -> Repaired:
 def lost(index: pa.Table, keys: Iterable[bytes], now: datetime) -> pa.Table:
     """The rows of an index of images (`records.ATTEMPTS`), those of `keys` rejected as `lost` and due.
 
-    A key that stood in it several times stays once; a URL that is not the key's is blank.
+    Duplicate keys are kept once; a URL that does not match its key is blank.
     """
     wanted = frozenset(keys)
     rows = {row["key"]: row for row in index.to_pylist()}
@@ -103,16 +103,16 @@ def _lost(row: dict[str, Any], now: datetime) -> dict[str, Any]:
 
 
 def _rewrite(lake: Lake, path: str, keys: set[bytes], now: datetime, done: Repaired) -> None:
-    """Replace a shard of images by one without the pictures of `keys`, and put the old one aside."""
+    """Replace a shard of images by one without the pictures of `keys`, and quarantine the old one."""
     _, source, stem = path.split("/")
     index = lost(read_as(lake, f"{path}.parquet", ATTEMPTS), keys, now)
     replace_shard(lake, source, stem, index)
     done.lost += len(keys)
-    _put_aside(lake, pieces(lake, source, stem), done)
+    _set_aside(lake, pieces(lake, source, stem), done)
 
 
 def _files(lake: Lake, path: str) -> list[str]:
-    """What a finding's path stands for: a file, a folder, or the index and tar of a shard with what came of it."""
+    """The paths of a finding: a file, a folder, or the index and tar of a shard with all that was computed from it."""
     match path.split("/"):
         case ["images", source, stem] if not lake.exists(path):
             return pieces(lake, source, stem)
@@ -121,7 +121,7 @@ def _files(lake: Lake, path: str) -> list[str]:
             return [f"{path}{ending}" for ending in endings if lake.exists(f"{path}{ending}")]
 
 
-def _put_aside(lake: Lake, paths: list[str], done: Repaired) -> None:
+def _set_aside(lake: Lake, paths: list[str], done: Repaired) -> None:
     for path in paths:
         lake.move(path, f"{done.folder}/{path}")
         done.moved.append(path)

@@ -1,1 +1,1 @@
-"""Takedown: people and pictures that must not be used any more."""
+"""Takedown: removal of people and pictures that must no longer be used."""

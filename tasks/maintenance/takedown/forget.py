@@ -26,7 +26,7 @@ from tasks.fetch.ledger import accepted, read_ledger
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TakedownRequest:
     """A takedown request. `source` narrows the names to one source."""
 
     urls: tuple[str, ...] = ()
@@ -76,19 +76,19 @@ class Coverage:
         return {name: value for name, value in asdict(self).items() if name not in {"digests", "people"}}
 
 
-def coverage(lake: Lake, asked: Asked) -> list[Coverage]:
+def coverage(lake: Lake, request: TakedownRequest) -> list[Coverage]:
     """The coverage of a takedown by source; nothing is recorded."""
-    return [_coverage(lake, source, asked) for source in lake.names("links")]
+    return [_coverage(lake, source, request) for source in lake.names("links")]
 
 
-def samples_covered(lake: Lake, asked: Asked, covered: list[Coverage]) -> dict[str, int]:
+def samples_covered(lake: Lake, request: TakedownRequest, covered: list[Coverage]) -> dict[str, int]:
     """The number of samples that each dataset version would lose, for versions that lose any."""
     digests = frozenset[bytes]().union(*(one.digests for one in covered))
     counts = {}
 
     @cache
     def wanted_in(source: str) -> Forgotten:
-        wanted, lines = asked.in_source(source), read_lines(lake, source, ["identity", "key"])
+        wanted, lines = request.in_source(source), read_lines(lake, source, ["identity", "key"])
         return with_their_links(replace(wanted, digests=wanted.digests | digests), lines)
 
     for version in all_versions(lake):
@@ -96,24 +96,24 @@ def samples_covered(lake: Lake, asked: Asked, covered: list[Coverage]) -> dict[s
     return {version: num for version, num in counts.items() if num}
 
 
-def unknown_names(asked: Asked, covered: list[Coverage]) -> list[str]:
+def unknown_names(request: TakedownRequest, covered: list[Coverage]) -> list[str]:
     """The requested names without a link line."""
     known = frozenset[bytes]().union(*(one.people for one in covered))
-    return [name for name in asked.names if identity_key(name) not in known]
+    return [name for name in request.names if identity_key(name) not in known]
 
 
-def forget(lake: Lake, asked: Asked, covered: list[Coverage]) -> str:
+def forget(lake: Lake, request: TakedownRequest, covered: list[Coverage]) -> str:
     """Record the takedowns, with the digests of what is covered; returns the path of the new file."""
     now = datetime.now(UTC)
-    digests = set(asked.digests).union(*(one.digests for one in covered))
-    targets = [(TakedownKind.URL, url_key(url)) for url in asked.urls]
-    targets += [(TakedownKind.IDENTITY, identity_key(name)) for name in asked.names]
+    digests = set(request.digests).union(*(one.digests for one in covered))
+    targets = [(TakedownKind.URL, url_key(url)) for url in request.urls]
+    targets += [(TakedownKind.IDENTITY, identity_key(name)) for name in request.names]
     targets += [(TakedownKind.DIGEST, digest) for digest in sorted(digests)]
-    source = {TakedownKind.IDENTITY: asked.source}
-    return record(lake, [Takedown(kind, target, source.get(kind), now, asked.note) for kind, target in targets])
+    source = {TakedownKind.IDENTITY: request.source}
+    return record(lake, [Takedown(kind, target, source.get(kind), now, request.note) for kind, target in targets])
 
 
-def read_asked(path: Path) -> Asked:
+def read_request(path: Path) -> TakedownRequest:
     """Read a takedown request: lines of `url URL`, `identity NAME` or `digest HEX`; others may start with `#`.
 
     Raises:
@@ -130,7 +130,7 @@ def read_asked(path: Path) -> Asked:
                 f"--file {path} line {number}: {line[:80]!r} must be `url URL`, `identity NAME` or `digest HEX`"
             )
         found[kind].append(target.strip())
-    return Asked(tuple(found["url"]), tuple(found["identity"]), tuple(map(parse_digest, found["digest"])))
+    return TakedownRequest(tuple(found["url"]), tuple(found["identity"]), tuple(map(parse_digest, found["digest"])))
 
 
 def parse_digest(text: str) -> bytes:
@@ -150,8 +150,8 @@ def parse_digest(text: str) -> bytes:
     return digest
 
 
-def _coverage(lake: Lake, source: str, asked: Asked) -> Coverage:
-    wanted = asked.in_source(source)
+def _coverage(lake: Lake, source: str, request: TakedownRequest) -> Coverage:
+    wanted = request.in_source(source)
     lines = read_lines(lake, source, ["identity", "key"])
     theirs = lines.filter(about(lines, wanted.people))
     wanted = with_their_links(wanted, lines)
@@ -161,7 +161,7 @@ def _coverage(lake: Lake, source: str, asked: Asked) -> Coverage:
     covered = Forgotten(wanted.keys, served).rows(pictures)
     digests = pictures["digest"].filter(covered).to_pylist()
     num_near = None
-    if asked.near_copies:
+    if request.near_copies:
         near = pictures.filter(pc.and_(pc.invert(covered), _near_copies(lake, source, pictures, covered)))
         num_near = len(near)
         digests += near["digest"].to_pylist()

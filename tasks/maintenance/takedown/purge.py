@@ -1,8 +1,8 @@
 """Purge: remove all bytes under takedown from the lake. A killed purge is completed by the next one.
 
-Covered data are searched for each time: in shards of images and everything computed from them, verdicts, and dataset
-versions. What cannot be searched is removed entirely: decoded faces and pages in `work/`, the quarantine, and temporary
-files of killed processes. Models are only listed, since data cannot be removed from weights.
+Covered data are searched for each time: in shards of images and everything computed from them, deduplication outcomes,
+and dataset versions. What cannot be searched is removed entirely: decoded faces and pages in `work/`, the quarantine,
+and temporary files of killed processes. Models are only listed, since data cannot be removed from weights.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from storage.tables import read_as, read_table
 from storage.takedowns import COVERED_BY, Forgotten, blanked, covered_samples, read_forgotten
 from tasks.fetch.ledger import image_stems
 from tasks.maintenance.takedown.redact import redact, unnamed_shards
-from tasks.maintenance.takedown.rewrite import lone_tars, pieces, replace_shard, superseded
+from tasks.maintenance.takedown.rewrite import pieces, replace_shard, superseded, tars_without_index
 
 
 @dataclass
@@ -63,7 +63,7 @@ def purge(lake: Lake, on_progress: Callable[[str], None] = lambda path: None) ->
     for version in versions:
         on_progress(version.folder)
         purged.datasets[str(version)] = redact(version)
-    tars = [path for source in sources for path in lone_tars(lake, source)]
+    tars = [path for source in sources for path in tars_without_index(lake, source)]
     _remove_all(lake, tars, purged)
     for path in lake.unclaimed():
         lake.remove_leftover(path)

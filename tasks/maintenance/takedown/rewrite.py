@@ -50,12 +50,12 @@ def replace_shard(lake: Lake, source: str, stem: str, index: pa.Table) -> str:
                 row["offset"], row["length"] = tar.add(f"{row['key'].hex()}.{row['format'].lower()}", data)
                 row["shard"] = new
     table = pa.Table.from_pylist(rows, schema=index.schema)
-    _bring_detections(lake, source, stem, accepted(table)["key"])
+    _copy_detections(lake, source, stem, accepted(table)["key"])
     write_table(lake, f"{lake.images(source, new)}.parquet", table)
     return new
 
 
-def _bring_detections(lake: Lake, source: str, stem: str, keys: pa.ChunkedArray) -> None:
+def _copy_detections(lake: Lake, source: str, stem: str, keys: pa.ChunkedArray) -> None:
     """Copy the detections, which are expensive, of the remaining pictures; crops are cheap, and recomputed."""
     path = lake.detections(source, stem)
     if lake.exists(path):
@@ -78,7 +78,7 @@ def shard_folders(lake: Lake, source: str) -> list[str]:
     return [lake.images(source), lake.detections(source), *faces]
 
 
-def lone_tars(lake: Lake, source: str) -> list[str]:
+def tars_without_index(lake: Lake, source: str) -> list[str]:
     """The tars of a source without an index: incomplete or superseded."""
     found = {f"{folder}/{name}" for folder in shard_folders(lake, source) for name in lake.names(folder)}
     tars = sorted(path for path in found if path.endswith(".tar"))

@@ -112,7 +112,7 @@ class TestRealLists:
         recipe = guess_recipe(LISTS / name, name)
         place = recipe.recipe.url or recipe.recipe.file
         counts = found["rows"], found["good"], found["rejected"]
-        assert Read(*counts, place, recipe.recipe.identity, not recipe.doubts) == expected  # type: ignore[arg-type]
+        assert Read(*counts, place, recipe.recipe.identity, not recipe.doubts) == expected  # type: ignore[arg-type]  # JSON values
 
     def test_tabs_that_became_blanks_are_refused_under_the_recipe_too(self) -> None:
         path = LISTS / "facescrub" / "tabs_became_spaces" / "subset_actors.txt"
@@ -143,7 +143,7 @@ def test_the_recipe_that_is_printed_reads_the_same_list_the_same(tmp_path: Path)
     assert guessed == given
     assert list(given) == KEYS
     assert (given["rows"], given["good"], given["rejected"], given["with_box"]) == (3, 2, {"bad_url": 1}, 2)
-    assert given["examples"][0] == {  # type: ignore[index]
+    assert given["examples"][0] == {  # type: ignore[index]  # JSON values
         "identity": "Ann_B", "line": 2, "url": URL, "box_xyxy": [1, 2, 31, 42], "box_of": None, "digest": None,
         "kept": None,
     }  # fmt: skip
@@ -191,5 +191,5 @@ def test_a_file_that_is_no_list_of_pictures_is_refused(tmp_path: Path, text: str
 
 
 def test_nobody_is_asked(tmp_path: Path) -> None:
-    assert "asks nobody" in refused("links", "http://a.example/list.csv")
+    assert "sends no requests" in refused("links", "http://a.example/list.csv")
     assert "no such file" in refused("links", str(tmp_path / "no.csv"))

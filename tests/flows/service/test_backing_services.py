@@ -7,16 +7,16 @@ from typer.testing import CliRunner
 
 from flows.cli.app import app
 from flows.service import work
-from flows.service.backing_services import Engines
+from flows.service.backing_services import BackingServices
 from storage.errors import ServiceError, UsageError
 
 
 def test_without_engines_the_server_keeps_its_own() -> None:
-    assert Engines().variables() == {}
+    assert BackingServices().variables() == {}
 
 
 def test_a_database_is_reached_by_the_driver_that_prefect_wants() -> None:
-    told = Engines("postgres://mill:secret@db:5432/prefect").variables()
+    told = BackingServices("postgres://mill:secret@db:5432/prefect").variables()
     assert told == {"PREFECT_SERVER_DATABASE_CONNECTION_URL": "postgresql+asyncpg://mill:secret@db:5432/prefect"}
 
 
@@ -32,7 +32,7 @@ def test_a_url_that_will_not_do_is_refused_and_not_shown(url: str, monkeypatch: 
 def test_a_piece_of_the_password_that_looks_like_a_port_is_not_shown() -> None:
     with (
         pytest.raises(UsageError, match="must be a URL such as") as refused,
-        Engines("postgresql://mill:zz/top@db/x").starting_alone(),
+        BackingServices("postgresql://mill:zz/top@db/x").starting_alone(),
     ):
         pass
     assert "zz" not in str(refused.value)
@@ -41,7 +41,7 @@ def test_a_piece_of_the_password_that_looks_like_a_port_is_not_shown() -> None:
 def test_a_database_that_is_not_there_ends_the_service_in_a_line() -> None:
     with (
         pytest.raises(ServiceError, match="cannot be used"),
-        Engines("postgresql://mill@127.0.0.1:9/x").starting_alone(),
+        BackingServices("postgresql://mill@127.0.0.1:9/x").starting_alone(),
     ):
         pass
 

@@ -30,7 +30,7 @@ def run(folder: Path) -> None:
 
 
 def test_the_counts_of_runs_that_have_ended_are_summed(tmp_path: Path) -> None:
-    with shown_metrics(tmp_path, 0, tell=lambda line: None) as port:
+    with shown_metrics(tmp_path, 0, report=lambda line: None) as port:
         run(tmp_path)
         run(tmp_path)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=GUARD_S) as answer:
@@ -45,7 +45,7 @@ def test_the_counts_of_runs_that_have_ended_are_summed(tmp_path: Path) -> None:
 def test_what_was_done_is_told_regularly_in_a_line(tmp_path: Path) -> None:
     told: list[str] = []
     run(tmp_path)
-    with shown_metrics(tmp_path, 0, tell=told.append, every_s=0.2):
+    with shown_metrics(tmp_path, 0, report=told.append, every_s=0.2):
         run(tmp_path)
         wait_until("the counts are told", lambda: any("attempts_accepted" in line for line in told))
     facts = [json.loads(line) for line in told]

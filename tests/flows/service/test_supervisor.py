@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from flows.service import supervisor as processes
-from flows.service.supervisor import Process, look_after, stop_all, stopping
+from flows.service.supervisor import Process, stop_all, stopping, supervise
 from storage.errors import ServiceError
 from tests.waiting import wait_until
 
@@ -45,7 +45,7 @@ def test_what_ends_is_started_again_and_given_up_when_it_ends_at_once_time_after
         with pytest.raises(
             ServiceError, match="worker ended 5 times within 20 s of its start, the last time with exit code 3"
         ):
-            look_after([server, worker], tell=told.append)
+            supervise([server, worker], report=told.append)
         assert server.exit_code is None
     assert told == ["worker ended with exit code 3; restarting"] * 4
 
@@ -55,7 +55,7 @@ def test_what_is_killed_again_and_again_is_never_given_up(monkeypatch: pytest.Mo
     monkeypatch.setattr(processes, "_LOOK_EVERY_S", 0.01)
     told: list[str] = []
 
-    def tell(line: str) -> None:
+    def report(line: str) -> None:
         told.append(line)
         if len(told) == 7:
             raise KeyboardInterrupt
@@ -63,7 +63,7 @@ def test_what_is_killed_again_and_again_is_never_given_up(monkeypatch: pytest.Mo
     killed = python("server", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     with pytest.raises(KeyboardInterrupt), stopping(partial(stop_all, [killed])):
         killed.start()
-        look_after([killed], tell=tell)
+        supervise([killed], report=report)
     assert told == ["server ended with exit code -9; restarting"] * 7
 
 
@@ -81,7 +81,7 @@ def test_a_worker_that_ends_at_once_is_not_started_again_at_once(monkeypatch: py
     assert worker.running is not None
     worker.running.wait()
     with stopping(partial(stop_all, [worker])), pytest.raises(KeyboardInterrupt):
-        look_after([worker], tell=lambda line: None, sleep=sleep)
+        supervise([worker], report=lambda line: None, sleep=sleep)
     assert 3000 < slept[0] <= 3600
 
 
@@ -105,7 +105,7 @@ def test_what_a_process_left_behind_is_killed_and_mended_before_it_is_started_ag
     worker.start()
     wait_until("the worker ends", lambda: worker.exit_code is not None)
     with stopping(partial(stop_all, [worker])), pytest.raises(KeyboardInterrupt):
-        look_after([worker], tell=lambda line: None, sleep=sleep)
+        supervise([worker], report=lambda line: None, sleep=sleep)
     assert answers == []
 
 

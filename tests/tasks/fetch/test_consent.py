@@ -8,7 +8,7 @@ import pytest
 from storage.lake import Lake
 from storage.records import Reason
 from storage.tables import write_table
-from tasks.fetch.consent import asks_outside, has_consent, record_consent
+from tasks.fetch.consent import contacts_outside, has_consent, record_consent
 from tasks.links.sources import source_named
 from tests.tasks.builders import attempt, attempts
 
@@ -33,7 +33,7 @@ from tests.tasks.builders import attempt, attempts
 def test_requests_to_this_machine_and_folders_ask_nobody_outside(
     source: str, links: str | None, connect_to: str | None, outside: bool
 ) -> None:
-    assert asks_outside(source_named(source), links, connect_to) is outside
+    assert contacts_outside(source_named(source), links, connect_to) is outside
 
 
 def test_a_yes_is_remembered_for_its_source_alone(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ from tasks.fetch import fetch_unit as fetch
 from tasks.fetch.fetch_unit import fetch_unit, to_pending
 from tasks.fetch.ledger import RULES, image_stems, pending_due, pending_new, read_ledger
 from tasks.images.validate import ImageLimits
-from tasks.images.validation_pool import Checks
-from tasks.web.responses import Answer
+from tasks.images.validation_pool import ValidationPool
+from tasks.web.responses import FetchResult
 from tests.tasks.web.origin import NOT_FOUND, QUICK, Origin, Play, open_web, playing, response, serving
 from tests.virtual_time import now_s
 
@@ -155,7 +155,7 @@ async def test_a_row_says_which_rules_judged_it_and_what_was_odd(lake: Lake) -> 
 
 async def test_pictures_are_judged_by_the_limits_given(lake: Lake) -> None:
     async with serving(Origin(pictures(1))) as origin:
-        await first_round(lake, origin, [0], checks=Checks(ImageLimits(min_side_px=81)))
+        await first_round(lake, origin, [0], checks=ValidationPool(ImageLimits(min_side_px=81)))
     assert rows(lake)["0"]["reason"] == "too_small"
 
 
@@ -331,18 +331,18 @@ async def test_an_error_on_the_way_leaves_no_shard_and_no_request_behind(lake: L
     class Failing:
         running = 0
 
-        async def get(self, url: str) -> Answer:
+        async def get(self, url: str) -> FetchResult:
             if url.endswith("/2"):
                 await asyncio.sleep(0.02)
                 raise RuntimeError("a bug")
             if url.endswith(("/0", "/1")):
-                return Answer(url, jpeg(0), http_status=200)
+                return FetchResult(url, jpeg(0), http_status=200)
             Failing.running += 1
             try:
                 await asyncio.sleep(60)
             finally:
                 Failing.running -= 1
-            return Answer(url)
+            return FetchResult(url)
 
     pending = to_pending(pending_new(candidates(range(6)), read_ledger(lake, SOURCE)))
     with pytest.raises(RuntimeError, match="a bug"):
@@ -353,8 +353,8 @@ async def test_an_error_on_the_way_leaves_no_shard_and_no_request_behind(lake: L
 
 async def test_every_reason_of_the_web_can_be_a_row(lake: Lake) -> None:
     class Saying:
-        async def get(self, url: str) -> Answer:
-            return Answer(url, reason=Reason(url.rsplit("/", 1)[1]), detail="why")
+        async def get(self, url: str) -> FetchResult:
+            return FetchResult(url, reason=Reason(url.rsplit("/", 1)[1]), detail="why")
 
     reasons = [reason.value for reason in Reason]
     pending = to_pending(pending_new(candidates(reasons), read_ledger(lake, SOURCE)))

@@ -6,7 +6,7 @@ import pytest
 
 from storage.records import Reason
 from tasks.fetch.folder_transport import FolderTransport
-from tasks.web.responses import Answer
+from tasks.web.responses import FetchResult
 
 
 @pytest.fixture
@@ -18,12 +18,12 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-async def got(root: Path, url: str, max_bytes: int = 100) -> Answer:
+async def got(root: Path, url: str, max_bytes: int = 100) -> FetchResult:
     return await FolderTransport(root, max_bytes).get(url)
 
 
 async def test_a_picture_is_read_as_it_lies_on_disk(root: Path) -> None:
-    assert await got(root, "n1/é 1.jpg") == Answer("n1/é 1.jpg", b"picture")
+    assert await got(root, "n1/é 1.jpg") == FetchResult("n1/é 1.jpg", b"picture")
 
 
 @pytest.mark.parametrize("url", ["n1/2.jpg", "n2/1.jpg", "n1", "", "n1/é 1.jpg/x"])

@@ -17,13 +17,13 @@ from tasks.fetch.ledger import (
     due,
     host_of,
     image_stems,
-    judged_before,
     left_of,
     newest,
     next_try,
     pending_due,
     pending_new,
     read_ledger,
+    rejected_by_older_rules,
     still_pending,
     unknown,
 )
@@ -273,8 +273,8 @@ def test_links_that_older_rules_rejected_for_good_are_counted_where_newer_ones_m
         attempt("http://g.example/1", Reason.BROKEN_IMAGE),
     )
 
-    assert judged_before(ledger) == {"broken_image": 2, "redirect_loop": 1}
-    assert judged_before(EMPTY) == {}
+    assert rejected_by_older_rules(ledger) == {"broken_image": 2, "redirect_loop": 1}
+    assert rejected_by_older_rules(EMPTY) == {}
 
 
 def test_what_an_archive_does_not_have_is_not_asked_of_it_again_but_what_it_failed_to_give_is():

@@ -8,7 +8,7 @@ import pytest
 from storage.records import Reason
 from tasks.fetch.packed_transport import PackedTransport
 from tasks.links.sources import parquet_pictures
-from tasks.web.responses import Answer
+from tasks.web.responses import FetchResult
 from tests.tasks.links.sources.packed import sample, write_parquet, write_tar
 
 
@@ -24,7 +24,7 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-async def got(root: Path, url: str, max_bytes: int = 100) -> Answer:
+async def got(root: Path, url: str, max_bytes: int = 100) -> FetchResult:
     return await PackedTransport(root, "image", max_bytes).get(url)
 
 
@@ -33,12 +33,12 @@ async def got(root: Path, url: str, max_bytes: int = 100) -> Answer:
     [("0.tar/a/1.jpg", b"one"), ("0.tar/2.jpg", b"two"), ("p.parquet/1", b"one"), ("p.parquet/3", b"three")],
 )
 async def test_a_picture_is_read_where_it_lies(root: Path, url: str, data: bytes) -> None:
-    assert await got(root, url) == Answer(url, data)
+    assert await got(root, url) == FetchResult(url, data)
 
 
 @pytest.mark.parametrize("url", ["p.parquet/4", "p.parquet/5"])
 async def test_a_null_picture_has_no_bytes(root: Path, url: str) -> None:
-    assert await got(root, url) == Answer(url, b"")
+    assert await got(root, url) == FetchResult(url, b"")
 
 
 @pytest.mark.parametrize("url", ["0.tar/3.jpg", "p.parquet/0", "p.parquet/6", "0.tar", "no.tar/1.jpg", "", "0.tar/"])

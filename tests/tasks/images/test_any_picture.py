@@ -60,7 +60,7 @@ def _joints(data: bytes, kind: str) -> Iterator[int]:
     at, order, before, beside = frames[kind]
     for _ in range(500):
         yield at
-        size = int.from_bytes(data[at + before : at + before + 4], order)  # type: ignore[arg-type]
+        size = int.from_bytes(data[at + before : at + before + 4], order)  # type: ignore[arg-type]  # a literal of the table
         at += max(size + beside, 1)
         if at >= len(data):
             return

@@ -21,18 +21,18 @@ def test_oneness_is_the_ratio_of_the_two_densities():
     faces = np.random.default_rng(0).normal(size=(5, 3))
     together = sum(joint(faces[:, axis], FREE.spread) for axis in range(3))
     by_themselves = sum(joint(faces[:, axis], 0.0) for axis in range(3))
-    assert FREE.oneness(faces.sum(0), np.array(5.0)) == pytest.approx(together - by_themselves)
+    assert FREE.same_person_llr(faces.sum(0), np.array(5.0)) == pytest.approx(together - by_themselves)
 
 
 def test_likeness_is_what_joining_adds_to_both():
     rng = np.random.default_rng(1)
     faces, theirs = rng.normal(size=(4, 3)), rng.normal(size=(2, 6, 3))
-    likeness = FREE.likeness(faces, theirs.sum(1), np.array([6.0, 6.0]))
+    match_llr = FREE.match_llr(faces, theirs.sum(1), np.array([6.0, 6.0]))
     for row, face in enumerate(faces):
         for person, others in enumerate(theirs):
-            joined = FREE.oneness(others.sum(0) + face, np.array(7.0))
-            apart = FREE.oneness(others.sum(0), np.array(6.0)) + FREE.oneness(face, np.array(1.0))
-            assert likeness[row, person] == pytest.approx(joined - apart)
+            joined = FREE.same_person_llr(others.sum(0) + face, np.array(7.0))
+            apart = FREE.same_person_llr(others.sum(0), np.array(6.0)) + FREE.same_person_llr(face, np.array(1.0))
+            assert match_llr[row, person] == pytest.approx(joined - apart)
 
 
 def test_a_face_is_likest_to_its_own_person():
@@ -40,13 +40,13 @@ def test_a_face_is_likest_to_its_own_person():
     model = fit_people(faces.embeddings, faces.people, np.ones(120))
     placed = model.place(faces.embeddings)
     sums = sums_by(faces.people, placed, 12)
-    assert (model.likeness(placed, sums, np.full(12, 10.0)).argmax(1) == faces.people).mean() > 0.99
+    assert (model.match_llr(placed, sums, np.full(12, 10.0)).argmax(1) == faces.people).mean() > 0.99
 
 
 def test_more_pictures_of_a_person_say_more():
     centre = np.array([2.0, 0, 0])
     face = np.array([[2.0, 0, 0]])
-    few, many = (FREE.likeness(face, (centre * num)[None], np.array([num]))[0, 0] for num in (1.0, 20.0))
+    few, many = (FREE.match_llr(face, (centre * num)[None], np.array([num]))[0, 0] for num in (1.0, 20.0))
     assert many > few > 0
 
 

@@ -37,7 +37,7 @@ from tasks.fetch.takedown_filter import GuardedTransport
 from tasks.links.collect import collect_links
 from tasks.links.plan import plan
 from tasks.links.sources import source_named
-from tasks.web.responses import Answer
+from tasks.web.responses import FetchResult
 
 SOURCE = "vggface1"
 NUM_PEOPLE, FACES_EACH = 6, 3
@@ -84,11 +84,15 @@ class Mill:
     lake: Lake
     links: Path
     web: dict[str, bytes]
-    asked: list[str] = field(default_factory=list)
+    request: list[str] = field(default_factory=list)
 
-    async def get(self, url: str) -> Answer:
-        self.asked.append(url)
-        return Answer(url, self.web[url]) if url in self.web else Answer(url, reason=Reason.GONE, http_status=404)
+    async def get(self, url: str) -> FetchResult:
+        self.request.append(url)
+        return (
+            FetchResult(url, self.web[url])
+            if url in self.web
+            else FetchResult(url, reason=Reason.GONE, http_status=404)
+        )
 
     def run(self) -> Published:
         """Everything that is not done yet, from the link files to a dataset version."""

@@ -14,7 +14,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from tasks.web import http
 from tasks.web.http import ConnectTo, WebTransport
 from tasks.web.limits import FetchLimits
-from tasks.web.responses import Answer
+from tasks.web.responses import FetchResult
 from tests.virtual_time import now_s
 
 Play = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -123,7 +123,7 @@ async def open_web(limits: FetchLimits = QUICK, **options: Any) -> AsyncIterator
         yield web
 
 
-async def asked(origin: Origin, url: str = "http://a.example/a.jpg", limits: FetchLimits = QUICK) -> Answer:
+async def asked(origin: Origin, url: str = "http://a.example/a.jpg", limits: FetchLimits = QUICK) -> FetchResult:
     """What a fresh transport gets for one URL, every host played by the origin."""
     async with open_web(limits, connect_to=origin.address) as web:
         return await web.get(url)

@@ -7,21 +7,21 @@ from typing import Any
 import pytest
 
 from storage.records import Reason
-from tasks.web.host_queue import LONGEST_TURN_S, HostCounts, Turns
-from tasks.web.hosts import HostRules, NotNow
+from tasks.web.host_queue import LONGEST_QUEUE_S, HostCounts, HostQueues
+from tasks.web.hosts import HostRules, HostUnavailable
 from tests.virtual_time import now_s
 
 FAST = HostRules(most_at_once=2, most_per_s=10_000, failures_to_break=3)
 
 
-def turns(rules: HostRules, **options: Any) -> Turns:
-    return Turns(rules, clock=now_s, **options)
+def turns(rules: HostRules, **options: Any) -> HostQueues:
+    return HostQueues(rules, clock=now_s, **options)
 
 
 class Visitor:
     """Takes turns, and notes in which order and how many at a time."""
 
-    def __init__(self, table: Turns) -> None:
+    def __init__(self, table: HostQueues) -> None:
         self.table = table
         self.order: list[Any] = []
         self.came: list[float] = []
@@ -77,11 +77,11 @@ async def test_those_in_line_when_a_host_breaks_are_turned_away_without_a_turn()
     async def visit() -> None:
         try:
             async with table.at("a") as host:
-                asked_at = now_s()
+                sent_at = now_s()
                 await asyncio.sleep(0.01)
-                host.failed(asked_at, now_s())
+                host.failed(sent_at, now_s())
                 outcomes.append("asked")
-        except NotNow as later:
+        except HostUnavailable as later:
             outcomes.append(str(later.reason))
 
     await asyncio.gather(*[visit() for _ in range(20)])
@@ -94,10 +94,10 @@ async def test_nobody_waits_for_ever() -> None:
     table = turns(HostRules(most_at_once=1))
     async with table.at("a"):
         began = now_s()
-        with pytest.raises(NotNow, match="waited") as told:
+        with pytest.raises(HostUnavailable, match="waited") as told:
             async with table.at("a"):
                 pass
-    assert now_s() - began == pytest.approx(LONGEST_TURN_S)
+    assert now_s() - began == pytest.approx(LONGEST_QUEUE_S)
     assert told.value.reason is Reason.HOST_BUSY
 
 

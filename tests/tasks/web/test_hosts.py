@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.records import Reason
-from tasks.web.hosts import Host, HostRules, NotNow
+from tasks.web.hosts import Host, HostRules, HostUnavailable
 
 RULES = HostRules(most_at_once=4, most_per_s=1000, failures_to_break=3, broken_s=60, longest_broken_s=200)
 
@@ -146,14 +146,14 @@ def test_a_host_is_left_alone_as_long_as_it_wants() -> None:
 def test_links_that_would_wait_too_long_are_turned_away_at_once() -> None:
     host = Host(RULES)
     now = refused(host, 0, retry_after_s=7200)
-    with pytest.raises(NotNow, match="is rate limited") as told:
+    with pytest.raises(HostUnavailable, match="is rate limited") as told:
         host.check(now)
     assert (told.value.reason, told.value.after_s) == (Reason.HOST_BUSY, 7200)
     host = Host(RULES)
     for n in range(6):
         now = refused(host, n * 100.0)
     host.check(now, num_waiting=2)
-    with pytest.raises(NotNow):
+    with pytest.raises(HostUnavailable):
         host.check(now, num_waiting=4)
 
 
@@ -170,7 +170,7 @@ def test_the_crawl_delay_of_a_host_is_kept() -> None:
 def test_so_many_failures_in_a_row_and_a_host_is_down() -> None:
     host = broken()
     assert host.is_down
-    with pytest.raises(NotNow, match="3 failures in a row") as told:
+    with pytest.raises(HostUnavailable, match="3 failures in a row") as told:
         host.check(31)
     assert (told.value.reason, told.value.after_s) == (Reason.HOST_DOWN, 59)
 
@@ -188,7 +188,7 @@ def test_after_a_while_one_probe_is_let_through_and_an_answer_brings_the_host_ba
     host = broken()
     host.check(91)
     host.start(91)
-    with pytest.raises(NotNow):
+    with pytest.raises(HostUnavailable):
         host.check(92)
     host.answered(91, 93)
     host.end()
@@ -199,7 +199,7 @@ def test_after_a_while_one_probe_is_let_through_and_an_answer_brings_the_host_ba
 def test_each_failed_probe_doubles_the_wait_up_to_a_bound() -> None:
     host, now, waits = broken(), 30.0, []
     for _ in range(4):
-        with pytest.raises(NotNow) as told:
+        with pytest.raises(HostUnavailable) as told:
             host.check(now)
         waits.append(told.value.after_s)
         fail(host, now + told.value.after_s)
@@ -211,6 +211,6 @@ def test_failures_of_requests_sent_before_it_broke_change_nothing() -> None:
     host = broken()
     for _ in range(4):
         host.failed(5, 35)
-    with pytest.raises(NotNow) as told:
+    with pytest.raises(HostUnavailable) as told:
         host.check(35)
     assert told.value.after_s == 55

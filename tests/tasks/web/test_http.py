@@ -23,7 +23,7 @@ from storage.records import Reason
 from tasks.web.addresses import parse_url
 from tasks.web.http import ConnectTo, addressed
 from tasks.web.limits import FetchLimits
-from tasks.web.responses import Answer
+from tasks.web.responses import FetchResult
 from tests.fuzzing import examples
 from tests.tasks.web.origin import (
     NOT_FOUND,
@@ -100,7 +100,7 @@ async def test_a_picture_comes_as_its_bytes() -> None:
     data = bytes(range(256)) * 100
     async with playing(response(data)) as origin:
         answer = await asked(origin, "https://a.example/a.jpg")
-    assert answer == Answer("https://a.example/a.jpg", data, http_status=200)
+    assert answer == FetchResult("https://a.example/a.jpg", data, http_status=200)
 
 
 @pytest.mark.parametrize(
@@ -630,7 +630,7 @@ async def test_words_of_a_server_that_are_not_utf8_can_be_stored() -> None:
     assert is_storable(answer)
 
 
-def is_storable(answer: Answer) -> bool:
+def is_storable(answer: FetchResult) -> bool:
     """Whether a table can hold it: short text that is UTF-8, a status that fits 16 bits."""
     answer.detail.encode()
     return len(answer.detail) < 1000 and (answer.http_status or 0) < 2**15
@@ -652,7 +652,7 @@ HEADS = st.sampled_from(
 
 
 @contextmanager
-def at_hand(reply: bytes) -> Iterator[tuple[Origin, Callable[[str], Answer]]]:
+def at_hand(reply: bytes) -> Iterator[tuple[Origin, Callable[[str], FetchResult]]]:
     """An origin and a way to ask it, for tests that are not async."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         stack = AsyncExitStack()

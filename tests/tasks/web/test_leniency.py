@@ -14,8 +14,8 @@ from PIL import Image
 
 from storage.records import Candidate, Note, Outcome, Reason, Retry, url_key
 from tasks.fetch.fetch_unit import Pending, attempt_one
-from tasks.images.end_markers import ends_whole
-from tasks.images.validation_pool import Checks
+from tasks.images.end_markers import has_end_marker
+from tasks.images.validation_pool import ValidationPool
 from tasks.web.framing import MAX_OVERHEAD_BYTES
 from tasks.web.http import ACCEPT, open_web
 from tasks.web.limits import FetchLimits
@@ -47,7 +47,7 @@ async def row_of(
 ) -> tuple[Outcome, Reason | None, str | None, int | None]:
     """What the ledger says of a link with this answer: outcome, reason, note, status."""
     async with playing(reply) as origin, open_web(limits, connect_to=origin.address) as web:
-        attempt, data = await attempt_one(Pending(Candidate(url_key(URL), URL, 0)), web, Checks(), no_pause)
+        attempt, data = await attempt_one(Pending(Candidate(url_key(URL), URL, 0)), web, ValidationPool(), no_pause)
     assert (data != b"") == (attempt.outcome is Outcome.ACCEPTED)
     return attempt.outcome, attempt.reason, attempt.note, attempt.http_status
 
@@ -256,7 +256,7 @@ async def test_a_picture_longer_than_its_content_length_is_broken() -> None:
 
 async def test_a_cut_picture_that_happens_to_end_in_an_end_marker_is_not_whole() -> None:
     cut = PICTURE[:1000] + b"\xff\xd9"
-    assert ends_whole(cut)
+    assert has_end_marker(cut)
     reply = OK + b"Content-Length: 5000\r\n\r\n" + cut
     assert (await row_of(reply))[:2] == (Outcome.REJECTED, Reason.CUT_SHORT)
 

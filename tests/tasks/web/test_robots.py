@@ -11,7 +11,7 @@ from yarl import URL
 
 from storage.records import Reason
 from tasks.web.addresses import Refusal
-from tasks.web.responses import Answer
+from tasks.web.responses import FetchResult
 from tasks.web.robots import MAX_BYTES, Robots, memory_of, parse
 from tests.fuzzing import examples
 from tests.tasks.web.origin import QUICK, Origin, hang, open_web, redirect, response, serving
@@ -89,8 +89,8 @@ RULE_PIECES = st.sampled_from(
 @settings(max_examples=examples(100), deadline=None)
 def test_any_rules_allow_or_forbid(text: str) -> None:
     async def check() -> None:
-        async def rules(url: str) -> Answer:
-            return Answer(url, text.encode("utf-8", "surrogatepass"))
+        async def rules(url: str) -> FetchResult:
+            return FetchResult(url, text.encode("utf-8", "surrogatepass"))
 
         try:
             assert 0 <= await Robots(rules, "facemill").check(URL("http://a.example/b.jpg")) <= 30

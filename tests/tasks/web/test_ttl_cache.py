@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tasks.web.ttl_cache import Memo
+from tasks.web.ttl_cache import TtlCache
 
 
 class Finder:
@@ -19,8 +19,8 @@ class Finder:
         await asyncio.sleep(0.01)
         return key.upper(), 10.0
 
-    def memo(self, max_size: int = 100) -> Memo[str]:
-        return Memo(self.find, clock=lambda: self.now, max_size=max_size)
+    def memo(self, max_size: int = 100) -> TtlCache[str]:
+        return TtlCache(self.find, clock=lambda: self.now, max_size=max_size)
 
 
 async def test_a_value_is_looked_up_once_and_again_when_it_holds_no_longer() -> None:
@@ -59,7 +59,7 @@ async def test_what_was_unused_for_longest_is_dropped_by_the_size_of_values_too(
         asked.append(key)
         return key, 1000.0
 
-    memo = Memo(find, max_size=100, size_of=sizes.__getitem__)
+    memo = TtlCache(find, max_size=100, size_of=sizes.__getitem__)
     for key in ["a", "b", "a", "c", "a", "b", "d", "d", "a"]:
         await memo.get(key)
     assert asked == ["a", "b", "c", "b", "d", "d", "a"]
@@ -70,7 +70,7 @@ async def test_closing_ends_what_is_under_way() -> None:
         await asyncio.sleep(60)
         return key, 1.0
 
-    memo = Memo(never)
+    memo = TtlCache(never)
     waiting = asyncio.create_task(memo.get("a"))
     await asyncio.sleep(0)
     await memo.close()

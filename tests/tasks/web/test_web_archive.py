@@ -29,4 +29,4 @@ async def test_an_archive_is_asked_for_the_link_as_it_is_written_and_the_answer_
 @pytest.mark.parametrize("template", ["", "http://archive.example/", "ftp://archive.example/{url}", "{url}"])
 def test_a_template_that_is_none_is_refused_with_an_example(template: str) -> None:
     with pytest.raises(UsageError, match=r"FACEMILL_ARCHIVE_URL.*such as"):
-        ArchiveTransport(None, template)  # type: ignore[arg-type]
+        ArchiveTransport(None, template)  # type: ignore[arg-type]  # never used

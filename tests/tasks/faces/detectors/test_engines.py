@@ -20,7 +20,7 @@ from synthetic.portrait import Portrait, draw
 from tasks.faces.boxes import iou
 from tasks.faces.detectors import ENGINES, DetectorSettings, load_detector
 from tasks.faces.detectors.detector import in_picture, short_scale, working_scale
-from tasks.faces.detectors.fast import PackedMtcnn
+from tasks.faces.detectors.fast import FastMtcnn
 from tasks.faces.detectors.on_gpu import GpuNetworks
 from tasks.images.decode import decode
 
@@ -69,7 +69,7 @@ def test_settings_out_of_range_are_refused_in_a_line() -> None:
     with pytest.raises(UsageError, match="where it must be float32"):
         DetectorSettings(precision="float16")
     with pytest.raises(UsageError, match="no face detector 'magic'; there are: packed, shipped"):
-        load_detector(DetectorSettings(engine="magic"))  # type: ignore[arg-type]
+        load_detector(DetectorSettings(engine="magic"))  # type: ignore[arg-type]  # invalid, as tested
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -154,7 +154,7 @@ def test_pictures_of_any_sizes_looked_at_together_give_what_each_gives_alone() -
     images = [first, Image.new("RGB", (20, 9)), second.crop((0, 0, 301, 277)), Image.new("RGB", (700, 61)), second]
     # What a GPU does, done here by torch.
     for one in (settings, QUICK):
-        together = PackedMtcnn(one, GpuNetworks(one)).find_together(images)
+        together = FastMtcnn(one, GpuNetworks(one)).find_together(images)
         for image, faces in zip(images, together, strict=True):
             assert_same(faces, find(image, one))
         assert sum(map(len, together)) >= 2

@@ -26,7 +26,7 @@ from tasks.fetch.ledger import image_stems
 from tasks.maintenance.fsck.findings import Finding, Kind, Remedy, remedy
 from tasks.maintenance.fsck.inspect_lake import inspect, jobs
 from tasks.maintenance.fsck.repair import repair
-from tasks.maintenance.takedown.forget import Asked, coverage, forget
+from tasks.maintenance.takedown.forget import TakedownRequest, coverage, forget
 from tasks.maintenance.takedown.purge import purge
 from tasks.maintenance.takedown.rewrite import replace_shard
 from tests.tasks.maintenance.conftest import GROUP, SOURCE, Killed, Mill, killed_at
@@ -221,8 +221,8 @@ def test_a_lake_in_an_object_store_is_mended_and_purged_alike(ready: Mill) -> No
 
     mended = Mill(lake, ready.links, ready.web)
     mended.run()
-    asked = Asked(urls=(GROUP,))
-    forget(lake, asked, coverage(lake, asked))
+    request = TakedownRequest(urls=(GROUP,))
+    forget(lake, request, coverage(lake, request))
     assert purge(lake).pictures == 1
     mended.run()
     assert (check(lake), mended.outcomes()[url_key(GROUP)]) == ([], "taken_down")
@@ -248,10 +248,10 @@ def test_parts_of_an_upload_whose_writer_was_killed_are_dropped_and_leases_are_n
 def test_only_what_is_broken_is_asked_for_again(ready: Mill) -> None:
     flip(file(ready, IMAGES + ".tar"), 900)
     found = check(ready.lake)
-    ready.asked.clear()
+    ready.request.clear()
     assert repair(ready.lake, found, datetime.now(UTC)).lost == 1
     ready.run()
-    assert len(ready.asked) == 1
+    assert len(ready.request) == 1
 
 
 def test_what_cannot_be_had_again_stops_with_its_own_reason_and_counts_add_up(ready: Mill) -> None:
@@ -297,8 +297,8 @@ def test_the_aliases_of_a_model_are_no_version(ready: Mill) -> None:
 
 
 def test_a_takedown_that_was_not_purged_is_found_and_purged(ready: Mill) -> None:
-    asked = Asked(urls=(GROUP,))
-    forget(ready.lake, asked, coverage(ready.lake, asked))
+    request = TakedownRequest(urls=(GROUP,))
+    forget(ready.lake, request, coverage(ready.lake, request))
     found = check(ready.lake)
     assert kinds(found) == {Kind.TAKEN_DOWN}
     assert repair(ready.lake, found, datetime.now(UTC)).purged

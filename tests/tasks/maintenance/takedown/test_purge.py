@@ -20,16 +20,16 @@ from tasks.dataset.source_tables import read_faces
 from tasks.fetch.ledger import accepted, image_stems
 from tasks.links.collect import collect_links
 from tasks.links.sources import source_named
-from tasks.maintenance.takedown.forget import Asked, coverage, forget
+from tasks.maintenance.takedown.forget import TakedownRequest, coverage, forget
 from tasks.maintenance.takedown.purge import Purged, purge
 from tasks.maintenance.takedown.rewrite import successor
 from tests.tasks.maintenance.conftest import COPIED, COPY, GROUP, SMALLER, SOURCE, Killed, Mill, killed_at
 
-PERSON_0 = Asked(names=("Person_0",))
+PERSON_0 = TakedownRequest(names=("Person_0",))
 
 
-def take_down(lake: Lake, asked: Asked) -> None:
-    forget(lake, asked, coverage(lake, asked))
+def take_down(lake: Lake, request: TakedownRequest) -> None:
+    forget(lake, request, coverage(lake, request))
 
 
 def holding(lake: Lake, data: bytes) -> list[str]:
@@ -82,7 +82,7 @@ def test_somebody_can_be_forgotten_before_anything_was_fetched(mill: Mill) -> No
     assert (found.num_links, found.num_pictures, found.num_near) == (3, 0, None)
     take_down(mill.lake, PERSON_0)
     mill.run()
-    assert not [url for url in mill.asked if "h0.example" in url]
+    assert not [url for url in mill.request if "h0.example" in url]
 
 
 def test_the_bytes_are_gone_from_the_lake_and_what_is_left_goes_on_as_before(ready: Mill) -> None:
@@ -112,29 +112,29 @@ def test_the_bytes_are_gone_from_the_lake_and_what_is_left_goes_on_as_before(rea
 
 
 def test_near_copies_go_too_where_that_is_asked_for(ready: Mill) -> None:
-    take_down(ready.lake, Asked(names=("Person_0",), near_copies=True))
+    take_down(ready.lake, TakedownRequest(names=("Person_0",), near_copies=True))
     purge(ready.lake)
     assert holding(ready.lake, ready.web[SMALLER]) == []
 
 
 def test_nothing_taken_down_is_asked_for_when_links_are_read_anew(mill: Mill) -> None:
-    take_down(mill.lake, Asked(urls=(GROUP,), digests=(bytes_digest(mill.web[COPIED]),)))
+    take_down(mill.lake, TakedownRequest(urls=(GROUP,), digests=(bytes_digest(mill.web[COPIED]),)))
     mill.run()
-    assert GROUP not in mill.asked
-    assert COPIED in mill.asked  # what it serves is known only then
+    assert GROUP not in mill.request
+    assert COPIED in mill.request  # what it serves is known only then
     taken = [mill.outcomes()[url_key(url)] for url in (GROUP, COPIED, COPY, SMALLER)]
     assert taken == ["taken_down"] * 3 + ["accepted"]
     assert holding(mill.lake, mill.web[COPIED]) == []
-    asked = len(mill.asked)
+    request = len(mill.request)
     mill.run()
-    assert len(mill.asked) == asked
+    assert len(mill.request) == request
 
 
 def test_a_version_says_what_it_lost_and_stays_readable(ready: Mill) -> None:
     before = ready.run().dataset
     outcomes = before.outcomes()
     lost = {row["sample"] for row in before.index().to_pylist() if row["url"] == GROUP}
-    take_down(ready.lake, Asked(urls=(GROUP,)))
+    take_down(ready.lake, TakedownRequest(urls=(GROUP,)))
     purge(ready.lake)
 
     after = open_dataset(ready.lake, str(before))
@@ -147,7 +147,7 @@ def test_a_version_says_what_it_lost_and_stays_readable(ready: Mill) -> None:
     assert GROUP not in after.outcomes()["url"].to_pylist()
     check_places(ready.lake)
 
-    take_down(ready.lake, Asked(urls=(COPIED,)))
+    take_down(ready.lake, TakedownRequest(urls=(COPIED,)))
     purge(ready.lake)
     again = open_dataset(ready.lake, str(before))
     assert [one["num_samples"] for one in again.redactions] == [2, 2]
@@ -164,7 +164,7 @@ def test_models_that_knew_what_is_forgotten_are_named_and_later_ones_are_not(rea
         write_model(ready.lake, "embedder", version, files, {"trained_at": "2026-01-01"})
 
     train("before")
-    take_down(ready.lake, Asked(urls=(GROUP,)))
+    take_down(ready.lake, TakedownRequest(urls=(GROUP,)))
     train("between")
     assert purge(ready.lake).models == {"embedder@before": str(dataset)}
     train("after")
@@ -174,7 +174,7 @@ def test_models_that_knew_what_is_forgotten_are_named_and_later_ones_are_not(rea
 def test_faces_are_not_looked_for_again_in_pictures_that_stay(ready: Mill) -> None:
     ready.run()
     stems = image_stems(ready.lake, SOURCE)
-    take_down(ready.lake, Asked(urls=(GROUP,)))
+    take_down(ready.lake, TakedownRequest(urls=(GROUP,)))
     purge(ready.lake)
     (new,) = set(image_stems(ready.lake, SOURCE)) - set(stems)
     assert new in {successor(stem) for stem in stems}
@@ -186,7 +186,7 @@ def test_faces_are_not_looked_for_again_in_pictures_that_stay(ready: Mill) -> No
 def test_killed_at_any_step_and_run_again_it_ends_as_if_undisturbed(
     ready: Mill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take_down(ready.lake, Asked(urls=(COPIED,)))
+    take_down(ready.lake, TakedownRequest(urls=(COPIED,)))
     start, calm = Path(ready.lake.root), Path(ready.lake.root).with_name("calm")
     shutil.copytree(start, calm)
     purge(Lake(calm))
@@ -215,7 +215,7 @@ def test_killed_at_any_step_and_run_again_it_ends_as_if_undisturbed(
 
 
 def test_a_person_is_found_under_her_name_however_it_is_written(ready: Mill) -> None:
-    take_down(ready.lake, Asked(names=("person 0",)))
+    take_down(ready.lake, TakedownRequest(names=("person 0",)))
     assert ready.outcomes()[url_key(GROUP)] == "taken_down"
     assert identity_key("person 0") == identity_key("Person_0")
 
