@@ -42,6 +42,8 @@ _PLAIN_URL = (
 )
 # Bytes that only `_PLAIN_URL` can tell whether they may stand where they stand.
 _IS_ODD = np.array([byte <= 32 or byte >= 127 or chr(byte) in ":@[]\\" for byte in range(256)])
+# Text is scanned in parts that stay in a cache of the processor.
+_PART_BYTES = 1 << 18
 _BAD_PATH = rf"^/|^$|\\|(^|/)\.\.?(/|$)|//|/$|[{_UNSAFE}]"
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):")
 _SCHEMES = {
@@ -84,9 +86,12 @@ def _may_have_blanks_around(text: pa.Array) -> bool:
     if not len(text):
         return False
     offsets, data = _buffers(text)
-    is_full = offsets[1:] > offsets[:-1]
-    edges = np.concatenate([data[offsets[:-1][is_full]], data[offsets[1:][is_full] - 1]])
-    return bool(((edges <= 32) | (edges > 126)).any())
+    starts, ends = offsets[:-1], offsets[1:]
+    is_full = ends > starts
+    if not is_full.all():
+        starts, ends = starts[is_full], ends[is_full]
+    # Bytes below 33 wrap around: one comparison tests both ends of the range 33 to 126.
+    return bool((data[starts] - np.uint8(33) > 93).any() or (data[ends - 1] - np.uint8(33) > 93).any())
 
 
 def urls(cells: pa.Array) -> tuple[pa.Array, Refused]:
@@ -115,20 +120,37 @@ def urls(cells: pa.Array) -> tuple[pa.Array, Refused]:
 def _are_plain(text: pa.Array) -> Flags:
     """A mask of URLs that need no check by `_PLAIN_URL`: a host without a port, and ordinary ASCII characters.
 
-    Takes a fifth of the time of the expression.
+    Takes a fifth of the time of the expression, and less if no URL of the column has an odd byte after its scheme.
     """
     offsets, data = _buffers(text)
     if not len(text):
         return np.zeros(0, bool)
     lengths = np.diff(offsets)
-    places = np.flatnonzero(_IS_ODD[data[offsets[0] : offsets[-1]]]) + offsets[0]
-    num_odd = np.bincount(np.searchsorted(offsets, places, "right") - 1, minlength=len(text))
     start = _flags(pc.if_else(pc.starts_with(text, "https://"), 8, pc.if_else(pc.starts_with(text, "http://"), 7, 0)))
+    if start.all() and _num_colons(data[offsets[0] : offsets[-1]]) == len(text):
+        # Each scheme has one colon, so no URL has a second odd byte.
+        num_odd = np.ones(len(text), np.int64)
+    else:
+        places = np.flatnonzero(_IS_ODD[data[offsets[0] : offsets[-1]]]) + offsets[0]
+        num_odd = np.bincount(np.searchsorted(offsets, places, "right") - 1, minlength=len(text))
     has_host = (start > 0) & (lengths > start) & (lengths <= MAX_URL)
     first = data[np.where(has_host, offsets[:-1] + start, offsets[0])] if len(data) else np.zeros(len(text), np.uint8)
     # The one odd byte is the colon of the scheme.
     flags: Flags = has_host & (num_odd == 1) & ~np.isin(first, np.frombuffer(b"/?#", np.uint8))
     return flags
+
+
+def _num_colons(data: npt.NDArray[np.uint8]) -> int | None:
+    """The number of colons in text; None if it has another odd byte."""
+    num = 0
+    for at in range(0, len(data), _PART_BYTES):
+        part = data[at : at + _PART_BYTES]
+        is_ordinary = part.min() > 32 and part.max() < 127
+        # "[", "\\" and "]" follow each other.
+        if not is_ordinary or (part - np.uint8(ord("[")) < 3).any() or (part == ord("@")).any():
+            return None
+        num += int(np.count_nonzero(part == ord(":")))
+    return num
 
 
 def _one_url(text: str) -> tuple[str, tuple[Reason, str] | None]:
@@ -149,8 +171,14 @@ def url_keys(text: pa.Array) -> pa.Array:
     """`records.url_key` of each."""
     # By bytes, which are what `url_key` hashes: half the time that it takes by way of text.
     raw = text.cast(pa.binary()).to_pylist()
-    keys = b"".join([blake2b(one, digest_size=16).digest() for one in raw])
-    return pa.Array.from_buffers(pa.binary(16), len(raw), [None, pa.py_buffer(keys)])
+    # A copy of a new hash costs less than a new hash: its parameters are read once.
+    copy = blake2b(digest_size=16).copy
+    keys: list[bytes] = []
+    for one in raw:
+        state = copy()
+        state.update(one)
+        keys.append(state.digest())
+    return pa.Array.from_buffers(pa.binary(16), len(raw), [None, pa.py_buffer(b"".join(keys))])
 
 
 def paths(parts: Sequence[tuple[str, pa.Array | None]], folder: str, num: int) -> tuple[pa.Array, Refused]:
@@ -230,7 +258,9 @@ def numbers_of_lines(cells: pa.Array) -> tuple[npt.NDArray[np.int64], Refused]:
 def four_numbers(columns: Sequence[pa.Array]) -> tuple[Floats, Flags, Refused]:
     """Boxes of one column or of four: float64[n, 4], a mask of listed ones, and the refused rows."""
     found, is_there, refused = _numbers(columns, 4)
-    far = is_there & ~(np.abs(found).sum(axis=1) <= _MAX_NUMBER)
+    # By column: NumPy is slow along an axis of four.
+    left, top, right, bottom = np.abs(found).T
+    far = is_there & ~(left + top + right + bottom <= _MAX_NUMBER)
     for at in np.flatnonzero(far).tolist():
         refused[at] = (Reason.MALFORMED_LINE, "the box is not finite, or beyond 1,000,000")
     return found, np.asarray(is_there & ~far), refused
@@ -357,7 +387,7 @@ def as_corners(numbers: Floats, order: BoxIs) -> Floats:
 def is_empty(numbers: Floats, order: BoxIs, *, is_relative: bool) -> Flags:
     """A mask of boxes with a side under a pixel, or under 1/10,000 of the picture."""
     a, b, c, d = numbers.T
-    width, height = {"xyxy": (c - a, d - b), "xxyy": (b - a, d - c)}.get(order, (c, d))
+    width, height = (c - a, d - b) if order == "xyxy" else (b - a, d - c) if order == "xxyy" else (c, d)
     least = _LEAST_RELATIVE if is_relative else 1.0
     return np.asarray((width < least) | (height < least))
 
@@ -402,11 +432,8 @@ def _all_hex(text: pa.Array, length: int) -> pa.Array | None:
         return None
     offsets, data = _buffers(text)
     try:
-        found = bytes.fromhex(data[offsets[0] : offsets[-1]].tobytes().decode("latin-1"))
-    except ValueError:
-        return None
-    # Blanks within are passed over by `fromhex`.
-    if len(found) != len(text) * length // 2:
+        found = binascii.unhexlify(data[offsets[0] : offsets[-1]].data)
+    except binascii.Error:
         return None
     places = np.arange(len(text) + 1, dtype=np.int32) * (length // 2)
     return pa.Array.from_buffers(pa.binary(), len(text), [None, pa.py_buffer(places), pa.py_buffer(found)])

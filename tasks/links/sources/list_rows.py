@@ -51,6 +51,7 @@ MAX_ROW_LINES, MAX_ROW_BYTES = 1000, 1_000_000
 KEPT_TEXT = 300
 _PARQUET_ROWS = 65_536
 _HEAD_BYTES = 1_000_000
+_PART_BYTES = 1 << 18
 _NOT_UTF8 = "not UTF-8, perhaps Latin-1 (ISO 8859-1, Windows-1252): save the list as UTF-8"
 _DELIMITERS: dict[FormatName, bytes] = {"csv": b",", "tsv": b"\t", "blanks": b" ", "lines": b"\n"}
 _COUNT_LINE = re.compile(rb"\s*[0-9]+\s*")
@@ -254,16 +255,17 @@ def _text_blocks(path: Path, shown: str) -> Iterator[tuple[bytes, bool]]:
                 raise SourceError(f"{shown} unpacks to over {MAX_UNPACKED_BYTES:,} bytes: give it in parts")
             # A CR LF split between two blocks must not count as two line ends.
             held = b"\r" if following and block.endswith(b"\r") else b""
-            data = rest + _with_line_feeds(block[: len(block) - len(held)])
+            data = _with_line_feeds(block[: len(block) - len(held)])
             if not following:
-                yield data, True
+                yield rest + data, True
                 return
             end = data.rfind(b"\n") + 1
-            if len(data) - end > MAX_LINE_BYTES:
-                raise SourceError(f"{shown} has a line of over {MAX_LINE_BYTES:,} bytes: it is no list")
             if end:
-                yield data[:end], False
-            rest, block = data[end:], held + following
+                # One copy of the block, not one to join it to the rest and another to cut it.
+                yield b"".join((rest, memoryview(data)[:end])), False
+            rest, block = (data[end:] if end else rest + data), held + following
+            if len(rest) > MAX_LINE_BYTES:
+                raise SourceError(f"{shown} has a line of over {MAX_LINE_BYTES:,} bytes: it is no list")
 
 
 def _with_line_feeds(data: bytes) -> bytes:
@@ -298,7 +300,7 @@ class _Cutter:
         self._drop_blank(lines, bad)
         self.num_lines += lines.num_lines
         kept, numbers = lines.kept()
-        ends = lines.ends if len(numbers) == len(lines.ends) else np.flatnonzero(np.frombuffer(kept, np.uint8) == 10)
+        ends = lines.ends if len(numbers) == len(lines.ends) else _line_ends(np.frombuffer(kept, np.uint8))[0]
         cells, numbers, starts = self._cut(kept, numbers, ends, bad)
         return Rows(numbers, cells, lambda at: _shown(_line_at(kept, starts[at])), bad), rest
 
@@ -318,10 +320,10 @@ class _Cutter:
     ) -> tuple[dict[Column, pa.Array], Ints, Ints]:
         """Cells by column, and the number and offset of each row; other lines go to `bad`."""
         starts = np.r_[0, ends + 1][: len(ends)]
-        if self.kind == "lines":
-            whole = _slices(kept, starts, ends)
-            return self._decoded(dict.fromkeys(self.wanted, whole), kept, numbers, starts, bad)
         is_utf8 = kept.isascii() or _is_utf8(kept)
+        if self.kind == "lines":
+            cells: dict[Column, pa.Array] = dict.fromkeys(self.wanted, _slices(kept, starts, ends))
+            return (cells, numbers, starts) if is_utf8 else self._decoded(cells, kept, numbers, starts, bad)
         data = kept
         if self.kind == "blanks":
             data = re.sub(rb"(?m)^ | $", b"", re.sub(rb"[ \t]+", b" ", kept))
@@ -331,21 +333,21 @@ class _Cutter:
         table, wrong = _parsed(data, self.kind, self.names, sorted(set(self.wanted.values())))
         if table is None or len(table) + len(wrong) != len(numbers):
             table, wrong = _parsed_one_by_one(data, self.kind, self.names)
-        is_row = np.ones(len(numbers), bool)
-        is_row[[at for at, _ in wrong]] = False
-        bad += [self._bad(kept, numbers, starts, at, self._why(num)) for at, num in wrong]
+        if wrong:
+            bad += [self._bad(kept, numbers, starts, at, self._why(num)) for at, num in wrong]
+            is_row = np.ones(len(numbers), bool)
+            is_row[[at for at, _ in wrong]] = False
+            numbers, starts = numbers[is_row], starts[is_row]
         columns = {at: _one_chunk(table.column(name)) for at, name in _named(table)}
-        if not is_utf8:
-            columns = {at: _as_bytes(column) for at, column in columns.items()}
         cells = {one: columns[at] for one, at in self.wanted.items()}
-        return self._decoded(cells, kept, numbers[is_row], starts[is_row], bad)
+        if is_utf8:
+            return cells, numbers, starts
+        return self._decoded({one: _as_bytes(cell) for one, cell in cells.items()}, kept, numbers, starts, bad)
 
     def _decoded(
         self, cells: dict[Column, pa.Array], kept: bytes, numbers: Ints, starts: Ints, bad: list[BadRow]
     ) -> tuple[dict[Column, pa.Array], Ints, Ints]:
         """Remove the rows with a requested cell that is not UTF-8; other cells are not checked."""
-        if kept.isascii() or _is_utf8(kept):
-            return cells, numbers, starts
         broken = np.zeros(len(numbers), bool)
         for column in cells.values():
             broken |= _not_utf8(column)
@@ -369,7 +371,7 @@ class _Lines:
         self.first = first
         self.whole: bytes | None = data
         self.data = np.frombuffer(data, np.uint8)
-        self.ends: Ints = np.flatnonzero(self.data == 10)
+        self.ends, self.num_quotes = _line_ends(self.data)
         self.starts: Ints = np.r_[0, self.ends + 1][: len(self.ends)]
         self.is_kept = np.ones(len(self.ends), bool)
         # Lines that continue in the next one: their ends become blanks.
@@ -387,8 +389,7 @@ class _Lines:
 
     def join_quoted(self, bad: list[BadRow], *, is_last: bool) -> bytes:
         """Join the lines of one row, drop lines with an unclosed quote; returns those kept for the next block."""
-        places = np.searchsorted(self.ends, np.flatnonzero(self.data == 34))
-        odd = np.flatnonzero(np.bincount(places, minlength=len(self.ends)) % 2)
+        odd = np.flatnonzero(self.num_quotes % 2)
         at = 0
         while at < len(odd):
             first = int(odd[at])
@@ -431,6 +432,18 @@ class _Lines:
         changes = np.flatnonzero(np.diff(np.r_[False, self.is_kept, False].astype(np.int8)))
         ranges = zip(changes[::2], changes[1::2] - 1, strict=True)
         return b"".join(data[self.starts[a] : self.ends[b] + 1].tobytes() for a, b in ranges), numbers
+
+
+def _line_ends(data: npt.NDArray[np.uint8]) -> tuple[Ints, Ints]:
+    """The positions of the line ends of whole lines, and the number of quotes in each line."""
+    found: list[Ints] = []
+    # In parts that stay in a cache of the processor, and in one pass for both bytes.
+    for at in range(0, len(data), _PART_BYTES):
+        part = data[at : at + _PART_BYTES]
+        found.append(np.flatnonzero((part == 10) | (part == 34)) + at)
+    places: Ints = np.concatenate(found) if found else np.zeros(0, np.int64)
+    ends = np.flatnonzero(data[places] == 10)
+    return places[ends], np.diff(ends, prepend=-1) - 1
 
 
 def _is_one_row(text: bytes) -> bool:

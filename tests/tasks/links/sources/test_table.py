@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -447,6 +448,30 @@ def test_the_files_of_a_folder_are_numbered_in_one_count(tmp_path: Path) -> None
     assert good(read_list(NAMED, tmp_path, None, "here").lines) == [("A", 2, f"{URL}?a.csv"), ("A", 4, f"{URL}?b.csv")]
 
 
+@given(
+    runs=st.lists(st.tuples(st.sampled_from("CAB"), st.integers(1, 40)), min_size=1, max_size=6),
+    are_mixed=st.booleans(),
+)
+def test_any_order_of_a_list_gives_the_same_table(*, runs: list[tuple[str, int]], are_mixed: bool) -> None:
+    names = [name for name, num in runs for _ in range(num)]
+    order = sorted(range(len(names)), key=lambda at: (at * 7) % len(names)) if are_mixed else list(range(len(names)))
+    rows = [f"{names[at]},{URL}?{at},{at}\n" for at in order]
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = NAMED.model_copy(update={"line": "n"})
+        lines = read(Path(folder), "name,url,n\n" + "".join(rows), recipe).lines
+    found = list(zip(*(lines[name].to_pylist() for name in ("identity", "line", "url")), strict=True))
+    assert found == sorted((name, at, f"{URL}?{at}") for at, name in enumerate(names))
+
+
+@given(st.text('a",\n', max_size=80))
+def test_any_line_has_its_end_and_its_number_of_quotes(text: str) -> None:
+    data = np.frombuffer(f"{text}\n".encode(), np.uint8)
+    ends, num_quotes = list_rows._line_ends(data)
+    lines = f"{text}\n".split("\n")[:-1]
+    assert num_quotes.tolist() == [line.count('"') for line in lines]
+    assert np.diff(ends, prepend=-1).tolist() == [len(line) + 1 for line in lines]
+
+
 def test_the_fingerprint_changes_with_the_list_and_with_the_recipe(tmp_path: Path) -> None:
     file = tmp_path / "x.csv"
     file.write_text(f"name,url\nA,{URL}\n")
@@ -475,8 +500,6 @@ def test_what_is_read_back_from_a_lake_has_the_digest_of_what_was_written(
 
 @given(st.binary(max_size=300))
 def test_any_bytes_end_as_rows_or_as_rejected_lines(data: bytes) -> None:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "list.csv"
         file.write_bytes(f"name,url\nA,{URL}\n".encode() + data)
