@@ -19,19 +19,11 @@ import pyarrow.parquet as pq
 from storage.errors import SourceError
 from storage.names import visible
 from tasks.links.recipes.recipe import BoxIs, FormatName, Recipe, checked_recipe, open_recipe, preset_names
+from tasks.links.sources.json_rows import as_text
+from tasks.links.sources.list_bytes import MAX_WHOLE_BYTES, read_head, unbroken, unpacked
 from tasks.links.sources.list_cells import as_corners, digest_of, is_empty, is_outside, numbers_in
-from tasks.links.sources.list_rows import (
-    MAX_WHOLE_BYTES,
-    as_text,
-    check_kind,
-    data_lines,
-    format_of,
-    read_head,
-    sample_rows,
-    unbroken,
-    unpacked,
-    with_numbers,
-)
+from tasks.links.sources.list_columns import with_numbers
+from tasks.links.sources.list_format import check_kind, data_lines, format_of, sample_rows
 from tasks.links.sources.parquet_pictures import picture_columns
 from tasks.links.sources.table import MAX_EMPTY_SHARE, TABS_BECAME_BLANKS, list_files
 from tasks.links.sources.tar_members import is_tar

@@ -23,7 +23,8 @@ from storage.records import LINK_LINES, REJECTED_LINES, Reason
 from tasks.links.recipes.recipe import BoxIs, Column, Recipe
 from tasks.links.sources import list_cells as cells
 from tasks.links.sources.list_cells import Flags, Floats, Refused
-from tasks.links.sources.list_rows import Ints, Rows, read_rows
+from tasks.links.sources.list_rows import read_rows
+from tasks.links.sources.rows import Ints, Rows
 from tasks.links.sources.source import Source, SourceLines
 from tasks.links.sources.spelling import match_names, suggestion
 from tasks.links.sources.tar_members import is_tar

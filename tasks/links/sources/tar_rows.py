@@ -18,7 +18,8 @@ from storage.errors import SourceError
 from storage.names import is_text, visible
 from storage.records import Reason
 from tasks.links.recipes.recipe import Recipe
-from tasks.links.sources.list_rows import KEPT_TEXT, BadRow, Rows, check_keys, json_object, object_rows
+from tasks.links.sources.json_rows import check_keys, json_object, object_rows
+from tasks.links.sources.rows import KEPT_TEXT, BadRow, Rows
 from tasks.links.sources.tar_members import Member, read_members
 
 PICTURES = ("jpg", "jpeg", "jpe", "jfif", "png", "gif", "webp", "bmp", "tif", "tiff", "avif")
