@@ -1,4 +1,4 @@
-"""The rows of a list of JSON: an object a line, or one document of objects."""
+"""The rows of a list of JSON: one object per line, or one document of objects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tasks.links.sources.rows import KEPT_TEXT, NOT_UTF8, ROWS_PER_BLOCK, BadRow
 
 
 def jsonl_rows(path: Path, recipe: Recipe, shown: str) -> Iterator[Rows]:
-    """The rows of a file with an object a line."""
+    """The rows of a file with one object per line."""
     number = 0
     blank: list[int] = []
     for block, _ in text_blocks(path, shown):
@@ -47,18 +47,23 @@ def json_rows(path: Path, recipe: Recipe, shown: str) -> Iterator[Rows]:
     with unpacked(path) as stream:
         data = as_utf8(stream.read(MAX_WHOLE_BYTES + 1))
     if len(data) > MAX_WHOLE_BYTES:
-        raise SourceError(f"{shown} has over {MAX_WHOLE_BYTES:,} bytes of JSON: give it as jsonl, an object a line")
+        raise SourceError(
+            f"{shown} has over {MAX_WHOLE_BYTES:,} bytes of JSON in one document: convert it to jsonl, one object "
+            f"per line"
+        )
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise SourceError(f"{shown} is no JSON ({visible(str(error))[:100]}): get it anew") from error
+        raise SourceError(f"{shown} is not valid JSON ({visible(str(error))[:100]}): download it again") from error
     values = list(value.values()) if isinstance(value, dict) else value
     if not isinstance(values, list) or not any(isinstance(one, dict) for one in values):
-        raise SourceError(f"{shown} holds no list of objects: give JSON with an object a picture")
+        raise SourceError(
+            f"{shown} contains no JSON objects in an array or object: give JSON with one object per picture"
+        )
     for start in range(0, len(values), ROWS_PER_BLOCK):
         some = list(enumerate(values[start : start + ROWS_PER_BLOCK], start + 1))
         bad = [
-            (number, visible(json.dumps(one))[:KEPT_TEXT], Reason.MALFORMED_LINE, "no JSON object")
+            (number, visible(json.dumps(one))[:KEPT_TEXT], Reason.MALFORMED_LINE, "not a JSON object")
             for number, one in some
             if not isinstance(one, dict)
         ]
@@ -74,8 +79,10 @@ def json_object(line: bytes) -> tuple[dict[str, Any] | None, str]:
     except UnicodeDecodeError:
         return None, NOT_UTF8
     except (ValueError, RecursionError) as error:
-        return None, f"no JSON: {visible(str(error))[:100]}"
-    return (value, "") if isinstance(value, dict) else (None, f"a JSON {type(value).__name__}, no object")
+        return None, f"not valid JSON: {visible(str(error))[:100]}"
+    return (
+        (value, "") if isinstance(value, dict) else (None, f"JSON of type {type(value).__name__}, expected an object")
+    )
 
 
 def check_keys(objects: list[tuple[int, dict[str, Any]]], recipe: Recipe, shown: str) -> None:
@@ -88,7 +95,7 @@ def check_keys(objects: list[tuple[int, dict[str, Any]]], recipe: Recipe, shown:
     if objects and missing:
         raise SourceError(
             f"{shown} has no column {missing[0]!r} in {len(objects):,} objects; the first has "
-            f"{', '.join(visible(name)[:40] for name in list(objects[0][1])[:20])}: name it as the list does"
+            f"{', '.join(visible(name)[:40] for name in list(objects[0][1])[:20])}: correct the name in the recipe"
         )
 
 

@@ -32,7 +32,7 @@ def unbroken(shown: str) -> Iterator[None]:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile, pa.ArrowException) as error:
         why = " ".join(str(error).split())[:200]
-        raise SourceError(f"{shown} is broken or cut off ({why}): get it anew") from error
+        raise SourceError(f"{shown} is damaged or truncated ({why}): download it again") from error
 
 
 def unpacked(path: Path) -> BinaryIO:
@@ -60,7 +60,9 @@ def text_blocks(path: Path, shown: str) -> Iterator[tuple[bytes, bool]]:
         if encoding_of(block) != "utf-8":
             data = as_utf8(block + stream.read(MAX_WHOLE_BYTES))
             if len(data) >= MAX_WHOLE_BYTES:
-                raise SourceError(f"{shown} is in UTF-16 or UTF-32 and too large to be read so: save it as UTF-8")
+                raise SourceError(
+                    f"{shown} is in UTF-16 or UTF-32 and has over {MAX_WHOLE_BYTES:,} bytes: save it as UTF-8"
+                )
             yield with_line_feeds(data), True
             return
         rest = b""
@@ -70,7 +72,10 @@ def text_blocks(path: Path, shown: str) -> Iterator[tuple[bytes, bool]]:
             following = stream.read(BLOCK_BYTES)
             num_bytes += len(following)
             if num_bytes > MAX_UNPACKED_BYTES:
-                raise SourceError(f"{shown} unpacks to over {MAX_UNPACKED_BYTES:,} bytes: give it in parts")
+                raise SourceError(
+                    f"{shown} has over {MAX_UNPACKED_BYTES:,} bytes when decompressed: split the list into several "
+                    f"files"
+                )
             # A CR LF split between two blocks must not count as two line ends.
             held = b"\r" if following and block.endswith(b"\r") else b""
             data = with_line_feeds(block[: len(block) - len(held)])
@@ -83,7 +88,9 @@ def text_blocks(path: Path, shown: str) -> Iterator[tuple[bytes, bool]]:
                 yield b"".join((rest, memoryview(data)[:end])), False
             rest, block = (data[end:] if end else rest + data), held + following
             if len(rest) > MAX_LINE_BYTES:
-                raise SourceError(f"{shown} has a line of over {MAX_LINE_BYTES:,} bytes: it is no list")
+                raise SourceError(
+                    f"{shown} has a line of over {MAX_LINE_BYTES:,} bytes, so it is not a list: give another file"
+                )
 
 
 def with_line_feeds(data: bytes) -> bytes:

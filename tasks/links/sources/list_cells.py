@@ -31,28 +31,31 @@ Refused = dict[int, tuple[Reason, str]]
 ORDERS: tuple[BoxIs, ...] = ("xyxy", "xywh", "xxyy", "cxcywh")
 # As for VGGFace1: on the sum of the numbers of a box.
 _MAX_NUMBER = 1e6
-# A relative box of less holds no pixel of a picture of 10,000; one beyond these is in pixels.
+# A smaller relative box is under a pixel of a picture of 10,000 pixels; a box beyond the second limit is in pixels.
 _LEAST_RELATIVE, _FARTHEST_RELATIVE = 1e-4, 2.0
 _MAX_NAME = 200
-# RE2 knows no surrogates, and text in Arrow holds none.
+# RE2 does not support surrogates, and text in Arrow has none.
 _UNSAFE = UNSAFE.replace("\ud800-\udfff", "")
-# What `checked_url` takes, for RE2, but for ports of five digits: those are looked at one by one.
+# The URLs that `checked_url` accepts, for RE2, except for ports of five digits, which are tested one by one.
 _PLAIN_URL = (
     rf"^(?i:https?)://(?:\[[0-9A-Fa-f:.]+\]|[^\s\pZ{_UNSAFE}/?#@:\[\]\\]+)(?::[0-9]{{0,4}})?(?:[/?#][^ {_UNSAFE}]*)?$"
 )
-# Bytes that only `_PLAIN_URL` can tell whether they may stand where they stand.
+# Odd bytes: whether they are valid depends on their place in the URL, which `_PLAIN_URL` tests.
 _IS_ODD = np.array([byte <= 32 or byte >= 127 or chr(byte) in ":@[]\\" for byte in range(256)])
 # Text is scanned in parts that stay in a cache of the processor.
 _PART_BYTES = 1 << 18
 _BAD_PATH = rf"^/|^$|\\|(^|/)\.\.?(/|$)|//|/$|[{_UNSAFE}]"
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):")
 _SCHEMES = {
-    "data": "data: holds a picture in the list itself",
-    "file": "file: is a path on somebody's machine",
-    "blob": "blob: is an address in somebody's browser",
-    "ftp": "ftp: is not asked",
-    "javascript": "javascript: is a program",
-    **dict.fromkeys(("s3", "gs", "gcs", "az", "abfs"), "an address in a bucket: copy the pictures, or sign their URLs"),
+    "data": "data: contains the picture itself, not its address",
+    "file": "file: is a path on another machine",
+    "blob": "blob: is valid only in the browser that created it",
+    "ftp": "ftp: is not supported",
+    "javascript": "javascript: is program code",
+    **dict.fromkeys(
+        ("s3", "gs", "gcs", "az", "abfs"),
+        "an address in a bucket: copy the pictures to a folder, or give signed https URLs",
+    ),
 }
 _NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,2})?"
 _PLAIN_BOX = rf"^{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}$"
@@ -158,8 +161,8 @@ def _one_url(text: str) -> tuple[str, tuple[Reason, str] | None]:
         return "", (Reason.BAD_URL, "the URL is missing")
     scheme = _SCHEME.match(text)
     if scheme and scheme[1].lower() not in {"http", "https"} and "." not in scheme[1]:
-        words = _SCHEMES.get(scheme[1].lower(), f"{scheme[1][:40]}: is no address of the web")
-        return "", (Reason.BAD_URL, f"not a picture's address: {words}")
+        words = _SCHEMES.get(scheme[1].lower(), f"{scheme[1][:40]}: is not supported, expected http or https")
+        return "", (Reason.BAD_URL, f"not the URL of a picture: {words}")
     url = text.replace(" ", "%20")
     try:
         return checked_url(url.encode("utf-8", "surrogatepass")), None
@@ -169,7 +172,7 @@ def _one_url(text: str) -> tuple[str, tuple[Reason, str] | None]:
 
 def url_keys(text: pa.Array) -> pa.Array:
     """`records.url_key` of each."""
-    # By bytes, which are what `url_key` hashes: half the time that it takes by way of text.
+    # As bytes, which `url_key` hashes: text takes twice the time.
     raw = text.cast(pa.binary()).to_pylist()
     # A copy of a new hash costs less than a new hash: its parameters are read once.
     copy = blake2b(digest_size=16).copy
@@ -193,7 +196,7 @@ def paths(parts: Sequence[tuple[str, pa.Array | None]], folder: str, num: int) -
     joined = pc.replace_substring_regex(pc.binary_join_element_wise(*pieces, ""), r"^(\./)+", "")
     refused: Refused = dict.fromkeys(np.flatnonzero(missing).tolist(), (Reason.BAD_URL, "the path is missing"))
     for at in np.flatnonzero(_flags(pc.match_substring_regex(joined, _BAD_PATH)) & ~missing).tolist():
-        why = "the path leaves the folder, has an empty part, or holds a backslash, control or bidi characters"
+        why = "the path leads out of the folder, has an empty part, or contains a backslash, control or bidi characters"
         refused[at] = (Reason.BAD_URL, why)
     return (pc.binary_join_element_wise(folder, joined, "") if folder else joined), refused
 
@@ -227,12 +230,12 @@ def _one_name(name: str) -> str:
 def _why_no_name(name: str) -> str:
     """The reason a name is invalid; empty if it is valid."""
     if not name:
-        return "nobody is named"
+        return "the name is missing"
     if not is_text(name):
-        return "the name holds control or bidi characters"
+        return "the name contains control or bidi characters"
     if len(name) > _MAX_NAME:
         return f"the name has {len(name)} characters, at most {_MAX_NAME}"
-    return "the name holds a slash, or is . or .." if "/" in name or "\\" in name or name in {".", ".."} else ""
+    return "the name contains a slash, or is . or .." if "/" in name or "\\" in name or name in {".", ".."} else ""
 
 
 def numbers_of_lines(cells: pa.Array) -> tuple[npt.NDArray[np.int64], Refused]:
@@ -262,7 +265,7 @@ def four_numbers(columns: Sequence[pa.Array]) -> tuple[Floats, Flags, Refused]:
     left, top, right, bottom = np.abs(found).T
     far = is_there & ~(left + top + right + bottom <= _MAX_NUMBER)
     for at in np.flatnonzero(far).tolist():
-        refused[at] = (Reason.MALFORMED_LINE, "the box is not finite, or beyond 1,000,000")
+        refused[at] = (Reason.MALFORMED_LINE, "the numbers of the box are not finite, or their sum is over 1,000,000")
     return found, np.asarray(is_there & ~far), refused
 
 
@@ -368,7 +371,7 @@ def _flat(value: Any) -> list[Any]:
 
 def _no_numbers(values: Sequence[Any] | None, num: int) -> tuple[Reason, str]:
     if values is not None and num == 4 and len(values) > 4 and len(values) % 4 == 0:
-        return Reason.MALFORMED_LINE, f"{len(values) // 4} boxes: list a row for each face"
+        return Reason.MALFORMED_LINE, f"{len(values) // 4} boxes in one row: list one row per face"
     return Reason.MALFORMED_LINE, f"{len(values)} numbers, expected {num}" if values else f"not {num} numbers"
 
 
@@ -453,7 +456,7 @@ def digest_of(text: str) -> bytes | None:
 
 
 def _no_digest(found: str) -> tuple[Reason, str]:
-    return Reason.MALFORMED_LINE, f"the digest is {found}, no MD5, SHA-1, SHA-256 or SHA-512 in hex or base64"
+    return Reason.MALFORMED_LINE, f"the digest is {found}, expected an MD5, SHA-1, SHA-256 or SHA-512 in hex or base64"
 
 
 def _flags(values: pa.Array) -> Flags:

@@ -69,6 +69,6 @@ def places_of(recipe: Recipe, names: Sequence[str], shown: str) -> dict[Column, 
         else:
             listed = ", ".join(visible(name)[:40] for name in names[:20]) or "none"
             raise SourceError(
-                f"{shown} has no column {one!r}; it has {len(names)}: {listed}: name it in the recipe as the list does"
+                f"{shown} has no column {one!r}; it has {len(names)} columns ({listed}): correct the name in the recipe"
             )
     return found

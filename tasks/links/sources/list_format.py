@@ -104,16 +104,16 @@ def check_kind(kind: FormatName, head: bytes, shown: str) -> None:
         SourceError: it is empty, a picture, a page, an archive, or Parquet under a text format or the reverse.
     """
     if head[257:262] == b"ustar":
-        raise SourceError(f"{shown} is a tar that is compressed, so its members cannot be read in place: unpack it")
+        raise SourceError(f"{shown} is a compressed tar, of which single members cannot be read: decompress it to .tar")
     found = (
         "empty" if not head.strip()
         else "a picture" if sniff(head[:128])
-        else "a page of HTML or XML" if _WEB_PAGE.match(head)
+        else "an HTML or XML page" if _WEB_PAGE.match(head)
         else "a ZIP archive, or a spreadsheet" if head.startswith(b"PK\x03\x04")
         else "a PDF" if head.startswith(b"%PDF")
         else "Parquet" if head.startswith(b"PAR1") and kind != "parquet"
-        else "no Parquet" if kind == "parquet" and not head.startswith(b"PAR1")
+        else "not Parquet" if kind == "parquet" and not head.startswith(b"PAR1")
         else ""
     )  # fmt: skip
     if found:
-        raise SourceError(f"{shown} is {found}: give the list itself, as {kind}")
+        raise SourceError(f"{shown} is {found}, expected a list as {kind}: give the list itself")

@@ -30,7 +30,9 @@ def read_rows(path: Path, recipe: Recipe, shown: str) -> Iterator[Rows]:
         kind = recipe.format or format_of(head, path, recipe)
         check_kind(kind, head, shown)
         if recipe.image is not None and kind != "parquet":
-            raise SourceError(f"{shown} is {kind}, which holds no bytes of pictures: name url or file in the recipe")
+            raise SourceError(
+                f"{shown} is {kind}, which does not contain pictures: give url or file in place of image in the recipe"
+            )
         if kind == "parquet":
             yield from parquet_rows(path, recipe, shown)
         elif kind == "json":

@@ -31,9 +31,12 @@ def parquet_rows(path: Path, recipe: Recipe, shown: str) -> Iterator[Rows]:
         where = None if recipe.image is None else picture_column(file.schema_arrow, recipe.image, shown)
         if where is not None:
             if where.column in columns:
-                raise SourceError(f"{shown}: column {where.column!r} holds the pictures: no other field may name it")
+                raise SourceError(
+                    f"{shown}: column {where.column!r} contains the pictures: remove it from the other fields of the "
+                    f"recipe"
+                )
             # The leaf with the bytes is not read here: it is nearly all of the file.
-            columns |= {where.leaf_beside} if where.leaf_beside else set()
+            columns |= {where.sibling_leaf} if where.sibling_leaf else set()
         labels = class_names(file.schema_arrow) if where is not None else {}
         first = 1
         for every in file.iter_batches(ROWS_PER_BLOCK, columns=sorted(columns)):
@@ -41,10 +44,13 @@ def parquet_rows(path: Path, recipe: Recipe, shown: str) -> Iterator[Rows]:
             numbers = np.arange(first, first + len(batch), dtype=np.int64)
             first += len(batch)
             bad: list[BadRow] = []
-            if where is not None and where.leaf_beside:
+            if where is not None and where.sibling_leaf:
                 has_picture = is_there(batch.column(where.column), where)
                 lost = numbers[pc.invert(has_picture).to_numpy(zero_copy_only=False)].tolist()
-                bad = [(number, "", Reason.MALFORMED_LINE, f"{recipe.image} is null: no picture") for number in lost]
+                bad = [
+                    (number, "", Reason.MALFORMED_LINE, f"{recipe.image} is null: the row has no picture")
+                    for number in lost
+                ]
                 batch, numbers = batch.filter(has_picture), np.setdiff1d(numbers, lost)
             cells = {one: batch.column(names[at]) for one, at in places.items()}
             cells |= {one: named(cells[one], labels[names[at]]) for one, at in places.items() if names[at] in labels}

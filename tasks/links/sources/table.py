@@ -37,7 +37,7 @@ _NO_LISTS = {"readme", "license", "licence", "copying"}
 MAX_EMPTY_SHARE = 0.01
 # The number of rejected lines after which a list without a valid one is given up.
 _GIVE_UP_AFTER = 200_000
-TABS_BECAME_BLANKS = "the tabs between its columns became blanks: get the list with its tabs"
+TABS_BECAME_BLANKS = "the tabs between its columns were replaced by blanks: download the list again, with its tabs"
 _MAX_LINE = 2**31 - 1
 # The mean number of rows from which the rows of a run are copied together.
 _MIN_RUN = 16
@@ -69,7 +69,7 @@ class BoxCounts:
         if self.empty[order] <= MAX_EMPTY_SHARE * self.listed:
             return None
         others = [f'"{other}"' for other in cells.ORDERS if not self.empty[other]]
-        advice = f"none is as {' or '.join(others)}" if others else "so they are under every order"
+        advice = f"none is empty as {' or '.join(others)}" if others else "and some are empty in every other order"
         return f'{self.empty[order]:,} of {self.listed:,} boxes are empty as "{order}", {advice}: correct box_is'
 
 
@@ -124,7 +124,7 @@ def list_files(recipe: Recipe, path: Path) -> list[Path]:
     if recipe.files:
         found = path.glob(recipe.files)
     elif recipe.image is not None:
-        # img2dataset writes a Parquet file without pictures beside every tar.
+        # img2dataset writes a Parquet file without pictures for every tar.
         found = path.glob("*.tar" if recipe.format == "tar" else "*.parquet")
     else:
         found = (file for file in path.iterdir() if _is_list(file))
@@ -150,8 +150,12 @@ def read_list(recipe: Recipe, path: Path, wanted: Collection[str] | None, shown:
     """
     files = list_files(recipe, path)
     if not files:
-        meant = f"no file like {recipe.files}" if recipe.files else "no list: no .csv, .tsv, .txt, .jsonl or .parquet"
-        raise SourceError(f"{shown} holds {meant}" if path.is_dir() else f"{shown} is not there: name a list")
+        missing = recipe.files or ".csv, .tsv, .txt, .lst, .json, .jsonl, .ndjson or .parquet"
+        raise SourceError(
+            f"{shown} contains no list (no file {missing}): give another folder, or the list itself"
+            if path.is_dir()
+            else f"{shown} does not exist: give the path of a list, or of a folder of lists"
+        )
     reader = _Reader(recipe)
     for file in files:
         folder = "" if path.is_file() else f"{PurePosixPath(file.relative_to(path)).parent}/".removeprefix("./")
@@ -176,11 +180,11 @@ def _check_usable(lines: pa.Table, rejected: pa.Table, shown: str) -> None:
     if len(lines):
         return
     if not len(rejected):
-        raise SourceError(f"{shown} holds not one line: give another list")
+        raise SourceError(f"{shown} contains no row: give another list")
     first = rejected.slice(0, 1).to_pylist()[0]
     why = first["detail"] + (f", since {TABS_BECAME_BLANKS}" if _has_lost_tabs(first) else "")
     raise SourceError(
-        f"{shown}: none of its {len(rejected):,} lines can be read by this recipe, the first is line {first['line']} "
+        f"{shown}: the recipe fits none of its {len(rejected):,} lines; the first is line {first['line']} "
         f"({why}): {first['text'][:80]!r}"
     )
 
@@ -197,13 +201,14 @@ def _chosen(lines: pa.Table, rejected: pa.Table, wanted: Collection[str], shown:
     found, missing = match_names(wanted, names)
     if missing:
         raise SourceError(
-            f"{shown} lists no {missing[0]} ({len(missing)} of those asked for): {suggestion(missing[0], names)}"
+            f"{shown} does not list {missing[0]} ({len(missing)} of the requested names are missing): "
+            f"{suggestion(missing[0], names)}"
         )
     chosen = pa.array(found, pa.string())
-    nobody = pa.array([*found, ""], pa.string())
+    with_unnamed = pa.array([*found, ""], pa.string())
     return (
         lines.filter(pc.is_in(lines["identity"].cast(pa.string()), chosen)),
-        rejected.filter(pc.is_in(rejected["identity"].cast(pa.string()), nobody)),
+        rejected.filter(pc.is_in(rejected["identity"].cast(pa.string()), with_unnamed)),
     )
 
 
@@ -219,7 +224,7 @@ class _Reader:
         self._num_before = 0
 
     def read(self, file: Path, folder: str, shown: str) -> None:
-        """Read one file; its pictures lie below `folder`, if they are files."""
+        """Read one file; pictures in files are below `folder`."""
         last = 0
         read = tar_rows if self.recipe.format == "tar" or is_tar(file) else read_rows
         for rows in read(file, self.recipe, shown):
@@ -230,7 +235,7 @@ class _Reader:
                 break
         self._num_before += last
         if self._num_before > _MAX_LINE:
-            raise SourceError(f"{shown} goes beyond {_MAX_LINE:,} lines: give the list in parts")
+            raise SourceError(f"{shown} exceeds {_MAX_LINE:,} lines: split the list into several lists")
 
     def tables(self) -> tuple[pa.Table, pa.Table]:
         """`records.LINK_LINES` and `REJECTED_LINES`, each by identity, then line."""
@@ -240,7 +245,7 @@ class _Reader:
         order, repeated = _order(lines)
         for at in repeated.tolist():
             row = lines.slice(at, 1).to_pylist()[0]
-            why = f"{self.recipe.line} {row['line']} stands on an earlier line of this person"
+            why = f"{self.recipe.line} {row['line']} is used by an earlier line of this person"
             self._bad.append((row["identity"], row["line"], row["url"], Reason.MALFORMED_LINE, why))
         return _in_order(lines, order), _rejected(self._bad)
 

@@ -60,7 +60,7 @@ class Lines:
             else:
                 if not _has_quotes_inside_cells(self.text(first, first)):
                     self.is_kept[first] = False
-                    why = "a quote is opened here and not closed"
+                    why = "a quote is opened and not closed on this line"
                     bad.append((self.first + first, shown_line(self.text(first, first)), Reason.MALFORMED_LINE, why))
                 at += 1
         return b""

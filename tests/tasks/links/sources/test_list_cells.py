@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.records import url_key
@@ -32,6 +32,7 @@ URLS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(URLS, min_size=1, max_size=8))
 def test_any_url_is_judged_in_a_column_as_alone(cells: list[str]) -> None:
     together, refused = urls(pa.array(cells, pa.string()))
@@ -40,6 +41,7 @@ def test_any_url_is_judged_in_a_column_as_alone(cells: list[str]) -> None:
         assert (together[at].as_py(), refused.get(at)) == (url.as_py(), why.get(0))
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(" \t!~a\x7fé\u3000", max_size=4), min_size=1))
 def test_any_cells_are_trimmed_as_pythons_strings_are(cells: list[str]) -> None:
     assert trimmed(pa.array(cells, pa.string())).to_pylist() == [cell.strip() for cell in cells]

@@ -166,12 +166,12 @@ def test_names_of_columns_are_found_without_case(tmp_path: Path) -> None:
     [
         (b"", "is empty"),
         (b"\xff\xd8\xff\xe0\x00\x10JFIF\x00", "is a picture"),
-        (b"<!DOCTYPE html><html>", "is a page of HTML"),
+        (b"<!DOCTYPE html><html>", "is an HTML or XML page"),
         (b"PK\x03\x04rest", "ZIP archive"),
         (b"name;url\nA;http://a.example/x.jpg\n", "has no column 'name'"),
-        (b"name,url\n", "holds not one line"),
-        (b"\x1f\x8b\x08\x00cut", "broken or cut off"),
-        (b"{", "no JSON"),
+        (b"name,url\n", "contains no row"),
+        (b"\x1f\x8b\x08\x00cut", "damaged or truncated"),
+        (b"{", "not valid JSON"),
     ],
 )
 def test_a_wrong_file_under_the_right_name_is_refused_in_one_line(tmp_path: Path, data: bytes, told: str) -> None:
@@ -181,7 +181,9 @@ def test_a_wrong_file_under_the_right_name_is_refused_in_one_line(tmp_path: Path
 
 def test_tabs_that_became_blanks_are_named_as_the_reason(tmp_path: Path) -> None:
     row = f"Ann B    1  2   {URL}   1,2,30,40  {SHA}\n"
-    with pytest.raises(SourceError, match=r"none of its 3 lines .* the tabs between its columns became blanks"):
+    with pytest.raises(
+        SourceError, match=r"none of its 3 lines.* the tabs between its columns were replaced by blanks"
+    ):
         read(tmp_path, row * 3, open_recipe("facescrub"), "facescrub_x.txt")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.errors import SourceError
@@ -29,8 +29,8 @@ from tests.tasks.links.sources.lists import NAMED, SHA, URL, bad, good, parquet,
     ("url", "told"),
     [
         ("", "the URL is missing"),
-        ("x-raw-image:///77", "x-raw-image: is no address of the web"),
-        ("data:image/png;base64\u2010AA", "data: holds a picture"),
+        ("x-raw-image:///77", "x-raw-image: is not supported"),
+        ("data:image/png;base64\u2010AA", "data: contains the picture"),
         ("file:///etc/passwd", "file: is a path"),
         ("s3://bucket/x.jpg", "in a bucket"),
         ("http://u:p@a.example/x.jpg", "without user name"),
@@ -100,7 +100,7 @@ def test_the_numbers_of_a_person_are_there_once(tmp_path: Path) -> None:
     assert good(found) == [("A", 7, URL), ("B", 7, URL)]
     details = {detail for _, _, detail in bad(found)}
     assert details == {
-        "n 7 stands on an earlier line of this person",
+        "n 7 is used by an earlier line of this person",
         "the number of the line is not 1 to 9 digits",
     }
 
@@ -161,7 +161,7 @@ def test_relative_boxes_are_of_a_picture_of_one_by_one(tmp_path: Path) -> None:
 def test_several_boxes_of_one_row_are_no_box(tmp_path: Path) -> None:
     rows = [{"name": "A", "url": URL, "box": [[1, 2, 30, 40]]}, {"name": "B", "url": URL, "box": [[1, 2, 30, 40]] * 2}]
     found = read(tmp_path, parquet(rows), NAMED.model_copy(update={"box": "box"}))
-    assert "2 boxes: list a row for each face" in bad(found)[0][2]
+    assert "2 boxes in one row: list one row per face" in bad(found)[0][2]
 
 
 def test_the_listed_size_of_a_picture_may_be_one_cell_with_the_height_first(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_what_is_no_box_costs_its_line(tmp_path: Path, box: str) -> None:
 def test_a_recipe_with_the_wrong_order_is_refused_with_the_right_one(tmp_path: Path) -> None:
     recipe = NAMED.model_copy(update={"box": "box"})
     (tmp_path / "x.tsv").write_text("name\turl\tbox\n" + f"A\t{URL}\t95,71,26,30\n" * 10)
-    with pytest.raises(SourceError, match='are empty as "xyxy", none is as "xywh"'):
+    with pytest.raises(SourceError, match='are empty as "xyxy", none is empty as "xywh"'):
         source_of("mine", recipe).read(tmp_path / "x.tsv", None, "x.tsv")
     fits = recipe.model_copy(update={"box_is": "xywh"})
     assert len(source_of("mine", fits).read(tmp_path / "x.tsv", None, "x.tsv").lines) == 10
@@ -233,6 +233,7 @@ def test_the_files_of_a_folder_are_numbered_in_one_count(tmp_path: Path) -> None
     assert good(read_list(NAMED, tmp_path, None, "here").lines) == [("A", 2, f"{URL}?a.csv"), ("A", 4, f"{URL}?b.csv")]
 
 
+@settings(deadline=None)
 @given(
     runs=st.lists(st.tuples(st.sampled_from("CAB"), st.integers(1, 40)), min_size=1, max_size=6),
     are_mixed=st.booleans(),
@@ -274,6 +275,7 @@ def test_what_is_read_back_from_a_lake_has_the_digest_of_what_was_written(
     assert digest_of_lines(back) == digest_of_lines(lines)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_end_as_rows_or_as_rejected_lines(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
