@@ -112,7 +112,7 @@ def _recipes_section() -> str:
     head = "What each column of a list is, in TOML; [A list of your own](guides/own-list.md) shows how to write one.\n"
     along = ", ".join(f"`{name}`" for name in preset_names())
     table = ["| field | default | meaning |", "|---|---|---|", *rows]
-    return "\n".join(["## Recipes\n", head, *table, "", f"These come along: {along}.", ""])
+    return "\n".join(["## Recipes\n", head, *table, "", f"Preset recipes: {along}.", ""])
 
 
 def _settings_section() -> str:

@@ -228,7 +228,7 @@ def _check_usable(lines: SourceLines, where: str) -> None:
     if len(lines.lines):
         return
     if not len(lines.rejected):
-        raise SourceError(f"{where} holds {lines.num_files} link files but not one line: give another location")
+        raise SourceError(f"{where} contains {lines.num_files} link files and no line in them: give another location")
     first = lines.rejected.slice(0, 1).to_pylist()[0]
     raise SourceError(
         f"{where}: none of its {len(lines.rejected)} lines can be read, the first is {first['identity']}.txt "
@@ -252,7 +252,7 @@ def location_of(source: Source, location: str | None) -> str:
     """
     where = location or source.location
     if not where:
-        raise SourceError(f"the source {source.name} is published nowhere: name its folder with --links")
+        raise SourceError(f"the source {source.name} has no default location: give its folder with --links")
     if not is_url(where):
         if "://" in where:
             raise SourceError(f"{where} is neither http(s) nor a path on this machine: download it first")

@@ -30,7 +30,7 @@ def open_source(lake: Lake, name: str, links: str | None, recipe: str | None) ->
     """
     if name in SOURCES:
         if recipe is not None:
-            raise UsageError(f"{name} has a reader of its own: give the list another name than --source {name}")
+            raise UsageError(f"the source {name} is not read by a recipe: give the list another name with --source")
         return SOURCES[name]
     kept = kept_source(lake, name)
     if recipe is not None:
@@ -47,15 +47,16 @@ def open_source(lake: Lake, name: str, links: str | None, recipe: str | None) ->
 def _guessed(name: str, links: str | None) -> Recipe:
     if links is None:
         raise UsageError(
-            f"there is no source {name!r}; there are: {', '.join(SOURCES)}. A list of your own is named with --links; "
-            f"recipes come along for {', '.join(preset_names())}"
+            f"the source {name!r} is unknown; known sources: {', '.join(SOURCES)}. Give the location of another list "
+            f"with "
+            f"--links; preset recipes: {', '.join(preset_names())}"
         )
     if is_url(links):
-        raise UsageError(f"what the columns of {links} are must be said: give --recipe, or download it and guess")
+        raise UsageError(f"the recipe of a URL is not guessed ({links}): give --recipe, or download the list first")
     guess = guess_recipe(Path(links), links)
     if guess.doubts:
         raise UsageError(
-            f"{links}: {'; '.join(guess.doubts)}: look at `facemill links {links}`, save what it prints, and give it "
-            "with --recipe"
+            f"{links}: {'; '.join(guess.doubts)}: run `facemill links {links}`, check and save the recipe that it "
+            "prints, and give it with --recipe"
         )
     return guess.recipe

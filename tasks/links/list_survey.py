@@ -37,13 +37,16 @@ def survey(recipe: Recipe, found: ReadList) -> dict[str, Any]:
 
 def warnings(recipe: Recipe, found: ReadList) -> list[str]:
     """Warnings to check before the list is used."""
-    told = _about_boxes(recipe.box_is, found.boxes)
+    messages = _about_boxes(recipe.box_is, found.boxes)
     if recipe.url is not None:
         urls = found.lines.lines["url"].slice(0, _NUM_LOOKED_AT).to_pylist()
         pictures = sum(bool(PICTURE_URL.match(url)) for url in urls)
         if urls and pictures < _FEW_PICTURES * len(urls):
-            told.append(f"{pictures:,} of {len(urls):,} URLs end as pictures do: the column may hold pages")
-    return told
+            messages.append(
+                f"{pictures:,} of {len(urls):,} URLs end in the extension of a picture: the column may contain URLs "
+                f"of pages"
+            )
+    return messages
 
 
 def first_rejected(found: ReadList) -> dict[str, tuple[int, str]]:
@@ -53,16 +56,16 @@ def first_rejected(found: ReadList) -> dict[str, tuple[int, str]]:
 
 
 def _about_boxes(order: BoxIs, boxes: BoxCounts) -> list[str]:
-    told = []
+    messages = []
     for what, counts, num in (
         ("are empty", boxes.empty, boxes.listed),
-        ("leave the picture", boxes.outside, boxes.sized),
+        ("extend beyond the picture", boxes.outside, boxes.sized),
     ):
         if counts[order]:
             others = [f'"{one}"' for one in counts if not boxes.empty[one] and not boxes.outside[one]]
             advice = f"; none does as {' or '.join(others)}" if others else ""
-            told.append(f'{counts[order]:,} of {num:,} boxes {what} as "{order}"{advice}')
-    return told
+            messages.append(f'{counts[order]:,} of {num:,} boxes {what} as "{order}"{advice}')
+    return messages
 
 
 def _first(lines: pa.Table) -> pa.Table:

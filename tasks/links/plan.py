@@ -44,7 +44,7 @@ def plan(lines: pa.Table, identities: int | Sequence[str] | None = None, per_ide
     if per_identity is not None:
         wanted &= rank_within(codes) < per_identity
     if not wanted.any():
-        raise UsageError("the selection holds no link line: ask for at least one identity and one line each")
+        raise UsageError("the selection contains no link line: select at least one identity and one line of each")
     rows = pa.table({"key": lines["key"], "row": np.arange(len(codes))})
     rows = rows.append_column("digest_bytes", pc.binary_length(lines["listed_digest"]))
     first = rows.group_by("key").aggregate([("row", "min"), ("digest_bytes", "max")])
@@ -91,7 +91,7 @@ def _wanted(names: list[str], identities: int | Sequence[str] | None) -> npt.NDA
     found, unknown = match_names(identities, names)
     if unknown:
         raise UsageError(
-            f"the link files hold no {', '.join(unknown[:5])}; they hold {len(names)} people, {names[0]} first: "
+            f"the list has no {', '.join(unknown[:5])}; it has {len(names)} people, the first is {names[0]}: "
             + suggestion(unknown[0], names)
         )
     return np.isin(names, found)

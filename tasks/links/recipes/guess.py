@@ -19,19 +19,11 @@ import pyarrow.parquet as pq
 from storage.errors import SourceError
 from storage.names import visible
 from tasks.links.recipes.recipe import BoxIs, FormatName, Recipe, checked_recipe, open_recipe, preset_names
+from tasks.links.sources.json_rows import as_text
+from tasks.links.sources.list_bytes import MAX_WHOLE_BYTES, read_head, unbroken, unpacked
 from tasks.links.sources.list_cells import as_corners, digest_of, is_empty, is_outside, numbers_in
-from tasks.links.sources.list_rows import (
-    MAX_WHOLE_BYTES,
-    as_text,
-    check_kind,
-    data_lines,
-    format_of,
-    read_head,
-    sample_rows,
-    unbroken,
-    unpacked,
-    with_numbers,
-)
+from tasks.links.sources.list_columns import with_numbers
+from tasks.links.sources.list_format import check_kind, data_lines, format_of, sample_rows
 from tasks.links.sources.parquet_pictures import picture_columns
 from tasks.links.sources.table import MAX_EMPTY_SHARE, TABS_BECAME_BLANKS, list_files
 from tasks.links.sources.tar_members import is_tar
@@ -106,10 +98,10 @@ def guess_recipe(path: Path, shown: str) -> Guess:
     Raises:
         SourceError: there is no list, or no column has URLs or paths of pictures.
     """
-    # In a folder of img2dataset: the tars rather than the tables beside them.
+    # A folder of img2dataset has tars and tables: the pictures are in the tars.
     files = (path.is_dir() and list_files(Recipe(format="tar", image="*"), path)) or list_files(Recipe(url=1), path)
     if not files:
-        raise SourceError(f"{shown} holds no list: name a file, or give --recipe")
+        raise SourceError(f"{shown} contains no list: give a file, or a recipe with --recipe")
     file = files[0]
     with unbroken(shown):
         if is_tar(file):
@@ -123,7 +115,7 @@ def guess_recipe(path: Path, shown: str) -> Guess:
         pictures = _picture_columns(file) if sample.kind == "parquet" else []
     guesser = _Guesser(sample, _sorted_columns(sample), shown, pictures[0] if pictures else None)
     if len(pictures) > 1:
-        guesser.doubt(f"{len(pictures)} columns hold bytes: {', '.join(map(visible, pictures))}")
+        guesser.doubt(f"{len(pictures)} columns contain bytes: {', '.join(map(visible, pictures))}")
     return _of_files(guesser.guess(), path, files)
 
 
@@ -131,7 +123,7 @@ def _tar_guess(file: Path, shown: str) -> Guess:
     sample = _of_objects("tar", first_fields(file, shown, _NUM_ROWS))
     guesser = _Guesser(sample, _sorted_columns(sample), shown, "*")
     if sample.names and any("/" in key for key in sample.column(sample.names.index("__key__"))):
-        guesser.doubt('members lie in folders: give identity = "folder" if these are people')
+        guesser.doubt('the members are in folders: give identity = "folder" if these are people')
     return guesser.guess()
 
 
@@ -145,7 +137,7 @@ def _of_files(guess: Guess, path: Path, files: Sequence[Path]) -> Guess:
     if path.is_dir() and len(files) > 1:
         if guess.recipe.image is not None:
             return guess  # shards of one list
-        return Guess(guess.recipe, (*guess.doubts, f"of {len(files)} files only {files[0].name} was looked at"))
+        return Guess(guess.recipe, (*guess.doubts, f"only {files[0].name} of {len(files)} files was examined"))
     return guess
 
 
@@ -299,7 +291,7 @@ def _sorted_columns(sample: _Sample) -> _Columns:
     return found
 
 
-# -- what the columns are --
+# -- the meaning of the columns --
 
 
 class _Guesser:
@@ -357,20 +349,24 @@ class _Guesser:
         large = [at for at in pictures if not _THUMBNAIL.search(self._labels[at])] or pictures
         if large:
             if len(pictures) > 1:
-                self._doubts.append(f"{len(pictures)} columns hold URLs of pictures: {self._listed(pictures)}")
+                self._doubts.append(f"{len(pictures)} columns contain URLs of pictures: {self._listed(pictures)}")
             return {"url": self._labels[large[0]]}
         if shares:
             best = max(shares, key=lambda at: shares[at])
             if shares[best] < 0.2:
-                self._doubts.append(f"{self._labels[best]} seems to hold the URLs of pages, not of pictures")
+                self._doubts.append(f"{self._labels[best]} seems to contain URLs of pages, not of pictures")
             return {"url": self._labels[best]}
         if not self._columns.files:
             names = ", ".join(map(visible, self._labels[:20]))
             raise SourceError(
-                f"{self._shown}: no column holds URLs or paths of pictures ({names}): name it with --recipe if one does"
+                f"{self._shown}: no column contains URLs or paths of pictures (columns: {names}): if one does, name "
+                f"it in a "
+                "recipe, and give that with --recipe"
             )
         if len(self._columns.files) > 1:
-            self._doubts.append(f"{len(self._columns.files)} columns hold paths: {self._listed(self._columns.files)}")
+            self._doubts.append(
+                f"{len(self._columns.files)} columns contain paths: {self._listed(self._columns.files)}"
+            )
         return {"file": "{" + self._labels[self._columns.files[0]] + "}"}
 
     def _share(self, at: int, is_one: Callable[[str], Any]) -> float:
@@ -393,15 +389,18 @@ class _Guesser:
         if file is not None:
             folders = {cell.rpartition("/")[0] for cell in self._sample.column(self._columns.files[0])}
             if len(folders) > 1 and "" not in folders:
-                self._doubts.append("the folder of a picture is taken for the person")
+                self._doubts.append("the folder of a picture is assumed to be the name of the person")
                 return "folder"
         if self._sample.names is None and texts:
-            self._doubts.append(f"{self._labels[texts[0]]} is taken for the person")
+            self._doubts.append(f"{self._labels[texts[0]]} is assumed to be the name of the person")
             return self._labels[texts[0]]
         if texts:
-            self._doubts.append(f"no column is surely a name: {self._listed(texts)}")
+            self._doubts.append(f"no column is certain to contain names; candidates: {self._listed(texts)}")
         elif self._sample.names is None and self._columns.numbers:
-            self._doubts.append(f"nobody is named, unless by a number: {self._listed(self._columns.numbers[:3])}")
+            self._doubts.append(
+                f"no column contains names, unless a number identifies people: "
+                f"{self._listed(self._columns.numbers[:3])}"
+            )
         return None
 
     # -- boxes --
@@ -410,7 +409,7 @@ class _Guesser:
         if self._columns.boxes:
             at = self._columns.boxes[0]
             numbers = np.array([numbers_in(cell) for cell in self._sample.column(at) if _box_of(cell)], float)
-            fields = {"box": self._labels[at], **self._told(numbers, None)}
+            fields = {"box": self._labels[at], **self._order_and_unit(numbers, None)}
             return fields
         plain = {re.sub(r"[^a-z0-9]", "", name.lower()): at for at, name in enumerate(self._labels)}
         order, names = next(((one, four) for one, four in _FOUR if set(four) <= plain.keys()), (None, ()))
@@ -419,11 +418,11 @@ class _Guesser:
         box = [plain[name] for name in names]
         size = [plain[name] for name in self._size_names(plain, names)]
         numbers = self._numbers(box)
-        fields = {"box": [self._labels[at] for at in box], **self._told(numbers, order)}
+        fields = {"box": [self._labels[at] for at in box], **self._order_and_unit(numbers, order)}
         if size and "box_of" not in fields:
             fields["box_of"] = [self._labels[at] for at in size]
             if is_outside(as_corners(numbers, order), self._numbers(size)).mean() > MAX_EMPTY_SHARE:
-                self._doubts.append("boxes leave the picture of the listed size")
+                self._doubts.append("boxes extend beyond the listed size of the picture")
         return fields
 
     def _size_names(self, plain: dict[str, int], used: Sequence[str]) -> tuple[str, ...]:
@@ -433,7 +432,7 @@ class _Guesser:
         rows = [[row[at] for at in places] for row in self._sample.rows if max(places) < len(row)]
         return np.array([row for row in rows if all(_NUMBER.fullmatch(cell) for cell in row)], float)
 
-    def _told(self, numbers: Any, order: BoxIs | None) -> dict[str, Any]:
+    def _order_and_unit(self, numbers: Any, order: BoxIs | None) -> dict[str, Any]:
         """The order of the numbers and their unit; `order` is that by the names of four columns."""
         is_relative = bool(len(numbers)) and float(np.abs(numbers).max()) <= 1.5
         fields: dict[str, Any] = {"box_of": "relative"} if is_relative else {}
@@ -441,9 +440,9 @@ class _Guesser:
             orders: tuple[BoxIs, ...] = ("xyxy", "xywh")
             order = next((one for one in orders if self._empty(numbers, one, is_relative) <= MAX_EMPTY_SHARE), "xyxy")
             if len(numbers) < _ENOUGH_BOXES or order != "xyxy":
-                self._doubts.append(f"the order of boxes is taken for {order}, from {len(numbers)} of them")
+                self._doubts.append(f"the order of the box numbers is assumed to be {order}, from {len(numbers)} boxes")
         elif self._empty(numbers, order, is_relative) > MAX_EMPTY_SHARE:
-            self._doubts.append(f"boxes are empty as {order}, which the names of their columns say")
+            self._doubts.append(f"boxes are empty as {order}, the order that the names of their columns suggest")
         return fields | ({} if order == "xyxy" else {"box_is": order})
 
     def _empty(self, numbers: Any, order: BoxIs, is_relative: bool) -> float:

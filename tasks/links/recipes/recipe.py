@@ -35,13 +35,17 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     files: str | None = Field(
-        None, min_length=1, description="which files of a folder are the list, such as `faces_*.csv`; `**/` goes deeper"
+        None,
+        min_length=1,
+        description="the pattern of the files of the list in a folder, such as `faces_*.csv`; `**/` includes "
+        "subfolders",
     )
     format: FormatName | None = Field(
         None,
-        description="`csv`, `tsv`, `blanks` (columns with any number of blanks between), `lines` (a cell a line), "
-        "`jsonl`, `json` or `parquet`; left out: told from the first lines. Each may be packed, as .gz or .zst. "
-        "Or `tar`: members `key.jpg`, `key.json` and the like are a row, as WebDataset has it",
+        description="`csv`, `tsv`, `blanks` (columns separated by blanks), `lines` (one cell per line), "
+        "`jsonl`, `json`, `parquet` or `tar` (WebDataset: the members with one key, such as `key.jpg` and "
+        "`key.json`, are "
+        "one row). Default: detected from the first lines. All but `tar` may be compressed with gzip or zstd",
     )
     columns: list[str] | None = Field(
         None, min_length=1, description="the names of the columns, for files without a header; a header with these "
@@ -49,48 +53,54 @@ class Recipe(BaseModel):
     )  # fmt: skip
     identity: Column | None = Field(
         None,
-        description='the column that names the person; or `"folder"`, the folder the picture is in; or `"file"`, the '
-        "name of the list itself. Left out: nobody is named",
+        description='the column that names the person; or `"folder"`, the folder of the picture; or `"file"`, the '
+        "name of the list file. Default: the list has no names",
     )
     url: Column | None = Field(None, description="the column of the URLs of pictures")
     file: str | None = Field(
         None,
         min_length=1,
-        description="instead of `url`: the path of the picture below the folder of the list, put together of columns, "
+        description="instead of `url`: the path of the picture relative to the folder of the list, composed of "
+        "columns, "
         "such as `{user_id}/{face_id}.jpg`",
     )
     image: Column | None = Field(
         None,
-        description="instead of `url`: where the bytes of the picture are. In Parquet the column, binary or a struct "
-        'with `bytes`; in tars the ending of the member, such as `jpg` or `jpg;png`, or `"*"` for that of any picture',
+        description="instead of `url`: the location of the bytes of the picture. In Parquet: the column, binary or a "
+        'struct with `bytes`. In tars: the extension of the member, such as `jpg` or `jpg;png`, or `"*"` for any '
+        "extension of pictures",
     )
     line: Column | None = Field(
         None,
-        description="the column of a whole number that tells a person's lines apart; left out: the number of the line "
-        "in the file, so that lines inserted in the middle rename all after them",
+        description="the column of a whole number that is unique among the lines of a person. Default: the number of "
+        "the "
+        "line in the file; a line inserted in the middle then changes the numbers of all lines after it",
     )
     box: Column | list[Column] | None = Field(
-        None, description="where the face is: one column with four numbers in a cell, or a list of four columns"
+        None, description="the box of the face: one column with four numbers per cell, or a list of four columns"
     )
     box_is: BoxIs = Field(
         "xyxy",
-        description="what the four numbers are: `xyxy` (left, top, right, bottom), `xywh` (left, top, width, height), "
+        description="the order of the four numbers: `xyxy` (left, top, right, bottom), `xywh` (left, top, width, "
+        "height), "
         "`xxyy` (left, right, top, bottom) or `cxcywh` (centre, width, height)",
     )
     box_of: Literal["pixels", "relative"] | list[Column] = Field(
         "pixels",
-        description='`"pixels"` of the picture as it is served; `"relative"`, from 0 to 1; or the columns of the size '
-        "of the picture that the boxes were drawn on: two columns, or one with both numbers",
+        description='the unit of the box: `"pixels"` of the picture as downloaded; `"relative"`, from 0 to 1; or the '
+        "columns with the size of the picture that the box refers to: two columns, or one with both numbers",
     )
-    size_is: Literal["wh", "hw"] = Field("wh", description="whether that size is width and height, or the other way")
+    size_is: Literal["wh", "hw"] = Field(
+        "wh", description="the order of that size: `wh` (width, height) or `hw` (height, width)"
+    )
     digest: Column | None = Field(
-        None, description="the column of the MD5, SHA-1, SHA-256 or SHA-512 of the bytes, hex or base64"
+        None, description="the column of the MD5, SHA-1, SHA-256 or SHA-512 of the bytes, in hex or base64"
     )
-    keep: list[Column] = Field([], description="more columns, kept beside the lines as text")
+    keep: list[Column] = Field([], description="more columns to store with each line, as text")
     terms: str = Field(
         "The list names no terms. The pictures belong to others, and the faces in them are biometric data of real "
         "people.",
-        description="what may be done with the list and its pictures; stands in the manifest of every dataset",
+        description="the permitted use of the list and its pictures; copied to the manifest of every dataset",
     )
 
     @model_validator(mode="after")
@@ -100,21 +110,23 @@ class Recipe(BaseModel):
                 "give either url, a column of URLs, or file, the path of a picture, or image, the bytes of pictures"
             )
         if self.identity == "folder" and self.file is None and self.format != "tar":
-            raise ValueError('identity = "folder" wants file, since URLs lie in no folder; or format = "tar"')
+            raise ValueError('identity = "folder" requires file or format = "tar", since URLs have no folder')
         if self.format == "tar" and self.image is None:
-            raise ValueError('format = "tar" wants image, the ending of pictures in the tar')
+            raise ValueError('format = "tar" requires image, the extension of the pictures in the tar')
         if self.image is not None and self.format not in (None, "parquet", "tar"):
-            raise ValueError(f'image wants format = "parquet" or "tar", since {self.format} holds no bytes')
+            raise ValueError(
+                f'image requires format = "parquet" or "tar", since {self.format} does not contain pictures'
+            )
         if isinstance(self.box, list) and len(self.box) != 4:
             raise ValueError(f"box has {len(self.box)} columns: give one, or four")
         if isinstance(self.box_of, list) and len(self.box_of) not in (1, 2):
             raise ValueError(f"box_of has {len(self.box_of)} columns: give those of a width and a height, or one")
         if self.columns and len(set(self.columns)) < len(self.columns):
-            raise ValueError("columns holds one name twice")
+            raise ValueError("columns contains a name twice: each name must be unique")
         if self.files and (self.files.startswith("/") or ".." in self.files.split("/")):
-            raise ValueError("files leads out of the folder of the list")
+            raise ValueError("files must not lead out of the folder of the list")
         if any(isinstance(one, int) and one < 1 for one in self.used()):
-            raise ValueError("columns are numbered from 1 on")
+            raise ValueError("the number of a column must be at least 1")
         return self
 
     def path_parts(self) -> list[tuple[str, str | None]]:
@@ -125,7 +137,7 @@ class Recipe(BaseModel):
         """
         parts = list(Formatter().parse(self.file or ""))
         if any(name is not None and (not name or spec or change) for _, name, spec, change in parts):
-            raise ValueError("file holds braces that are no {column}")
+            raise ValueError("file contains braces that are not a {column}")
         return [(text, name) for text, name, _, _ in parts]
 
     def used(self) -> list[Column]:
@@ -177,7 +189,7 @@ def parse_recipe(text: str, where: str) -> Recipe:
     try:
         fields = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SourceError(f"{where} is no TOML ({error}): see docs/guides/own-list.md") from error
+        raise SourceError(f"{where} is not valid TOML ({error}): see docs/guides/own-list.md") from error
     return checked_recipe(fields, where)
 
 

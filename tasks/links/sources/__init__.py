@@ -64,7 +64,7 @@ def source_named(name: str, lake: Lake | None = None) -> Source:
     """
     found = SOURCES.get(name) or (kept_source(lake, name) if lake is not None else None)
     if found is None:
-        raise UsageError(f"there is no source {name!r}; there are: {', '.join(SOURCES)}")
+        raise UsageError(f"the source {name!r} is unknown; known sources: {', '.join(SOURCES)}")
     return found
 
 

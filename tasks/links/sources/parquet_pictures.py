@@ -28,12 +28,12 @@ class PictureColumn:
     Attributes:
         column: the name of the top column.
         inner: the names below it that lead to the bytes; empty for a plain binary column.
-        beside: the name of a leaf beside the bytes; read without them it tells which rows are null.
+        sibling: the name of another leaf of the struct; it shows which rows are null without reading the bytes.
     """
 
     column: str
     inner: tuple[str, ...]
-    beside: str | None
+    sibling: str | None
 
     @property
     def leaf(self) -> str:
@@ -41,9 +41,9 @@ class PictureColumn:
         return ".".join([self.column, *self.inner])
 
     @property
-    def leaf_beside(self) -> str | None:
-        """The Parquet path of the leaf beside them."""
-        return None if self.beside is None else ".".join([self.column, *self.inner[:-1], self.beside])
+    def sibling_leaf(self) -> str | None:
+        """The Parquet path of the sibling."""
+        return None if self.sibling is None else ".".join([self.column, *self.inner[:-1], self.sibling])
 
 
 def picture_column(schema: pa.Schema, asked: Column, shown: str) -> PictureColumn:
@@ -59,20 +59,25 @@ def picture_column(schema: pa.Schema, asked: Column, shown: str) -> PictureColum
         path = [asked] if asked in names else asked.split(".")
     if names.count(path[0]) != 1:
         listed = ", ".join(visible(name)[:40] for name in names[:20])
-        raise SourceError(f"{shown} has no column {asked!r}; it has {listed}: name the one with the pictures as image")
+        raise SourceError(
+            f"{shown} has no column {asked!r}; it has {listed}: give the column with the pictures as image in the "
+            f"recipe"
+        )
     kind = schema.field(path[0]).type
     for name in path[1:]:
         if not pa.types.is_struct(kind) or kind.get_field_index(name) < 0:
-            raise SourceError(f"{shown} has no {name!r} in {path[0]!r}: name the column with the pictures as image")
+            raise SourceError(
+                f"{shown} has no {name!r} in {path[0]!r}: give the column with the pictures as image in the recipe"
+            )
         kind = kind.field(name).type
     if _is_bytes(kind):
         return PictureColumn(path[0], tuple(path[1:]), None)
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 and _is_bytes(kind.field("bytes").type):
-        beside = [one.name for one in kind if one.name != "bytes" and not pa.types.is_nested(one.type)]
-        return PictureColumn(path[0], (*path[1:], "bytes"), beside[0] if beside else None)
+        siblings = [one.name for one in kind if one.name != "bytes" and not pa.types.is_nested(one.type)]
+        return PictureColumn(path[0], (*path[1:], "bytes"), siblings[0] if siblings else None)
     raise SourceError(
         f"{shown}: column {asked!r} is {str(kind)[:80]} and must be binary, or a struct with binary `bytes`: "
-        "name the column with the pictures as image"
+        "give the column with the pictures as image in the recipe"
     )
 
 
@@ -93,13 +98,13 @@ def picture_columns(schema: pa.Schema) -> list[str]:
 
 
 def is_there(column: pa.Array, where: PictureColumn) -> pa.Array:
-    """A mask of the rows with a picture, by the leaf beside the bytes: bool[n]."""
+    """A mask of the rows with a picture, by the sibling of the bytes: bool[n]."""
     inside = list(where.inner[:-1])
     return pc.is_valid(pc.struct_field(column, inside) if inside else column)
 
 
 def class_names(schema: pa.Schema) -> dict[str, list[str]]:
-    """The names of the numbers in columns that Hugging Face datasets calls ClassLabel."""
+    """The names of the numbers in columns of Hugging Face's type ClassLabel."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         return {
@@ -124,7 +129,7 @@ class GroupTooLargeError(ValueError):
 
 
 class PictureFile:
-    """The pictures of one Parquet file, by the number of their row from 1 on.
+    """The pictures of one Parquet file, by the number of their row, from 1.
 
     Raises:
         SourceError: the file has no such column.
@@ -152,10 +157,10 @@ class PictureFile:
         return group, row - 1 - self._starts[group]
 
     def read(self, group: int) -> pa.Array | pa.ChunkedArray:
-        """The pictures of a row group: binary[n], null where there is none.
+        """The pictures of a row group: binary[n], null where a row has none.
 
         Raises:
-            GroupTooLargeError: they claim over `MAX_GROUP_BYTES`.
+            GroupTooLargeError: the file states more than `MAX_GROUP_BYTES`.
         """
         claimed = self._file.metadata.row_group(group).column(self._leaf_at).total_uncompressed_size
         if not 0 <= claimed <= MAX_GROUP_BYTES:

@@ -42,8 +42,9 @@ def match_names(wanted: Iterable[str], names: Iterable[str]) -> tuple[list[str],
         if len(alike) > 1 and not alike <= asked:
             shown = " and ".join(ascii(one) for one in sorted(alike))
             raise SourceError(
-                f"{name!r} is there in {len(alike)} spellings that look alike, {shown}: ask for all of them, or give "
-                "them one name"
+                f"{name!r} has {len(alike)} spellings in the source that look alike ({shown}): give all of them, or "
+                f"rename "
+                "them to one"
             )
         found |= alike
     return sorted(found), sorted(name for name in asked if one_form(name) not in spellings)

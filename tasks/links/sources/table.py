@@ -23,7 +23,8 @@ from storage.records import LINK_LINES, REJECTED_LINES, Reason
 from tasks.links.recipes.recipe import BoxIs, Column, Recipe
 from tasks.links.sources import list_cells as cells
 from tasks.links.sources.list_cells import Flags, Floats, Refused
-from tasks.links.sources.list_rows import Ints, Rows, read_rows
+from tasks.links.sources.list_rows import read_rows
+from tasks.links.sources.rows import Ints, Rows
 from tasks.links.sources.source import Source, SourceLines
 from tasks.links.sources.spelling import match_names, suggestion
 from tasks.links.sources.tar_members import is_tar
@@ -36,8 +37,10 @@ _NO_LISTS = {"readme", "license", "licence", "copying"}
 MAX_EMPTY_SHARE = 0.01
 # The number of rejected lines after which a list without a valid one is given up.
 _GIVE_UP_AFTER = 200_000
-TABS_BECAME_BLANKS = "the tabs between its columns became blanks: get the list with its tabs"
+TABS_BECAME_BLANKS = "the tabs between its columns were replaced by blanks: download the list again, with its tabs"
 _MAX_LINE = 2**31 - 1
+# The mean number of rows from which the rows of a run are copied together.
+_MIN_RUN = 16
 
 
 @dataclass
@@ -52,11 +55,12 @@ class BoxCounts:
     def add(self, numbers: Floats, size: Floats, *, is_relative: bool) -> None:
         """Count some boxes: float64[n, 4], and the size of the picture of each, float64[n, 2], NaN where unknown."""
         self.listed += len(numbers)
-        is_sized = ~np.isnan(size).any(axis=1)
+        is_sized = ~_lacks_number(size)
         self.sized += int(is_sized.sum())
+        has_size = bool(is_sized.any())
         for order in cells.ORDERS:
-            self.empty[order] += int(cells.is_empty(numbers, order, is_relative=is_relative).sum())
-            if is_sized.any():
+            self.empty[order] += int(np.count_nonzero(cells.is_empty(numbers, order, is_relative=is_relative)))
+            if has_size:
                 corners = cells.as_corners(numbers[is_sized], order)
                 self.outside[order] += int(cells.is_outside(corners, size[is_sized]).sum())
 
@@ -65,7 +69,7 @@ class BoxCounts:
         if self.empty[order] <= MAX_EMPTY_SHARE * self.listed:
             return None
         others = [f'"{other}"' for other in cells.ORDERS if not self.empty[other]]
-        advice = f"none is as {' or '.join(others)}" if others else "so they are under every order"
+        advice = f"none is empty as {' or '.join(others)}" if others else "and some are empty in every other order"
         return f'{self.empty[order]:,} of {self.listed:,} boxes are empty as "{order}", {advice}: correct box_is'
 
 
@@ -120,7 +124,7 @@ def list_files(recipe: Recipe, path: Path) -> list[Path]:
     if recipe.files:
         found = path.glob(recipe.files)
     elif recipe.image is not None:
-        # img2dataset writes a Parquet file without pictures beside every tar.
+        # img2dataset writes a Parquet file without pictures for every tar.
         found = path.glob("*.tar" if recipe.format == "tar" else "*.parquet")
     else:
         found = (file for file in path.iterdir() if _is_list(file))
@@ -146,8 +150,12 @@ def read_list(recipe: Recipe, path: Path, wanted: Collection[str] | None, shown:
     """
     files = list_files(recipe, path)
     if not files:
-        meant = f"no file like {recipe.files}" if recipe.files else "no list: no .csv, .tsv, .txt, .jsonl or .parquet"
-        raise SourceError(f"{shown} holds {meant}" if path.is_dir() else f"{shown} is not there: name a list")
+        missing = recipe.files or ".csv, .tsv, .txt, .lst, .json, .jsonl, .ndjson or .parquet"
+        raise SourceError(
+            f"{shown} contains no list (no file {missing}): give another folder, or the list itself"
+            if path.is_dir()
+            else f"{shown} does not exist: give the path of a list, or of a folder of lists"
+        )
     reader = _Reader(recipe)
     for file in files:
         folder = "" if path.is_file() else f"{PurePosixPath(file.relative_to(path)).parent}/".removeprefix("./")
@@ -172,11 +180,11 @@ def _check_usable(lines: pa.Table, rejected: pa.Table, shown: str) -> None:
     if len(lines):
         return
     if not len(rejected):
-        raise SourceError(f"{shown} holds not one line: give another list")
+        raise SourceError(f"{shown} contains no row: give another list")
     first = rejected.slice(0, 1).to_pylist()[0]
     why = first["detail"] + (f", since {TABS_BECAME_BLANKS}" if _has_lost_tabs(first) else "")
     raise SourceError(
-        f"{shown}: none of its {len(rejected):,} lines can be read by this recipe, the first is line {first['line']} "
+        f"{shown}: the recipe fits none of its {len(rejected):,} lines; the first is line {first['line']} "
         f"({why}): {first['text'][:80]!r}"
     )
 
@@ -193,13 +201,14 @@ def _chosen(lines: pa.Table, rejected: pa.Table, wanted: Collection[str], shown:
     found, missing = match_names(wanted, names)
     if missing:
         raise SourceError(
-            f"{shown} lists no {missing[0]} ({len(missing)} of those asked for): {suggestion(missing[0], names)}"
+            f"{shown} does not list {missing[0]} ({len(missing)} of the requested names are missing): "
+            f"{suggestion(missing[0], names)}"
         )
     chosen = pa.array(found, pa.string())
-    nobody = pa.array([*found, ""], pa.string())
+    with_unnamed = pa.array([*found, ""], pa.string())
     return (
         lines.filter(pc.is_in(lines["identity"].cast(pa.string()), chosen)),
-        rejected.filter(pc.is_in(rejected["identity"].cast(pa.string()), nobody)),
+        rejected.filter(pc.is_in(rejected["identity"].cast(pa.string()), with_unnamed)),
     )
 
 
@@ -215,7 +224,7 @@ class _Reader:
         self._num_before = 0
 
     def read(self, file: Path, folder: str, shown: str) -> None:
-        """Read one file; its pictures lie below `folder`, if they are files."""
+        """Read one file; pictures in files are below `folder`."""
         last = 0
         read = tar_rows if self.recipe.format == "tar" or is_tar(file) else read_rows
         for rows in read(file, self.recipe, shown):
@@ -226,21 +235,19 @@ class _Reader:
                 break
         self._num_before += last
         if self._num_before > _MAX_LINE:
-            raise SourceError(f"{shown} goes beyond {_MAX_LINE:,} lines: give the list in parts")
+            raise SourceError(f"{shown} exceeds {_MAX_LINE:,} lines: split the list into several lists")
 
     def tables(self) -> tuple[pa.Table, pa.Table]:
         """`records.LINK_LINES` and `REJECTED_LINES`, each by identity, then line."""
         lines = pa.concat_tables(self._good) if self._good else LINK_LINES.empty_table()
         self._good = []
-        lines = lines.unify_dictionaries().combine_chunks()
+        lines = lines.unify_dictionaries()
         order, repeated = _order(lines)
         for at in repeated.tolist():
             row = lines.slice(at, 1).to_pylist()[0]
-            why = f"{self.recipe.line} {row['line']} stands on an earlier line of this person"
+            why = f"{self.recipe.line} {row['line']} is used by an earlier line of this person"
             self._bad.append((row["identity"], row["line"], row["url"], Reason.MALFORMED_LINE, why))
-        if order is not None:
-            lines = lines.take(pa.array(order))
-        return lines, _rejected(self._bad)
+        return _in_order(lines, order), _rejected(self._bad)
 
     def _add(self, rows: Rows, folder: str, file: Path) -> None:
         many = len(rows.numbers)
@@ -344,13 +351,16 @@ class _Meaning:
         if isinstance(recipe.box_of, list):
             size, refused = cells.sizes(self._all(recipe.box_of), is_height_first=recipe.size_is == "hw")
             self._refuse(refused)
-        counts.add(numbers[is_listed], size[is_listed], is_relative=is_relative)
+        if is_listed.all():
+            counts.add(numbers, size, is_relative=is_relative)
+        else:
+            counts.add(numbers[is_listed], size[is_listed], is_relative=is_relative)
         corners = cells.as_corners(numbers, recipe.box_is)
         empty = is_listed & cells.is_empty(numbers, recipe.box_is, is_relative=is_relative)
         self._refuse_boxes(empty, f'empty as "{recipe.box_is}"')
         if is_relative:
             self._refuse_boxes(is_listed & cells.is_beyond(corners), "not relative: its numbers are beyond 1")
-        return self._boxes(corners, is_listed, size, is_listed & ~np.isnan(size).any(axis=1))
+        return self._boxes(corners, is_listed, size, is_listed & ~_lacks_number(size))
 
     def _refuse_boxes(self, flags: Flags, why: str) -> None:
         self._refuse(dict.fromkeys(np.flatnonzero(flags).tolist(), (Reason.MALFORMED_LINE, f"the box is {why}")))
@@ -358,9 +368,12 @@ class _Meaning:
     def _boxes(self, corners: Floats, is_listed: Flags, size: Floats, is_sized: Flags) -> dict[str, pa.Array]:
         kind = LINK_LINES.field("box_xyxy").type
         # Null children too, as Parquet reads it back: the stored table then has the digest of this one.
-        flat = pa.array(corners.astype(np.float32).ravel(), mask=np.repeat(~is_listed, 4))
+        without = None if is_listed.all() else ~is_listed
+        flat = pa.array(corners.astype(np.float32).ravel(), mask=None if without is None else np.repeat(without, 4))
         return {
-            "box_xyxy": pa.FixedSizeListArray.from_arrays(flat, type=kind, mask=pa.array(~is_listed)),
+            "box_xyxy": pa.FixedSizeListArray.from_arrays(
+                flat, type=kind, mask=None if without is None else pa.array(without)
+            ),
             "listed_width": pa.array(size[:, 0], pa.float32(), mask=~is_sized),
             "listed_height": pa.array(size[:, 1], pa.float32(), mask=~is_sized),
         }
@@ -391,6 +404,11 @@ def _as_json(keep: Sequence[Column], row: Sequence[Any]) -> str:
     return json.dumps(dict(zip(map(str, keep), values, strict=True)), ensure_ascii=False, default=str)
 
 
+def _lacks_number(size: Floats) -> Flags:
+    """A mask of the sizes of which a side is NaN."""
+    return np.asarray(np.isnan(size[:, 0]) | np.isnan(size[:, 1]))
+
+
 def _stem(file: Path) -> str:
     return file.name.split(".")[0]
 
@@ -410,6 +428,37 @@ def _order(lines: pa.Table) -> tuple[Ints | None, Ints]:
     order = np.argsort(pairs, kind="stable")
     is_first = np.r_[True, np.diff(pairs[order]) > 0]
     return order[is_first], np.sort(order[~is_first])
+
+
+def _in_order(lines: pa.Table, order: Ints | None) -> pa.Table:
+    """The rows in an order, each column in one chunk, or in chunks of 2 GB."""
+    schema = lines.schema
+    runs = _runs(order)
+    columns: list[pa.ChunkedArray] = []
+    # One column after the other: a copy of all columns at once would double the memory of the list.
+    for name in schema.names:
+        column = lines.select([name])
+        lines = lines.drop_columns(name)
+        if runs is not None:
+            pieces = [chunk for first, num in runs for chunk in column[name].slice(first, num).chunks]
+            column = pa.table([pa.chunked_array(pieces)], [name])
+        column = column.combine_chunks()
+        columns.append((column if order is None or runs is not None else column.take(pa.array(order)))[name])
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _runs(order: Ints | None) -> list[tuple[int, int]] | None:
+    """An order as runs of consecutive rows, (first, number); None if the runs are short.
+
+    In most lists the rows of a person are together. To copy runs costs half as much as to copy row by row.
+    """
+    if order is None:
+        return None
+    starts = np.flatnonzero(np.diff(order, prepend=-2) != 1)
+    if len(starts) * _MIN_RUN > len(order):
+        return None
+    nums = np.diff(starts, append=len(order))
+    return list(zip(order[starts].tolist(), nums.tolist(), strict=True))
 
 
 def _rejected(bad: list[tuple[str, int, str, Reason, str]]) -> pa.Table:

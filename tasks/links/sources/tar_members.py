@@ -24,7 +24,7 @@ class Member:
     """One member of a tar.
 
     Attributes:
-        name: without `./` before it.
+        name: without a leading `./`.
         offset: of its bytes in the tar.
         size: in bytes.
         refused: the reason it is not a regular file in the tar; None if it is one.
@@ -57,7 +57,7 @@ def read_members(path: Path, shown: str) -> Iterator[Member]:
         try:
             tar = tarfile.open(fileobj=_Headers(file, num_bytes), mode="r:")  # type: ignore[call-overload]  # noqa: SIM115
         except _BROKEN as error:
-            raise SourceError(f"{shown} is no tar, or is compressed ({error}): give it as .tar") from error
+            raise SourceError(f"{shown} is not an uncompressed tar ({error}): give the list as .tar") from error
         last = -1
         for _ in range(MAX_MEMBERS):
             try:
@@ -67,19 +67,19 @@ def read_members(path: Path, shown: str) -> Iterator[Member]:
                 return
             # A negative size would lead back to an earlier header.
             if info is not None and (info.size < 0 or info.offset <= last):
-                yield _cut(last, "a size below zero")
+                yield _cut(last, "a negative size or offset")
                 return
             if info is None:
                 file.seek(tar.offset)
                 block = file.read(tarfile.BLOCKSIZE)
                 if len(block) < tarfile.BLOCKSIZE or block.strip(b"\0"):
-                    yield _cut(tar.offset, "no end of the archive" if not block else "no header")
+                    yield _cut(tar.offset, "the end-of-archive block is missing" if not block else "not a header")
                 return
             last = info.offset
             tar.members.clear()
             if not info.isdir():
                 yield Member(plain_name(info.name), info.offset_data, info.size, _why_refused(info, num_bytes))
-        raise SourceError(f"{shown} has over {MAX_MEMBERS:,} members: give it in parts")
+        raise SourceError(f"{shown} has over {MAX_MEMBERS:,} members: split it into several tars")
 
 
 def plain_name(name: str) -> str:
@@ -89,21 +89,21 @@ def plain_name(name: str) -> str:
 
 def _why_refused(info: tarfile.TarInfo, num_bytes: int) -> tuple[Reason, str] | None:
     if info.issym() or info.islnk():
-        return Reason.SYMBOLIC_LINK, "not followed: it is a link to another file"
+        return Reason.SYMBOLIC_LINK, "a link to another file, which is not followed"
     if not info.isreg() or info.sparse is not None:
-        return Reason.NOT_LISTED, "it is no regular file"
+        return Reason.NOT_LISTED, "not a regular file"
     if info.offset_data + info.size > num_bytes:
-        return Reason.MALFORMED_LINE, f"it has {info.size:,} bytes, beyond the end of the tar: get the tar anew"
+        return Reason.MALFORMED_LINE, f"{info.size:,} bytes extend beyond the end of the tar: download the tar again"
     return None
 
 
 def _cut(offset: int, why: str) -> Member:
-    detail = f"the tar is damaged or cut off after byte {max(offset, 0):,} ({why[:100]}): get it anew"
+    detail = f"the tar is damaged or truncated after byte {max(offset, 0):,} ({why[:100]}): download it again"
     return Member("", max(offset, 0), 0, (Reason.MALFORMED_LINE, detail))
 
 
 class _Headers:
-    """A file for `tarfile`, which would otherwise seek to any offset and read a header of any stated size."""
+    """A file for `tarfile`, which would seek to any offset, and read a header of any size that the tar states."""
 
     def __init__(self, file: BinaryIO, num_bytes: int) -> None:
         self._file = file

@@ -18,7 +18,8 @@ from storage.errors import SourceError
 from storage.names import is_text, visible
 from storage.records import Reason
 from tasks.links.recipes.recipe import Recipe
-from tasks.links.sources.list_rows import KEPT_TEXT, BadRow, Rows, check_keys, json_object, object_rows
+from tasks.links.sources.json_rows import check_keys, json_object, object_rows
+from tasks.links.sources.rows import KEPT_TEXT, BadRow, Rows
 from tasks.links.sources.tar_members import Member, read_members
 
 PICTURES = ("jpg", "jpeg", "jpe", "jfif", "png", "gif", "webp", "bmp", "tif", "tiff", "avif")
@@ -46,7 +47,7 @@ def tar_rows(path: Path, recipe: Recipe, shown: str) -> Iterator[Rows]:
         OSError: it cannot be read.
     """
     if recipe.image is None:
-        raise SourceError(f'{shown} is a tar: its pictures are read by a recipe with image = "*"')
+        raise SourceError(f'{shown} is a tar, and the recipe has no image: add image = "*" to the recipe')
     samples, bad = _samples(path, shown)
     rows: list[tuple[int, dict[str, Any]]] = []
     pictures: list[str] = []
@@ -60,7 +61,7 @@ def tar_rows(path: Path, recipe: Recipe, shown: str) -> Iterator[Rows]:
                 continue
             rows.append((sample.number, fields))
             pictures.append(picture.name)
-            detail = f"a second picture under the key of {picture.name}"
+            detail = f"a second picture with the key of {picture.name}"
             bad += [(sample.number, _shown(one.name), Reason.NOT_LISTED, visible(detail)) for one in others]
     check_keys(rows, recipe, shown)
     yield object_rows(rows, recipe, bad, pa.array(pictures, pa.string()))
@@ -81,7 +82,7 @@ def _samples(path: Path, shown: str, most: int | None = None) -> tuple[list[_Sam
     for member in islice(read_members(path, shown), most):
         refused = member.refused or _why_no_name(member.name)
         if refused is None and member.name in names:
-            refused = Reason.MALFORMED_LINE, "a member of this name stands before it in the tar"
+            refused = Reason.MALFORMED_LINE, "an earlier member of the tar has the same name"
         number = len(found) + len(bad) + 1
         if refused is not None:
             bad.append((number, _shown(member.name), *refused))
@@ -100,13 +101,13 @@ def _samples(path: Path, shown: str, most: int | None = None) -> tuple[list[_Sam
 
 def _why_no_name(name: str) -> tuple[Reason, str] | None:
     if not is_text(name):
-        return Reason.BAD_URL, "its name is no UTF-8, or holds control or bidi characters"
+        return Reason.BAD_URL, "the name is not UTF-8, or contains control or bidi characters"
     if len(name) > _MAX_NAME:
-        return Reason.BAD_URL, f"its name has {len(name):,} characters, at most {_MAX_NAME:,}"
+        return Reason.BAD_URL, f"the name has {len(name):,} characters, at most {_MAX_NAME:,}"
     if name.startswith("/") or ".." in name.split("/"):
-        return Reason.BAD_URL, "its name is absolute, or leads out of a folder"
+        return Reason.BAD_URL, "the name is an absolute path, or contains .. as a part"
     if name.rpartition("/")[2].startswith("."):
-        return Reason.NOT_LISTED, "its name hides it"
+        return Reason.NOT_LISTED, "a hidden file: the name begins with a dot"
     return None
 
 
@@ -147,8 +148,10 @@ def _pictures(sample: _Sample, asked: str) -> tuple[Member | None, list[Member]]
 
 
 def _why_no_picture(fields: dict[str, Any]) -> str:
-    told = [str(fields[name]) for name in ("status", "error_message") if fields.get(name) not in (None, "success")]
-    return visible(f"no picture under this key: {': '.join(told)}" if told else "no picture under this key")[:KEPT_TEXT]
+    errors = [str(fields[name]) for name in ("status", "error_message") if fields.get(name) not in (None, "success")]
+    return visible(f"no picture with this key: {': '.join(errors)}" if errors else "no picture with this key")[
+        :KEPT_TEXT
+    ]
 
 
 def _shown(name: str) -> str:

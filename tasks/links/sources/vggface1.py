@@ -64,7 +64,7 @@ def parse_file(data: bytes, taken: Collection[int] = ()) -> IdentityLines:
         try:
             row = _parse_line(raw)
             if row[0] in seen:
-                raise BadLineError(Reason.MALFORMED_LINE, f"id {row[0]} stands on an earlier line")
+                raise BadLineError(Reason.MALFORMED_LINE, f"id {row[0]} is used by an earlier line")
         except BadLineError as bad:
             text = raw.rstrip()[: 4 * _KEPT_TEXT].decode(errors="replace")[:_KEPT_TEXT]
             rejected.append((number, text, bad.reason, bad.detail))
@@ -105,13 +105,13 @@ def read(path: Path, wanted: Collection[str] | None, shown: str) -> SourceLines:
     _, missing = match_names(wanted or (), names)
     if missing:
         raise SourceError(
-            f"{shown} has no link file {missing[0]}.txt ({len(missing)} of those asked for): "
+            f"{shown} has no link file {missing[0]}.txt ({len(missing)} of the requested names are missing): "
             + suggestion(missing[0], names)
         )
     if not parts:
         raise SourceError(
-            f"{shown} holds no link file: expected <Identity>.txt, or files/<Identity>.txt as in VGGFace1"
-            + (f"; {len(links)} symbolic links are not followed: name the folder they lead to" if links else "")
+            f"{shown} contains no link file: expected <Identity>.txt, or files/<Identity>.txt as in VGGFace1"
+            + (f"; {len(links)} symbolic links are not followed: give the folder they point to" if links else "")
         )
     both = {name: joined(parts[name], links[name]) for name in parts.keys() & links.keys()}
     return replace(assembled(parts | links | both), num_files=len(parts))
@@ -141,7 +141,9 @@ def is_link_file(path: PurePosixPath) -> bool:
 
 def _parse_line(raw: bytes) -> _Row:
     if b"\0" in raw:
-        raise BadLineError(Reason.MALFORMED_LINE, "the line holds NUL bytes, so it is no text: write the list anew")
+        raise BadLineError(
+            Reason.MALFORMED_LINE, "the line contains NUL bytes, so it is not text: download the list again"
+        )
     fields = raw.split()
     if len(fields) == 10 and _HEX.fullmatch(fields[1]):
         del fields[1]
@@ -152,7 +154,7 @@ def _parse_line(raw: bytes) -> _Row:
     try:
         numbers = [float(field) for field in fields[2:8]]
     except ValueError:
-        raise BadLineError(Reason.MALFORMED_LINE, "the box, pose or score is no number") from None
+        raise BadLineError(Reason.MALFORMED_LINE, "the box, pose or score is not a number") from None
     if not sum(map(abs, numbers)) <= _MAX_NUMBER:
         raise BadLineError(Reason.MALFORMED_LINE, "the box, pose or score is not finite, or beyond 1,000,000")
     left, top, right, bottom, pose, score = numbers
@@ -177,12 +179,12 @@ def _columns(rows: list[_Row]) -> dict[str, object]:
 def _link_files(path: Path, shown: str) -> Iterator[tuple[str, bytes]]:
     """The (identity, content) pairs of a folder or archive."""
     if not path.exists():
-        raise SourceError(f"{shown} is not there: give a folder of link files, a tar archive of them, or their URL")
+        raise SourceError(f"{shown} does not exist: give a folder or a tar archive of link files, or their URL")
     pairs = _folder_files(path, shown) if path.is_dir() else _archive_files(path, shown)
     for name, data in pairs:
         if not is_text(name):
             raise SourceError(
-                f"{shown} holds a link file named {name!r}, which is not UTF-8 text without control and bidi "
+                f"{shown} contains a link file named {name!r}, which is not UTF-8 text without control and bidi "
                 "characters: rename it"
             )
         yield name, data
@@ -241,7 +243,7 @@ def _archive_files(path: Path, shown: str) -> Iterator[tuple[str, bytes]]:
                 pass
     except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, OSError) as error:
         raise SourceError(
-            f"{shown} is no tar archive, or a broken one ({error}): give .tar, .tar.gz, .tar.xz or .tar.bz2"
+            f"{shown} is not a tar archive, or is damaged ({error}): give a .tar, .tar.gz, .tar.xz or .tar.bz2 file"
         ) from error
 
 
@@ -270,11 +272,12 @@ class _Capped(io.RawIOBase):
         self._num_bytes += len(data)
         if self._num_bytes > MAX_UNPACKED_BYTES:
             raise SourceError(
-                f"{self._shown} unpacks to over {MAX_UNPACKED_BYTES:,} bytes: leave out what is no link file"
+                f"{self._shown} has over {MAX_UNPACKED_BYTES:,} bytes when decompressed: remove files that are not "
+                f"link files"
             )
         return data
 
 
 def _check_size(shown: str, num_bytes: int) -> None:
     if num_bytes > MAX_FILE_BYTES:
-        raise SourceError(f"{shown} has {num_bytes:,} bytes, a link file at most {MAX_FILE_BYTES:,}: leave it out")
+        raise SourceError(f"{shown} has {num_bytes:,} bytes, a link file has at most {MAX_FILE_BYTES:,}: remove it")

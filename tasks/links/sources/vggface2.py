@@ -27,10 +27,10 @@ from tasks.links.sources.spelling import match_names, suggestion
 
 # Files with these extensions are not opened while the folder is listed.
 _PICTURES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif"}
-# More than `sniff` looks at.
+# More bytes than `sniff` examines.
 _HEAD_BYTES = 128
 _NO_TEXT = "the file name is not UTF-8 text without control and bidi characters"
-_NOT_A_PERSONS = Reason.NOT_LISTED, "it is in no person's folder"
+_NOT_A_PERSONS = Reason.NOT_LISTED, "not in the folder of a person"
 _Why = tuple[Reason, str]
 # The path on disk, and the reason it is not a line.
 _Rejected = tuple[str, Reason, str]
@@ -49,14 +49,14 @@ def read(path: Path, wanted: Collection[str] | None, shown: str) -> SourceLines:
         SourceError: it is not a folder, or has no pictures in folders, or none of a wanted identity.
     """
     if not path.is_dir():
-        raise SourceError(f"{shown} is no folder: give the folder that holds a folder of pictures per person")
+        raise SourceError(f"{shown} is not a folder: give the folder that contains one folder of pictures per person")
     people = _people(path)
     chosen, missing = (sorted(people), []) if wanted is None else match_names(wanted, people)
     parts = {identity: _listed(path, identity) for identity in chosen}
     missing += [] if wanted is None else [identity for identity, part in parts.items() if not len(part.lines)]
     if missing:
         raise SourceError(
-            f"{shown} has no pictures in {missing[0]}/ ({len(missing)} of those asked for): "
+            f"{shown} has no pictures in {missing[0]}/ ({len(missing)} of the requested names have none): "
             + suggestion(missing[0], people - set(missing))
         )
     if wanted is None:
@@ -64,8 +64,9 @@ def read(path: Path, wanted: Collection[str] | None, shown: str) -> SourceLines:
     num_files = sum(len(part.lines) > 0 for part in parts.values())
     if not num_files:
         raise SourceError(
-            f"{shown} holds no folder with pictures, and {sum(len(part.rejected) for part in parts.values()):,} other "
-            "files: give the one with a folder per person, as train/ is"
+            f"{shown} contains no folder with pictures, and {sum(len(part.rejected) for part in parts.values()):,} "
+            f"other "
+            "files: give the folder with one folder per person, such as train/"
         )
     with_rows = {name: part for name, part in parts.items() if len(part.lines) or len(part.rejected)}
     return replace(assembled(with_rows), num_files=num_files)
@@ -99,7 +100,9 @@ def read_picture(root: Path, url: str) -> bytes:
     """
     relative = PurePosixPath(url)
     if "\0" in url or relative.is_absolute() or ".." in relative.parts or not _is_inside(root.resolve(), root / url):
-        raise SourceError(f"{url!r} leaves the folder {root}: list the folder again, or remove the link that leads out")
+        raise SourceError(
+            f"{url!r} leaves the folder {root}: list the folder again, or remove the link that points out of it"
+        )
     picture = root / url
     if not picture.is_file():
         raise FileNotFoundError(f"{picture} is not a file")
@@ -113,7 +116,7 @@ def _people(root: Path) -> set[str]:
         if folder.is_dir() and not folder.name.startswith(".") and _is_inside(inside, folder):
             if not is_text(folder.name):
                 raise SourceError(
-                    f"{root} holds a folder named {folder.name!r}, which is not UTF-8 text without control and bidi "
+                    f"{root} contains a folder named {folder.name!r}, which is not UTF-8 text without control and bidi "
                     "characters: rename it"
                 )
             found.add(folder.name)
@@ -177,9 +180,9 @@ def _why_no_picture(inside: Path, folder: Path, entry: os.DirEntry[str]) -> _Why
     if not is_plain and (why := _why_no_file(inside, path)):
         return why
     if path.parent != folder:
-        return Reason.NOT_LISTED, "it lies deeper than <person>/<file>: move it into the person's folder"
+        return Reason.NOT_LISTED, "deeper than <person>/<file>: move it into the folder of the person"
     if entry.name.startswith("."):
-        return Reason.NOT_LISTED, "its name hides it: rename it if it is a picture"
+        return Reason.NOT_LISTED, "a hidden file: rename it if it is a picture"
     if _is_named_as_picture(entry.name):
         return None
     head = _head(path)
@@ -191,8 +194,8 @@ def _why_no_picture(inside: Path, folder: Path, entry: os.DirEntry[str]) -> _Why
 def _why_no_file(inside: Path, path: Path) -> _Why | None:
     """The reason an entry of the folder is not a readable file; None if it is one."""
     if path.is_symlink() and not (_is_inside(inside, path) and path.is_file()):
-        return Reason.SYMBOLIC_LINK, "not followed: it leads out of the folder, to a folder, or to nothing"
-    return None if path.is_file() else (Reason.NOT_LISTED, "it is no regular file")
+        return Reason.SYMBOLIC_LINK, "not followed: it points out of the folder, to a folder, or to a missing file"
+    return None if path.is_file() else (Reason.NOT_LISTED, "not a regular file")
 
 
 def _is_named_as_picture(name: str) -> bool:

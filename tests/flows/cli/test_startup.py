@@ -150,7 +150,7 @@ def test_a_folder_of_too_few_people_is_told_before_the_work(tmp_path: Path) -> N
         (["publish", "--dataset", ".."], "may have only letters"),
         (["train", "--dataset", "fases"], "there is no dataset version fases"),
         (["pipeline", "--source", "vggface2", "--links", "{empty}"], "holds no folder with pictures"),
-        (["ingest", "--links", "{empty}"], "holds no link file"),
+        (["ingest", "--links", "{empty}"], "contains no link file"),
     ],
 )
 def test_what_can_be_judged_before_prefect_starts_leaves_nothing_behind(

@@ -143,9 +143,9 @@ async def test_a_404_is_one_line_and_leaves_what_was_there(lake, path):
 @pytest.mark.parametrize(
     ("bodies", "path", "message"),
     [
-        ({"/a.tar.gz": b"<html>sorry</html>"}, "/a.tar.gz", "is no tar archive"),
-        ({"/a.tar.gz": archive({})}, "/a.tar.gz", "holds no link file"),
-        ({"/a.tar.gz": archive({"A": b""})}, "/a.tar.gz", "not one line"),
+        ({"/a.tar.gz": b"<html>sorry</html>"}, "/a.tar.gz", "is not a tar archive"),
+        ({"/a.tar.gz": archive({})}, "/a.tar.gz", "contains no link file"),
+        ({"/a.tar.gz": archive({"A": b""})}, "/a.tar.gz", "no line in them"),
         (
             {"/a.tar.gz": archive({"A": b"dear diary\nhello"})},
             "/a.tar.gz",
@@ -165,8 +165,8 @@ async def test_what_holds_no_usable_line_is_an_error_that_names_the_url(lake, bo
 @pytest.mark.parametrize(
     ("source", "location", "message"),
     [
-        ("synthetic", None, "is published nowhere"),
-        ("vggface1", "/nowhere/at/all", "is not there"),
+        ("synthetic", None, "has no default location"),
+        ("vggface1", "/nowhere/at/all", "does not exist"),
         ("vggface1", "ftp://a.example/l.tar", "neither http"),
         ("vggface1", "http://", "must have a host"),
         ("vggface1", "http://user:secret@a.example/", "without user name and password"),

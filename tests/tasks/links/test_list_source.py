@@ -73,5 +73,5 @@ def test_a_damaged_recipe_in_the_lake_is_told_with_its_place(tmp_path: Path, rec
 
 def test_a_name_that_leads_out_of_the_lake_is_no_source(tmp_path: Path) -> None:
     (tmp_path / "recipe.json").write_text(json.dumps({"url": 1}))
-    with pytest.raises(UsageError, match="there is no source"):
+    with pytest.raises(UsageError, match="is unknown"):
         source_named("../..", Lake(tmp_path / "lake"))

@@ -123,7 +123,7 @@ def test_candidates_are_ordered_by_unit():
 
 
 def test_an_unknown_person_is_an_error_that_says_who_there_is():
-    with pytest.raises(UsageError, match=r"hold no Dee, Eve; they hold 3 people, Ada first"):
+    with pytest.raises(UsageError, match=r"has no Dee, Eve; it has 3 people, the first is Ada"):
         plan(LINES, ["Eve", "Ada", "Dee"])
 
 

@@ -37,7 +37,9 @@ def test_a_row_whose_picture_is_null_is_rejected(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "a.parquet", [ONE, None, {"bytes": b"3", "path": None}], label=["A", "A", "B"])
     found = read_list(RECIPE, path, None, "here").lines
     assert found.lines["url"].to_pylist() == ["a.parquet/1", "a.parquet/3"]
-    assert [(row["line"], row["detail"]) for row in found.rejected.to_pylist()] == [(2, "image is null: no picture")]
+    assert [(row["line"], row["detail"]) for row in found.rejected.to_pylist()] == [
+        (2, "image is null: the row has no picture")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_a_source_reads_the_same_twice_and_its_fingerprint_says_so(source, folde
 
 def test_a_source_names_a_place_that_is_not_there(source, tmp_path):
     assert source.fingerprint(tmp_path / "nowhere") == ""
-    with pytest.raises(SourceError, match=r"^nowhere is "):
+    with pytest.raises(SourceError, match=r"^nowhere (is|does) not "):
         source.read(tmp_path / "nowhere", None, "nowhere")
 
 

@@ -172,7 +172,7 @@ def test_a_url_that_is_not_plain_http_is_a_bad_url(url):
         ({"id": "x1"}, "id"),
         ({"id": "-1"}, "id"),
         ({"id": "1234567890"}, "id"),
-        ({"left": "ten"}, "no number"),
+        ({"left": "ten"}, "not a number"),
         ({"left": "nan"}, "not finite"),
         ({"score": "inf"}, "not finite"),
         ({"bottom": "1e300"}, "not finite"),
@@ -205,7 +205,7 @@ def test_a_rejected_line_is_known_by_its_number_in_the_file_and_a_blank_one_insi
 def test_the_first_of_two_lines_with_one_id_wins():
     found = parse_file(b"\n".join([line(), line(url="http://b.example/y.jpg")]))
     assert found.lines["url"].to_pylist() == ["http://a.example/x.jpg"]
-    assert found.rejected["detail"].to_pylist() == ["id 1 stands on an earlier line"]
+    assert found.rejected["detail"].to_pylist() == ["id 1 is used by an earlier line"]
 
 
 _FIELD = st.sampled_from([*GOOD.split(), b"", b"nan", b"-1e999", b"\xff", b"2", b"http://", b"a" * 32, b"1_0"])
@@ -331,14 +331,14 @@ def test_only_wanted_identities_are_read_and_a_missing_one_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is no tar archive"),
-        (b"<html>not here</html>" * 100, "is no tar archive"),
-        (gzip.compress(b"text" * 1000), "is no tar archive"),
-        (tar_of({}), "holds no link file"),
-        (tar_of({"README": b"x"}), "holds no link file"),
-        (gzip.compress(tar_of({"A.txt": GOOD, "B.txt": GOOD}))[:-30], "is no tar archive, or a broken one"),
-        (lzma.compress(tar_of({"A.txt": GOOD}))[:-12], "is no tar archive, or a broken one"),
-        (gzip.compress(tar_of({"A.txt": GOOD}))[:-8] + bytes(8), "is no tar archive, or a broken one"),
+        (b"", "is not a tar archive"),
+        (b"<html>not here</html>" * 100, "is not a tar archive"),
+        (gzip.compress(b"text" * 1000), "is not a tar archive"),
+        (tar_of({}), "contains no link file"),
+        (tar_of({"README": b"x"}), "contains no link file"),
+        (gzip.compress(tar_of({"A.txt": GOOD, "B.txt": GOOD}))[:-30], "is not a tar archive, or is damaged"),
+        (lzma.compress(tar_of({"A.txt": GOOD}))[:-12], "is not a tar archive, or is damaged"),
+        (gzip.compress(tar_of({"A.txt": GOOD}))[:-8] + bytes(8), "is not a tar archive, or is damaged"),
         (tar_of({"A\x07.txt": GOOD}), "rename it"),
     ],
     ids=["nothing", "html", "gzip", "no member", "no link file", "cut", "cut xz", "wrong checksum", "unprintable name"],
@@ -352,9 +352,9 @@ def test_what_is_no_whole_archive_of_link_files_is_one_clear_line(tmp_path, cont
 
 
 def test_a_missing_path_and_a_folder_without_link_files_are_named(tmp_path):
-    with pytest.raises(SourceError, match="nowhere is not there"):
+    with pytest.raises(SourceError, match="nowhere does not exist"):
         read(tmp_path / "nowhere", None, "nowhere")
-    with pytest.raises(SourceError, match="holds no link file"):
+    with pytest.raises(SourceError, match="contains no link file"):
         read(tmp_path, None, "here")
 
 
@@ -362,11 +362,11 @@ def test_an_archive_or_file_beyond_its_limit_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "links.tar.gz"
     path.write_bytes(gzip.compress(tar_of({"big.bin": bytes(3_000_000), "A.txt": GOOD * 20})))
     monkeypatch.setattr(vggface1, "MAX_UNPACKED_BYTES", 1_000_000)
-    with pytest.raises(SourceError, match="unpacks to over 1,000,000 bytes"):
+    with pytest.raises(SourceError, match="over 1,000,000 bytes when decompressed"):
         read(path, None, "links")
     monkeypatch.undo()
     monkeypatch.setattr(vggface1, "MAX_FILE_BYTES", 1000)
-    with pytest.raises(SourceError, match="a link file at most 1,000"):
+    with pytest.raises(SourceError, match="a link file has at most 1,000"):
         read(path, None, "links")
 
 
