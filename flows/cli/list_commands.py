@@ -62,7 +62,7 @@ def _show(console: Console, result: dict[str, Any], recipe: Recipe, found: ReadL
     )
     for reason, (number, detail) in sorted(first_rejected(found).items()):
         say(console, f"[bold]rejected[/] {reason} {result['rejected'][reason]:,}, the first in line {number}: {detail}")
-    people = f"{result['identities']:,} people" if recipe.identity is not None else "nobody is named"
+    people = f"{result['identities']:,} people" if recipe.identity is not None else "no names"
     say(
         console,
         f"[bold]holds[/]    {people}; {result['distinct_urls']:,} distinct pictures; {result['with_box']:,} lines "

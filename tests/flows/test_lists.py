@@ -232,7 +232,7 @@ def test_a_list_without_names_becomes_a_dataset_without_copies_on_which_nothing_
     [
         (["--source", "mine"], "the source 'mine' is unknown"),
         (["--source", "vggface1", "--recipe", "facescrub"], "has a reader of its own"),
-        (["--source", "mine", "--links", "LIST"], "no column is surely a name: species"),
+        (["--source", "mine", "--links", "LIST"], "no column is certain to contain names; candidates: species"),
         (["--source", "mine", "--links", "LIST", "--recipe", "no.toml"], "--recipe no.toml is not a file"),
         (["--source", "mine", "--links", "http://a.example/x.csv"], "give --recipe"),
     ],

@@ -56,14 +56,14 @@ EXPECTED: dict[str, Read | str] = {
     "human-faces/faces.csv": Read(3350, 3350, {}, "{image_name}", None, True),
     "imdb-actors/ActorsBio.csv": Read(50, 50, {}, "Image", "Name", True),
     "imdb-face/test.csv": Read(1, 1, {}, "url", "column_1", False),
-    "img2dataset/hashes.json": "no column holds",
+    "img2dataset/hashes.json": "no column contains",
     "img2dataset/sample_image.parquet": Read(2, 2, {}, "url", None, True),
     "img2dataset/sample_image.txt": Read(1, 1, {}, 1, None, True),
     "img2dataset/test_1000.parquet": Read(1000, 1000, {}, "URL", None, True),
     "img2dataset/test_1000.txt": Read(300, 300, {}, 1, None, True),
     "img2dataset/test_bbox.parquet": Read(1, 1, {}, "url", None, False),
-    "insightface/property": "no column holds",
-    "insightface/train.lst": "leaves the folder",
+    "insightface/property": "no column contains",
+    "insightface/train.lst": "leads out of the folder",
     "lfw-landmarks/lfw_landmark.txt": Read(500, 500, {}, "{path}", "folder", False),
     "megaface/distractor_noise_list.txt": Read(719, 719, {}, "{path}", "folder", False),
     "megaface/facescrub_noise_list.txt": Read(605, 605, {}, "{path}", None, True),
@@ -71,21 +71,21 @@ EXPECTED: dict[str, Read | str] = {
     "open-images/train-images-boxable-with-rotation.csv": Read(2, 2, {}, "OriginalURL", None, False),
     "padded-csv/celebs.csv": Read(186, 186, {}, "IMAGE_LINKS", "NAMES", True),
     "pubfig/crlf/eval_urls.txt": Read(298, 298, {}, "url", "person", True),
-    "pubfig/dev_people.txt": "no column holds",
+    "pubfig/dev_people.txt": "no column contains",
     "pubfig/dev_urls.lines_4100-4300.txt": Read(201, 201, {}, "url", "person", True),
     "pubfig/dev_urls.txt": Read(1498, 1498, {}, "url", "person", True),
-    "pubfig/eval_people.txt": "no column holds",
+    "pubfig/eval_people.txt": "no column contains",
     "pubfig/eval_urls.txt": Read(2302, 2301, {"malformed_line": 1}, "url", "person", True),
     "pubfig/no_header_spaces/dev_urls.txt": Read(300, 299, {"malformed_line": 1}, "url", "person", True),
     "url-column/image_urls.csv": Read(999, 999, {}, "Image URLs", None, True),
     "url-per-line/urls_black.txt": Read(400, 395, {"bad_url": 5}, 1, None, True),
     "vggface2/01-Male.txt": Read(500, 500, {}, "{path}", "folder", False),
-    "vggface2/identity_meta.csv": "no column holds",
-    "vggface2/identity_meta.no_header.csv": "no column holds",
+    "vggface2/identity_meta.csv": "no column contains",
+    "vggface2/identity_meta.no_header.csv": "no column contains",
     "vggface2/loose_bb_train.csv": Read(3, 3, {}, "{NAME_ID}.jpg", "folder", True),
     "web-scraper/celebrities.csv": Read(199, 196, {"bad_url": 3}, "Image-src", "Name", True),
-    "wider-face/no_face.txt": "no column holds",
-    "wider-face/wider_face_train_bbx_gt.txt": "no column holds",
+    "wider-face/no_face.txt": "no column contains",
+    "wider-face/wider_face_train_bbx_gt.txt": "no column contains",
 }
 
 
@@ -116,7 +116,7 @@ class TestRealLists:
 
     def test_tabs_that_became_blanks_are_refused_under_the_recipe_too(self) -> None:
         path = LISTS / "facescrub" / "tabs_became_spaces" / "subset_actors.txt"
-        assert "tabs between its columns became blanks" in refused("links", str(path), "--recipe", "facescrub")
+        assert "tabs between its columns were replaced by blanks" in refused("links", str(path), "--recipe", "facescrub")
 
     def test_boxes_read_in_the_wrong_order_are_told_with_the_right_one(self, tmp_path: Path) -> None:
         wrong = 'file = "{image_id}"\nbox = ["x_1", "y_1", "width", "height"]\n'
@@ -127,7 +127,7 @@ class TestRealLists:
         (tmp_path / "r.toml").write_text(right)
         path = LISTS / "human-faces" / "faces.csv"
         result = runner.invoke(app, ["links", str(path), "--recipe", str(tmp_path / "r.toml")])
-        assert '1,917 of 3,350 boxes leave the picture as "xywh"; none does as "xyxy"' in result.stderr
+        assert '1,917 of 3,350 boxes extend beyond the picture as "xywh"; none does as "xyxy"' in result.stderr
 
 
 def test_the_recipe_that_is_printed_reads_the_same_list_the_same(tmp_path: Path) -> None:
@@ -153,8 +153,8 @@ def test_what_is_not_sure_and_what_is_odd_is_told_on_the_error_stream(tmp_path: 
     file = tmp_path / "mine.csv"
     file.write_text("species,page\nx,http://a.example/1.html\ny,http://a.example/2.html\n")
     result = runner.invoke(app, ["links", str(file), "--json"])
-    assert "no column is surely a name: species" in result.stderr
-    assert "page seems to hold the URLs of pages" in result.stderr
+    assert "no column is certain to contain names; candidates: species" in result.stderr
+    assert "page seems to contain URLs of pages" in result.stderr
     assert "0 of 2 URLs end as pictures do" in result.stderr
     json.loads(result.stdout)
 
@@ -167,7 +167,7 @@ def test_boxes_that_leave_their_picture_are_told_with_the_order_under_which_none
     (tmp_path / "r.toml").write_text(recipe)
     result = runner.invoke(app, ["links", str(file), "--recipe", str(tmp_path / "r.toml")])
     assert result.exit_code == 0, result.output
-    assert '5 of 5 boxes leave the picture as "xywh"; none does as "xyxy"' in result.stderr
+    assert '5 of 5 boxes extend beyond the picture as "xywh"; none does as "xyxy"' in result.stderr
 
 
 def test_names_from_a_list_move_no_cursor(tmp_path: Path) -> None:
@@ -181,8 +181,8 @@ def test_names_from_a_list_move_no_cursor(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("", "is empty"),
-        ("Ann\nBob\n", "no column holds URLs"),
-        (f"Ann B    1   {URL}   x\nBob C D  2 {URL} x\n", "tabs between its columns became blanks"),
+        ("Ann\nBob\n", "no column contains URLs"),
+        (f"Ann B    1   {URL}   x\nBob C D  2 {URL} x\n", "tabs between its columns were replaced by blanks"),
     ],
 )
 def test_a_file_that_is_no_list_of_pictures_is_refused(tmp_path: Path, text: str, told: str) -> None:
