@@ -155,7 +155,7 @@ def test_what_is_not_sure_and_what_is_odd_is_told_on_the_error_stream(tmp_path: 
     result = runner.invoke(app, ["links", str(file), "--json"])
     assert "no column is certain to contain names; candidates: species" in result.stderr
     assert "page seems to contain URLs of pages" in result.stderr
-    assert "0 of 2 URLs end as pictures do" in result.stderr
+    assert "0 of 2 URLs end in the extension of a picture" in result.stderr
     json.loads(result.stdout)
 
 
