@@ -32,7 +32,7 @@ from storage.errors import UsageError
 from storage.lake import Lake
 from storage.leases import Lease, Leases
 from storage.records import Outcome
-from tasks.dataset.source_tables import planned_lines, read_faces
+from tasks.dataset.source_tables import lines_to_crop, read_faces
 from tasks.faces.agreement import compare, count_agreement
 from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.methods import AGREE, METHOD_CHOICES, CropSettings
@@ -116,7 +116,7 @@ def crop(
     detector = changed(machine.detector(), "detect", settings)
     crops = changed(CropSettings(check_boxes=check_boxes), "crop", settings)
     methods = methods_of(method, source_named(source, store))
-    job = CropJob(source, LinesByKey(planned_lines(store, source)), methods, detector, crops)
+    job = CropJob(source, LinesByKey(lines_to_crop(store, source)), methods, detector, crops)
     units = stems_by_unit(image_stems(store, source))
     pictures = len(accepted(read_ledger(store, source, ["key", "outcome"])))
     names, given = [unit_name(unit) for unit in units], []

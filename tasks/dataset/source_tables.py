@@ -29,6 +29,7 @@ from tasks.faces.agreement import agreed
 from tasks.faces.methods import AGREE
 from tasks.fetch.ledger import accepted, image_stems, read_ledger
 from tasks.links.collect import read_origin
+from tasks.links.sources import kept_source
 
 # Lines whose kept columns are looked at: a JSON list may have a column in some lines only.
 _LOOKED_AT = 10_000
@@ -58,6 +59,16 @@ def planned_lines(lake: Lake, source: str) -> pa.Table:
     keys = read_plan(lake, source)["key"].combine_chunks()
     lines = read_as(lake, lake.links(source, "lines.parquet"), LINK_LINES)
     return lines.filter(pc.is_in(lines["key"], value_set=keys))
+
+
+def lines_to_crop(lake: Lake, source: str) -> pa.Table:
+    """The planned lines of one source, without digests that say nothing about the box (`Source.has_listed_bytes`)."""
+    lines = planned_lines(lake, source)
+    kept = kept_source(lake, source)
+    if kept is None or kept.has_listed_bytes:
+        return lines
+    at = lines.schema.get_field_index("listed_digest")
+    return lines.set_column(at, lines.schema.field(at), pa.nulls(len(lines), lines.schema.field(at).type))
 
 
 def planned_people(lake: Lake, source: str) -> list[str]:
@@ -121,10 +132,10 @@ def require_digests(lake: Lake, source: str) -> None:
         UsageError: one gives none.
     """
     for one in sources_of(source):
-        if not planned_lines(lake, one)["listed_digest"].is_valid().to_numpy().any():
+        if not lines_to_crop(lake, one)["listed_digest"].is_valid().to_numpy().any():
             raise UsageError(
-                f"the list of {one} has no digests, so no picture can be as listed: omit --only-as-listed, or name the "
-                "column of digests as `digest` in its recipe and run `facemill ingest`"
+                f"the list of {one} has no digests of the listed pictures: omit --only-as-listed, or name the column "
+                "of digests as `digest` in its recipe and run `facemill ingest`"
             )
 
 

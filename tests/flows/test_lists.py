@@ -142,7 +142,7 @@ def assert_digests_are_evidence(lake: Lake, source: str, world: Path, where: lis
     if source == "mine":
         assert same == {None}
         only = refused("publish", *where, "--method", "bbox", "--only-as-listed")
-        assert "the list of mine gives no digests" in only
+        assert "the list of mine has no digests" in only
         return
     assert True in same
     run("publish", *where, "--method", "bbox", "--only-as-listed", "--dataset", "only")
@@ -231,7 +231,7 @@ def test_a_list_without_names_becomes_a_dataset_without_copies_on_which_nothing_
     ("arguments", "told"),
     [
         (["--source", "mine"], "the source 'mine' is unknown"),
-        (["--source", "vggface1", "--recipe", "facescrub"], "has a reader of its own"),
+        (["--source", "vggface1", "--recipe", "facescrub"], "is not read by a recipe"),
         (["--source", "mine", "--links", "LIST"], "no column is certain to contain names; candidates: species"),
         (["--source", "mine", "--links", "LIST", "--recipe", "no.toml"], "--recipe no.toml is not a file"),
         (["--source", "mine", "--links", "http://a.example/x.csv"], "give --recipe"),

@@ -95,7 +95,9 @@ PUBLISHED = {
     "is_new": False,
     "samples": 1,
     "identities": 1,
+    "note": "x",
     "funnel": FUNNEL,
+    "funnels": {"x": FUNNEL},
     "excluded": [{"identity": "x", "listed": "x", "alike": 90.0}],
 }
 EVENT = {

@@ -66,6 +66,14 @@ class Source:
         """Whether its lines name people. If not, `identity` is a group by a hash of the URL."""
         return self.recipe is None or "identity" in self.recipe
 
+    @property
+    def has_listed_bytes(self) -> bool:
+        """Whether a listed digest is that of the picture the box was drawn on.
+
+        Pictures in tars and Parquet files have the digest of the stored bytes, whatever the box was drawn on.
+        """
+        return self.recipe is None or "image" not in self.recipe
+
 
 def identity_lines(lines: dict[str, Any], rejected: list[tuple[int, str, Reason, str]]) -> IdentityLines:
     """Tables from columns of `LINK_LINES` and rejected rows (line, text, reason, detail)."""

@@ -17,7 +17,7 @@ from storage.names import NAME, STEM
 from storage.records import CANDIDATES, LINK_LINES, REJECTED_LINES
 from storage.tables import read_as, read_stamp, read_table
 from storage.takedowns import Forgotten, read_forgotten, read_takedowns
-from tasks.dataset.source_tables import planned_lines
+from tasks.dataset.source_tables import lines_to_crop
 from tasks.faces.lines_by_key import LinesByKey
 from tasks.fetch.ledger import image_stems
 from tasks.links.collect import lines_digest, read_origin
@@ -107,7 +107,7 @@ def _source_jobs(lake: Lake, source: str, covered: Covered, *, quick: bool) -> l
     stems = image_stems(lake, source)
     replaced = [stem for stem in stems if successor(stem) in stems]
     try:
-        lines = LinesByKey(planned_lines(lake, source))
+        lines = LinesByKey(lines_to_crop(lake, source))
     except FacemillError:
         lines = None  # not planned yet, or a finding of its own
     facts = SourceFacts(lake, source, covered(source), lines, quick)

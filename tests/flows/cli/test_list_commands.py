@@ -116,7 +116,9 @@ class TestRealLists:
 
     def test_tabs_that_became_blanks_are_refused_under_the_recipe_too(self) -> None:
         path = LISTS / "facescrub" / "tabs_became_spaces" / "subset_actors.txt"
-        assert "tabs between its columns were replaced by blanks" in refused("links", str(path), "--recipe", "facescrub")
+        assert "tabs between its columns were replaced by blanks" in refused(
+            "links", str(path), "--recipe", "facescrub"
+        )
 
     def test_boxes_read_in_the_wrong_order_are_told_with_the_right_one(self, tmp_path: Path) -> None:
         wrong = 'file = "{image_id}"\nbox = ["x_1", "y_1", "width", "height"]\n'

@@ -149,7 +149,7 @@ def test_a_folder_of_too_few_people_is_told_before_the_work(tmp_path: Path) -> N
         (["pipeline", "--dataset", "fa/ces"], "the name 'fa/ces-both' may have only letters"),
         (["publish", "--dataset", ".."], "may have only letters"),
         (["train", "--dataset", "fases"], "there is no dataset version fases"),
-        (["pipeline", "--source", "vggface2", "--links", "{empty}"], "holds no folder with pictures"),
+        (["pipeline", "--source", "vggface2", "--links", "{empty}"], "contains no folder with pictures"),
         (["ingest", "--links", "{empty}"], "contains no link file"),
     ],
 )

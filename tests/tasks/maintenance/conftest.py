@@ -22,7 +22,7 @@ from storage.takedowns import read_forgotten
 from tasks.dataset.publish_request import Request
 from tasks.dataset.publish_version import Published, publish_source
 from tasks.dataset.select import SelectRules
-from tasks.dataset.source_tables import planned_lines
+from tasks.dataset.source_tables import lines_to_crop
 from tasks.dataset.split import SplitRules
 from tasks.faces import detect_shard as detect
 from tasks.faces.crop_shard import crop_shard, uncropped
@@ -97,7 +97,7 @@ class Mill:
     def run(self) -> Published:
         """Everything that is not done yet, from the link files to a dataset version."""
         self.fetch()
-        lines = LinesByKey(planned_lines(self.lake, SOURCE))
+        lines = LinesByKey(lines_to_crop(self.lake, SOURCE))
         for stem in image_stems(self.lake, SOURCE):
             if not is_detected(self.lake, SOURCE, stem, DetectorSettings()):
                 detect_shard(self.lake, SOURCE, stem, DetectorSettings())
