@@ -1,6 +1,6 @@
 """What reading a list costs: CPU time and memory of the reader of lists against pyarrow.csv alone, on a made CSV.
 
-    python -m bench.lists [ROWS] [ROUNDS] [FOLDER]
+    python -m bench.lists [--rows N] [--rounds N] [--folder FOLDER]
 
 The CSV has the columns of FaceScrub: name, two numbers, URL, a box in one cell in quotes, SHA-256. The readers take
 turns, each in a process of its own; the file is read once before, so that none waits for the disk. The last lines are
@@ -9,12 +9,12 @@ ratios of the medians. The bar of `by_recipe` is 2.5 at 10,000,000 rows.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import multiprocessing
 import os
 import resource
 import statistics
-import sys
 import tempfile
 import time
 from multiprocessing.queues import Queue
@@ -71,11 +71,15 @@ def measured(reader: str, path: Path, found: Queue[float]) -> None:
 
 
 def main() -> None:
-    num = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000_000
-    num_rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    parser = argparse.ArgumentParser(description="CPU time and memory of the reader of lists against pyarrow.csv.")
+    parser.add_argument("--rows", type=int, default=10_000_000, help="rows of the list")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each reader")
+    parser.add_argument("--folder", help="where the list is made; default: the system's temporary folder")
+    given = parser.parse_args()
+    num, num_rounds = given.rows, given.rounds
     context = multiprocessing.get_context("spawn")
     found: Queue[float] = context.Queue()
-    with tempfile.TemporaryDirectory(dir=sys.argv[3] if len(sys.argv) > 3 else None) as folder:
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         path = Path(folder) / "faces.csv"
         make(path, num)
         print(f"{num:,} rows, {path.stat().st_size / 1e6:,.0f} MB")
