@@ -16,7 +16,7 @@ import pyarrow as pa
 from storage.errors import SourceError
 from storage.text import as_utf8, encoding_of
 
-BLOCK_BYTES = 16_000_000
+BLOCK_BYTES = 4_000_000
 # Limits of a line, and of a decompressed file.
 MAX_LINE_BYTES = 64_000_000
 MAX_UNPACKED_BYTES = 64_000_000_000

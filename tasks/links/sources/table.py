@@ -439,12 +439,30 @@ def _in_order(lines: pa.Table, order: Ints | None) -> pa.Table:
     for name in schema.names:
         column = lines.select([name])
         lines = lines.drop_columns(name)
-        if runs is not None:
-            pieces = [chunk for first, num in runs for chunk in column[name].slice(first, num).chunks]
-            column = pa.table([pa.chunked_array(pieces)], [name])
-        column = column.combine_chunks()
-        columns.append((column if order is None or runs is not None else column.take(pa.array(order)))[name])
+        # A column of nulls alone is in every order; a list has five or more of them.
+        if column[name].null_count == len(column):
+            columns.append(column.slice(0, None if order is None else len(order)).combine_chunks()[name])
+        elif runs is not None:
+            columns.append(pa.table([_joined_runs(column[name], runs)], [name]).combine_chunks()[name])
+        else:
+            column = column.combine_chunks()
+            columns.append((column if order is None else column.take(pa.array(order)))[name])
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _joined_runs(column: pa.ChunkedArray, runs: list[tuple[int, int]]) -> pa.ChunkedArray:
+    """Runs of rows one after the other, without a copy. A slice of a chunked array would take ten times as long."""
+    chunks = column.chunks
+    starts = np.cumsum([0, *map(len, chunks)])
+    first_chunks = (np.searchsorted(starts, [first for first, _ in runs], "right") - 1).tolist()
+    parts: list[pa.Array] = []
+    for (first, num), first_chunk in zip(runs, first_chunks, strict=True):
+        done, at = 0, first_chunk
+        while done < num:
+            part = chunks[at].slice(first + done - int(starts[at]), num - done)
+            parts.append(part)
+            done, at = done + len(part), at + 1
+    return pa.chunked_array(parts, column.type)
 
 
 def _runs(order: Ints | None) -> list[tuple[int, int]] | None:

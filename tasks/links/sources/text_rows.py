@@ -1,6 +1,6 @@
 """The rows of a list of text: CSV, TSV, columns separated by blanks, or a value a line.
 
-Text is read in blocks of 16 MB and split into columns by pyarrow, one line per row. Lines that pyarrow rejects are
+Text is read in blocks of 4 MB and split into columns by pyarrow, one line per row. Lines that pyarrow rejects are
 compared with those it accepts, so that none is lost.
 """
 
