@@ -14,9 +14,9 @@ from tasks.fetch.ledger import host_of
 _EARLIER_LINKS_PER_S = 400_000 / (6 * 3600)
 _SHARE_ACCEPTED = 0.56
 # Size of the pictures of `bench.fetch`, and the rate of `facemill ingest` there on two cores (docs/fetch.md): 6000
-# links, 40% of them faults, so 3600 pictures, at 239 pictures a second.
+# links, 40% of them faults, so 3600 pictures, at 232 pictures a second.
 _PICTURE_BYTES = 58_000
-_LOOPBACK_LINKS_PER_S = 239 * 6000 / 3600
+_LOOPBACK_LINKS_PER_S = 232 * 6000 / 3600
 # At least the attempts of one shard; a gap of more than a minute counts as a pause.
 _LEAST_ATTEMPTS = 500
 _LONGEST_GAP_S = 60.0
