@@ -22,14 +22,14 @@ from storage.datasets import open_dataset
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.models import open_model
-from storage.source_names import parse_sources, sources_of
+from storage.source_names import parse_sources
 from tasks.dataset.dedupe import DedupeRules
-from tasks.dataset.people import PeopleRules
-from tasks.dataset.source_tables import listed_people, planned_lines, read_faces, read_verdicts
+from tasks.dataset.people import PeopleRules, people_in
+from tasks.dataset.source_tables import planned_lines, read_faces, read_verdicts
 from tasks.label_noise.estimate import CleanRules
 from tasks.label_noise.score_table import Cleaned, Cleaning, clean_stamp, is_cleaned, judged_faces, read_cleaned
 from tasks.links.line_ids import by_person
-from tasks.links.sources import source_named
+from tasks.links.sources import sources_named
 
 _SHOWN = 24
 
@@ -64,7 +64,7 @@ def clean(
     """
     store, settings = Lake(lake), check_settings(settings, "clean")
     source = parse_sources(source)
-    sources = [source_named(one, store) for one in sources_of(source)]
+    sources = sources_named(source, store)
     if unnamed := [one.name for one in sources if not one.names_people]:
         raise UsageError(f"{unnamed[0]} contains no names, so no face can be mislabelled")
     embedder = _embedder(store, model, fit_on, weights)
@@ -90,8 +90,9 @@ def _clean_one(
     dedupe, rules = changed(DedupeRules(), "dedupe", settings), changed(CleanRules(), "clean", settings)
     people_rules = changed(PeopleRules(), "people", settings)
     compare_task(lake, source, dedupe, people_rules)
-    people = listed_people(lake, source, people_rules)
-    verdicts = read_verdicts(lake, source, people.added_to(planned_lines(lake, source)), dedupe)
+    lines = planned_lines(lake, source)
+    people = people_in(lines, people_rules)
+    verdicts = read_verdicts(lake, source, people.added_to(lines), dedupe)
     faces = judged_faces(people.added_to(read_faces(lake, source, method)), verdicts)
     if not len(faces):
         raise UsageError(f"{lake.url} holds no faces of {source} by {method}: run `facemill crop` first")

@@ -35,7 +35,7 @@ from tasks.dataset.split import SplitRules
 from tasks.dataset.version_change import VersionChange
 from tasks.label_noise.estimate import CleanRules
 from tasks.label_noise.score_table import Cleaning, judge_named, read_cleaned
-from tasks.links.sources import source_named
+from tasks.links.sources import sources_named
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -83,7 +83,7 @@ def publish(
     """
     store, settings = Lake(lake), check_settings(settings, "publish")
     source = parse_sources(source)
-    sources = [source_named(one, store) for one in sources_of(source)]
+    sources = sources_named(source, store)
     require_people_in_each(sources)
     rules = SelectRules(
         min_face_px=min_face,

@@ -121,7 +121,7 @@ class DatasetVersion:
     def state(self) -> str:
         """A label of the usable content; it changes whenever samples are taken down."""
         gone = {sample for entry in self.redactions for sample in entry["samples"]}
-        if len(taken_down := self._taken_down()):
+        if len(taken_down := self.taken_down()):
             gone.update(self.whole_index(["sample"])["sample"].filter(taken_down).to_pylist())
         return f"{self}-less-{len(gone)}" if gone else str(self)
 
@@ -130,7 +130,7 @@ class DatasetVersion:
 
         Samples that were taken down are left out, whether or not the shards have been purged.
         """
-        taken_down = self._taken_down()
+        taken_down = self.taken_down()
         index = self.whole_index(columns)
         return index.filter(pc.invert(taken_down)) if len(taken_down) else index
 
@@ -138,7 +138,7 @@ class DatasetVersion:
         """All samples in the shards, including those taken down; for purge and check."""
         return read_as(self.lake, f"{self.folder}/index.parquet", SAMPLES, list(columns) if columns else None)
 
-    def _taken_down(self) -> pa.ChunkedArray:
+    def taken_down(self) -> pa.ChunkedArray:
         """A mask over the whole index of the samples taken down; empty if there are none."""
         sources = sources_of(self.manifest.get("source") or "")
         if not any(read_forgotten(self.lake, source) for source in sources):
@@ -151,9 +151,10 @@ class DatasetVersion:
         No rows in a version older than such tables. Columns that are younger than the version are null; `source` is
         then the only one there is.
         """
-        if not self.lake.exists(self.outcomes_path):
+        path = self.outcomes_path
+        if not self.lake.exists(path):
             return pa.schema([LINE_OUTCOMES.field(name) for name in columns or LINE_OUTCOMES.names]).empty_table()
-        table = read_as(self.lake, self.outcomes_path, LINE_OUTCOMES, columns)
+        table = read_as(self.lake, path, LINE_OUTCOMES, columns)
         if "source" in table.column_names and table["source"].null_count:
             at, only = table.schema.get_field_index("source"), [self.manifest.get("source")] * len(table)
             table = table.set_column(at, table.schema.field(at), pa.array(only, table.schema.field(at).type))

@@ -110,15 +110,18 @@ def covered_samples(index: pa.Table, forgotten_in: Callable[[str], Forgotten]) -
     """
     covered = pa.chunked_array([pa.array([False] * len(index), pa.bool_())])
     sources = index["source"].cast(pa.string())
-    for source in pc.unique(sources).to_pylist():
-        if forgotten := forgotten_in(source):
-            covered = pc.or_(covered, pc.and_(pc.equal(sources, source), _covered(index, forgotten)))
+    found = {source: forgotten for source in pc.unique(sources).to_pylist() if (forgotten := forgotten_in(source))}
+    if not found:
+        return covered
+    keys = pa.array([url_key(url) for url in index["url"].to_pylist()], pa.binary(16))
+    keyed = index.append_column("key", keys)
+    for source, forgotten in found.items():
+        covered = pc.or_(covered, pc.and_(pc.equal(sources, source), _covered(keyed, forgotten)))
     return covered
 
 
 def _covered(index: pa.Table, forgotten: Forgotten) -> pa.ChunkedArray:
-    keys = pa.array([url_key(url) for url in index["url"].to_pylist()], pa.binary(16))
-    known = forgotten.rows(index.append_column("key", keys), "image_digest")
+    known = forgotten.rows(index, "image_digest")
     crops = pc.is_in(index["crop_digest"], value_set=pa.array(sorted(forgotten.digests), pa.binary(32)))
     return pc.or_(pc.or_(known, crops), about(index, forgotten.people))
 

@@ -52,7 +52,7 @@ def write_report(lake: Lake, source: str) -> Path:
         num_lines=max((len(table) for table in faces.values()), default=0),
         methods=[_method(method, table) for method, table in faces.items()],
         measures=_MEASURES,
-        digests=next((digest_counts(table) for table in faces.values()), None),
+        digests=digest_counts(faces),
         listed=_listed_boxes(faces["bbox"], show) if "bbox" in faces else None,
         pairs=[_pair(first, second, compare(faces, first, second), show) for first, second in combinations(faces, 2)],
     )
@@ -114,9 +114,15 @@ def _listed_boxes(faces: pa.Table, show: _Contacts) -> dict[str, Any]:
     }
 
 
-def digest_counts(faces: pa.Table) -> dict[str, int] | None:
-    """Lines by whether their picture has the listed digest; None if no digest is known."""
-    same = faces["same_bytes"].to_pylist()
+def digest_counts(faces: dict[str, pa.Table]) -> dict[str, int] | None:
+    """Lines by whether their picture has the listed digest, which is the same by every method; None if none is known.
+
+    Args:
+        faces: as `cropped_methods` gives them.
+    """
+    if not faces:
+        return None
+    same = next(iter(faces.values()))["same_bytes"].to_pylist()
     found = {words: same.count(value) for value, words in _DIGESTS.items()}
     return found if found[_DIGESTS[None]] < len(same) else None
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from flows.reports import page
 from flows.reports.charts import Chart, histogram
-from flows.reports.crop_report import agreement_counts, digest_counts, overlap_histogram
+from flows.reports.crop_report import agreement_counts, cropped_methods, digest_counts, overlap_histogram
 from flows.reports.doubtful_people import loosest_fits, main_hosts, worst_hosts, worst_people
 from flows.reports.funnel_pictures import Pictures, evenly
 from storage.datasets import DatasetVersion
@@ -25,7 +25,6 @@ from storage.takedowns import about, read_forgotten
 from tasks.dataset.funnel import Funnel, by_source
 from tasks.dataset.manifest import origins
 from tasks.dataset.select import Stage
-from tasks.dataset.source_tables import read_faces
 from tasks.faces.agreement import compare
 
 # Limits of the report's length: the same for 2622 people with 2.6 million lines as for 60 people.
@@ -46,7 +45,7 @@ def write_report(dataset: DatasetVersion, path: Path | None = None) -> Path:
     dataset.require("source", "method", "num_samples", "num_identities", "splits")
     manifest, pictures = dataset.manifest, Pictures(dataset)
     index, outcomes = with_plain_words(dataset.index()), with_plain_words(dataset.outcomes())
-    named = _named(dataset, outcomes)
+    named, faces = _named(dataset, outcomes), cropped_methods(dataset.lake, dataset.source)
     return page.write(
         path or dataset.lake.work_folder / "reports" / f"{dataset.name}-{dataset.version}.html",
         "dataset.html",
@@ -61,8 +60,8 @@ def write_report(dataset: DatasetVersion, path: Path | None = None) -> Path:
         people=_people(index),
         hosts=main_hosts(index, _ROWS),
         quality=_quality(index),
-        digests=digest_counts(read_faces(dataset.lake, dataset.source, manifest["method"])),
-        methods=_methods(dataset),
+        digests=digest_counts(faces),
+        methods=_methods(faces),
         losing_hosts=worst_hosts(named, _ROWS),
         losing_people=worst_people(named, _ROWS),
         loose_fits=loosest_fits(index, _ROWS),
@@ -102,10 +101,9 @@ def _quality(index: pa.Table) -> list[Chart]:
     ]
 
 
-def _methods(dataset: DatasetVersion) -> dict[str, Any] | None:
+def _methods(faces: dict[str, pa.Table]) -> dict[str, Any] | None:
     """How two methods agree on the source; None unless both have been used."""
-    faces = {method: read_faces(dataset.lake, str(dataset.source), method) for method in ("bbox", "mtcnn")}
-    if not all(len(table) for table in faces.values()):
+    if not {"bbox", "mtcnn"} <= faces.keys():
         return None
     pairs = compare(faces, "bbox", "mtcnn")
     counts = agreement_counts(pairs, "bbox", "mtcnn")

@@ -15,12 +15,12 @@ from storage.source_names import is_joint, sources_of
 from tasks.dataset.cross_split import cross_split_rows
 from tasks.dataset.exclude import lines_of
 from tasks.dataset.funnel import Funnel, count_outcomes
+from tasks.dataset.people import people_in
 from tasks.dataset.publish_request import Request
 from tasks.dataset.samples import chosen_people, collect_samples, kept_outcomes
 from tasks.dataset.select import select, stop_people_with_few_faces, stop_samples
 from tasks.dataset.source_tables import (
     lines_left_out,
-    listed_people,
     planned_lines,
     read_attempts,
     read_faces,
@@ -28,7 +28,7 @@ from tasks.dataset.source_tables import (
 )
 from tasks.dataset.split import split_identities
 from tasks.label_noise.score_table import judged_faces, open_cleaned
-from tasks.links.sources import source_named
+from tasks.links.sources import names_people
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,9 @@ def decide(lake: Lake, request: Request) -> Content:
     Raises:
         UsageError: its pictures have not been compared yet (`find_duplicates.compare_pictures`).
     """
-    people = listed_people(lake, request.source, request.people)
-    lines = people.added_to(planned_lines(lake, request.source))
+    lines = planned_lines(lake, request.source)
+    people = people_in(lines, request.people)
+    lines = people.added_to(lines)
     attempts = read_attempts(lake, request.source, ["key", "outcome", "reason"])
     verdicts = read_verdicts(lake, request.source, lines, request.dedupe)
     faces = people.added_to(read_faces(lake, request.source, request.method))
@@ -66,7 +67,7 @@ def decide(lake: Lake, request: Request) -> Content:
         method=request.method,
         rules=request.select,
         refused=refused,
-        names_people=all(source_named(one, lake).names_people for one in sources_of(request.source)),
+        names_people=names_people(request.source, lake),
     )
     splits = split_identities(chosen_people(lines, outcomes), request.split, ties, people.names())
     outcomes = stop_samples(outcomes, cross_split_rows(lines, verdicts, faces, outcomes, splits), Reason.CROSS_SPLIT)

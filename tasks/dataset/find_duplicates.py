@@ -8,12 +8,11 @@ from __future__ import annotations
 import pyarrow as pa
 
 from storage.lake import Lake
-from storage.source_names import sources_of
 from storage.tables import write_table
 from tasks.dataset.dedupe import DedupeRules, dedupe
-from tasks.dataset.people import PeopleRules
-from tasks.dataset.source_tables import Comparison, comparison, listed_people, planned_lines, read_verdicts
-from tasks.links.sources import source_named
+from tasks.dataset.people import PeopleRules, people_in
+from tasks.dataset.source_tables import Comparison, comparison, planned_lines, read_verdicts
+from tasks.links.sources import names_people
 
 
 def compare_pictures(
@@ -27,8 +26,8 @@ def compare_pictures(
         source: one source or several (`storage.source_names`); copies are found across all of them.
         people: which names in several sources are one person.
     """
-    lines = listed_people(lake, source, people).added_to(planned_lines(lake, source))
-    asked = comparison(lake, source, lines, rules)
+    lines = planned_lines(lake, source)
+    asked = comparison(lake, source, people_in(lines, people).added_to(lines), rules)
     if lake.exists(asked.path):
         return False
     write_table(lake, asked.path, _verdicts(lake, source, asked, rules), stamp=asked.stamp)
@@ -45,5 +44,4 @@ def verdicts_now(lake: Lake, source: str) -> pa.Table:
 
 
 def _verdicts(lake: Lake, source: str, asked: Comparison, rules: DedupeRules) -> pa.Table:
-    names_people = all(source_named(one, lake).names_people for one in sources_of(source))
-    return dedupe(asked.lines, asked.images, rules, names_people=names_people)
+    return dedupe(asked.lines, asked.images, rules, names_people=names_people(source, lake))

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from rapidfuzz import fuzz, process
 
 from storage.setting_field import setting
+from storage.tables import with_plain_words
 from tasks.dataset.exclude import ALIKE, words_of
 
 
@@ -48,15 +49,31 @@ class People:
         return {identity: frozenset(listed) for identity, listed in found.items()}
 
     def added_to(self, table: pa.Table) -> pa.Table:
-        """Add the column `person` to a table with `source` and `identity`; the table of a single list is unchanged."""
+        """Add the column `person` to a table with `source` and `identity`; the table of a single list is unchanged.
+
+        Faces of lines that are not planned any more may have other names; these are left as listed.
+        """
         if not self.identities:
             return table
         columns = [table[name].cast(pa.string()).combine_chunks() for name in ("source", "identity")]
         pairs = pc.binary_join_element_wise(*columns, "\0").dictionary_encode()
         known = {f"{source}\0{listed}": identity for (source, listed), identity in self.identities.items()}
-        names = pa.array([known[pair] for pair in pairs.dictionary.to_pylist()], pa.string())
+        names = pa.array(
+            [known.get(pair, pair.partition("\0")[2]) for pair in pairs.dictionary.to_pylist()], pa.string()
+        )
         person = names.take(pairs.indices).dictionary_encode()
         return table.append_column(pa.field("person", person.type), person)
+
+
+def people_in(lines: pa.Table, rules: PeopleRules = PeopleRules()) -> People:
+    """The people of `records.LINK_LINES`; of several sources with the column `source`."""
+    if "source" not in lines.column_names:
+        return People()
+    plain = with_plain_words(lines.select(["source", "identity"]))
+    names: defaultdict[str, list[str]] = defaultdict(list)
+    for row in plain.group_by(["source", "identity"]).aggregate([]).to_pylist():
+        names[row["source"]].append(row["identity"])
+    return people_of(names, rules)
 
 
 def people_of(names: Mapping[str, Collection[str]], rules: PeopleRules = PeopleRules()) -> People:

@@ -15,7 +15,6 @@ from storage.errors import UsageError
 from storage.lake import Lake, to_json
 from storage.records import SAMPLES
 from storage.shards import create_shard, read_member
-from storage.source_names import sources_of
 from storage.tables import write_table
 from tasks.dataset.decide_outcomes import Content, decide
 from tasks.dataset.find_duplicates import compare_pictures
@@ -25,7 +24,7 @@ from tasks.dataset.manifest import manifest_counts
 from tasks.dataset.publish_request import SETTINGS, Request, version_id
 from tasks.dataset.source_tables import made_with, source_digests
 from tasks.dataset.version_change import VersionChange, change_since
-from tasks.links.sources import source_named
+from tasks.links.sources import sources_named
 from tasks.links.sources.source import Source
 
 _SAMPLES_PER_SHARD = 10_000
@@ -60,7 +59,7 @@ def publish_source(
     Raises:
         UsageError: nothing has been planned yet, or no face is fit to be published.
     """
-    sources = [source_named(one, lake) for one in sources_of(request.source)]
+    sources = sources_named(request.source, lake)
     require_people_in_each(sources)
     compare_pictures(lake, request.source, request.dedupe, request.people)
     request = replace(request, made_with=made_with(lake, request.source, request.method))

@@ -24,7 +24,6 @@ from storage.tables import digest_of_lines, read_as, read_settings, read_stamp, 
 from storage.takedowns import read_forgotten
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.funnel import NOT_PLANNED
-from tasks.dataset.people import People, PeopleRules, people_of
 from tasks.faces.agreement import agreed
 from tasks.faces.methods import AGREE
 from tasks.fetch.ledger import accepted, image_stems, read_ledger
@@ -75,11 +74,6 @@ def planned_people(lake: Lake, source: str) -> list[str]:
     """The people of the planned lines."""
     people: list[str] = pc.unique(planned_lines(lake, source)["identity"].cast(pa.string())).to_pylist()
     return people
-
-
-def listed_people(lake: Lake, source: str, rules: PeopleRules) -> People:
-    """The person of every name that is planned."""
-    return people_of({one: planned_people(lake, one) for one in sources_of(source)}, rules)
 
 
 def read_attempts(lake: Lake, source: str, columns: list[str]) -> pa.Table:

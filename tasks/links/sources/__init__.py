@@ -8,6 +8,7 @@ from storage.errors import LakeError, SourceError, UsageError
 from storage.json_shapes import TEXT, parse_object
 from storage.lake import Lake
 from storage.names import NAME
+from storage.source_names import sources_of
 from tasks.links.recipes.recipe import checked_recipe
 from tasks.links.sources import vggface1, vggface2
 from tasks.links.sources.source import Source
@@ -66,6 +67,20 @@ def source_named(name: str, lake: Lake | None = None) -> Source:
     if found is None:
         raise UsageError(f"the source {name!r} is unknown; known sources: {', '.join(SOURCES)}")
     return found
+
+
+def sources_named(name: str, lake: Lake | None = None) -> list[Source]:
+    """The sources of a name, which may join several (`storage.source_names`).
+
+    Raises:
+        UsageError, LakeError: as `source_named`.
+    """
+    return [source_named(one, lake) for one in sources_of(name)]
+
+
+def names_people(name: str, lake: Lake) -> bool:
+    """Whether all the sources of a name, which may join several, name people."""
+    return all(source.names_people for source in sources_named(name, lake))
 
 
 def kept_source(lake: Lake, name: str) -> Source | None:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.names import UNSAFE, is_text
-from storage.records import Reason
+from storage.records import DIGEST_KINDS, Reason
 from tasks.links.recipes.recipe import BoxIs
 from tasks.links.sources.checked_url import MAX_URL, BadLineError, checked_url
 
@@ -61,9 +61,8 @@ _NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]{1,2})?"
 _PLAIN_BOX = rf"^{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}$"
 _BOX = re.compile(rf"[\[({{\s]*({_NUMBER}(?:[\s,;:]+{_NUMBER})*)?[\])}}\s]*")
 _WHOLE, _MAX_WHOLE = r"^[0-9]{1,9}$", 999_999_999
-_DIGEST_BYTES = (16, 20, 32, 64)
-_HEX_LENGTHS = {2 * num for num in _DIGEST_BYTES}
-_BASE64_LENGTHS = {(num + 2) // 3 * 4 for num in _DIGEST_BYTES}
+_HEX_LENGTHS = {2 * num for num in DIGEST_KINDS}
+_BASE64_LENGTHS = {(num + 2) // 3 * 4 for num in DIGEST_KINDS}
 
 
 def trimmed(cells: pa.Array | pa.ChunkedArray) -> pa.Array:
@@ -414,7 +413,7 @@ def digests(cells: pa.Array) -> tuple[pa.Array, Refused]:
     """Listed digests as bytes, null for empty cells; cells that are neither hex nor base64 are refused."""
     if pa.types.is_binary(cells.type) or pa.types.is_fixed_size_binary(cells.type):
         raw = cells.to_pylist()
-        wrong = [at for at, one in enumerate(raw) if one is not None and len(one) not in _DIGEST_BYTES]
+        wrong = [at for at, one in enumerate(raw) if one is not None and len(one) not in DIGEST_KINDS]
         kept = [None if at in set(wrong) else one for at, one in enumerate(raw)]
         return pa.array(kept, pa.binary()), {at: _no_digest(f"{len(raw[at])} bytes") for at in wrong}
     text = trimmed(cells)
@@ -449,7 +448,7 @@ def digest_of(text: str) -> bytes | None:
             return bytes.fromhex(text)
         if len(text) in _BASE64_LENGTHS:
             found = base64.b64decode(text, validate=True)
-            return found if len(found) in _DIGEST_BYTES else None
+            return found if len(found) in DIGEST_KINDS else None
     except (ValueError, binascii.Error):
         pass
     return None

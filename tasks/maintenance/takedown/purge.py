@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 import pyarrow.compute as pc
 
@@ -20,7 +19,7 @@ from storage.models import model_versions
 from storage.records import ATTEMPTS
 from storage.source_names import is_joint, sources_of
 from storage.tables import read_as, read_table
-from storage.takedowns import COVERED_BY, Forgotten, blanked, covered_samples, read_forgotten
+from storage.takedowns import Forgotten, blanked, read_forgotten
 from tasks.fetch.ledger import image_stems
 from tasks.maintenance.takedown.redact import redact, unnamed_shards
 from tasks.maintenance.takedown.rewrite import pieces, replace_shard, superseded, tars_without_index
@@ -79,7 +78,9 @@ def held_stems(lake: Lake, source: str, forgotten: Forgotten) -> list[str]:
 
 def held_versions(lake: Lake) -> list[DatasetVersion]:
     """The dataset versions with covered data, or with an interrupted redaction."""
-    return [version for version in all_versions(lake) if _num_covered(version) or unnamed_shards(version)]
+    return [
+        version for version in all_versions(lake) if pc.any(version.taken_down()).as_py() or unnamed_shards(version)
+    ]
 
 
 def stale_models(lake: Lake) -> dict[str, str]:
@@ -133,11 +134,6 @@ def _holds(lake: Lake, source: str, stem: str, forgotten: Forgotten) -> bool:
         return True
     computed = [one for one in pieces(lake, source, stem) if one.endswith(".parquet") and one != path]
     return any(pc.any(forgotten.rows(read_table(lake, one, ["key"]))).as_py() for one in computed)
-
-
-def _num_covered(version: DatasetVersion) -> int:
-    covered = covered_samples(version.whole_index(COVERED_BY), partial(read_forgotten, version.lake))
-    return pc.sum(covered).as_py() or 0
 
 
 def _remove_what_cannot_be_searched(lake: Lake, purged: Purged) -> None:

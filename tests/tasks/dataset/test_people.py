@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from storage.records import LINK_LINES
-from tasks.dataset.people import PeopleRules, people_of
+from tasks.dataset.people import PeopleRules, people_in, people_of
 from tasks.links.line_ids import by_person
 
 
@@ -67,3 +67,17 @@ def test_a_table_of_several_lists_gets_the_person_of_each_line():
     assert people.added_to(table)["person"].to_pylist() == ["Ada Lovelace"] * 2
     assert by_person(people.added_to(table))["identity"].to_pylist() == ["Ada Lovelace"] * 2
     assert people_of({"a": ["Ada Lovelace"]}).added_to(table).equals(table)
+
+
+def test_the_people_of_lines_are_those_of_their_lists_and_of_one_list_nobody():
+    word = LINK_LINES.field("identity").type
+    names = pa.array(["Ada Lovelace", "Lovelace Ada", "Lovelace Ada"]).cast(word)
+    lines = pa.table({"source": ["a", "b", "b"], "identity": names})
+    assert people_in(lines).identities == people_of({"a": ["Ada Lovelace"], "b": ["Lovelace Ada"]}).identities
+    assert people_in(lines.select(["identity"])).identities == {}
+
+
+def test_a_face_of_a_line_that_is_not_planned_any_more_keeps_its_listed_name():
+    people = people_of({"a": ["Ada Lovelace"], "b": ["Lovelace Ada"]})
+    faces = pa.table({"source": ["b"], "identity": pa.array(["Bo Berg"]).cast(LINK_LINES.field("identity").type)})
+    assert people.added_to(faces)["person"].to_pylist() == ["Bo Berg"]
