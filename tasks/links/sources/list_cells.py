@@ -44,6 +44,7 @@ _PLAIN_URL = (
 _IS_ODD = np.array([byte <= 32 or byte >= 127 or chr(byte) in ":@[]\\" for byte in range(256)])
 # Text is scanned in parts that stay in a cache of the processor.
 _PART_BYTES = 1 << 18
+_KEYS_AT_ONCE = 1000
 _BAD_PATH = rf"^/|^$|\\|(^|/)\.\.?(/|$)|//|/$|[{_UNSAFE}]"
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):")
 _SCHEMES = {
@@ -172,15 +173,19 @@ def _one_url(text: str) -> tuple[str, tuple[Reason, str] | None]:
 def url_keys(text: pa.Array) -> pa.Array:
     """`records.url_key` of each."""
     # As bytes, which `url_key` hashes: text takes twice the time.
-    raw = text.cast(pa.binary()).to_pylist()
+    raw = text.cast(pa.binary())
     # A copy of a new hash costs less than a new hash: its parameters are read once.
     copy = blake2b(digest_size=16).copy
-    keys: list[bytes] = []
-    for one in raw:
-        state = copy()
-        state.update(one)
-        keys.append(state.digest())
-    return pa.Array.from_buffers(pa.binary(16), len(raw), [None, pa.py_buffer(b"".join(keys))])
+    parts: list[bytes] = []
+    # A thousand at a time: Python returns the memory of many small objects to the system, and fetches it again.
+    for at in range(0, len(raw), _KEYS_AT_ONCE):
+        digests: list[bytes] = []
+        for one in raw.slice(at, _KEYS_AT_ONCE).to_pylist():
+            state = copy()
+            state.update(one)
+            digests.append(state.digest())
+        parts.append(b"".join(digests))
+    return pa.Array.from_buffers(pa.binary(16), len(raw), [None, pa.py_buffer(b"".join(parts))])
 
 
 def paths(parts: Sequence[tuple[str, pa.Array | None]], folder: str, num: int) -> tuple[pa.Array, Refused]:

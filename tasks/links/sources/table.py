@@ -41,6 +41,8 @@ TABS_BECAME_BLANKS = "the tabs between its columns were replaced by blanks: down
 _MAX_LINE = 2**31 - 1
 # The mean number of rows from which the rows of a run are copied together.
 _MIN_RUN = 16
+# The number of rows from which joined runs make a chunk.
+_CHUNK_ROWS = 65_536
 
 
 @dataclass
@@ -431,38 +433,48 @@ def _order(lines: pa.Table) -> tuple[Ints | None, Ints]:
 
 
 def _in_order(lines: pa.Table, order: Ints | None) -> pa.Table:
-    """The rows in an order, each column in one chunk, or in chunks of 2 GB."""
+    """The rows in an order, in chunks of about `_CHUNK_ROWS`."""
+    if order is None:
+        return lines
     schema = lines.schema
     runs = _runs(order)
-    columns: list[pa.ChunkedArray] = []
-    # One column after the other: a copy of all columns at once would double the memory of the list.
-    for name in schema.names:
-        column = lines.select([name])
+    columns: dict[str, pa.ChunkedArray] = {}
+    # One column after the other, the largest one last: a copy of all columns at once would double the memory of the
+    # list, and memory that a column gave back is used again. The system zeroes fresh memory at 1 s a GB.
+    for name in sorted(schema.names, key=lambda name: lines[name].nbytes):
+        column = lines[name]
         lines = lines.drop_columns(name)
         # A column of nulls alone is in every order; a list has five or more of them.
-        if column[name].null_count == len(column):
-            columns.append(column.slice(0, None if order is None else len(order)).combine_chunks()[name])
+        if column.null_count == len(column):
+            columns[name] = column.slice(0, len(order))
         elif runs is not None:
-            columns.append(pa.table([_joined_runs(column[name], runs)], [name]).combine_chunks()[name])
+            columns[name] = _joined_runs(column, runs)
         else:
-            column = column.combine_chunks()
-            columns.append((column if order is None else column.take(pa.array(order)))[name])
-    return pa.Table.from_arrays(columns, schema=schema)
+            columns[name] = pa.chunked_array([column.combine_chunks().take(pa.array(order))])
+    return pa.table(columns).select(schema.names).cast(schema)
 
 
 def _joined_runs(column: pa.ChunkedArray, runs: list[tuple[int, int]]) -> pa.ChunkedArray:
-    """Runs of rows one after the other, without a copy. A slice of a chunked array would take ten times as long."""
+    """Runs of rows one after the other. A slice of a chunked array for each would take ten times as long."""
     chunks = column.chunks
     starts = np.cumsum([0, *map(len, chunks)])
     first_chunks = (np.searchsorted(starts, [first for first, _ in runs], "right") - 1).tolist()
+    joined: list[pa.Array] = []
     parts: list[pa.Array] = []
+    num_rows = 0
     for (first, num), first_chunk in zip(runs, first_chunks, strict=True):
         done, at = 0, first_chunk
         while done < num:
             part = chunks[at].slice(first + done - int(starts[at]), num - done)
             parts.append(part)
             done, at = done + len(part), at + 1
-    return pa.chunked_array(parts, column.type)
+        num_rows += num
+        if num_rows >= _CHUNK_ROWS:
+            joined.append(pa.concat_arrays(parts))
+            parts, num_rows = [], 0
+    if parts:
+        joined.append(pa.concat_arrays(parts))
+    return pa.chunked_array(joined, column.type)
 
 
 def _runs(order: Ints | None) -> list[tuple[int, int]] | None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.records import Reason
+from tasks.links.sources.list_bytes import Block
 from tasks.links.sources.rows import BadRow, Ints, shown_line
 
 # The limits of a quoted cell; the longest known one has 9 lines.
@@ -24,10 +25,10 @@ _PART_BYTES = 1 << 18
 class Lines:
     """The lines of a block, some of which are dropped or joined before the split into rows."""
 
-    def __init__(self, block: bytes, first: int) -> None:
-        data = block if block.endswith(b"\n") or not block else block + b"\n"
+    def __init__(self, block: Block, first: int) -> None:
+        data = block if block[-1:] == b"\n" or not block else bytes(block) + b"\n"
         self.first = first
-        self.whole: bytes | None = data
+        self.whole: Block | None = data
         self.data = np.frombuffer(data, np.uint8)
         self.ends, self.num_quotes = line_ends(self.data)
         self.starts: Ints = np.r_[0, self.ends + 1][: len(self.ends)]
@@ -76,7 +77,7 @@ class Lines:
         self.is_kept, self.goes_on = self.is_kept[:first], self.goes_on[:first]
         return rest
 
-    def kept(self) -> tuple[bytes, Ints]:
+    def kept(self) -> tuple[Block, Ints]:
         """The remaining lines, one per row, and their numbers."""
         data = self.data
         if self.goes_on.any():
@@ -98,7 +99,9 @@ def line_ends(data: npt.NDArray[np.uint8]) -> tuple[Ints, Ints]:
     # In parts that stay in a cache of the processor, and in one pass for both bytes.
     for at in range(0, len(data), _PART_BYTES):
         part = data[at : at + _PART_BYTES]
-        found.append(np.flatnonzero((part == 10) | (part == 34)) + at)
+        is_one = part == 10
+        is_one |= part == 34
+        found.append(np.flatnonzero(is_one) + at)
     places: Ints = np.concatenate(found) if found else np.zeros(0, np.int64)
     ends = np.flatnonzero(data[places] == 10)
     return places[ends], np.diff(ends, prepend=-1) - 1

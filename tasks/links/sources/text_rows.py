@@ -21,9 +21,9 @@ import pyarrow.csv
 
 from storage.records import Reason
 from tasks.links.recipes.recipe import Column, FormatName, Recipe
-from tasks.links.sources.list_bytes import text_blocks
+from tasks.links.sources.list_bytes import Block, text_blocks
 from tasks.links.sources.list_columns import header_of, places_of
-from tasks.links.sources.rows import NOT_UTF8, BadRow, Ints, Rows, shown_line
+from tasks.links.sources.rows import KEPT_TEXT, NOT_UTF8, BadRow, Ints, Rows, shown_line
 from tasks.links.sources.text_lines import Lines, line_ends
 
 _DELIMITERS: dict[FormatName, bytes] = {"csv": b",", "tsv": b"\t", "blanks": b" ", "lines": b"\n"}
@@ -34,8 +34,9 @@ def text_rows(path: Path, recipe: Recipe, kind: FormatName, shown: str) -> Itera
     cutter: _Cutter | None = None
     rest = b""
     for block, is_last in text_blocks(path, shown):
-        data = rest + block
+        data: Block = rest + bytes(block) if rest else block
         if cutter is None:
+            data = bytes(data)
             names, num_skipped = header_of(data, recipe, kind)
             cutter = _Cutter(kind, names, places_of(recipe, names, shown), num_skipped)
             for _ in range(num_skipped):
@@ -60,12 +61,12 @@ class _Cutter:
     num_lines: int = 0
     blank: list[int] = field(default_factory=list)
 
-    def rows(self, block: bytes, *, is_last: bool) -> tuple[Rows, bytes]:
+    def rows(self, block: Block, *, is_last: bool) -> tuple[Rows, bytes]:
         """The rows of a block of whole lines, and the lines to prepend to the next block."""
         lines = Lines(block, self.num_lines + 1)
         bad: list[BadRow] = []
         rest = b""
-        if self.kind == "csv" and b'"' in block:
+        if self.kind == "csv" and lines.num_quotes.any():
             rest = lines.join_quoted(bad, is_last=is_last)
         self._drop_blank(lines, bad)
         self.num_lines += lines.num_lines
@@ -86,20 +87,20 @@ class _Cutter:
         lines.is_kept &= ~empty
 
     def _cut(
-        self, kept: bytes, numbers: Ints, ends: Ints, bad: list[BadRow]
+        self, kept: Block, numbers: Ints, ends: Ints, bad: list[BadRow]
     ) -> tuple[dict[Column, pa.Array], Ints, Ints]:
         """Cells by column, and the number and offset of each row; other lines go to `bad`."""
         starts = np.r_[0, ends + 1][: len(ends)]
-        is_utf8 = kept.isascii() or _is_utf8(kept)
+        is_utf8 = _is_ascii(kept) or _is_utf8(kept)
         if self.kind == "lines":
             cells: dict[Column, pa.Array] = dict.fromkeys(self.wanted, _slices(kept, starts, ends))
             return (cells, numbers, starts) if is_utf8 else self._decoded(cells, kept, numbers, starts, bad)
         data = kept
         if self.kind == "blanks":
-            data = re.sub(rb"(?m)^ | $", b"", re.sub(rb"[ \t]+", b" ", kept))
+            data = re.sub(rb"(?m)^ | $", b"", re.sub(rb"[ \t]+", b" ", bytes(kept)))
         if not is_utf8:
             # pyarrow cannot return rows that are not UTF-8: read as Latin-1, and converted back below.
-            data = data.decode("latin-1").encode()
+            data = bytes(data).decode("latin-1").encode()
         table, wrong = _parsed(data, self.kind, self.names, sorted(set(self.wanted.values())))
         if table is None or len(table) + len(wrong) != len(numbers):
             table, wrong = _parsed_one_by_one(data, self.kind, self.names)
@@ -115,7 +116,7 @@ class _Cutter:
         return self._decoded({one: _as_bytes(cell) for one, cell in cells.items()}, kept, numbers, starts, bad)
 
     def _decoded(
-        self, cells: dict[Column, pa.Array], kept: bytes, numbers: Ints, starts: Ints, bad: list[BadRow]
+        self, cells: dict[Column, pa.Array], kept: Block, numbers: Ints, starts: Ints, bad: list[BadRow]
     ) -> tuple[dict[Column, pa.Array], Ints, Ints]:
         """Remove the rows with a requested cell that is not UTF-8; other cells are not checked."""
         broken = np.zeros(len(numbers), bool)
@@ -126,14 +127,14 @@ class _Cutter:
         whole = {one: column.filter(good).cast(pa.binary()).cast(pa.string()) for one, column in cells.items()}
         return whole, numbers[~broken], starts[~broken]
 
-    def _bad(self, kept: bytes, numbers: Ints, starts: Ints, at: int, why: str) -> BadRow:
+    def _bad(self, kept: Block, numbers: Ints, starts: Ints, at: int, why: str) -> BadRow:
         return int(numbers[at]), shown_line(_line_at(kept, starts[at])), Reason.MALFORMED_LINE, why
 
     def _why(self, num: int) -> str:
         return f"{num} fields, expected {len(self.names)}" if num else "quotes that are not closed, or closed too early"
 
 
-def _parsed(data: bytes, kind: FormatName, names: list[str], places: list[int]) -> tuple[Any, list[tuple[int, int]]]:
+def _parsed(data: Block, kind: FormatName, names: list[str], places: list[int]) -> tuple[Any, list[tuple[int, int]]]:
     """Some columns of the valid lines, (position, number of fields) of the others; no table if pyarrow fails."""
     wrong: list[tuple[int, int]] = []
 
@@ -166,11 +167,11 @@ def _parsed(data: bytes, kind: FormatName, names: list[str], places: list[int]) 
     return table, wrong
 
 
-def _parsed_one_by_one(data: bytes, kind: FormatName, names: list[str]) -> tuple[Any, list[tuple[int, int]]]:
+def _parsed_one_by_one(data: Block, kind: FormatName, names: list[str]) -> tuple[Any, list[tuple[int, int]]]:
     """As `_parsed`, line by line: an invalid line does not affect others."""
     rows: list[list[str]] = []
     wrong: list[tuple[int, int]] = []
-    for at, line in enumerate(data.split(b"\n")[:-1]):
+    for at, line in enumerate(bytes(data).split(b"\n")[:-1]):
         cells = _cells_of(line.decode(), kind)
         if len(cells) == len(names):
             rows.append(cells)
@@ -200,9 +201,14 @@ def _not_utf8(column: pa.Array) -> npt.NDArray[np.bool_]:
     return np.zeros(len(column), bool)
 
 
-def _is_utf8(cell: bytes) -> bool:
+def _is_ascii(text: Block) -> bool:
+    """Whether no byte has its highest bit set; memoryviews have no `isascii`."""
+    return not len(text) or bool(np.frombuffer(text, np.int8).min() >= 0)
+
+
+def _is_utf8(cell: Block) -> bool:
     try:
-        cell.decode()
+        str(cell, "utf-8")
     except UnicodeDecodeError:
         return False
     return True
@@ -221,7 +227,7 @@ def _named(table: pa.Table) -> list[tuple[int, str]]:
     return [(int(name), name) for name in table.column_names]
 
 
-def _slices(data: bytes, starts: Ints, ends: Ints) -> pa.Array:
+def _slices(data: Block, starts: Ints, ends: Ints) -> pa.Array:
     """Lines as an array of text not validated as UTF-8."""
     if not len(starts):
         return pa.array([], pa.string())
@@ -230,6 +236,6 @@ def _slices(data: bytes, starts: Ints, ends: Ints) -> pa.Array:
     return pc.ascii_rtrim(with_ends, "\n")
 
 
-def _line_at(data: bytes, start: int) -> bytes:
-    end = data.find(b"\n", start)
-    return data[start : end if end >= 0 else len(data)]
+def _line_at(data: Block, start: int) -> bytes:
+    """The line at `start`, or as much of its start as is shown."""
+    return bytes(data[start : start + 4 * KEPT_TEXT]).split(b"\n", 1)[0]

@@ -187,11 +187,13 @@ def test_tabs_that_became_blanks_are_named_as_the_reason(tmp_path: Path) -> None
         read(tmp_path, row * 3, open_recipe("facescrub"), "facescrub_x.txt")
 
 
-@pytest.mark.parametrize("block", [1, 7, 64])
-def test_blocks_may_be_cut_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
-    text = f'name,url,bio\r\nÁ,{URL},"a\r\nb"\r\n\r\n"B,{URL}\r\nC,{URL},x\r\n\r\n'
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\r\r\n"], ids=repr)
+@pytest.mark.parametrize("block", [1, 7, 9, 64])
+def test_blocks_may_be_cut_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, end: str) -> None:
+    text = f'name,url,bio\nÁ,{URL},"a\nb"\n\n"B,{URL}\nC,{URL},x\n\n'
     whole = read(tmp_path, text)
     assert [name for name, _, _ in good(whole)] == ["Á", "C"]
+    text = text.replace("\n", end)
     monkeypatch.setattr(list_bytes, "BLOCK_BYTES", max(block, 8))
     parts = read(tmp_path, text)
     assert (good(parts), bad(parts)) == (good(whole), bad(whole))
