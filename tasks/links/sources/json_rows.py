@@ -26,7 +26,7 @@ def jsonl_rows(path: Path, recipe: Recipe, shown: str) -> Iterator[Rows]:
     for block, _ in text_blocks(path, shown):
         objects: list[tuple[int, dict[str, Any]]] = []
         bad: list[BadRow] = []
-        for line in bytes(block).removesuffix(b"\n").split(b"\n"):
+        for line in block.removesuffix(b"\n").split(b"\n"):
             number += 1
             if not line.strip():
                 blank.append(number)

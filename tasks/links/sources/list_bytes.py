@@ -17,9 +17,7 @@ import pyarrow as pa
 from storage.errors import SourceError
 from storage.text import as_utf8, encoding_of
 
-BLOCK_BYTES = 4_000_000
-# Whole lines of text.
-Block = bytes | memoryview
+BLOCK_BYTES = 8_000_000
 # Limits of a line, and of a decompressed file.
 MAX_LINE_BYTES = 64_000_000
 MAX_UNPACKED_BYTES = 64_000_000_000
@@ -56,11 +54,8 @@ def read_head(path: Path) -> bytes:
     return head if head.startswith(b"PAR1") else with_line_feeds(as_utf8(head))
 
 
-def text_blocks(path: Path, shown: str) -> Iterator[tuple[Block, bool]]:
-    """(whole lines, whether they are the last), in UTF-8 and with line feeds alone.
-
-    A block is valid until the next one is requested.
-    """
+def text_blocks(path: Path, shown: str) -> Iterator[tuple[bytes, bool]]:
+    """(whole lines, whether they are the last), in UTF-8 and with line feeds alone."""
     with unpacked(path) as stream:
         head = stream.read(BLOCK_BYTES)
         if encoding_of(head) != "utf-8":
@@ -100,7 +95,7 @@ class _Reader:
         return num
 
 
-def _whole_lines(read: _Reader, shown: str) -> Iterator[tuple[Block, bool]]:
+def _whole_lines(read: _Reader, shown: str) -> Iterator[tuple[bytes, bool]]:
     """Blocks of whole lines; the start of a line that continues is kept for the next block."""
     held = len(read.buffer)
     while True:
@@ -109,7 +104,7 @@ def _whole_lines(read: _Reader, shown: str) -> Iterator[tuple[Block, bool]]:
         num = _replace_returns(read.buffer, num, is_last=is_last)
         end = num if is_last else read.buffer.rfind(b"\n", 0, num) + 1
         if end or is_last:
-            yield memoryview(read.buffer)[:end], is_last
+            yield bytes(memoryview(read.buffer)[:end]), is_last
         if is_last:
             return
         held = num - end

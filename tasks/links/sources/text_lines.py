@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.records import Reason
-from tasks.links.sources.list_bytes import Block
 from tasks.links.sources.rows import BadRow, Ints, shown_line
 
 # The limits of a quoted cell; the longest known one has 9 lines.
@@ -25,10 +24,10 @@ _PART_BYTES = 1 << 18
 class Lines:
     """The lines of a block, some of which are dropped or joined before the split into rows."""
 
-    def __init__(self, block: Block, first: int) -> None:
-        data = block if block[-1:] == b"\n" or not block else bytes(block) + b"\n"
+    def __init__(self, block: bytes, first: int) -> None:
+        data = block if block.endswith(b"\n") or not block else block + b"\n"
         self.first = first
-        self.whole: Block | None = data
+        self.whole: bytes | None = data
         self.data = np.frombuffer(data, np.uint8)
         self.ends, self.num_quotes = line_ends(self.data)
         self.starts: Ints = np.r_[0, self.ends + 1][: len(self.ends)]
@@ -77,7 +76,7 @@ class Lines:
         self.is_kept, self.goes_on = self.is_kept[:first], self.goes_on[:first]
         return rest
 
-    def kept(self) -> tuple[Block, Ints]:
+    def kept(self) -> tuple[bytes, Ints]:
         """The remaining lines, one per row, and their numbers."""
         data = self.data
         if self.goes_on.any():
@@ -91,6 +90,14 @@ class Lines:
         changes = np.flatnonzero(np.diff(np.r_[False, self.is_kept, False].astype(np.int8)))
         ranges = zip(changes[::2], changes[1::2] - 1, strict=True)
         return b"".join(data[self.starts[a] : self.ends[b] + 1].tobytes() for a, b in ranges), numbers
+
+
+def num_lines(data: bytes) -> int:
+    """The number of line ends; `bytes.count` takes four times as long."""
+    whole = np.frombuffer(data, np.uint8)
+    # In parts that stay in a cache of the processor.
+    parts = (whole[at : at + _PART_BYTES] for at in range(0, len(whole), _PART_BYTES))
+    return sum(int(np.count_nonzero(part == 10)) for part in parts)
 
 
 def line_ends(data: npt.NDArray[np.uint8]) -> tuple[Ints, Ints]:
