@@ -35,8 +35,8 @@ from numpy.typing import NDArray
 
 from bench.corpus import publish_corpus
 from bench.road import REPLAY, SOURCE, Road, played
-from model.config import resolve_device
 from model.data import load_faces
+from model.device import resolve_device
 from model.embedders import Embedder, embed_crops, histogram_embedder, model_embedder
 from storage.datasets import DatasetVersion, open_dataset
 from storage.lake import Lake

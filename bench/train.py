@@ -47,8 +47,9 @@ from torchvision import transforms
 
 from bench.corpus import ARCHIVE, read_corpus
 from model import augment
-from model.config import TrainConfig, resolve_device
+from model.config import TrainConfig
 from model.data import Faces
+from model.device import resolve_device
 from model.sampler import PKSampler
 from model.train_options import add_options, config_from
 from model.train_set import put_on

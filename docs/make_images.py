@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import urljoin
 
 import typer
 from PIL import Image
@@ -55,7 +56,7 @@ _OPTIONS = (
 Box = tuple[float, float, float, float]
 
 
-def dataset_report(browser: webdriver.Chrome, folder: Path) -> Image.Image:
+def dataset_report(browser: webdriver.Chrome, folder: Path, _: str) -> Image.Image:
     """The report on faces-mtcnn: its funnel, and faces of some of its people."""
     report = folder / "report.html"
     facemill(folder, "report", "faces-mtcnn", "--lake", str(folder / "lake"), "--out", str(report))
@@ -73,18 +74,17 @@ def dataset_report(browser: webdriver.Chrome, folder: Path) -> Image.Image:
     )
 
 
-def flow_run(browser: webdriver.Chrome, folder: Path) -> Image.Image:
-    """The page of the pipeline's run, on a server with the database that the command left."""
-    with server(folder) as (pages, password):
-        browser.get(login_link(pages, password))
-        WebDriverWait(browser, _WITHIN_S).until(lambda _: "/facemill/login" not in browser.current_url)
-        browser.get(f"{pages}/runs")
-        found = wait_for(browser, "//a[contains(@href, '/runs/flow-run/') and contains(., 'pipeline synthetic')]")
-        browser.get(str(found.get_attribute("href")))
-        wait_for(browser, "//*[contains(text(), 'Completed')]")
-        time.sleep(5)  # until the graph has moved to its place
-        refuse_paths(browser, folder)
-        return shot(browser, (0, 0, _WIDTH_PX, 560))
+def flow_run(browser: webdriver.Chrome, folder: Path, login: str) -> Image.Image:
+    """The page of the pipeline's run, on the server that recorded it."""
+    browser.get(login)
+    WebDriverWait(browser, _WITHIN_S).until(lambda _: "/facemill/login" not in browser.current_url)
+    browser.get(urljoin(login, "/runs"))
+    found = wait_for(browser, "//a[contains(@href, '/runs/flow-run/') and contains(., 'pipeline synthetic')]")
+    browser.get(str(found.get_attribute("href")))
+    wait_for(browser, "//*[contains(text(), 'Completed')]")
+    time.sleep(5)  # until the graph has moved to its place
+    refuse_paths(browser, folder)
+    return shot(browser, (0, 0, _WIDTH_PX, 560))
 
 
 IMAGES = {"dataset-report.png": dataset_report, "flow-run.png": flow_run}
@@ -94,15 +94,18 @@ def main() -> None:
     """Run the pipeline once, and write every picture."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        facemill(folder, "pipeline", "--source", "synthetic", "--lake", str(folder / "lake"))
-        for image, draw in IMAGES.items():
-            with open_browser(folder) as browser:
-                write(FOLDER / image, draw(browser, folder))
+        with server(folder) as (pages, password):
+            recorded = {"PREFECT_API_URL": f"{pages}/api", "PREFECT_API_AUTH_STRING": password}
+            facemill(folder, "pipeline", "--source", "synthetic", "--lake", str(folder / "lake"), **recorded)
+            for image, draw in IMAGES.items():
+                with open_browser(folder) as browser:
+                    write(FOLDER / image, draw(browser, folder, login_link(pages, password)))
 
 
-def facemill(folder: Path, *arguments: str) -> None:
+def facemill(folder: Path, *arguments: str, **variables: str) -> None:
     """Run a command with Prefect's files in `folder`."""
-    subprocess.run([sys.executable, "-m", "facemill", *arguments], env=environment(folder), check=True)
+    command = [sys.executable, "-m", "facemill", *arguments]
+    subprocess.run(command, env=environment(folder) | variables, check=True)
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -113,13 +116,12 @@ def environment(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def server(folder: Path) -> Iterator[tuple[str, str]]:
-    """Prefect's pages over the database of the commands run so far: their URL and the password."""
+    """A server of Prefect with its pages: their URL and the password."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     pages, password = f"http://127.0.0.1:{port}", new_password()
     own = {
-        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder}/prefect/facemill-commands.db",
         "PREFECT_SERVER_API_AUTH_STRING": password,
         "PREFECT_SERVER_UI_API_URL": "/api",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",

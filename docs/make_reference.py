@@ -32,8 +32,8 @@ Generated from the code by `python docs/make_reference.py`. `facemill COMMAND --
 Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted by Ctrl-C. The error message gives the reason.
 """
 _PREFECT = """Prefect has variables of its own, above all `PREFECT_HOME` and `PREFECT_API_URL`. Without
-`PREFECT_API_URL` each command starts a small server for itself, with its own password and database. With it, the run
-is shown on that server, which needs `PREFECT_API_AUTH_STRING`. Proxy variables apply to neither
+`PREFECT_API_URL` a command runs without a server and keeps no history. With it, the run is shown on that server, which
+needs `PREFECT_API_AUTH_STRING`. Proxy variables apply to neither
 ([Proxies](guides/service.md#proxies)).
 """
 _REASONS = """## Reasons

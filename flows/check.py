@@ -8,9 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from prefect import flow, get_run_logger
-from prefect.events import emit_event
-
+from flows.engine import emit, flow, run_logger
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
 from storage.errors import FacemillError
@@ -22,7 +20,7 @@ from tasks.maintenance.fsck.inspect_lake import inspect, jobs
 from tasks.maintenance.fsck.repair import repair as repair_lake
 
 
-@flow(name="check", flow_run_name="check {lake}", persist_result=False)
+@flow(name="check", flow_run_name="check {lake}")
 def check(lake: str, quick: bool = False, repair: bool = False) -> dict[str, Any]:
     """Verify every row, byte and manifest of a lake. No other process may write to it at the same time.
 
@@ -41,7 +39,7 @@ def check(lake: str, quick: bool = False, repair: bool = False) -> dict[str, Any
     with track("check", len(work)) as progress:
         findings = inspect(work, progress.reach)
     artifacts.table("check-findings", _rows(findings), f"Findings in {lake}")
-    get_run_logger().info("check %s: %d findings in %d parts", lake, len(findings), len(work))
+    run_logger().info("check %s: %d findings in %d parts", lake, len(findings), len(work))
     at_work = [one for one in held(store) if not one.is_dead]
     if findings:
         _announce(store, findings, len(at_work))
@@ -90,4 +88,4 @@ def _rows(findings: list[Finding]) -> list[dict[str, Any]]:
 def _announce(lake: Lake, findings: list[Finding], at_work: int) -> None:
     """Emit a Prefect event, which an automation may act on."""
     resource = {"prefect.resource.id": "facemill.lake", "prefect.resource.name": lake.url}
-    emit_event("lake.broken", resource, payload={"lake": lake.url, "findings": len(findings), "at_work": at_work})
+    emit("lake.broken", resource, payload={"lake": lake.url, "findings": len(findings), "at_work": at_work})

@@ -3,38 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from prefect import flow, get_run_logger
 
-from flows.crop import Method, datasets_of
+from flows.crop import Method
+from flows.embedder_choice import choose_embedder
+from flows.engine import flow, run_logger
 from flows.ingest import SourceNames
 from flows.setting_groups import SettingValues, changed, check_settings
 from flows.settings import Device
 from flows.tasks import clean_task, compare_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
-from model.embedders import Embedder, facenet_embedder, histogram_embedder, model_embedder
-from storage.datasets import open_dataset
+from storage.datasets import DatasetVersion
 from storage.errors import UsageError
 from storage.lake import Lake
-from storage.models import open_model
+from storage.models import ModelVersion
 from storage.source_names import parse_sources
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.people import PeopleRules, people_in
 from tasks.dataset.source_tables import planned_lines, read_faces, read_verdicts
+from tasks.faces.method_choice import datasets_of
 from tasks.label_noise.estimate import CleanRules
 from tasks.label_noise.score_table import Cleaned, Cleaning, clean_stamp, is_cleaned, judged_faces, read_cleaned
 from tasks.links.line_ids import by_person
 from tasks.links.sources import sources_named
 
+if TYPE_CHECKING:
+    from model.embedders import Embedder
+
 _SHOWN = 24
 
 
-@flow(name="clean", flow_run_name="clean {source} {method}", persist_result=False)
+@flow(name="clean", flow_run_name="clean {source} {method}")
 def clean(
     lake: str,
     source: SourceNames = "vggface1",
@@ -72,16 +76,16 @@ def clean(
 
 
 def _embedder(lake: Lake, model: str | None, fit_on: str | None, weights: str | None) -> Embedder:
-    match model, fit_on, weights:
-        case str(), None, None:
-            return model_embedder(open_model(lake, model))
-        case None, str(), None:
-            return histogram_embedder(open_dataset(lake, fit_on), lake.work_folder)
-        case None, None, str():
-            return facenet_embedder(Path(weights))
-    raise UsageError(
-        "give exactly one of --model NAME[@VERSION] of the lake, --fit-on DATASET[@VERSION], --weights FILE"
-    )
+    chosen = choose_embedder(lake, model, fit_on, weights)
+    from model.embedders import facenet_embedder, histogram_embedder, model_embedder  # noqa: PLC0415 - imports torch
+
+    match chosen:
+        case ModelVersion():
+            return model_embedder(chosen)
+        case DatasetVersion():
+            return histogram_embedder(chosen, lake.work_folder)
+        case Path():
+            return facenet_embedder(chosen)
 
 
 def _clean_one(
@@ -117,9 +121,12 @@ def _result(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, judge_na
     title = f"{int(wrong.sum())} of {len(faces)} faces of {people} people mislabelled according to {limits.model}"
     artifacts.table(f"clean-{method}", rows or [{"identity": "", "line": "no mislabelled faces"}], title)
     members = faces.select(["shard", "offset", "length"]).take(pa.array(worst)).to_pylist()
-    sheet = artifacts.member_sheet(lake, [tuple(member.values()) for member in members])
-    artifacts.markdown(f"clean-faces-{method}", f"## {title}\n\nThe most certain:\n\n{sheet}\n")
-    get_run_logger().info("clean %s: %s", method, title)
+
+    def sheet() -> str:
+        return artifacts.member_sheet(lake, [tuple(member.values()) for member in members])
+
+    artifacts.markdown(f"clean-faces-{method}", lambda: f"## {title}\n\nThe most certain:\n\n{sheet()}\n")
+    run_logger().info("clean %s: %s", method, title)
     return {
         "method": method,
         "model": limits.model,

@@ -6,8 +6,9 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import partial
 from itertools import combinations
 from multiprocessing.connection import wait
@@ -15,11 +16,9 @@ from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
-from prefect import flow, get_run_logger
-from prefect.futures import PrefectFuture
-from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
+from flows.engine import flow, run_logger
 from flows.ingest import SourceNames
 from flows.reports.crop_report import cropped_methods, write_report
 from flows.selection import Selection
@@ -28,64 +27,26 @@ from flows.settings import load_settings
 from flows.tasks import CropJob, crop_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
-from storage.errors import UsageError
 from storage.lake import Lake
 from storage.leases import Lease, Leases
 from storage.records import Outcome
 from tasks.dataset.source_tables import lines_to_crop, read_faces
 from tasks.faces.agreement import compare, count_agreement
 from tasks.faces.lines_by_key import LinesByKey
-from tasks.faces.methods import AGREE, METHOD_CHOICES, CropSettings
+from tasks.faces.method_choice import methods_of
+from tasks.faces.methods import METHOD_CHOICES, CropSettings
 from tasks.fetch.ledger import accepted, image_stems, read_ledger, stems_by_unit, unit_name
 from tasks.links.sources import source_named
-from tasks.links.sources.source import Source
 
 # One of METHOD_CHOICES; Prefect's UI shows them all in its forms.
 Method = Annotated[str, Field(json_schema_extra={"enum": list(METHOD_CHOICES)})]
-
-
-def methods_of(method: str, source: Source) -> list[str]:
-    """The crop methods of a choice ("both" and "agree": bbox and mtcnn) that the source supports.
-
-    Raises:
-        UsageError: the method is unknown, or "agree" is chosen for a source without listed boxes.
-    """
-    if method not in METHOD_CHOICES:
-        raise UsageError(f"unknown crop method {method!r}; choose one of {', '.join(METHOD_CHOICES)}")
-    requested = ["bbox", "mtcnn"] if method in {"both", AGREE} else [method]
-    if source.has_boxes:
-        return requested
-    if method == AGREE:
-        raise UsageError(
-            f"--method {AGREE} compares listed boxes with detected faces, and {source.name} has no listed boxes"
-        )
-    return [one for one in requested if one != "bbox"] or ["mtcnn"]
-
-
-def datasets_of(method: str, *sources: Source) -> list[str]:
-    """The methods that get one dataset each: those of `methods_of` for every source, or "agree" alone.
-
-    Raises:
-        UsageError: as `methods_of`, or no method is supported by all the sources.
-    """
-    supported = [methods_of(method, source) for source in sources]
-    common = [one for one in supported[0] if all(one in methods for methods in supported)]
-    if not common:
-        without = ", ".join(source.name for source in sources if not source.has_boxes)
-        raise UsageError(f"--method {method} needs listed boxes, and {without} has none: use --method mtcnn")
-    return [AGREE] if method == AGREE else common
 
 
 # With two units at a time, the processes stay busy while one unit writes its shard.
 _AT_ONCE = 2
 
 
-@flow(
-    name="crop",
-    flow_run_name="crop {source} {method}",
-    persist_result=False,
-    task_runner=ThreadPoolTaskRunner(max_workers=_AT_ONCE),  # type: ignore[arg-type]
-)
+@flow(name="crop", flow_run_name="crop {source} {method}")
 def crop(
     lake: str,
     source: SourceNames = "vggface1",
@@ -122,13 +83,15 @@ def crop(
     names, given = [unit_name(unit) for unit in units], []
     with (
         _processes(machine.num_workers()) as pool,
+        ThreadPoolExecutor(_AT_ONCE) as threads,
         track("detect and crop", pictures) as progress,
         Leases(store, "crop", source, names, good_for_s=machine.lease_s, at_once=_AT_ONCE) as leases,
     ):
         for lease in leases:
-            future = crop_task.submit(
-                store, job, int(lease.unit), units[int(lease.unit)], lease, pool, progress.advance
-            )
+            unit = int(lease.unit)
+            # In the context of this flow run, so that Prefect shows the task in it.
+            run = partial(copy_context().run, crop_task, store, job, unit, units[unit], lease, pool, progress.advance)
+            future = threads.submit(run)
             future.add_done_callback(partial(_end, lease))
             given.append((lease, future))
         done = [future.result() for lease, future in given if not lease.is_lost]
@@ -137,8 +100,8 @@ def crop(
     artifacts.table(
         "crop-outcomes", rows or [{"method": "", "outcome": "no pictures yet", "lines": 0}], f"crop {source}"
     )
-    artifacts.markdown("crop-faces", f"## crop {source}\n\n{_some_faces(store, source, methods[-1])}\n")
-    get_run_logger().info("crop %s: %s", source, faces)
+    artifacts.markdown("crop-faces", lambda: f"## crop {source}\n\n{_some_faces(store, source, methods[-1])}\n")
+    run_logger().info("crop %s: %s", source, faces)
     written = {"report": _report(store, source)} if report else {}
     return written | {
         "detected": sum(one["detected"] for one in done),
@@ -147,7 +110,7 @@ def crop(
     }
 
 
-def _end(lease: Lease, future: PrefectFuture[Any]) -> None:
+def _end(lease: Lease, future: Future[Any]) -> None:
     lease.end()
 
 

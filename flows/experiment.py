@@ -6,8 +6,7 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-from prefect import flow, get_run_logger
-
+from flows.engine import flow, run_logger
 from flows.reports.experiment_report import figure_rows, page
 from flows.setting_groups import SettingValues, changed, check_settings
 from flows.settings import Device
@@ -24,7 +23,7 @@ from storage.lake import Lake
 from storage.models import ModelVersion
 
 
-@flow(name="experiment", flow_run_name="experiment on {dataset}", persist_result=False)
+@flow(name="experiment", flow_run_name="experiment on {dataset}")
 def experiment(
     lake: str,
     dataset: str = "faces",
@@ -67,8 +66,8 @@ def experiment(
         store.write_json(path, judge_task(store, cells, models, device))
     result = read_experiment(store, path)
     artifacts.table("experiment", figure_rows(result), f"Metrics by method and margin: {path}")
-    artifacts.markdown("experiment-page", page(result))
-    get_run_logger().info("comparison of %d training runs: %s", len(cells), path)
+    artifacts.markdown("experiment-page", lambda: page(result))
+    run_logger().info("comparison of %d training runs: %s", len(cells), path)
     return {**result, "path": f"{store.url}/{path}"}
 
 

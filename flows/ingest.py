@@ -17,9 +17,9 @@ from typing import Annotated, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from prefect import flow, get_run_logger
 from pydantic import Field
 
+from flows.engine import flow, run_logger
 from flows.selection import Selection
 from flows.setting_groups import SettingValues, changed, check_settings
 from flows.settings import load_settings, user_name
@@ -62,7 +62,7 @@ SourceName = Annotated[str, Field(pattern=f"^(?:{NAME.pattern})$")]
 SourceNames = Annotated[str, Field(pattern=rf"^(?:{NAME.pattern})([,+](?:{NAME.pattern}))*$")]
 
 
-@flow(name="ingest", flow_run_name="ingest {source}", persist_result=False)
+@flow(name="ingest", flow_run_name="ingest {source}")
 async def ingest(
     lake: str,
     *,
@@ -181,9 +181,9 @@ async def fetch_pending(
     outcomes = tally.outcomes
     rows = [{"outcome": word, "links": num} for word, num in outcomes.items()]
     artifacts.table(f"{name}-outcomes", rows or [{"outcome": "nothing to fetch", "links": 0}], f"{name} {source}")
-    artifacts.markdown(f"{name}-pictures", f"## {name} {source}\n\n{_newest_pictures(lake, source)}\n")
+    artifacts.markdown(f"{name}-pictures", lambda: f"## {name} {source}\n\n{_newest_pictures(lake, source)}\n")
     requested = sum(outcomes.values())
-    get_run_logger().info("%s %s: %d requested, %d accepted", name, source, requested, tally.accepted)
+    run_logger().info("%s %s: %d requested, %d accepted", name, source, requested, tally.accepted)
     return {"asked": requested, "accepted": tally.accepted, "rejected": tally.rejected}
 
 

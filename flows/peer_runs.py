@@ -10,9 +10,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
-from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled
 
+from flows.engine import is_recorded
 from storage.errors import UsageError
 
 
@@ -23,8 +23,8 @@ def ask_for(deployment: str, parameters: Mapping[str, Any]) -> FlowRun:
 
 
 def has_deployment(deployment: str) -> bool:
-    """Whether a server other than this process's own has the deployment."""
-    if not PREFECT_API_URL.value():
+    """Whether the server on which this run is recorded has the deployment."""
+    if not is_recorded():
         return False
     with get_client(sync_client=True) as client:
         try:
@@ -41,8 +41,11 @@ def runs_beside(flow: str, num: int, parameters: Mapping[str, Any]) -> Iterator[
     Raises:
         UsageError: no server has the flow's deployment.
     """
+    if not num:
+        yield []
+        return
     deployment = f"{flow}/{flow}"
-    if num and not has_deployment(deployment):
+    if not has_deployment(deployment):
         raise UsageError(
             f"no server with the deployment {deployment} can start {num} more runs: start `facemill serve`, "
             "and set PREFECT_API_URL to its address"

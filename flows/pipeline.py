@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from prefect import flow
 from pydantic import Field
 
 from flows.crop import Method, crop
+from flows.engine import flow
 from flows.ingest import SourceNames, ingest
 from flows.peer_runs import ask_for, has_deployment, runs_beside
 from flows.publish import Share, publish
@@ -32,7 +32,7 @@ AS_DEPLOYED: dict[str, Any] = {"margin": 1.0, "steps": None, "device": "auto", "
 TRAINED_BY_EVENT = "faces-mtcnn"
 
 
-@flow(name="pipeline", flow_run_name="pipeline {source}", persist_result=False)
+@flow(name="pipeline", flow_run_name="pipeline {source}")
 async def pipeline(
     lake: str,
     *,
@@ -169,5 +169,9 @@ def _show(lake: Lake, published: list[dict[str, Any]], trained: dict[str, Any]) 
         model = f"{trained['model']}@{trained['version']}: AUC on unseen people {trained['auc']:.3f}"
     else:
         model = f"training is scheduled as {trained['flow_run'] or 'a separate run'}"
-    pages = "\n".join(artifacts.dataset_page(one) for one in versions)
-    artifacts.markdown("pipeline", f"{pages}\n## Model\n\n{model}, on {last}\n")
+
+    def page() -> str:
+        pages = "\n".join(artifacts.dataset_page(one) for one in versions)
+        return f"{pages}\n## Model\n\n{model}, on {last}\n"
+
+    artifacts.markdown("pipeline", page)

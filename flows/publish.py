@@ -6,11 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-from prefect import flow, get_run_logger
-from prefect.events import emit_event
 from pydantic import Field
 
-from flows.crop import Method, datasets_of
+from flows.crop import Method
+from flows.engine import emit, flow, run_logger
 from flows.ingest import SourceNames
 from flows.setting_groups import SettingValues, changed, check_settings
 from flows.settings import load_settings
@@ -33,6 +32,7 @@ from tasks.dataset.select import SelectRules
 from tasks.dataset.source_tables import check_kept, planned_people, read_plan, require_digests
 from tasks.dataset.split import SplitRules
 from tasks.dataset.version_change import VersionChange
+from tasks.faces.method_choice import datasets_of
 from tasks.label_noise.estimate import CleanRules
 from tasks.label_noise.score_table import Cleaning, judge_named, read_cleaned
 from tasks.links.sources import sources_named
@@ -40,7 +40,7 @@ from tasks.links.sources import sources_named
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-@flow(name="publish", flow_run_name="publish {dataset} {method}", persist_result=False)
+@flow(name="publish", flow_run_name="publish {dataset} {method}")
 def publish(
     lake: str,
     source: SourceNames = "vggface1",
@@ -147,10 +147,10 @@ def _publish_one(lake: Lake, request: Request, min_change: float) -> dict[str, A
     if published.funnels:
         rows = by_source(published.funnels)
         artifacts.table(f"funnel-{method}-by-source", rows, f"From link lines to samples of {version}, by source")
-    artifacts.markdown(f"dataset-{method}", artifacts.dataset_page(version))
-    get_run_logger().info("%s: %d samples", version, version.manifest["num_samples"])
+    artifacts.markdown(f"dataset-{method}", lambda: artifacts.dataset_page(version))
+    run_logger().info("%s: %d samples", version, version.manifest["num_samples"])
     if published.note:
-        get_run_logger().info("%s: %s", version, published.note)
+        run_logger().info("%s: %s", version, published.note)
     if published.is_new and version.names_people:
         announce(version, published.change)
     return {
@@ -181,4 +181,4 @@ def announce(version: DatasetVersion, change: VersionChange | None = None) -> No
         "prefect.resource.name": str(version),
     }
     payload = {"lake": version.lake.url, "dataset": str(version), "change": asdict(change) if change else None}
-    emit_event("dataset.published", resource, payload=payload)
+    emit("dataset.published", resource, payload=payload)

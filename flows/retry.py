@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from prefect import flow, get_run_logger
-
+from flows.engine import flow, run_logger
 from flows.ingest import SourceNames, fetch_pending, is_first_contact
 from flows.selection import Selection
 from flows.setting_groups import SettingValues, check_settings
@@ -20,7 +19,7 @@ from tasks.fetch.ledger import image_stems
 from tasks.links.sources import source_named
 
 
-@flow(name="retry", flow_run_name="retry {source}", persist_result=False)
+@flow(name="retry", flow_run_name="retry {source}")
 async def retry(
     lake: str,
     *,
@@ -65,11 +64,11 @@ async def retry(
     store, settings = Lake(lake), check_settings(settings, "retry")
     choice = retry_choice(reasons, hosts, now=now, also_final=also_final, archive=archive_fallback)
     if not store.exists(store.plan(source)):  # scheduled before the first ingest
-        get_run_logger().info("retry %s: nothing has been planned yet in %s", source, store.url)
+        run_logger().info("retry %s: nothing has been planned yet in %s", source, store.url)
         return {"due": {}, "asked": 0, "accepted": 0, "rejected": {}}
     seen = image_stems(store, source)
     pending, due = due_for(store, source, choice)
-    get_run_logger().info("retry %s: %d links are due: %s", source, len(pending), due)
+    run_logger().info("retry %s: %d links are due: %s", source, len(pending), due)
     with web_for(store, Selection(source, links, connect_to=connect_to)) as web:
         if len(pending) and is_first_contact(store, source_named(source, store), web, allowed=allow_outside):
             record_consent(store, source, by=user_name(), told=str(forecast(pending["url"])))

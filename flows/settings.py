@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from flows.proxies import unusable_proxies, without_proxy_for_loopback
-from flows.service.password import OF_CLIENTS, new_password, prefect_home, read_password
+from flows.service.password import OF_CLIENTS, prefect_home, read_password
 from storage.errors import UsageError
 
 # Together these take 0.2 CPU-s to import, which commands that only read a lake do not need.
@@ -146,8 +146,7 @@ def tame_libraries(*, verbose: bool, is_service: bool = False) -> None:
     Prefect: no telemetry, no prompts, no proxy to its own server, and no log on the terminal (the server still gets
     it). Torch: no spinning of idle threads, which doubles the CPU time on busy cores.
 
-    Without PREFECT_API_URL a command starts its own small Prefect server. It has a separate password and database, so
-    that the service's runs cannot be reached through it.
+    Without PREFECT_API_URL a command runs its flows without a server (`flows.engine`), and Prefect may start none.
 
     Args:
         verbose: show Prefect's log.
@@ -158,8 +157,7 @@ def tame_libraries(*, verbose: bool, is_service: bool = False) -> None:
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLI_PROMPT": "false",
-        # A server started by Prefect takes 5 s, and on a busy machine more than the default timeout of 20 s.
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO" if verbose else "CRITICAL",
     }
     os.environ.update({name: value for name, value in defaults.items() if name not in os.environ})
@@ -169,8 +167,6 @@ def tame_libraries(*, verbose: bool, is_service: bool = False) -> None:
         return
     if api:
         os.environ.update(of_given_server(os.environ, api))
-    else:
-        os.environ.update(of_own_server(os.environ))
 
 
 def api_in_use(environment: Mapping[str, str]) -> str:
@@ -200,19 +196,6 @@ def of_given_server(environment: Mapping[str, str], api: str) -> dict[str, str]:
     file = load_settings().password_file
     password = in_use(environment, OF_CLIENTS) or (read_password(Path(file).expanduser()) if file else "")
     return {"PREFECT_API_URL": api} | ({OF_CLIENTS: password} if password else {})
-
-
-def of_own_server(environment: Mapping[str, str]) -> dict[str, str]:
-    """Environment variables of a single command's server and its clients."""
-    password = new_password()
-    database = prefect_home(environment).absolute() / "facemill-commands.db"
-    return {
-        "PREFECT_SERVER_API_AUTH_STRING": password,
-        "PREFECT_API_AUTH_STRING": password,
-        # It serves no web UI, so no web page may read its responses.
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": "",
-        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}",
-    }
 
 
 def _leave_out_proxies(api: str) -> None:

@@ -13,20 +13,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State
-from prefect.runtime import task_run
 
+from flows.engine import attempt, task
 from flows.selection import Selection
 from flows.settings import Device, load_settings
 from flows.telemetry import artifacts
 from flows.telemetry.progress import Track
+from model.config import TrainConfig, model_version_id
 from storage.datasets import DatasetVersion
 from storage.errors import LeaseLost, UsageError
 from storage.lake import Lake
 from storage.leases import Lease, alone
-from storage.models import ModelVersion
+from storage.models import ModelVersion, has_model
 from storage.records import Attempt
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.find_duplicates import compare_pictures
@@ -49,21 +47,13 @@ from tasks.links.list_source import open_source
 
 # `model` imports torch, which takes four seconds: only the tasks that use it import it.
 if TYPE_CHECKING:
-    from model.config import TrainConfig
     from model.embedders import Embedder
     from model.experiment_grid import Cell
     from model.training import Progress
 
 
-def worth_retrying(task: Any, run: Any, state: State[Any]) -> bool:
-    """Whether a failed task is retried: not after a usage error, nor if another run has taken over its unit.
-
-    Reads `state.data`: calling `result()` on an async task's state makes Prefect stop retrying (3.8.8).
-    """
-    return not isinstance(state.data, UsageError | LeaseLost)
-
-
-_OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False, "retry_condition_fn": worth_retrying}
+# Errors that another attempt does not change: wrong usage, and a unit that another run has taken over.
+_FINAL = (UsageError, LeaseLost)
 OnProgress = Callable[[int], None]
 
 
@@ -73,7 +63,7 @@ OnProgress = Callable[[int], None]
     retries=2,
     retry_delay_seconds=30,
     tags=["network"],
-    **_OPTIONS,
+    final=_FINAL,
 )
 async def links_task(lake: Lake, selection: Selection, limits: LinkLimits) -> LinksSummary:
     """Update the link lines of a source."""
@@ -88,7 +78,7 @@ async def links_task(lake: Lake, selection: Selection, limits: LinkLimits) -> Li
     retries=2,
     retry_delay_seconds=10,
     tags=["network"],
-    **_OPTIONS,
+    final=_FINAL,
 )
 async def fetch_task(
     lake: Lake,
@@ -101,7 +91,7 @@ async def fetch_task(
     on_attempt: Callable[[Attempt], None],
 ) -> int:
     """Fetch the pending candidates of one unit; a retry fetches only those still pending."""
-    if (task_run.run_count or 1) > 1:
+    if attempt() > 1:
         pending = still_pending(pending, read_ledger(lake, source, ["key", "round"]))
     return await fetch_unit(
         lake, source, unit, to_pending(pending), transport, checks=checks, in_flight=in_flight, on_attempt=on_attempt
@@ -130,7 +120,7 @@ class CropJob:
     retries=1,
     retry_delay_seconds=10,
     tags=["cpu"],
-    **_OPTIONS,
+    final=_FINAL,
 )
 def crop_task(
     lake: Lake,
@@ -168,7 +158,6 @@ def crop_task(
     task_run_name="compare the pictures of {source}",
     retries=0,
     tags=["cpu"],
-    **_OPTIONS,
 )
 def compare_task(lake: Lake, source: str, rules: DedupeRules, people: PeopleRules = PeopleRules()) -> bool:
     """Deduplicate the pictures of a source unless up to date; return whether there was work to do."""
@@ -181,7 +170,6 @@ def compare_task(lake: Lake, source: str, rules: DedupeRules, people: PeopleRule
     task_run_name="publish {request.name} by {request.method}",
     retries=0,
     tags=["cpu"],
-    **_OPTIONS,
 )
 def publish_task(lake: Lake, request: Request, min_change: float, on_sample: OnProgress) -> Published:
     """Decide the outcome of every link line, and publish the remaining samples as a dataset version."""
@@ -193,7 +181,6 @@ def publish_task(lake: Lake, request: Request, min_change: float, on_sample: OnP
     task_run_name="clean by {embedder}",
     retries=0,
     tags=["gpu"],
-    **_OPTIONS,
 )
 def clean_task(
     lake: Lake,
@@ -206,7 +193,7 @@ def clean_task(
     progress: Track,
 ) -> None:
     """Embed the faces and write their scores; embeddings of a killed run are reused."""
-    from model.config import resolve_device  # noqa: PLC0415
+    from model.device import resolve_device  # noqa: PLC0415
     from model.embedders import embed_crops  # noqa: PLC0415
 
     embeddings = embed_crops(lake, faces, embedder, resolve_device(device), lake.work_folder, progress.advance)
@@ -218,12 +205,13 @@ def clean_task(
     task_run_name="train {config.name}",
     retries=0,
     tags=["gpu"],
-    **_OPTIONS,
 )
 def train_task(lake: Lake, dataset: DatasetVersion, config: TrainConfig, progress: Track) -> ModelVersion:
     """Train a model, or return the existing version; a killed run resumes from its last checkpoint."""
+    version = model_version_id(dataset, config)
+    if has_model(lake, config.name, version):
+        return ModelVersion(lake, config.name, version)
     from model.training import train  # noqa: PLC0415
-    from model.version import model_version_id  # noqa: PLC0415
 
     page = artifacts.LivePage("training", f"## {config.name} on {dataset}\n\nPreparing.\n")
     losses: list[float] = []
@@ -234,12 +222,13 @@ def train_task(lake: Lake, dataset: DatasetVersion, config: TrainConfig, progres
         note = f"loss {now.loss:.3f}, {now.images_per_s:.0f} faces/s"
         progress.reach(now.step, note)
         page.show(
-            f"## {config.name} on {dataset}\n\nStep {now.step} of {now.steps}: {note}, learning rate "
-            f"{now.learning_rate:.2g}.\n\n{artifacts.curve(losses)}\n"
+            lambda: (
+                f"## {config.name} on {dataset}\n\nStep {now.step} of {now.steps}: {note}, learning rate "
+                f"{now.learning_rate:.2g}.\n\n{artifacts.curve(losses)}\n"
+            )
         )
 
     # A person and an event may start the same training: the second waits, and finds the finished version.
-    version = model_version_id(dataset, config)
     with alone(lake, "train", config.name, version, good_for_s=load_settings().lease_s) as lease:
         return train(lake, dataset, config, on_progress=on_progress, work_folder=lake.work_folder)
 
@@ -249,7 +238,6 @@ def train_task(lake: Lake, dataset: DatasetVersion, config: TrainConfig, progres
     task_run_name="judge {cells}",
     retries=0,
     tags=["gpu"],
-    **_OPTIONS,
 )
 def judge_task(lake: Lake, cells: list[Cell], models: list[ModelVersion], device: Device) -> dict[str, Any]:
     """Evaluate all models of the grid on common test pairs."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal
 
-from prefect import flow, get_run_logger
-
+from flows.engine import flow, run_logger
 from flows.setting_groups import SettingValues, changed, check_settings
 from flows.settings import Device, user_name
 from flows.tasks import train_task
@@ -22,7 +21,7 @@ from storage.models import ModelVersion, model_versions
 Preset = Literal["auto", "smoke", "cpu", "full"]
 
 
-@flow(name="train", flow_run_name="train on {dataset} margin {margin}", persist_result=False)
+@flow(name="train", flow_run_name="train on {dataset} margin {margin}")
 def train(
     lake: str,
     dataset: str = "faces-mtcnn",
@@ -66,7 +65,7 @@ def train(
     _show(version, metrics)
     auc = metrics["trained"]["auc"], metrics["untrained"]["auc"]
     note = "; ".join(remarks(metrics["trained"], metrics["untrained"]))
-    get_run_logger().info("%s: AUC on unseen people %.3f, untrained %.3f; %s", version, *auc, note)
+    run_logger().info("%s: AUC on unseen people %.3f, untrained %.3f; %s", version, *auc, note)
     return {
         "model": version.name,
         "version": version.version,
@@ -98,5 +97,9 @@ def _show(version: ModelVersion, metrics: dict[str, Any]) -> None:
     ]
     artifacts.table("model-figures", rows, f"{version} on unseen people")
     losses = [row["loss"] for row in version.read_json("history.json")["intervals"]]
-    card = artifacts.foreign_page(version.read_text("card.md"))
-    artifacts.markdown("model", f"{card}\n## Training loss over the run of {version}\n\n{artifacts.curve(losses)}\n")
+
+    def page() -> str:
+        card = artifacts.foreign_page(version.read_text("card.md"))
+        return f"{card}\n## Training loss over the run of {version}\n\n{artifacts.curve(losses)}\n"
+
+    artifacts.markdown("model", page)

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
-
-from model.backbones import ACTIVATIONS, BACKBONES
-from model.losses import LOSSES, MINERS
+from model.choices import (
+    ACTIVATION_NAMES,
+    BACKBONE_NAMES,
+    DEVICES,
+    LOSS_NAMES,
+    MINING_NAMES,
+    PRECISIONS,
+    SWITCH,
+)
+from model.cuda import uses_cuda
 from model.ranges import RANGES, SIDE_MULTIPLE_PX, out_of_range, published_settings
+from storage.datasets import DatasetVersion
 from storage.errors import LakeError, UsageError
 from storage.models import ModelFolder
 from storage.setting_field import setting
 from storage.stamped_fields import counted
+from storage.tables import stamp
+
+if TYPE_CHECKING:
+    import torch
 
 Number = TypeVar("Number", int, float)
-DEVICES = ("auto", "cpu", "cuda")
-PRECISIONS = ("auto", "float32", "bfloat16")
-SWITCH = ("auto", "on", "off")
 # Fields that affect where and how fast a run executes, and its results only by rounding.
 _MACHINE = ("device", "precision", "compile")
 
@@ -43,14 +51,14 @@ class TrainConfig:
     """
 
     name: str = "faces"
-    backbone: str = setting("mobilefacenet", f"one of {', '.join(BACKBONES)}")
+    backbone: str = setting("mobilefacenet", f"one of {', '.join(BACKBONE_NAMES)}")
     width: float = _ranged("width", 1.0, "factor on the backbone's channels")
-    activation: str = setting("paper", f"one of {', '.join(ACTIVATIONS)}; paper is the backbone's own")
+    activation: str = setting("paper", f"one of {', '.join(ACTIVATION_NAMES)}; paper is the backbone's own")
     embedding_dim: int = _ranged("embedding_dim", 128, "length of an embedding")
     image_px: int = _ranged("image_px", 112, f"side of the square input in pixels, a multiple of {SIDE_MULTIPLE_PX}")
-    loss: str = setting("triplet", f"one of {', '.join(LOSSES)}")
+    loss: str = setting("triplet", f"one of {', '.join(LOSS_NAMES)}")
     margin: float = _ranged("margin", 1.0, "margin of the triplet loss, in squared distance of unit vectors")
-    mining: str = setting("batch_all", f"triplets of a batch: one of {', '.join(MINERS)}")
+    mining: str = setting("batch_all", f"triplets of a batch: one of {', '.join(MINING_NAMES)}")
     head_margin: float = _ranged(
         "head_margin", 0.35, "margin of the margin softmax, in cosine (cosface) or radians (arcface)"
     )
@@ -80,10 +88,10 @@ class TrainConfig:
     compile: str = setting("auto", "whether torch.compile fuses the backbone: auto, on or off; auto is on on cuda only")
 
     def __post_init__(self) -> None:
-        _check_word("backbone", self.backbone, BACKBONES)
-        _check_word("activation", self.activation, ACTIVATIONS)
-        _check_word("loss", self.loss, LOSSES)
-        _check_word("mining", self.mining, MINERS)
+        _check_word("backbone", self.backbone, BACKBONE_NAMES)
+        _check_word("activation", self.activation, ACTIVATION_NAMES)
+        _check_word("loss", self.loss, LOSS_NAMES)
+        _check_word("mining", self.mining, MINING_NAMES)
         _check_word("device", self.device, DEVICES)
         _check_word("precision", self.precision, PRECISIONS)
         _check_word("compile", self.compile, SWITCH)
@@ -153,16 +161,9 @@ def config_of(model: ModelFolder) -> TrainConfig:
 
 def default_preset(device: str = "auto") -> str:
     """The default preset of a device: "full" on cuda, "smoke" on a CPU."""
-    return "full" if resolve_device(device).type == "cuda" else "smoke"
+    return "full" if uses_cuda(device) else "smoke"
 
 
-def resolve_device(device: str) -> torch.device:
-    """Resolve "auto", "cpu" or "cuda" to a device.
-
-    Raises:
-        UsageError: cuda is requested but not available.
-    """
-    has_cuda = torch.cuda.is_available()
-    if device == "cuda" and not has_cuda:
-        raise UsageError("device cuda was requested, but torch finds no CUDA device; use cpu or auto")
-    return torch.device("cuda", torch.cuda.current_device()) if device != "cpu" and has_cuda else torch.device("cpu")
+def model_version_id(dataset: DatasetVersion, config: TrainConfig) -> str:
+    """The id of the model version produced by training with `config` on `dataset`."""
+    return stamp(dataset.state, config.counted())

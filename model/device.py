@@ -1,9 +1,20 @@
-"""Transfer of tensors to a device."""
+"""Torch's devices, and transfer of tensors to them."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from model.cuda import uses_cuda
+
+
+def resolve_device(device: str) -> torch.device:
+    """Resolve "auto", "cpu" or "cuda" to a device.
+
+    Raises:
+        UsageError: cuda is requested but not available.
+    """
+    return torch.device("cuda", torch.cuda.current_device()) if uses_cuda(device) else torch.device("cpu")
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from model.config import config_of, resolve_device
+from model.config import config_of
 from model.data import load_faces
+from model.device import resolve_device
 from model.embed import embed_raw
 from model.evaluation import judge
 from model.lfw import LfwPairs, judge_lfw

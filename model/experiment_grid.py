@@ -18,13 +18,14 @@ import torch
 from numpy.typing import NDArray
 
 from model.comparison import paired_difference
-from model.config import TrainConfig, resolve_device
+from model.config import TrainConfig, model_version_id
 from model.data import Faces, load_faces
+from model.device import resolve_device
 from model.embed import embed_raw
 from model.evaluation import judge
 from model.evaluation_store import version_thresholds
 from model.pairs import check_pairs
-from model.version import load_backbone, model_version_id
+from model.version import load_backbone
 from stats.roc import Scored
 from storage.datasets import DatasetVersion
 from storage.errors import UsageError

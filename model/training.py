@@ -20,15 +20,16 @@ from torch import Tensor, nn
 from model import distributed as ranks
 from model.augment import draw_augmentation, step_generator
 from model.checkpoint import TrainState, restore_checkpoint, save_checkpoint
-from model.config import TrainConfig, resolve_device
+from model.config import TrainConfig, model_version_id
 from model.data import Faces, load_faces
+from model.device import resolve_device
 from model.evaluation import evaluate
 from model.flip_tta import as_evaluated
 from model.losses import LOSSES
 from model.pairs import check_pairs
 from model.train_set import TrainSet, put_on
 from model.training_step import make_learner
-from model.version import build_backbone, export, model_version_id
+from model.version import build_backbone, export
 from storage.datasets import DatasetVersion
 from storage.errors import TrainingError
 from storage.lake import Lake

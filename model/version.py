@@ -14,7 +14,7 @@ from torch import nn
 from model.align import TEMPLATE_112
 from model.backbones import BACKBONES, set_activations
 from model.card import card
-from model.config import TrainConfig, config_of
+from model.config import TrainConfig, config_of, model_version_id
 from model.evaluation import EvaluationReport
 from model.flip_tta import as_evaluated
 from model.onnx_export import OPSET, make_graph, missing_packages
@@ -25,12 +25,6 @@ from storage.errors import LakeError
 from storage.lake import Lake
 from storage.models import ModelFolder, ModelVersion, write_model
 from storage.names import visible
-from storage.tables import stamp
-
-
-def model_version_id(dataset: DatasetVersion, config: TrainConfig) -> str:
-    """The id of the model version produced by training with `config` on `dataset`."""
-    return stamp(dataset.state, config.counted())
 
 
 def build_backbone(config: TrainConfig) -> nn.Module:

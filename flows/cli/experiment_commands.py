@@ -23,6 +23,8 @@ from flows.cli.options import (
 )
 from flows.cli.terminal import add_row, cell, new_table, say
 from flows.setting_groups import read_settings
+from model.cuda import uses_cuda
+from storage.datasets import open_dataset
 from storage.errors import UsageError
 
 
@@ -42,9 +44,12 @@ def experiment(
     output: OutputOptions,
 ) -> None:
     """Compare crop methods and margins. Trains one model each, unless it exists, and evaluates all on common pairs."""
-    existing_lake(lake)
+    store = existing_lake(lake)
     chosen = split_words([methods]), _numbers("--margins", margins, float), _numbers("--seeds", seeds, int)
     settings = read_settings(values, "experiment")
+    for method in chosen[0] or []:
+        open_dataset(store, f"{dataset}-{method}")
+    uses_cuda(device.value)
     output.set_up()
     from flows.experiment import experiment as flow  # noqa: PLC0415
 

@@ -25,6 +25,7 @@ from flows.cli.terminal import add_row, cell, new_table, say, say_json
 from flows.reports.metric_text import POINT_COLUMNS, comparison_words, evaluation_notes, figure_rows, point_rows
 from flows.settings import user_name
 from model.claims import remarks
+from model.cuda import uses_cuda
 from storage.aliases import Alias, alias_history, roll_back
 from storage.datasets import open_dataset
 from storage.errors import UsageError
@@ -89,19 +90,21 @@ def models_evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate a model version. Uses the test split of a dataset version, or LFW. Reuses stored evaluations."""
-    from flows.evaluate import evaluate_on_lfw, read_pairs  # noqa: PLC0415
-    from model.evaluation_store import judge_version  # noqa: PLC0415
-
     if dataset is not None and lfw is not None:
         raise UsageError("--dataset and --lfw exclude each other")
     store = existing_lake(lake)
     model = open_model(store, version)
-    if lfw is not None:
+    test = open_dataset(store, dataset or model.dataset) if lfw is None else None
+    uses_cuda(device.value)
+    from flows.evaluate import evaluate_on_lfw, read_pairs  # noqa: PLC0415
+    from model.evaluation_store import judge_version  # noqa: PLC0415
+
+    if test is not None:
+        found = judge_version(model, test, device=device.value)
+    elif lfw is not None:
         pairs = read_pairs(lfw)
         with bar("align", len(pairs.photos)) as reach:
             found = evaluate_on_lfw(model, lfw, pairs, device=device.value, on_progress=reach)
-    else:
-        found = judge_version(model, open_dataset(store, dataset or model.dataset), device=device.value)
     print_result(found.facts, as_json, show_evaluation)
 
 
@@ -114,11 +117,12 @@ def models_report(
     as_json: JsonOption = False,
 ) -> None:
     """Write an HTML report on a version. Shows metrics, ROC, calibration, hardest pairs, training and lineage."""
-    from flows.reports.model_report import write_model_report  # noqa: PLC0415
-
     store = existing_lake(lake)
     model = open_model(store, version)
     test = open_dataset(store, dataset or model.dataset)
+    uses_cuda(device.value)
+    from flows.reports.model_report import write_model_report  # noqa: PLC0415
+
     path = write_model_report(model, test, device=device.value)
     print_result({"model": str(model), "report": str(path)}, as_json, show_report)
 
@@ -133,11 +137,12 @@ def models_diff(
     as_json: JsonOption = False,
 ) -> None:
     """Compare two versions. Shows settings and inputs that differ, and paired metrics on the same test people."""
-    from model.comparison import compare_versions, differences  # noqa: PLC0415
-
     store = existing_lake(lake)
     models = open_model(store, first), open_model(store, second)
     test = open_dataset(store, dataset or models[1].dataset)
+    uses_cuda(device.value)
+    from model.comparison import compare_versions, differences  # noqa: PLC0415
+
     found = compare_versions(*models, test, device=device.value)
     result = {
         **found.to_json(),
@@ -162,9 +167,12 @@ def models_promote(
     as_json: JsonOption = False,
 ) -> None:
     """Make a version the champion. Its AUC on the same test pairs must be significantly above the champion's."""
+    challenger = open_model(existing_lake(lake), version if "@" in version else f"{version}@{Alias.CANDIDATE}")
+    if dataset is not None:
+        open_dataset(challenger.lake, dataset)
+    uses_cuda(device.value)
     from model.promotion import promote  # noqa: PLC0415
 
-    challenger = open_model(existing_lake(lake), version if "@" in version else f"{version}@{Alias.CANDIDATE}")
     event = promote(challenger, dataset=dataset, device=device.value, by=user_name(), why=why, force=force)
     print_result({"model": challenger.name, **asdict(event)}, as_json, show_alias)
 

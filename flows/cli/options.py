@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import sys
@@ -21,6 +22,7 @@ from rich.progress import Progress
 
 from flows.selection import Selection
 from flows.settings import choose_log, load_settings, tame_libraries
+from flows.telemetry.log import show_log
 from storage.errors import FacemillError, UsageError
 from storage.lake import CANNOT_WRITE, Lake
 from storage.names import NAME, visible
@@ -287,12 +289,14 @@ class OutputOptions:
 
     def set_up(self) -> None:
         """Prepare a command that runs a flow; must be called before Prefect is imported."""
-        from flows.service.ephemeral_server import start_own_server  # noqa: PLC0415
-
         tame_libraries(verbose=self.verbose)
         if self.log is not None:
             choose_log(self.log.value)
-        start_own_server()
+        show_log(verbose=self.verbose, as_json=load_settings().log == "json")
+        if "PREFECT_API_URL" in os.environ:
+            from flows.service.work import check_named_server  # noqa: PLC0415
+
+            check_named_server()
 
     def print(self, result: Any, shown: Callable[[Console, Any], None]) -> None:
         """Print a result with `shown`, or as one JSON object."""

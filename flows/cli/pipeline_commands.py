@@ -37,13 +37,18 @@ from flows.cli.options import (
 )
 from flows.cli.startup import judge_retry, judge_start
 from flows.cli.terminal import say
+from flows.embedder_choice import choose_embedder
 from flows.selection import Selection
 from flows.setting_groups import read_settings
 from flows.settings import load_settings
+from model.cuda import uses_cuda
 from storage.datasets import open_dataset
 from storage.paths import checked_name
 from tasks.dataset.exclude import read_names
+from tasks.faces.method_choice import datasets_of, methods_of
 from tasks.faces.methods import METHOD_CHOICES
+from tasks.label_noise.score_table import judge_named
+from tasks.links.sources import sources_named
 from tasks.web.web_archive import checked_template
 
 
@@ -84,6 +89,7 @@ def pipeline(
     store, selection = asked.select()
     settings = read_settings(values, "pipeline")
     checked_name(f"{dataset}-{method}")
+    uses_cuda(device.value)
     for one in selection.sources:
         alone = replace(selection, source=one)
         judge_start(store, alone, settings, as_typed=asked.identities, yes=asked.yes, trains=True)
@@ -204,8 +210,10 @@ def crop(
     output: OutputOptions,
 ) -> None:
     """Detect and crop faces in the accepted pictures."""
-    _, source = asked.open()
+    store, source = asked.open()
     settings = read_settings(values, "crop")
+    for one in sources_named(source, store):
+        methods_of(method, one)
     output.set_up()
     from flows.crop import crop as flow  # noqa: PLC0415
 
@@ -264,7 +272,10 @@ def publish(
     if exclude is not None:
         read_names(exclude)
     checked_name(f"{dataset}-{method}")
-    _, source = asked.open()
+    store, source = asked.open()
+    if cleaned_by is not None:
+        for one in datasets_of(method, *sources_named(source, store)):
+            judge_named(store, source, one, cleaned_by)
     output.set_up()
     from flows.publish import publish as flow  # noqa: PLC0415
 
@@ -313,8 +324,10 @@ def clean(
     output: OutputOptions,
 ) -> None:
     """Find mislabelled faces and people with two names. Scores every face by its probability of being mislabelled."""
-    _, source = asked.open()
+    store, source = asked.open()
     settings = read_settings(values, "clean")
+    choose_embedder(store, model, fit_on, weights)
+    uses_cuda(device.value)
     output.set_up()
     from flows.clean import clean as flow  # noqa: PLC0415
 
@@ -351,6 +364,7 @@ def train(
     open_dataset(check_usage(lake), dataset)
     checked_name(model)
     settings = read_settings(values, "train")
+    uses_cuda(device.value)
     output.set_up()
     from flows.train import train as flow  # noqa: PLC0415
 

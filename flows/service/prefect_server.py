@@ -7,9 +7,6 @@ user's settings. This module serves the same application.
 from __future__ import annotations
 
 import argparse
-import ctypes
-import os
-import signal
 import socket
 
 import uvicorn
@@ -20,41 +17,29 @@ from starlette.types import ASGIApp
 from flows.service.request_guard import Guard
 from flows.settings import load_settings
 
-_PR_SET_PDEATHSIG = 1
 # A page open in a browser keeps a connection; it must not delay the shutdown.
 _GRACE_S = 5
 
 
-def guarded_app(host: str, names: list[str], *, is_small: bool = False) -> ASGIApp:
-    """Prefect's application, restricted to requests for this host or these names.
-
-    Args:
-        is_small: without the web UI and the services that schedule runs and react to events.
-    """
-    return Guard(create_app(ephemeral=is_small, final=True), host, names)
+def guarded_app(host: str, names: list[str]) -> ASGIApp:
+    """Prefect's application, restricted to requests for this host or these names."""
+    return Guard(create_app(final=True), host, names)
 
 
 def main() -> None:
-    """Serve on an address, or on a socket opened by the parent process."""
+    """Serve on an address."""
     parser = argparse.ArgumentParser(prog="flows.service.prefect_server")
     parser.add_argument("command", choices=["start"])
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=4200)
-    parser.add_argument(
-        "--small", type=int, metavar="FD", help="serve on this socket of the parent process, until it ends"
-    )
-    parser.add_argument("--parent", type=int, help="process id of the parent; the server ends with it")
     given = parser.parse_args()
-    if given.parent is not None:
-        _end_with(given.parent)
     settings = get_current_settings()
-    is_small = given.small is not None
-    names = [*load_settings().server_names, *([] if is_small else [socket.gethostname()])]
+    names = [*load_settings().server_names, socket.gethostname()]
     config = uvicorn.Config(
-        guarded_app(given.host, names, is_small=is_small),
+        guarded_app(given.host, names),
         host=given.host,
         port=given.port,
-        log_level="error" if is_small else settings.server.logging_level.lower(),
+        log_level=settings.server.logging_level.lower(),
         # No access log: a run makes many requests.
         access_log=False,
         lifespan="on",
@@ -63,14 +48,7 @@ def main() -> None:
         ws_ping_interval=settings.server.api.websocket_ping_interval,
         ws_ping_timeout=settings.server.api.websocket_ping_timeout,
     )
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=given.small)] if is_small else None)
-
-
-def _end_with(parent: int) -> None:
-    """Let the kernel kill this process when its parent ends, for whatever reason."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        raise SystemExit(0)
+    uvicorn.Server(config).run()
 
 
 if __name__ == "__main__":

@@ -125,6 +125,12 @@ def is_healthy(api: str) -> bool:
         return False
 
 
+def check_named_server() -> None:
+    """Check the server that records the runs of this process, as `check_server`."""
+    if not os.environ.get("PREFECT_API_KEY"):  # Prefect Cloud's, which has other ways
+        check_server(os.environ["PREFECT_API_URL"], os.environ.get(OF_CLIENTS, ""))
+
+
 def check_server(api: str, password: str) -> None:
     """Check that Prefect's API responds and accepts this password; an empty password is not sent.
 
@@ -144,7 +150,7 @@ def check_server(api: str, password: str) -> None:
         cause = visible(str(getattr(error, "reason", error)))
         raise UsageError(
             f"no server responds at {visible(api)} ({cause}): start `facemill serve` there, or set PREFECT_API_URL to "
-            "a running server; without that variable a command starts its own server"
+            "a running server; without that variable a command runs without one"
         ) from error
 
 

@@ -5,16 +5,23 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Callable
 from io import BytesIO
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 from PIL import Image, ImageDraw
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 
+from flows.engine import is_recorded
 from storage.datasets import DatasetVersion
 from storage.errors import LakeError
 from storage.lake import Lake
@@ -46,43 +53,63 @@ def _plain_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def table(key: str, rows: list[dict[str, Any]], description: str) -> None:
-    """Show rows as a table."""
-    rows, description = _plain_rows(rows), plain(description)
-    create_table_artifact(table=rows, key=key, description=description, _sync=True)  # type: ignore[call-arg]
+    """Show rows as a table, if runs are recorded."""
+    if is_recorded():
+        rows, description = _plain_rows(rows), plain(description)
+        create_table_artifact(table=rows, key=key, description=description, _sync=True)  # type: ignore[call-arg]
 
 
-class LiveTable:
-    """A table updated during a run: one artifact, because each new artifact would be another database row."""
+def markdown(key: str, page: Callable[[], str]) -> None:
+    """Show a page of Markdown, if runs are recorded; pages have pictures, which take time to draw."""
+    if is_recorded():
+        create_markdown_artifact(markdown=page(), key=key, _sync=True)  # type: ignore[call-arg]
+
+
+class _Live:
+    """One artifact that is updated during a run, because each new artifact would be another database row."""
+
+    def __init__(self, create: Callable[..., Any], **fields: Any) -> None:
+        self._id: UUID | None = create(**fields, _sync=True) if is_recorded() else None
+
+    def _update(self, change: ArtifactUpdate) -> None:
+        if self._id:
+            with get_client(sync_client=True) as client:
+                client.update_artifact(self._id, change)
+
+
+class LiveTable(_Live):
+    """A table that is updated during a run."""
 
     def __init__(self, key: str, description: str) -> None:
-        made = create_table_artifact(table=[{"": ""}], key=key, description=description, _sync=True)  # type: ignore[call-arg]
-        self._id = cast(UUID, made)
+        super().__init__(create_table_artifact, table=[{"": ""}], key=key, description=description)
 
     def show(self, rows: list[dict[str, Any]], description: str) -> None:
         """Replace the rows."""
-        _update(self._id, ArtifactUpdate(data=json.dumps(_plain_rows(rows)), description=plain(description)))
+        self._update(ArtifactUpdate(data=json.dumps(_plain_rows(rows)), description=plain(description)))
 
 
-class LivePage:
-    """A Markdown page updated during a run, as one artifact."""
+class LivePage(_Live):
+    """A Markdown page that is updated during a run."""
 
     def __init__(self, key: str, text: str) -> None:
-        made = create_markdown_artifact(markdown=text, key=key, _sync=True)  # type: ignore[call-arg]
-        self._id = cast(UUID, made)
+        super().__init__(create_markdown_artifact, markdown=text, key=key)
 
-    def show(self, text: str) -> None:
+    def show(self, page: Callable[[], str]) -> None:
         """Replace the text."""
-        _update(self._id, ArtifactUpdate(data=text))
+        if self._id:
+            self._update(ArtifactUpdate(data=page()))
 
 
-def markdown(key: str, text: str) -> None:
-    """Show a page of Markdown."""
-    create_markdown_artifact(markdown=text, key=key, _sync=True)  # type: ignore[call-arg]
+class LiveProgress(_Live):
+    """A progress bar of Prefect's UI."""
 
+    def __init__(self, key: str, description: str) -> None:
+        super().__init__(create_progress_artifact, progress=0.0, key=key, description=description)
 
-def _update(artifact: UUID, change: ArtifactUpdate) -> None:
-    with get_client(sync_client=True) as client:
-        client.update_artifact(artifact, change)
+    def show(self, percent: float, description: str) -> None:
+        """Set the progress, 0 to 100."""
+        if self._id:
+            update_progress_artifact(self._id, progress=percent, description=description, _sync=True)  # type: ignore[call-arg]
 
 
 def contact_sheet(pictures: list[bytes]) -> str:

@@ -11,15 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol
-from uuid import UUID
 
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from flows.settings import load_settings
 from flows.telemetry import counters as metrics
-from flows.telemetry.artifacts import LiveTable
+from flows.telemetry.artifacts import LiveProgress, LiveTable
 
 # Interval of artifact updates: each update is a request and a row of the server's database.
 _ARTIFACT_EVERY_S = 2.0
@@ -119,7 +117,7 @@ class Track:
 
 @contextmanager
 def track(name: str, total: int, details: Details | None = None) -> Iterator[Track]:
-    """Show the progress of `total` steps while the block runs; must be called in a flow or task run.
+    """Show the progress of `total` steps while the block runs; a recorded run must be a flow or task run.
 
     Args:
         details: shown in a separate table.
@@ -127,10 +125,10 @@ def track(name: str, total: int, details: Details | None = None) -> Iterator[Tra
     state = Track(name, total, details)
     stop = threading.Event()
     key = name.lower().replace(" ", "-").replace("_", "-")
-    artifact = create_progress_artifact(progress=0.0, key=f"progress-{key}", description=name, _sync=True)  # type: ignore[call-arg]
+    shown = LiveProgress(f"progress-{key}", name)
     table = LiveTable(f"live-{key}", f"{name}, live") if details else None
     context = contextvars.copy_context()
-    watcher = threading.Thread(target=context.run, args=(_watch, state, artifact, table, stop), daemon=True)
+    watcher = threading.Thread(target=context.run, args=(_watch, state, shown, table, stop), daemon=True)
     watcher.start()
     try:
         yield state
@@ -140,7 +138,7 @@ def track(name: str, total: int, details: Details | None = None) -> Iterator[Tra
         watcher.join()
 
 
-def _watch(state: Track, artifact: UUID, table: LiveTable | None, stop: threading.Event) -> None:
+def _watch(state: Track, artifact: LiveProgress, table: LiveTable | None, stop: threading.Event) -> None:
     shown, tabled, logged = _Every(_ARTIFACT_EVERY_S), _Every(_TABLE_EVERY_S), _Every(_JSON_EVERY_S)
     with _bars(state) as (bars, bar):
         ended = False
@@ -150,7 +148,7 @@ def _watch(state: Track, artifact: UUID, table: LiveTable | None, stop: threadin
             if shown.is_time() or ended:
                 metrics.LEFT.labels(state.name).set(state.total - state.done)
                 share = 100.0 * state.done / max(state.total, 1)
-                update_progress_artifact(artifact, progress=min(share, 100.0), description=state.line(), _sync=True)  # type: ignore[call-arg]
+                artifact.show(min(share, 100.0), state.line())
             if table and state.details and (tabled.is_time() or ended):
                 table.show(state.details.rows(), state.line())
             if logged.is_time() or ended:

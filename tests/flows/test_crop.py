@@ -1,4 +1,4 @@
-"""The crop flow: which methods it knows, and the page it writes when asked."""
+"""The crop flow: its options, and the page it writes when asked."""
 
 from __future__ import annotations
 
@@ -9,27 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
-from flows.crop import crop, methods_of
+from flows.crop import crop
 from flows.ingest import ingest
-from storage.errors import UsageError
 from synthetic.origin import Origin
-from tasks.faces.methods import METHOD_CHOICES, METHODS
-from tasks.links.sources import source_named
-
-
-def test_every_method_can_be_asked_for_by_its_name_and_no_other() -> None:
-    for method in METHODS:
-        assert methods_of(method, source_named("vggface1")) == [method]
-    vggface1 = source_named("vggface1")
-    assert methods_of("both", vggface1) == methods_of("agree", vggface1) == ["bbox", "mtcnn"]
-    with pytest.raises(UsageError, match=r"unknown crop method 'magic'; choose one of .*both"):
-        methods_of("magic", source_named("vggface1"))
-
-
-def test_a_source_without_listed_boxes_is_cropped_by_what_needs_none() -> None:
-    assert [methods_of(method, source_named("vggface2")) for method in ("both", "bbox")] == [["mtcnn"], ["mtcnn"]]
-    with pytest.raises(UsageError, match=r"--method agree compares listed boxes .* vggface2 has no listed boxes"):
-        methods_of("agree", source_named("vggface2"))
+from tasks.faces.methods import METHOD_CHOICES
 
 
 def test_the_command_line_names_every_method() -> None:

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from model.config import PRESETS, TrainConfig
-from model.version import model_version_id
+from model.config import PRESETS, TrainConfig, model_version_id
 from storage.datasets import all_versions, open_dataset
 from storage.lake import Lake
 from storage.records import bytes_digest

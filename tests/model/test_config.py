@@ -1,9 +1,15 @@
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 import torch
 
-from model.config import PRESETS, TrainConfig, default_preset, resolve_device
+from model.backbones import ACTIVATIONS, BACKBONES
+from model.choices import ACTIVATION_NAMES, BACKBONE_NAMES, LOSS_NAMES, MINING_NAMES
+from model.config import PRESETS, TrainConfig, default_preset
+from model.device import resolve_device
+from model.losses import LOSSES, MINERS
 from storage.errors import UsageError
 
 
@@ -64,3 +70,15 @@ def test_a_cpu_gets_the_smoke_preset():
 def test_cuda_is_refused_where_there_is_none():
     with pytest.raises(UsageError, match="cuda was requested"):
         resolve_device("cuda")
+
+
+def test_the_words_of_a_configuration_are_those_of_its_modules():
+    assert tuple(BACKBONES) == BACKBONE_NAMES
+    assert tuple(ACTIVATIONS) == ACTIVATION_NAMES
+    assert tuple(LOSSES) == LOSS_NAMES
+    assert tuple(MINERS) == MINING_NAMES
+
+
+def test_a_configuration_and_the_id_of_its_model_need_no_torch():
+    program = "import sys, model.config, flows.pipeline; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -6,10 +6,11 @@ import pytest
 import torch
 from safetensors.torch import load
 
+from model.config import model_version_id
 from model.data import load_faces
 from model.face_model import FaceModel
 from model.training import train
-from model.version import load_backbone, model_version_id
+from model.version import load_backbone
 from storage.code_version import code_version
 from storage.errors import LakeError
 from storage.models import open_model

@@ -88,7 +88,7 @@ def service() -> Iterator[ASGIApp]:
     environment = server_environment(Address(), PASSWORD)
     names = ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS")
     with temporary_settings({getattr(prefect.settings, name): environment[name] for name in names}):
-        yield guarded_app("127.0.0.1", [], is_small=True)
+        yield guarded_app("127.0.0.1", [])
 
 
 @pytest.fixture
