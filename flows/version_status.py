@@ -8,10 +8,14 @@ from storage.aliases import aliases
 from storage.datasets import all_versions
 from storage.lake import Lake
 from storage.models import model_versions
+from storage.tags import LATEST, tags
 
 
 def dataset_status(lake: Lake) -> list[dict[str, Any]]:
-    """The counts of every dataset version."""
+    """The counts of every dataset version, and its tags; the newest one of each dataset is `latest`."""
+    found = all_versions(lake)
+    newest = {one.name: one.version for one in found}
+    named = {name: {LATEST: version, **tags(lake, name)} for name, version in newest.items()}
     return [
         {
             "dataset": one.name,
@@ -19,8 +23,9 @@ def dataset_status(lake: Lake) -> list[dict[str, Any]]:
             "published_at": one.manifest["published_at"],
             "samples": one.manifest.get("num_samples"),
             "identities": one.manifest.get("num_identities"),
+            "tags": [tag for tag, version in named[one.name].items() if version == one.version],
         }
-        for one in all_versions(lake)
+        for one in found
     ]
 
 

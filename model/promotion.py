@@ -7,7 +7,8 @@ from typing import Any
 from model.claims import too_few
 from model.comparison import Comparison, compare_versions
 from model.evaluation_store import judge_version
-from storage.aliases import Alias, AliasEvent, aliases, record_alias
+from storage.alias_events import AliasEvent
+from storage.aliases import Alias, aliases, record_alias
 from storage.datasets import open_dataset
 from storage.errors import PromotionRefused, UsageError
 from storage.models import ModelVersion, open_model

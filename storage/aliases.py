@@ -1,24 +1,18 @@
 """The aliases `champion` and `candidate` of model versions, with their history.
 
-    models/<name>/aliases/<when>-<writer>.json    one event a file, never rewritten
-
-The last event of an alias determines its version. Concurrent writers write separate files, so no event is lost.
+models/<name>/aliases/<when>-<writer>.json    an event (`alias_events`)
 """
 
 from __future__ import annotations
 
-import uuid
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
+from storage import alias_events
+from storage.alias_events import EVENT_TIME, AliasEvent
 from storage.errors import UsageError
-from storage.json_shapes import FIGURE, FLAG, INTERVAL, TEXT, Kind, Shape, require
+from storage.json_shapes import FIGURE, FLAG, INTERVAL, TEXT, Shape
 from storage.lake import Lake
 from storage.names import NAME, VERSIONED, Form
-
-_TIME = "%Y%m%dT%H%M%S.%fZ"
 
 
 class Alias(StrEnum):
@@ -26,41 +20,6 @@ class Alias(StrEnum):
 
     CHAMPION = "champion"
     CANDIDATE = "candidate"
-
-
-@dataclass(frozen=True)
-class AliasEvent:
-    """An alias was assigned to a version.
-
-    Attributes:
-        action: "train", "promote" or "rollback".
-        version: the version the alias points to from now on.
-        over: the version it pointed to before; None for the first.
-        by: the user who did it.
-        why: the user's reason.
-        forced: it was done although the comparison failed.
-        figures: the metrics of the comparison; empty if none was made.
-        at: when, UTC, ISO 8601.
-    """
-
-    alias: str
-    action: str
-    version: str
-    over: str | None
-    by: str
-    why: str = ""
-    forced: bool = False
-    figures: dict[str, Any] | None = None
-    at: str = ""
-
-
-def _is_time(value: Any) -> bool:
-    try:
-        time = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        return False
-    # In the first and the last year nothing can be added or moved to another zone.
-    return time.tzinfo is not None and 1970 <= time.year < 3000
 
 
 _EVENT: Shape = {
@@ -77,7 +36,7 @@ _EVENT: Shape = {
         "second?": VERSIONED,
         "auc": {"first": FIGURE, "second": FIGURE, "difference": FIGURE, "interval?": INTERVAL},
     },
-    "at": Kind(_is_time, "a time with its zone, ISO 8601, of the years 1970 to 2999"),
+    "at": EVENT_TIME,
 }
 
 
@@ -87,8 +46,7 @@ def alias_history(lake: Lake, model: str) -> list[AliasEvent]:
     Raises:
         LakeError: one of them is damaged.
     """
-    folder = lake.aliases(model)
-    return [read_event(lake, f"{folder}/{name}") for name in lake.names(folder)]
+    return alias_events.read_events(lake, lake.aliases(model), _EVENT)
 
 
 def read_event(lake: Lake, path: str) -> AliasEvent:
@@ -97,26 +55,17 @@ def read_event(lake: Lake, path: str) -> AliasEvent:
     Raises:
         LakeError: it is damaged.
     """
-    value = lake.read_json(path)
-    require(value, _EVENT, f"{lake.url}/{path}")
-    told = {name: value[name] for name in AliasEvent.__dataclass_fields__ if value.get(name) is not None}
-    return AliasEvent(**{"over": None, **told})
+    return alias_events.read_event(lake, path, _EVENT)
 
 
 def aliases(lake: Lake, model: str) -> dict[str, str]:
     """The current version of each alias that has been assigned."""
-    return {event.alias: event.version for event in alias_history(lake, model)}
+    return alias_events.current(alias_history(lake, model))
 
 
 def record_alias(lake: Lake, model: str, event: AliasEvent) -> AliasEvent:
     """Write an event. Its time is now, or just after the last event if this machine's clock is behind."""
-    now = datetime.now(UTC)
-    if history := alias_history(lake, model):
-        now = max(now, datetime.fromisoformat(history[-1].at) + timedelta(microseconds=1))
-    event = AliasEvent(**{**asdict(event), "at": now.isoformat(timespec="microseconds")})
-    name = f"{now.strftime(_TIME)}-{uuid.uuid4().hex[:6]}"
-    lake.write_json(f"{lake.aliases(model)}/{name}.json", asdict(event))
-    return event
+    return alias_events.record_event(lake, lake.aliases(model), event, _EVENT)
 
 
 def nominate(lake: Lake, model: str, version: str, by: str) -> None:

@@ -22,11 +22,12 @@ from storage.errors import UsageError
 from storage.json_shapes import COUNT, FLAG, TEXT, Shape, require
 from storage.lake import Lake
 from storage.names import DATASET_SHARD, NAME, SAMPLE, SOURCES, VERSIONED, bad_value
-from storage.paths import checked_name
+from storage.paths import ALIASES, checked_name
 from storage.records import FORMER_REASONS, LINE_OUTCOMES, SAMPLES, Split
 from storage.shards import read_member
 from storage.source_names import sources_of
 from storage.tables import read_as
+from storage.tags import LATEST, tags
 from storage.takedowns import COVERED_BY, covered_samples, read_forgotten
 
 _COUNTS = {"samples": COUNT, "identities": COUNT}
@@ -191,7 +192,7 @@ def versions(lake: Lake, name: str) -> list[DatasetVersion]:
     found = [
         DatasetVersion(lake, name, version)
         for version in filter(NAME.fits, lake.names(folder))
-        if lake.exists(f"{folder}/{version}/manifest.json")
+        if version != ALIASES and lake.exists(f"{folder}/{version}/manifest.json")
     ]
     return sorted(found, key=lambda version: (version.manifest["published_at"], version.version))
 
@@ -202,15 +203,19 @@ def all_versions(lake: Lake) -> list[DatasetVersion]:
 
 
 def open_dataset(lake: Lake, reference: str) -> DatasetVersion:
-    """Open `name@version`, or the newest version of `name`.
+    """Open `name@version`, `name@tag`, or the newest version of `name` (also `name@latest`).
 
     Raises:
         UsageError: there is no such version; the message lists the existing ones.
     """
     name, _, version = reference.partition("@")
     found = versions(lake, checked_name(name))
-    matching = [one for one in found if one.version == version] if version else found
+    if version in ("", LATEST):
+        matching = found[-1:]
+    elif not (matching := [one for one in found if one.version == version]):
+        tagged = tags(lake, name).get(version)
+        matching = [one for one in found if one.version == tagged]
     if not matching:
         known = ", ".join(str(one) for one in all_versions(lake)) or "none yet; `facemill publish` makes one"
         raise UsageError(f"there is no dataset version {reference} in {lake.url}; there are: {known}")
-    return matching[-1]
+    return matching[0]

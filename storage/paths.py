@@ -9,6 +9,7 @@
     faces/<method>/<source>/<stem>.tar + .parquet
     cleaned/<method>/<source>/<model>/<version>/     people.parquet, faces.parquet (last): label noise scores of a model
     datasets/<name>/<version>/                  shards, index.parquet, manifest.json (last)
+    datasets/<name>/aliases/<when>-<writer>.json    which version a tag stands for, an event a file
     models/<name>/<version>/                    weights, metrics, lineage, manifest.json (last)
     models/<name>/aliases/<when>-<writer>.json  which version is champion or candidate, an event a file
     evaluations/<name>/<version>/<test>.json    metrics of a model version on a test, + .parquet of scores
@@ -27,6 +28,9 @@ from __future__ import annotations
 
 from storage.errors import UsageError
 from storage.names import NAME
+
+# The one folder beside the versions of a dataset or a model that is not a version.
+ALIASES = "aliases"
 
 
 class LakePaths:
@@ -73,7 +77,11 @@ class LakePaths:
 
     def aliases(self, model: str) -> str:
         """The folder of the events of a model's aliases."""
-        return f"{self.model(model)}/aliases"
+        return f"{self.model(model)}/{ALIASES}"
+
+    def tags(self, dataset: str) -> str:
+        """The folder of the events of a dataset's tags."""
+        return f"{self.dataset(dataset)}/{ALIASES}"
 
     def evaluations(self, name: str, version: str, test: str = "") -> str:
         """The folder of a model version's evaluations, or one of them without ending; a test is `name@version`."""

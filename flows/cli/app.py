@@ -39,8 +39,10 @@ _COMMANDS = {
         "report": ("dataset_commands", "Write an HTML report on a dataset version."),
     },
     "datasets": {
-        "list": ("dataset_commands", "List dataset versions, oldest first."),
+        "list": ("dataset_commands", "List dataset versions, oldest first, with their tags."),
         "show": ("dataset_commands", "Show the settings, the counts and the funnel of a dataset version."),
+        "tag": ("tag_commands", "Let a tag stand for a dataset version."),
+        "untag": ("tag_commands", "Remove a tag from a dataset."),
     },
     "models": {
         "list": ("model_commands", "List model versions, oldest first, with their aliases."),
@@ -57,7 +59,7 @@ _COMMANDS = {
     },
 }
 _GROUPS = {
-    "datasets": "Inspect the dataset versions of a lake.",
+    "datasets": "Inspect and tag the dataset versions of a lake.",
     "models": "Inspect, evaluate and promote the model versions of a lake.",
     "world": "Generate and serve a synthetic dataset.",
 }

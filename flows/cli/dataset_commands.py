@@ -13,17 +13,26 @@ from rich.table import Table
 from flows.cli.options import JsonOption, LakeOption, bar, existing_lake, print_result, reporting
 from flows.cli.terminal import add_row, cell, new_table, say, say_json
 from storage.datasets import open_dataset
+from storage.tags import tag_history
 from tasks.dataset.exports import EXPORTS
 from tasks.dataset.funnel import Funnel, by_source
 
 VersionArgument = Annotated[
-    str, typer.Argument(metavar="NAME[@VERSION]", help="Dataset version. Default version: the newest of that name.")
+    str,
+    typer.Argument(
+        metavar="NAME[@VERSION]", help="Dataset version, or NAME@TAG, NAME@latest. Default version: the newest."
+    ),
 ]
+
+# The keys of a manifest that are shown as tables and sentences; the others are printed as they are.
+_SHOWN_ABOVE = {
+    "dataset", "tags", "name", "version", "num_samples", "num_identities", "splits", "funnel", "funnels", "redactions",
+}  # fmt: skip
 
 
 @reporting
 def datasets_list(lake: LakeOption, as_json: JsonOption = False) -> None:
-    """List dataset versions, oldest first."""
+    """List dataset versions, oldest first, with their tags."""
     from flows.version_status import dataset_status  # noqa: PLC0415
 
     print_result(dataset_status(existing_lake(lake)), as_json, show_datasets)
@@ -34,7 +43,8 @@ def datasets_show(version: VersionArgument, lake: LakeOption, as_json: JsonOptio
     """Show the settings, the counts and the funnel of a dataset version."""
     found = open_dataset(existing_lake(lake), version)
     found.require("num_samples", "num_identities", "splits")
-    print_result({"dataset": str(found), **found.manifest}, as_json, show_dataset)
+    history = [asdict(event) for event in tag_history(found.lake, found.name) if event.version == found.version]
+    print_result({"dataset": str(found), "tags": history, **found.manifest}, as_json, show_dataset)
 
 
 @reporting
@@ -100,9 +110,10 @@ def report(
 def show_datasets(console: Console, result: list[dict[str, Any]]) -> None:
     """Print dataset versions, one per line."""
     for one in result:
+        borne = f" {', '.join(one['tags'])}" if one["tags"] else ""
         say(
             console,
-            f"dataset {one['dataset']}@{one['version']}: {_number(one['samples'])} faces of "
+            f"dataset {one['dataset']}@{one['version']}{borne}: {_number(one['samples'])} faces of "
             f"{_number(one['identities'])} people, {one['published_at']}",
         )
 
@@ -125,8 +136,9 @@ def show_dataset(console: Console, result: dict[str, Any]) -> None:
     say(console, f"{result['num_samples']:,} faces of {result['num_identities']:,} people: {splits}")
     if gone := sum(entry["num_samples"] for entry in result.get("redactions", [])):
         say(console, f"{gone:,} faces have been taken down since publication")
-    shown = {"dataset", "name", "version", "num_samples", "num_identities", "splits", "funnel", "funnels", "redactions"}
-    say_json(console, {name: value for name, value in result.items() if name not in shown})
+    for event in result["tags"]:
+        say(console, f"{event['at']} {event['action']} {event['alias']}: {event['by']} {event['why']}".rstrip())
+    say_json(console, {name: value for name, value in result.items() if name not in _SHOWN_ABOVE})
 
 
 def funnel_table(title: str, funnel: dict[str, Any]) -> Table:

@@ -20,7 +20,8 @@ from flows.cli.app import app
 from flows.experiment import _grid
 from flows.train import recipe_of
 from model.experiment_grid import experiment_id
-from storage.aliases import AliasEvent, record_alias
+from storage.alias_events import AliasEvent
+from storage.aliases import record_alias
 from storage.datasets import all_versions
 from storage.evaluations import write_evaluation
 from storage.lake import Lake

@@ -56,6 +56,22 @@ def test_the_versions_are_listed_and_each_can_be_shown(lake: Lake) -> None:
     assert "no dataset version magic" in shown(lake, "datasets", "show", "magic", code=2)
 
 
+def test_a_version_is_named_by_its_tag_in_every_command_until_the_tag_is_removed(lake: Lake) -> None:
+    older = told(lake, "datasets", "list")[1]["version"]
+    given = told(lake, "datasets", "tag", f"faces-mtcnn@{older}", "golden", "--why", "the paper's")
+    assert (given["version"], given["over"], given["why"]) == (older, None, "the paper's")
+    assert [one["tags"] for one in told(lake, "datasets", "list")] == [["latest"], ["golden"], ["latest"]]
+    assert f"faces-mtcnn@{older} golden:" in shown(lake, "datasets", "list")
+    assert told(lake, "datasets", "show", "faces-mtcnn@golden")["version"] == older
+    assert "tag golden" in shown(lake, "datasets", "show", "faces-mtcnn@golden")
+    found = told(lake, "diff", "faces-mtcnn@golden", "faces-mtcnn@latest")
+    assert found["before"] == f"faces-mtcnn@{older}" != found["after"]
+    assert "reserved" in shown(lake, "datasets", "tag", "faces-mtcnn", "latest", code=2)
+    assert "write it as NAME@TAG" in shown(lake, "datasets", "untag", "faces-mtcnn", code=2)
+    assert f"faces-mtcnn@{older} no longer has the tag golden" in shown(lake, "datasets", "untag", "faces-mtcnn@golden")
+    assert "no dataset version faces-mtcnn@golden" in shown(lake, "datasets", "show", "faces-mtcnn@golden", code=2)
+
+
 def test_two_versions_are_compared_by_count_and_line_by_line(lake: Lake) -> None:
     older = f"faces-mtcnn@{told(lake, 'datasets', 'list')[1]['version']}"
     found = told(lake, "diff", older, "faces-mtcnn", "--lines")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.aliases import Alias, AliasEvent, alias_history, aliases, nominate, record_alias, roll_back
+from storage.alias_events import AliasEvent
+from storage.aliases import Alias, alias_history, aliases, nominate, record_alias, roll_back
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.models import model_versions, open_model, write_model

@@ -23,6 +23,7 @@ def test_paths_are_relative_to_the_root():
     assert paths.dataset("faces", "v1") == "datasets/faces/v1"
     assert paths.images("made", "0003-1") == "images/made/0003-1"
     assert paths.aliases("embedder") == "models/embedder/aliases"
+    assert paths.tags("faces") == "datasets/faces/aliases"
 
 
 def test_a_path_without_its_last_part_is_the_folder():

@@ -1,12 +1,13 @@
-"""Check references to versions: aliases, models, evaluations, experiments and label noise scores.
+"""Check references to versions: aliases, tags, models, evaluations, experiments and label noise scores.
 
 Each of these is valid by itself, so no other check detects a version that was removed by hand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
+from storage.alias_events import AliasEvent, current
 from storage.aliases import read_event
 from storage.datasets import DatasetVersion
 from storage.errors import FacemillError
@@ -15,6 +16,7 @@ from storage.experiments import read_experiment
 from storage.lake import Lake
 from storage.models import ModelVersion, has_model
 from storage.names import NAME, VERSIONED
+from storage.tags import read_tag_event
 from tasks.maintenance.fsck.findings import Finding, Kind
 
 # Embedders that are not model versions: histograms fitted to a dataset, and weights from outside the lake.
@@ -25,23 +27,41 @@ def check_lineage(lake: Lake) -> list[Finding]:
     """Every dangling reference in the lake, and every unreadable file of references."""
     return [
         finding
-        for check in (_aliases, _models, _evaluations, _experiments, _cleaned, _datasets)
+        for check in (_aliases, _tags, _models, _evaluations, _experiments, _cleaned, _datasets)
         for finding in check(lake)
     ]
 
 
 def _aliases(lake: Lake) -> Iterator[Finding]:
     for model in _names(lake, "models"):
-        folder, borne = f"{lake.model(model)}/aliases", dict[str, str]()
-        for file in lake.names(folder):
-            try:
-                event = read_event(lake, f"{folder}/{file}")
-                borne[event.alias] = event.version
-            except FacemillError as error:
-                yield Finding(Kind.UNREADABLE, f"{folder}/{file}", str(error))
+        borne = yield from _events(lake, lake.aliases(model), read_event)
         for alias, version in borne.items():
             if not has_model(lake, model, version):
-                yield Finding(Kind.DANGLING, folder, f"the {alias} is {model}@{version}, which does not exist")
+                yield Finding(
+                    Kind.DANGLING, lake.aliases(model), f"the {alias} is {model}@{version}, which does not exist"
+                )
+
+
+def _tags(lake: Lake) -> Iterator[Finding]:
+    for dataset in _names(lake, "datasets"):
+        borne = yield from _events(lake, lake.tags(dataset), read_tag_event)
+        for tag, version in borne.items():
+            if not has_dataset(lake, f"{dataset}@{version}"):
+                words = f"the tag {tag} stands for {dataset}@{version}, which does not exist"
+                yield Finding(Kind.DANGLING, lake.tags(dataset), words)
+
+
+def _events(
+    lake: Lake, folder: str, read: Callable[[Lake, str], AliasEvent]
+) -> Generator[Finding, None, dict[str, str]]:
+    """The unreadable events of a folder; returns the version of each name after the others."""
+    events = []
+    for file in lake.names(folder):
+        try:
+            events.append(read(lake, f"{folder}/{file}"))
+        except FacemillError as error:
+            yield Finding(Kind.UNREADABLE, f"{folder}/{file}", str(error))
+    return current(events)
 
 
 def _models(lake: Lake) -> Iterator[Finding]:

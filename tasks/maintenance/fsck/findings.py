@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from storage.paths import ALIASES
+
 
 class Kind(StrEnum):
     """The kind of a finding. The closed list."""
@@ -57,11 +59,13 @@ _ADVICE = {
     "datasets": "publish again",
     "models": "train again",
     "aliases": "models promote sets the alias again",
+    "tags": "datasets tag sets the tag again",
     "experiments": "experiment makes it again",
 }
 # How to resolve a dangling reference if the missing file cannot be restored.
 _CHOICES = {
     "aliases": "models promote makes another version the champion, train makes a candidate",
+    "tags": "datasets tag gives the tag to another version, datasets untag removes it",
     "models": "train again on an existing dataset version, and remove this version",
     "evaluations": "remove the evaluation, or evaluate an existing version",
     "experiments": "remove the experiment's file",
@@ -105,7 +109,9 @@ def remedy(finding: Finding) -> Remedy:
 
 def advice(finding: Finding) -> str:
     """How to recover quarantined data, or how to resolve a finding that a repair leaves; empty if nothing is lost."""
-    place = "aliases" if "/aliases" in finding.path else finding.path.split("/", 1)[0]
+    place = finding.path.split("/", 1)[0]
+    if f"/{ALIASES}" in finding.path:
+        place = "tags" if place == "datasets" else ALIASES
     if finding.kind is Kind.DANGLING:
         return _CHOICES[place]
     return "" if finding.kind in _NOT_MISSED else _ADVICE.get(place, "")

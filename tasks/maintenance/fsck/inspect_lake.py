@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from storage.errors import FacemillError, LakeError
 from storage.lake import Lake
 from storage.names import NAME, STEM
+from storage.paths import ALIASES
 from storage.records import CANDIDATES, LINK_LINES, REJECTED_LINES
 from storage.tables import read_as, read_stamp, read_table
 from storage.takedowns import Forgotten, read_forgotten, read_takedowns
@@ -33,8 +34,6 @@ Job = Callable[[], list[Finding]]
 _THREADS = 4
 _TABLE = ".parquet"
 _COMPUTED = ("unique", "cleaned", "evaluations")
-# The one file beside the versions of a model that is not a version.
-_ALIASES = "aliases"
 _CHECKS = ("datasets", "models")
 
 
@@ -59,7 +58,7 @@ def _version_jobs(lake: Lake, kind: str, covered: Covered, *, quick: bool) -> It
     for name in lake.names(kind):
         for version in lake.names(f"{kind}/{name}") if NAME.fits(name) else [""]:
             path = f"{kind}/{name}/{version}".rstrip("/")
-            if kind == "models" and version == _ALIASES:
+            if version == ALIASES:
                 continue
             if not NAME.fits(name) or not NAME.fits(version):
                 yield partial(list, [Finding(Kind.STRANGE_FILE, path, "no version has such a name")])

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.aliases import AliasEvent, record_alias
+from storage.alias_events import AliasEvent
+from storage.aliases import record_alias
 from storage.datasets import all_versions
 from storage.errors import LakeError
 from storage.lake import Lake

@@ -9,11 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from storage.aliases import AliasEvent, record_alias
+from storage.alias_events import AliasEvent
+from storage.aliases import record_alias
 from storage.evaluations import write_evaluation
 from storage.lake import Lake
 from storage.models import ModelVersion, write_model
 from storage.records import FACE_VERDICTS, SAME_PEOPLE, SCORES
+from storage.tags import record_tag
 from tasks.label_noise.score_table import Cleaned, write_cleaned
 from tasks.maintenance.fsck.findings import Finding, Kind, Remedy, advice, remedy
 from tasks.maintenance.fsck.inspect_lake import inspect, jobs
@@ -34,6 +36,8 @@ def lake_of(folder: Any) -> Lake:
     lake.write_json("datasets/faces/v1/manifest.json", {"published_at": "2026", "cleaning": {"model": "embedder@new"}})
     for alias, version in (("champion", "old"), ("champion", "new"), ("candidate", "new")):
         record_alias(lake, "embedder", AliasEvent(alias, "promote", version, None, "ada"))
+    for tag, action in (("golden", "tag"), ("silver", "tag"), ("silver", "untag")):
+        record_tag(lake, "faces", AliasEvent(tag, action, "v1", None, "ada"))
     write_evaluation(models[1], DATASET, "stamp", {"auc": 0.9}, pa.Table.from_pylist([], schema=SCORES))
     write_evaluation(models[1], "lfw@0123456789abcdef", "stamp", {"num_photos": 4}, pa.Table.from_pylist([], SCORES))
     cell = {"method": "bbox", "margin": 1.0, "own": {}, "model": "embedder@new", "dataset": DATASET}
@@ -67,8 +71,9 @@ GONE: dict[str, tuple[Callable[[Lake], None], set[str]]] = {
         },
     ),
     "the dataset": (
-        lambda lake: lake.remove("datasets/faces"),
+        lambda lake: lake.remove("datasets/faces/v1"),
         {
+            "datasets/faces/aliases",
             "models/embedder/old", "models/embedder/new", f"evaluations/embedder/new/{DATASET}",
             "experiments/0123456789abcdef.json",
         },
@@ -115,3 +120,13 @@ def test_a_damaged_event_is_found_and_put_aside_alone(tmp_path, change) -> None:
     assert [one.kind for one in found] == [Kind.UNREADABLE]
     assert repair(lake, found, datetime.now(UTC)).moved == [path]
     assert ModelVersion(lake, "embedder", "new").name == "embedder"
+
+
+def test_a_damaged_event_of_a_tag_is_found_and_put_aside_alone(tmp_path) -> None:
+    lake = lake_of(tmp_path)
+    path = f"datasets/faces/aliases/{lake.names('datasets/faces/aliases')[0]}"
+    lake.write_json(path, {**lake.read_json(path), "action": "promote"})
+    found = [one for one in inspect(jobs(lake)) if one.path == path]
+
+    assert [(one.kind, advice(one)) for one in found] == [(Kind.UNREADABLE, "datasets tag sets the tag again")]
+    assert repair(lake, found, datetime.now(UTC)).moved == [path]

@@ -19,7 +19,8 @@ from PIL import Image
 
 from model.evaluation_store import version_thresholds
 from model.ranges import published_settings
-from storage.aliases import AliasEvent, record_alias
+from storage.alias_events import AliasEvent
+from storage.aliases import record_alias
 from storage.datasets import all_versions, open_dataset
 from storage.errors import FacemillError, LakeError
 from storage.evaluations import evaluations, write_evaluation
