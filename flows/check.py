@@ -30,14 +30,15 @@ def check(lake: str, quick: bool = False, repair: bool = False) -> dict[str, Any
         repair: move broken files aside, and make the lost links due for retry.
 
     Returns:
-        The number of parts checked; the findings; per source and reason, how many links an older version of the rules
-        finally rejected; the units leased by active runs, whose unfinished writes can cause findings; with `repair`,
-        the repairs made.
+        The number of parts checked; the findings; notes on references to pruned versions; per source and reason, how
+        many links an older version of the rules finally rejected; the units leased by active runs, whose unfinished
+        writes can cause findings; with `repair`, the repairs made.
     """
     store = Lake(lake)
     work = jobs(store, quick=quick)
     with track("check", len(work)) as progress:
-        findings = inspect(work, progress.reach)
+        found = inspect(work, progress.reach)
+    findings = [one for one in found if not one.is_note]
     artifacts.table("check-findings", _rows(findings), f"Findings in {lake}")
     run_logger().info("check %s: %d findings in %d parts", lake, len(findings), len(work))
     at_work = [one for one in held(store) if not one.is_dead]
@@ -47,6 +48,7 @@ def check(lake: str, quick: bool = False, repair: bool = False) -> dict[str, Any
     return {
         "parts": len(work),
         "findings": [_finding_json(one) for one in findings],
+        "notes": [f"{one.path}: {one.detail}" for one in found if one.is_note],
         "judged_before": older_verdicts(store),
         "at_work": [f"{one.stage} {one.of} {one.unit} on {one.host}" for one in at_work],
         "repaired": asdict(done) if done else None,

@@ -14,7 +14,7 @@ from flows.embedder_choice import choose_embedder
 from flows.engine import flow, run_logger
 from flows.ingest import SourceNames
 from flows.setting_groups import SettingValues, changed, check_settings
-from flows.settings import Device
+from flows.settings import Device, load_settings
 from flows.tasks import clean_task, compare_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
@@ -22,6 +22,7 @@ from storage.datasets import DatasetVersion
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.models import ModelVersion
+from storage.readers import reading
 from storage.source_names import parse_sources
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.people import PeopleRules, people_in
@@ -71,12 +72,15 @@ def clean(
     sources = sources_named(source, store)
     if unnamed := [one.name for one in sources if not one.names_people]:
         raise UsageError(f"{unnamed[0]} contains no names, so no face can be mislabelled")
-    embedder = _embedder(store, model, fit_on, weights)
-    return [_clean_one(store, source, one, embedder, device, settings) for one in datasets_of(method, *sources)]
+    chosen = choose_embedder(store, model, fit_on, weights)
+    datasets = [chosen] if isinstance(chosen, DatasetVersion) else []
+    models = [chosen] if isinstance(chosen, ModelVersion) else []
+    with reading(store, datasets=datasets, models=models, good_for_s=load_settings().lease_s):
+        embedder = _embedder(store, chosen)
+        return [_clean_one(store, source, one, embedder, device, settings) for one in datasets_of(method, *sources)]
 
 
-def _embedder(lake: Lake, model: str | None, fit_on: str | None, weights: str | None) -> Embedder:
-    chosen = choose_embedder(lake, model, fit_on, weights)
+def _embedder(lake: Lake, chosen: ModelVersion | DatasetVersion | Path) -> Embedder:
     from model.embedders import facenet_embedder, histogram_embedder, model_embedder  # noqa: PLC0415 - imports torch
 
     match chosen:

@@ -21,6 +21,7 @@ from storage.errors import UsageError
 # Together these take 0.2 CPU-s to import, which commands that only read a lake do not need.
 if TYPE_CHECKING:
     from tasks.faces.detectors import DetectorSettings
+    from tasks.maintenance.prune.policy import Policy
     from tasks.web.addresses import Network
     from tasks.web.limits import FetchLimits
 
@@ -65,6 +66,17 @@ class Settings(BaseSettings):
     )
     workers: int = Field(0, ge=0, description="processes that detect and crop; 0: one per core")
     min_face_px: int = Field(40, ge=20, description="minimum face size of the detector, in pixels of the picture")
+    keep_last: int = Field(
+        0,
+        ge=0,
+        description="policy of `facemill prune`: the newest versions of each dataset and model to keep; 0: no such "
+        "limit. Without this and FACEMILL_KEEP_WITHIN everything is kept",
+    )
+    keep_within: str = Field(
+        "",
+        pattern="^([1-9][0-9]{0,4}[hdw])?$",
+        description="policy of `facemill prune`: the age up to which everything is kept, such as 12h, 30d or 4w",
+    )
     database_url: SecretStr = Field(
         SecretStr(""),
         description="PostgreSQL for the server of `facemill serve`: postgresql://user:password@host:5432/name",
@@ -107,6 +119,18 @@ class Settings(BaseSettings):
         from tasks.faces.detectors import DetectorSettings  # noqa: PLC0415
 
         return DetectorSettings(min_face_px=self.min_face_px)
+
+    def policy(
+        self, keep_last: int | None = None, keep_within: str | None = None, *, even_lineage: bool = False
+    ) -> Policy:
+        """The policy of `facemill prune`; a given limit takes precedence over the setting.
+
+        Raises:
+            UsageError: a limit is out of range.
+        """
+        from tasks.maintenance.prune.policy import Policy  # noqa: PLC0415
+
+        return Policy(keep_last or self.keep_last or None, keep_within or self.keep_within, even_lineage)
 
     def num_workers(self) -> int:
         """Number of processes that detect and crop."""

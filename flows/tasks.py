@@ -25,6 +25,7 @@ from storage.errors import LeaseLost, UsageError
 from storage.lake import Lake
 from storage.leases import Lease, alone
 from storage.models import ModelVersion, has_model
+from storage.readers import reading
 from storage.records import Attempt
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.find_duplicates import compare_pictures
@@ -229,7 +230,11 @@ def train_task(lake: Lake, dataset: DatasetVersion, config: TrainConfig, progres
         )
 
     # A person and an event may start the same training: the second waits, and finds the finished version.
-    with alone(lake, "train", config.name, version, good_for_s=load_settings().lease_s) as lease:
+    good_for_s = load_settings().lease_s
+    with (
+        reading(dataset.lake, datasets=[dataset], good_for_s=good_for_s),
+        alone(lake, "train", config.name, version, good_for_s=good_for_s) as lease,
+    ):
         return train(lake, dataset, config, on_progress=on_progress, work_folder=lake.work_folder)
 
 
@@ -243,4 +248,6 @@ def judge_task(lake: Lake, cells: list[Cell], models: list[ModelVersion], device
     """Evaluate all models of the grid on common test pairs."""
     from model.experiment_grid import judge_grid  # noqa: PLC0415
 
-    return judge_grid(cells, models, device=device, work_folder=lake.work_folder)
+    datasets = {str(cell.dataset): cell.dataset for cell in cells}.values()
+    with reading(lake, datasets=datasets, models=models, good_for_s=load_settings().lease_s):
+        return judge_grid(cells, models, device=device, work_folder=lake.work_folder)

@@ -20,7 +20,10 @@ from model.training import Progress, train
 from storage.datasets import open_dataset
 from storage.errors import FacemillError, UsageError
 from storage.lake import Lake
+from storage.readers import reading
 
+# Without renewal for so long, a run counts as ended; its thread renews the lease three times in that time.
+_LEASE_S = 60.0
 _log = logging.getLogger("facemill.train")
 
 
@@ -36,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with process_group():
             lake = Lake(args.lake)
             dataset = open_dataset(lake, args.dataset)
-            model = train(lake, dataset, config_from(args), on_progress=_say, work_folder=lake.work_folder)
+            with reading(lake, datasets=[dataset], good_for_s=_LEASE_S):
+                model = train(lake, dataset, config_from(args), on_progress=_say, work_folder=lake.work_folder)
             if is_rank_0():
                 _log.info("%s: AUC %.3f on unseen people", model, model.manifest["auc"])
     except FacemillError as error:

@@ -54,7 +54,7 @@ def promote(
         forced=against is not None,
         figures=found.to_json() if found else None,
     )
-    return record_alias(lake, challenger.name, event)
+    return record_alias(lake, challenger.name, event, challenger.check_not_pruned)
 
 
 def objection(found: Comparison) -> str | None:

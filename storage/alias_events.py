@@ -8,11 +8,12 @@ The last event of a name determines its version. Concurrent writers write separa
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from storage.errors import VersionPruned
 from storage.json_shapes import Kind, Shape, require
 from storage.lake import Lake
 
@@ -92,12 +93,28 @@ def current(events: Iterable[AliasEvent]) -> dict[str, str]:
     return found
 
 
-def record_event(lake: Lake, folder: str, event: AliasEvent, shape: Shape) -> AliasEvent:
-    """Write an event. Its time is now, or just after the last event if this machine's clock is behind."""
+def keep_event() -> None:
+    """The `confirm` of an event that is never taken back."""
+
+
+def record_event(
+    lake: Lake, folder: str, event: AliasEvent, shape: Shape, confirm: Callable[[], None] = keep_event
+) -> AliasEvent:
+    """Write an event. Its time is now, or just after the last event if this machine's clock is behind.
+
+    Args:
+        confirm: called once the event is written; what it raises takes the event back. A prune that has marked the
+            version before it could see the event is seen here, and one that marks it later sees the event.
+    """
     now = datetime.now(UTC)
     if history := read_events(lake, folder, shape):
         now = max(now, datetime.fromisoformat(history[-1].at) + timedelta(microseconds=1))
     event = AliasEvent(**{**asdict(event), "at": now.isoformat(timespec="microseconds")})
-    name = f"{now.strftime(_TIME)}-{uuid.uuid4().hex[:6]}"
-    lake.write_json(f"{folder}/{name}.json", asdict(event))
+    path = f"{folder}/{now.strftime(_TIME)}-{uuid.uuid4().hex[:6]}.json"
+    lake.write_json(path, asdict(event))
+    try:
+        confirm()
+    except VersionPruned:
+        lake.remove(path)
+        raise
     return event

@@ -5,14 +5,16 @@ models/<name>/aliases/<when>-<writer>.json    an event (`alias_events`)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 
 from storage import alias_events
 from storage.alias_events import EVENT_TIME, AliasEvent
-from storage.errors import UsageError
+from storage.errors import UsageError, VersionPruned
 from storage.json_shapes import FIGURE, FLAG, INTERVAL, TEXT, Shape
 from storage.lake import Lake
 from storage.names import NAME, VERSIONED, Form
+from storage.tombstones import is_pruned
 
 
 class Alias(StrEnum):
@@ -63,9 +65,11 @@ def aliases(lake: Lake, model: str) -> dict[str, str]:
     return alias_events.current(alias_history(lake, model))
 
 
-def record_alias(lake: Lake, model: str, event: AliasEvent) -> AliasEvent:
-    """Write an event. Its time is now, or just after the last event if this machine's clock is behind."""
-    return alias_events.record_event(lake, lake.aliases(model), event, _EVENT)
+def record_alias(
+    lake: Lake, model: str, event: AliasEvent, confirm: Callable[[], None] = alias_events.keep_event
+) -> AliasEvent:
+    """Write an event (`alias_events.record_event`)."""
+    return alias_events.record_event(lake, lake.aliases(model), event, _EVENT, confirm)
 
 
 def nominate(lake: Lake, model: str, version: str, by: str) -> None:
@@ -81,14 +85,30 @@ def roll_back(lake: Lake, model: str, by: str, why: str) -> AliasEvent:
     """Return to the previous champion; a second call returns to the one before that.
 
     Raises:
-        UsageError: there was none.
+        UsageError: there was none. `VersionPruned`: it was pruned.
     """
     reign = _champions(alias_history(lake, model))
     if len(reign) < 2:
         now = f"{model}@{reign[0]} is its first" if reign else "none yet; `facemill models promote` sets one"
         raise UsageError(f"{model} has no earlier champion to return to: {now}")
+    _check_can_return(lake, model, reign[-2])
     event = AliasEvent(Alias.CHAMPION.value, "rollback", version=reign[-2], over=reign[-1], by=by, why=why)
-    return record_alias(lake, model, event)
+    return record_alias(lake, model, event, lambda: _check_can_return(lake, model, reign[-2]))
+
+
+def _check_can_return(lake: Lake, model: str, version: str) -> None:
+    folder = lake.model(model, version)
+    if lake.exists(f"{folder}/manifest.json") and is_pruned(lake, folder):
+        raise VersionPruned(
+            f"{model} cannot return to {model}@{version}, which was pruned: `facemill models promote` makes another "
+            "version the champion"
+        )
+
+
+def previous_champion(lake: Lake, model: str) -> str | None:
+    """The version that `roll_back` would return to; None if there is none."""
+    reign = _champions(alias_history(lake, model))
+    return reign[-2] if len(reign) > 1 else None
 
 
 def _champions(history: list[AliasEvent]) -> list[str]:

@@ -7,18 +7,20 @@
 
 The id of a version is a digest of its content and of the settings that made it, so the same data published twice
 is the same version. Only a takedown changes it: samples are removed and recorded under `redactions` in the manifest.
+Of a pruned version only the manifest is left (`tombstones`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.errors import UsageError
+from storage.errors import LakeError, UsageError
 from storage.json_shapes import COUNT, FLAG, TEXT, Shape, require
 from storage.lake import Lake
 from storage.names import DATASET_SHARD, NAME, SAMPLE, SOURCES, VERSIONED, bad_value
@@ -29,6 +31,7 @@ from storage.source_names import sources_of
 from storage.tables import read_as
 from storage.tags import LATEST, tags
 from storage.takedowns import COVERED_BY, covered_samples, read_forgotten
+from storage.tombstones import PRUNED, is_pruned, refusal
 
 _COUNTS = {"samples": COUNT, "identities": COUNT}
 _FUNNEL = {
@@ -53,11 +56,12 @@ MANIFEST: Shape = {
     "leaks?": {"*": COUNT},
     "cleaning?": {"model": VERSIONED},
     "redactions?": [{"at": TEXT, "num_samples": COUNT, "samples": [SAMPLE], "manifest_sha256?": TEXT}],
+    "pruned?": PRUNED,
 }
 
 
 class DatasetVersion:
-    """One published version, opened for reading.
+    """One published version, opened for reading. What reads its files raises `VersionPruned` if it has been pruned.
 
     Raises:
         LakeError: its manifest is damaged.
@@ -68,9 +72,13 @@ class DatasetVersion:
         self.name = name
         self.version = version
         self.folder = lake.dataset(name, version)
+        self.manifest: dict[str, Any] = self._read_manifest()
+
+    def _read_manifest(self) -> dict[str, Any]:
         path = f"{self.folder}/manifest.json"
-        self.manifest: dict[str, Any] = lake.read_json(path)
-        require(self.manifest, MANIFEST, f"{lake.url}/{path}")
+        manifest = self.lake.read_json(path)
+        require(manifest, MANIFEST, f"{self.lake.url}/{path}")
+        return manifest
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
@@ -113,6 +121,42 @@ class DatasetVersion:
             )
 
     @property
+    def pruned(self) -> dict[str, Any] | None:
+        """When, why and by whom the version was pruned (`tombstones.PRUNED`); None if it was not."""
+        found: dict[str, Any] | None = self.manifest.get("pruned")
+        return found
+
+    def check_not_pruned(self) -> None:
+        """Check that the version has not been pruned, also since it was opened.
+
+        Raises:
+            VersionPruned: it has.
+        """
+        if pruned := self.pruned or self._read_manifest().get("pruned"):
+            raise refusal(str(self), pruned, self._how_to_publish_again())
+
+    def _how_to_publish_again(self) -> str:
+        base, _, method = self.name.rpartition("-")
+        source = ",".join(sources_of(self.manifest.get("source") or ""))
+        options = f" --source {source} --dataset {base} --method {method}" if source and base else ""
+        return (
+            f"publish it again with `facemill publish{options}` and the settings that `facemill datasets show {self}` "
+            "lists"
+        )
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """If a file cannot be read in the block, because the version was pruned, raise that instead."""
+        if self.pruned:
+            self.check_not_pruned()
+        try:
+            yield
+        except LakeError:
+            with suppress(LakeError):
+                self.check_not_pruned()
+            raise
+
+    @property
     def redactions(self) -> list[dict[str, Any]]:
         """The takedowns applied to the version, with their times and samples; oldest first."""
         found: list[dict[str, Any]] = self.manifest.get("redactions") or []
@@ -121,9 +165,21 @@ class DatasetVersion:
     @property
     def state(self) -> str:
         """A label of the usable content; it changes whenever samples are taken down."""
-        gone = {sample for entry in self.redactions for sample in entry["samples"]}
+        gone = self._purged
         if len(taken_down := self.taken_down()):
-            gone.update(self.whole_index(["sample"])["sample"].filter(taken_down).to_pylist())
+            gone |= set(self.whole_index(["sample"])["sample"].filter(taken_down).to_pylist())
+        return self._less(gone)
+
+    @property
+    def purged_state(self) -> str:
+        """`state` without takedowns that have not been purged; known of a pruned version too."""
+        return self._less(self._purged)
+
+    @property
+    def _purged(self) -> set[str]:
+        return {sample for entry in self.redactions for sample in entry["samples"]}
+
+    def _less(self, gone: set[str]) -> str:
         return f"{self}-less-{len(gone)}" if gone else str(self)
 
     def index(self, columns: list[str] | None = None) -> pa.Table:
@@ -137,7 +193,8 @@ class DatasetVersion:
 
     def whole_index(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All samples in the shards, including those taken down; for purge and check."""
-        return read_as(self.lake, f"{self.folder}/index.parquet", SAMPLES, list(columns) if columns else None)
+        with self._reading():
+            return read_as(self.lake, f"{self.folder}/index.parquet", SAMPLES, list(columns) if columns else None)
 
     def taken_down(self) -> pa.ChunkedArray:
         """A mask over the whole index of the samples taken down; empty if there are none."""
@@ -154,8 +211,10 @@ class DatasetVersion:
         """
         path = self.outcomes_path
         if not self.lake.exists(path):
+            self.check_not_pruned()  # a pruned version has none either
             return pa.schema([LINE_OUTCOMES.field(name) for name in columns or LINE_OUTCOMES.names]).empty_table()
-        table = read_as(self.lake, path, LINE_OUTCOMES, columns)
+        with self._reading():
+            table = read_as(self.lake, path, LINE_OUTCOMES, columns)
         if "source" in table.column_names and table["source"].null_count:
             at, only = table.schema.get_field_index("source"), [self.manifest.get("source")] * len(table)
             table = table.set_column(at, table.schema.field(at), pa.array(only, table.schema.field(at).type))
@@ -174,7 +233,8 @@ class DatasetVersion:
             LakeError: the shard's name is invalid, or the shard does not contain these bytes.
         """
         DATASET_SHARD.checked(shard, "shard", f"{self.lake.url}/{self.folder}/index.parquet")
-        return read_member(self.lake, f"{self.folder}/{shard}", offset, length)
+        with self._reading():
+            return read_member(self.lake, f"{self.folder}/{shard}", offset, length)
 
 
 def _with_current_reasons(outcomes: pa.Table) -> pa.Table:
@@ -186,32 +246,48 @@ def _with_current_reasons(outcomes: pa.Table) -> pa.Table:
     return outcomes.set_column(at, outcomes.schema.field(at), reasons.cast(outcomes.schema.field(at).type))
 
 
-def versions(lake: Lake, name: str) -> list[DatasetVersion]:
-    """The complete versions of a dataset, oldest first."""
+def has_dataset(lake: Lake, name: str, version: str) -> bool:
+    """Whether a version is complete, and has not been pruned."""
+    folder = lake.dataset(name, version)
+    return lake.exists(f"{folder}/manifest.json") and not is_pruned(lake, folder)
+
+
+def versions(lake: Lake, name: str, *, pruned: bool = False) -> list[DatasetVersion]:
+    """The complete versions of a dataset, oldest first.
+
+    Args:
+        pruned: also those of which only the manifest is left.
+    """
     folder = lake.dataset(name)
     found = [
         DatasetVersion(lake, name, version)
         for version in filter(NAME.fits, lake.names(folder))
         if version != ALIASES and lake.exists(f"{folder}/{version}/manifest.json")
     ]
-    return sorted(found, key=lambda version: (version.manifest["published_at"], version.version))
+    shown = [one for one in found if pruned or not one.pruned]
+    return sorted(shown, key=lambda version: (version.manifest["published_at"], version.version))
 
 
-def all_versions(lake: Lake) -> list[DatasetVersion]:
-    """The complete versions of every dataset in the lake."""
-    return [version for name in filter(NAME.fits, lake.names("datasets")) for version in versions(lake, name)]
+def all_versions(lake: Lake, *, pruned: bool = False) -> list[DatasetVersion]:
+    """The complete versions of every dataset in the lake.
+
+    Args:
+        pruned: also those of which only the manifest is left.
+    """
+    names = filter(NAME.fits, lake.names("datasets"))
+    return [version for name in names for version in versions(lake, name, pruned=pruned)]
 
 
-def open_dataset(lake: Lake, reference: str) -> DatasetVersion:
-    """Open `name@version`, `name@tag`, or the newest version of `name` (also `name@latest`).
+def find_dataset(lake: Lake, reference: str) -> DatasetVersion:
+    """Like `open_dataset`, but `name@version` may be a pruned version, of which only the manifest can be read.
 
     Raises:
         UsageError: there is no such version; the message lists the existing ones.
     """
     name, _, version = reference.partition("@")
-    found = versions(lake, checked_name(name))
+    found = versions(lake, checked_name(name), pruned=True)
     if version in ("", LATEST):
-        matching = found[-1:]
+        matching = [one for one in found if not one.pruned][-1:]
     elif not (matching := [one for one in found if one.version == version]):
         tagged = tags(lake, name).get(version)
         matching = [one for one in found if one.version == tagged]
@@ -219,3 +295,15 @@ def open_dataset(lake: Lake, reference: str) -> DatasetVersion:
         known = ", ".join(str(one) for one in all_versions(lake)) or "none yet; `facemill publish` makes one"
         raise UsageError(f"there is no dataset version {reference} in {lake.url}; there are: {known}")
     return matching[0]
+
+
+def open_dataset(lake: Lake, reference: str) -> DatasetVersion:
+    """Open `name@version`, `name@tag`, or the newest version of `name` (also `name@latest`).
+
+    Raises:
+        UsageError: there is no such version; the message lists the existing ones. `VersionPruned`: it was pruned.
+    """
+    found = find_dataset(lake, reference)
+    if found.pruned:
+        found.check_not_pruned()
+    return found

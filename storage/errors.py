@@ -2,7 +2,8 @@
 
 FacemillError
 ├── UsageError        what was asked for cannot be done: a wrong path, name or option (exit code 2)
-│   └── SourceError   a list of links or a folder is missing, empty, or not in the format it should have
+│   ├── SourceError   a list of links or a folder is missing, empty, or not in the format it should have
+│   └── VersionPruned a version was removed by `facemill prune`; its manifest is left
 ├── LakeError         the lake contradicts its index, or has a newer format
 ├── LeaseLost         another run has taken over the unit this one was doing
 ├── LinksUnavailable  the link files could not be fetched
@@ -26,6 +27,10 @@ class UsageError(FacemillError):
 
 class SourceError(UsageError):
     """A list of links or a folder of pictures is missing, empty or malformed."""
+
+
+class VersionPruned(UsageError):
+    """A dataset or model version was removed by `facemill prune`."""
 
 
 class LakeError(FacemillError):

@@ -9,10 +9,12 @@ paired comparison of two models without running them again.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
 
+from storage.errors import LakeError
 from storage.json_shapes import TEXT, Shape, require
 from storage.lake import Lake
 from storage.models import FIGURES, ModelVersion
@@ -36,8 +38,18 @@ class Evaluation:
         require(self.facts, _FACTS, f"{lake.url}/{path}.json")
 
     def scores(self) -> pa.Table:
-        """The pairs (`records.SCORES`)."""
-        return read_as(self._lake, f"{self._path}.parquet", SCORES)
+        """The pairs (`records.SCORES`).
+
+        Raises:
+            LakeError: they cannot be read.
+            VersionPruned: the model has been pruned, and they with it.
+        """
+        try:
+            return read_as(self._lake, f"{self._path}.parquet", SCORES)
+        except LakeError:
+            with suppress(LakeError):
+                ModelVersion(self._lake, *self.facts["model"].split("@")).check_not_pruned()
+            raise
 
 
 def write_evaluation(model: ModelVersion, test: str, stamp: str, facts: dict[str, Any], scores: pa.Table) -> Evaluation:

@@ -166,7 +166,7 @@ class Leases:
             content = self._lake.read(path)
         except FileNotFoundError:
             return False  # released meanwhile: the next check finds no lease
-        values = _parsed(content)
+        values = parse_lease(content)
         if is_gone(str(values.get("process", ""))):
             return True
         seen = self._seen.get(path)
@@ -231,7 +231,7 @@ class Leases:
 
     def _is_ours(self, lease: Lease) -> bool:
         with suppress(FileNotFoundError):
-            return _parsed(self._lake.read(lease.path)).get("holder") == lease.holder
+            return parse_lease(self._lake.read(lease.path)).get("holder") == lease.holder
         return False
 
 
@@ -296,7 +296,12 @@ def alone(
 
 
 class Held(NamedTuple):
-    """A lease file in a lake: the unit, the machine that holds it, and the start by that machine's clock."""
+    """A lease file in a lake: the unit, the machine that holds it, and the start by that machine's clock.
+
+    Attributes:
+        is_dead: the process is known to be gone.
+        path: of the file.
+    """
 
     stage: str
     of: str
@@ -304,6 +309,7 @@ class Held(NamedTuple):
     host: str
     since: str
     is_dead: bool
+    path: str
 
 
 def held(lake: Lake) -> list[Held]:
@@ -313,14 +319,15 @@ def held(lake: Lake) -> list[Held]:
         for of in lake.names(lake.leases(stage)):
             for name in lake.names(lake.leases(stage, of)):
                 with suppress(FileNotFoundError):
-                    values = _parsed(lake.read(lake.leases(stage, of, name)))
+                    path = lake.leases(stage, of, name)
+                    values = parse_lease(lake.read(path))
                     place = stage, of, name.rsplit(".", 2)[0]
                     facts = str(values.get("host", "")), str(values.get("since", ""))
-                    found.append(Held(*place, *facts, is_gone(str(values.get("process", "")))))
+                    found.append(Held(*place, *facts, is_gone(str(values.get("process", ""))), path))
     return found
 
 
-def _parsed(content: bytes) -> dict[str, Any]:
+def parse_lease(content: bytes) -> dict[str, Any]:
     """The fields of a lease file; empty if it cannot be parsed."""
     with suppress(ValueError, RecursionError):
         value = json.loads(content)

@@ -4,12 +4,14 @@
     models/<name>/<version>/manifest.json     written last: names every file with its digest
 
 The id of a version is a digest of the dataset version and the training configuration, so a
-repeated training with the same inputs finds the existing model.
+repeated training with the same inputs finds the existing model. Of a pruned version only the manifest is left
+(`tombstones`).
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any
 
 from storage.aliases import Alias, aliases
@@ -17,8 +19,10 @@ from storage.errors import LakeError, UsageError
 from storage.json_shapes import COUNT, FIGURE, INTERVAL, NUMBER, TEXT, Kind, Shape, parse_object
 from storage.lake import Lake, to_json
 from storage.names import NAME, VERSIONED, Form
+from storage.paths import ALIASES
 from storage.records import bytes_digest
 from storage.stores import open_store
+from storage.tombstones import PRUNED, is_pruned, refusal, remains
 
 _DIGEST = Form("[0-9a-f]{64}", "64 hex digits")
 MANIFEST: Shape = {
@@ -28,6 +32,7 @@ MANIFEST: Shape = {
     "trained_at?": TEXT,
     "auc?": FIGURE,
     "files": {"*": _DIGEST},
+    "pruned?": PRUNED,
 }
 # The figures of a report (`metrics.json`, an evaluation), as far as they are shown. Older versions lack some of them.
 _BY_MARGIN = {"*": FIGURE}
@@ -89,21 +94,36 @@ class ModelFolder:
     def __init__(self, url: str | os.PathLike[str]) -> None:
         self.url = os.fspath(url).rstrip("/")
         self._fs, self._root = open_store(self.url)
-        where = f"{self.url}/manifest.json"
         try:
-            data = self._read("manifest.json", _MAX_MANIFEST_BYTES)
+            self.manifest: dict[str, Any] = self._read_manifest()
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UsageError(
                 f"{self.url} is not a model version: manifest.json is missing; name a folder models/<name>/<version>"
             ) from error
-        self.manifest: dict[str, Any] = parse_object(data, where, MANIFEST)
         for file in self.manifest["files"]:
-            NAME.checked(file, "the name of a file", where)
+            NAME.checked(file, "the name of a file", f"{self.url}/manifest.json")
         self.name: str = self.manifest["name"]
         self.version: str = self.manifest.get("version") or self.url.rsplit("/", 1)[-1]
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
+
+    @property
+    def pruned(self) -> dict[str, Any] | None:
+        """When, why and by whom the version was pruned (`tombstones.PRUNED`); None if it was not."""
+        found: dict[str, Any] | None = self.manifest.get("pruned")
+        return found
+
+    def check_not_pruned(self) -> None:
+        """Check that the version has not been pruned, also since it was opened.
+
+        Raises:
+            VersionPruned: it has.
+        """
+        if pruned := self.pruned or self._read_manifest().get("pruned"):
+            options = f" --dataset {self.manifest['dataset']}" if self.manifest.get("dataset") else ""
+            again = f"train it again with `facemill train{options} --model {self.name}`"
+            raise refusal(str(self), pruned, f"{again} and the settings that `facemill models show {self}` lists")
 
     @property
     def dataset(self) -> str:
@@ -119,12 +139,17 @@ class ModelFolder:
 
         Raises:
             LakeError: the version has no such file, or its digest is not the one in the manifest.
+            VersionPruned: the version has been pruned.
         """
+        if self.pruned:
+            self.check_not_pruned()
         if file not in self.manifest["files"]:
             raise LakeError(f"{self.url} has no {file}: it was made by an older facemill; train the model again")
         try:
             data = self._read(file, _MAX_BYTES)
         except (FileNotFoundError, NotADirectoryError) as error:
+            with suppress(FileNotFoundError, NotADirectoryError, LakeError):
+                self.check_not_pruned()
             raise LakeError(f"{self.url}/{file} is missing: copy the folder again, or train again") from error
         if bytes_digest(data).hex() != self.manifest["files"][file]:
             raise LakeError(f"{self.url}/{file} does not match its manifest; publish the model again")
@@ -141,6 +166,9 @@ class ModelFolder:
     def read_text(self, file: str) -> str:
         """One of the version's texts; invalid UTF-8 is replaced."""
         return self.read(file).decode("utf-8", "replace")
+
+    def _read_manifest(self) -> dict[str, Any]:
+        return parse_object(self._read("manifest.json", _MAX_MANIFEST_BYTES), f"{self.url}/manifest.json", MANIFEST)
 
     def _read(self, file: str, max_bytes: int) -> bytes:
         """The bytes of a regular file of the folder, at most `max_bytes`."""
@@ -170,36 +198,48 @@ class ModelVersion(ModelFolder):
 
 
 def write_model(lake: Lake, name: str, version: str, files: dict[str, bytes], manifest: dict[str, Any]) -> ModelVersion:
-    """Write a version: its files first, then the manifest with their digests. A finished version is left as it is."""
+    """Write a version: its files first, then the manifest with their digests.
+
+    A finished version is left as it is; a pruned one is restored.
+    """
     folder = lake.model(name, version)
-    if not lake.exists(f"{folder}/manifest.json"):
+    if not has_model(lake, name, version):
+        is_restored = lake.exists(f"{folder}/manifest.json")
+        for left in remains(lake, folder) if is_restored else ():
+            lake.remove(left)
         for file, data in files.items():
             lake.write(f"{folder}/{file}", data)
         digests = {file: bytes_digest(data).hex() for file, data in files.items()}
-        told = {**manifest, "name": name, "version": version, "files": digests}
-        lake.write_once(f"{folder}/manifest.json", to_json(told))
+        told = to_json({**manifest, "name": name, "version": version, "files": digests})
+        (lake.write if is_restored else lake.write_once)(f"{folder}/manifest.json", told)
     return ModelVersion(lake, name, version)
 
 
 def has_model(lake: Lake, name: str, version: str) -> bool:
-    """Whether a version is complete."""
-    return lake.exists(f"{lake.model(name, version)}/manifest.json")
+    """Whether a version is complete, and has not been pruned."""
+    folder = lake.model(name, version)
+    return lake.exists(f"{folder}/manifest.json") and not is_pruned(lake, folder)
 
 
-def model_versions(lake: Lake, name: str | None = None) -> list[ModelVersion]:
-    """The complete versions of one model or of all, oldest first."""
+def model_versions(lake: Lake, name: str | None = None, *, pruned: bool = False) -> list[ModelVersion]:
+    """The complete versions of one model or of all, oldest first.
+
+    Args:
+        pruned: also those of which only the manifest is left.
+    """
     names = [name] if name else filter(NAME.fits, lake.names("models"))
     found = [
         ModelVersion(lake, one, version)
         for one in names
         for version in filter(NAME.fits, lake.names(lake.model(one)))
-        if has_model(lake, one, version)
+        if version != ALIASES and lake.exists(f"{lake.model(one, version)}/manifest.json")
     ]
-    return sorted(found, key=lambda version: (version.manifest.get("trained_at") or "", version.version))
+    shown = [one for one in found if pruned or not one.pruned]
+    return sorted(shown, key=lambda version: (version.manifest.get("trained_at") or "", version.version))
 
 
-def open_model(lake: Lake, reference: str) -> ModelVersion:
-    """Open `name@version`, `name@champion`, `name@candidate`, or the newest version of `name`.
+def find_model(lake: Lake, reference: str) -> ModelVersion:
+    """Like `open_model`, but `name@version` may be a pruned version, of which only the manifest can be read.
 
     Raises:
         UsageError: there is no such version; the message lists the existing ones.
@@ -207,11 +247,24 @@ def open_model(lake: Lake, reference: str) -> ModelVersion:
     name, _, version = reference.partition("@")
     if version in list(Alias):
         version = _aliased(lake, name, version)
-    found = [one for one in model_versions(lake, name) if not version or one.version == version]
+    known = model_versions(lake, name, pruned=True)
+    found = [one for one in known if (one.version == version if version else not one.pruned)]
     if not found:
-        known = ", ".join(str(one) for one in model_versions(lake)) or "none yet; `facemill train` makes one"
-        raise UsageError(f"there is no model version {reference} in {lake.url}; there are: {known}")
+        existing = ", ".join(str(one) for one in model_versions(lake)) or "none yet; `facemill train` makes one"
+        raise UsageError(f"there is no model version {reference} in {lake.url}; there are: {existing}")
     return found[-1]
+
+
+def open_model(lake: Lake, reference: str) -> ModelVersion:
+    """Open `name@version`, `name@champion`, `name@candidate`, or the newest version of `name`.
+
+    Raises:
+        UsageError: there is no such version; the message lists the existing ones. `VersionPruned`: it was pruned.
+    """
+    found = find_model(lake, reference)
+    if found.pruned:
+        found.check_not_pruned()
+    return found
 
 
 def _aliased(lake: Lake, name: str, alias: str) -> str:

@@ -41,6 +41,15 @@ def is_gone(name: str) -> bool:
         return False
 
 
+def is_running(name: str) -> bool:
+    """Whether the process of that name runs on this machine; False for other machines (unknown)."""
+    machine, _, process = name.rpartition("/")[0].rpartition("/")
+    try:
+        return machine == _machine() and not _has_ended(process, name.rpartition("/")[2])
+    except OSError:
+        return False
+
+
 def process_mark() -> str:
     """`this_process` as part of a file name, `<machine>-<pid>-<start>`; empty where unavailable."""
     with suppress(OSError):

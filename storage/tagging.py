@@ -18,6 +18,7 @@ def tag_version(version: DatasetVersion, tag: str, *, by: str, why: str = "") ->
 
     Raises:
         UsageError: the tag is reserved, looks like the id of a version, is one, or stands for this version already.
+            `VersionPruned`: the version has been pruned.
     """
     lake, dataset = version.lake, version.name
     if any(one.version == checked_tag(tag) for one in versions(lake, dataset)):
@@ -25,7 +26,7 @@ def tag_version(version: DatasetVersion, tag: str, *, by: str, why: str = "") ->
     over = tags(lake, dataset).get(tag)
     if over == version.version:
         raise UsageError(f"{dataset}@{tag} is {version} already")
-    return record_tag(lake, dataset, AliasEvent(tag, "tag", version.version, over, by, why))
+    return record_tag(lake, dataset, AliasEvent(tag, "tag", version.version, over, by, why), version.check_not_pruned)
 
 
 def untag(lake: Lake, dataset: str, tag: str, *, by: str, why: str = "") -> AliasEvent:

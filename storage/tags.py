@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from storage import alias_events
 from storage.alias_events import EVENT_TIME, REMOVED, AliasEvent
@@ -70,6 +71,8 @@ def tags(lake: Lake, dataset: str) -> dict[str, str]:
     return alias_events.current(tag_history(lake, dataset))
 
 
-def record_tag(lake: Lake, dataset: str, event: AliasEvent) -> AliasEvent:
-    """Write an event. Its time is now, or just after the last event if this machine's clock is behind."""
-    return alias_events.record_event(lake, lake.tags(dataset), event, _EVENT)
+def record_tag(
+    lake: Lake, dataset: str, event: AliasEvent, confirm: Callable[[], None] = alias_events.keep_event
+) -> AliasEvent:
+    """Write an event (`alias_events.record_event`)."""
+    return alias_events.record_event(lake, lake.tags(dataset), event, _EVENT, confirm)

@@ -31,6 +31,7 @@ _COMMANDS = {
         "compare": ("face_commands", "Verify whether two photos show the same person."),
         "status": ("lake_commands", "Show the contents of a lake."),
         "check": ("takedown_commands", "Verify the integrity of a lake (fsck)."),
+        "prune": ("prune_commands", "Remove old versions and files that can be made again."),
         "forget": ("takedown_commands", "Record a takedown request."),
         "serve": ("service_commands", "Run the service until Ctrl-C."),
         "work": ("service_commands", "Run workers for another machine's server."),

@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.options import JsonOption, LakeOption, bar, existing_lake, print_result, reporting
+from flows.cli.options import AllOption, JsonOption, LakeOption, bar, existing_lake, print_result, reporting
 from flows.cli.terminal import add_row, cell, new_table, say, say_json
-from storage.datasets import open_dataset
+from storage.datasets import find_dataset, open_dataset
 from storage.tags import tag_history
 from tasks.dataset.exports import EXPORTS
 from tasks.dataset.funnel import Funnel, by_source
@@ -27,21 +27,22 @@ VersionArgument = Annotated[
 # The keys of a manifest that are shown as tables and sentences; the others are printed as they are.
 _SHOWN_ABOVE = {
     "dataset", "tags", "name", "version", "num_samples", "num_identities", "splits", "funnel", "funnels", "redactions",
+    "pruned",
 }  # fmt: skip
 
 
 @reporting
-def datasets_list(lake: LakeOption, as_json: JsonOption = False) -> None:
+def datasets_list(lake: LakeOption, every: AllOption = False, as_json: JsonOption = False) -> None:
     """List dataset versions, oldest first, with their tags."""
     from flows.version_status import dataset_status  # noqa: PLC0415
 
-    print_result(dataset_status(existing_lake(lake)), as_json, show_datasets)
+    print_result(dataset_status(existing_lake(lake), pruned=every), as_json, show_datasets)
 
 
 @reporting
 def datasets_show(version: VersionArgument, lake: LakeOption, as_json: JsonOption = False) -> None:
     """Show the settings, the counts and the funnel of a dataset version."""
-    found = open_dataset(existing_lake(lake), version)
+    found = find_dataset(existing_lake(lake), version)
     found.require("num_samples", "num_identities", "splits")
     history = [asdict(event) for event in tag_history(found.lake, found.name) if event.version == found.version]
     print_result({"dataset": str(found), "tags": history, **found.manifest}, as_json, show_dataset)
@@ -114,8 +115,13 @@ def show_datasets(console: Console, result: list[dict[str, Any]]) -> None:
         say(
             console,
             f"dataset {one['dataset']}@{one['version']}{borne}: {_number(one['samples'])} faces of "
-            f"{_number(one['identities'])} people, {one['published_at']}",
+            f"{_number(one['identities'])} people, {one['published_at']}{pruned_words(one)}",
         )
+
+
+def pruned_words(one: dict[str, Any]) -> str:
+    """When a version in a list was pruned; empty if it was not."""
+    return f", pruned {one['pruned']}" if one.get("pruned") else ""
 
 
 def _number(value: int | None) -> str:
@@ -136,6 +142,8 @@ def show_dataset(console: Console, result: dict[str, Any]) -> None:
     say(console, f"{result['num_samples']:,} faces of {result['num_identities']:,} people: {splits}")
     if gone := sum(entry["num_samples"] for entry in result.get("redactions", [])):
         say(console, f"{gone:,} faces have been taken down since publication")
+    if pruned := result.get("pruned"):
+        say(console, f"pruned {pruned['at']} by {pruned['by']}: {pruned['why']}; only the manifest is left")
     for event in result["tags"]:
         say(console, f"{event['at']} {event['action']} {event['alias']}: {event['by']} {event['why']}".rstrip())
     say_json(console, {name: value for name, value in result.items() if name not in _SHOWN_ABOVE})

@@ -11,7 +11,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows.cli.dataset_commands import pruned_words
 from flows.cli.options import (
+    AllOption,
     DeviceChoice,
     DeviceOption,
     JsonOption,
@@ -29,7 +31,7 @@ from model.cuda import uses_cuda
 from storage.aliases import Alias, alias_history, roll_back
 from storage.datasets import open_dataset
 from storage.errors import UsageError
-from storage.models import open_model
+from storage.models import find_model, open_model
 
 VersionArgument = Annotated[
     str,
@@ -47,11 +49,11 @@ TestOption = Annotated[
 
 
 @reporting
-def models_list(lake: LakeOption, as_json: JsonOption = False) -> None:
+def models_list(lake: LakeOption, every: AllOption = False, as_json: JsonOption = False) -> None:
     """List model versions, oldest first, with their aliases."""
     from flows.version_status import models_status  # noqa: PLC0415
 
-    print_result(models_status(existing_lake(lake)), as_json, show_models)
+    print_result(models_status(existing_lake(lake), pruned=every), as_json, show_models)
 
 
 @reporting
@@ -61,13 +63,12 @@ def models_show(
     as_json: JsonOption = False,
 ) -> None:
     """Show metrics, lineage and aliases of a version."""
-    found = open_model(existing_lake(lake), version)
+    found = find_model(existing_lake(lake), version)
+    kept = {} if found.pruned else {name: found.read_json(f"{name}.json") for name in ("metrics", "lineage", "config")}
     facts = {
         "model": str(found),
         "manifest": found.manifest,
-        "metrics": found.read_json("metrics.json"),
-        "lineage": found.read_json("lineage.json"),
-        "config": found.read_json("config.json"),
+        **kept,
         "aliases": [asdict(event) for event in alias_history(found.lake, found.name) if event.version == found.version],
     }
     print_result(facts, as_json, show_model)
@@ -194,12 +195,16 @@ def show_models(console: Console, result: list[dict[str, Any]]) -> None:
     for one in result:
         borne = f" {', '.join(one['aliases'])}" if one["aliases"] else ""
         auc = "unknown" if one["auc"] is None else f"{one['auc']:.3f}"
-        trained = f"AUC {auc}, on {one['dataset']}, {one['trained_at']}"
+        trained = f"AUC {auc}, on {one['dataset']}, {one['trained_at']}{pruned_words(one)}"
         say(console, f"model {one['model']}@{one['version']}{borne}: {trained}")
 
 
 def show_model(console: Console, result: dict[str, Any]) -> None:
-    """Print everything about one model version."""
+    """Print everything about one model version; of a pruned one, what its manifest says."""
+    if pruned := result["manifest"].get("pruned"):
+        say(console, f"{result['model']} was pruned {pruned['at']} by {pruned['by']}: {pruned['why']}")
+        say_json(console, result["manifest"])
+        return
     untrained, trained = (result["metrics"][state] for state in ("untrained", "trained"))
     before = {figure: value for figure, value, _ in figure_rows(untrained)}
     rows = [(figure, before.get(figure, ""), value, interval) for figure, value, interval in figure_rows(trained)]

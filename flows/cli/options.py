@@ -199,6 +199,7 @@ RunsOption = Annotated[
         "--runs", metavar="N", min=1, help="Number of runs that share ingest, retry and crop, on free workers."
     ),
 ]
+AllOption = Annotated[bool, typer.Option("--all", help="Also list pruned versions.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 LogOption = Annotated[
     LogChoice | None,

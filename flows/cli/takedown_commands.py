@@ -117,10 +117,19 @@ def check(
     result = flow(lake, quick, repair)
     output.print(result, show_findings)
     if not output.as_json:
+        show_notes(Console(), result["notes"])
         show_judged_before(Console(), result["judged_before"])
     is_mended = result["repaired"] and not result["repaired"]["left"]
     if result["findings"] and not is_mended:
         raise typer.Exit(1)
+
+
+def show_notes(console: Console, notes: list[str]) -> None:
+    """Print how many references name versions that were pruned, with examples."""
+    if notes:
+        say(console, f"[bold]pruned[/]   {len(notes):,} references to versions that were pruned; nothing is wrong:")
+    for note in notes[:_EXAMPLES]:
+        say(console, f"         {note}")
 
 
 def show_judged_before(console: Console, counts: dict[str, dict[str, int]]) -> None:
@@ -218,6 +227,12 @@ def show_forgotten(console: Console, result: dict[str, Any]) -> None:
                 console,
                 f"model {model} was trained on {dataset} before the purge. Train a new version, then remove "
                 f"models/{model.replace('@', '/')}",
+            )
+        for model, dataset in purged["unknown"].items():
+            say(
+                console,
+                f"model {model} was trained on {dataset}, which was pruned before the takedown: whether it was trained "
+                "on what is taken down is unknown",
             )
 
 

@@ -10,12 +10,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.datasets import DatasetVersion, versions
+from storage.datasets import DatasetVersion, has_dataset, versions
 from storage.errors import UsageError
 from storage.lake import Lake, to_json
 from storage.records import SAMPLES
 from storage.shards import create_shard, read_member
 from storage.tables import write_table
+from storage.tombstones import remains
 from tasks.dataset.decide_outcomes import Content, decide
 from tasks.dataset.find_duplicates import compare_pictures
 from tasks.dataset.funnel import Funnel, FunnelStage
@@ -116,7 +117,7 @@ def publish(
     *,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> Published:
-    """Write the version of this content, or return the existing one.
+    """Write the version of this content, or return the existing one. A pruned version is restored.
 
     Args:
         origin: the manifest entries on the origin of the content.
@@ -133,8 +134,11 @@ def publish(
     refuse_leaks(count_leaks(content.samples, content.ties), request.name)
     version = version_id(request, content.samples)
     folder = lake.dataset(request.name, version)
-    is_new = not lake.exists(f"{folder}/manifest.json")
+    is_new = not has_dataset(lake, request.name, version)
     if is_new:
+        is_restored = lake.exists(f"{folder}/manifest.json")
+        for left in remains(lake, folder) if is_restored else ():
+            lake.remove(left)
         index = _write_shards(lake, folder, content.samples, on_progress)
         write_table(lake, f"{folder}/index.parquet", index)
         write_table(lake, f"{folder}/outcomes.parquet", content.outcomes)
@@ -143,7 +147,10 @@ def publish(
             "leaks": count_leaks(index, content.ties),
             **manifest_counts(index, content.funnel, content.funnels),
         }
-        is_new = lake.write_once(f"{folder}/manifest.json", to_json(manifest))
+        if is_restored:
+            lake.write_json(f"{folder}/manifest.json", manifest)
+        else:
+            is_new = lake.write_once(f"{folder}/manifest.json", to_json(manifest))
     return Published(DatasetVersion(lake, request.name, version), content.funnel, is_new, content.funnels)
 
 

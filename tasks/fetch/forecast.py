@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from storage.sizes import size_words
 from tasks.fetch.ledger import host_of
 
 # The earlier experiment on VGGFace1: 400,000 links in 6 hours, 56% of them accepted.
@@ -53,7 +54,7 @@ class Forecast:
     def __str__(self) -> str:
         """A one-line summary."""
         times = dict.fromkeys(map(_duration, self.hours))
-        size = _size(self.num_bytes)
+        size = size_words(self.num_bytes)
         return f"{self.links:,} links on {self.hosts:,} hosts, about {size} in {' to '.join(times)}, {self.basis}"
 
 
@@ -85,10 +86,3 @@ def own_rate(attempts: pa.Table) -> Rate | None:
 
 def _duration(hours: float) -> str:
     return f"{hours:,.1f} hours" if hours >= 1 else f"{max(round(60 * hours), 1)} min"
-
-
-def _size(num_bytes: float) -> str:
-    for limit, unit in ((1e9, "GB"), (1e6, "MB")):
-        if num_bytes >= limit:
-            return f"{num_bytes / limit:,.1f} {unit}"
-    return f"{num_bytes / 1e3:,.0f} KB"

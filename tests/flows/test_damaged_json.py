@@ -65,6 +65,7 @@ COMMANDS: dict[str, str] = {
     "embed": "embed {photo} --lake {lake}",
     "compare": "compare {photo} {photo} --lake {lake}",
     "forget": "forget --identity Nobody --lake {lake}",
+    "prune": "prune --keep-last 9 --lake {lake}",
     "ingest": "ingest --source synthetic --lake {lake}",
     "retry": "retry --lake {lake}",
     "crop": "crop --method mtcnn --lake {lake}",
@@ -74,17 +75,17 @@ COMMANDS: dict[str, str] = {
     "experiment": "experiment --methods bbox,mtcnn --margins 1 --preset smoke --device cpu --lake {lake}",
 }
 # Which commands read which file, whatever else they do: all that look at versions, and all that open one.
-ALL_DATASETS = {"status", "datasets list", "datasets show", "diff", "export", "report", "forget", "experiment"}
+ALL_DATASETS = {"status", "datasets list", "datasets show", "diff", "export", "report", "forget", "prune", "experiment"}
 JUDGES = {"models evaluate", "models report", "models diff", "models promote"}
 ALL_MODELS = JUDGES | {"models show", "embed", "compare"}
 READ_BY = {
     "format": set(COMMANDS),
     "origin": {"ingest", "publish"},
     "dataset": ALL_DATASETS | JUDGES | {"train"},
-    "model": ALL_MODELS | {"status", "models list", "models show alias"},
+    "model": ALL_MODELS | {"status", "models list", "models show alias", "prune"},
     "config": ALL_MODELS - {"models show"},
     "metrics": {"models show"},
-    "alias": {"models list", "models show alias", "models promote", "models rollback"},
+    "alias": {"models list", "models show alias", "models promote", "models rollback", "prune"},
     "evaluation": JUDGES,
     "experiment": {"experiment"},
 }

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from storage.alias_events import AliasEvent
-from storage.aliases import Alias, alias_history, aliases, nominate, record_alias, roll_back
-from storage.errors import UsageError
+from storage.aliases import Alias, alias_history, aliases, nominate, previous_champion, record_alias, roll_back
+from storage.errors import UsageError, VersionPruned
 from storage.lake import Lake
 from storage.models import model_versions, open_model, write_model
+from storage.tombstones import write_tombstone
 
 
 @pytest.fixture
@@ -95,3 +96,24 @@ def test_an_alias_nobody_bears_says_how_one_comes_to_it(lake):
         open_model(lake, "small@champion")
     with pytest.raises(UsageError, match="no candidate yet: `facemill train` makes one"):
         open_model(lake, "small@candidate")
+
+
+def test_a_rollback_does_not_return_to_a_pruned_version(lake):
+    for version in ("v1", "v2"):
+        write_model(lake, "small", version, {}, {"trained_at": version})
+        promote(lake, version)
+    assert previous_champion(lake, "small") == "v1"
+    write_tombstone(lake, "models/small/v1", {"at": "2026-11-28", "why": "old", "by": "ada", "bytes": 1})
+    with pytest.raises(UsageError, match="cannot return to small@v1, which was pruned"):
+        roll_back(lake, "small", "ada", "")
+    assert aliases(lake, "small")["champion"] == "v2"
+
+
+def test_an_event_whose_version_was_pruned_meanwhile_is_taken_back(lake):
+    def pruned() -> None:
+        assert aliases(lake, "small") == {"champion": "v1"}  # it is written before it is confirmed
+        raise VersionPruned("small@v1 was pruned")
+
+    with pytest.raises(VersionPruned):
+        record_alias(lake, "small", AliasEvent("champion", "promote", "v1", None, "ada"), pruned)
+    assert alias_history(lake, "small") == []

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from storage.datasets import all_versions, open_dataset, versions
-from storage.errors import UsageError
+from storage.datasets import all_versions, find_dataset, has_dataset, open_dataset, versions
+from storage.errors import LakeError, UsageError, VersionPruned
 from storage.lake import Lake
 from storage.records import LINE_OUTCOMES, SAMPLES
 from storage.shards import create_shard
 from storage.tables import rows_to_table, write_table
+from storage.tombstones import write_tombstone
 
 
 @pytest.fixture
@@ -96,3 +97,43 @@ def test_asking_for_a_version_that_is_not_there_names_those_that_are(lake, asked
 def test_asking_an_empty_lake_says_what_makes_a_dataset(lake):
     with pytest.raises(UsageError, match="none yet; `facemill publish` makes one"):
         open_dataset(lake, "faces")
+
+
+def prune(lake: Lake, name: str, version: str) -> None:
+    entry = {"at": "2026-11-28T04:00:00+00:00", "why": "old", "by": "ada", "bytes": 1}
+    write_tombstone(lake, lake.dataset(name, version), entry)
+
+
+def test_a_pruned_version_is_not_listed_and_is_refused_with_when_why_and_what_to_do(lake):
+    for version in ("v1", "v2"):
+        write(lake, "faces", version, f"2026-01-0{version[1]}")
+    prune(lake, "faces", "v2")
+    assert [one.version for one in versions(lake, "faces")] == ["v1"]
+    assert [str(one) for one in all_versions(lake)] == ["faces@v1"]
+    assert [one.version for one in versions(lake, "faces", pruned=True)] == ["v1", "v2"]
+    assert open_dataset(lake, "faces").version == open_dataset(lake, "faces@latest").version == "v1"
+    assert (has_dataset(lake, "faces", "v1"), has_dataset(lake, "faces", "v2")) == (True, False)
+    with pytest.raises(VersionPruned, match=r"faces@v2 was pruned on 2026-11-28 \(old\): publish it again with"):
+        open_dataset(lake, "faces@v2")
+    assert find_dataset(lake, "faces@v2").manifest["pruned"]["by"] == "ada"
+
+
+def test_a_version_opened_before_it_was_pruned_says_so_when_a_file_is_missing(lake):
+    write(lake, "faces", "v1", "2026-01-01")
+    dataset = open_dataset(lake, "faces")
+    row = dataset.index(["shard", "offset", "length"]).to_pylist()[0]
+    prune(lake, "faces", "v1")
+    assert dataset.read(**row) == b"v1"  # still whole
+    for file in ("index.parquet", "train-00000.tar"):
+        lake.remove(f"{dataset.folder}/{file}")
+    for read in (dataset.index, dataset.outcomes, lambda: dataset.read(**row)):
+        with pytest.raises(VersionPruned, match="faces@v1 was pruned"):
+            read()
+
+
+def test_a_file_that_is_missing_without_a_tombstone_is_damage(lake):
+    write(lake, "faces", "v1", "2026-01-01")
+    dataset = open_dataset(lake, "faces")
+    lake.remove(f"{dataset.folder}/index.parquet")
+    with pytest.raises(LakeError, match="run `facemill check`"):
+        dataset.index()

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from storage.errors import LakeError, UsageError
+from storage.errors import LakeError, UsageError, VersionPruned
 from storage.lake import Lake
-from storage.models import has_model, model_versions, open_model, write_model
+from storage.models import ModelFolder, find_model, has_model, model_versions, open_model, write_model
+from storage.tombstones import write_tombstone
 
 
 @pytest.fixture
@@ -77,3 +78,43 @@ def test_asking_for_a_model_that_is_not_there_names_those_that_are(lake, asked):
 def test_asking_an_empty_lake_says_what_makes_a_model(lake):
     with pytest.raises(UsageError, match="none yet; `facemill train` makes one"):
         open_model(lake, "small")
+
+
+def prune(lake: Lake, version: str) -> None:
+    entry = {"at": "2026-11-28T04:00:00+00:00", "why": "old", "by": "ada", "bytes": 1}
+    write_tombstone(lake, lake.model("small", version), entry)
+
+
+def test_a_pruned_model_is_not_listed_and_is_refused_with_when_why_and_what_to_do(lake):
+    write(lake, "small", "v1", "2026-01-01")
+    write(lake, "small", "v2", "2026-01-02")
+    prune(lake, "v2")
+    assert [str(one) for one in model_versions(lake)] == ["small@v1"]
+    assert [str(one) for one in model_versions(lake, pruned=True)] == ["small@v1", "small@v2"]
+    assert open_model(lake, "small").version == "v1"
+    assert not has_model(lake, "small", "v2")
+    with pytest.raises(VersionPruned, match=r"small@v2 was pruned on 2026-11-28 \(old\): train it again with"):
+        open_model(lake, "small@v2")
+    assert find_model(lake, "small@v2").manifest["pruned"]["by"] == "ada"
+
+
+def test_a_copied_folder_of_a_pruned_model_and_one_opened_before_say_so(lake):
+    write(lake, "small", "v1")
+    opened = open_model(lake, "small")
+    prune(lake, "v1")
+    assert opened.read("weights.safetensors") == b"weights"  # still whole
+    with pytest.raises(VersionPruned, match="was pruned"):
+        ModelFolder(f"{lake.url}/models/small/v1").read("weights.safetensors")
+    lake.remove("models/small/v1/weights.safetensors")
+    with pytest.raises(VersionPruned, match="was pruned"):
+        opened.read("weights.safetensors")
+
+
+def test_writing_a_pruned_model_again_restores_it(lake):
+    write(lake, "small", "v1", weights=b"first")
+    prune(lake, "v1")
+    lake.write("models/small/v1/left", b"by a killed prune")
+    lake.remove("models/small/v1/weights.safetensors")
+    write(lake, "small", "v1", weights=b"second")
+    assert open_model(lake, "small@v1").read("weights.safetensors") == b"second"
+    assert lake.names("models/small/v1") == ["manifest.json", "metrics.json", "weights.safetensors"]

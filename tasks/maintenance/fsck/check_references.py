@@ -1,11 +1,14 @@
 """Check references to versions: aliases, tags, models, evaluations, experiments and label noise scores.
 
-Each of these is valid by itself, so no other check detects a version that was removed by hand.
+Each of these is valid by itself, so no other check detects a version that was removed by hand. A reference to a version
+that was pruned is a note, unless it is an alias or a tag: those keep a version.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import replace
+from enum import Enum, auto
 
 from storage.alias_events import AliasEvent, current
 from storage.aliases import read_event
@@ -14,17 +17,24 @@ from storage.errors import FacemillError
 from storage.evaluations import Evaluation
 from storage.experiments import read_experiment
 from storage.lake import Lake
-from storage.models import ModelVersion, has_model
+from storage.models import ModelVersion
 from storage.names import NAME, VERSIONED
 from storage.tags import read_tag_event
+from storage.tombstones import is_pruned
 from tasks.maintenance.fsck.findings import Finding, Kind
 
 # Embedders that are not model versions: histograms fitted to a dataset, and weights from outside the lake.
 _OTHER_JUDGES = frozenset({"histograms", "facenet"})
 
 
+class _State(Enum):
+    THERE = auto()
+    PRUNED = auto()
+    GONE = auto()
+
+
 def check_lineage(lake: Lake) -> list[Finding]:
-    """Every dangling reference in the lake, and every unreadable file of references."""
+    """Every dangling reference in the lake, every unreadable file of references, and notes on pruned versions."""
     return [
         finding
         for check in (_aliases, _tags, _models, _evaluations, _experiments, _cleaned, _datasets)
@@ -36,19 +46,47 @@ def _aliases(lake: Lake) -> Iterator[Finding]:
     for model in _names(lake, "models"):
         borne = yield from _events(lake, lake.aliases(model), read_event)
         for alias, version in borne.items():
-            if not has_model(lake, model, version):
-                yield Finding(
-                    Kind.DANGLING, lake.aliases(model), f"the {alias} is {model}@{version}, which does not exist"
-                )
+            yield from _named(lake, lake.aliases(model), f"the {alias} is", "models", f"{model}@{version}")
 
 
 def _tags(lake: Lake) -> Iterator[Finding]:
     for dataset in _names(lake, "datasets"):
         borne = yield from _events(lake, lake.tags(dataset), read_tag_event)
         for tag, version in borne.items():
-            if not has_dataset(lake, f"{dataset}@{version}"):
-                words = f"the tag {tag} stands for {dataset}@{version}, which does not exist"
-                yield Finding(Kind.DANGLING, lake.tags(dataset), words)
+            yield from _named(lake, lake.tags(dataset), f"the tag {tag} is of", "datasets", f"{dataset}@{version}")
+
+
+def _named(lake: Lake, path: str, words: str, kind: str, reference: str) -> Iterator[Finding]:
+    """The finding of a name for a version that is not there, or was pruned by hand."""
+    for one in _referred(lake, path, words, kind, reference):
+        yield replace(one, kind=Kind.DANGLING)
+
+
+def _referred(lake: Lake, path: str, words: str, kind: str, *references: str) -> Iterator[Finding]:
+    """The findings of references to versions that do not exist, and the note on those that were pruned."""
+    states = {one: _state(lake, kind, one) for one in sorted(references)}
+    gone, pruned = ([one for one, found in states.items() if found is state] for state in (_State.GONE, _State.PRUNED))
+    if gone:
+        yield Finding(
+            Kind.DANGLING, path, f"{words} {', '.join(gone)}, which {'does' if len(gone) == 1 else 'do'} not exist"
+        )
+    if pruned:
+        yield Finding(
+            Kind.PRUNED, path, f"{words} {', '.join(pruned)}, which {'was' if len(pruned) == 1 else 'were'} pruned"
+        )
+
+
+def _state(lake: Lake, kind: str, reference: str) -> _State:
+    """What is known of a version, `name@version`."""
+    if not VERSIONED.fits(reference):
+        return _State.GONE
+    folder = f"{kind}/{reference.replace('@', '/')}"
+    if not lake.exists(f"{folder}/manifest.json"):
+        return _State.GONE
+    try:
+        return _State.PRUNED if is_pruned(lake, folder) else _State.THERE
+    except FacemillError:
+        return _State.THERE  # its manifest is a finding of its own
 
 
 def _events(
@@ -71,8 +109,8 @@ def _models(lake: Lake) -> Iterator[Finding]:
         except FacemillError:
             continue  # a finding of its own
         dataset = model.manifest.get("dataset")
-        if dataset is not None and not has_dataset(lake, dataset):
-            yield Finding(Kind.DANGLING, folder, f"it was trained on {dataset}, which does not exist")
+        if dataset is not None and not model.pruned:
+            yield from _referred(lake, folder, "it was trained on", "datasets", dataset)
 
 
 def _evaluations(lake: Lake) -> Iterator[Finding]:
@@ -89,11 +127,10 @@ def _evaluation(lake: Lake, path: str) -> Iterator[Finding]:
     except FacemillError as error:
         yield Finding(Kind.UNREADABLE, path, str(error))
         return
-    if not has_model(lake, *facts["model"].split("@")):
-        yield Finding(Kind.DANGLING, path, f"its model {facts['model']} does not exist")
+    yield from _referred(lake, path, "it is of the model", "models", facts["model"])
     # A test on external photos, such as LFW, has no dataset version.
-    if "num_photos" not in facts and not has_dataset(lake, facts["test"]):
-        yield Finding(Kind.DANGLING, path, f"it was evaluated on {facts['test']}, which does not exist")
+    if "num_photos" not in facts:
+        yield from _referred(lake, path, "it was evaluated on", "datasets", facts["test"])
 
 
 def _experiments(lake: Lake) -> Iterator[Finding]:
@@ -104,40 +141,27 @@ def _experiments(lake: Lake) -> Iterator[Finding]:
         except FacemillError as error:
             yield Finding(Kind.UNREADABLE, path, str(error))
             continue
-        models = {cell["model"] for cell in value["cells"]}
-        datasets = {cell["dataset"] for cell in value["cells"]}
-        gone = [one for one in sorted(models) if not has_model(lake, *one.split("@"))]
-        gone += [one for one in sorted(datasets) if not has_dataset(lake, one)]
-        if gone:
-            yield Finding(Kind.DANGLING, path, f"it compares {', '.join(gone)}, which do not exist")
+        for kind, key in (("models", "model"), ("datasets", "dataset")):
+            yield from _referred(lake, path, "it compares", kind, *{cell[key] for cell in value["cells"]})
 
 
 def _cleaned(lake: Lake) -> Iterator[Finding]:
     for method in _names(lake, "cleaned"):
         for source in _names(lake, f"cleaned/{method}"):
             for folder, name, version in _versions(lake, f"cleaned/{method}/{source}"):
-                if name not in _OTHER_JUDGES and not has_model(lake, name, version):
-                    yield Finding(Kind.DANGLING, folder, f"its model {name}@{version} does not exist")
+                if name not in _OTHER_JUDGES:
+                    yield from _referred(lake, folder, "its scores are of the model", "models", f"{name}@{version}")
 
 
 def _datasets(lake: Lake) -> Iterator[Finding]:
     for folder, name, version in _versions(lake, "datasets"):
         try:
-            cleaning = DatasetVersion(lake, name, version).manifest.get("cleaning")
+            dataset = DatasetVersion(lake, name, version)
         except FacemillError:
             continue  # a finding of its own
-        if cleaning and not _is_judge(lake, cleaning["model"]):
-            yield Finding(Kind.DANGLING, folder, f"its faces were scored by {cleaning['model']}, which does not exist")
-
-
-def _is_judge(lake: Lake, model: str) -> bool:
-    name, version = model.split("@")
-    return name in _OTHER_JUDGES or has_model(lake, name, version)
-
-
-def has_dataset(lake: Lake, reference: str) -> bool:
-    """Whether a dataset version, `name@version`, is complete."""
-    return VERSIONED.fits(reference) and lake.exists(f"{lake.dataset(*reference.split('@'))}/manifest.json")
+        judge = (dataset.manifest.get("cleaning") or {}).get("model")
+        if judge and not dataset.pruned and judge.split("@")[0] not in _OTHER_JUDGES:
+            yield from _referred(lake, folder, "its faces were scored by", "models", judge)
 
 
 def _names(lake: Lake, folder: str) -> Iterable[str]:

@@ -20,6 +20,7 @@ from tasks.dataset.publish_request import id_by_manifest
 from tasks.dataset.select import Stage
 from tasks.maintenance.fsck.check_tar import Member, judge_tar, read_tar
 from tasks.maintenance.fsck.findings import Finding, Kind
+from tasks.maintenance.prune.finish import remains_of
 from tasks.maintenance.takedown.redact import redacted_samples, unnamed_shards
 
 
@@ -42,6 +43,8 @@ def check_dataset(
         dataset = DatasetVersion(lake, name, version)
     except LakeError as error:
         return [Finding(Kind.UNTRUE_MANIFEST, folder, str(error))]
+    if dataset.pruned:
+        return _half_pruned(lake, folder)
     try:
         index, outcomes = dataset.whole_index(), dataset.outcomes()
     except LakeError as error:
@@ -54,6 +57,13 @@ def check_dataset(
         words = f"{max(len(gone), num_covered)} samples are taken down but not purged"
         found.append(Finding(Kind.TAKEN_DOWN, folder, words))
     return found
+
+
+def _half_pruned(lake: Lake, folder: str) -> list[Finding]:
+    """Check that of a pruned version only the manifest is there."""
+    left = remains_of(lake, folder)
+    words = f"it was pruned, and {len(left)} of its files are left: removing them was interrupted"
+    return [Finding(Kind.HALF_PRUNED, folder, words)] if left else []
 
 
 def _mismatches(dataset: DatasetVersion, index: pa.Table, outcomes: pa.Table) -> list[str]:
@@ -127,6 +137,8 @@ def check_model(lake: Lake, name: str, version: str, *, quick: bool) -> list[Fin
         return [Finding(Kind.UNREADABLE, folder, str(error))]
     if (model.name, model.version) != (name, version):
         return [Finding(Kind.UNTRUE_MANIFEST, folder, f"it is of {model}")]
+    if model.pruned:
+        return _half_pruned(lake, folder)
     missing = [file for file in model.manifest["files"] if not lake.exists(f"{folder}/{file}")]
     others = [] if quick else [file for file in model.manifest["files"] if file not in missing]
     found = [Finding(Kind.UNTRUE_MANIFEST, folder, f"{file} is not there") for file in missing]

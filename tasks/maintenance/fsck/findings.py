@@ -26,6 +26,9 @@ class Kind(StrEnum):
     PARTIAL_UPLOAD = "partial_upload"
     TAKEN_DOWN = "taken_down"
     DANGLING = "dangling"
+    HALF_PRUNED = "half_pruned"
+    # A note: nothing is wrong.
+    PRUNED = "pruned"
 
 
 class Remedy(StrEnum):
@@ -40,13 +43,26 @@ class Remedy(StrEnum):
     ABORT = "abort"
     # A temporary file, which never became a file of the lake.
     REMOVE = "remove"
+    # The version is marked as pruned; the files that a killed prune has left go.
+    FINISH = "removed"
     # It cannot be computed from the rest of the lake.
     BACKUP = "restore from a backup"
     # The referenced file is missing. The file with the reference is intact and is kept.
     CHOOSE = "restore the missing file, or choose another"
+    NOTHING = "none needed"
 
 
-_NOT_MISSED = frozenset({Kind.SUPERSEDED, Kind.LEFTOVER, Kind.PARTIAL_UPLOAD, Kind.STRANGE_FILE, Kind.TAKEN_DOWN})
+_NOT_MISSED = frozenset(
+    {
+        Kind.SUPERSEDED,
+        Kind.LEFTOVER,
+        Kind.PARTIAL_UPLOAD,
+        Kind.STRANGE_FILE,
+        Kind.TAKEN_DOWN,
+        Kind.HALF_PRUNED,
+        Kind.PRUNED,
+    }
+)
 _ADVICE = {
     "links": "ingest reads them again",
     "plan": "ingest makes it again",
@@ -74,6 +90,17 @@ _CHOICES = {
 }
 
 
+# Kinds whose remedy does not depend on the place.
+_REMEDIES = {
+    Kind.TAKEN_DOWN: Remedy.PURGE,
+    Kind.PARTIAL_UPLOAD: Remedy.ABORT,
+    Kind.DANGLING: Remedy.CHOOSE,
+    Kind.LEFTOVER: Remedy.REMOVE,
+    Kind.HALF_PRUNED: Remedy.FINISH,
+    Kind.PRUNED: Remedy.NOTHING,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One defect.
@@ -89,18 +116,17 @@ class Finding:
     detail: str
     keys: frozenset[bytes] = frozenset()
 
+    @property
+    def is_note(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.kind is Kind.PRUNED
+
 
 def remedy(finding: Finding) -> Remedy:
     """The remedy that a repair applies to a finding."""
     place = finding.path.split("/", 1)[0]
-    if finding.kind is Kind.TAKEN_DOWN:
-        return Remedy.PURGE
-    if finding.kind is Kind.PARTIAL_UPLOAD:
-        return Remedy.ABORT
-    if finding.kind is Kind.DANGLING:
-        return Remedy.CHOOSE
-    if finding.kind is Kind.LEFTOVER:
-        return Remedy.REMOVE
+    if finding.kind in _REMEDIES:
+        return _REMEDIES[finding.kind]
     if place == "takedowns":
         return Remedy.BACKUP
     is_picture_at_stake = finding.kind in {Kind.NO_TAR, Kind.BROKEN_BYTES, Kind.BROKEN_TAR, Kind.MISCOUNT}

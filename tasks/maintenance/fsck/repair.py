@@ -1,6 +1,6 @@
 """Repair a lake: damaged files are quarantined, then fetched or computed again.
 
-Only data under takedown and temporary files of killed writers are deleted.
+Only data under takedown, temporary files of killed writers and files of pruned versions are deleted.
 
     quarantine/<when>/note.json     findings and remedies; written first
     quarantine/<when>/<path>        quarantined files, under their path in the lake
@@ -22,6 +22,7 @@ from storage.lake import Lake
 from storage.records import ATTEMPTS, Outcome, Reason, url_key
 from storage.tables import read_as
 from tasks.maintenance.fsck.findings import Finding, Remedy, advice, remedy
+from tasks.maintenance.prune.finish import remains_of, remove_remains
 from tasks.maintenance.takedown.purge import purge
 from tasks.maintenance.takedown.rewrite import pieces, replace_shard
 
@@ -37,7 +38,7 @@ class Repaired:
         folder: the folder in the quarantine.
         moved: paths that were moved there.
         lost: the number of lost pictures, now due for retry.
-        removed: temporary files of killed writers.
+        removed: temporary files of killed writers, and files of pruned versions.
         aborted: multipart uploads that were aborted.
         purged: whether data under takedown was purged.
         left: what cannot be repaired, in words.
@@ -79,6 +80,9 @@ def repair(lake: Lake, findings: list[Finding], now: datetime) -> Repaired:
     for finding in by_remedy[Remedy.REMOVE]:
         lake.remove_leftover(finding.path)
         done.removed.append(finding.path)
+    for finding in by_remedy[Remedy.FINISH]:
+        done.removed += remains_of(lake, finding.path)
+        remove_remains(lake, finding.path)
     if by_remedy[Remedy.PURGE]:
         purge(lake)
         done.purged = True

@@ -2,7 +2,8 @@
 
 Covered data are searched for each time: in shards of images and everything computed from them, deduplication outcomes,
 and dataset versions. What cannot be searched is removed entirely: decoded faces and pages in `work/`, the quarantine,
-and temporary files of killed processes. Models are only listed, since data cannot be removed from weights.
+and temporary files of killed processes. Models are only listed, since data cannot be removed from weights. Of a pruned
+version no picture is left; what a killed prune has left of one is removed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import pyarrow.compute as pc
 
@@ -19,8 +21,9 @@ from storage.models import model_versions
 from storage.records import ATTEMPTS
 from storage.source_names import is_joint, sources_of
 from storage.tables import read_as, read_table
-from storage.takedowns import Forgotten, blanked, read_forgotten
+from storage.takedowns import Forgotten, blanked, read_forgotten, read_takedowns
 from tasks.fetch.ledger import image_stems
+from tasks.maintenance.prune.finish import half_pruned, remove_remains
 from tasks.maintenance.takedown.redact import redact, unnamed_shards
 from tasks.maintenance.takedown.rewrite import pieces, replace_shard, superseded, tars_without_index
 
@@ -33,6 +36,8 @@ class Purged:
         shards: image shards that were replaced; `pictures`: the number removed from them.
         datasets: the versions that lost samples, with the numbers.
         models: those trained on a version before it lost samples.
+        unknown: those trained on a version that was pruned, of which nobody can tell any more whether it had such
+            samples.
         removed: other removed paths of the lake.
     """
 
@@ -40,6 +45,7 @@ class Purged:
     pictures: int = 0
     datasets: dict[str, int] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
+    unknown: dict[str, str] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
 
 
@@ -52,6 +58,9 @@ def purge(lake: Lake, on_progress: Callable[[str], None] = lambda path: None) ->
     purged = Purged()
     if not lake.names(lake.takedowns()):
         return purged
+    for folder in list(half_pruned(lake)):
+        remove_remains(lake, folder)
+        purged.removed.append(folder)
     sources = lake.names("images")
     shards = {source: held_stems(lake, source, read_forgotten(lake, source)) for source in sources}
     versions = held_versions(lake)
@@ -68,6 +77,7 @@ def purge(lake: Lake, on_progress: Callable[[str], None] = lambda path: None) ->
         lake.remove_leftover(path)
         purged.removed.append(path)
     purged.models = stale_models(lake)
+    purged.unknown = unknown_models(lake)
     return purged
 
 
@@ -85,12 +95,39 @@ def held_versions(lake: Lake) -> list[DatasetVersion]:
 
 def stale_models(lake: Lake) -> dict[str, str]:
     """The model versions that were trained on a dataset version before it lost samples, and that version."""
-    before = {entry.get("manifest_sha256"): version for version in all_versions(lake) for entry in version.redactions}
+    versions = all_versions(lake, pruned=True)
+    before = {entry.get("manifest_sha256"): version for version in versions for entry in version.redactions}
     lineages = {str(model): model.read_json("lineage.json") for model in model_versions(lake)}
     found = {model: before.get(lineage.get("dataset_manifest_sha256") or "") for model, lineage in lineages.items()}
     # If the takedown was recorded before the training, its samples were not used.
-    knew = {model: one for model, one in found.items() if one and lineages[model].get("dataset_state") != one.state}
+    knew = {model: one for model, one in found.items() if one and lineages[model].get("dataset_state") != _state(one)}
     return {model: str(dataset) for model, dataset in knew.items()}
+
+
+def _state(version: DatasetVersion) -> str:
+    """`version.state`; of a pruned version the state in which it was last purged."""
+    return version.purged_state if version.pruned else version.state
+
+
+def unknown_models(lake: Lake) -> dict[str, str]:
+    """The model versions on a dataset version that was pruned before the last takedown, and that version.
+
+    What it held is not known any more. Earlier takedowns had been purged from it: prune leaves a version alone until
+    they are.
+    """
+    pruned = {str(one): one.pruned["at"] for one in all_versions(lake, pruned=True) if one.pruned}
+    trained = {str(model): model.manifest.get("dataset") or "" for model in model_versions(lake)} if pruned else {}
+    at = {model: pruned[dataset] for model, dataset in trained.items() if dataset in pruned}
+    last = pc.max(read_takedowns(lake)["recorded_at"]).as_py() if at else None
+    return {model: trained[model] for model, when in at.items() if _is_before(when, last)}
+
+
+def _is_before(text: str, time: datetime | None) -> bool:
+    """Whether a recorded time is before another, or cannot be read."""
+    try:
+        return time is not None and datetime.fromisoformat(text) < time
+    except (ValueError, TypeError):
+        return True
 
 
 def _purge_source(

@@ -13,11 +13,12 @@ import pytest
 
 from storage.code_version import code_version
 from storage.datasets import open_dataset, versions
-from storage.errors import LeakError, UsageError
+from storage.errors import LeakError, UsageError, VersionPruned
 from storage.lake import Lake
 from storage.records import FACES, LINE_OUTCOMES, REJECTED_LINES, SAMPLES, Box, bytes_digest
 from storage.shards import create_shard
 from storage.tables import read_as, write_table
+from storage.tombstones import write_tombstone
 from tasks.dataset import publish_version as publishing
 from tasks.dataset.decide_outcomes import Content, decide
 from tasks.dataset.dedupe import DedupeRules
@@ -396,3 +397,24 @@ def test_settings_of_earlier_stages_are_in_the_manifest_where_they_differ(tmp_pa
     assert len({plain.version, with_rules.version, cropped.version}) == 3
     for one in (plain, with_rules, cropped):
         assert id_by_manifest(one.manifest, one.index()) == one.version
+
+
+def test_publishing_the_same_content_restores_a_pruned_version_under_its_id(tmp_path):
+    made = make(tmp_path)
+    before = made.publish().dataset
+    files = {path.name: path.read_bytes() for path in made.folder.iterdir()}
+    write_tombstone(made.lake, before.folder, {"at": "2026-11-28", "why": "old", "by": "ada", "bytes": 1})
+    for path in made.folder.iterdir():
+        if path.name not in {"manifest.json", "index.parquet"}:
+            path.unlink()
+    (made.folder / "train-00009.tar").write_bytes(b"left by a killed prune")
+    with pytest.raises(VersionPruned):
+        open_dataset(made.lake, str(before))
+
+    again = made.publish()
+    assert (str(again.dataset), again.is_new, again.dataset.pruned) == (str(before), True, None)
+    assert made.publish().is_new is False
+    after = {path.name: path.read_bytes() for path in made.folder.iterdir()}
+    assert after.keys() == files.keys()
+    assert {name for name in files if after[name] != files[name]} <= {"manifest.json"}  # it bears a time
+    assert open_dataset(made.lake, "faces@latest").version == before.version

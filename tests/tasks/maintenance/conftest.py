@@ -157,10 +157,10 @@ def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("create", "remove", "move"):
         real = getattr(Lake, name)
 
-        def dying(lake: Lake, *paths: str, real=real):
+        def dying(lake: Lake, *paths: str, real=real, **options: bool):
             if next(left, None) is None:
                 raise Killed
-            return real(lake, *paths)
+            return real(lake, *paths, **options)
 
         monkeypatch.setattr(Lake, name, dying)
 

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,15 +17,23 @@ from storage.models import write_model
 from storage.records import bytes_digest, identity_key, url_key
 from storage.shards import read_member
 from storage.tables import read_table
+from tasks.dataset.publish_request import Request
+from tasks.dataset.publish_version import publish_source
+from tasks.dataset.select import SelectRules
 from tasks.dataset.source_tables import read_faces
+from tasks.dataset.split import SplitRules
 from tasks.fetch.ledger import accepted, image_stems
 from tasks.links.collect import collect_links
 from tasks.links.sources import source_named
+from tasks.maintenance.prune.apply import Pruned, apply
+from tasks.maintenance.prune.plan_prune import plan_prune
+from tasks.maintenance.prune.policy import Policy
 from tasks.maintenance.takedown.forget import TakedownRequest, coverage, forget
 from tasks.maintenance.takedown.purge import Purged, purge
 from tasks.maintenance.takedown.rewrite import successor
 from tests.tasks.maintenance.conftest import COPIED, COPY, GROUP, SMALLER, SOURCE, Killed, Mill, killed_at
 
+_ONE_SPLIT = SplitRules(test_share=0, val_share=0, least_identities=0)
 PERSON_0 = TakedownRequest(names=("Person_0",))
 
 
@@ -169,6 +178,42 @@ def test_models_that_knew_what_is_forgotten_are_named_and_later_ones_are_not(rea
     assert purge(ready.lake).models == {"embedder@before": str(dataset)}
     train("after")
     assert purge(ready.lake).models == {"embedder@before": str(dataset)}
+
+
+def prune_all_but_the_newest(lake: Lake, *, even_lineage: bool = False) -> Pruned:
+    plan = plan_prune(lake, Policy(keep_last=1, even_lineage=even_lineage), datetime.now(UTC))
+    return apply(lake, plan, by="ada", now=datetime.now(UTC), good_for_s=3600)
+
+
+def test_of_a_pruned_version_nothing_is_left_to_purge_and_its_models_are_told_apart(ready: Mill) -> None:
+    older = ready.run().dataset
+    newer = publish_source(
+        ready.lake, Request("faces", SOURCE, "bbox", SelectRules(min_face_px=21), _ONE_SPLIT)
+    ).dataset
+    for version, on in (("on-older", older), ("on-newer", newer)):
+        manifest = {"dataset": str(on), "trained_at": "2026-01-01"}
+        write_model(ready.lake, version, "v1", {"lineage.json": b"{}"}, manifest)
+    assert prune_all_but_the_newest(ready.lake).kept == {}
+    assert open_dataset(ready.lake, str(older))
+    assert prune_all_but_the_newest(ready.lake, even_lineage=True).removed == [str(older)]
+    ready.lake.write(f"{older.folder}/train-00000.tar", ready.web[COPIED])
+
+    take_down(ready.lake, TakedownRequest(urls=(COPIED,)))
+    purged = purge(ready.lake)
+    assert holding(ready.lake, ready.web[COPIED]) == []
+    assert purged.datasets == {str(newer): 2}
+    assert purged.unknown == {"on-older@v1": str(older)}
+    assert older.folder in purged.removed
+
+
+def test_a_version_with_samples_under_takedown_is_pruned_after_the_purge(ready: Mill) -> None:
+    older = ready.run().dataset
+    publish_source(ready.lake, Request("faces", SOURCE, "bbox", SelectRules(min_face_px=21), _ONE_SPLIT))
+    take_down(ready.lake, TakedownRequest(urls=(COPIED,)))
+    assert "forget --purge" in prune_all_but_the_newest(ready.lake).kept[str(older)]
+    purge(ready.lake)
+    assert prune_all_but_the_newest(ready.lake).removed == [str(older)]
+    assert purge(ready.lake).unknown == {}
 
 
 def test_faces_are_not_looked_for_again_in_pictures_that_stay(ready: Mill) -> None:

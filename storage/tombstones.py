@@ -1,0 +1,66 @@
+"""Tombstones: of a pruned version the manifest stays, with an entry `pruned`, and all other files go.
+
+The entry is written in one step before the first file goes, so that a version is whole or known to be pruned. What a
+killed prune has left of it is removed by the next one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from storage.errors import VersionPruned
+from storage.json_shapes import COUNT, TEXT, Shape, parse_object
+from storage.lake import Lake
+from storage.names import VERSIONED
+from storage.records import bytes_digest
+
+MANIFEST = "manifest.json"
+# When, why and by whom it was pruned, the bytes that came back, the digest of the manifest before, and the models that
+# were trained on it, if it was pruned in spite of them.
+PRUNED: Shape = {
+    "at": TEXT,
+    "why": TEXT,
+    "by": TEXT,
+    "bytes": COUNT,
+    "manifest_sha256?": TEXT,
+    "even_lineage?": [VERSIONED],
+}
+
+
+def write_tombstone(lake: Lake, folder: str, entry: dict[str, Any]) -> bytes:
+    """Mark the version in a folder as pruned; returns its manifest before."""
+    path = f"{folder}/{MANIFEST}"
+    before = lake.read(path)
+    manifest = parse_object(before, f"{lake.url}/{path}")
+    lake.write_json(path, manifest | {"pruned": {**entry, "manifest_sha256": bytes_digest(before).hex()}})
+    return before
+
+
+def remove_tombstone(lake: Lake, folder: str) -> None:
+    """Take the mark back from a version of which no file has gone yet."""
+    path = f"{folder}/{MANIFEST}"
+    lake.write_json(path, {name: value for name, value in lake.read_json(path).items() if name != "pruned"})
+
+
+def is_pruned(lake: Lake, folder: str) -> bool:
+    """Whether the version in a folder is marked as pruned.
+
+    Raises:
+        LakeError: its manifest is missing or damaged.
+    """
+    return lake.read_json(f"{folder}/{MANIFEST}").get("pruned") is not None
+
+
+def remains(lake: Lake, folder: str) -> list[str]:
+    """The files of a version besides its manifest, as they go: first the index, which readers open."""
+    names = [name for name in lake.names(folder) if name != MANIFEST]
+    return [f"{folder}/{name}" for name in sorted(names, key=lambda name: (name != "index.parquet", name))]
+
+
+def refusal(version: str, pruned: dict[str, Any], again: str) -> VersionPruned:
+    """The error for a pruned version.
+
+    Args:
+        again: how to make it again.
+    """
+    return VersionPruned(f"{version} was pruned on {pruned['at'][:10]} ({pruned['why']}): {again}")

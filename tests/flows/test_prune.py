@@ -1,0 +1,82 @@
+"""What the command line makes of a prune."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli.app import app
+from storage.lake import Lake
+from tests.tasks.maintenance.prune.versions import contents, dataset, model
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """Three versions of faces-mtcnn, and a model of the first."""
+    lake = Lake(tmp_path / "lake")
+    for number in range(3):
+        dataset(lake, f"v{number}", 3040 - 10 * number)  # long ago by any clock
+    model(lake, "m0", 1, "faces-mtcnn@v0")
+    return lake
+
+
+def shown(lake: Lake, *arguments: str, code: int = 0) -> str:
+    result = runner.invoke(app, [*arguments, "--lake", lake.url], terminal_width=200)
+    assert result.exit_code == code, result.output
+    return " ".join(result.output.split())
+
+
+def told(lake: Lake, *arguments: str) -> Any:
+    return json.loads(shown(lake, *arguments, "--json"))
+
+
+def test_it_says_first_what_goes_and_why_and_how_many_bytes_come_back(lake: Lake) -> None:
+    before = contents(lake)
+    dry = shown(lake, "prune", "--keep-last", "1", "--dry-run")
+    assert "goes faces-mtcnn@v1:" in dry
+    assert "not among the newest 1" in dry
+    assert "stays faces-mtcnn@v0:" in dry
+    assert "embedder@m0 was trained on it" in dry
+    assert "come back" in dry
+    assert "nothing was removed: this was a dry run" in dry
+    assert contents(lake) == before
+
+    found = told(lake, "prune", "--keep-last", "1")
+    assert (found["pruned"]["removed"], found["pruned"]["num_bytes"]) == (["faces-mtcnn@v1"], found["bytes"])
+    assert [one["what"] for one in found["goes"]] == ["faces-mtcnn@v1"]
+    assert sum(map(len, before.values())) - sum(map(len, contents(lake).values())) < found["bytes"]
+
+
+def test_pruned_versions_are_listed_with_all_only_and_can_be_shown(lake: Lake) -> None:
+    shown(lake, "prune", "--keep-within", "15d", "--even-lineage")
+    assert "v1" not in shown(lake, "datasets", "list")
+    listed = told(lake, "datasets", "list", "--all")
+    assert [(one["version"], bool(one["pruned"])) for one in listed] == [("v0", True), ("v1", True), ("v2", False)]
+    assert "pruned 20" in shown(lake, "datasets", "list", "--all")
+    page = shown(lake, "datasets", "show", "faces-mtcnn@v1")
+    assert "older than 15 days; only the manifest is left" in page
+    assert told(lake, "datasets", "show", "faces-mtcnn@v0")["pruned"]["even_lineage"] == ["embedder@m0"]
+    line = shown(lake, "train", "--dataset", "faces-mtcnn@v1", code=2)
+    assert line.startswith("facemill: faces-mtcnn@v1 was pruned on 20")
+    assert told(lake, "models", "list", "--all")[0]["pruned"] is None
+
+
+def test_a_pruned_model_is_shown_by_its_manifest(lake: Lake) -> None:
+    model(lake, "m1", 0.5, "faces-mtcnn@v0")
+    shown(lake, "prune", "--keep-last", "1")
+    assert "m0" not in shown(lake, "models", "list")
+    assert "embedder@m0 was pruned" in shown(lake, "models", "show", "embedder@m0")
+    assert told(lake, "models", "show", "embedder@m0")["manifest"]["pruned"]["why"] == "not among the newest 1"
+
+
+def test_without_a_policy_the_command_refuses(lake: Lake) -> None:
+    before = contents(lake)
+    assert "no policy is set, so everything is kept" in shown(lake, "prune", code=2)
+    assert contents(lake) == before
+    assert "write hours, days or weeks" in shown(lake, "prune", "--keep-within", "soon", code=2)

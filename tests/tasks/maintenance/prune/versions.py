@@ -1,0 +1,68 @@
+"""Small lakes with versions of datasets and models, and all that belongs to them: real files, hardly any bytes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from storage.alias_events import AliasEvent
+from storage.aliases import Alias, record_alias
+from storage.evaluations import write_evaluation
+from storage.lake import Lake
+from storage.models import ModelVersion, write_model
+from storage.records import LINE_OUTCOMES, SAMPLES, SCORES
+from storage.shards import create_shard
+from storage.tables import rows_to_table, write_table
+from storage.tags import record_tag
+
+NOW = datetime(2026, 11, 28, 4, tzinfo=UTC)
+_METRICS = b'{"trained": {}, "untrained": {}}'
+
+
+def days_ago(days: float) -> datetime:
+    return NOW - timedelta(days=days)
+
+
+def dataset(lake: Lake, version: str, days: float, name: str = "faces-mtcnn", **manifest: Any) -> str:
+    """A version of one sample, published so many days before `NOW`."""
+    folder = lake.dataset(name, version)
+    with create_shard(lake, f"{folder}/train-00000.tar") as shard:
+        offset, length = shard.add("0123456789abcdef.jpg", version.encode())
+    row: dict[str, Any] = dict.fromkeys(SAMPLES.names, "x") | {"sample": "0123456789abcdef", "split": "train"}
+    row |= dict.fromkeys(("line", "width", "height", "face_px"), 1)
+    row |= dict.fromkeys(("image_digest", "cluster", "crop_digest"), bytes(32)) | {"face_box_xyxy": (0, 0, 1, 1)}
+    row |= dict.fromkeys(("landmarks", "score", "agreement", "border", "sharpness", "yaw_deg", "roll_deg"))
+    row |= dict.fromkeys(("listed_identity", "kept"))
+    row |= {"shard": "train-00000.tar", "offset": offset, "length": length}
+    write_table(lake, f"{folder}/index.parquet", rows_to_table([row], SAMPLES))
+    outcome = {"identity": "x", "line": 1, "url": "x", "stage": "sample", "source": "made"}
+    write_table(lake, f"{folder}/outcomes.parquet", rows_to_table([outcome], LINE_OUTCOMES))
+    told = {"name": name, "version": version, "source": "made", "method": "mtcnn", "num_samples": 1}
+    told |= {"num_identities": 1, "splits": {"train": {"samples": 1, "identities": 1}}}
+    lake.write_json(f"{folder}/manifest.json", told | {"published_at": days_ago(days).isoformat(), **manifest})
+    return f"{name}@{version}"
+
+
+def model(lake: Lake, version: str, days: float, on: str, name: str = "embedder") -> ModelVersion:
+    """A version trained so many days before `NOW`, with an evaluation."""
+    files = {"weights.safetensors": version.encode() * 10, "metrics.json": _METRICS}
+    files |= {"lineage.json": b"{}", "config.json": b"{}"}
+    made = write_model(lake, name, version, files, {"dataset": on, "trained_at": days_ago(days).isoformat()})
+    write_evaluation(made, on, "stamp", {"auc": 0.9}, pa.Table.from_pylist([], schema=SCORES))
+    return made
+
+
+def tag(lake: Lake, name: str, version: str, dataset_name: str = "faces-mtcnn") -> None:
+    record_tag(lake, dataset_name, AliasEvent(name, "tag", version, None, "ada"))
+
+
+def champion(lake: Lake, version: str, name: str = "embedder") -> None:
+    record_alias(lake, name, AliasEvent(Alias.CHAMPION.value, "promote", version, None, "ada"))
+
+
+def contents(lake: Lake) -> dict[str, bytes]:
+    """Every file of a lake, in a folder or a bucket."""
+    root = lake.root.lstrip("/")
+    return {path.lstrip("/").removeprefix(f"{root}/"): lake.fs.cat_file(path) for path in lake.fs.find(lake.root)}
