@@ -17,6 +17,9 @@ from flows.cli.options import (
     reporting,
 )
 from flows.cli.terminal import add_row, cell, new_table, say
+from storage.errors import UsageError
+from storage.sizes import size_words
+from tasks.maintenance.disk_usage import disk_usage
 
 
 @reporting
@@ -25,13 +28,18 @@ def status(
     hosts: Annotated[
         bool, typer.Option("--hosts", help="Show hosts instead: most failures, latencies, bytes.")
     ] = False,
+    disk: Annotated[bool, typer.Option("--disk", help="Show bytes instead: by kind and by version.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the contents of a lake. Counts links, pictures and faces; lists dataset and model versions and leases."""
     from flows.status import hosts_status, lake_status  # noqa: PLC0415
 
+    if hosts and disk:
+        raise UsageError("--hosts and --disk exclude each other")
     found = existing_lake(lake)
-    if hosts:
+    if disk:
+        print_result(disk_usage(found), as_json, show_disk)
+    elif hosts:
         print_result({source: hosts_status(found, source) for source in found.names("images")}, as_json, show_hosts)
     else:
         print_result(lake_status(found), as_json, show_status)
@@ -61,6 +69,21 @@ def show_status(console: Console, result: dict[str, Any]) -> None:
         )
     if not result["sources"]:
         say(console, "the lake is empty")
+
+
+def show_disk(console: Console, result: dict[str, Any]) -> None:
+    """Print the bytes of a lake by kind, and those of each version."""
+    table = new_table(f"{result['lake']}: {size_words(result['bytes'])} in {result['files']:,} files")
+    for column in ("what", "files", "size"):
+        table.add_column(cell(column), justify="left" if column == "what" else "right")
+    for kind, found in result["kinds"].items():
+        add_row(table, kind, f"{found['files']:,}", size_words(found["bytes"]))
+        for version in result["versions"].get(kind, []):
+            pruned = " (pruned)" if version["pruned"] else ""
+            add_row(table, f"  {version['version']}{pruned}", f"{version['files']:,}", size_words(version["bytes"]))
+    console.print(table)
+    if result["free_bytes"] is not None:
+        say(console, f"{size_words(result['free_bytes'])} are free on this disk")
 
 
 def show_hosts(console: Console, result: dict[str, Any]) -> None:

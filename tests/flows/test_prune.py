@@ -80,3 +80,13 @@ def test_without_a_policy_the_command_refuses(lake: Lake) -> None:
     assert "no policy is set, so everything is kept" in shown(lake, "prune", code=2)
     assert contents(lake) == before
     assert "write hours, days or weeks" in shown(lake, "prune", "--keep-within", "soon", code=2)
+
+
+def test_the_disk_is_told_by_kind_and_version(lake: Lake) -> None:
+    shown(lake, "prune", "--keep-last", "1")
+    found = told(lake, "status", "--disk")
+    assert found["bytes"] == sum(map(len, contents(lake).values()))
+    page = shown(lake, "status", "--disk")
+    assert "faces-mtcnn@v1 (pruned)" in page
+    assert "are free on this disk" in page
+    assert "exclude each other" in shown(lake, "status", "--disk", "--hosts", code=2)
