@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -45,6 +46,8 @@ from tasks.label_noise.score_table import judge, write_cleaned
 from tasks.links.collect import LinksSummary, collect_links
 from tasks.links.link_server import LinkLimits
 from tasks.links.list_source import open_source
+from tasks.maintenance.prune.apply import Pruned, apply
+from tasks.maintenance.prune.decide import Plan
 
 # `model` imports torch, which takes four seconds: only the tasks that use it import it.
 if TYPE_CHECKING:
@@ -251,3 +254,15 @@ def judge_task(lake: Lake, cells: list[Cell], models: list[ModelVersion], device
     datasets = {str(cell.dataset): cell.dataset for cell in cells}.values()
     with reading(lake, datasets=datasets, models=models, good_for_s=load_settings().lease_s):
         return judge_grid(cells, models, device=device, work_folder=lake.work_folder)
+
+
+@task(
+    name="prune",
+    task_run_name="prune {lake.url}",
+    retries=0,
+    tags=["cpu"],
+)
+def prune_task(lake: Lake, plan: Plan, by: str, now: datetime, progress: Track) -> Pruned:
+    """Remove what a plan lets go; what a killed run has left is removed by the next one."""
+    good_for_s = load_settings().lease_s
+    return apply(lake, plan, by=by, now=now, good_for_s=good_for_s, on_progress=lambda what: progress.advance(1, what))

@@ -1,4 +1,4 @@
-"""What the command line makes of a prune."""
+"""What the command line and the flow make of a prune."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
+from flows.prune import prune
+from storage.datasets import versions
+from storage.errors import UsageError
 from storage.lake import Lake
 from tests.tasks.maintenance.prune.versions import contents, dataset, model
 
@@ -75,11 +78,27 @@ def test_a_pruned_model_is_shown_by_its_manifest(lake: Lake) -> None:
     assert told(lake, "models", "show", "embedder@m0")["manifest"]["pruned"]["why"] == "not among the newest 1"
 
 
-def test_without_a_policy_the_command_refuses(lake: Lake) -> None:
+def test_without_a_policy_the_command_refuses_and_the_flow_does_nothing(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = contents(lake)
     assert "no policy is set, so everything is kept" in shown(lake, "prune", code=2)
+    found = prune(lake.url)
+    assert (found["goes"], found["pruned"]) == ([], None)
     assert contents(lake) == before
     assert "write hours, days or weeks" in shown(lake, "prune", "--keep-within", "soon", code=2)
+
+
+def test_the_flow_takes_its_policy_from_the_settings(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEMILL_KEEP_LAST", "2")
+    assert prune(lake.url, dry_run=True)["pruned"] is None
+    assert prune(lake.url)["goes"] == []  # v0 is of the model
+    monkeypatch.setenv("FACEMILL_KEEP_WITHIN", "1h")
+    assert prune(lake.url, keep_last=1)["pruned"]["removed"] == ["faces-mtcnn@v1"]
+    assert [one.version for one in versions(lake, "faces-mtcnn")] == ["v0", "v2"]
+    monkeypatch.setenv("FACEMILL_KEEP_WITHIN", "soon")
+    with pytest.raises(UsageError, match="FACEMILL_KEEP_WITHIN='soon' is invalid"):
+        prune(lake.url)
 
 
 def test_the_disk_is_told_by_kind_and_version(lake: Lake) -> None:

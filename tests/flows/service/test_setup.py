@@ -41,6 +41,7 @@ def test_each_deployment_gets_the_settings_that_its_flow_takes() -> None:
         "experiment": {"train.steps"},
         "pipeline": set(settings),
         "check": set(),
+        "prune": set(),
     }
 
 
@@ -105,7 +106,7 @@ def test_a_server_is_set_up_once_however_often_it_is_done(deployed: list[str]) -
     # Imported from the installed package, wherever a worker runs.
     assert [one.name for one in made if one.pull_steps or one.path or ":" in str(one.entrypoint)] == []
     scheduled = {one.name for one in made if one.schedules}
-    assert {"pipeline", "retry"} <= scheduled
+    assert {"pipeline", "retry", "prune"} <= scheduled
 
 
 @pytest.mark.slow
