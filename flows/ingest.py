@@ -46,7 +46,7 @@ from tasks.fetch.takedown_filter import GuardedTransport
 from tasks.images.sandbox import Limits
 from tasks.images.validate import ImageLimits
 from tasks.images.validation_pool import ValidationPool
-from tasks.links.collect import LinksSummary, location_of
+from tasks.links.collect import LinksSummary, is_url, location_of
 from tasks.links.link_server import LinkLimits
 from tasks.links.list_source import open_source
 from tasks.links.plan import plan
@@ -104,12 +104,14 @@ async def ingest(
     store, settings = Lake(lake), check_settings(settings, "ingest")
     with web_for(store, selection) as web:
         chosen = open_source(store, source, web.links, recipe)
-        is_first = is_first_contact(store, chosen, web, allowed=allow_outside)
+        is_first = is_first_contact(store, chosen, web)
+        if is_first and not allow_outside and is_url(where := location_of(chosen, web.links)):
+            raise refusal(store, source, f"the links of {where}")
         summary, candidates = await _plan(store, web, settings)
         seen = image_stems(store, source)
         pending = pending_new(candidates, read_ledger(store, source, ["key"], stems=seen))
-        if is_first:
-            record_consent(store, source, by=user_name(), told=str(forecast(pending["url"])))
+        if is_first and len(pending):
+            agree_to_contact(store, source, pending, allowed=allow_outside)
         counts = await fetch_pending(store, web, pending, "fetch", seen=seen, settings=settings)
     return {
         "lines": summary.num_accepted,
@@ -119,17 +121,21 @@ async def ingest(
     }
 
 
-def is_first_contact(lake: Lake, source: Source, web: Selection, *, allowed: bool) -> bool:
-    """Whether this run makes the first contact with hosts outside this machine for the source.
+def is_first_contact(lake: Lake, source: Source, web: Selection) -> bool:
+    """Whether a request of this run is the first contact with hosts outside this machine for the source."""
+    return contacts_outside(source, web.links, web.connect_to) and not has_consent(lake, source.name)
+
+
+def agree_to_contact(lake: Lake, source: str, pending: pa.Table, *, allowed: bool) -> None:
+    """Record the consent to the first contact, by a forecast of the pending requests.
 
     Raises:
-        UsageError: it does, without consent.
+        UsageError: it is not allowed.
     """
-    if not contacts_outside(source, web.links, web.connect_to) or has_consent(lake, source.name):
-        return False
+    estimate = str(forecast(pending["url"]))
     if not allowed:
-        raise refusal(lake, source.name, f"the links of {location_of(source, web.links)}")
-    return True
+        raise refusal(lake, source, estimate)
+    record_consent(lake, source, by=user_name(), told=estimate)
 
 
 async def _plan(lake: Lake, web: Selection, settings: SettingValues) -> tuple[LinksSummary, pa.Table]:

@@ -6,15 +6,12 @@ from functools import partial
 from typing import Any
 
 from flows.engine import flow, run_logger
-from flows.ingest import SourceNames, fetch_pending, is_first_contact
+from flows.ingest import SourceNames, agree_to_contact, fetch_pending, is_first_contact
 from flows.selection import Selection
 from flows.setting_groups import SettingValues, check_settings
-from flows.settings import user_name
 from flows.status import due_for, retry_choice
 from flows.synthetic_web import web_for
 from storage.lake import Lake
-from tasks.fetch.consent import record_consent
-from tasks.fetch.forecast import forecast
 from tasks.fetch.ledger import image_stems
 from tasks.links.sources import source_named
 
@@ -70,8 +67,8 @@ async def retry(
     pending, due = due_for(store, source, choice)
     run_logger().info("retry %s: %d links are due: %s", source, len(pending), due)
     with web_for(store, Selection(source, links, connect_to=connect_to)) as web:
-        if len(pending) and is_first_contact(store, source_named(source, store), web, allowed=allow_outside):
-            record_consent(store, source, by=user_name(), told=str(forecast(pending["url"])))
+        if len(pending) and is_first_contact(store, source_named(source, store), web):
+            agree_to_contact(store, source, pending, allowed=allow_outside)
         counts = await fetch_pending(
             store,
             web,

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
 from flows.cli.options import chosen_people, share, source_for
-from flows.ingest import is_first_contact
+from flows.ingest import agree_to_contact, ingest, is_first_contact
 from flows.selection import Selection
 from storage.errors import UsageError
 from storage.lake import Lake
-from storage.records import Reason
-from storage.tables import write_table
+from storage.records import CANDIDATES, Reason
+from storage.tables import read_as, write_table
 from tasks.links.plan import plan
 from tasks.links.sources import source_named
 from tests.tasks.builders import NOW, attempt, attempts
@@ -253,10 +255,23 @@ def test_a_retry_that_would_be_the_first_contact_wants_a_yes(tmp_path: Path) -> 
 def test_a_run_that_no_command_started_wants_the_yes_as_a_parameter(tmp_path: Path, links: Path) -> None:
     lake = Lake(tmp_path / "lake")
     outside, here = (Selection("vggface1", str(links), connect_to=one) for one in (None, "127.0.0.1:9"))
+    pending = pa.table({"url": ["http://a.example/1"]})
+    assert is_first_contact(lake, source_named("vggface1"), outside)
+    assert not is_first_contact(lake, source_named("vggface1"), here)
     with pytest.raises(UsageError, match="in a deployment, the parameter `allow_outside`"):
-        is_first_contact(lake, source_named("vggface1"), outside, allowed=False)
-    assert is_first_contact(lake, source_named("vggface1"), outside, allowed=True)
-    assert not is_first_contact(lake, source_named("vggface1"), here, allowed=False)
+        agree_to_contact(lake, "vggface1", pending, allowed=False)
+    agree_to_contact(lake, "vggface1", pending, allowed=True)
+    assert not is_first_contact(lake, source_named("vggface1"), outside)
+
+
+def test_a_lake_without_consent_in_which_all_was_requested_wants_none(tmp_path: Path, links: Path) -> None:
+    lake, selection = Lake(tmp_path / "lake"), {"links": str(links)}
+    with pytest.raises(UsageError, match="would now request 14 links on 7 hosts"):
+        asyncio.run(ingest(lake.url, **selection))
+    candidates = read_as(lake, lake.plan("vggface1"), CANDIDATES)
+    rows = [attempt(url, Reason.GONE) for url in candidates["url"].to_pylist()]
+    write_table(lake, f"{lake.images('vggface1', '0000-0')}.parquet", attempts(*rows))
+    assert asyncio.run(ingest(lake.url, **selection))["asked"] == 0
 
 
 # -- what a pipeline shows --

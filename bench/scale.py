@@ -1,0 +1,86 @@
+"""CPU time, memory and opened files of commands with nothing to do, by the number of link lines.
+
+    python -m bench.scale                             a million of VGGFace1's lines
+    python -m bench.scale --lines 250000,2500000      real lines, under further names where more are wanted
+    python -m bench.scale --keep FOLDER --json        keep the lakes for the next run
+
+The lakes are drawn as `ingest` and `crop` leave them (`bench.drawn_lake`): nothing is due, and the tars are absent,
+since no command with nothing to do reads them. Each command is a process of its own. `start` is what the same command
+takes on a lake of 2,000 lines, which is subtracted from the CPU time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from bench.drawn_lake import SOURCE, draw_lake
+from bench.usage import Usage, measured
+
+_ARCHIVE = Path(__file__).parents[1].parent / "shared" / "data" / "vgg_face_dataset.tar.xz"
+_SMALL = 2_000
+
+
+def commands(folder: Path) -> dict[str, Sequence[str]]:
+    """The measured commands by the name of their row, in the order in which they run."""
+    lake = ("--lake", str(folder / "lake"), "--source", SOURCE)
+    links = ("--links", str(folder / "links"))
+    return {
+        "status": ("status", "--lake", str(folder / "lake")),
+        "retry": ("retry", *lake),
+        "ingest": ("ingest", *lake, *links, "--yes"),
+        "crop": ("crop", *lake),
+        "publish": ("publish", *lake, "--method", "mtcnn"),
+        "publish again": ("publish", *lake, "--method", "mtcnn"),
+    }
+
+
+def run(folder: Path, num_lines: int) -> dict[str, Usage]:
+    """The cost of each command on a lake of so many lines."""
+    draw_lake(folder, _ARCHIVE, num_lines)
+    found = {}
+    for name, arguments in commands(folder).items():
+        command = [sys.executable, "-m", "facemill", *arguments]
+        if name == "publish":
+            continue
+        found[name] = measured(command, folder / "log")
+        print(f"{num_lines:>11,} lines  {name:14} {found[name].cpu_s:8.2f} CPU-s", file=sys.stderr, flush=True)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lines", default="1000000", help="numbers of lines, separated by commas")
+    parser.add_argument("--keep", type=Path, help="folder of the lakes")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    with ExitStack() as stack:
+        folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="facemill-bench-")))
+        sizes = [_SMALL, *(int(one) for one in options.lines.split(","))]
+        found = {num: run(folder / str(num), num) for num in sizes}
+    start = found.pop(_SMALL)
+    rows = [
+        {
+            "lines": num,
+            "command": name,
+            "cpu_s": round(used.cpu_s - start[name].cpu_s, 2),
+            "start_cpu_s": round(start[name].cpu_s, 2),
+            "mb": round(used.rss_bytes / 1e6),
+        }
+        for num, usages in found.items()
+        for name, used in usages.items()
+    ]
+    if options.json:
+        print(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        print("{lines:>11,} lines  {command:14} {cpu_s:8.2f} CPU-s after {start_cpu_s:5.2f} to start  {mb:6,} MB".format(**row))
+
+
+if __name__ == "__main__":
+    main()
