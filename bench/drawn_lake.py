@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bench.versions import draw_attempts, draw_faces
+from bench.versions import crop_jpeg, draw_attempts, draw_faces
 from storage.lake import Lake
 from storage.records import DETECTIONS, LINK_LINES
+from storage.shards import create_shard
 from storage.tables import read_as, stamp, write_table
 from tasks.faces import crop_shard, detect_shard
 from tasks.faces.detectors import DetectorSettings
@@ -29,6 +30,7 @@ SOURCE = "vggface1"
 METHODS = ("bbox", "mtcnn")
 # As 500 MB of pictures to a shard gave in the original experiment: of 900 links 500 pictures.
 _ATTEMPTS_PER_SHARD = 900
+_CROPS = "work/crops.tar"
 
 
 def draw_lake(folder: Path, archive: Path, num_lines: int) -> Lake:
@@ -40,6 +42,7 @@ def draw_lake(folder: Path, archive: Path, num_lines: int) -> Lake:
     links = asyncio.run(collect_links(lake, source_named(SOURCE), str(folder / "links")))
     lines = read_as(lake, lake.links(SOURCE, "lines.parquet"), LINK_LINES)
     candidates = plan(lines)
+    place = _draw_crop(lake)
     write_table(lake, lake.plan(SOURCE), candidates, stamp=stamp(links.digest, None, None))
     rng = np.random.default_rng(0)
     attempts = draw_attempts(candidates, rng)
@@ -47,7 +50,8 @@ def draw_lake(folder: Path, archive: Path, num_lines: int) -> Lake:
     for unit in pc.unique(candidates["unit"]).to_pylist():
         of_unit = attempts.filter(pc.equal(candidates["unit"], unit))
         for number, first in enumerate(range(0, len(of_unit), _ATTEMPTS_PER_SHARD)):
-            _draw_shard(lake, f"{unit_name(unit)}-{number}-aaaaaa", of_unit.slice(first, _ATTEMPTS_PER_SHARD), by_key, rng)
+            some = of_unit.slice(first, _ATTEMPTS_PER_SHARD)
+            _draw_shard(lake, f"{unit_name(unit)}-{number}-aaaaaa", some, by_key, place, rng)
     lake.write_json("drawn.json", {"lines": num_lines})
     return lake
 
@@ -75,12 +79,26 @@ def _people(archive: Path) -> Iterator[tuple[str, list[bytes]]]:
     for again in count(2):
         for name, lines in files.items():
             fields = (line.split(b" ", 2) for line in lines)
-            yield f"{name.removesuffix('.txt')}_{again}.txt", [
-                b" ".join((one[0], one[1] + f"?{again}".encode(), one[2])) for one in fields
-            ]
+            yield (
+                f"{name.removesuffix('.txt')}_{again}.txt",
+                [b" ".join((one[0], one[1] + f"?{again}".encode(), one[2])) for one in fields],
+            )
 
 
-def _draw_shard(lake: Lake, stem: str, attempts: pa.Table, lines: LinesByKey, rng: np.random.Generator) -> None:
+def _draw_crop(lake: Lake) -> tuple[int, int]:
+    """Write the one crop that all faces have; returns its offset and length in the tar."""
+    with create_shard(lake, _CROPS) as tar:
+        return tar.add("crop.jpg", crop_jpeg())
+
+
+def _draw_shard(
+    lake: Lake,
+    stem: str,
+    attempts: pa.Table,
+    lines: LinesByKey,
+    place: tuple[int, int],
+    rng: np.random.Generator,
+) -> None:
     is_there = pc.is_valid(attempts["digest"])
     filled = {
         "shard": pc.if_else(is_there, stem, None),
@@ -93,7 +111,7 @@ def _draw_shard(lake: Lake, stem: str, attempts: pa.Table, lines: LinesByKey, rn
         attempts = attempts.set_column(at, attempts.schema.field(at), column)
     write_table(lake, f"{lake.images(SOURCE, stem)}.parquet", attempts)
     fetched = attempts.filter(is_there).sort_by("key")
-    nothing = [[]] * len(fetched)
+    nothing: list[list[float]] = [[]] * len(fetched)
     detections = [fetched["key"], fetched["digest"], fetched["width"], fetched["height"], nothing, nothing, nothing]
     table = pa.table([*detections, pa.nulls(len(fetched))], DETECTIONS.names).cast(DETECTIONS)
     write_table(lake, lake.detections(SOURCE, stem), table, stamp=detect_shard._stamp(DetectorSettings()))
@@ -101,5 +119,6 @@ def _draw_shard(lake: Lake, stem: str, attempts: pa.Table, lines: LinesByKey, rn
     listed = lines.of(fetched["key"].to_pylist())  # in the order of the list: by identity and line
     for method in METHODS:
         made_from = crop_shard._stamp(lake, lake.detections(SOURCE, stem), joined, method, CropSettings())
-        faces = draw_faces(listed, (512, 9000), rng)
-        write_table(lake, f"{lake.faces(method, SOURCE, stem)}.parquet", faces, stamp=made_from)
+        path = lake.faces(method, SOURCE, stem)
+        write_table(lake, f"{path}.parquet", draw_faces(listed, place, rng), stamp=made_from)
+        Path(lake.full(f"{path}.tar")).hardlink_to(lake.full(_CROPS))

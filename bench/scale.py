@@ -4,9 +4,9 @@
     python -m bench.scale --lines 250000,2500000      real lines, under further names where more are wanted
     python -m bench.scale --keep FOLDER --json        keep the lakes for the next run
 
-The lakes are drawn as `ingest` and `crop` leave them (`bench.drawn_lake`): nothing is due, and the tars are absent,
-since no command with nothing to do reads them. Each command is a process of its own. `start` is what the same command
-takes on a lake of 2,000 lines, which is subtracted from the CPU time.
+The lakes are drawn as `ingest` and `crop` leave them (`bench.drawn_lake`): nothing is due, and the tars of images are
+absent, since no command with nothing to do reads them; all faces have one crop. Each command is a process of its own.
+`start` is what the same command takes on a lake of 2,000 lines, which is subtracted from the CPU time.
 """
 
 from __future__ import annotations
@@ -46,8 +46,6 @@ def run(folder: Path, num_lines: int) -> dict[str, Usage]:
     found = {}
     for name, arguments in commands(folder).items():
         command = [sys.executable, "-m", "facemill", *arguments]
-        if name == "publish":
-            continue
         found[name] = measured(command, folder / "log")
         print(f"{num_lines:>11,} lines  {name:14} {found[name].cpu_s:8.2f} CPU-s", file=sys.stderr, flush=True)
     return found
@@ -78,8 +76,9 @@ def main() -> None:
     if options.json:
         print(json.dumps(rows, indent=2))
         return
+    form = "{lines:>11,} lines  {command:14} {cpu_s:8.2f} CPU-s after {start_cpu_s:5.2f} to start  {mb:6,} MB"
     for row in rows:
-        print("{lines:>11,} lines  {command:14} {cpu_s:8.2f} CPU-s after {start_cpu_s:5.2f} to start  {mb:6,} MB".format(**row))
+        print(form.format(**row))
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def make_lake(folder: Path, lines: pa.Table) -> Lake:
     write_table(lake, f"{lake.images(_SOURCE, _STEM)}.parquet", attempts)
     fetched = attempts.filter(pc.is_valid(attempts["digest"]))["key"].combine_chunks()
     with create_shard(lake, f"{lake.faces(_METHOD, _SOURCE, _STEM)}.tar") as tar:
-        place = tar.add("crop.jpg", _crop())
+        place = tar.add("crop.jpg", crop_jpeg())
     faces = draw_faces(lines.filter(pc.is_in(lines["key"], value_set=fetched)), place, rng)
     write_table(lake, f"{lake.faces(_METHOD, _SOURCE, _STEM)}.parquet", faces)
     return lake
@@ -132,7 +132,8 @@ def _table(values: dict[str, Any], schema: pa.Schema, num: int) -> pa.Table:
     return pa.table(columns, names=schema.names).cast(schema)
 
 
-def _crop() -> bytes:
+def crop_jpeg() -> bytes:
+    """The crop that all drawn faces have."""
     file = io.BytesIO()
     Image.linear_gradient("L").convert("RGB").save(file, "JPEG")
     return file.getvalue()

@@ -37,6 +37,7 @@ from tasks.faces.method_choice import methods_of
 from tasks.faces.methods import METHOD_CHOICES, CropSettings
 from tasks.fetch.ledger import accepted, image_stems, read_ledger, stems_by_unit, unit_name
 from tasks.links.sources import source_named
+from tasks.maintenance.merge import merge_faces
 
 # One of METHOD_CHOICES; Prefect's UI shows them all in its forms.
 Method = Annotated[str, Field(json_schema_extra={"enum": list(METHOD_CHOICES)})]
@@ -95,6 +96,7 @@ def crop(
             future.add_done_callback(partial(_end, lease))
             given.append((lease, future))
         done = [future.result() for lease, future in given if not lease.is_lost]
+    merge_faces(store, source)
     faces = {one: _count_faces(store, source, one) for one in methods}
     rows = [{"method": one, "outcome": word, "lines": num} for one in methods for word, num in faces[one].items()]
     artifacts.table(

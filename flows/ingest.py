@@ -52,6 +52,7 @@ from tasks.links.list_source import open_source
 from tasks.links.plan import plan
 from tasks.links.sources import source_named
 from tasks.links.sources.source import Source
+from tasks.maintenance.merge import merge_images
 from tasks.web.hosts import HostRules
 from tasks.web.http import open_web
 from tasks.web.web_archive import ArchiveTransport
@@ -184,6 +185,7 @@ async def fetch_pending(
             checks = ValidationPool(changed(ImageLimits(), "images", settings), changed(Limits(), "decode", settings))
             with track(name, len(pending), tally) as progress:
                 await _Round(lake, source, seen, guarded, checks, tally, progress).fetch(pending)
+    await asyncio.to_thread(merge_images, lake, source)
     outcomes = tally.outcomes
     rows = [{"outcome": word, "links": num} for word, num in outcomes.items()]
     artifacts.table(f"{name}-outcomes", rows or [{"outcome": "nothing to fetch", "links": 0}], f"{name} {source}")

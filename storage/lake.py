@@ -156,6 +156,22 @@ class Lake(LakePaths):
         names = (entry.rstrip("/").rsplit("/", 1)[-1] for entry in found)
         return sorted(name for name in names if not name.startswith(PREFIX))
 
+    def states(self, folder: str) -> dict[str, str]:
+        """The state of each file in a folder, by name: its size, with its modification time or ETag.
+
+        A file that is written anew has another state. Empty if the folder does not exist.
+        """
+        found: dict[str, str] = {}
+        with self._asking(folder), suppress(FileNotFoundError):
+            if self.is_local:
+                with os.scandir(self._inside(folder)) as entries:
+                    found = {one.name: _state_of(one) for one in entries if one.is_file()}
+            else:
+                for one in self.fs.ls(self.full(folder), detail=True):
+                    changed = one.get("ETag") or one.get("LastModified") or one.get("created")
+                    found[one["name"].rsplit("/", 1)[-1]] = f"{one['size']} {changed}"
+        return {name: state for name, state in found.items() if not name.startswith(PREFIX)}
+
     def open(self, path: str) -> IO[bytes]:
         """Open a file for reading."""
         with self._asking(path):
@@ -411,6 +427,11 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
+
+
+def _state_of(entry: os.DirEntry[str]) -> str:
+    stat_result = entry.stat()
+    return f"{stat_result.st_size} {stat_result.st_mtime_ns}"
 
 
 def to_json(value: dict[str, Any]) -> bytes:

@@ -14,6 +14,7 @@
     models/<name>/aliases/<when>-<writer>.json  which version is champion or candidate, an event a file
     evaluations/<name>/<version>/<test>.json    metrics of a model version on a test, + .parquet of scores
     experiments/<id>.json                       a comparison of training runs
+    merged/<folder>/<digest>.parquet            rows of small tables of a folder once more (`merged_tables`); disposable
     leases/<stage>/<of>/<unit>.<n>.json         the run that holds a unit (`leases`)
     takedowns/<stamp>.parquet                   takedowns; append-only
     quarantine/<when>/                          damaged files, under their former paths
@@ -94,6 +95,10 @@ class LakePaths:
     def leases(self, stage: str = "", of: str = "", name: str = "") -> str:
         """The folder of all leases, of a stage's, of those on one source or model, or one of them."""
         return "/".join(["leases", *(part for part in (stage, of, name) if part)])
+
+    def merged(self, folder: str = "", digest: str = "") -> str:
+        """The folder of all merged tables, of those of a folder, or one of them."""
+        return f"merged/{folder}/{digest}.parquet" if digest else f"merged/{folder}".rstrip("/")
 
     def takedowns(self, stamp: str = "") -> str:
         """The folder of the takedowns, or those of one call."""

@@ -83,15 +83,22 @@ def digest_of_lines(lines: pa.Table) -> str:
 
 
 def write_table(
-    lake: Lake, path: str, table: pa.Table, *, stamp: str = "", settings: dict[str, Any] | None = None
+    lake: Lake,
+    path: str,
+    table: pa.Table,
+    *,
+    stamp: str = "",
+    settings: dict[str, Any] | None = None,
+    facts: dict[bytes, bytes] | None = None,
 ) -> None:
     """Write `table` to `path` in one step, with its stamp in the Parquet metadata.
 
     Args:
         settings: those that made the table and differ from their defaults, for `read_settings`.
+        facts: further metadata, for `read_metadata`.
     """
     told = {_SETTINGS: json.dumps(settings, sort_keys=True).encode()} if settings else {}
-    table = table.replace_schema_metadata({_STAMP: stamp.encode(), **told})
+    table = table.replace_schema_metadata({_STAMP: stamp.encode(), **told, **(facts or {})})
     with lake.create(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", row_group_size=_ROW_GROUP)
 
@@ -120,7 +127,7 @@ def _read(lake: Lake, path: str, choose: Callable[[list[str]], list[str] | None]
         if len(table) != num_rows:
             raise ValueError(f"{len(table)} rows, and the footer has {num_rows}")
     except (*refusals(), *_NOT_PARQUET) as error:
-        raise _unreadable(lake, path, error) from error
+        raise _unreadable(f"{lake.url}/{path}", error) from error
     return table
 
 
@@ -179,7 +186,12 @@ def read_stamp(lake: Lake, path: str) -> str | None:
     Raises:
         LakeError: the table cannot be read.
     """
-    return _metadata(lake, path).get(_STAMP, b"").decode("utf-8", "replace") or None
+    return stamp_in(read_metadata(lake, path))
+
+
+def stamp_in(metadata: dict[bytes, bytes]) -> str | None:
+    """The stamp in the metadata of a table."""
+    return metadata.get(_STAMP, b"").decode("utf-8", "replace") or None
 
 
 def read_settings(lake: Lake, path: str) -> dict[str, Any]:
@@ -188,26 +200,40 @@ def read_settings(lake: Lake, path: str) -> dict[str, Any]:
     Raises:
         LakeError: the table or its settings cannot be read.
     """
+    return settings_in(read_metadata(lake, path), f"{lake.url}/{path}")
+
+
+def settings_in(metadata: dict[bytes, bytes], where: str) -> dict[str, Any]:
+    """The settings in the metadata of the table `where`.
+
+    Raises:
+        LakeError: they cannot be read.
+    """
     try:
-        found = json.loads(_metadata(lake, path).get(_SETTINGS, b"{}"))
+        found = json.loads(metadata.get(_SETTINGS, b"{}"))
     except ValueError as error:
-        raise _unreadable(lake, path, error) from error
+        raise _unreadable(where, error) from error
     return found if isinstance(found, dict) else {}
 
 
-def _metadata(lake: Lake, path: str) -> dict[bytes, bytes]:
+def read_metadata(lake: Lake, path: str) -> dict[bytes, bytes]:
+    """The metadata of a table; empty if there is no such table.
+
+    Raises:
+        LakeError: it cannot be read.
+    """
     if not lake.exists(path):
         return {}
     try:
         with lake.open(path) as file:
             return pq.read_schema(file).metadata or {}
     except (*refusals(), *_NOT_PARQUET) as error:
-        raise _unreadable(lake, path, error) from error
+        raise _unreadable(f"{lake.url}/{path}", error) from error
 
 
-def _unreadable(lake: Lake, path: str, error: BaseException) -> LakeError:
+def _unreadable(where: str, error: BaseException) -> LakeError:
     words = " ".join(names.visible(str(error)).split()) or type(error).__name__
-    return LakeError(f"{lake.url}/{path} cannot be read ({words[:200]}): run `facemill check`")
+    return LakeError(f"{where} cannot be read ({words[:200]}): run `facemill check`")
 
 
 def rows_to_table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:

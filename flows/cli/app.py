@@ -30,6 +30,7 @@ _COMMANDS = {
         "embed": ("face_commands", "Embed the main face of each photo."),
         "compare": ("face_commands", "Verify whether two photos show the same person."),
         "status": ("lake_commands", "Show the contents of a lake."),
+        "compact": ("lake_commands", "Merge the small tables of a lake."),
         "check": ("takedown_commands", "Verify the integrity of a lake (fsck)."),
         "prune": ("prune_commands", "Remove old versions and files that can be made again."),
         "forget": ("takedown_commands", "Record a takedown request."),

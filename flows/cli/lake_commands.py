@@ -1,4 +1,4 @@
-"""`facemill status`: counts of what a lake holds."""
+"""`facemill status`, `facemill compact`: what a lake holds, and its small tables merged."""
 
 from __future__ import annotations
 
@@ -43,6 +43,22 @@ def status(
         print_result({source: hosts_status(found, source) for source in found.names("images")}, as_json, show_hosts)
     else:
         print_result(lake_status(found), as_json, show_status)
+
+
+@reporting
+def compact(lake: LakeOption, as_json: JsonOption = False) -> None:
+    """Merge the small tables of a lake. Runs do so by themselves when many have gathered; reading gets faster."""
+    from tasks.maintenance.merge import merge_all  # noqa: PLC0415
+
+    print_result(merge_all(existing_lake(lake)), as_json, show_merged)
+
+
+def show_merged(console: Console, result: dict[str, int]) -> None:
+    """Print the number of merged tables written for each folder."""
+    for folder, num in result.items():
+        say(console, f"[bold]merged[/]   {folder} into {num:,} {'table' if num == 1 else 'tables'}")
+    if not result:
+        say(console, "[bold]merged[/]   nothing new")
 
 
 def show_status(console: Console, result: dict[str, Any]) -> None:

@@ -17,10 +17,11 @@ import pyarrow.compute as pc
 
 from storage.errors import UsageError
 from storage.lake import Lake
+from storage.merged_tables import read_table_marks, read_tables
 from storage.records import CANDIDATES, FACES, LINK_LINES, REJECTED_LINES, VERDICTS
 from storage.source_names import is_joint, sources_of
 from storage.stamped_fields import counted
-from storage.tables import digest_of_lines, read_as, read_settings, read_stamp, stamp, table_digest
+from storage.tables import digest_of_lines, read_as, stamp, table_digest
 from storage.takedowns import read_forgotten
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.funnel import NOT_PLANNED
@@ -150,19 +151,17 @@ def source_digests(lake: Lake, source: str) -> dict[str, Any]:
         return {one: source_digests(lake, one) for one in sources_of(source)}
     attempts = read_ledger(lake, source, ["key", "outcome", "reason", "digest"]).sort_by("key")
     stems = image_stems(lake, source)
-    faces = {
-        method: [f"{lake.faces(method, source, stem)}.parquet" for stem in stems] for method in lake.names("faces")
-    }
     return {
         "links": read_origin(lake, source)["digest"],
         "images": table_digest(attempts),
-        "detections": _stamps(lake, [lake.detections(source, stem) for stem in stems]),
-        "faces": {method: _stamps(lake, paths) for method, paths in faces.items()},
+        "detections": _stamps(lake, lake.detections(source), stems),
+        "faces": {method: _stamps(lake, lake.faces(method, source), stems) for method in lake.names("faces")},
     }
 
 
-def _stamps(lake: Lake, paths: list[str]) -> str:
-    return stamp(sorted(read_stamp(lake, path) or "" for path in paths))
+def _stamps(lake: Lake, folder: str, stems: list[str]) -> str:
+    marks = read_table_marks(lake, folder, stems)
+    return stamp(sorted((marks[stem].stamp if stem in marks else None) or "" for stem in stems))
 
 
 # The settings of a stage that differ from their defaults, by its name; a list where shards were made with several.
@@ -172,13 +171,12 @@ MadeWith = dict[str, Any] | list[dict[str, Any]]
 def made_with(lake: Lake, source: str, method: str) -> MadeWith:
     """The settings of detection and crop that the faces of a source were made with; empty for the defaults."""
     methods = ["bbox", "mtcnn"] if method == AGREE else [method]
-    paths = [
-        f"{lake.faces(one, part, stem)}.parquet"
+    marks = [
+        read_table_marks(lake, lake.faces(one, part), image_stems(lake, part))
         for part in sources_of(source)
         for one in methods
-        for stem in image_stems(lake, part)
     ]
-    found = {stamp(one): one for one in (read_settings(lake, path) for path in paths if lake.exists(path))}
+    found = {stamp(one.settings): one.settings for each in marks for one in each.values()}
     return [found[name] for name in sorted(found)] if len(found) > 1 else next(iter(found.values()), {})
 
 
@@ -243,16 +241,18 @@ def read_faces(lake: Lake, source: str, method: str) -> pa.Table:
         return _joined({one: read_faces(lake, one, method) for one in sources_of(source)})
     if method == AGREE:
         return agreed(read_faces(lake, source, "bbox"), read_faces(lake, source, "mtcnn"))
-    tables, forgotten = [], read_forgotten(lake, source)
-    for stem in image_stems(lake, source):
-        path = lake.faces(method, source, stem)
-        if lake.exists(f"{path}.parquet"):
-            table = read_as(lake, f"{path}.parquet", FACES)
-            table = table.filter(pc.invert(forgotten.rows(table, "image_digest")))
-            place = {"method": [method] * len(table), "shard": [f"{path}.tar"] * len(table)}
-            for field in _PLACE:
-                table = table.append_column(field, pa.array(place[field.name], field.type))
-            tables.append(table)
+    forgotten, folder = read_forgotten(lake, source), lake.faces(method, source)
+    there = set(lake.names(folder))
+    stems = [stem for stem in image_stems(lake, source) if f"{stem}.parquet" in there]
+    tables = []
+    for rows in read_tables(lake, folder, stems, FACES):
+        shards = pa.array([f"{folder}/{stem}.tar" for stem, _ in rows.of])
+        at = np.repeat(np.arange(len(rows.of), dtype=np.int32), [num for _, num in rows.of])
+        place = {"method": pa.array([method] * len(at), _WORD), "shard": pa.DictionaryArray.from_arrays(at, shards)}
+        table = rows.table
+        for field in _PLACE:
+            table = table.append_column(field, place[field.name])
+        tables.append(table.filter(pc.invert(forgotten.rows(table, "image_digest"))))
     if not tables:
         return pa.schema([*FACES, *_PLACE]).empty_table()
     return pa.concat_tables(tables).unify_dictionaries()

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.lake import Lake
+from storage.merged_tables import read_tables
 from storage.names import STEM
 from storage.records import ATTEMPTS, Outcome, Reason, Retry
-from storage.tables import read_as
 from storage.takedowns import blanked, read_forgotten
 
 # The wait before each further round, by the number of rounds so far. One retry raises the share of accepted links from
@@ -100,8 +100,7 @@ def read_ledger(
     forgotten = read_forgotten(lake, source)
     needed = list(dict.fromkeys([*wanted, "key", "round", *(["digest"] if forgotten else [])]))
     stems = image_stems(lake, source) if stems is None else stems
-    paths = [f"{lake.images(source, stem)}.parquet" for stem in stems]
-    tables = [read_as(lake, path, ATTEMPTS, needed) for path in paths]
+    tables = [rows.table for rows in read_tables(lake, lake.images(source), list(stems), ATTEMPTS, needed)]
     if not tables:
         return pa.schema([ATTEMPTS.field(name) for name in wanted]).empty_table()
     attempts = newest(pa.concat_tables(tables).unify_dictionaries())

@@ -1,1 +1,1 @@
-"""Maintenance of the lake: verification and repair (`fsck`), and takedowns."""
+"""Maintenance of the lake: verification and repair (`fsck`), takedowns, and merging of small tables."""

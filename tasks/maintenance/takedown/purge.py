@@ -61,6 +61,8 @@ def purge(lake: Lake, on_progress: Callable[[str], None] = lambda path: None) ->
     for folder in list(half_pruned(lake)):
         remove_remains(lake, folder)
         purged.removed.append(folder)
+    # First, so that no kill leaves rows in them: they are made again from what is left.
+    lake.remove(lake.merged())
     sources = lake.names("images")
     shards = {source: held_stems(lake, source, read_forgotten(lake, source)) for source in sources}
     versions = held_versions(lake)

@@ -265,13 +265,13 @@ def test_a_run_that_no_command_started_wants_the_yes_as_a_parameter(tmp_path: Pa
 
 
 def test_a_lake_without_consent_in_which_all_was_requested_wants_none(tmp_path: Path, links: Path) -> None:
-    lake, selection = Lake(tmp_path / "lake"), {"links": str(links)}
+    lake = Lake(tmp_path / "lake")
     with pytest.raises(UsageError, match="would now request 14 links on 7 hosts"):
-        asyncio.run(ingest(lake.url, **selection))
+        asyncio.run(ingest(lake.url, links=str(links)))
     candidates = read_as(lake, lake.plan("vggface1"), CANDIDATES)
     rows = [attempt(url, Reason.GONE) for url in candidates["url"].to_pylist()]
     write_table(lake, f"{lake.images('vggface1', '0000-0')}.parquet", attempts(*rows))
-    assert asyncio.run(ingest(lake.url, **selection))["asked"] == 0
+    assert asyncio.run(ingest(lake.url, links=str(links)))["asked"] == 0
 
 
 # -- what a pipeline shows --
