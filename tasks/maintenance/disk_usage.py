@@ -16,7 +16,7 @@ from storage.tombstones import MANIFEST, is_pruned
 # The folders of a lake in the order in which they are filled.
 _KINDS = (
     "links", "plan", "images", "unique", "detections", "faces", "cleaned", "datasets", "models", "evaluations",
-    "experiments", "leases", "takedowns", "quarantine", "work", "world",
+    "experiments", "leases", "merged", "takedowns", "quarantine", "work", "world",
 )  # fmt: skip
 _OTHER = "other"
 _OF_VERSIONS = ("datasets", "models")
