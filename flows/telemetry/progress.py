@@ -12,12 +12,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.console import RenderableType
+from rich.progress import Progress, ProgressColumn, Task, TaskID
 
 from flows.settings import load_settings
 from flows.telemetry import counters as metrics
 from flows.telemetry.artifacts import LiveProgress, LiveTable
+from flows.telemetry.console import is_quiet, new_console
+from flows.telemetry.progress_line import ProgressLine
 
 # Interval of artifact updates: each update is a request and a row of the server's database.
 _ARTIFACT_EVERY_S = 2.0
@@ -25,7 +27,7 @@ _TABLE_EVERY_S = 10.0
 _JSON_EVERY_S = 5.0
 
 # Bars are drawn on the error stream; the output of a command stays clean.
-console = Console(stderr=True)
+console = new_console(stderr=True)
 
 
 class Details(Protocol):
@@ -52,7 +54,7 @@ class Track:
         self._note = ""
         self._started = time.monotonic()
         self._lock = threading.Lock()
-        self._is_json = load_settings().log == "json"
+        self._is_json = load_settings().log == "json" and not is_quiet()
 
     def advance(self, steps: int = 1, note: str | None = None) -> None:
         """Add `steps` to the steps done."""
@@ -112,7 +114,12 @@ class Track:
     @property
     def shows_bar(self) -> bool:
         """Whether to draw a bar."""
-        return console.is_terminal and not self._is_json
+        return console.is_terminal and not self._is_json and not is_quiet()
+
+    def shown(self) -> ProgressLine:
+        """The state of the work as a line of the terminal."""
+        took_s = time.monotonic() - self._started
+        return ProgressLine(self.name, self.done, self.total, self.rate, self.left_s, self.note, took_s)
 
 
 @contextmanager
@@ -144,7 +151,7 @@ def _watch(state: Track, artifact: LiveProgress, table: LiveTable | None, stop: 
         ended = False
         while not ended:
             ended = stop.wait(0.25)
-            bars.update(bar, completed=state.done, rate=state.rate, note=state.note if state.shows_bar else "")
+            bars.update(bar, completed=state.done)
             if shown.is_time() or ended:
                 metrics.LEFT.labels(state.name).set(state.total - state.done)
                 share = 100.0 * state.done / max(state.total, 1)
@@ -155,18 +162,23 @@ def _watch(state: Track, artifact: LiveProgress, table: LiveTable | None, stop: 
                 state.log_progress()
 
 
+class _Line(ProgressColumn):
+    """The whole line of a bar, since only that knows which of its parts fit."""
+
+    def __init__(self, state: Track) -> None:
+        super().__init__()
+        self._state = state
+
+    # Rich renders what it gets.
+    def render(self, task: Task) -> RenderableType:
+        return self._state.shown()
+
+
 @contextmanager
 def _bars(state: Track) -> Iterator[tuple[Progress, TaskID]]:
-    columns = (
-        TextColumn("{task.description:<18}"),
-        BarColumn(bar_width=28),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:.1f}/s"),
-        TimeRemainingColumn(compact=True),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns, console=console, refresh_per_second=4, disable=not state.shows_bar) as bars:
-        yield bars, bars.add_task(state.name, total=state.total, rate=0.0, note="")
+    is_shown = state.shows_bar
+    with Progress(_Line(state), console=console, refresh_per_second=4, expand=True, disable=not is_shown) as bars:
+        yield bars, bars.add_task(state.name, total=state.total)
 
 
 class _Every:

@@ -8,16 +8,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from storage.durations import hours_text
 from storage.sizes import size_words
 from tasks.fetch.ledger import host_of
 
 # The earlier experiment on VGGFace1: 400,000 links in 6 hours, 56% of them accepted.
-_EARLIER_LINKS_PER_S = 400_000 / (6 * 3600)
-_SHARE_ACCEPTED = 0.56
+EARLIER_LINKS_PER_S = 400_000 / (6 * 3600)
+SHARE_ACCEPTED = 0.56
 # Size of the pictures of `bench.fetch`, and the rate of `facemill ingest` there on two cores (docs/fetch.md): 6000
 # links, 40% of them faults, so 3600 pictures, at 232 pictures a second.
 _PICTURE_BYTES = 58_000
-_LOOPBACK_LINKS_PER_S = 232 * 6000 / 3600
+LOOPBACK_LINKS_PER_S = 232 * 6000 / 3600
 # At least the attempts of one shard; a gap of more than a minute counts as a pause.
 _LEAST_ATTEMPTS = 500
 _LONGEST_GAP_S = 60.0
@@ -34,9 +35,9 @@ class Rate:
 
 
 DOCUMENTED = Rate(
-    _EARLIER_LINKS_PER_S,
-    _LOOPBACK_LINKS_PER_S,
-    _SHARE_ACCEPTED * _PICTURE_BYTES,
+    EARLIER_LINKS_PER_S,
+    LOOPBACK_LINKS_PER_S,
+    SHARE_ACCEPTED * _PICTURE_BYTES,
     "estimated from the earlier experiment and from loopback",
 )
 
@@ -53,7 +54,7 @@ class Forecast:
 
     def __str__(self) -> str:
         """A one-line summary."""
-        times = dict.fromkeys(map(_duration, self.hours))
+        times = dict.fromkeys(map(hours_text, self.hours))
         size = size_words(self.num_bytes)
         return f"{self.links:,} links on {self.hosts:,} hosts, about {size} in {' to '.join(times)}, {self.basis}"
 
@@ -64,6 +65,13 @@ def forecast(urls: pa.ChunkedArray, rate: Rate = DOCUMENTED) -> Forecast:
     hours = (links / rate.fastest_per_s / 3600, links / rate.slowest_per_s / 3600)
     hosts = pc.count_distinct(host_of(urls)).as_py() if links else 0
     return Forecast(links, hosts, links * rate.bytes_per_link, hours, rate.basis)
+
+
+def busiest_host(urls: pa.ChunkedArray) -> tuple[str, int] | None:
+    """The host with the most of these URLs, and their number; None if no URL has a host."""
+    counts = pc.value_counts(host_of(urls)).to_pylist()
+    found = [(item["values"], item["counts"]) for item in counts if item["values"]]
+    return max(found, key=lambda item: (item[1], item[0]), default=None)
 
 
 def own_rate(attempts: pa.Table) -> Rate | None:
@@ -82,7 +90,3 @@ def own_rate(attempts: pa.Table) -> Rate | None:
         return None
     per_s = len(attempts) / worked_s
     return Rate(per_s, per_s, received / len(attempts), f"estimated from {len(attempts):,} links so far")
-
-
-def _duration(hours: float) -> str:
-    return f"{hours:,.1f} hours" if hours >= 1 else f"{max(round(60 * hours), 1)} min"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from tasks.fetch.forecast import DOCUMENTED, forecast, own_rate
+from tasks.fetch.forecast import DOCUMENTED, busiest_host, forecast, own_rate
 from tests.tasks.builders import attempt, attempts
 
 START = datetime(2026, 11, 27, tzinfo=UTC)
@@ -49,3 +49,10 @@ def test_a_short_history_says_nothing() -> None:
     assert own_rate(attempts(attempt("http://a.example/1"))) is None
     assert own_rate(attempts()) is None
     assert DOCUMENTED.slowest_per_s < DOCUMENTED.fastest_per_s
+
+
+def test_the_busiest_host_is_the_one_with_the_most_links_and_a_folder_has_none() -> None:
+    assert busiest_host(urls(7, 3)) == ("h0.example", 3)
+    assert busiest_host(urls(6, 3)) == ("h2.example", 2)
+    assert busiest_host(pa.chunked_array([["Ada/1.jpg", "Ada/2.jpg"]])) is None
+    assert busiest_host(pa.chunked_array([], pa.string())) is None
