@@ -1,23 +1,33 @@
-"""Dataset and model versions of a lake, from their manifests only."""
+"""Dataset and model versions of a lake, and what tells them apart: manifests, and the sizes of files."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from posixpath import normpath
 from typing import Any
 
 from storage.aliases import aliases
 from storage.datasets import DatasetVersion, all_versions
 from storage.lake import Lake
 from storage.models import ModelVersion, model_versions
+from storage.names import VERSIONED
+from storage.stored_files import stored_files
 from storage.tags import LATEST, tags
+from tasks.dataset.manifest import settings_of
 
 
 def dataset_status(lake: Lake, *, pruned: bool = False) -> list[dict[str, Any]]:
-    """The counts of every dataset version, and its tags; the newest one of each dataset is `latest`.
+    """The dataset versions by name, oldest first: counts, tags, bytes, settings that differ, models trained on it.
+
+    The newest version of each dataset that is not pruned has the tag `latest`.
 
     Args:
         pruned: also pruned versions; each then says when it was, or None.
     """
-    found = all_versions(lake, pruned=pruned)
+    found, models = all_versions(lake, pruned=pruned), models_by_dataset(lake)
+    settings = [settings_of(one.manifest) for one in found]
+    differ = _differing([one.name for one in found], settings)
     newest = {one.name: one.version for one in found if not one.pruned}
     named = {name: {LATEST: version, **tags(lake, name)} for name, version in newest.items()}
     return [
@@ -28,31 +38,97 @@ def dataset_status(lake: Lake, *, pruned: bool = False) -> list[dict[str, Any]]:
             "samples": one.manifest.get("num_samples"),
             "identities": one.manifest.get("num_identities"),
             "tags": [tag for tag, version in named.get(one.name, {}).items() if version == one.version],
+            "bytes": num_bytes(lake, one.folder),
+            "folder": folder_of(one),
+            "settings": {name: value for name, value in settings[place].items() if name in differ[one.name]},
+            "models": models.get(str(one), []),
             **_pruned(one, wanted=pruned),
         }
-        for one in found
+        for place, one in enumerate(found)
     ]
 
 
 def models_status(lake: Lake, *, pruned: bool = False) -> list[dict[str, Any]]:
-    """The model versions, oldest first, with their aliases.
+    """The model versions by name, oldest first: figures, aliases, bytes, folder, settings that differ, the dataset.
 
     Args:
         pruned: also pruned versions; each then says when it was, or None.
     """
+    # A stable sort: the order by time stays.
+    found = sorted(model_versions(lake, pruned=pruned), key=lambda one: one.name)
+    settings = [_training_settings(one) for one in found]
+    differ = _differing([one.name for one in found], settings)
+    newest = {one.name: one.version for one in found if not one.pruned}
     return [
         {
             "model": one.name,
             "version": one.version,
             "trained_at": one.manifest.get("trained_at"),
             "dataset": one.manifest.get("dataset"),
+            "dataset_is_here": _has_dataset(lake, one.manifest.get("dataset")),
             "auc": one.manifest.get("auc"),
-            "aliases": [alias for alias, version in aliases(lake, one.name).items() if version == one.version],
+            "auc_untrained": one.manifest.get("auc_untrained"),
+            "aliases": _aliases_of(one),
+            "is_newest": newest.get(one.name) == one.version,
+            "bytes": num_bytes(lake, one.folder),
+            "folder": folder_of(one),
+            "settings": {name: value for name, value in settings[place].items() if name in differ[one.name]},
             **_pruned(one, wanted=pruned),
         }
-        for one in model_versions(lake, pruned=pruned)
+        for place, one in enumerate(found)
     ]
+
+
+def num_bytes(lake: Lake, folder: str) -> int:
+    """The bytes of all files in a folder of a lake and below it."""
+    return sum(file.num_bytes for file in stored_files(lake, folder))
 
 
 def _pruned(version: DatasetVersion | ModelVersion, *, wanted: bool) -> dict[str, Any]:
     return {"pruned": version.pruned and version.pruned["at"]} if wanted else {}
+
+
+def models_by_dataset(lake: Lake) -> dict[str, list[dict[str, Any]]]:
+    """The models trained on each dataset version, with their aliases; oldest first."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for one in model_versions(lake):
+        found.setdefault(str(one.manifest.get("dataset")), []).append({"model": str(one), "aliases": _aliases_of(one)})
+    return found
+
+
+def _has_dataset(lake: Lake, reference: str | None) -> bool:
+    """Whether a dataset version is in the lake; its manifest is not read."""
+    if not VERSIONED.fits(reference):
+        return False
+    return lake.exists(f"{lake.dataset(*str(reference).split('@'))}/manifest.json")
+
+
+def folder_of(version: DatasetVersion | ModelVersion) -> str:
+    """The folder of a version, as a path or a URL."""
+    url = version.lake.url
+    return f"{url.rstrip('/') if '://' in url else normpath(url)}/{version.folder}"
+
+
+def _aliases_of(version: ModelVersion) -> list[str]:
+    return [alias for alias, of in aliases(version.lake, version.name).items() if of == version.version]
+
+
+def _training_settings(version: ModelVersion) -> dict[str, Any]:
+    """The training settings in a manifest; none in old ones. Manifests may be foreign, so the shape is checked."""
+    config = version.manifest.get("config")
+    return {name: value for name, value in config.items() if name != "name"} if isinstance(config, dict) else {}
+
+
+def _differing(names: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> dict[str, set[str]]:
+    """By the name of a dataset or model, the settings that are not the same in all its versions."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for name, one in zip(names, settings, strict=True):
+        groups.setdefault(name, []).append(one)
+    return {name: set(differing(group)) for name, group in groups.items()}
+
+
+def differing(settings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The settings that are not the same everywhere, or missing in some; sorted."""
+    every = list(settings)
+    names = sorted({name for one in every for name in one})
+    return [name for name in names if len({json.dumps(one.get(name), sort_keys=True) for one in every}) > 1]

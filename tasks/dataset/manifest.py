@@ -62,6 +62,15 @@ def origins(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return dict(_flat({name: value for name, value in manifest.items() if name not in _RESULTS}))
 
 
+# The fields of `origins` that tell no choice of the user: digests of the inputs, the code, the terms.
+_GIVEN = ("made_from", "code", "terms", "terms_by_source", "names_people")
+
+
+def settings_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a user chose for a version, flattened: `{"source": "a", "select.min_face_px": 100, ...}`."""
+    return {name: one for name, one in origins(manifest).items() if name.partition(".")[0] not in _GIVEN}
+
+
 def _flat(value: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
     for name, one in value.items():
         if isinstance(one, Mapping):
