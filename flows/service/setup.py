@@ -55,6 +55,17 @@ def deployments() -> dict[str, Any]:
     return content
 
 
+def start_page(pages: str, deployment: str) -> str:
+    """The page of a deployment in the web UI, where a run can be started.
+
+    Args:
+        pages: URL of the web UI.
+        deployment: as `flow/deployment`.
+    """
+    with get_client(sync_client=True) as client:
+        return f"{pages}/deployments/deployment/{client.read_deployment_by_name(deployment).id}"
+
+
 def with_parameters(described: dict[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The content of `prefect.yaml` with new values for parameters that its deployments already have.
 
