@@ -16,6 +16,7 @@ from flows.settings import load_settings
 from flows.tasks import compare_task, publish_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
+from flows.telemetry.stage_summaries import part_ended
 from storage.datasets import DatasetVersion
 from storage.errors import UsageError
 from storage.lake import Lake
@@ -153,7 +154,7 @@ def _publish_one(lake: Lake, request: Request, min_change: float) -> dict[str, A
         run_logger().info("%s: %s", version, published.note)
     if published.is_new and version.names_people:
         announce(version, published.change)
-    return {
+    result = {
         "dataset": version.name,
         "version": version.version,
         "is_new": published.is_new,
@@ -164,6 +165,8 @@ def _publish_one(lake: Lake, request: Request, min_change: float) -> dict[str, A
         "funnel": published.funnel.to_json(),
         "funnels": {name: one.to_json() for name, one in published.funnels.items()},
     }
+    part_ended("publish", result)
+    return result
 
 
 def _num_planned(lake: Lake, source: str) -> int:
