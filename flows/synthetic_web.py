@@ -10,6 +10,7 @@ from pathlib import Path
 
 from flows.selection import Selection
 from flows.settings import load_settings
+from flows.synthetic_size import synthetic_size
 from flows.telemetry.progress import track
 from storage.atomic import make_folder
 from storage.errors import LakeError, UsageError
@@ -19,7 +20,7 @@ from synthetic.origin import serving
 from synthetic.world import make_world
 from tasks.links.collect import read_origin
 
-_IDENTITIES, _PER_IDENTITY, _SEED = 40, 30, 1
+_SEED = 1
 # The location of the links of a synthetic dataset that `_world_folder` made.
 _WORLD = re.compile(r".*/world/([0-9]{1,9}x[0-9]{1,9})/links", re.DOTALL)
 
@@ -58,8 +59,7 @@ def _world_folder(lake: Lake, identities: int | list[str] | None, per_identity: 
         raise UsageError(
             "synthetic people cannot be selected by name before they are generated: give a number with --identities"
         )
-    people = _IDENTITIES if identities is None else identities
-    each = _PER_IDENTITY if per_identity is None else per_identity
+    people, each = synthetic_size(identities, per_identity)
     if people < 1 or each < 1:
         raise UsageError(
             f"a synthetic dataset of {people} people with {each} links each is empty: use at least 1 of both"
