@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from flows.setting_groups import SettingValues, changed
 from flows.settings import load_settings
 from storage.lake import Lake
+from storage.stored_files import stored_files
 from tasks.dataset.source_tables import lines_to_crop, read_faces
 from tasks.faces.crop_shard import uncropped
 from tasks.faces.detect_shard import is_detected
@@ -111,7 +112,7 @@ def _detect_cpu_s(detector: DetectorSettings) -> float:
 
 def crop_bytes(lake: Lake, source: str, method: str) -> float:
     """The bytes of one crop: the mean of the lake's own, if it has any."""
-    held = lake.bytes_below(lake.faces(method, source))
+    held = sum(file.num_bytes for file in stored_files(lake, lake.faces(method, source)))
     num = len(accepted(read_faces(lake, source, method))) if held else 0
     return held / num if num else _CROP_BYTES
 

@@ -9,8 +9,10 @@ from flows.crop_cost import crop_cost, disk_cost
 from flows.fetch_cost import FetchCost, fetch_cost
 from flows.selection import Selection
 from flows.setting_groups import SettingValues, changed, of_flow
+from flows.train_cost import train_cost, training_config
 from storage.lake import Lake
 from tasks.dataset.split import SplitRules, check_enough_people
+from tasks.faces.method_choice import datasets_of, methods_of
 from tasks.links.list_source import open_source
 from tasks.links.sources import sources_named
 
@@ -32,10 +34,8 @@ def cropping_cost(lake: Lake, source: str, method: str, settings: SettingValues,
     """The cost of `crop`, for each source.
 
     Raises:
-        UsageError: as `flows.crop.methods_of`.
+        UsageError: as `methods_of`.
     """
-    from flows.crop import methods_of  # noqa: PLC0415 - imports Prefect
-
     crops = [
         crop_cost(lake, one.name, methods_of(method, one), settings, check_boxes=check_boxes)
         for one in sources_named(source, lake)
@@ -53,12 +53,9 @@ def pipeline_cost(
         train: the arguments of `train_cost.training_config`, without model and settings.
 
     Raises:
-        UsageError: as `fetch_cost` and `flows.crop.datasets_of`, or there are too few people for a training.
+        UsageError: as `fetch_cost` and `datasets_of`, or there are too few people for a training.
     """
-    # These take four seconds to import.
-    from flows.crop import datasets_of, methods_of  # noqa: PLC0415
-    from flows.pipeline import model_name  # noqa: PLC0415
-    from flows.train_cost import train_cost, training_config  # noqa: PLC0415
+    from flows.pipeline import model_name  # noqa: PLC0415 - imports Prefect
 
     alone = [replace(selection, source=one) for one in selection.sources]
     sources = [open_source(lake, one.source, one.links, one.recipe) for one in alone]

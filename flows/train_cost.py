@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flows.setting_groups import SettingValues, changed
 from flows.settings import Device
+from model.config import PRESETS, TrainConfig, default_preset, model_version_id
+from model.cuda import uses_cuda
 from storage.datasets import DatasetVersion
 from storage.errors import LakeError
 from storage.json_shapes import NUMBER
 from storage.lake import Lake
 from storage.models import ModelVersion, has_model, model_versions
-
-# Imports torch, which takes four seconds.
-if TYPE_CHECKING:
-    from model.config import TrainConfig
 
 # What `--preset` says of itself, on a CPU: a minute, and twenty. A GPU's hours depend on the GPU.
 _PRESET_HOURS = {"smoke": 1 / 60, "cpu": 20 / 60}
@@ -59,8 +57,6 @@ def training_config(
     settings: SettingValues | None = None,
 ) -> tuple[str, TrainConfig]:
     """The preset that is chosen, and the configuration, as `flows.train.train` makes it."""
-    from model.config import PRESETS, default_preset  # noqa: PLC0415
-
     chosen = default_preset(device) if preset == "auto" else preset
     base = PRESETS[chosen]
     config = replace(base, name=model, margin=margin, seed=seed, device=device, steps=steps or base.steps)
@@ -74,11 +70,9 @@ def train_cost(lake: Lake, dataset: DatasetVersion | None, preset: str, config: 
         dataset: the version to train on; None if it is published only by this run.
         preset: the preset that the configuration comes from.
     """
-    from model.config import PRESETS, resolve_device  # noqa: PLC0415
-    from model.version import model_version_id  # noqa: PLC0415
-
     part = dataset.manifest.get("splits", {}).get("train", {}) if dataset else {}
-    device, batch = resolve_device(config.device).type, config.identities_per_batch * config.faces_per_identity
+    device = "cuda" if uses_cuda(config.device) else "cpu"
+    batch = config.identities_per_batch * config.faces_per_identity
     own_per_s = _own_faces_per_s(lake, config, on_cpu=device == "cpu")
     known = _PRESET_HOURS.get(preset) if device == "cpu" else None
     if own_per_s:

@@ -26,7 +26,7 @@ _COMMANDS = {
         "publish": ("pipeline_commands", "Publish one immutable dataset version per crop method."),
         "train": ("pipeline_commands", "Train an embedding model."),
         "experiment": ("experiment_commands", "Compare crop methods and margins."),
-        "settings": ("setting_commands", "List the fields that --set changes, with type, range and default."),
+        "settings": ("setting_commands", "List the fields that --set changes."),
         "embed": ("face_commands", "Embed the main face of each photo."),
         "compare": ("face_commands", "Verify whether two photos show the same person."),
         "status": ("lake_commands", "Show the contents of a lake."),
@@ -65,7 +65,12 @@ _GROUPS = {
     "models": "Inspect, evaluate and promote the model versions of a lake.",
     "world": "Generate and serve a synthetic dataset.",
 }
-_PLAIN: Mapping[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": False}
+# Help is as wide as the terminal: Click's own limit is 80 columns.
+_PLAIN: Mapping[str, Any] = {
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"max_content_width": 10_000},
+}
 
 
 def _group(name: str, summary: str) -> typer.Typer:

@@ -9,10 +9,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from flows.cli.options import AllOption, JsonOption, LakeOption, bar, existing_lake, print_result, reporting
-from flows.cli.terminal import add_row, cell, new_table, say, say_json
+from flows.cli.options import AllOption, JsonOption, LakeOption, bar, existing_lake, follow, print_result, reporting
+from flows.cli.terminal import add_row, cell, new_table, say, say_facts
+from flows.cli.version_lists import dataset_facts, dataset_lines
+from flows.telemetry.fitting import wrapped
 from storage.datasets import find_dataset, open_dataset
+from storage.names import visible
 from storage.tags import tag_history
 from tasks.dataset.exports import EXPORTS
 from tasks.dataset.funnel import Funnel, by_source
@@ -24,28 +28,37 @@ VersionArgument = Annotated[
     ),
 ]
 
-# The keys of a manifest that are shown as tables and sentences; the others are printed as they are.
-_SHOWN_ABOVE = {
-    "dataset", "tags", "name", "version", "num_samples", "num_identities", "splits", "funnel", "funnels", "redactions",
-    "pruned",
-}  # fmt: skip
-
 
 @reporting
 def datasets_list(lake: LakeOption, every: AllOption = False, as_json: JsonOption = False) -> None:
     """List dataset versions, oldest first, with their tags."""
     from flows.version_status import dataset_status  # noqa: PLC0415
 
-    print_result(dataset_status(existing_lake(lake), pruned=every), as_json, show_datasets)
+    result = dataset_status(existing_lake(lake), pruned=every)
+    print_result(result, as_json, show_datasets)
+    follow("datasets list", result, lake, as_json=as_json)
 
 
 @reporting
 def datasets_show(version: VersionArgument, lake: LakeOption, as_json: JsonOption = False) -> None:
     """Show the settings, the counts and the funnel of a dataset version."""
-    found = find_dataset(existing_lake(lake), version)
+    from flows.version_status import folder_of, models_by_dataset, num_bytes  # noqa: PLC0415
+
+    store = existing_lake(lake)
+    found = find_dataset(store, version)
     found.require("num_samples", "num_identities", "splits")
-    history = [asdict(event) for event in tag_history(found.lake, found.name) if event.version == found.version]
-    print_result({"dataset": str(found), "tags": history, **found.manifest}, as_json, show_dataset)
+    history = [asdict(event) for event in tag_history(store, found.name) if event.version == found.version]
+    result = {
+        "dataset": str(found),
+        "tags": history,
+        **found.manifest,
+        "folder": folder_of(found),
+        "bytes": num_bytes(store, found.folder),
+        "models": models_by_dataset(store).get(str(found), []),
+    }
+    print_result(result, as_json, show_dataset)
+    if not found.pruned:
+        follow("datasets show", result, lake, as_json=as_json)
 
 
 @reporting
@@ -70,6 +83,7 @@ def diff(
         "changes": found.counts(),
     }
     print_result(result | ({"lines": found.changes.to_pylist()} if lines else {}), as_json, show_diff)
+    follow("diff", result, lake, as_json=as_json)
 
 
 @reporting
@@ -105,62 +119,51 @@ def report(
 
     found = open_dataset(existing_lake(lake), version)
     found.require("num_samples", "num_identities", "splits")
-    print_result({"dataset": str(found), "report": str(write_report(found, out))}, as_json, show_report)
+    result = {"dataset": str(found), "report": str(write_report(found, out))}
+    print_result(result, as_json, show_report)
+    follow("report", result, lake, as_json=as_json)
 
 
 def show_datasets(console: Console, result: list[dict[str, Any]]) -> None:
-    """Print dataset versions, one per line."""
-    for one in result:
-        borne = f" {', '.join(one['tags'])}" if one["tags"] else ""
-        say(
-            console,
-            f"dataset {one['dataset']}@{one['version']}{borne}: {_number(one['samples'])} faces of "
-            f"{_number(one['identities'])} people, {one['published_at']}{pruned_words(one)}",
-        )
-
-
-def pruned_words(one: dict[str, Any]) -> str:
-    """When a version in a list was pruned; empty if it was not."""
-    return f", pruned {one['pruned']}" if one.get("pruned") else ""
-
-
-def _number(value: int | None) -> str:
-    """Format a count that the manifest may lack."""
-    return "an unknown number of" if value is None else f"{value:,}"
+    """Print dataset versions with what tells them apart."""
+    for line in dataset_lines(result, console.width):
+        say(console, line)
+    if not result:
+        say(console, "no dataset version yet")
 
 
 def show_dataset(console: Console, result: dict[str, Any]) -> None:
     """Print everything about one dataset version."""
-    funnel = result.get("funnel")
-    if funnel:
-        console.print(funnel_table(result["dataset"], funnel))
+    say_facts(console, {"dataset": [result["dataset"]], **dataset_facts(result)})
+    if result.get("funnel"):
+        console.print(funnel_table("", result["funnel"], console.width))
     if result.get("funnels"):
         console.print(by_source_table(result["funnels"]))
-    splits = ", ".join(
-        f"{name} {part['samples']:,} of {part['identities']:,}" for name, part in result["splits"].items()
-    )
-    say(console, f"{result['num_samples']:,} faces of {result['num_identities']:,} people: {splits}")
-    if gone := sum(entry["num_samples"] for entry in result.get("redactions", [])):
-        say(console, f"{gone:,} faces have been taken down since publication")
-    if pruned := result.get("pruned"):
-        say(console, f"pruned {pruned['at']} by {pruned['by']}: {pruned['why']}; only the manifest is left")
     for event in result["tags"]:
         say(console, f"{event['at']} {event['action']} {event['alias']}: {event['by']} {event['why']}".rstrip())
-    say_json(console, {name: value for name, value in result.items() if name not in _SHOWN_ABOVE})
 
 
-def funnel_table(title: str, funnel: dict[str, Any]) -> Table:
-    """Lines in, out and rejected at each stage."""
+def funnel_table(title: str, funnel: dict[str, Any], width: int) -> Table:
+    """Lines in, out and rejected at each stage, at most `width` columns wide; no reason is broken in the middle."""
     table = new_table(title)
-    for column in ("stage", "lines in", "out", "rejected"):
+    columns = ("stage", "lines in", "out", "rejected")
+    for column in columns:
         table.add_column(cell(column), justify="left" if column == "stage" else "right")
     table.add_column("why")
-    for stage in funnel["stages"]:
-        by_number = sorted(stage["rejected"].items(), key=lambda item: -item[1])
-        why = ", ".join(f"{reason} {num:,}" for reason, num in by_number)
-        lost = stage["num_in"] - stage["num_out"]
-        add_row(table, stage["stage"], f"{stage['num_in']:,}", f"{stage['num_out']:,}", f"{lost:,}", why)
+    rows = [_funnel_row(stage) for stage in funnel["stages"]]
+    widths = [max(map(len, cells)) for cells in zip(columns, *(cells for cells, _ in rows), strict=True)]
+    # A column has a blank on both sides, and a line before it; the table has one more line at its end.
+    room = width - sum(widths) - 3 * (len(widths) + 1) - 1
+    for cells, why in rows:
+        table.add_row(*map(cell, cells), Text("\n").join(map(cell, wrapped(why, room))))
     return table
+
+
+def _funnel_row(stage: dict[str, Any]) -> tuple[list[str], list[str]]:
+    by_number = sorted(stage["rejected"].items(), key=lambda item: -item[1])
+    num_in, num_out = stage["num_in"], stage["num_out"]
+    cells = [visible(stage["stage"]), f"{num_in:,}", f"{num_out:,}", f"{num_in - num_out:,}"]
+    return cells, [f"{visible(reason)} {num:,}" for reason, num in by_number]
 
 
 def by_source_table(funnels: dict[str, Any]) -> Table:

@@ -66,6 +66,7 @@ def experiment(
         settings=settings,
     )
     output.print(result, show_experiment)
+    output.follow("experiment", result, lake)
 
 
 def show_experiment(console: Console, result: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.cli.options import JsonOption, LakeOption, bar, existing_lake, print_result, reporting
+from flows.cli.options import JsonOption, LakeOption, bar, existing_lake, follow, print_result, reporting
 from flows.cli.terminal import say
 from flows.inference.embedding_file import saver
 from flows.settings import load_settings, tame_libraries
@@ -61,7 +61,10 @@ def embed(
         _remark(row)
     if save:
         save(rows, embedder.model.embedding_dim)
-    print_result({"model": str(embedder.model.version), "photos": rows}, as_json, show_embedded)
+    result = {"model": str(embedder.model.version), "photos": rows}
+    print_result(result, as_json, show_embedded)
+    if model_folder is None:
+        follow("embed", result, lake, as_json=as_json)
     if any(row["reason"] for row in rows):
         raise typer.Exit(1)
 
@@ -84,7 +87,10 @@ def compare(
     for photo, face in zip((one, other), faces, strict=True):
         _remark(_row(photo, face))
     verdict = embedder.model.compare(*(face.embedding for face in faces))
-    print_result({"model": str(embedder.model.version), **asdict(verdict)}, as_json, show_compared)
+    result = {"model": str(embedder.model.version), **asdict(verdict)}
+    print_result(result, as_json, show_compared)
+    if model_folder is None:
+        follow("compare", result, lake, as_json=as_json)
 
 
 def show_embedded(console: Console, result: dict[str, Any]) -> None:

@@ -7,16 +7,16 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.cli.dataset_commands import show_datasets
-from flows.cli.model_commands import show_models
 from flows.cli.options import (
     JsonOption,
     LakeOption,
     existing_lake,
+    follow,
     print_result,
     reporting,
 )
 from flows.cli.terminal import add_row, cell, new_table, say
+from flows.cli.version_lists import newest_lines
 from storage.errors import UsageError
 from storage.sizes import size_words
 from tasks.maintenance.disk_usage import disk_usage
@@ -42,7 +42,9 @@ def status(
     elif hosts:
         print_result({source: hosts_status(found, source) for source in found.names("images")}, as_json, show_hosts)
     else:
-        print_result(lake_status(found), as_json, show_status)
+        result = lake_status(found)
+        print_result(result, as_json, show_status)
+        follow("status", result, lake, as_json=as_json)
 
 
 @reporting
@@ -62,7 +64,8 @@ def show_merged(console: Console, result: dict[str, int]) -> None:
 
 
 def show_status(console: Console, result: dict[str, Any]) -> None:
-    """Print the counts of a lake."""
+    """Print the counts of a lake, and the newest version of each dataset and model with its folder."""
+    width = console.width
     for source, counts in result["sources"].items():
         table = new_table(source, show_header=False)
         table.add_column()
@@ -75,8 +78,8 @@ def show_status(console: Console, result: dict[str, Any]) -> None:
         for method, num in counts["faces"].items():
             add_row(table, f"faces by {method}", f"{num:,}")
         console.print(table)
-    show_datasets(console, result["datasets"])
-    show_models(console, result["models"])
+    for line in (*newest_lines(result["datasets"], "dataset", width), *newest_lines(result["models"], "model", width)):
+        say(console, line)
     for one in result["leases"]:
         is_dead = ", which is gone" if one["is_dead"] else ""
         say(

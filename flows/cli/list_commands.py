@@ -8,14 +8,15 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.cli.options import JsonOption, RecipeOption, print_result, reporting
+from flows.cli.options import JsonOption, RecipeOption, follow, print_result, reporting
 from flows.cli.terminal import add_row, new_table, say
 from storage.errors import UsageError
-from storage.names import visible
+from storage.names import NAME, visible
 from tasks.links.collect import is_url
 from tasks.links.list_survey import first_rejected, survey, warnings
 from tasks.links.recipes.guess import guess_recipe
 from tasks.links.recipes.recipe import Recipe, open_recipe
+from tasks.links.sources import SOURCES
 from tasks.links.sources.table import ReadList, read_list
 
 
@@ -43,6 +44,13 @@ def links(
     for warning in warnings(chosen, found):
         typer.echo(f"warning  {visible(warning)}", err=True)
     print_result(survey(chosen, found), as_json, lambda console, result: _show(console, result, chosen, found))
+    follow("links", {"source": _source_name(path), "links": file, "recipe": recipe}, as_json=as_json)
+
+
+def _source_name(path: Path) -> str:
+    """The name of the list's file as a source, or `mine` where that is none."""
+    name = path.name.partition(".")[0]
+    return name if NAME.fits(name) and name not in SOURCES else "mine"
 
 
 def _show(console: Console, result: dict[str, Any], recipe: Recipe, found: ReadList) -> None:

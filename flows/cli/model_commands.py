@@ -11,7 +11,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.dataset_commands import pruned_words
 from flows.cli.options import (
     AllOption,
     DeviceChoice,
@@ -20,10 +19,12 @@ from flows.cli.options import (
     LakeOption,
     bar,
     existing_lake,
+    follow,
     print_result,
     reporting,
 )
-from flows.cli.terminal import add_row, cell, new_table, say, say_json
+from flows.cli.terminal import add_row, cell, new_table, say, say_facts
+from flows.cli.version_lists import model_facts, model_lines
 from flows.reports.metric_text import POINT_COLUMNS, comparison_words, evaluation_notes, figure_rows, point_rows
 from flows.settings import user_name
 from model.claims import remarks
@@ -53,7 +54,9 @@ def models_list(lake: LakeOption, every: AllOption = False, as_json: JsonOption 
     """List model versions, oldest first, with their aliases."""
     from flows.version_status import models_status  # noqa: PLC0415
 
-    print_result(models_status(existing_lake(lake), pruned=every), as_json, show_models)
+    result = models_status(existing_lake(lake), pruned=every)
+    print_result(result, as_json, show_models)
+    follow("models list", result, lake, as_json=as_json)
 
 
 @reporting
@@ -63,15 +66,21 @@ def models_show(
     as_json: JsonOption = False,
 ) -> None:
     """Show metrics, lineage and aliases of a version."""
+    from flows.version_status import folder_of, num_bytes  # noqa: PLC0415
+
     found = find_model(existing_lake(lake), version)
     kept = {} if found.pruned else {name: found.read_json(f"{name}.json") for name in ("metrics", "lineage", "config")}
     facts = {
         "model": str(found),
+        "folder": folder_of(found),
+        "bytes": num_bytes(found.lake, found.folder),
         "manifest": found.manifest,
         **kept,
         "aliases": [asdict(event) for event in alias_history(found.lake, found.name) if event.version == found.version],
     }
     print_result(facts, as_json, show_model)
+    if not found.pruned:
+        follow("models show", facts, lake, as_json=as_json)
 
 
 @reporting
@@ -107,6 +116,7 @@ def models_evaluate(
         with bar("align", len(pairs.photos)) as reach:
             found = evaluate_on_lfw(model, lfw, pairs, device=device.value, on_progress=reach)
     print_result(found.facts, as_json, show_evaluation)
+    follow("models evaluate", found.facts, lake, as_json=as_json)
 
 
 @reporting
@@ -125,7 +135,9 @@ def models_report(
     from flows.reports.model_report import write_model_report  # noqa: PLC0415
 
     path = write_model_report(model, test, device=device.value)
-    print_result({"model": str(model), "report": str(path)}, as_json, show_report)
+    result = {"model": str(model), "report": str(path)}
+    print_result(result, as_json, show_report)
+    follow("models report", result, lake, as_json=as_json)
 
 
 @reporting
@@ -151,6 +163,7 @@ def models_diff(
         "figures": [found.first.facts, found.second.facts],
     }
     print_result(result, as_json, show_difference)
+    follow("models diff", result, lake, as_json=as_json)
 
 
 @reporting
@@ -175,7 +188,9 @@ def models_promote(
     from model.promotion import promote  # noqa: PLC0415
 
     event = promote(challenger, dataset=dataset, device=device.value, by=user_name(), why=why, force=force)
-    print_result({"model": challenger.name, **asdict(event)}, as_json, show_alias)
+    result = {"model": challenger.name, **asdict(event)}
+    print_result(result, as_json, show_alias)
+    follow("models promote", result, lake, as_json=as_json)
 
 
 @reporting
@@ -187,23 +202,23 @@ def models_rollback(
 ) -> None:
     """Restore the previous champion."""
     event = roll_back(existing_lake(lake), model, user_name(), why)
-    print_result({"model": model, **asdict(event)}, as_json, show_alias)
+    result = {"model": model, **asdict(event)}
+    print_result(result, as_json, show_alias)
+    follow("models rollback", result, lake, as_json=as_json)
 
 
 def show_models(console: Console, result: list[dict[str, Any]]) -> None:
-    """Print model versions, one per line."""
-    for one in result:
-        borne = f" {', '.join(one['aliases'])}" if one["aliases"] else ""
-        auc = "unknown" if one["auc"] is None else f"{one['auc']:.3f}"
-        trained = f"AUC {auc}, on {one['dataset']}, {one['trained_at']}{pruned_words(one)}"
-        say(console, f"model {one['model']}@{one['version']}{borne}: {trained}")
+    """Print model versions with what tells them apart."""
+    for line in model_lines(result, console.width):
+        say(console, line)
+    if not result:
+        say(console, "no model version yet")
 
 
 def show_model(console: Console, result: dict[str, Any]) -> None:
     """Print everything about one model version; of a pruned one, what its manifest says."""
-    if pruned := result["manifest"].get("pruned"):
-        say(console, f"{result['model']} was pruned {pruned['at']} by {pruned['by']}: {pruned['why']}")
-        say_json(console, result["manifest"])
+    if result["manifest"].get("pruned"):
+        say_facts(console, {"model": [result["model"]], **model_facts(result)})
         return
     untrained, trained = (result["metrics"][state] for state in ("untrained", "trained"))
     before = {figure: value for figure, value, _ in figure_rows(untrained)}
@@ -215,7 +230,7 @@ def show_model(console: Console, result: dict[str, Any]) -> None:
         forced = ", forced" if event["forced"] else ""
         text = f"{event['at']} {event['alias']} by {event['action']}{forced}: {event['by']} {event['why']}"
         say(console, text)
-    say_json(console, {name: result[name] for name in ("config", "lineage")})
+    say_facts(console, model_facts(result))
 
 
 def show_evaluation(console: Console, result: dict[str, Any]) -> None:

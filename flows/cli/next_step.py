@@ -207,6 +207,9 @@ FOLLOWS: dict[str, Callable[[Any, Place], Steps]] = {
     "serve": _after_serve,
     "diff": lambda result, place: [Step("page", place.command(f"report {result['after']}"))],
     "report": lambda result, place: _next(place.command(f"train --dataset {result['dataset']}")),
+    "prune": lambda result, place: [] if result["pruned"] is None else _next(place.command("status --disk")),
+    "datasets tag": lambda result, place: _pages("datasets", _version(result, "dataset"), place)[1:],
+    "datasets untag": _constant("datasets list"),
     "datasets list": _after_lists("datasets"),
     "datasets show": _after_show("datasets"),
     "models list": _after_lists("models"),
@@ -222,6 +225,7 @@ FOLLOWS: dict[str, Callable[[Any, Place], Steps]] = {
 # Commands whose own output says what follows, or which nothing follows.
 ENDS = {
     "settings": "every line is an argument of --set",
+    "compact": "makes reading faster, and asks for nothing",
     "check": "names the repair, the retry, or neither",
     "forget": "names the purge",
     "export": "names the folder",

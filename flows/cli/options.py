@@ -14,14 +14,18 @@ from enum import StrEnum
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
+from posixpath import normpath
 from typing import Annotated, Any, get_type_hints
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from flows.cli.next_step import Place, lines, next_steps
+from flows.cli.terminal import say
 from flows.selection import Selection
 from flows.settings import choose_log, load_settings, tame_libraries
+from flows.telemetry.console import is_quiet, new_console, quietly
 from flows.telemetry.log import show_log
 from storage.errors import FacemillError, UsageError
 from storage.lake import CANNOT_WRITE, Lake
@@ -207,7 +211,14 @@ LogOption = Annotated[
         "--log", help="Show progress as a bar, or as JSON lines on the error stream. Default: FACEMILL_LOG, or bar."
     ),
 ]
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Only print what the run would cost. Sends no request, and writes nothing."),
+]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Show Prefect's own log.")]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", help="Print only the result and errors: no progress, and no next step.")
+]
 
 
 SetOption = Annotated[
@@ -303,11 +314,15 @@ class OutputOptions:
         """Print a result with `shown`, or as one JSON object."""
         print_result(result, self.as_json, shown)
 
+    def follow(self, command: str, result: Any, lake: str, source: str | None = None) -> None:
+        """Print what follows the command, unless machines read its output."""
+        follow(command, result, lake, source, as_json=self.as_json)
+
 
 def reporting(command: Callable[..., None]) -> Callable[..., None]:
     """Decorator of a command: a parameter whose type is a dataclass of options stands for all of these options.
 
-    Facemill's errors are printed as one line on the error stream, and set the exit code.
+    Every command has `--quiet`. Facemill's errors are printed as one line on the error stream, and set the exit code.
     """
     kinds = {name: kind for name, kind in get_type_hints(command, include_extras=True).items() if name != "return"}
     groups: dict[str, Any] = {name: kind for name, kind in kinds.items() if is_dataclass(kind)}
@@ -315,12 +330,15 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
     for name, one in signature(command).parameters.items():
         options += _options_of(groups[name]) if name in groups else [_option(name, kinds[name], one.default)]
 
+    options.append(_option("quiet", QuietOption, False))
+
     @wraps(command)
-    def wrapped(**given: Any) -> None:
+    def wrapped(*, quiet: bool = False, **given: Any) -> None:
         for name, kind in groups.items():
             given[name] = kind(**{field.name: given.pop(field.name) for field in fields(kind)})
         try:
-            command(**given)
+            with quietly(quiet):
+                command(**given)
         except FacemillError as error:
             typer.echo(f"facemill: {visible(str(error))}", err=True)
             raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error
@@ -459,13 +477,35 @@ def print_result(result: Any, as_json: bool, shown: Callable[[Console, Any], Non
         json.dump(result, sys.stdout, indent=2, default=str)
         sys.stdout.write("\n")
     else:
-        shown(Console(), result)
+        shown(new_console(), result)
+
+
+def follow(command: str, result: Any, lake: str = "", source: str | None = None, *, as_json: bool = False) -> None:
+    """Print the next step after a command on the error stream: not with --json, and not with --quiet.
+
+    Args:
+        lake: as given to the command; empty if it has none.
+        source: as given to the command, or the only one of the lake.
+    """
+    if as_json or is_quiet():
+        return
+    console = new_console(stderr=True)
+    for line in lines(next_steps(command, result, _place(lake, source))):
+        say(console, line)
+
+
+def _place(lake: str, source: str | None) -> Place:
+    if not lake:
+        return Place()
+    is_only = source is None or len(Lake(lake).names("links")) < 2
+    is_default = normpath(lake) == normpath(load_settings().lake)
+    return Place(lake, is_default, None if is_only or not source else source.replace("+", ","))
 
 
 @contextmanager
 def bar(name: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a progress bar on the error stream, outside of any flow."""
-    errors = Console(stderr=True)
-    with Progress(console=errors, disable=not errors.is_terminal) as progress:
+    errors = new_console(stderr=True)
+    with Progress(console=errors, disable=not errors.is_terminal or is_quiet()) as progress:
         task = progress.add_task(name, total=total)
         yield lambda done: progress.update(task, completed=done)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from uvloop import run
 
-from flows.cli.dataset_commands import by_source_table, funnel_table
+from flows.cli.cost_screen import show_cost
 from flows.cli.options import (
     DatasetOption,
     DeviceChoice,
     DeviceOption,
+    DryRunOption,
     LakeOption,
     MarginOption,
     MinChangeOption,
@@ -35,12 +36,21 @@ from flows.cli.options import (
     reporting,
     split_words,
 )
+from flows.cli.stage_screens import (
+    show_cleaned,
+    show_cropped,
+    show_ingested,
+    show_published,
+    show_retried,
+    show_stage,
+    show_trained,
+)
 from flows.cli.startup import judge_retry, judge_start
-from flows.cli.terminal import say
 from flows.embedder_choice import choose_embedder
 from flows.selection import Selection
 from flows.setting_groups import read_settings
 from flows.settings import load_settings
+from flows.telemetry.console import is_quiet, new_console
 from model.cuda import uses_cuda
 from storage.datasets import open_dataset
 from storage.paths import checked_name
@@ -83,6 +93,7 @@ def pipeline(
     runs: RunsOption = 1,
     min_change: MinChangeOption = 0.0,
     values: SetOption = None,
+    dry_run: DryRunOption = False,
     output: OutputOptions,
 ) -> None:
     """Run all stages: fetch, crop, publish, train. Work that is already done is skipped."""
@@ -90,52 +101,80 @@ def pipeline(
     settings = read_settings(values, "pipeline")
     checked_name(f"{dataset}-{method}")
     uses_cuda(device.value)
+    if dry_run:
+        from flows.run_cost import pipeline_cost  # noqa: PLC0415
+
+        train = {"margin": margin, "preset": "auto", "steps": steps, "device": device.value}
+        output.print(pipeline_cost(store, selection, method, dataset, train, settings), show_cost)
+        return
     for one in selection.sources:
         alone = replace(selection, source=one)
         judge_start(store, alone, settings, as_typed=asked.identities, yes=asked.yes, trains=True)
     output.set_up()
     from flows.pipeline import pipeline as flow  # noqa: PLC0415
+
+    with _showing_stages(output) as done:
+        run(
+            flow(
+                asked.lake,
+                **asdict(selection),
+                method=method,
+                dataset=dataset,
+                min_face=min_face,
+                margin=margin,
+                steps=steps,
+                device=device.value,
+                runs=runs,
+                min_change=min_change,
+                settings=settings,
+            )
+        )
+    output.follow("pipeline", done, asked.lake, selection.source)
+
+
+@contextmanager
+def _showing_stages(output: OutputOptions) -> Iterator[dict[str, Any]]:
+    """Yield the results by stage, filled as each stage ends; show them as they come, also if a later stage fails."""
     from flows.telemetry.stage_summaries import watching  # noqa: PLC0415
 
     done: dict[str, Any] = {}
+    parts: list[Any] = []  # of the stage that runs
 
     def ended(stage: str, result: Any) -> None:
+        parts.clear()
         done[stage] = result
         if not output.as_json:
-            show_stage(Console(), stage, result)
+            show_stage(new_console(), stage, result)
 
     try:
-        with watching(ended):
-            run(
-                flow(
-                    asked.lake,
-                    **asdict(selection),
-                    method=method,
-                    dataset=dataset,
-                    min_face=min_face,
-                    margin=margin,
-                    steps=steps,
-                    device=device.value,
-                    runs=runs,
-                    min_change=min_change,
-                    settings=settings,
-                )
-            )
+        with watching(ended, lambda stage, part: parts.append(part)):
+            yield done
     finally:
+        if parts:  # publication failed after one of its datasets
+            ended("publish", list(parts))
         if output.as_json and done:
             output.print(done, lambda console, result: None)
 
 
 @reporting
-def ingest(*, asked: SelectionOptions, values: SetOption = None, output: OutputOptions) -> None:
+def ingest(
+    *, asked: SelectionOptions, values: SetOption = None, dry_run: DryRunOption = False, output: OutputOptions
+) -> None:
     """Read the link files and fetch new pictures. Links that were requested before are skipped; see `retry`."""
     store, selection = asked.select()
     settings = read_settings(values, "ingest")
+    if dry_run:
+        from flows.run_cost import ingest_cost  # noqa: PLC0415
+
+        output.print(ingest_cost(store, selection, settings), show_cost)
+        return
     judge_start(store, selection, settings, as_typed=asked.identities, yes=asked.yes, trains=False)
     output.set_up()
     from flows.ingest import ingest as flow  # noqa: PLC0415
 
-    output.print(run(flow(asked.lake, **asdict(selection), settings=settings)), show_ingested)
+    result = run(flow(asked.lake, **asdict(selection), settings=settings))
+    output.print(result, show_ingested)
+    output.follow("ingest", result, asked.lake, selection.source)
 
 
 @reporting
@@ -175,7 +214,8 @@ def retry(
     choice = retry_choice(reasons, hosts, now=now, also_final=also_final, archive=archive_fallback)
     pending, due = due_for(store, source, choice)
     judge_retry(store, Selection(source, asked.links, connect_to=asked.connect_to), pending, yes=asked.yes)
-    typer.echo(_forecast(due, is_archive=archive_fallback), err=True)
+    if not is_quiet():
+        typer.echo(_forecast(due, is_archive=archive_fallback), err=True)
     from flows.retry import retry as flow  # noqa: PLC0415
 
     result = run(
@@ -193,6 +233,7 @@ def retry(
         )
     )
     output.print(result, show_retried)
+    output.follow("retry", result, asked.lake, source)
 
 
 @reporting
@@ -207,6 +248,7 @@ def crop(
         bool, typer.Option("--report", help="Write an HTML report that compares the crop methods, with contact sheets.")
     ] = False,
     values: SetOption = None,
+    dry_run: DryRunOption = False,
     output: OutputOptions,
 ) -> None:
     """Detect and crop faces in the accepted pictures."""
@@ -214,11 +256,17 @@ def crop(
     settings = read_settings(values, "crop")
     for one in sources_named(source, store):
         methods_of(method, one)
+    if dry_run:
+        from flows.run_cost import cropping_cost  # noqa: PLC0415
+
+        output.print(cropping_cost(store, source, method, settings, check_boxes=check_boxes), show_cost)
+        return
     output.set_up()
     from flows.crop import crop as flow  # noqa: PLC0415
 
     result = flow(asked.lake, source=source, method=method, check_boxes=check_boxes, report=report, settings=settings)
     output.print(result, show_cropped)
+    output.follow("crop", result, asked.lake, source)
 
 
 @reporting
@@ -295,6 +343,7 @@ def publish(
         settings=settings,
     )
     output.print(result, show_published)
+    output.follow("publish", result, asked.lake, source)
 
 
 @reporting
@@ -342,6 +391,7 @@ def clean(
         settings=settings,
     )
     output.print(result, show_cleaned)
+    output.follow("clean", result, asked.lake, source)
 
 
 @reporting
@@ -358,13 +408,27 @@ def train(
     seed: Annotated[int, typer.Option("--seed", help="Random seed of weights, batches and augmentation.")] = 0,
     device: DeviceOption = DeviceChoice.AUTO,
     values: SetOption = None,
+    dry_run: DryRunOption = False,
     output: OutputOptions,
 ) -> None:
     """Train an embedding model. Reads a dataset version, publishes a model version, and makes it the candidate."""
-    open_dataset(check_usage(lake), dataset)
+    chosen = open_dataset(check_usage(lake), dataset)
     checked_name(model)
     settings = read_settings(values, "train")
     uses_cuda(device.value)
+    if dry_run:
+        from flows.train_cost import train_cost, training_config  # noqa: PLC0415
+
+        asked: dict[str, Any] = {
+            "margin": margin,
+            "preset": preset.value,
+            "steps": steps,
+            "seed": seed,
+            "device": device.value,
+        }
+        cost = train_cost(chosen.lake, chosen, *training_config(model, **asked, settings=settings))
+        output.print({"train": asdict(cost)}, show_cost)
+        return
     output.set_up()
     from flows.train import train as flow  # noqa: PLC0415
 
@@ -380,47 +444,7 @@ def train(
         settings=settings,
     )
     output.print(result, show_trained)
-
-
-def show_stage(console: Console, stage: str, result: Any) -> None:
-    """Print the result of one pipeline stage."""
-    if "sources" in result:
-        for source, one in result["sources"].items():
-            say(console, f"[bold]source[/]   {source}")
-            show_stage(console, stage, one)
-        return
-    if stage == "retry" and not result["asked"]:
-        return
-    shown: dict[str, Callable[[Console, Any], None]] = {
-        "ingest": show_ingested,
-        "retry": show_retried,
-        "crop": show_cropped,
-        "publish": show_published,
-        "train": show_trained,
-    }
-    shown[stage](console, result)
-
-
-def show_ingested(console: Console, result: dict[str, Any]) -> None:
-    """Print the counts of link lines and candidates, and the fetch results."""
-    say(
-        console,
-        f"[bold]links[/]    {result['lines']:,} lines, {result['rejected_lines']:,} rejected; "
-        f"{result['candidates']:,} distinct URLs selected",
-    )
-    show_fetched(console, result)
-
-
-def show_fetched(console: Console, result: dict[str, Any], name: str = "fetch") -> None:
-    """Print the results of a round of requests."""
-    why = ", ".join(f"{reason} {num:,}" for reason, num in result["rejected"].items())
-    asked = f"{result['asked']:,} requested, {result['accepted']:,} accepted" if result["asked"] else "nothing to fetch"
-    say(console, f"[bold]{name:<8}[/] {asked}" + (f"; {why}" if why else ""))
-
-
-def show_retried(console: Console, result: dict[str, Any]) -> None:
-    """Print the results of a retry."""
-    show_fetched(console, result, "retry")
+    output.follow("train", result, lake)
 
 
 def _forecast(due: dict[str, int], *, is_archive: bool) -> str:
@@ -428,63 +452,3 @@ def _forecast(due: dict[str, int], *, is_archive: bool) -> str:
     what = "gone, to be fetched from the archive" if is_archive else "due for retry"
     why = ", ".join(f"{reason} {num:,}" for reason, num in due.items())
     return f"{sum(due.values()):,} links are {what}" + (f": {why}" if why else "")
-
-
-def show_cropped(console: Console, result: dict[str, Any]) -> None:
-    """Print the numbers of pictures searched and faces cropped, in this run and in total."""
-    faces = ", ".join(f"{num:,} by {method}" for method, num in result["faces"].items())
-    say(
-        console,
-        f"[bold]crop[/]     {result['detected']:,} pictures searched, {result['cropped']:,} faces cropped; "
-        f"total {faces}",
-    )
-    if "report" in result:
-        say(console, f"[bold]report[/]   {result['report']}")
-
-
-def show_cleaned(console: Console, result: list[dict[str, Any]]) -> None:
-    """Print how many faces are mislabelled, and which names belong to the same person."""
-    for one in result:
-        say(
-            console,
-            f"[bold]clean[/]    {one['method']}: {one['wrong_person']:,} of {one['faces']:,} faces of "
-            f"{one['people']:,} people mislabelled according to {one['model']}",
-        )
-        for pair in one["same_person"]:
-            say(
-                console,
-                f"         {pair['other']} is the same person as {pair['identity']} ({pair['same_person_score']:.2f})",
-            )
-
-
-def show_published(console: Console, result: list[dict[str, Any]]) -> None:
-    """Print the funnel and the version of each method."""
-    for one in result:
-        title = f"{one['dataset']}@{one['version']}" + ("" if one["is_new"] else " (existing)")
-        console.print(funnel_table(title, one["funnel"]))
-        if one["funnels"]:
-            console.print(by_source_table(one["funnels"]))
-        say(console, f"{one['samples']:,} faces of {one['identities']:,} people")
-        if one["note"]:
-            say(console, one["note"])
-        say(console, "")
-    excluded = result[0]["excluded"] if result else []
-    for match in excluded:
-        say(console, f"excluded {match['identity']}: listed as {match['listed']}, similarity {match['alike']:g}/100")
-
-
-def show_trained(console: Console, result: dict[str, Any]) -> None:
-    """Print the model version and its metrics, or the flow run that will train it."""
-    if "left_out" in result:
-        say(console, f"[bold]train[/]    left out: {result['left_out']}")
-        return
-    if "flow_run" in result:
-        say(console, f"[bold]train[/]    scheduled on the server as {result['flow_run'] or 'a separate run'}")
-        return
-    known = "" if result["is_new"] else " (existing)"
-    note = f": {result['note']}" if result.get("note") else ""
-    say(
-        console,
-        f"[bold]train[/]    {result['model']}@{result['version']}{known}: verification AUC on unseen people "
-        f"{result['auc']:.3f}, untrained {result['untrained_auc']:.3f}{note}",
-    )

@@ -10,9 +10,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.cli.options import JsonOption, LakeOption, existing_lake, print_result, reporting
+from flows.cli.options import JsonOption, LakeOption, existing_lake, follow, print_result, reporting
 from flows.cli.terminal import add_row, cell, new_table, say
 from flows.settings import load_settings, user_name
+from flows.telemetry.console import new_console
 from storage.errors import UsageError
 from storage.sizes import size_words
 from tasks.maintenance.prune.apply import apply
@@ -67,10 +68,11 @@ def prune(
     plan = plan_prune(store, policy, now, watches=not dry_run)
     result: dict[str, Any] = {"lake": store.url, "policy": asdict(policy), **plan.to_json(), "pruned": None}
     if not as_json:
-        show_plan(Console(), result)
+        show_plan(new_console(), result)
     if not dry_run:
         result["pruned"] = asdict(apply(store, plan, by=user_name(), now=now, good_for_s=settings.lease_s))
     print_result(result, as_json, show_pruned)
+    follow("prune", result, lake, as_json=as_json)
 
 
 def show_plan(console: Console, result: dict[str, Any]) -> None:

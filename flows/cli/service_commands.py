@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from flows.cli.options import (
     RunsOption,
     SetOption,
     VerboseOption,
+    follow,
     reporting,
 )
 from flows.cli.terminal import say
@@ -29,12 +31,14 @@ from flows.service.password import (
     prefect_home,
 )
 from flows.service.request_guard import login_link
+from flows.service.schedule import next_runs
 from flows.service.serve import Address
 from flows.service.serve import serve as run_service
 from flows.service.work import check_free
 from flows.service.work import work as run_workers
 from flows.setting_groups import read_settings
 from flows.settings import Settings, load_settings, tame_libraries
+from flows.telemetry.console import new_console
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.source_names import sources_of
@@ -101,7 +105,7 @@ def serve(
         "allow_outside": options.yes,
         "settings": settings_of_runs,
     }
-    console = Console(stderr=True)
+    console = new_console(stderr=True)
     how = login(console, address, password)
     run_service(
         address,
@@ -133,7 +137,7 @@ def work(
 
     api = f"{server.rstrip('/').removesuffix('/api')}/api"
     pools = [one.value for one in pool or [PoolChoice.CPU]]
-    console = Console(stderr=True)
+    console = new_console(stderr=True)
     run_workers(
         api,
         pools,
@@ -187,6 +191,13 @@ def _show(console: Console, address: Address, parameters: dict[str, Any], deploy
         lines["consent"] = "required for outside hosts: serve --yes, or allow_outside=true for one run"
     lines["stop"] = "Ctrl-C"
     _show_lines(console, lines)
+    from flows.service.setup import deployments as described  # noqa: PLC0415 - imports Prefect
+    from flows.service.setup import start_page  # noqa: PLC0415
+
+    now = datetime.now(UTC)
+    scheduled = next_runs(described()["deployments"], now)
+    whens = {name: f"{time:%Y-%m-%d %H:%M} UTC" for name, time in scheduled.items()}
+    follow("serve", {"page": start_page(address.pages, "pipeline/pipeline"), "scheduled": whens})
 
 
 def _people(identities: int | list[str] | None) -> str:

@@ -20,7 +20,7 @@ def settings(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the fields that --set changes, with type, range and default."""
+    """List the fields that --set changes. Shows type, range and default of each."""
     if command is not None and command not in FLOWS:
         raise UsageError(f"{command} has no --set; these have: {', '.join(FLOWS)}")
     print_result(setting_rows(command), as_json, show_settings)

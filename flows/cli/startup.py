@@ -17,6 +17,7 @@ import typer
 from flows.selection import Selection
 from flows.setting_groups import SettingValues, changed
 from flows.settings import load_settings, user_name
+from flows.telemetry.console import is_quiet
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.leases import alone
@@ -82,7 +83,7 @@ def judge_start(
     needs_yes = is_first and len(pending) > 0
     if needs_yes and not yes and not _has_terminal():
         raise refusal(lake, name, estimate)
-    _say(said)
+    _say(said, is_asked=needs_yes and not yes)
     if needs_yes and not yes:
         _ask(lake, name)
     is_new = not lake.exists(lake.format_file)
@@ -107,7 +108,7 @@ def judge_retry(lake: Lake, selection: Selection, pending: pa.Table, *, yes: boo
     if not yes:
         if not _has_terminal():
             raise refusal(lake, name, estimate)
-        _say([f"forecast {estimate}"])
+        _say([f"forecast {estimate}"], is_asked=True)
         _ask(lake, name)
     record_consent(lake, name, by=user_name(), told=estimate)
 
@@ -145,8 +146,9 @@ def _num(people: int | list[str]) -> int:
     return people if isinstance(people, int) else len(people)
 
 
-def _say(lines: list[str]) -> None:
-    for line in lines:
+def _say(lines: list[str], *, is_asked: bool = False) -> None:
+    """Print lines on the error stream; with --quiet only those that a question is about."""
+    for line in lines if is_asked or not is_quiet() else []:
         typer.echo(visible(line), err=True)
 
 

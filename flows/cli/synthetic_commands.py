@@ -12,6 +12,7 @@ from rich.console import Console
 from flows.cli.options import (
     JsonOption,
     bar,
+    follow,
     print_result,
     reporting,
 )
@@ -39,6 +40,7 @@ def world_make(
             on_progress=lambda done, total: reach(done),
         )
     print_result(asdict(summary), as_json, show_world)
+    follow("world make", {"folder": str(folder)}, as_json=as_json)
 
 
 @reporting
@@ -49,11 +51,11 @@ def world_serve(
     """Serve a synthetic dataset until Ctrl-C. Its pictures and faults are served on a loopback port."""
     from synthetic.origin import serve_forever  # noqa: PLC0415
 
-    serve_forever(
-        folder,
-        port,
-        lambda bound: typer.echo(f"{folder} is served on 127.0.0.1:{bound}; stop with Ctrl-C", err=True),
-    )
+    def ready(bound: int) -> None:
+        typer.echo(f"{folder} is served on 127.0.0.1:{bound}; stop with Ctrl-C", err=True)
+        follow("world serve", {"folder": str(folder), "port": bound})
+
+    serve_forever(folder, port, ready)
 
 
 def show_world(console: Console, result: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from flows.cli.dataset_commands import VersionArgument
-from flows.cli.options import JsonOption, LakeOption, existing_lake, print_result, reporting
+from flows.cli.options import JsonOption, LakeOption, existing_lake, follow, print_result, reporting
 from flows.cli.terminal import say
 from flows.settings import user_name
 from storage.datasets import open_dataset
@@ -31,7 +31,9 @@ def datasets_tag(
     """Let a tag stand for a dataset version. NAME@TAG then names it in every command, and prune keeps it."""
     found = open_dataset(existing_lake(lake), version)
     event = tag_version(found, tag, by=user_name(), why=why)
-    print_result({"dataset": found.name, **asdict(event)}, as_json, show_tagged)
+    result = {"dataset": found.name, **asdict(event)}
+    print_result(result, as_json, show_tagged)
+    follow("datasets tag", result, lake, as_json=as_json)
 
 
 @reporting
@@ -46,7 +48,9 @@ def datasets_untag(
     if not tag:
         raise UsageError(f"{tagged} names no tag: write it as NAME@TAG, such as faces-mtcnn@golden")
     event = remove_tag(existing_lake(lake), name, tag, by=user_name(), why=why)
-    print_result({"dataset": name, **asdict(event)}, as_json, show_untagged)
+    result = {"dataset": name, **asdict(event)}
+    print_result(result, as_json, show_untagged)
+    follow("datasets untag", result, lake, as_json=as_json)
 
 
 def show_tagged(console: Console, result: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ from flows.cli.options import (
     source_name,
 )
 from flows.cli.terminal import add_row, cell, new_table, say
+from flows.telemetry.console import is_quiet, new_console
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.names import visible
@@ -90,7 +91,7 @@ def forget(
     result: dict[str, Any] = {"covers": [one.counts() for one in covers], "unknown": unknown_names(request, covers)}
     result["samples"] = samples_covered(found, request, covers) if has_targets else {}
     if not as_json:
-        show_coverage(Console(), result)
+        show_coverage(new_console(), result)
     if not dry_run:
         result["recorded"] = record_takedown(found, request, covers) if has_targets else None
         result["purged"] = _purged(found) if purge else None
@@ -117,8 +118,8 @@ def check(
     result = flow(lake, quick, repair)
     output.print(result, show_findings)
     if not output.as_json:
-        show_notes(Console(), result["notes"])
-        show_judged_before(Console(), result["judged_before"])
+        show_notes(new_console(), result["notes"])
+        show_judged_before(new_console(), result["judged_before"])
     is_mended = result["repaired"] and not result["repaired"]["left"]
     if result["findings"] and not is_mended:
         raise typer.Exit(1)
@@ -265,6 +266,9 @@ def _purged(lake: Lake) -> dict[str, Any]:
 @contextmanager
 def _spinner() -> Iterator[Any]:
     """A status line on the error stream that shows the path in progress."""
-    errors = Console(stderr=True)
+    errors = new_console(stderr=True)
+    if is_quiet():
+        yield lambda path: None
+        return
     with errors.status("purge") as status:
         yield lambda path: status.update(escape(f"purge {visible(path)}"))

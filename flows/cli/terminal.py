@@ -7,12 +7,13 @@ through this module: `[/b]` in a name is shown verbatim, and U+009B or a bidi ov
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from flows.telemetry.fitting import wrapped
 from storage.names import visible
 
 # The bold word that a line may begin with: a stage or a kind of finding, never text from outside.
@@ -43,17 +44,16 @@ def add_row(table: Table, *cells: object) -> None:
     table.add_row(*map(cell, cells))
 
 
-def say_json(console: Console, value: Any) -> None:
-    """Pretty-print a JSON object."""
-    console.print_json(data=_visible(value))
+def say_items(console: Console, head: str, items: Sequence[str], *, indent: int = 9, between: str = ", ") -> None:
+    """Print items behind a bold word, wrapped between items at the console's width; none is broken in the middle."""
+    shown = [visible(item) for item in items]
+    for place, line in enumerate(wrapped(shown, console.width - indent, between=between)):
+        say(console, f"[bold]{head}[/]{' ' * (indent - len(head))}{line}" if not place else " " * indent + line)
 
 
-def _visible(value: Any) -> Any:
-    match value:
-        case str():
-            return visible(value)
-        case dict():
-            return {visible(str(name)): _visible(one) for name, one in value.items()}
-        case list() | tuple():
-            return [_visible(one) for one in value]
-    return value
+def say_facts(console: Console, facts: Mapping[str, Sequence[str] | str]) -> None:
+    """Print each fact behind its name, wrapped at the console's width: a list between its items, text at blanks."""
+    indent = max((len(name) for name in facts), default=0) + 2
+    for name, fact in facts.items():
+        items, between = (visible(fact).split(), " ") if isinstance(fact, str) else (fact, ", ")
+        say_items(console, name, items, indent=indent, between=between)

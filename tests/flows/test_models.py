@@ -77,7 +77,8 @@ def test_a_version_becomes_champion_its_copy_does_not_and_a_forced_one_is_rolled
     assert open_model(model.lake, "embedder@champion").version == "copy"
     assert answered(model, "rollback", "embedder", "--why", "it was a copy")["version"] == model.version
     told = asked(model, "list").output
-    assert f"{model} champion:" in " ".join(told.split())
+    assert f"{model.version} 20" in " ".join(told.split())
+    assert "champion, trained on drawn@v1" in " ".join(told.split())
     shown = answered(model, "show", "embedder@champion")
     assert [event["action"] for event in shown["aliases"]] == ["promote", "rollback"]
 

@@ -13,12 +13,13 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from flows.cli import cost_screen as costs
 from flows.cli import dataset_commands as datasets
 from flows.cli import experiment_commands as experiment
 from flows.cli import face_commands as faces
 from flows.cli import lake_commands as lake
 from flows.cli import model_commands as models
-from flows.cli import pipeline_commands as run
+from flows.cli import stage_screens as stages
 from flows.cli import synthetic_commands as world
 from flows.cli import takedown_commands as custody
 from flows.cli import terminal
@@ -100,6 +101,65 @@ PUBLISHED = {
     "funnels": {"x": FUNNEL},
     "excluded": [{"identity": "x", "listed": "x", "alike": 90.0}],
 }
+FETCH = {
+    "source": "x",
+    "people": 1,
+    "links": 1,
+    "done": 1,
+    "due": 1,
+    "hosts": 1,
+    "busiest": {"host": "x", "requests": 1, "per_s": 20.0, "least_hours": 0.1},
+    "num_bytes": 1,
+    "hours": {"author": 0.1, "measured": 0.1},
+    "measured_by": "x",
+    "share_accepted": 0.5,
+    "is_outside": True,
+    "has_consent": False,
+}
+CROP = {
+    "source": "x",
+    "pictures": 1,
+    "to_search": 1,
+    "to_crop": 1,
+    "methods": ["x"],
+    "cpu_hours": 0.1,
+    "processes": 2,
+    "hours": 0.1,
+    "num_bytes": 1,
+}
+TRAIN = {
+    "model": "x",
+    "dataset": "x",
+    "is_new": True,
+    "faces": 1,
+    "people": 1,
+    "preset": "x",
+    "device": "x",
+    "steps": 1,
+    "faces_per_step": 1,
+    "hours": 0.1,
+    "measured_by": "x",
+}
+VERSION = {"version": "x", "is_newest": True, "bytes": 1, "folder": "x", "settings": {"x": "x"}}
+DATASET = {
+    **VERSION,
+    "dataset": "x",
+    "samples": 1,
+    "identities": 1,
+    "published_at": "x",
+    "tags": ["x"],
+    "models": [{"model": "x", "aliases": ["x"]}],
+    "pruned": "x",
+}
+MODEL = {
+    **VERSION,
+    "model": "x",
+    "aliases": ["x"],
+    "auc": 0.9,
+    "dataset": "x",
+    "dataset_is_here": False,
+    "trained_at": "x",
+}
 EVENT = {
     "model": "x",
     "at": "x",
@@ -125,15 +185,21 @@ SHOWN: dict[Callable[..., None], Any] = {
         "recorded": "x",
         "purged": {"pictures": 1, "shards": 1, "removed": [], "datasets": {"x": 1}, "models": {"x": "x"}},
     },
-    datasets.show_datasets: [{"dataset": "x", "version": "x", "samples": 1, "identities": 1, "published_at": "x"}],
+    datasets.show_datasets: [DATASET],
     datasets.show_dataset: {
-        "dataset": "x",
+        **DATASET,
+        "tags": [EVENT],
+        "pruned": {"at": "x", "by": "x", "why": "x"},
+        "source": "x",
+        "method": "x",
+        "code": {"facemill": "x", "revision": "x"},
+        "select": {"x": "x"},
+        "exclude": "x",
         "num_samples": 1,
         "num_identities": 1,
         "splits": {"x": {"samples": 1, "identities": 1}},
         "funnel": FUNNEL,
         "terms": "x",
-        "x": {"x": ["x"]},
     },
     datasets.show_diff: {
         "before": "x",
@@ -168,20 +234,21 @@ SHOWN: dict[Callable[..., None], Any] = {
                 "faces": {"x": 1},
             }
         },
-        "datasets": [],
-        "models": [],
+        "datasets": [DATASET],
+        "models": [MODEL],
         "leases": [{"stage": "x", "of": "x", "unit": "x", "host": "x", "is_dead": True, "since": "x"}],
     },
     lake.show_hosts: {"x": {**HOST, "hosts": 1, "hosts_with_failures": 1, "worst": [HOST]}},
-    models.show_models: [
-        {"model": "x", "version": "x", "aliases": ["x"], "auc": 0.9, "dataset": "x", "trained_at": "x"}
-    ],
+    models.show_models: [MODEL],
     models.show_model: {
         "model": "x",
+        "folder": "x",
+        "bytes": 1,
+        "manifest": {"trained_at": "x"},
         "metrics": {"trained": FIGURES, "untrained": FIGURES},
         "aliases": [EVENT],
         "config": {"x": "x"},
-        "lineage": {"x": "x"},
+        "lineage": {"x": "x", "dataset": "x", "code": {"facemill": "x"}, "libraries": {"x": "x"}},
     },
     models.show_evaluation: {**FIGURES, "model": "x", "test": "x"},
     models.show_report: {"report": "x"},
@@ -194,12 +261,14 @@ SHOWN: dict[Callable[..., None], Any] = {
         "auc": AUC,
     },
     models.show_alias: EVENT,
-    run.show_ingested: {**FETCHED, "lines": 1, "rejected_lines": 1, "candidates": 1},
-    run.show_retried: FETCHED,
-    run.show_cropped: CROPPED,
-    run.show_published: [PUBLISHED],
-    run.show_trained: TRAINED,
-    run.show_cleaned: [
+    stages.show_ingested: {**FETCHED, "lines": 1, "rejected_lines": 1, "candidates": 1},
+    stages.show_retried: FETCHED,
+    stages.show_cropped: CROPPED,
+    stages.show_published: [PUBLISHED],
+    stages.show_summary: [PUBLISHED, PUBLISHED],
+    costs.show_cost: {"fetch": [FETCH], "crop": [CROP], "train": TRAIN, "disk": {"needed": 1, "free": 1}},
+    stages.show_trained: TRAINED,
+    stages.show_cleaned: [
         {
             "method": "x",
             "faces": 1,
@@ -242,9 +311,9 @@ def test_a_nasty_name_is_printed_as_it_stands_or_escaped(show: Callable[..., Non
 
 @pytest.mark.attack(15)
 def test_every_function_that_prints_is_tried() -> None:
-    places = (custody, datasets, experiment, faces, lake, models, run, world)
+    places = (costs, custody, datasets, experiment, faces, lake, models, stages, world)
     there = {value for place in places for name, value in vars(place).items() if name.startswith("show_")}
-    inner = {run.show_fetched, run.show_stage}
+    inner = {stages.show_fetched, stages.show_stage}
     assert there - inner - {custody.show_coverage} == set(SHOWN)
 
 

@@ -97,6 +97,9 @@ def test_every_command_says_what_follows_or_why_nothing_does() -> None:
         ("models list", [TRAINED], ["next facemill models show embedder@cccc"]),
         ("datasets show", {"dataset": "faces-mtcnn@bbbb"}, ["page facemill report faces-mtcnn@bbbb"]),
         ("models promote", TRAINED, ["page facemill models report embedder@cccc"]),
+        ("datasets tag", {"dataset": "faces-mtcnn", "version": "bbbb"}, ["page facemill report faces-mtcnn@bbbb"]),
+        ("prune", {"pruned": None}, []),
+        ("prune", {"pruned": {"removed": []}}, ["next facemill status --disk"]),
         ("embed", {"photos": [{"photo": "a.jpg", "reason": "no_face"}]}, []),
         (
             "serve",

@@ -21,6 +21,7 @@ from storage.records import CANDIDATES, Reason
 from storage.tables import read_as, write_table
 from tasks.links.plan import plan
 from tasks.links.sources import source_named
+from tests.flows.cli.test_run_summary import published
 from tests.tasks.builders import NOW, attempt, attempts
 from tests.tasks.image_shards import link_lines
 
@@ -280,11 +281,12 @@ def test_a_lake_without_consent_in_which_all_was_requested_wants_none(tmp_path: 
 @pytest.fixture
 def broken_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pipeline whose last stage fails."""
-    from flows.telemetry.stage_summaries import stage_ended
+    from flows.telemetry.stage_summaries import part_ended, stage_ended
 
     async def flow(lake: str, **parameters: Any) -> None:
         counts = {"lines": 14, "rejected_lines": 0, "candidates": 14}
         stage_ended("ingest", {**counts, "asked": 14, "accepted": 0, "rejected": {"connect": 14}})
+        part_ended("publish", published("bbox", {"box_out_of_image": 6}))
         raise UsageError("the last stage cannot be done")
 
     monkeypatch.setattr("flows.pipeline.pipeline", flow)
@@ -295,9 +297,14 @@ def test_a_failure_in_the_last_stage_hides_no_stage_before_it(tmp_path: Path, li
     result = run("pipeline", tmp_path / "lake", "--links", str(links), *LOOPBACK)
     assert result.exit_code == 2
     assert "14 requested, 0 accepted; connect 14" in result.stdout
-    assert "the last stage cannot be done" in result.stderr
+    assert result.stderr == "facemill: the last stage cannot be done\n"
+    # Of the stage that failed, the dataset that was published before.
+    assert "dataset  faces-bbox@ffffffffffffffff: 233 faces of 40 people" in result.stdout
+    assert "not found 214, unknown host 84" in result.stdout
     as_json = run("pipeline", tmp_path / "lake", "--links", str(links), *LOOPBACK, "--json")
-    assert json.loads(as_json.stdout)["ingest"]["rejected"] == {"connect": 14}
+    done = json.loads(as_json.stdout)
+    assert done["ingest"]["rejected"] == {"connect": 14}
+    assert [one["dataset"] for one in done["publish"]] == ["faces-bbox"]
 
 
 @pytest.mark.parametrize(("given", "value"), [("1%", 0.01), ("0.5", 0.5), (0.0, 0.0)])

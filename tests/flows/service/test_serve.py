@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
 import termios
 import threading
 import time
-from contextlib import suppress
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -23,6 +23,7 @@ from flows.cli.service_commands import login
 from flows.service.serve import Address
 from flows.service.work import is_healthy
 from tests.chaos.service import free_port
+from tests.terminals import read_terminal
 
 
 @pytest.mark.parametrize("option", ["--port", "--metrics-port"])
@@ -55,13 +56,6 @@ def test_the_link_with_the_password_is_shown_on_a_terminal_and_kept_out_of_logs(
     )
 
 
-def read_terminal(terminal: int, told: bytearray) -> None:
-    """Collect what is written to a terminal until its last writer is gone."""
-    with suppress(OSError):
-        while piece := os.read(terminal, 65536):
-            told += piece
-
-
 @pytest.mark.slow
 def test_a_service_on_another_port_starts_in_a_terminal_without_a_question_and_writes_no_profile(
     tmp_path: Path,
@@ -83,10 +77,14 @@ def test_a_service_on_another_port_starts_in_a_terminal_without_a_question_and_w
     reader = threading.Thread(target=read_terminal, args=(terminal, told))
     reader.start()
     try:
-        while not is_healthy(f"http://127.0.0.1:{ports[0]}/api"):
+        while b" UTC" not in told:
             assert service.poll() is None, told.decode()
             assert b"How would you like" not in told, told.decode()
             time.sleep(0.2)
+        assert re.search(
+            rf"now .*http://127.0.0.1:{ports[0]}/deployments/deployment/[0-9a-f-]+ starts a run", told.decode()
+        )
+        assert re.search(r"next .*pipeline 2\d{3}-\d\d-\d\d 02:17 UTC", told.decode())
         # Ctrl-C, as a person types it: the terminal makes a signal of it.
         os.write(terminal, b"\x03")
         service.wait()
