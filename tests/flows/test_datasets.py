@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from flows.cli.app import app
 from flows.publish import publish
 from flows.setting_groups import SettingValues
+from flows.telemetry.stage_summaries import watching
 from storage.errors import UsageError
 from storage.lake import Lake
 from tasks.dataset.publish_request import Request
@@ -104,6 +105,13 @@ def test_publishing_by_both_methods_makes_two_datasets_and_where_they_agree_one(
     assert [(one["dataset"], one["is_new"]) for one in two] == [("faces-bbox", True), ("faces-mtcnn", False)]
     (one,) = publish(lake.url, source=SOURCE, method="agree")
     assert (one["dataset"], one["is_new"], one["samples"]) == ("faces-agree", False, ends("agree")["sample"])
+
+
+def test_each_dataset_is_reported_as_soon_as_it_is_published(lake: Lake) -> None:
+    parts: list[tuple[str, str]] = []
+    with watching(lambda stage, result: None, lambda stage, part: parts.append((stage, part["dataset"]))):
+        publish(lake.url, source=SOURCE)
+    assert parts == [("publish", "faces-bbox"), ("publish", "faces-mtcnn")]
 
 
 def test_a_limit_that_is_set_makes_another_version_and_its_default_the_same(lake: Lake) -> None:
