@@ -25,7 +25,7 @@ import numpy as np
 
 from bench.road import REPLAY
 from storage.records import Box, Fit, Reason
-from tasks.faces.crop_shard import judge
+from tasks.faces.crop_shard import choose_subject
 from tasks.faces.detect_shard import detect
 from tasks.faces.detectors import DetectorSettings, load_detector
 from tasks.faces.methods import CropSettings, Picture, Subject
@@ -73,7 +73,7 @@ def read_cases(world: Path, detector: DetectorSettings = DetectorSettings()) -> 
 
 def verdict(box: Box, picture: Picture, settings: CropSettings = SETTINGS) -> str:
     """How the box matches, or why it is rejected."""
-    subject = judge(box, picture, "bbox", settings)
+    subject = choose_subject(box, picture, "bbox", settings)
     if isinstance(subject, Reason):
         return subject.value
     return subject.fit.value if subject.fit else Reason.BOX_DISAGREES.value
@@ -104,8 +104,8 @@ def other_size(cases: list[Case], scale: float) -> Counter[str]:
 
 def as_listed(cases: list[Case]) -> list[tuple[Case, Subject]]:
     """The cases whose box matches as listed, with the face that confirms it."""
-    judged = ((case, judge(case.box, case.picture, "bbox", SETTINGS)) for case in cases)
-    return [(case, one) for case, one in judged if isinstance(one, Subject) and one.fit is Fit.AS_LISTED]
+    chosen = ((case, choose_subject(case.box, case.picture, "bbox", SETTINGS)) for case in cases)
+    return [(case, one) for case, one in chosen if isinstance(one, Subject) and one.fit is Fit.AS_LISTED]
 
 
 def quality(cases: list[Case]) -> dict[str, list[float]]:

@@ -45,7 +45,7 @@ from storage.records import Split
 from tasks.dataset.find_duplicates import verdicts_now
 from tasks.dataset.source_tables import planned_lines, read_faces
 from tasks.label_noise.estimate import CleanRules, FaceSet, estimate_noise, expected_limit
-from tasks.label_noise.score_table import EXPECTED_LOSS, Cleaned, judge, judged_faces
+from tasks.label_noise.score_table import EXPECTED_LOSS, Cleaned, faces_to_score, score_faces
 
 LIMITS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 SHARES = (0.02, 0.04, 0.08)
@@ -120,9 +120,9 @@ def planted(rows: NDArray[np.floating], names: NDArray[np.str_], share: float, s
 def replayed(lake: Lake, embedder: Embedder, method: str, world: Path, rules: CleanRules) -> Graded:
     """Scores of the replay dataset's faces by one method."""
     lines = planned_lines(lake, SOURCE)
-    faces = judged_faces(read_faces(lake, SOURCE, method), verdicts_now(lake, SOURCE))
+    faces = faces_to_score(read_faces(lake, SOURCE, method), verdicts_now(lake, SOURCE))
     embeddings = embed_crops(lake, faces, embedder, resolve_device("auto"), lake.work_folder)
-    return grade(judge(faces, embeddings, rules), faces, lines, method, world)
+    return grade(score_faces(faces, embeddings, rules), faces, lines, method, world)
 
 
 def grade(cleaned: Cleaned, faces: pa.Table, lines: pa.Table, method: str, world: Path) -> Graded:
@@ -162,9 +162,9 @@ def table(title: str, graded: list[Graded]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lake", type=Lake, required=True)
-    judge_by = parser.add_mutually_exclusive_group(required=True)
-    judge_by.add_argument("--model", metavar="NAME[@VERSION]")
-    judge_by.add_argument("--fit-on", metavar="NAME[@VERSION]")
+    scorer = parser.add_mutually_exclusive_group(required=True)
+    scorer.add_argument("--model", metavar="NAME[@VERSION]")
+    scorer.add_argument("--fit-on", metavar="NAME[@VERSION]")
     parser.add_argument("--world", type=Path, default=REPLAY)
     parser.add_argument("--caution", type=float, default=CleanRules().caution)
     args = parser.parse_args()
@@ -179,8 +179,8 @@ def main() -> None:
         embedder = histogram_embedder(dataset, args.lake.work_folder)
         unseeing = histogram_embedder(dataset, args.lake.work_folder, [Split.TRAIN])
     rows, names = held_out(dataset, unseeing)
-    print(f"planted: judged by {unseeing}, {len(names)} faces of {len(np.unique(names))} people of {dataset}")
-    print(f"replay: judged by {embedder}")
+    print(f"planted: scored by {unseeing}, {len(names)} faces of {len(np.unique(names))} people of {dataset}")
+    print(f"replay: scored by {embedder}")
     for share in SHARES:
         table(f"planted, {share:.0%} wrong", [planted(rows, names, share, seed, rules) for seed in range(5)])
     for method in ("bbox", "mtcnn"):

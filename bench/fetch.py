@@ -174,7 +174,7 @@ def _row(runs: list[Result]) -> dict[str, Any]:
     }
 
 
-def judged(rows: list[dict[str, Any]]) -> list[str]:
+def ratios(rows: list[dict[str, Any]]) -> list[str]:
     """The ratios of facemill to the others, as text."""
     found = {row["contender"]: row for row in rows}
     ours = found["facemill"]
@@ -227,7 +227,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
                 found[name] = rows = compared(job, contenders, options.rounds)
             print(f"\n{options.num:,} links, {name}")
             print_table(rows)
-            print("\n".join(judged(rows)))
+            print("\n".join(ratios(rows)))
     return found
 
 

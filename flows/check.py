@@ -49,13 +49,13 @@ def check(lake: str, quick: bool = False, repair: bool = False) -> dict[str, Any
         "parts": len(work),
         "findings": [_finding_json(one) for one in findings],
         "notes": [f"{one.path}: {one.detail}" for one in found if one.is_note],
-        "judged_before": older_verdicts(store),
+        "rejected_by_older_rules": links_of_older_rules(store),
         "at_work": [f"{one.stage} {one.of} {one.unit} on {one.host}" for one in at_work],
         "repaired": asdict(done) if done else None,
     }
 
 
-def older_verdicts(lake: Lake) -> dict[str, dict[str, int]]:
+def links_of_older_rules(lake: Lake) -> dict[str, dict[str, int]]:
     """The number of links that an older version of the rules finally rejected: source -> reason -> count."""
     counts = {}
     for source in lake.names("images"):

@@ -29,7 +29,7 @@ from tasks.dataset.people import PeopleRules, people_in
 from tasks.dataset.source_tables import planned_lines, read_faces, read_verdicts
 from tasks.faces.method_choice import datasets_of
 from tasks.label_noise.estimate import CleanRules
-from tasks.label_noise.score_table import Cleaned, Cleaning, clean_stamp, is_cleaned, judged_faces, read_cleaned
+from tasks.label_noise.score_table import Cleaned, Cleaning, clean_stamp, faces_to_score, is_cleaned, read_cleaned
 from tasks.links.line_ids import by_person
 from tasks.links.sources import sources_named
 
@@ -101,7 +101,7 @@ def _clean_one(
     lines = planned_lines(lake, source)
     people = people_in(lines, people_rules)
     verdicts = read_verdicts(lake, source, people.added_to(lines), dedupe)
-    faces = judged_faces(people.added_to(read_faces(lake, source, method)), verdicts)
+    faces = faces_to_score(people.added_to(read_faces(lake, source, method)), verdicts)
     if not len(faces):
         raise UsageError(f"{lake.url} holds no faces of {source} by {method}: run `facemill crop` first")
     folder = lake.cleaned(method, source, embedder.model, embedder.version)
@@ -112,9 +112,9 @@ def _clean_one(
     return _result(lake, method, faces, read_cleaned(lake, folder), str(embedder))
 
 
-def _result(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, judge_name: str) -> dict[str, Any]:
+def _result(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, scored_by: str) -> dict[str, Any]:
     """The result at the default thresholds, also shown in Prefect's UI: the worst faces first."""
-    limits = Cleaning(judge_name, cleaned.limit())
+    limits = Cleaning(scored_by, cleaned.limit())
     scores = cleaned.faces["wrong_person_score"].to_numpy()
     wrong = scores >= limits.wrong_person_score
     worst = np.argsort(-scores)[: min(_SHOWN, int(wrong.sum()))]

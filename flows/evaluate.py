@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from flows.inference.photos import AlignedFace, align_photo
 from flows.settings import Device
 from model.align import warp
-from model.evaluation_store import image_px, judge_version_on_lfw
+from model.evaluation_store import evaluate_version_on_lfw, image_px
 from model.lfw import LfwPairs, mean_position, parse_pairs
 from storage.atomic import whole_file
 from storage.errors import SourceError
@@ -56,7 +56,7 @@ def evaluate_on_lfw(
     )
     faces, is_found = aligned_faces(model.lake, photos, digest, image_px(model), on_progress)
     num_without_face = int((~is_found).sum())
-    return judge_version_on_lfw(
+    return evaluate_version_on_lfw(
         model, pairs, faces, test=f"lfw@{digest}", num_without_face=num_without_face, device=device
     )
 

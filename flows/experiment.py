@@ -10,7 +10,7 @@ from flows.engine import flow, run_logger
 from flows.reports.experiment_report import figure_rows, page
 from flows.setting_groups import SettingValues, changed, check_settings
 from flows.settings import Device
-from flows.tasks import judge_task, train_task
+from flows.tasks import evaluate_task, train_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
 from flows.train import Preset, recipe_of
@@ -63,7 +63,7 @@ def experiment(
     path = store.experiment(experiment_id(cells))
     if not store.exists(path):
         models = [_trained(store, cell, f"{place} of {len(cells)}") for place, cell in enumerate(cells, 1)]
-        store.write_json(path, judge_task(store, cells, models, device))
+        store.write_json(path, evaluate_task(store, cells, models, device))
     result = read_experiment(store, path)
     artifacts.table("experiment", figure_rows(result), f"Metrics by method and margin: {path}")
     artifacts.markdown("experiment-page", lambda: page(result))

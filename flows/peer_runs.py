@@ -16,7 +16,7 @@ from flows.engine import is_recorded
 from storage.errors import UsageError
 
 
-def ask_for(deployment: str, parameters: Mapping[str, Any]) -> FlowRun:
+def schedule_run(deployment: str, parameters: Mapping[str, Any]) -> FlowRun:
     """Schedule a run of a deployment, `flow/name`, on a worker of its pool."""
     run = run_deployment(deployment, parameters=dict(parameters), timeout=0, as_subflow=False, _sync=True)  # type: ignore[call-arg]
     return cast(FlowRun, run)
@@ -35,7 +35,7 @@ def has_deployment(deployment: str) -> bool:
 
 
 @contextmanager
-def runs_beside(flow: str, num: int, parameters: Mapping[str, Any]) -> Iterator[list[FlowRun]]:
+def peer_runs(flow: str, num: int, parameters: Mapping[str, Any]) -> Iterator[list[FlowRun]]:
     """Schedule `num` peer runs of a flow; cancel those that have not started when the block ends.
 
     Raises:
@@ -50,7 +50,7 @@ def runs_beside(flow: str, num: int, parameters: Mapping[str, Any]) -> Iterator[
             f"no server with the deployment {deployment} can start {num} more runs: start `facemill serve`, "
             "and set PREFECT_API_URL to its address"
         )
-    runs = [ask_for(deployment, parameters) for _ in range(num)]
+    runs = [schedule_run(deployment, parameters) for _ in range(num)]
     try:
         yield runs
     finally:

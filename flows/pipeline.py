@@ -9,7 +9,7 @@ from pydantic import Field
 from flows.crop import Method, crop
 from flows.engine import flow
 from flows.ingest import SourceNames, ingest
-from flows.peer_runs import ask_for, has_deployment, runs_beside
+from flows.peer_runs import has_deployment, peer_runs, schedule_run
 from flows.publish import Share, publish
 from flows.retry import retry
 from flows.selection import Selection
@@ -109,13 +109,13 @@ async def pipeline(
             "allow_outside": allow_outside,
         }
         fetched = with_settings("ingest", asked | selection)
-        with runs_beside("ingest", others, shared | fetched):
+        with peer_runs("ingest", others, shared | fetched):
             ended("ingest", await ingest(lake, **fetched, recipe=recipe))
         retried = with_settings("retry", asked)
-        with runs_beside("retry", others, shared | retried):
+        with peer_runs("retry", others, shared | retried):
             ended("retry", await retry(lake, **retried))
     cropped = with_settings("crop", {"source": source, "method": method})
-    with runs_beside("crop", others, shared | cropped):
+    with peer_runs("crop", others, shared | cropped):
         ended("crop", crop(lake, **cropped))
     published = {"source": source, "dataset": dataset, "method": method, "min_face": min_face, "min_change": min_change}
     ended("publish", publish(lake, **with_settings("publish", published)))
@@ -153,7 +153,7 @@ def start_training(published: list[dict[str, Any]], asked: dict[str, Any], lake:
         return result
     if chosen["is_new"] and asked == AS_DEPLOYED and chosen["dataset"] == TRAINED_BY_EVENT:
         return {"flow_run": None}
-    run = ask_for(_TRAIN_DEPLOYMENT, parameters)
+    run = schedule_run(_TRAIN_DEPLOYMENT, parameters)
     return {"flow_run": run.name, "id": str(run.id)}
 
 

@@ -35,7 +35,7 @@ from tasks.dataset.split import SplitRules
 from tasks.dataset.version_change import VersionChange
 from tasks.faces.method_choice import datasets_of
 from tasks.label_noise.estimate import CleanRules
-from tasks.label_noise.score_table import Cleaning, judge_named, read_cleaned
+from tasks.label_noise.score_table import Cleaning, read_cleaned, scoring_model
 from tasks.links.sources import sources_named
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -125,10 +125,10 @@ def _cleaning(
 ) -> Cleaning | None:
     if model is None:
         return None
-    judge = judge_named(lake, source, method, model)
+    scored_by = scoring_model(lake, source, method, model)
     if limit is None:
-        limit = read_cleaned(lake, lake.cleaned(method, source, *judge.split("@"))).limit()
-    return changed(Cleaning(judge, limit), "cleaning", settings)
+        limit = read_cleaned(lake, lake.cleaned(method, source, *scored_by.split("@"))).limit()
+    return changed(Cleaning(scored_by, limit), "cleaning", settings)
 
 
 def _publish_one(lake: Lake, request: Request, min_change: float) -> dict[str, Any]:

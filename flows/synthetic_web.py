@@ -49,8 +49,8 @@ def web_for(lake: Lake, selection: Selection) -> Iterator[Selection]:
 def _world_folder(lake: Lake, identities: int | list[str] | None, per_identity: int | None) -> Path:
     if not lake.is_local:
         raise UsageError(
-            f"a synthetic dataset needs a local lake, and {lake.url} is not local: run `facemill world make` and "
-            "`facemill world serve`, then pass its links with --links and its address with --connect-to"
+            f"a synthetic dataset needs a local lake, and {lake.url} is not local: run `facemill synthetic make` and "
+            "`facemill synthetic serve`, then pass its links with --links and its address with --connect-to"
         )
     origin = lake.links("synthetic", "origin.json")
     if identities is None and per_identity is None and lake.exists(origin):
@@ -93,7 +93,8 @@ def _own_world(lake: Lake) -> Path:
     if folder is None or not folder.is_dir():
         raise UsageError(
             f"the links of synthetic in {lake.url} were read from {location!a}, which is no dataset in the lake: serve "
-            "that one with `facemill world serve`, and name its links with --links and its address with --connect-to"
+            "that one with `facemill synthetic serve`, and name its links with --links and its address with "
+            "--connect-to"
         )
     return folder
 

@@ -42,7 +42,7 @@ from tasks.fetch.fetch_unit import Transport, fetch_unit, to_pending
 from tasks.fetch.ledger import read_ledger, still_pending
 from tasks.images.validation_pool import ValidationPool
 from tasks.label_noise.estimate import CleanRules
-from tasks.label_noise.score_table import judge, write_cleaned
+from tasks.label_noise.score_table import score_faces, write_cleaned
 from tasks.links.collect import LinksSummary, collect_links
 from tasks.links.link_server import LinkLimits
 from tasks.links.list_source import open_source
@@ -201,7 +201,7 @@ def clean_task(
     from model.embedders import embed_crops  # noqa: PLC0415
 
     embeddings = embed_crops(lake, faces, embedder, resolve_device(device), lake.work_folder, progress.advance)
-    write_cleaned(lake, folder, judge(faces, embeddings, rules), state)
+    write_cleaned(lake, folder, score_faces(faces, embeddings, rules), state)
 
 
 @task(
@@ -242,18 +242,18 @@ def train_task(lake: Lake, dataset: DatasetVersion, config: TrainConfig, progres
 
 
 @task(
-    name="judge",
-    task_run_name="judge {cells}",
+    name="evaluate",
+    task_run_name="evaluate {cells}",
     retries=0,
     tags=["gpu"],
 )
-def judge_task(lake: Lake, cells: list[Cell], models: list[ModelVersion], device: Device) -> dict[str, Any]:
+def evaluate_task(lake: Lake, cells: list[Cell], models: list[ModelVersion], device: Device) -> dict[str, Any]:
     """Evaluate all models of the grid on common test pairs."""
-    from model.experiment_grid import judge_grid  # noqa: PLC0415
+    from model.experiment_grid import evaluate_grid  # noqa: PLC0415
 
     datasets = {str(cell.dataset): cell.dataset for cell in cells}.values()
     with reading(lake, datasets=datasets, models=models, good_for_s=load_settings().lease_s):
-        return judge_grid(cells, models, device=device, work_folder=lake.work_folder)
+        return evaluate_grid(cells, models, device=device, work_folder=lake.work_folder)
 
 
 @task(

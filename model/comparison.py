@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from model.claims import too_few, verdict
-from model.evaluation_store import judge_version, scored_pairs_of
+from model.evaluation_store import evaluate_version, scored_pairs_of
 from stats.bootstrap import Interval, grid, identity_weights, interval, resampled
 from stats.roc import Scored, auc, roc
 from storage.datasets import DatasetVersion
@@ -55,7 +55,7 @@ class Comparison:
 
 def compare_versions(first: ModelVersion, second: ModelVersion, dataset: DatasetVersion, *, device: str) -> Comparison:
     """Evaluate both on the test split of a dataset version, unless already stored, and compare them pair by pair."""
-    evaluations = [judge_version(model, dataset, device=device) for model in (first, second)]
+    evaluations = [evaluate_version(model, dataset, device=device) for model in (first, second)]
     before, after = (scored_pairs_of(one) for one in evaluations)
     return Comparison(evaluations[0], evaluations[1], paired_difference(before, after))
 

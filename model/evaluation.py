@@ -82,7 +82,7 @@ def evaluate(
     raw_test = embed_raw(backbone, test.images, device)
     raw_val = embed_raw(backbone, val.images, device)
     thresholds = thresholds_of(raw_val, val.labels, raw_test, test.labels)
-    return judge(raw_test, test.labels, thresholds)[0], thresholds
+    return evaluate_embeddings(raw_test, test.labels, thresholds)[0], thresholds
 
 
 def thresholds_of(
@@ -96,7 +96,9 @@ def thresholds_of(
     return choose_thresholds(test.scores, test.same, chosen_on="test")
 
 
-def judge(raw: Embeddings, labels: NDArray[np.int64], thresholds: Thresholds | None) -> tuple[EvaluationReport, Scored]:
+def evaluate_embeddings(
+    raw: Embeddings, labels: NDArray[np.int64], thresholds: Thresholds | None
+) -> tuple[EvaluationReport, Scored]:
     """Evaluate raw embeddings [n, d] with labels [n]; returns the report and the scored pairs.
 
     Args:

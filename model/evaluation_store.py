@@ -16,8 +16,8 @@ from model.config import config_of
 from model.data import load_faces
 from model.device import resolve_device
 from model.embed import embed_raw
-from model.evaluation import judge
-from model.lfw import LfwPairs, judge_lfw
+from model.evaluation import evaluate_embeddings
+from model.lfw import LfwPairs, evaluate_on_pairs
 from model.pairs import check_pairs, verification_pairs
 from model.thresholds import Thresholds
 from model.version import load_backbone
@@ -39,7 +39,7 @@ _REPORT: Shape = {
 _FIGURES_VERSION = 2
 
 
-def judge_version(model: ModelVersion, dataset: DatasetVersion, *, device: str) -> Evaluation:
+def evaluate_version(model: ModelVersion, dataset: DatasetVersion, *, device: str) -> Evaluation:
     """Evaluate a version on the test split of a dataset version, unless already stored.
 
     Raises:
@@ -52,13 +52,13 @@ def judge_version(model: ModelVersion, dataset: DatasetVersion, *, device: str) 
     faces = load_faces(dataset, Split.TEST, image_px(model), cache_folder=model.lake.work_folder / "faces")
     check_pairs(faces.labels, Split.TEST)
     raw = embed_raw(load_backbone(model), faces.images, resolve_device(device))
-    report, scored = judge(raw, faces.labels, version_thresholds(model))
+    report, scored = evaluate_embeddings(raw, faces.labels, version_thresholds(model))
     rows = verification_pairs(faces.labels)
     facts = _facts(model, report.to_json(), faces.identities)
     return write_evaluation(model, str(dataset), made_from, facts, _scores(rows.left, rows.right, scored))
 
 
-def judge_version_on_lfw(
+def evaluate_version_on_lfw(
     model: ModelVersion,
     pairs: LfwPairs,
     faces: NDArray[np.uint8],
@@ -78,7 +78,7 @@ def judge_version_on_lfw(
     if found := find_evaluation(model, test, made_from):
         return found
     raw = embed_raw(load_backbone(model), faces, resolve_device(device))
-    report, scored = judge_lfw(raw, pairs, version_thresholds(model), num_without_face=num_without_face)
+    report, scored = evaluate_on_pairs(raw, pairs, version_thresholds(model), num_without_face=num_without_face)
     facts = _facts(model, report.to_json(), {photo.name for photo in pairs.photos})
     return write_evaluation(model, test, made_from, facts, _scores(pairs.left, pairs.right, scored))
 

@@ -22,7 +22,7 @@ from model.config import TrainConfig, model_version_id
 from model.data import Faces, load_faces
 from model.device import resolve_device
 from model.embed import embed_raw
-from model.evaluation import judge
+from model.evaluation import evaluate_embeddings
 from model.evaluation_store import version_thresholds
 from model.pairs import check_pairs
 from model.version import load_backbone
@@ -66,7 +66,7 @@ def experiment_id(cells: Sequence[Cell]) -> str:
     return stamp("experiment", _FIGURES_VERSION, [(cell.dataset.state, cell.facts()["model"]) for cell in cells])
 
 
-def judge_grid(
+def evaluate_grid(
     cells: Sequence[Cell], models: Sequence[ModelVersion], *, device: str, work_folder: Path
 ) -> dict[str, Any]:
     """Evaluate the trained models of the grid; returns JSON values.
@@ -81,7 +81,7 @@ def judge_grid(
     for cell, model in zip(cells, models, strict=True):
         own, common = model.read_json("metrics.json")["trained"], None
         if tests:
-            common, pairs = _judge(model, tests[str(cell.dataset)], resolve_device(device))
+            common, pairs = _evaluate(model, tests[str(cell.dataset)], resolve_device(device))
             scored.append((cell, pairs))
         results.append({**cell.facts(), "own": _kept(own), "common": common})
     sizes = [(len(faces.identities), len(faces)) for faces in tests.values()]
@@ -92,9 +92,9 @@ def judge_grid(
     }
 
 
-def _judge(model: ModelVersion, faces: Faces, device: torch.device) -> tuple[dict[str, Any], Scored]:
+def _evaluate(model: ModelVersion, faces: Faces, device: torch.device) -> tuple[dict[str, Any], Scored]:
     raw = embed_raw(load_backbone(model), faces.images, device)
-    report, pairs = judge(raw, faces.labels, version_thresholds(model))
+    report, pairs = evaluate_embeddings(raw, faces.labels, version_thresholds(model))
     return _kept(report.to_json()), pairs
 
 

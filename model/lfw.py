@@ -127,7 +127,7 @@ def mean_position(size: tuple[int, int], image_px: int) -> Affine:
     return affine_from_landmarks((_LANDMARKS_250.reshape(5, 2) * (np.array(size) / 250)).ravel().tolist(), image_px)
 
 
-def judge_lfw(
+def evaluate_on_pairs(
     raw: NDArray[np.float32], pairs: LfwPairs, thresholds: Thresholds | None, *, num_without_face: int
 ) -> tuple[LfwReport, Scored]:
     """Evaluate raw embeddings [photos, d]; returns the report and the scored pairs.

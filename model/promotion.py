@@ -6,7 +6,7 @@ from typing import Any
 
 from model.claims import too_few
 from model.comparison import Comparison, compare_versions
-from model.evaluation_store import judge_version
+from model.evaluation_store import evaluate_version
 from storage.alias_events import AliasEvent
 from storage.aliases import Alias, aliases, record_alias
 from storage.datasets import open_dataset
@@ -77,7 +77,7 @@ def _objection_to_first(challenger: ModelVersion, dataset: str | None, device: s
         test = open_dataset(challenger.lake, dataset or challenger.dataset)
     except UsageError as error:
         return str(error)
-    return _objection_to_test(judge_version(challenger, test, device=device).facts)
+    return _objection_to_test(evaluate_version(challenger, test, device=device).facts)
 
 
 def _objection_to_test(facts: dict[str, Any]) -> str | None:

@@ -279,7 +279,7 @@ class Attempt:
     `latency_s` is the whole round with its pauses, `first_byte_s` the wait of the last request for the head of its
     response. `received_bytes` came over the wire, for a picture or not, from the host's `address`. `via` is None for
     the link's own host and `archive` for a web archive, whose page is `final_url`. `rules` is the version of the rules
-    that judged it (`tasks.fetch.ledger.RULES`; None: version 1). `note` holds the words of `Note` that apply,
+    that validated it (`tasks.fetch.ledger.RULES`; None: version 1). `note` holds the words of `Note` that apply,
     sorted and joined by blanks; None for no word. `other_digest` is that of the bytes by `Candidate.digest_kind`.
     """
 
@@ -566,7 +566,7 @@ LINE_OUTCOMES = pa.schema(
     ]
 )
 
-# One row a pair of faces that a model version was judged on. `left` and `right` count the faces of the test, in the
+# One row a pair of faces that a model version was evaluated on. `left` and `right` count the faces of the test, in the
 # order of the dataset's index; `left_identity` and `right_identity` number the people, equal for a genuine pair.
 SCORES = pa.schema(
     [

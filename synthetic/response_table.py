@@ -61,18 +61,20 @@ def read_responses(world: Path) -> Iterator[Response]:
     path = world / "responses.csv"
     if not path.is_file():
         raise UsageError(
-            f"{world} is not a synthetic dataset: it has no responses.csv; make one with `facemill world make`"
+            f"{world} is not a synthetic dataset: it has no responses.csv; make one with `facemill synthetic make`"
         )
     with path.open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
         missing = set(Response._fields) - set(rows.fieldnames or ())
         if missing:
-            raise UsageError(f"{path} lacks the columns {', '.join(sorted(missing))}: run `facemill world make` again")
+            raise UsageError(
+                f"{path} lacks the columns {', '.join(sorted(missing))}: run `facemill synthetic make` again"
+            )
         try:
             yield from map(_response, rows)
         except (ValueError, TypeError, RecursionError, csv.Error) as error:
             raise UsageError(
-                f"{path}, line {rows.line_num}: {visible(str(error))}: run `facemill world make` again"
+                f"{path}, line {rows.line_num}: {visible(str(error))}: run `facemill synthetic make` again"
             ) from error
 
 
@@ -95,7 +97,7 @@ def read_boxes(world: Path) -> Iterator[BoxRow]:
     path = world / "boxes.csv"
     if not path.is_file():
         raise UsageError(
-            f"{world} is not a synthetic dataset: it has no boxes.csv; make one with `facemill world make`"
+            f"{world} is not a synthetic dataset: it has no boxes.csv; make one with `facemill synthetic make`"
         )
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):

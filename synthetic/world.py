@@ -142,7 +142,7 @@ def _is_there(folder: Path, wanted: dict[str, int]) -> bool:
 
 
 def _read_about(about: Path) -> dict[str, Any]:
-    """What a world says of itself; nothing, where the file is damaged."""
+    """The content of `world.json`; empty if the file is damaged."""
     with suppress(ValueError, RecursionError):
         value = json.loads(about.read_bytes())
         return value if isinstance(value, dict) else {}

@@ -55,7 +55,7 @@ _COMMANDS = {
         "promote": ("model_commands", "Make a version the champion."),
         "rollback": ("model_commands", "Restore the previous champion."),
     },
-    "world": {
+    "synthetic": {
         "make": ("synthetic_commands", "Generate a synthetic dataset."),
         "serve": ("synthetic_commands", "Serve a synthetic dataset until Ctrl-C."),
     },
@@ -63,7 +63,7 @@ _COMMANDS = {
 _GROUPS = {
     "datasets": "Inspect and tag the dataset versions of a lake.",
     "models": "Inspect, evaluate and promote the model versions of a lake.",
-    "world": "Generate and serve a synthetic dataset.",
+    "synthetic": "Generate and serve a synthetic dataset.",
 }
 # Help is as wide as the terminal: Click's own limit is 80 columns.
 _PLAIN: Mapping[str, Any] = {

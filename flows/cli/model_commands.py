@@ -107,10 +107,10 @@ def models_evaluate(
     test = open_dataset(store, dataset or model.dataset) if lfw is None else None
     uses_cuda(device.value)
     from flows.evaluate import evaluate_on_lfw, read_pairs  # noqa: PLC0415
-    from model.evaluation_store import judge_version  # noqa: PLC0415
+    from model.evaluation_store import evaluate_version  # noqa: PLC0415
 
     if test is not None:
-        found = judge_version(model, test, device=device.value)
+        found = evaluate_version(model, test, device=device.value)
     elif lfw is not None:
         pairs = read_pairs(lfw)
         with bar("align", len(pairs.photos)) as reach:

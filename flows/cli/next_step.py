@@ -87,8 +87,8 @@ def _after_pipeline(result: dict[str, Any], place: Place) -> Steps:
     steps = _pages("datasets", version, place)
     if "left_out" in trained:
         return steps
-    judge = f"--model {_version(trained, 'model')}" if "version" in trained else f"--fit-on {version}"
-    return steps + _next(place.command(f"clean {judge}", of_source=True))
+    scorer = f"--model {_version(trained, 'model')}" if "version" in trained else f"--fit-on {version}"
+    return steps + _next(place.command(f"clean {scorer}", of_source=True))
 
 
 def _after_ingest(result: dict[str, Any], place: Place) -> Steps:
@@ -181,11 +181,11 @@ def _constant(words: str) -> Callable[[Any, Place], Steps]:
     return lambda result, place: _next(place.command(words))
 
 
-def _after_world(result: dict[str, Any], place: Place) -> Steps:
-    return _next(f"facemill world serve {quote(result['folder'])}")
+def _after_synthetic_make(result: dict[str, Any], place: Place) -> Steps:
+    return _next(f"facemill synthetic serve {quote(result['folder'])}")
 
 
-def _after_world_serve(result: dict[str, Any], place: Place) -> Steps:
+def _after_synthetic_serve(result: dict[str, Any], place: Place) -> Steps:
     links = quote(f"{result['folder']}/links")
     return _next(f"facemill pipeline --source vggface1 --links {links} --connect-to 127.0.0.1:{result['port']}")
 
@@ -219,8 +219,8 @@ FOLLOWS: dict[str, Callable[[Any, Place], Steps]] = {
     "models diff": lambda result, place: [Step("page", place.command(f"models report {result['second']}"))],
     "models promote": _after_promotion,
     "models rollback": _after_promotion,
-    "world make": _after_world,
-    "world serve": _after_world_serve,
+    "synthetic make": _after_synthetic_make,
+    "synthetic serve": _after_synthetic_serve,
 }
 # Commands whose own output says what follows, or which nothing follows.
 ENDS = {

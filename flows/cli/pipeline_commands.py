@@ -45,7 +45,7 @@ from flows.cli.stage_screens import (
     show_stage,
     show_trained,
 )
-from flows.cli.startup import judge_retry, judge_start
+from flows.cli.startup import check_retry, check_start
 from flows.embedder_choice import choose_embedder
 from flows.selection import Selection
 from flows.setting_groups import read_settings
@@ -57,7 +57,7 @@ from storage.paths import checked_name
 from tasks.dataset.exclude import read_names
 from tasks.faces.method_choice import datasets_of, methods_of
 from tasks.faces.methods import METHOD_CHOICES
-from tasks.label_noise.score_table import judge_named
+from tasks.label_noise.score_table import scoring_model
 from tasks.links.sources import sources_named
 from tasks.web.web_archive import checked_template
 
@@ -109,7 +109,7 @@ def pipeline(
         return
     for one in selection.sources:
         alone = replace(selection, source=one)
-        judge_start(store, alone, settings, as_typed=asked.identities, yes=asked.yes, trains=True)
+        check_start(store, alone, settings, as_typed=asked.identities, yes=asked.yes, trains=True)
     output.set_up()
     from flows.pipeline import pipeline as flow  # noqa: PLC0415
 
@@ -168,7 +168,7 @@ def ingest(
 
         output.print(ingest_cost(store, selection, settings), show_cost)
         return
-    judge_start(store, selection, settings, as_typed=asked.identities, yes=asked.yes, trains=False)
+    check_start(store, selection, settings, as_typed=asked.identities, yes=asked.yes, trains=False)
     output.set_up()
     from flows.ingest import ingest as flow  # noqa: PLC0415
 
@@ -213,7 +213,7 @@ def retry(
     reasons, hosts = split_words(reason), split_words(host)
     choice = retry_choice(reasons, hosts, now=now, also_final=also_final, archive=archive_fallback)
     pending, due = due_for(store, source, choice)
-    judge_retry(store, Selection(source, asked.links, connect_to=asked.connect_to), pending, yes=asked.yes)
+    check_retry(store, Selection(source, asked.links, connect_to=asked.connect_to), pending, yes=asked.yes)
     if not is_quiet():
         typer.echo(_forecast(due, is_archive=archive_fallback), err=True)
     from flows.retry import retry as flow  # noqa: PLC0415
@@ -323,7 +323,7 @@ def publish(
     store, source = asked.open()
     if cleaned_by is not None:
         for one in datasets_of(method, *sources_named(source, store)):
-            judge_named(store, source, one, cleaned_by)
+            scoring_model(store, source, one, cleaned_by)
     output.set_up()
     from flows.publish import publish as flow  # noqa: PLC0415
 

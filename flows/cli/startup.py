@@ -38,7 +38,7 @@ from tasks.links.sources.source import Source
 People = int | list[str] | None
 
 
-def judge_start(
+def check_start(
     lake: Lake, selection: Selection, settings: SettingValues, *, as_typed: str | None, yes: bool, trains: bool
 ) -> None:
     """Read the links, validate the selection, and ask for consent to a first contact.
@@ -94,7 +94,7 @@ def judge_start(
         record_consent(lake, name, by=user_name(), told=estimate)
 
 
-def judge_retry(lake: Lake, selection: Selection, pending: pa.Table, *, yes: bool) -> None:
+def check_retry(lake: Lake, selection: Selection, pending: pa.Table, *, yes: bool) -> None:
     """Ask for consent to a first contact before failed links are fetched again.
 
     Raises:

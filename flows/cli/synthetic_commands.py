@@ -1,4 +1,4 @@
-"""`facemill world ...`: generate synthetic datasets, and serve their images."""
+"""`facemill synthetic ...`: generate synthetic datasets, and serve their images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from flows.cli.terminal import say
 
 
 @reporting
-def world_make(
+def synthetic_make(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder for the dataset.")],
     identities: Annotated[int, typer.Option(min=1, help="Number of people.")] = 40,
     per_identity: Annotated[int, typer.Option(min=1, help="Number of links per person.")] = 30,
@@ -40,12 +40,12 @@ def world_make(
             on_progress=lambda done, total: reach(done),
         )
     print_result(asdict(summary), as_json, show_world)
-    follow("world make", {"folder": str(folder)}, as_json=as_json)
+    follow("synthetic make", {"folder": str(folder)}, as_json=as_json)
 
 
 @reporting
-def world_serve(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder made by `world make`.")],
+def synthetic_serve(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder made by `facemill synthetic make`.")],
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = 8000,
 ) -> None:
     """Serve a synthetic dataset until Ctrl-C. Its pictures and faults are served on a loopback port."""
@@ -53,7 +53,7 @@ def world_serve(
 
     def ready(bound: int) -> None:
         typer.echo(f"{folder} is served on 127.0.0.1:{bound}; stop with Ctrl-C", err=True)
-        follow("world serve", {"folder": str(folder), "port": bound})
+        follow("synthetic serve", {"folder": str(folder), "port": bound})
 
     serve_forever(folder, port, ready)
 

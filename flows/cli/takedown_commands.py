@@ -119,7 +119,7 @@ def check(
     output.print(result, show_findings)
     if not output.as_json:
         show_notes(new_console(), result["notes"])
-        show_judged_before(new_console(), result["judged_before"])
+        show_older_rules(new_console(), result["rejected_by_older_rules"])
     is_mended = result["repaired"] and not result["repaired"]["left"]
     if result["findings"] and not is_mended:
         raise typer.Exit(1)
@@ -133,7 +133,7 @@ def show_notes(console: Console, notes: list[str]) -> None:
         say(console, f"         {note}")
 
 
-def show_judged_before(console: Console, counts: dict[str, dict[str, int]]) -> None:
+def show_older_rules(console: Console, counts: dict[str, dict[str, int]]) -> None:
     """Print how many links older rules rejected, and the command that fetches them again."""
     for source, by_reason in counts.items():
         say(

@@ -16,7 +16,7 @@ from flows.reports import page
 from flows.reports.charts import BLUE, GREEN, GREY, HALF, ORANGE, Axis, Chart, nice_axis
 from flows.reports.metric_text import POINT_COLUMNS, evaluation_notes, figure_rows, point_rows
 from model.claims import remarks, too_few
-from model.evaluation_store import judge_version
+from model.evaluation_store import evaluate_version
 from storage.aliases import alias_history
 from storage.datasets import DatasetVersion
 from storage.evaluations import Evaluation, evaluations
@@ -33,7 +33,7 @@ def write_model_report(model: ModelVersion, dataset: DatasetVersion, *, device: 
     Returns:
         The path of the report.
     """
-    evaluation = judge_version(model, dataset, device=device)
+    evaluation = evaluate_version(model, dataset, device=device)
     facts, untrained = evaluation.facts, model.read_json("metrics.json")["untrained"]
     notes = dict.fromkeys([*remarks(facts, untrained), *evaluation_notes(facts)])
     genuine, impostor = _hardest(evaluation, dataset)

@@ -27,7 +27,7 @@ from tasks.dataset.source_tables import (
     read_verdicts,
 )
 from tasks.dataset.split import split_identities
-from tasks.label_noise.score_table import judged_faces, open_cleaned
+from tasks.label_noise.score_table import faces_to_score, open_cleaned
 from tasks.links.sources import names_people
 
 
@@ -101,6 +101,6 @@ def _refused(
     named = lines_of(lines, request.exclusion.identities if request.exclusion else ())
     if request.cleaning is None:
         return named, ()
-    judged = judged_faces(faces, verdicts)
-    cleaned = open_cleaned(lake, request.source, request.method, request.cleaning.model, judged, request.clean)
+    scored = faces_to_score(faces, verdicts)
+    cleaned = open_cleaned(lake, request.source, request.method, request.cleaning.model, scored, request.clean)
     return pa.concat_tables([named, cleaned.refused(request.cleaning)]), cleaned.ties()

@@ -130,7 +130,7 @@ def crop_picture(job: Job, read: Callable[[], bytes], methods: list[str], settin
     return [Cropped(method, *_face(picture, listed, method, settings)) for listed in job.lines for method in methods]
 
 
-def judge(box: Box | None, picture: Picture, method: str, settings: CropSettings) -> Subject | Reason:
+def choose_subject(box: Box | None, picture: Picture, method: str, settings: CropSettings) -> Subject | Reason:
     """The subject to crop by one method, or the reason for none: the picture failed, or the face is too small."""
     if picture.detection.reason is not None:
         return picture.detection.reason
@@ -144,7 +144,7 @@ def judge(box: Box | None, picture: Picture, method: str, settings: CropSettings
 
 
 def _face(picture: Picture, listed: Listed, method: str, settings: CropSettings) -> tuple[Face, bytes]:
-    detection, verdict = picture.detection, judge(listed.box_xyxy, picture, method, settings)
+    detection, verdict = picture.detection, choose_subject(listed.box_xyxy, picture, method, settings)
     face = Face(
         identity=listed.identity,
         line=listed.line,

@@ -112,7 +112,7 @@ class Call:
                 try:
                     facts, data = self._ask(child)
                 except (EOFError, OSError):
-                    self._judge(child.end())
+                    self._raise_cause(child.end())
                     continue
                 except BaseException:
                     child.kill()
@@ -147,8 +147,8 @@ class Call:
             raise FailedError(f"the decoder failed: {facts['error']}")
         return facts
 
-    def _judge(self, code: int) -> None:
-        """Raise what the death of a child means for its call; nothing where the call is to be made again."""
+    def _raise_cause(self, code: int) -> None:
+        """Raise the error that the exit code of a child means for its call; return if the call is to be repeated."""
         if self._is_stopped:
             raise StoppedError
         if code == -signal.SIGXCPU:
@@ -179,7 +179,7 @@ class _Child:
         return self._process.poll() is None
 
     def ask(self, head: dict[str, Any], data: bytes) -> Result:
-        """Send one call and wait for what came of it."""
+        """Send one call and wait for its result."""
         stdin, stdout = self._pipes()
         guard = threading.Timer(_MOST_WALL_S, self._process.send_signal, [signal.SIGALRM])
         guard.daemon = True

@@ -101,7 +101,7 @@ def estimate_noise(faces: FaceSet, rules: CleanRules = CleanRules()) -> NoiseEst
     for number in range(rules.rounds):
         # Whitened by what differs among faces of two people, these would look alike: not before most are found.
         crowd = _gather(faces, trust, whiten=number > 0)
-        estimates = _judge(faces, crowd, trust, rules)
+        estimates = _estimate(faces, crowd, trust, rules)
         trust = faces.is_example * (1 - estimates.wrong) ** rules.caution
     return estimates
 
@@ -144,7 +144,7 @@ def _gather(faces: FaceSet, trust: Floats, *, whiten: bool) -> _Crowd:
     return _Crowd(model, placed, claim_people, claim_sums, claim_counts, sums, counts)
 
 
-def _judge(faces: FaceSet, crowd: _Crowd, trust: Floats, rules: CleanRules) -> NoiseEstimates:
+def _estimate(faces: FaceSet, crowd: _Crowd, trust: Floats, rules: CleanRules) -> NoiseEstimates:
     slope, offset = _calibrate(faces, crowd, trust)
     num, people = len(faces.people), faces.num_people
     right, looks_like, fits = np.zeros(num), np.zeros(num, np.int64), np.zeros((people, people))

@@ -100,7 +100,7 @@ def _with_reason(rows: pa.Table, reason: Reason) -> pa.Table:
     return rows.select(id_columns(rows)).append_column("reason", reasons)
 
 
-def judged_faces(faces: pa.Table, verdicts: pa.Table) -> pa.Table:
+def faces_to_score(faces: pa.Table, verdicts: pa.Table) -> pa.Table:
     """The accepted faces, with the `cluster` of copies of their pictures.
 
     Args:
@@ -113,14 +113,14 @@ def judged_faces(faces: pa.Table, verdicts: pa.Table) -> pa.Table:
 
 
 def clean_stamp(model: str, faces: pa.Table, rules: CleanRules = CleanRules()) -> str:
-    """The stamp of the scores of `model` (`name@version`) for these faces (`judged_faces`)."""
+    """The stamp of the scores of `model` (`name@version`) for these faces (`faces_to_score`)."""
     several = [name for name in _OF_SEVERAL if name in faces.column_names]
     content = faces.select(["identity", "line", "crop_digest", "cluster", *several])
     return stamp("clean", _RULES, counted("clean", rules), model, table_digest(content))
 
 
-def judge(faces: pa.Table, embeddings: NDArray[np.floating], rules: CleanRules = CleanRules()) -> Cleaned:
-    """Score faces (`judged_faces`) by these embeddings, [n, d] unit rows."""
+def score_faces(faces: pa.Table, embeddings: NDArray[np.floating], rules: CleanRules = CleanRules()) -> Cleaned:
+    """Score faces (`faces_to_score`) by these embeddings, [n, d] unit rows."""
     if not len(faces):
         return Cleaned(FACE_VERDICTS.empty_table(), SAME_PEOPLE.empty_table())
     names, people = np.unique(by_person(faces)["identity"].cast(pa.string()).to_numpy(), return_inverse=True)
@@ -183,7 +183,7 @@ def read_cleaned(lake: Lake, folder: str) -> Cleaned:
     )
 
 
-def judge_named(lake: Lake, source: str, method: str, reference: str) -> str:
+def scoring_model(lake: Lake, source: str, method: str, reference: str) -> str:
     """Resolve `reference` to a model, `name@version`, that has scored these faces.
 
     Args:
@@ -201,7 +201,7 @@ def judge_named(lake: Lake, source: str, method: str, reference: str) -> str:
     )
     found = [one for one in by_age if version in ("", one)]
     if not found:
-        known = ", ".join(_judges(lake, source, method)) or "none"
+        known = ", ".join(_scoring_models(lake, source, method)) or "none"
         raise UsageError(
             f"no model {reference} has scored the faces of {source} by {method}; models: {known}. Run "
             "`facemill clean` with it first"
@@ -209,7 +209,7 @@ def judge_named(lake: Lake, source: str, method: str, reference: str) -> str:
     return f"{name}@{found[-1]}"
 
 
-def _judges(lake: Lake, source: str, method: str) -> list[str]:
+def _scoring_models(lake: Lake, source: str, method: str) -> list[str]:
     folder = lake.cleaned(method, source)
     return [f"{name}@{version}" for name in lake.names(folder) for version in lake.names(f"{folder}/{name}")]
 
@@ -217,7 +217,7 @@ def _judges(lake: Lake, source: str, method: str) -> list[str]:
 def open_cleaned(
     lake: Lake, source: str, method: str, model: str, faces: pa.Table, rules: CleanRules = CleanRules()
 ) -> Cleaned:
-    """The scores of `model` (`name@version`) for these faces (`judged_faces`).
+    """The scores of `model` (`name@version`) for these faces (`faces_to_score`).
 
     Raises:
         UsageError: it has not scored them, or the faces have changed since.

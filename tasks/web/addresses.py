@@ -113,7 +113,7 @@ def is_public(address: Address, allowed: tuple[Network, ...] = ()) -> bool:
 
 
 def check_url(url: URL, allowed: tuple[Network, ...] = ()) -> Refusal | None:  # noqa: PLR0911 - a sequence of checks
-    """The reason `url` must not be fetched, judged by its text alone; None if it may be."""
+    """The reason `url` must not be fetched, determined from its text alone; None if it may be."""
     if url.scheme not in ("http", "https"):
         return Refusal(Reason.NOT_PUBLIC, f"scheme {url.scheme or 'none'!r}; only http and https are supported")
     if url.user is not None or url.password is not None:

@@ -180,7 +180,7 @@ SHOWN: dict[Callable[..., None], Any] = {
         "repaired": REPAIRED,
         "findings": [{"kind": "dangling", "path": "x", "detail": "x", "remedy": "x", "then": "x"}],
     },
-    custody.show_judged_before: {"x": {"x": 1}},
+    custody.show_older_rules: {"x": {"x": 1}},
     custody.show_forgotten: {
         "recorded": "x",
         "purged": {"pictures": 1, "shards": 1, "removed": [], "datasets": {"x": 1}, "models": {"x": "x"}},

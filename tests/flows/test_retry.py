@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flows.check import older_verdicts
-from flows.cli.takedown_commands import show_judged_before
+from flows.check import links_of_older_rules
+from flows.cli.takedown_commands import show_older_rules
 from flows.retry import retry
 from flows.status import due_for, retry_choice
 from storage.lake import Lake
@@ -48,16 +48,16 @@ def test_final_verdicts_are_asked_for_again_only_when_someone_says_so(lake: Lake
 
 def test_verdicts_of_older_rules_are_named_with_the_command_that_asks_again(lake: Lake) -> None:
     lake.write("images/stray.txt", b"no source")
-    counts = older_verdicts(lake)
+    counts = links_of_older_rules(lake)
     assert counts == {"vggface1": {"broken_image": 1}}
     console = Console(record=True, width=80)
-    show_judged_before(console, counts)
+    show_older_rules(console, counts)
     assert "facemill retry --source vggface1 --also-final --reason broken_image" in console.export_text()
 
 
 def test_a_broken_index_leaves_the_count_out(lake: Lake) -> None:
     lake.write("images/vggface1/0000-0001-bbbbbb.parquet", b"no parquet")
-    assert older_verdicts(lake) == {}
+    assert links_of_older_rules(lake) == {}
 
 
 def test_a_schedule_older_than_the_first_ingest_asks_for_nothing_and_makes_no_lake(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_an_answer_of_a_world_names_a_file_of_its_own_and_is_whole(
     one = next(read_responses(path.parent))._replace(**dict[str, Any]({column: value}))
     lines = [",".join(one._fields), ",".join(json.dumps(str(field)).replace('\\"', '""') for field in one)]
     path.write_text("\n".join(lines) + "\n")
-    words = r"responses.csv, line 2: .*run `facemill world make` again"
+    words = r"responses.csv, line 2: .*run `facemill synthetic make` again"
     with pytest.raises(UsageError, match=words) as error, web_for(lake, Selection("synthetic")):
         pass
     assert "\n" not in str(error.value)

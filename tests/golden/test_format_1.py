@@ -30,7 +30,7 @@ from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.methods import CropSettings
 from tasks.fetch.ledger import image_stems, read_ledger
 from tasks.label_noise.estimate import CleanRules
-from tasks.label_noise.score_table import Cleaning, clean_stamp, judged_faces
+from tasks.label_noise.score_table import Cleaning, clean_stamp, faces_to_score
 from tasks.maintenance.fsck.inspect_lake import inspect, jobs
 
 SOURCE, STEM = "synthetic", "0000-0000-4ba719"
@@ -157,7 +157,7 @@ def test_a_field_added_to_the_crop_or_the_detector_makes_work_only_off_its_defau
 
 def test_a_field_added_to_what_compares_cleans_or_trains_counts_only_off_its_default(lake: Lake) -> None:
     lines, dataset = planned_lines(lake, SOURCE), open_dataset(lake, "faces-mtcnn")
-    faces = judged_faces(read_faces(lake, SOURCE, "mtcnn"), read_verdicts(lake, SOURCE, lines))
+    faces = faces_to_score(read_faces(lake, SOURCE, "mtcnn"), read_verdicts(lake, SOURCE, lines))
     assert clean_stamp("embedder@0123", faces) == CLEAN_STAMP
     assert clean_stamp("embedder@0123", faces, later(CleanRules)()) == CLEAN_STAMP
     assert clean_stamp("embedder@0123", faces, later(CleanRules)(added_later=1)) != CLEAN_STAMP

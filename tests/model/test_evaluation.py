@@ -6,7 +6,7 @@ import torch
 
 from model.backbones import MobileFaceNet
 from model.data import load_faces
-from model.evaluation import evaluate, judge, thresholds_of, triplet_figures
+from model.evaluation import evaluate, evaluate_embeddings, thresholds_of, triplet_figures
 from model.pairs import frozen_triplets
 from stats.bootstrap import identity_weights
 
@@ -22,7 +22,7 @@ def embeddings(noise: float, seed: int = 0) -> np.ndarray:
 def report(noise: float, val_noise: float | None = 1.0):
     raw = embeddings(noise)
     val = (embeddings(val_noise, 1), LABELS) if val_noise is not None else (raw[:5], LABELS[:5])
-    return judge(raw, LABELS, thresholds_of(*val, raw, LABELS))[0]
+    return evaluate_embeddings(raw, LABELS, thresholds_of(*val, raw, LABELS))[0]
 
 
 def test_better_embeddings_get_better_figures():
@@ -53,7 +53,7 @@ def test_the_threshold_comes_from_val_or_else_from_folds():
 def test_thresholds_of_val_are_tried_on_test():
     raw = embeddings(1.0)
     thresholds = thresholds_of(embeddings(1.0, 1), LABELS, raw, LABELS)
-    (point,) = judge(raw, LABELS, thresholds)[0].operating_points
+    (point,) = evaluate_embeddings(raw, LABELS, thresholds)[0].operating_points
     unit = raw / np.linalg.norm(raw, axis=1, keepdims=True)
     left, right = np.triu_indices(50, 1)
     accepted, same = (unit[left] * unit[right]).sum(1) >= point.threshold, LABELS[left] == LABELS[right]

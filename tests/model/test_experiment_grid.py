@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from model.experiment_grid import Cell, common_test, experiment_id, judge_grid
+from model.experiment_grid import Cell, common_test, evaluate_grid, experiment_id
 from model.training import train
 from storage.lake import Lake
 from tests.model.conftest import write_dataset
@@ -52,7 +52,7 @@ def test_a_grid_is_judged_on_own_and_common_tests_and_cells_that_differ_in_one_t
     lake, cells, tmp_path
 ):
     models = [train(lake, cell.dataset, cell.config, work_folder=tmp_path) for cell in cells]
-    result = judge_grid(cells, models, device="cpu", work_folder=tmp_path)
+    result = evaluate_grid(cells, models, device="cpu", work_folder=tmp_path)
     assert result["common_test"] == {"num_identities": 3, "num_faces": 9}
     for cell, told in zip(cells, result["cells"], strict=True):
         assert (told["method"], told["margin"]) == (cell.method, cell.config.margin)

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from model.align import TEMPLATE_112, warp
-from model.lfw import LfwPhoto, judge_lfw, mean_position, parse_pairs
+from model.lfw import LfwPhoto, evaluate_on_pairs, mean_position, parse_pairs
 from storage.errors import SourceError
 
 # Two folds of one pair of each kind; Bo stands in both.
@@ -72,7 +72,7 @@ def made_lfw(folds: int, pairs_each: int, noise: float):
 
 def test_each_fold_is_judged_by_the_threshold_of_the_others():
     pairs, raw = made_lfw(3, 20, noise=0.7)
-    report, scored = judge_lfw(raw, pairs, None, num_without_face=2)
+    report, scored = evaluate_on_pairs(raw, pairs, None, num_without_face=2)
     accuracies = []
     for number, fold in enumerate(report.folds):
         inside = pairs.fold == number
@@ -91,7 +91,7 @@ def test_each_fold_is_judged_by_the_threshold_of_the_others():
 
 def test_embeddings_without_noise_are_told_apart():
     pairs, raw = made_lfw(2, 10, noise=0.0)
-    report, _ = judge_lfw(raw, pairs, None, num_without_face=0)
+    report, _ = evaluate_on_pairs(raw, pairs, None, num_without_face=0)
     assert (report.accuracy, report.auc, report.eer) == (1, 1, 0)
     assert report.accuracy_standard_error == 0
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from model.comparison import compare_versions, differences
-from model.evaluation_store import judge_version, judge_version_on_lfw, people_seen, version_thresholds
+from model.evaluation_store import evaluate_version, evaluate_version_on_lfw, people_seen, version_thresholds
 from model.lfw import parse_pairs
 from model.promotion import objection, promote
 from model.training import train
@@ -33,7 +33,7 @@ def no_champion(versions):
 
 def test_judging_a_version_on_its_own_test_people_gives_the_figures_it_was_published_with(versions):
     weak, _, dataset = versions
-    facts = judge_version(weak, dataset, device="cpu").facts
+    facts = evaluate_version(weak, dataset, device="cpu").facts
     published = weak.read_json("metrics.json")["trained"]
     assert {name: facts[name] for name in ("auc", "eer", "rank_1", "threshold")} == pytest.approx(
         {name: published[name] for name in ("auc", "eer", "rank_1", "threshold")}
@@ -43,8 +43,8 @@ def test_judging_a_version_on_its_own_test_people_gives_the_figures_it_was_publi
 
 def test_what_was_judged_is_not_judged_again(versions):
     weak, _, dataset = versions
-    first = judge_version(weak, dataset, device="cpu").facts["evaluated_at"]
-    assert judge_version(weak, dataset, device="cpu").facts["evaluated_at"] == first
+    first = evaluate_version(weak, dataset, device="cpu").facts["evaluated_at"]
+    assert evaluate_version(weak, dataset, device="cpu").facts["evaluated_at"] == first
     assert "drawn@v1" in [one.facts["test"] for one in evaluations(weak)]
 
 
@@ -68,7 +68,7 @@ def test_lfw_is_judged_beside_the_version_with_its_thresholds_tried(versions):
     weak, _, _ = versions
     pairs = parse_pairs("2\t1\nAda\t1\t2\nBo\t1\tCyd\t1\nBo\t1\t2\nAda\t1\tCyd\t1\n")
     faces = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
-    found = judge_version_on_lfw(weak, pairs, faces, test="lfw@v1", num_without_face=1, device="cpu")
+    found = evaluate_version_on_lfw(weak, pairs, faces, test="lfw@v1", num_without_face=1, device="cpu")
     assert 0 <= found.facts["accuracy"] <= 1
     assert found.facts["num_without_face"] == 1
     assert found.facts["operating_points"][0]["threshold"] == version_thresholds(weak).accuracy

@@ -24,7 +24,7 @@ from storage.tombstones import is_pruned
 from tasks.maintenance.fsck.findings import Finding, Kind
 
 # Embedders that are not model versions: histograms fitted to a dataset, and weights from outside the lake.
-_OTHER_JUDGES = frozenset({"histograms", "facenet"})
+_NOT_OF_THE_LAKE = frozenset({"histograms", "facenet"})
 
 
 class _State(Enum):
@@ -149,7 +149,7 @@ def _cleaned(lake: Lake) -> Iterator[Finding]:
     for method in _names(lake, "cleaned"):
         for source in _names(lake, f"cleaned/{method}"):
             for folder, name, version in _versions(lake, f"cleaned/{method}/{source}"):
-                if name not in _OTHER_JUDGES:
+                if name not in _NOT_OF_THE_LAKE:
                     yield from _referred(lake, folder, "its scores are of the model", "models", f"{name}@{version}")
 
 
@@ -159,9 +159,9 @@ def _datasets(lake: Lake) -> Iterator[Finding]:
             dataset = DatasetVersion(lake, name, version)
         except FacemillError:
             continue  # a finding of its own
-        judge = (dataset.manifest.get("cleaning") or {}).get("model")
-        if judge and not dataset.pruned and judge.split("@")[0] not in _OTHER_JUDGES:
-            yield from _referred(lake, folder, "its faces were scored by", "models", judge)
+        scored_by = (dataset.manifest.get("cleaning") or {}).get("model")
+        if scored_by and not dataset.pruned and scored_by.split("@")[0] not in _NOT_OF_THE_LAKE:
+            yield from _referred(lake, folder, "its faces were scored by", "models", scored_by)
 
 
 def _names(lake: Lake, folder: str) -> Iterable[str]:

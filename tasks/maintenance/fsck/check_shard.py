@@ -18,7 +18,7 @@ from tasks.faces.crop_shard import sample_name, uncropped
 from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.methods import CropSettings
 from tasks.fetch.ledger import accepted
-from tasks.maintenance.fsck.check_tar import Member, judge_tar, read_tar
+from tasks.maintenance.fsck.check_tar import Member, read_tar, tar_findings
 from tasks.maintenance.fsck.findings import Finding, Kind
 
 _ROWS_AT_ONCE = 100_000
@@ -49,8 +49,8 @@ def check_shard(facts: SourceFacts, stem: str) -> list[Finding]:
     if isinstance(index, Finding):
         return [Finding(index.kind, path, index.detail)]
     members = [_picture(row) for row in accepted(index).to_pylist() if _has_place(row)]
-    found = judge_index(path, stem, index, is_url_known=not facts.quick)
-    found += judge_tar(path, members, read_tar(lake, f"{path}.tar", members, quick=facts.quick))
+    found = index_findings(path, stem, index, is_url_known=not facts.quick)
+    found += tar_findings(path, members, read_tar(lake, f"{path}.tar", members, quick=facts.quick))
     covered = facts.forgotten.rows(index)
     if pc.any(pc.and_(covered, pc.not_equal(index["url"], ""))).as_py():
         found.append(
@@ -63,7 +63,7 @@ def check_shard(facts: SourceFacts, stem: str) -> list[Finding]:
     return found
 
 
-def judge_index(path: str, stem: str, index: pa.Table, *, is_url_known: bool) -> list[Finding]:
+def index_findings(path: str, stem: str, index: pa.Table, *, is_url_known: bool) -> list[Finding]:
     """Check that each row of an index of images (`records.ATTEMPTS`) is consistent.
 
     Args:
@@ -125,7 +125,7 @@ def _check_faces(facts: SourceFacts, stem: str, method: str, there: pa.Table, du
         return [Finding(faces.kind, path, faces.detail)]
     crops = accepted(faces)
     members = [_crop(facts.source, method, row) for row in crops.to_pylist() if _has_place(row)]
-    found = judge_tar(path, members, read_tar(facts.lake, f"{path}.tar", members, quick=facts.quick))
+    found = tar_findings(path, members, read_tar(facts.lake, f"{path}.tar", members, quick=facts.quick))
     strange = pc.sum(pc.invert(pc.is_in(faces["key"], value_set=there["key"].combine_chunks()))).as_py()
     twice = len(faces) - faces.group_by(["identity", "line"]).aggregate([]).num_rows
     if strange or twice or len(members) < len(crops):

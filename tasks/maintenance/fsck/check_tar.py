@@ -55,7 +55,7 @@ def read_tar(lake: Lake, path: str, members: Sequence[Member], *, quick: bool) -
         return TarFacts(num_bytes, _headers(file), frozenset(broken))
 
 
-def judge_tar(
+def tar_findings(
     path: str, members: Sequence[Member], facts: TarFacts, *, beside: frozenset[str] = frozenset()
 ) -> list[Finding]:
     """The findings of a tar.
@@ -79,11 +79,11 @@ def judge_tar(
     if not found and num_bytes % tarfile.RECORDSIZE:
         found.append(Finding(Kind.BROKEN_TAR, path, f"the tar of {num_bytes} bytes is truncated"))
     if facts.headers is not None and not found:
-        found += _judge_headers(path, members, facts.headers, beside)
+        found += _header_findings(path, members, facts.headers, beside)
     return found
 
 
-def _judge_headers(
+def _header_findings(
     path: str, members: Sequence[Member], headers: frozenset[tuple[str, int, int]], beside: frozenset[str]
 ) -> list[Finding]:
     named = {(member.name, member.offset, member.length) for member in members}

@@ -18,7 +18,7 @@ from tasks.dataset.funnel import Funnel, count_outcomes
 from tasks.dataset.manifest import sample_counts
 from tasks.dataset.publish_request import id_by_manifest
 from tasks.dataset.select import Stage
-from tasks.maintenance.fsck.check_tar import Member, judge_tar, read_tar
+from tasks.maintenance.fsck.check_tar import Member, read_tar, tar_findings
 from tasks.maintenance.fsck.findings import Finding, Kind
 from tasks.maintenance.prune.finish import remains_of
 from tasks.maintenance.takedown.redact import redacted_samples, unnamed_shards
@@ -68,12 +68,12 @@ def _half_pruned(lake: Lake, folder: str) -> list[Finding]:
 
 def _mismatches(dataset: DatasetVersion, index: pa.Table, outcomes: pa.Table) -> list[str]:
     try:
-        return list(judge_manifest(dataset.manifest, index, outcomes, dataset.folder))
+        return list(manifest_findings(dataset.manifest, index, outcomes, dataset.folder))
     except (AttributeError, KeyError, TypeError) as error:
         return [f"its structure is invalid: {type(error).__name__} {error}"]
 
 
-def judge_manifest(manifest: dict[str, Any], index: pa.Table, outcomes: pa.Table, folder: str) -> Iterator[str]:
+def manifest_findings(manifest: dict[str, Any], index: pa.Table, outcomes: pa.Table, folder: str) -> Iterator[str]:
     """The entries of a dataset manifest that are wrong.
 
     Args:
@@ -87,12 +87,12 @@ def judge_manifest(manifest: dict[str, Any], index: pa.Table, outcomes: pa.Table
             yield f"{name} is {manifest.get(name)}, the index has {value}"
     num_redacted = sum(entry["num_samples"] for entry in manifest.get("redactions", []))
     if "funnel" in manifest:
-        yield from _judge_funnel(manifest, outcomes, len(index) + num_redacted)
+        yield from _funnel_findings(manifest, outcomes, len(index) + num_redacted)
     if "select" in manifest and not num_redacted and id_by_manifest(manifest, index) != manifest.get("version"):
         yield f"the id of its samples and settings is {id_by_manifest(manifest, index)}"
 
 
-def _judge_funnel(manifest: dict[str, Any], outcomes: pa.Table, num_samples: int) -> Iterator[str]:
+def _funnel_findings(manifest: dict[str, Any], outcomes: pa.Table, num_samples: int) -> Iterator[str]:
     funnel = Funnel.from_json(manifest["funnel"])
     for stage in funnel.stages:
         if stage.num_in != stage.num_out + sum(stage.rejected.values()):
@@ -119,7 +119,7 @@ def _check_shards(dataset: DatasetVersion, index: pa.Table, *, quick: bool) -> l
         ]
         facts = read_tar(dataset.lake, f"{dataset.folder}/{shard}", members, quick=quick)
         beside = frozenset(f"{sample}.json" for sample in rows["sample"].to_pylist())
-        for one in judge_tar(dataset.folder, members, facts, beside=beside):
+        for one in tar_findings(dataset.folder, members, facts, beside=beside):
             found.append(Finding(one.kind, one.path, f"{shard}: {one.detail}"))
     for shard in unnamed_shards(dataset):
         found.append(Finding(Kind.NO_INDEX, f"{dataset.folder}/{shard}", "the version's index has no such file"))

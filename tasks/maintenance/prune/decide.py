@@ -174,7 +174,9 @@ def _why_marked_stays(version: Version, inventory: Inventory, lineage: dict[str,
 def _decide_items(found: _Sorted, inventory: Inventory, policy: Policy, now: datetime) -> None:
     ranks: dict[str, int] = defaultdict(int)
     staying = {kind: found.of(kind) for kind in (Kind.DATASETS, Kind.MODELS)}
-    judges = {one.what.judge: str(one.what) for one in found.stays if isinstance(one.what, Version) and one.what.judge}
+    scorers = {
+        one.what.scored_by: str(one.what) for one in found.stays if isinstance(one.what, Version) and one.what.scored_by
+    }
     busy = {source for stage, of, _ in inventory.working if stage not in _USE_WORK for source in sources_of(of)}
     uses_work = any(stage in _USE_WORK for stage, _, _ in inventory.working)
     for item in sorted(inventory.items, key=lambda one: (one.at is not None, one.at), reverse=True):
@@ -184,7 +186,7 @@ def _decide_items(found: _Sorted, inventory: Inventory, policy: Policy, now: dat
             found.add(item, "a run may read it", "")
         elif item.source and busy.intersection(sources_of(item.source)):
             found.add(item, f"a run works on {item.source}", "")
-        elif item.kind is Kind.CLEANED and (cleaned := judges.get(_judge(item))):
+        elif item.kind is Kind.CLEANED and (cleaned := scorers.get(_scored_by(item))):
             found.add(item, f"{cleaned} was cleaned by it", "")
         elif item.of:
             kind, _, version = item.of.partition("/")
@@ -197,7 +199,7 @@ def _decide_items(found: _Sorted, inventory: Inventory, policy: Policy, now: dat
             found.add(item, policy.why_kept(rank, _age(item, now)), policy.why_removed)
 
 
-def _judge(item: Item) -> str:
+def _scored_by(item: Item) -> str:
     """The model, `name@version`, of a folder of label noise scores."""
     return "@".join(str(item).split("/")[-2:])
 

@@ -76,7 +76,7 @@ def _datasets(lake: Lake, versions: list[DatasetVersion], sizes: dict[str, int])
             _time(version.manifest["published_at"]),
             sizes[version.folder],
             bearing=f"it has the tag {', '.join(names)}" if names else "",
-            judge=cleaning["model"] if cleaning else None,
+            scored_by=cleaning["model"] if cleaning else None,
             writer=("publish", source, "all") if source else None,
         )
         yield _marked(found, version.pruned)

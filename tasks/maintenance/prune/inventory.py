@@ -30,7 +30,7 @@ class Version:
         num_bytes: of all that goes with it; the manifest stays.
         bearing: why it must stay by its names, such as "it has the tag golden".
         dataset: of a model, the version it was trained on.
-        judge: of a dataset version, the model whose label noise scores were applied.
+        scored_by: of a dataset version, the model whose label noise scores were applied.
         writer: the lease of the run that would write it again: stage, of, unit; None if that is unknown.
         is_marked_whole: it is marked as pruned, and no file of it has gone yet.
         even_lineage: it is marked as pruned in spite of the models that were trained on it.
@@ -43,7 +43,7 @@ class Version:
     num_bytes: int
     bearing: str = ""
     dataset: str | None = None
-    judge: str | None = None
+    scored_by: str | None = None
     writer: tuple[str, str, str] | None = None
     is_marked_whole: bool = False
     even_lineage: bool = False

@@ -106,7 +106,7 @@ def test_every_command_says_what_follows_or_why_nothing_does() -> None:
             {"page": "http://127.0.0.1:4200/d", "scheduled": {"retry": "at 1", "pipeline": "at 2"}},
             ["now http://127.0.0.1:4200/d starts a run", "next retry at 1, pipeline at 2"],
         ),
-        ("world make", {"folder": "w"}, ["next facemill world serve w"]),
+        ("synthetic make", {"folder": "w"}, ["next facemill synthetic serve w"]),
     ],
 )  # fmt: skip
 def test_the_next_step_follows_from_the_result(command: str, result: Any, told: list[str]) -> None:

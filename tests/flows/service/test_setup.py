@@ -11,7 +11,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas import FlowRun
 from prefect.states import Running
 
-from flows.peer_runs import runs_beside
+from flows.peer_runs import peer_runs
 from flows.pipeline import AS_DEPLOYED, TRAINED_BY_EVENT, model_name, start_training
 from flows.publish import announce
 from flows.service.setup import deployments, set_up_server, with_parameters
@@ -115,7 +115,7 @@ def test_runs_beside_a_pipeline_are_asked_of_its_deployments_and_those_that_neve
 ) -> None:
     parameters = {"lake": "/shared/lake", "source": "synthetic", "method": "both", "settings": {}}
     with get_client(sync_client=True) as client:
-        with runs_beside("crop", 2, parameters) as asked:
+        with peer_runs("crop", 2, parameters) as asked:
             first, second = [client.read_flow_run(run.id) for run in asked]
             assert first.state.is_scheduled() and second.parameters == parameters
             assert first.work_pool_name == "cpu"
@@ -126,7 +126,7 @@ def test_runs_beside_a_pipeline_are_asked_of_its_deployments_and_those_that_neve
 
 def test_runs_beside_a_pipeline_need_a_server_that_has_them(prefect_server: str) -> None:
     with pytest.raises(UsageError, match=r"can start 1 more runs: start `facemill serve`"):  # noqa: SIM117
-        with runs_beside("nothing", 1, {}):
+        with peer_runs("nothing", 1, {}):
             raise AssertionError("it began without them")
 
 

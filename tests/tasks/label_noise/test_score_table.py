@@ -16,10 +16,10 @@ from tasks.label_noise.score_table import (
     Cleaned,
     Cleaning,
     clean_stamp,
-    judge,
-    judge_named,
-    judged_faces,
+    faces_to_score,
     open_cleaned,
+    score_faces,
+    scoring_model,
     write_cleaned,
 )
 from tests.tasks.builders import BOX, OTHER_BOX, face, faces, verdicts
@@ -46,7 +46,7 @@ def listed(**changes: Any) -> pa.Table:
 
 def with_clusters(rows: list[dict[str, Any]]) -> pa.Table:
     table = faces(*rows)
-    return judged_faces(table, verdicts(table, [None] * len(rows)))
+    return faces_to_score(table, verdicts(table, [None] * len(rows)))
 
 
 def embeddings() -> np.ndarray:
@@ -55,7 +55,7 @@ def embeddings() -> np.ndarray:
 
 def test_the_verdicts_are_a_row_a_face_in_its_order_with_whom_it_looks_like():
     table = listed()
-    cleaned = judge(table, embeddings())
+    cleaned = score_faces(table, embeddings())
     assert cleaned.faces.schema.equals(FACE_VERDICTS)
     assert cleaned.faces.select(["identity", "line"]).to_pylist() == table.select(["identity", "line"]).to_pylist()
     (wrong,) = [row for row in cleaned.faces.to_pylist() if row["wrong_person_score"] > 0.5]
@@ -63,7 +63,7 @@ def test_the_verdicts_are_a_row_a_face_in_its_order_with_whom_it_looks_like():
 
 
 def test_a_face_that_no_detected_face_confirms_is_judged_too():
-    cleaned = judge(listed(landmarks=None), embeddings())
+    cleaned = score_faces(listed(landmarks=None), embeddings())
     assert cleaned.faces["wrong_person_score"].to_numpy().argmax() == 7
 
 
@@ -79,12 +79,12 @@ def test_boxes_at_two_places_of_one_picture_are_two_faces_of_which_one_is_wrong(
               for person in range(5) for line in range(8)]  # fmt: skip
     for box, is_doubted in ((BOX, False), (OTHER_BOX, True)):
         rows[1] |= same_picture | {"source_box_xyxy": box}
-        scores = judge(with_clusters(rows + others), embeddings()).faces["wrong_person_score"].to_pylist()
+        scores = score_faces(with_clusters(rows + others), embeddings()).faces["wrong_person_score"].to_pylist()
         assert (scores[0] + scores[1] > 0.9) == is_doubted
 
 
 def test_no_faces_give_no_verdicts():
-    cleaned = judge(listed().slice(0, 0), np.zeros((0, 4), np.float32))
+    cleaned = score_faces(listed().slice(0, 0), np.zeros((0, 4), np.float32))
     assert (len(cleaned.faces), len(cleaned.people)) == (0, 0)
 
 
@@ -123,14 +123,14 @@ def lake(tmp_path: Path) -> Lake:
 
 def keep(lake: Lake, table: pa.Table, model: str = JUDGE.model) -> None:
     folder = lake.cleaned("mtcnn", "made", *model.split("@"))
-    write_cleaned(lake, folder, judge(table, embeddings()), clean_stamp(model, table))
+    write_cleaned(lake, folder, score_faces(table, embeddings()), clean_stamp(model, table))
 
 
 def test_what_was_kept_is_read_back(lake):
     table = listed()
     keep(lake, table)
     cleaned = open_cleaned(lake, "made", "mtcnn", JUDGE.model, table)
-    assert cleaned.faces.equals(judge(table, embeddings()).faces)
+    assert cleaned.faces.equals(score_faces(table, embeddings()).faces)
 
 
 def test_faces_that_came_after_the_verdicts_are_not_published_unjudged(lake):
@@ -142,12 +142,12 @@ def test_faces_that_came_after_the_verdicts_are_not_published_unjudged(lake):
 def test_a_model_that_judged_nothing_is_told_with_those_that_did(lake):
     keep(lake, listed())
     with pytest.raises(UsageError, match=r"no model other has scored .* models: embedder@1"):
-        judge_named(lake, "made", "mtcnn", "other")
+        scoring_model(lake, "made", "mtcnn", "other")
 
 
 def test_a_name_means_the_version_trained_last_and_a_version_itself(lake):
     for version, day in (("b", 1), ("a", 2)):
         write_model(lake, "embedder", version, {}, {"trained_at": f"2026-01-0{day}"})
         keep(lake, listed(), f"embedder@{version}")
-    assert judge_named(lake, "made", "mtcnn", "embedder") == "embedder@a"
-    assert judge_named(lake, "made", "mtcnn", "embedder@b") == "embedder@b"
+    assert scoring_model(lake, "made", "mtcnn", "embedder") == "embedder@a"
+    assert scoring_model(lake, "made", "mtcnn", "embedder@b") == "embedder@b"

@@ -122,7 +122,7 @@ def test_what_belongs_to_a_version_goes_with_it(kind):
 
 def test_scores_that_a_kept_version_was_cleaned_by_stay():
     scores = item(Kind.CLEANED, "cleaned/mtcnn/made/embedder/m0", 9, of="models/embedder@m0")
-    versions = [faces("v0", 3, judge="embedder@m0"), embedder("m0", 9, "x@v"), embedder("m1", 8, "x@v")]
+    versions = [faces("v0", 3, scored_by="embedder@m0"), embedder("m0", 9, "x@v"), embedder("m1", 8, "x@v")]
     found = plan(*versions, scores, policy=Policy(keep_last=1))
     assert goes(found) == {"embedder@m0"}
     assert stays(found)[str(scores)] == "faces@v0 was cleaned by it"

@@ -56,11 +56,11 @@ def test_versions_are_told_with_their_sizes_names_and_lineage(lake):
     assert (first.at, first.bearing) == (days_ago(9), "it has the tag golden, paper")
     assert first.num_bytes == sizes[first.path] - manifests[f"{first.path}/manifest.json"] > 0
     assert first.writer == ("publish", "made", "all")
-    assert version(found, new).judge == "embedder@m0"
-    judge = version(found, "embedder@m0")
+    assert version(found, new).scored_by == "embedder@m0"
+    scorer = version(found, "embedder@m0")
     evaluations = sizes["evaluations/embedder/m0"]
-    assert judge.num_bytes == sizes[judge.path] - manifests[f"{judge.path}/manifest.json"] + evaluations
-    assert (judge.dataset, judge.bearing) == (old, "")
+    assert scorer.num_bytes == sizes[scorer.path] - manifests[f"{scorer.path}/manifest.json"] + evaluations
+    assert (scorer.dataset, scorer.bearing) == (old, "")
     assert version(found, "embedder@m1").bearing == "`models rollback` would return to it"
     assert version(found, "embedder@m2").bearing == "it is the champion"
 
@@ -95,9 +95,9 @@ def test_tables_and_work_files_are_told_with_what_they_belong_to(lake):
     dataset(lake, "v0", 9)
     model(lake, "m0", 9, "faces-mtcnn@v0")
     write_table(lake, "unique/made/0123.parquet", VERDICTS.empty_table())
-    for judge in ("embedder/m0", "histograms/0123"):
-        write(lake, f"cleaned/mtcnn/made/{judge}/people.parquet")
-        write(lake, f"cleaned/mtcnn/made/{judge}/faces.parquet", days=3)
+    for scorer in ("embedder/m0", "histograms/0123"):
+        write(lake, f"cleaned/mtcnn/made/{scorer}/people.parquet")
+        write(lake, f"cleaned/mtcnn/made/{scorer}/faces.parquet", days=3)
     for path in (
         "work/reports/faces-mtcnn-v0.html", "work/reports/model-embedder-m0.html", "work/reports/crop-made.html",
         "work/faces/faces-mtcnn@v0-train-112px-1.npy", "work/faces/faces-mtcnn@v0-less-3-test-32px-1.npy",
