@@ -50,7 +50,7 @@ def experiment(
     for method in chosen[0] or []:
         open_dataset(store, f"{dataset}-{method}")
     uses_cuda(device.value)
-    output.set_up()
+    output.set_up(lake)
     from flows.experiment import experiment as flow  # noqa: PLC0415
 
     result = flow(

@@ -299,8 +299,15 @@ class OutputOptions:
     log: LogOption = None
     verbose: VerboseOption = False
 
-    def set_up(self) -> None:
-        """Prepare a command that runs a flow; must be called before Prefect is imported."""
+    def set_up(self, lake: str) -> None:
+        """Prepare a command that runs a flow; must be called before Prefect is imported.
+
+        Args:
+            lake: shown on a terminal at once, since the imports take seconds.
+        """
+        console = new_console(stderr=True)
+        if console.is_terminal and not self.as_json and not is_quiet():
+            say(console, f"[bold]lake[/]     {lake}")
         tame_libraries(verbose=self.verbose)
         if self.log is not None:
             choose_log(self.log.value)

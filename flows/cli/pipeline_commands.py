@@ -110,7 +110,7 @@ def pipeline(
     for one in selection.sources:
         alone = replace(selection, source=one)
         check_start(store, alone, settings, as_typed=asked.identities, yes=asked.yes, trains=True)
-    output.set_up()
+    output.set_up(asked.lake)
     from flows.pipeline import pipeline as flow  # noqa: PLC0415
 
     with _showing_stages(output) as done:
@@ -169,7 +169,7 @@ def ingest(
         output.print(ingest_cost(store, selection, settings), show_cost)
         return
     check_start(store, selection, settings, as_typed=asked.identities, yes=asked.yes, trains=False)
-    output.set_up()
+    output.set_up(asked.lake)
     from flows.ingest import ingest as flow  # noqa: PLC0415
 
     result = run(flow(asked.lake, **asdict(selection), settings=settings))
@@ -207,7 +207,7 @@ def retry(
     settings = read_settings(values, "retry")
     if archive_fallback:
         checked_template(load_settings().archive_url)
-    output.set_up()
+    output.set_up(asked.lake)
     from flows.status import due_for, retry_choice  # noqa: PLC0415
 
     reasons, hosts = split_words(reason), split_words(host)
@@ -261,7 +261,7 @@ def crop(
 
         output.print(cropping_cost(store, source, method, settings, check_boxes=check_boxes), show_cost)
         return
-    output.set_up()
+    output.set_up(asked.lake)
     from flows.crop import crop as flow  # noqa: PLC0415
 
     result = flow(asked.lake, source=source, method=method, check_boxes=check_boxes, report=report, settings=settings)
@@ -324,7 +324,7 @@ def publish(
     if cleaned_by is not None:
         for one in datasets_of(method, *sources_named(source, store)):
             scoring_model(store, source, one, cleaned_by)
-    output.set_up()
+    output.set_up(asked.lake)
     from flows.publish import publish as flow  # noqa: PLC0415
 
     result = flow(
@@ -377,7 +377,7 @@ def clean(
     settings = read_settings(values, "clean")
     choose_embedder(store, model, fit_on, weights)
     uses_cuda(device.value)
-    output.set_up()
+    output.set_up(asked.lake)
     from flows.clean import clean as flow  # noqa: PLC0415
 
     result = flow(
@@ -429,7 +429,7 @@ def train(
         cost = train_cost(chosen.lake, chosen, *training_config(model, **asked, settings=settings))
         output.print({"train": asdict(cost)}, show_cost)
         return
-    output.set_up()
+    output.set_up(lake)
     from flows.train import train as flow  # noqa: PLC0415
 
     result = flow(

@@ -112,7 +112,7 @@ def check(
 ) -> None:
     """Verify the integrity of a lake (fsck). Checks tables, shards, pictures, manifests. Exits with 1 on findings."""
     existing_lake(lake)
-    output.set_up()
+    output.set_up(lake)
     from flows.check import check as flow  # noqa: PLC0415
 
     result = flow(lake, quick, repair)

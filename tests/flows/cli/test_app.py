@@ -148,10 +148,10 @@ def test_steps_that_come_too_early_say_what_comes_first(tmp_path: Path) -> None:
 
 def test_a_world_can_be_made_and_one_folder_holds_one_world(tmp_path: Path) -> None:
     sized = ["--identities", "2", "--per-identity", "3", "--seed"]
-    result = runner.invoke(app, ["world", "make", str(tmp_path / "world"), *sized, "1", "--json"])
+    result = runner.invoke(app, ["synthetic", "make", str(tmp_path / "world"), *sized, "1", "--json"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["num_links"] == 6
-    refused("world", "make", str(tmp_path / "world"), *sized, "2")
+    refused("synthetic", "make", str(tmp_path / "world"), *sized, "2")
 
 
 def test_status_counts_what_an_ingest_brought(tmp_path: Path, world: Path, origin: Origin) -> None:

@@ -32,7 +32,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 
 
 @WIDTHS
-@pytest.mark.parametrize("group", [[], ["datasets"], ["models"], ["world"]], ids=" ".join)
+@pytest.mark.parametrize("group", [[], ["datasets"], ["models"], ["synthetic"]], ids=" ".join)
 def test_help_has_the_width_of_the_terminal_and_whole_descriptions(group: list[str], columns: int) -> None:
     screen = on_terminal(*group, "--help", columns=columns)
     assert screen.code == 0
