@@ -62,7 +62,9 @@ def test_a_version_is_named_by_its_tag_in_every_command_until_the_tag_is_removed
     given = told(lake, "datasets", "tag", f"faces-mtcnn@{older}", "golden", "--why", "the paper's")
     assert (given["version"], given["over"], given["why"]) == (older, None, "the paper's")
     assert [one["tags"] for one in told(lake, "datasets", "list")] == [["latest"], ["golden"], ["latest"]]
-    assert f"faces-mtcnn@{older} golden:" in shown(lake, "datasets", "list")
+    lines = shown(lake, "datasets", "list").splitlines()
+    after = next(place for place, line in enumerate(lines) if older in line) + 1
+    assert lines[after].strip().startswith("golden, select.min_face_px=40")
     assert told(lake, "datasets", "show", "faces-mtcnn@golden")["version"] == older
     assert "tag golden" in shown(lake, "datasets", "show", "faces-mtcnn@golden")
     found = told(lake, "diff", "faces-mtcnn@golden", "faces-mtcnn@latest")

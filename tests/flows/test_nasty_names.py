@@ -180,10 +180,18 @@ SHOWN: dict[Callable[..., None], Any] = {
         "repaired": REPAIRED,
         "findings": [{"kind": "dangling", "path": "x", "detail": "x", "remedy": "x", "then": "x"}],
     },
+    custody.show_notes: ["x"],
     custody.show_older_rules: {"x": {"x": 1}},
     custody.show_forgotten: {
         "recorded": "x",
-        "purged": {"pictures": 1, "shards": 1, "removed": [], "datasets": {"x": 1}, "models": {"x": "x"}},
+        "purged": {
+            "pictures": 1,
+            "shards": 1,
+            "removed": [],
+            "datasets": {"x": 1},
+            "models": {"x": "x"},
+            "unknown": {"x": "x"},
+        },
     },
     datasets.show_datasets: [DATASET],
     datasets.show_dataset: {
@@ -238,6 +246,15 @@ SHOWN: dict[Callable[..., None], Any] = {
         "models": [MODEL],
         "leases": [{"stage": "x", "of": "x", "unit": "x", "host": "x", "is_dead": True, "since": "x"}],
     },
+    lake.show_disk: {
+        "lake": "x",
+        "bytes": 1,
+        "files": 1,
+        "kinds": {"x": {"files": 1, "bytes": 1}},
+        "versions": {"x": [{"version": "x", "files": 1, "bytes": 1, "pruned": True}]},
+        "free_bytes": 1,
+    },
+    lake.show_merged: {"x": 1},
     lake.show_hosts: {"x": {**HOST, "hosts": 1, "hosts_with_failures": 1, "worst": [HOST]}},
     models.show_models: [MODEL],
     models.show_model: {
