@@ -25,8 +25,8 @@ from storage.tables import read_as, read_metadata, settings_in, stamp, stamp_in,
 _COVERS = b"facemill.covers"
 # From this number of uncovered tables on they are merged; to open them takes half a second.
 _MANY = 64
-# The most tables that a merged one covers: with 900 links each, 460,000 rows.
-_MOST = 512
+# The most tables that a merged one covers: with 900 links each, 230,000 rows, which take 100 MB while they are merged.
+_MOST = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def _merge(lake: Lake, folder: str, names: list[str], states: dict[str, str], sc
     ]
     facts = [list(astuple(one)) for one in covers]
     path = lake.merged(folder, stamp(facts))
-    table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    table = pa.concat_tables(tables).unify_dictionaries()
     write_table(lake, path, table, facts={_COVERS: json.dumps(facts).encode()})
     return path
 
