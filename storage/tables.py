@@ -27,8 +27,8 @@ from storage.records import ATTEMPTS, FACE_VERDICTS, FACES, LINE_OUTCOMES, SAMPL
 from storage.stores import refusals
 
 _STAMP, _SETTINGS = b"facemill.stamp", b"facemill.settings"
-# `bench.layout`: an index of 200,000 rows has 9.5 MB with groups of 100,000. With groups of 100 it has 18.7 MB, and a
-# column takes thirty times as long to read.
+# `bench.layout`: an index of 200,000 rows has 9.5 MB with groups of 100,000. With groups of 100 it has 19.0 MB, and a
+# column takes forty times as long to read.
 _ROW_GROUP = 100_000
 # What Arrow raises for bytes that are not valid Parquet. Some are also OSError or ValueError.
 _NOT_PARQUET = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError)

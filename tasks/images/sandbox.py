@@ -57,7 +57,7 @@ _TRIES = 3
 class Limits:
     """The limits of one call: CPU seconds, and bytes of address space beyond those of an idle child.
 
-    The most expensive valid pictures of 64 million pixels, lossless WebP, take 4 CPU-s and 1.1 GB (`bench.decode`).
+    The most expensive valid pictures of 64 million pixels, lossless WebP, take 2.6 CPU-s and 1.1 GB (`bench.decode`).
     """
 
     cpu_s: int = setting(20, "CPU seconds per picture", ge=1, le=600)
