@@ -22,7 +22,8 @@ from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.methods import CropSettings
 from tasks.fetch.ledger import accepted, read_ledger
 
-# CPU seconds a photograph, by the smallest face searched for in pixels (`python -m bench.detect`, docs/detect.md).
+# CPU seconds a photograph, by the smallest face searched for in pixels, as `python -m bench.detect` printed them on
+# another machine than that of docs/detect.md.
 _DETECT_CPU_S = ((96, 0.0103), (40, 0.0375), (20, 0.0842))
 # 122,000 crops by one method, as published, took 3 GB.
 _CROP_BYTES = 25_000

@@ -8,12 +8,12 @@ from typing import Any
 
 from flows.engine import flow, run_logger
 from flows.reports.experiment_report import figure_rows, page
-from flows.setting_groups import SettingValues, changed, check_settings
+from flows.setting_groups import SettingValues, check_settings
 from flows.settings import Device
 from flows.tasks import evaluate_task, train_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
-from flows.train import Preset, recipe_of
+from flows.training_config import Preset, training_config
 from model.config import TrainConfig
 from model.experiment_grid import Cell, experiment_id
 from storage.datasets import open_dataset
@@ -57,8 +57,7 @@ def experiment(
     store, settings = Lake(lake), check_settings(settings, "experiment")
     if varied := {"train.margin", "train.seed"} & settings.keys():
         raise UsageError(f"{min(varied)} varies in an experiment: use --margins and --seeds")
-    recipe = replace(recipe_of(preset, device), name=model, device=device)
-    recipe = changed(replace(recipe, steps=steps or recipe.steps), "train", settings)
+    _, recipe = training_config(model, preset=preset, steps=steps, device=device, settings=settings)
     cells = _grid(store, dataset, methods or ["bbox", "mtcnn"], margins or [1.0, 2.0], seeds or [0], recipe)
     path = store.experiment(experiment_id(cells))
     if not store.exists(path):

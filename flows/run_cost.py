@@ -9,7 +9,8 @@ from flows.crop_cost import crop_cost, disk_cost
 from flows.fetch_cost import FetchCost, fetch_cost
 from flows.selection import Selection
 from flows.setting_groups import SettingValues, changed, of_flow
-from flows.train_cost import train_cost, training_config
+from flows.train_cost import train_cost
+from flows.training_config import training_config
 from storage.lake import Lake
 from tasks.dataset.split import SplitRules, check_enough_people
 from tasks.faces.method_choice import datasets_of, methods_of
@@ -50,7 +51,7 @@ def pipeline_cost(
 
     Args:
         dataset: datasets are named `<dataset>-<method>`.
-        train: the arguments of `train_cost.training_config`, without model and settings.
+        train: the arguments of `training_config`, without model and settings.
 
     Raises:
         UsageError: as `fetch_cost` and `datasets_of`, or there are too few people for a training.

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from flows.engine import flow, run_logger
-from flows.setting_groups import SettingValues, changed, check_settings
+from flows.setting_groups import SettingValues, check_settings
 from flows.settings import Device, user_name
 from flows.tasks import train_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
+from flows.training_config import Preset, training_config
 from model.claims import remarks, too_few
-from model.config import PRESETS, TrainConfig, default_preset
 from storage.aliases import nominate
 from storage.datasets import open_dataset
 from storage.lake import Lake
 from storage.models import ModelVersion, model_versions
-
-Preset = Literal["auto", "smoke", "cpu", "full"]
 
 
 @flow(name="train", flow_run_name="train on {dataset} margin {margin}")
@@ -54,9 +51,9 @@ def train(
     store, settings = Lake(lake), check_settings(settings, "train")
     chosen = open_dataset(store, dataset)
     chosen.require_names()
-    recipe = recipe_of(preset, device)
-    config = replace(recipe, name=model, margin=margin, seed=seed, device=device, steps=steps or recipe.steps)
-    config = changed(config, "train", settings)
+    _, config = training_config(
+        model, margin=margin, preset=preset, steps=steps, seed=seed, device=device, settings=settings
+    )
     known = {str(one) for one in model_versions(store, model)}
     with track("train", config.steps) as progress:
         version = train_task(store, chosen, config, progress)
@@ -75,11 +72,6 @@ def train(
         "untrained_auc": metrics["untrained"]["auc"],
         "note": note,
     }
-
-
-def recipe_of(preset: Preset, device: Device) -> TrainConfig:
-    """The configuration of a preset."""
-    return PRESETS[default_preset(device) if preset == "auto" else preset]
 
 
 def _show(version: ModelVersion, metrics: dict[str, Any]) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from flows.setting_groups import SettingValues, changed
-from flows.settings import Device
-from model.config import PRESETS, TrainConfig, default_preset, model_version_id
+from model.config import PRESETS, TrainConfig, model_version_id
 from model.cuda import uses_cuda
 from storage.datasets import DatasetVersion
 from storage.errors import LakeError
@@ -44,23 +42,6 @@ class TrainCost:
     faces_per_step: int
     hours: float | None
     measured_by: str
-
-
-def training_config(
-    model: str,
-    *,
-    margin: float,
-    preset: str,
-    steps: int | None,
-    seed: int = 0,
-    device: Device = "auto",
-    settings: SettingValues | None = None,
-) -> tuple[str, TrainConfig]:
-    """The preset that is chosen, and the configuration, as `flows.train.train` makes it."""
-    chosen = default_preset(device) if preset == "auto" else preset
-    base = PRESETS[chosen]
-    config = replace(base, name=model, margin=margin, seed=seed, device=device, steps=steps or base.steps)
-    return chosen, changed(config, "train", settings)
 
 
 def train_cost(lake: Lake, dataset: DatasetVersion | None, preset: str, config: TrainConfig) -> TrainCost:

@@ -31,7 +31,7 @@ from storage.source_names import sources_of
 from storage.tables import read_as
 from storage.tags import LATEST, tags
 from storage.takedowns import COVERED_BY, covered_samples, read_forgotten
-from storage.tombstones import PRUNED, is_pruned, refusal
+from storage.tombstones import PRUNED, Prunable, is_complete
 
 _COUNTS = {"samples": COUNT, "identities": COUNT}
 _FUNNEL = {
@@ -60,7 +60,7 @@ MANIFEST: Shape = {
 }
 
 
-class DatasetVersion:
+class DatasetVersion(Prunable):
     """One published version, opened for reading. What reads its files raises `VersionPruned` if it has been pruned.
 
     Raises:
@@ -120,22 +120,7 @@ class DatasetVersion:
                 "none can be evaluated. Use a dataset whose list has names"
             )
 
-    @property
-    def pruned(self) -> dict[str, Any] | None:
-        """When, why and by whom the version was pruned (`tombstones.PRUNED`); None if it was not."""
-        found: dict[str, Any] | None = self.manifest.get("pruned")
-        return found
-
-    def check_not_pruned(self) -> None:
-        """Check that the version has not been pruned, also since it was opened.
-
-        Raises:
-            VersionPruned: it has.
-        """
-        if pruned := self.pruned or self._read_manifest().get("pruned"):
-            raise refusal(str(self), pruned, self._how_to_publish_again())
-
-    def _how_to_publish_again(self) -> str:
+    def _how_to_make_again(self) -> str:
         base, _, method = self.name.rpartition("-")
         source = ",".join(sources_of(self.manifest.get("source") or ""))
         options = f" --source {source} --dataset {base} --method {method}" if source and base else ""
@@ -248,8 +233,7 @@ def _with_current_reasons(outcomes: pa.Table) -> pa.Table:
 
 def has_dataset(lake: Lake, name: str, version: str) -> bool:
     """Whether a version is complete, and has not been pruned."""
-    folder = lake.dataset(name, version)
-    return lake.exists(f"{folder}/manifest.json") and not is_pruned(lake, folder)
+    return is_complete(lake, lake.dataset(name, version))
 
 
 def versions(lake: Lake, name: str, *, pruned: bool = False) -> list[DatasetVersion]:

@@ -74,9 +74,10 @@ def read_tables(
     Raises:
         LakeError: as `tables.read_as`.
     """
-    places = _places(lake, folder) if len(names) > 1 else {}
+    covers = {path: _covers(lake, path) for path in _paths(lake, folder)} if len(names) > 1 else {}
+    places = _places(covers, _states(lake, folder)) if covers else {}
     wanted = {places[one].path for one in names if one in places}
-    opened = {path: _open(lake, path, schema, columns) for path in wanted}
+    opened = {path: _open(lake, path, covers[path], schema, columns) for path in wanted}
     for run in _runs(names, places):
         table = opened[places[run[0]].path] if run[0] in places else None
         if table is not None:
@@ -146,13 +147,15 @@ def _read_small(
         yield Rows([(name, len(table))], table)
 
 
-def _open(lake: Lake, path: str, schema: pa.Schema, columns: list[str] | None) -> pa.Table | None:
+def _open(
+    lake: Lake, path: str, covers: list[_Covered], schema: pa.Schema, columns: list[str] | None
+) -> pa.Table | None:
     """A merged table; None if it is damaged, or was removed meanwhile."""
     try:
         table = read_as(lake, path, schema, columns)
     except (LakeError, FileNotFoundError):
         return None
-    return table if len(table) == sum(one.num_rows for one in _covers(lake, path)) else None
+    return table if len(table) == sum(one.num_rows for one in covers) else None
 
 
 def _runs(names: Sequence[str], places: dict[str, _Place]) -> Iterator[list[str]]:
@@ -174,12 +177,12 @@ def _follows(before: _Place | None, place: _Place | None) -> bool:
     return before.path == place.path and before.first + before.num_rows == place.first
 
 
-def _places(lake: Lake, folder: str) -> dict[str, _Place]:
+def _places(covers: dict[str, list[_Covered]], states: dict[str, str]) -> dict[str, _Place]:
     """The place of each small table whose rows in a merged one are current."""
-    states, places = _states(lake, folder), dict[str, _Place]()
-    for path in _paths(lake, folder):
+    places: dict[str, _Place] = {}
+    for path, covered in covers.items():
         first = 0
-        for one in _covers(lake, path):
+        for one in covered:
             if _is_current(one, states):
                 places[one.name] = _Place(path, first, one.num_rows)
             first += one.num_rows

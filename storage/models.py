@@ -17,12 +17,12 @@ from typing import Any
 from storage.aliases import Alias, aliases
 from storage.errors import LakeError, UsageError
 from storage.json_shapes import COUNT, FIGURE, INTERVAL, NUMBER, TEXT, Kind, Shape, parse_object
-from storage.lake import Lake, to_json
+from storage.lake import Lake
 from storage.names import NAME, VERSIONED, Form
 from storage.paths import ALIASES
 from storage.records import bytes_digest
 from storage.stores import open_store
-from storage.tombstones import PRUNED, is_pruned, refusal, remains
+from storage.tombstones import PRUNED, Prunable, clear_for_rewrite, is_complete, write_manifest
 
 _DIGEST = Form("[0-9a-f]{64}", "64 hex digits")
 MANIFEST: Shape = {
@@ -78,7 +78,7 @@ _FILES: dict[str, Shape] = {
 _MAX_BYTES, _MAX_MANIFEST_BYTES = 2_000_000_000, 10_000_000
 
 
-class ModelFolder:
+class ModelFolder(Prunable):
     """A published version in a standalone folder, opened for reading.
 
     It may come from an untrusted party: nothing outside the folder is read, and everything read is validated.
@@ -108,22 +108,10 @@ class ModelFolder:
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
 
-    @property
-    def pruned(self) -> dict[str, Any] | None:
-        """When, why and by whom the version was pruned (`tombstones.PRUNED`); None if it was not."""
-        found: dict[str, Any] | None = self.manifest.get("pruned")
-        return found
-
-    def check_not_pruned(self) -> None:
-        """Check that the version has not been pruned, also since it was opened.
-
-        Raises:
-            VersionPruned: it has.
-        """
-        if pruned := self.pruned or self._read_manifest().get("pruned"):
-            options = f" --dataset {self.manifest['dataset']}" if self.manifest.get("dataset") else ""
-            again = f"train it again with `facemill train{options} --model {self.name}`"
-            raise refusal(str(self), pruned, f"{again} and the settings that `facemill models show {self}` lists")
+    def _how_to_make_again(self) -> str:
+        options = f" --dataset {self.manifest['dataset']}" if self.manifest.get("dataset") else ""
+        again = f"train it again with `facemill train{options} --model {self.name}`"
+        return f"{again} and the settings that `facemill models show {self}` lists"
 
     @property
     def dataset(self) -> str:
@@ -204,21 +192,18 @@ def write_model(lake: Lake, name: str, version: str, files: dict[str, bytes], ma
     """
     folder = lake.model(name, version)
     if not has_model(lake, name, version):
-        is_restored = lake.exists(f"{folder}/manifest.json")
-        for left in remains(lake, folder) if is_restored else ():
-            lake.remove(left)
+        is_restored = clear_for_rewrite(lake, folder)
         for file, data in files.items():
             lake.write(f"{folder}/{file}", data)
         digests = {file: bytes_digest(data).hex() for file, data in files.items()}
-        told = to_json({**manifest, "name": name, "version": version, "files": digests})
-        (lake.write if is_restored else lake.write_once)(f"{folder}/manifest.json", told)
+        told = {**manifest, "name": name, "version": version, "files": digests}
+        write_manifest(lake, folder, told, over_tombstone=is_restored)
     return ModelVersion(lake, name, version)
 
 
 def has_model(lake: Lake, name: str, version: str) -> bool:
     """Whether a version is complete, and has not been pruned."""
-    folder = lake.model(name, version)
-    return lake.exists(f"{folder}/manifest.json") and not is_pruned(lake, folder)
+    return is_complete(lake, lake.model(name, version))
 
 
 def model_versions(lake: Lake, name: str | None = None, *, pruned: bool = False) -> list[ModelVersion]:

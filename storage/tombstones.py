@@ -6,11 +6,12 @@ killed prune has left of it is removed by the next one.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from storage.errors import VersionPruned
 from storage.json_shapes import COUNT, TEXT, Shape, parse_object
-from storage.lake import Lake
+from storage.lake import Lake, to_json
 from storage.names import VERSIONED
 from storage.records import bytes_digest
 
@@ -25,6 +26,70 @@ PRUNED: Shape = {
     "manifest_sha256?": TEXT,
     "even_lineage?": [VERSIONED],
 }
+
+
+class Prunable(ABC):
+    """A version with a manifest, which `facemill prune` may have marked.
+
+    Attributes:
+        manifest: as it was when the version was opened.
+    """
+
+    manifest: dict[str, Any]
+
+    @abstractmethod
+    def _read_manifest(self) -> dict[str, Any]:
+        """The manifest as it is now."""
+
+    @abstractmethod
+    def _how_to_make_again(self) -> str:
+        """The advice to the user of a pruned version."""
+
+    @property
+    def pruned(self) -> dict[str, Any] | None:
+        """When, why and by whom the version was pruned (`PRUNED`); None if it was not."""
+        found: dict[str, Any] | None = self.manifest.get("pruned")
+        return found
+
+    def check_not_pruned(self) -> None:
+        """Check that the version has not been pruned, also since it was opened.
+
+        Raises:
+            VersionPruned: it has.
+        """
+        if entry := self.pruned or self._read_manifest().get("pruned"):
+            raise refusal(str(self), entry, self._how_to_make_again())
+
+
+def is_complete(lake: Lake, folder: str) -> bool:
+    """Whether the version in a folder is complete, and has not been pruned."""
+    return lake.exists(f"{folder}/{MANIFEST}") and not is_pruned(lake, folder)
+
+
+def clear_for_rewrite(lake: Lake, folder: str) -> bool:
+    """Remove what a killed prune has left of the version in a folder, before it is written again.
+
+    Returns:
+        Whether there is a tombstone, which the new manifest replaces (`write_manifest`).
+    """
+    if not lake.exists(f"{folder}/{MANIFEST}"):
+        return False
+    for left in remains(lake, folder):
+        lake.remove(left)
+    return True
+
+
+def write_manifest(lake: Lake, folder: str, manifest: dict[str, Any], *, over_tombstone: bool) -> bool:
+    """Write the manifest of a version, its last file; returns whether it is the one that stands there now.
+
+    Args:
+        over_tombstone: replace what is there; else the first of several concurrent writers wins.
+    """
+    path = f"{folder}/{MANIFEST}"
+    if over_tombstone:
+        lake.write_json(path, manifest)
+        return True
+    return lake.write_once(path, to_json(manifest))
 
 
 def write_tombstone(lake: Lake, folder: str, entry: dict[str, Any]) -> bytes:

@@ -15,9 +15,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+
+from storage.lake import Lake
 
 SECRET = os.environ.get("AWS_SECRET_ACCESS_KEY", "a-secret-that-is-not-shown")
 _SLOW_DOWN = (
@@ -56,6 +59,15 @@ def bucket(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     store.mkdir(name)
     yield f"s3://{name}"
     store.rm(name, recursive=True)
+
+
+@pytest.fixture(params=["local", "memory", "s3"])
+def lake_anywhere(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """An empty lake in a folder, in memory and in a bucket, with a cache folder of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    if request.param == "s3":
+        return Lake(f"{request.getfixturevalue('bucket')}/lake")
+    return Lake(tmp_path / "lake" if request.param == "local" else f"memory://{uuid.uuid4().hex}")
 
 
 class Faults:

@@ -12,7 +12,7 @@ import pytest
 
 from tasks.web.addresses import literal_address
 from tests import fuzzing  # noqa: F401 - registers its profile
-from tests.buckets import bucket, faults, s3_endpoint  # noqa: F401 - fixtures for all
+from tests.buckets import bucket, faults, lake_anywhere, s3_endpoint  # noqa: F401 - fixtures for all
 from tests.virtual_time import VirtualTimeLoop
 
 # Before torch is imported: idle threads that spin make two busy cores twice as slow.

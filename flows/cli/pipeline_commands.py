@@ -417,7 +417,8 @@ def train(
     settings = read_settings(values, "train")
     uses_cuda(device.value)
     if dry_run:
-        from flows.train_cost import train_cost, training_config  # noqa: PLC0415
+        from flows.train_cost import train_cost  # noqa: PLC0415
+        from flows.training_config import training_config  # noqa: PLC0415
 
         asked: dict[str, Any] = {
             "margin": margin,

@@ -16,7 +16,7 @@ from storage.lake import Lake, to_json
 from storage.records import SAMPLES
 from storage.shards import create_shard, read_member
 from storage.tables import write_table
-from storage.tombstones import remains
+from storage.tombstones import clear_for_rewrite, write_manifest
 from tasks.dataset.decide_outcomes import Content, decide
 from tasks.dataset.find_duplicates import compare_pictures
 from tasks.dataset.funnel import Funnel, FunnelStage
@@ -136,9 +136,7 @@ def publish(
     folder = lake.dataset(request.name, version)
     is_new = not has_dataset(lake, request.name, version)
     if is_new:
-        is_restored = lake.exists(f"{folder}/manifest.json")
-        for left in remains(lake, folder) if is_restored else ():
-            lake.remove(left)
+        is_restored = clear_for_rewrite(lake, folder)
         index = _write_shards(lake, folder, content.samples, on_progress)
         write_table(lake, f"{folder}/index.parquet", index)
         write_table(lake, f"{folder}/outcomes.parquet", content.outcomes)
@@ -147,10 +145,7 @@ def publish(
             "leaks": count_leaks(index, content.ties),
             **manifest_counts(index, content.funnel, content.funnels),
         }
-        if is_restored:
-            lake.write_json(f"{folder}/manifest.json", manifest)
-        else:
-            is_new = lake.write_once(f"{folder}/manifest.json", to_json(manifest))
+        is_new = write_manifest(lake, folder, manifest, over_tombstone=is_restored)
     return Published(DatasetVersion(lake, request.name, version), content.funnel, is_new, content.funnels)
 
 

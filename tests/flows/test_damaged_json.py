@@ -7,7 +7,6 @@ import re
 import shutil
 import tarfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from typer.testing import CliRunner
 
 from flows.cli.app import app
 from flows.experiment import _grid
-from flows.train import recipe_of
+from flows.training_config import training_config
 from model.experiment_grid import experiment_id
 from storage.alias_events import AliasEvent
 from storage.aliases import record_alias
@@ -118,7 +117,7 @@ def make(folder: Path) -> None:
         ["bbox", "mtcnn"],
         [1.0],
         [0],
-        replace(recipe_of("smoke", "cpu"), name="experiment", device="cpu"),
+        training_config("experiment", preset="smoke", steps=None, device="cpu")[1],
     )
     lake.write_json(lake.experiment(experiment_id(cells)), EXPERIMENT)
 

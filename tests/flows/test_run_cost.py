@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from flows.cli.app import app
 from flows.fetch_cost import fetch_cost
 from flows.selection import Selection
-from flows.train_cost import train_cost, training_config
+from flows.train_cost import train_cost
+from flows.training_config import training_config
 from storage.lake import Lake
 from storage.models import write_model
 from storage.records import Reason

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -9,9 +8,9 @@ from storage.datasets import all_versions, find_dataset, has_dataset, open_datas
 from storage.errors import LakeError, UsageError, VersionPruned
 from storage.lake import Lake
 from storage.records import LINE_OUTCOMES, SAMPLES
-from storage.shards import create_shard
 from storage.tables import rows_to_table, write_table
 from storage.tombstones import write_tombstone
+from tests.one_sample import write_one_sample
 
 
 @pytest.fixture
@@ -22,15 +21,7 @@ def lake(tmp_path: Path) -> Lake:
 def write(lake: Lake, name: str, version: str, published_at: str | None) -> None:
     """A version of one sample; without a date it is torn: all there but the manifest."""
     folder = lake.dataset(name, version)
-    with create_shard(lake, f"{folder}/train-00000.tar") as shard:
-        offset, length = shard.add("one.jpg", version.encode())
-    row: dict[str, Any] = dict.fromkeys(SAMPLES.names, "x") | {"sample": "0123456789abcdef", "split": "train"}
-    row |= dict.fromkeys(("line", "width", "height", "face_px"), 1)
-    row |= dict.fromkeys(("image_digest", "cluster", "crop_digest"), bytes(32)) | {"face_box_xyxy": (0, 0, 1, 1)}
-    row |= dict.fromkeys(("landmarks", "score", "agreement", "border", "sharpness", "yaw_deg", "roll_deg"))
-    row |= dict.fromkeys(("listed_identity", "kept"))
-    row |= {"shard": "train-00000.tar", "offset": offset, "length": length}
-    write_table(lake, f"{folder}/index.parquet", rows_to_table([row], SAMPLES))
+    write_one_sample(lake, folder, "one.jpg", version.encode())
     if published_at:
         lake.write_json(f"{folder}/manifest.json", {"published_at": published_at})
 

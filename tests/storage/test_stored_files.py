@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,12 +10,9 @@ from storage.lake import Lake
 from storage.stored_files import stored_files
 
 
-@pytest.fixture(params=["local", "memory", "s3"])
-def lake(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    if request.param == "s3":
-        return Lake(f"{request.getfixturevalue('bucket')}/lake")
-    return Lake(tmp_path / "lake" if request.param == "local" else f"memory://{uuid.uuid4().hex}")
+@pytest.fixture
+def lake(lake_anywhere: Lake) -> Lake:
+    return lake_anywhere
 
 
 def test_files_are_listed_with_their_lengths_below_a_folder_or_in_all(lake):

@@ -88,17 +88,24 @@ class _Cutter:
         # pyarrow takes a quote that is not closed at the end for closed.
         if self.kind == "csv" and block.count(b'"', block.rfind(b"\n", 0, -1) + 1) % 2:
             return None
-        table, wrong = _parsed(block, self.kind, self.names, sorted(set(self.wanted.values())))
+        table, wrong = self._parse(block)
         if table is None or wrong or len(table) != num_lines(block):
             return None
-        columns = {at: _one_chunk(table.column(name)) for at, name in _named(table)}
-        if _has_empty_row(list(columns.values())):
+        cells = self._cells(table)
+        if _has_empty_row(list(cells.values())):
             return None
         numbers = np.arange(len(table)) + self.num_lines + 1
         self.num_lines += len(table)
-        cells = {one: columns[at] for one, at in self.wanted.items()}
         lines = cache(partial(Lines, block, 1))
         return Rows(numbers, cells, lambda at: shown_line(lines().text(at, at)))
+
+    def _parse(self, data: bytes) -> tuple[Any, list[tuple[int, int]]]:
+        return _parsed(data, self.kind, self.names, sorted(set(self.wanted.values())))
+
+    def _cells(self, table: pa.Table) -> dict[Column, pa.Array]:
+        """The requested columns of a table."""
+        columns = {at: _one_chunk(table.column(name)) for at, name in _named(table)}
+        return {one: columns[at] for one, at in self.wanted.items()}
 
     def _drop_blank(self, lines: Lines, bad: list[BadRow]) -> None:
         empty = lines.empty()
@@ -126,7 +133,7 @@ class _Cutter:
         if not is_utf8:
             # pyarrow cannot return rows that are not UTF-8: read as Latin-1, and converted back below.
             data = data.decode("latin-1").encode()
-        table, wrong = _parsed(data, self.kind, self.names, sorted(set(self.wanted.values())))
+        table, wrong = self._parse(data)
         if table is None or len(table) + len(wrong) != len(numbers):
             table, wrong = _parsed_one_by_one(data, self.kind, self.names)
         if wrong:
@@ -134,8 +141,7 @@ class _Cutter:
             is_row = np.ones(len(numbers), bool)
             is_row[[at for at, _ in wrong]] = False
             numbers, starts = numbers[is_row], starts[is_row]
-        columns = {at: _one_chunk(table.column(name)) for at, name in _named(table)}
-        cells = {one: columns[at] for one, at in self.wanted.items()}
+        cells = self._cells(table)
         if is_utf8:
             return cells, numbers, starts
         return self._decoded({one: _as_bytes(cell) for one, cell in cells.items()}, kept, numbers, starts, bad)

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import uuid
-from pathlib import Path
-
 import pytest
 
 from storage.lake import Lake
@@ -11,12 +8,9 @@ from tasks.maintenance.disk_usage import disk_usage
 from tests.tasks.maintenance.prune.versions import contents, dataset, model, tag
 
 
-@pytest.fixture(params=["local", "memory", "s3"])
-def lake(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    if request.param == "s3":
-        return Lake(f"{request.getfixturevalue('bucket')}/lake")
-    return Lake(tmp_path / "lake" if request.param == "local" else f"memory://{uuid.uuid4().hex}")
+@pytest.fixture
+def lake(lake_anywhere: Lake) -> Lake:
+    return lake_anywhere
 
 
 def test_every_byte_is_counted_once_by_kind_and_by_version(lake):

@@ -12,10 +12,10 @@ from storage.aliases import Alias, record_alias
 from storage.evaluations import write_evaluation
 from storage.lake import Lake
 from storage.models import ModelVersion, write_model
-from storage.records import LINE_OUTCOMES, SAMPLES, SCORES
-from storage.shards import create_shard
+from storage.records import LINE_OUTCOMES, SCORES
 from storage.tables import rows_to_table, write_table
 from storage.tags import record_tag
+from tests.one_sample import write_one_sample
 
 NOW = datetime(2026, 11, 28, 4, tzinfo=UTC)
 _METRICS = b'{"trained": {}, "untrained": {}}'
@@ -28,15 +28,7 @@ def days_ago(days: float) -> datetime:
 def dataset(lake: Lake, version: str, days: float, name: str = "faces-mtcnn", **manifest: Any) -> str:
     """A version of one sample, published so many days before `NOW`."""
     folder = lake.dataset(name, version)
-    with create_shard(lake, f"{folder}/train-00000.tar") as shard:
-        offset, length = shard.add("0123456789abcdef.jpg", version.encode())
-    row: dict[str, Any] = dict.fromkeys(SAMPLES.names, "x") | {"sample": "0123456789abcdef", "split": "train"}
-    row |= dict.fromkeys(("line", "width", "height", "face_px"), 1)
-    row |= dict.fromkeys(("image_digest", "cluster", "crop_digest"), bytes(32)) | {"face_box_xyxy": (0, 0, 1, 1)}
-    row |= dict.fromkeys(("landmarks", "score", "agreement", "border", "sharpness", "yaw_deg", "roll_deg"))
-    row |= dict.fromkeys(("listed_identity", "kept"))
-    row |= {"shard": "train-00000.tar", "offset": offset, "length": length}
-    write_table(lake, f"{folder}/index.parquet", rows_to_table([row], SAMPLES))
+    write_one_sample(lake, folder, "0123456789abcdef.jpg", version.encode())
     outcome = {"identity": "x", "line": 1, "url": "x", "stage": "sample", "source": "made"}
     write_table(lake, f"{folder}/outcomes.parquet", rows_to_table([outcome], LINE_OUTCOMES))
     told = {"name": name, "version": version, "source": "made", "method": "mtcnn", "num_samples": 1}
