@@ -21,6 +21,7 @@ from storage.datasets import DatasetVersion
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.leases import alone
+from storage.sample_shards import STAGE, UNIT
 from storage.source_names import parse_sources, sources_of
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.exclude import exclude as exclude_names
@@ -136,10 +137,12 @@ def _publish_one(lake: Lake, request: Request, min_change: float) -> dict[str, A
     with (
         track(f"publish {method}", _num_planned(lake, request.source)) as progress,
         alone(lake, "publish", request.source, "all", good_for_s=load_settings().lease_s) as lease,
+        alone(lake, STAGE, request.name, UNIT, good_for_s=load_settings().lease_s) as shards,
     ):
 
         def on_sample(done: int) -> None:
             lease.check()
+            shards.check()
             progress.reach(done)
 
         published = publish_task(lake, request, min_change, on_sample)

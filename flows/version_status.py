@@ -30,6 +30,7 @@ def dataset_status(lake: Lake, *, pruned: bool = False) -> list[dict[str, Any]]:
     differ = _differing([one.name for one in found], settings)
     newest = {one.name: one.version for one in found if not one.pruned}
     named = {name: {LATEST: version, **tags(lake, name)} for name, version in newest.items()}
+    sizes = {name: shard_sizes(lake, name) for name in {one.name for one in found}}
     return [
         {
             "dataset": one.name,
@@ -38,7 +39,7 @@ def dataset_status(lake: Lake, *, pruned: bool = False) -> list[dict[str, Any]]:
             "samples": one.manifest.get("num_samples"),
             "identities": one.manifest.get("num_identities"),
             "tags": [tag for tag, version in named.get(one.name, {}).items() if version == one.version],
-            "bytes": num_bytes(lake, one.folder),
+            "bytes": num_bytes(one, sizes[one.name]),
             "folder": folder_of(one),
             "settings": {name: value for name, value in settings[place].items() if name in differ[one.name]},
             "models": models.get(str(one), []),
@@ -70,7 +71,7 @@ def models_status(lake: Lake, *, pruned: bool = False) -> list[dict[str, Any]]:
             "auc_untrained": one.manifest.get("auc_untrained"),
             "aliases": _aliases_of(one),
             "is_newest": newest.get(one.name) == one.version,
-            "bytes": num_bytes(lake, one.folder),
+            "bytes": num_bytes(one),
             "folder": folder_of(one),
             "settings": {name: value for name, value in settings[place].items() if name in differ[one.name]},
             **_pruned(one, wanted=pruned),
@@ -79,9 +80,23 @@ def models_status(lake: Lake, *, pruned: bool = False) -> list[dict[str, Any]]:
     ]
 
 
-def num_bytes(lake: Lake, folder: str) -> int:
-    """The bytes of all files in a folder of a lake and below it."""
-    return sum(file.num_bytes for file in stored_files(lake, folder))
+def num_bytes(version: DatasetVersion | ModelVersion, sizes: Mapping[str, int] | None = None) -> int:
+    """The bytes of a version: of all files in its folder, and of the shards that it shares with others.
+
+    Args:
+        sizes: of the shards of its dataset by path, if they are known.
+    """
+    own = sum(file.num_bytes for file in stored_files(version.lake, version.folder))
+    if isinstance(version, ModelVersion) or not version.shares_shards or version.pruned:
+        return own
+    if sizes is None:
+        sizes = shard_sizes(version.lake, version.name)
+    return own + sum(sizes.get(shard, 0) for shard in version.shards())
+
+
+def shard_sizes(lake: Lake, dataset: str) -> dict[str, int]:
+    """The bytes of the shards that the versions of a dataset share, by path."""
+    return {file.path: file.num_bytes for file in stored_files(lake, lake.shards(dataset))}
 
 
 def _pruned(version: DatasetVersion | ModelVersion, *, wanted: bool) -> dict[str, Any]:

@@ -1,9 +1,11 @@
-"""Dataset versions: immutable folders of tar shards with an index, readable by WebDataset, pandas, DuckDB.
+"""Dataset versions: an index into immutable tar shards, readable by WebDataset, pandas, DuckDB.
 
-    datasets/<name>/<version>/<split>-<n>.tar    members <sample>.jpg and <sample>.json
-    datasets/<name>/<version>/index.parquet      one row a sample (`records.SAMPLES`)
+    datasets/<name>/shards/                      shards that the versions share (`sample_shards`)
+    datasets/<name>/<version>/index.parquet      one row a sample (`records.PLACED_SAMPLES`): its place in a shard
     datasets/<name>/<version>/outcomes.parquet   one row a link line (`records.LINE_OUTCOMES`): a sample, or why not
     datasets/<name>/<version>/manifest.json      written last; a version without it is incomplete
+
+A version of layout 1, the first one, has shards of its own, `<split>-<n>.tar`, and an index of `records.SAMPLES`.
 
 The id of a version is a digest of its content and of the settings that made it, so the same data published twice
 is the same version. Only a takedown changes it: samples are removed and recorded under `redactions` in the manifest.
@@ -24,8 +26,9 @@ from storage.errors import LakeError, UsageError
 from storage.json_shapes import COUNT, FLAG, TEXT, Shape, require
 from storage.lake import Lake
 from storage.names import DATASET_SHARD, NAME, SAMPLE, SOURCES, VERSIONED, bad_value
-from storage.paths import ALIASES, checked_name
-from storage.records import FORMER_REASONS, LINE_OUTCOMES, SAMPLES, Split
+from storage.paths import NOT_VERSIONS, checked_name
+from storage.records import FORMER_REASONS, LINE_OUTCOMES, PLACED_SAMPLES, SAMPLES, Split
+from storage.sample_shards import columns_to_read, with_content
 from storage.shards import read_member
 from storage.source_names import sources_of
 from storage.tables import read_as
@@ -33,6 +36,8 @@ from storage.tags import LATEST, tags
 from storage.takedowns import COVERED_BY, covered_samples, read_forgotten
 from storage.tombstones import PRUNED, Prunable, is_complete
 
+# The layout that versions are written in.
+LAYOUT = 2
 _COUNTS = {"samples": COUNT, "identities": COUNT}
 _FUNNEL = {
     "method": NAME,
@@ -41,6 +46,7 @@ _FUNNEL = {
 # The manifest fields that are read. Older versions lack some of them.
 MANIFEST: Shape = {
     "published_at": TEXT,
+    "layout?": COUNT,
     "name?": NAME,
     "version?": NAME,
     "source?": SOURCES,
@@ -78,7 +84,17 @@ class DatasetVersion(Prunable):
         path = f"{self.folder}/manifest.json"
         manifest = self.lake.read_json(path)
         require(manifest, MANIFEST, f"{self.lake.url}/{path}")
+        if manifest.get("layout", 1) > LAYOUT:
+            raise LakeError(
+                f"{self.lake.url}/{path} has layout {manifest['layout']}, this facemill reads up to {LAYOUT}: "
+                "install a newer version"
+            )
         return manifest
+
+    @property
+    def shares_shards(self) -> bool:
+        """Whether its shards are those of the dataset, which other versions may have too; else they are its own."""
+        return bool(self.manifest.get("layout", 1) > 1)
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
@@ -168,7 +184,7 @@ class DatasetVersion(Prunable):
         return f"{self}-less-{len(gone)}" if gone else str(self)
 
     def index(self, columns: list[str] | None = None) -> pa.Table:
-        """The samples (`records.SAMPLES`), in the order of the shards; null in columns older than the version.
+        """The samples (`records.SAMPLES`), by split and name; null in columns that are younger than the version.
 
         Samples that were taken down are left out, whether or not the shards have been purged.
         """
@@ -177,9 +193,32 @@ class DatasetVersion(Prunable):
         return index.filter(pc.invert(taken_down)) if len(taken_down) else index
 
     def whole_index(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """All samples in the shards, including those taken down; for purge and check."""
+        """All samples of the index, including those taken down; for purge and check."""
+        wanted = list(columns) if columns else SAMPLES.names
+        if not self.shares_shards:
+            with self._reading():
+                return read_as(self.lake, self._index_path, SAMPLES, wanted)
+        placed = self.placed(columns_to_read(wanted))
         with self._reading():
-            return read_as(self.lake, f"{self.folder}/index.parquet", SAMPLES, list(columns) if columns else None)
+            return with_content(self.lake, self.name, placed, wanted)
+
+    def placed(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The index itself (`records.PLACED_SAMPLES`) of a version that shares shards."""
+        with self._reading():
+            return read_as(self.lake, self._index_path, PLACED_SAMPLES, list(columns) if columns else None)
+
+    @property
+    def _index_path(self) -> str:
+        return f"{self.folder}/index.parquet"
+
+    def shards(self) -> list[str]:
+        """The paths in the lake of the shards that its index names, sorted."""
+        with self._reading():
+            named = read_as(self.lake, self._index_path, SAMPLES, ["shard"])["shard"]
+        return [self._path_of(shard) for shard in sorted(pc.unique(named).to_pylist())]
+
+    def _path_of(self, shard: str) -> str:
+        return f"{self.lake.dataset(self.name) if self.shares_shards else self.folder}/{shard}"
 
     def taken_down(self) -> pa.ChunkedArray:
         """A mask over the whole index of the samples taken down; empty if there are none."""
@@ -219,7 +258,7 @@ class DatasetVersion(Prunable):
         """
         DATASET_SHARD.checked(shard, "shard", f"{self.lake.url}/{self.folder}/index.parquet")
         with self._reading():
-            return read_member(self.lake, f"{self.folder}/{shard}", offset, length)
+            return read_member(self.lake, self._path_of(shard), offset, length)
 
 
 def _with_current_reasons(outcomes: pa.Table) -> pa.Table:
@@ -246,7 +285,7 @@ def versions(lake: Lake, name: str, *, pruned: bool = False) -> list[DatasetVers
     found = [
         DatasetVersion(lake, name, version)
         for version in filter(NAME.fits, lake.names(folder))
-        if version != ALIASES and lake.exists(f"{folder}/{version}/manifest.json")
+        if version not in NOT_VERSIONS and lake.exists(f"{folder}/{version}/manifest.json")
     ]
     shown = [one for one in found if pruned or not one.pruned]
     return sorted(shown, key=lambda version: (version.manifest["published_at"], version.version))

@@ -19,7 +19,7 @@ from storage.errors import LakeError, UsageError
 from storage.json_shapes import COUNT, FIGURE, INTERVAL, NUMBER, TEXT, Kind, Shape, parse_object
 from storage.lake import Lake
 from storage.names import NAME, VERSIONED, Form
-from storage.paths import ALIASES
+from storage.paths import NOT_VERSIONS
 from storage.records import bytes_digest
 from storage.stores import open_store
 from storage.tombstones import PRUNED, Prunable, clear_for_rewrite, is_complete, write_manifest
@@ -217,7 +217,7 @@ def model_versions(lake: Lake, name: str | None = None, *, pruned: bool = False)
         ModelVersion(lake, one, version)
         for one in names
         for version in filter(NAME.fits, lake.names(lake.model(one)))
-        if version != ALIASES and lake.exists(f"{lake.model(one, version)}/manifest.json")
+        if version not in NOT_VERSIONS and lake.exists(f"{lake.model(one, version)}/manifest.json")
     ]
     shown = [one for one in found if pruned or not one.pruned]
     return sorted(shown, key=lambda version: (version.manifest.get("trained_at") or "", version.version))

@@ -81,8 +81,12 @@ SOURCES = Form(rf"{_PLAIN}(\+{_PLAIN})*", "one name of a source, or several join
 VERSIONED = Form(f"{_PLAIN}@{_PLAIN}", "<name>@<version>")
 SPLIT = Form("train|val|test", "train, val or test")
 SAMPLE = Form(_HEX16, "16 hex digits")
-# `<split>-<n>.tar`, and what takes its place after a redaction.
-DATASET_SHARD = Form(r"(train|val|test)-[0-9]{1,9}(-r[0-9]{1,9})?\.tar", "<split>-<n>.tar or <split>-<n>-r<k>.tar")
+# A shard that versions share; and of versions of layout 1 `<split>-<n>.tar`, and what replaces it after a redaction.
+SHARED_SHARD = Form(rf"(train|val|test)-{_HEX16}", "<split>-<16 hex digits>")
+DATASET_SHARD = Form(
+    rf"(shards/{SHARED_SHARD.pattern}|(train|val|test)-[0-9]{{1,9}}(-r[0-9]{{1,9}})?)\.tar",
+    "shards/<split>-<digest>.tar, <split>-<n>.tar or <split>-<n>-r<k>.tar",
+)
 DATASET_MEMBER = Form(rf"{_HEX16}\.(jpg|json)", "<sample>.jpg or <sample>.json")
 # A shard of images and of what is computed from it: unit, number, writer.
 STEM = Form("[0-9]{1,9}(-[0-9a-z]{1,32}){1,2}", "<unit>-<n>-<writer>")

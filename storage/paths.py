@@ -8,7 +8,8 @@
     detections/<source>/<stem>.parquet
     faces/<method>/<source>/<stem>.tar + .parquet
     cleaned/<method>/<source>/<model>/<version>/     people.parquet, faces.parquet (last): label noise scores of a model
-    datasets/<name>/<version>/                  shards, index.parquet, manifest.json (last)
+    datasets/<name>/shards/<split>-<digest>.tar + .parquet      samples, shared by the versions (`sample_shards`)
+    datasets/<name>/<version>/                  index.parquet, outcomes.parquet, manifest.json (last)
     datasets/<name>/aliases/<when>-<writer>.json    which version a tag stands for, an event a file
     models/<name>/<version>/                    weights, metrics, lineage, manifest.json (last)
     models/<name>/aliases/<when>-<writer>.json  which version is champion or candidate, an event a file
@@ -30,8 +31,9 @@ from __future__ import annotations
 from storage.errors import UsageError
 from storage.names import NAME
 
-# The one folder beside the versions of a dataset or a model that is not a version.
-ALIASES = "aliases"
+# The folders beside the versions of a dataset or a model that are not versions.
+ALIASES, SHARDS = "aliases", "shards"
+NOT_VERSIONS = frozenset({ALIASES, SHARDS})
 
 
 class LakePaths:
@@ -71,6 +73,10 @@ class LakePaths:
     def dataset(self, name: str, version: str = "") -> str:
         """The folder of a dataset, or of one version of it."""
         return f"datasets/{checked_name(name)}/{version}".rstrip("/")
+
+    def shards(self, dataset: str, stem: str = "") -> str:
+        """The folder of the shards that the versions of a dataset share, or one shard without ending."""
+        return f"{self.dataset(dataset)}/{SHARDS}/{stem}".rstrip("/")
 
     def model(self, name: str, version: str = "") -> str:
         """The folder of a model, or of one version of it."""

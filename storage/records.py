@@ -554,6 +554,23 @@ SAMPLES = pa.schema(
     ]
 )
 
+# One row a sample of a dataset version: its shard, which has the other columns of `SAMPLES`. `cluster` is null where it
+# is the one in the shard.
+PLACED_SAMPLES = pa.schema(
+    [
+        SAMPLES.field("sample"),
+        SAMPLES.field("identity"),
+        SAMPLES.field("split"),
+        SAMPLES.field("source"),
+        SAMPLES.field("method"),
+        SAMPLES.field("line"),
+        pa.field("cluster", _DIGEST),
+        SAMPLES.field("shard"),
+        SAMPLES.field("offset"),
+        SAMPLES.field("length"),
+    ]
+)
+
 # One row a planned link line: its outcome in a dataset version. `identity` is the name in the list.
 LINE_OUTCOMES = pa.schema(
     [

@@ -23,7 +23,17 @@ from storage import names
 from storage.errors import LakeError
 from storage.lake import Lake
 from storage.names import Form
-from storage.records import ATTEMPTS, FACE_VERDICTS, FACES, LINE_OUTCOMES, SAMPLES, TAKEDOWNS, VERDICTS, YOUNGER_COLUMNS
+from storage.records import (
+    ATTEMPTS,
+    FACE_VERDICTS,
+    FACES,
+    LINE_OUTCOMES,
+    PLACED_SAMPLES,
+    SAMPLES,
+    TAKEDOWNS,
+    VERDICTS,
+    YOUNGER_COLUMNS,
+)
 from storage.stores import refusals
 
 _STAMP, _SETTINGS = b"facemill.stamp", b"facemill.settings"
@@ -33,22 +43,21 @@ _ROW_GROUP = 100_000
 # What Arrow raises for bytes that are not valid Parquet. Some are also OSError or ValueError.
 _NOT_PARQUET = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError)
 _OUTCOME = {"outcome": names.WORD, "reason": names.WORD}
+_SAMPLE = {
+    "sample": names.SAMPLE,
+    "split": names.SPLIT,
+    "source": names.NAME,
+    "method": names.NAME,
+    "shard": names.DATASET_SHARD,
+}
 _FORMS: tuple[tuple[pa.Schema, dict[str, Form]], ...] = (
     (ATTEMPTS, {**_OUTCOME, "shard": names.STEM, "format": names.FORMAT}),
     (FACES, _OUTCOME),
     (FACE_VERDICTS, {"source": names.NAME}),
     (VERDICTS, _OUTCOME),
     (LINE_OUTCOMES, {"stage": names.WORD, "reason": names.WORD, "source": names.NAME}),
-    (
-        SAMPLES,
-        {
-            "sample": names.SAMPLE,
-            "split": names.SPLIT,
-            "source": names.NAME,
-            "method": names.NAME,
-            "shard": names.DATASET_SHARD,
-        },
-    ),
+    (SAMPLES, _SAMPLE),
+    (PLACED_SAMPLES, _SAMPLE),
     (TAKEDOWNS, {"kind": names.WORD, "source": names.NAME}),
 )
 # Offset and length of a member in its tar.

@@ -53,7 +53,7 @@ def datasets_show(version: VersionArgument, lake: LakeOption, as_json: JsonOptio
         "tags": history,
         **found.manifest,
         "folder": folder_of(found),
-        "bytes": num_bytes(store, found.folder),
+        "bytes": num_bytes(found),
         "models": models_by_dataset(store).get(str(found), []),
     }
     print_result(result, as_json, show_dataset)

@@ -99,7 +99,9 @@ def show_disk(console: Console, result: dict[str, Any]) -> None:
         add_row(table, kind, f"{found['files']:,}", size_words(found["bytes"]))
         for version in result["versions"].get(kind, []):
             pruned = " (pruned)" if version["pruned"] else ""
-            add_row(table, f"  {version['version']}{pruned}", f"{version['files']:,}", size_words(version["bytes"]))
+            shared = f" + {size_words(num)} shared" if (num := version["shared_bytes"]) else ""
+            size = f"{size_words(version['bytes'])}{shared}"
+            add_row(table, f"  {version['version']}{pruned}", f"{version['files']:,}", size)
     console.print(table)
     if result["free_bytes"] is not None:
         say(console, f"{size_words(result['free_bytes'])} are free on this disk")

@@ -73,7 +73,7 @@ def models_show(
     facts = {
         "model": str(found),
         "folder": folder_of(found),
-        "bytes": num_bytes(found.lake, found.folder),
+        "bytes": num_bytes(found),
         "manifest": found.manifest,
         **kept,
         "aliases": [asdict(event) for event in alias_history(found.lake, found.name) if event.version == found.version],

@@ -1,27 +1,31 @@
-"""Publish a dataset version: copy samples into shards by split, then write index, outcomes, and the manifest last."""
+"""Publish a dataset version: write the samples that no shard has, then index, outcomes, and the manifest last."""
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.datasets import DatasetVersion, has_dataset, versions
+from storage.datasets import LAYOUT, DatasetVersion, has_dataset, versions
 from storage.errors import UsageError
 from storage.lake import Lake, to_json
-from storage.records import SAMPLES
-from storage.shards import create_shard, read_member
-from storage.tables import write_table
+from storage.records import PLACED_SAMPLES, SAMPLES
+from storage.sample_shards import PLACE, read_rows, shared_shards, write_samples
+from storage.shards import read_member
+from storage.tables import with_plain_words, write_table
 from storage.tombstones import clear_for_rewrite, write_manifest
 from tasks.dataset.decide_outcomes import Content, decide
 from tasks.dataset.find_duplicates import compare_pictures
 from tasks.dataset.funnel import Funnel, FunnelStage
 from tasks.dataset.leaks import count_leaks, refuse_leaks
 from tasks.dataset.manifest import manifest_counts
+from tasks.dataset.place_samples import place_samples
 from tasks.dataset.publish_request import SETTINGS, Request, version_id
 from tasks.dataset.source_tables import made_with, source_digests
 from tasks.dataset.version_change import VersionChange, change_since
@@ -137,12 +141,12 @@ def publish(
     is_new = not has_dataset(lake, request.name, version)
     if is_new:
         is_restored = clear_for_rewrite(lake, folder)
-        index = _write_shards(lake, folder, content.samples, on_progress)
+        index = _place(lake, request.name, content.samples, on_progress)
         write_table(lake, f"{folder}/index.parquet", index)
         write_table(lake, f"{folder}/outcomes.parquet", content.outcomes)
-        manifest = {"version": version, "name": request.name, **request.settings(), **origin}
+        manifest = {"version": version, "name": request.name, "layout": LAYOUT, **request.settings(), **origin}
         manifest |= {
-            "leaks": count_leaks(index, content.ties),
+            "leaks": count_leaks(content.samples, content.ties),
             **manifest_counts(index, content.funnel, content.funnels),
         }
         is_new = write_manifest(lake, folder, manifest, over_tombstone=is_restored)
@@ -155,25 +159,38 @@ def _stage_counts(stage: FunnelStage) -> str:
     return f"{stage.stage} {stage.num_out} of {stage.num_in}" + (f" ({top[0]} {top[1]})" if top else "")
 
 
-def _write_shards(lake: Lake, folder: str, samples: pa.Table, on_progress: Callable[[int], None]) -> pa.Table:
-    places: list[tuple[str, int, int]] = []
+def _place(lake: Lake, dataset: str, samples: pa.Table, on_progress: Callable[[int], None]) -> pa.Table:
+    """The index of the samples (`records.PLACED_SAMPLES`). Those that lie in no shard of the dataset are written."""
+    shards = [SAMPLES.empty_table(), *(read_rows(lake, dataset, shard) for shard in shared_shards(lake, dataset))]
+    known = pa.concat_tables(map(with_plain_words, shards))
+    placed = place_samples(samples, known)
+    num_reused = int((placed >= 0).sum())
+    if num_reused:
+        on_progress(num_reused)
+    missing = np.flatnonzero(placed < 0)
+    placed[missing] = len(known) + np.arange(len(missing))
+    new = samples.take(pa.array(missing))
+    written = _write_shards(lake, dataset, new, lambda done: on_progress(num_reused + done))
+    every = pa.concat_tables([known, *map(with_plain_words, written)])
+    found = every.select(["cluster", *PLACE]).take(pa.array(placed))
+    cluster = pc.if_else(pc.equal(samples["cluster"], found["cluster"]), None, samples["cluster"])
+    columns = {name: samples[name] for name in PLACED_SAMPLES.names if name not in PLACE}
+    columns |= {"cluster": cluster, **{name: found[name] for name in PLACE}}
+    return pa.table(columns).select(PLACED_SAMPLES.names).cast(PLACED_SAMPLES)
+
+
+def _write_shards(
+    lake: Lake, dataset: str, samples: pa.Table, on_progress: Callable[[int], None]
+) -> Iterator[pa.Table]:
+    """Write samples, which are sorted by split; returns the rows of each shard (`records.SAMPLES`)."""
+    done = itertools.count(1)
     for split in pc.unique(samples["split"]).to_pylist():
-        part = samples.filter(pc.equal(samples["split"], split))
-        for number, start in enumerate(range(0, len(part), _SAMPLES_PER_SHARD)):
-            shard = f"{split}-{number:05d}.tar"
-            with create_shard(lake, f"{folder}/{shard}") as tar:
-                for row in part.slice(start, _SAMPLES_PER_SHARD).to_pylist():
-                    jpeg = read_member(lake, row["from_shard"], row["from_offset"], row["from_length"])
-                    places.append((shard, *tar.add(f"{row['sample']}.jpg", jpeg)))
-                    tar.add(f"{row['sample']}.json", _sample_json(row))
-                    on_progress(len(places))
-    shards, offsets, lengths = zip(*places, strict=True)
-    whole = samples.append_column("shard", pa.array(shards)).append_column("offset", pa.array(offsets))
-    return whole.append_column("length", pa.array(lengths)).select(SAMPLES.names).cast(SAMPLES)
+        theirs = samples.filter(pc.equal(samples["split"], split))
+        for start in range(0, len(theirs), _SAMPLES_PER_SHARD):
+            part = theirs.slice(start, _SAMPLES_PER_SHARD)
+            places = part.select([f"from_{name}" for name in PLACE]).to_pylist()
 
+            def picture(at: int, places: list[dict[str, Any]] = places) -> bytes:
+                return read_member(lake, *places[at].values())
 
-def _sample_json(row: dict[str, Any]) -> bytes:
-    """The JSON member next to the picture in the shard, for readers without Parquet."""
-    names = ("identity", "split", "source", "method", "line", "url", "face_box_xyxy", "landmarks", "score")
-    facts = {name: row[name] for name in names} | {"image_sha256": row["image_digest"].hex()}
-    return json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()
+            yield write_samples(lake, dataset, part, picture, lambda: on_progress(next(done)))

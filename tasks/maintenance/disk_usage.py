@@ -9,9 +9,10 @@ from typing import Any
 
 from storage.lake import Lake
 from storage.names import NAME
-from storage.paths import ALIASES
+from storage.paths import NOT_VERSIONS, SHARDS
 from storage.stored_files import StoredFile, stored_files
 from storage.tombstones import MANIFEST, is_pruned
+from tasks.maintenance.shard_users import shard_users
 
 # The folders of a lake in the order in which they are filled.
 _KINDS = (
@@ -26,8 +27,9 @@ def disk_usage(lake: Lake) -> dict[str, Any]:
     """The bytes and files of a lake.
 
     Returns:
-        In all; by kind, the folders of the lake; by version of datasets and models; and the bytes that are free on the
-        disk of a local lake, else None. Of a lake in a bucket, `work` is the folder of this machine.
+        In all; by kind, the folders of the lake; by version of datasets and models, its own bytes, and the
+        `shared_bytes` of shards that other versions list too; and the bytes that are free on the disk of a local lake,
+        else None. Of a lake in a bucket, `work` is the folder of this machine.
     """
     files = stored_files(lake)
     kinds = _summed(files, 1)
@@ -49,12 +51,30 @@ def disk_usage(lake: Lake) -> dict[str, Any]:
 def _versions(lake: Lake, kind: str, files: list[StoredFile]) -> list[dict[str, Any]]:
     mine = [file for file in files if file.path.startswith(f"{kind}/") and file.path.count("/") > 2]
     whole = {file.path.rpartition("/")[0] for file in mine if file.path.endswith(f"/{MANIFEST}")}
+    shared = _shared(lake, mine) if kind == "datasets" else {}
     found = []
     for folder, sizes in _summed(mine, 3).items():
         _, name, version = folder.split("/")
-        if NAME.fits(name) and NAME.fits(version) and version != ALIASES:
+        if NAME.fits(name) and NAME.fits(version) and version not in NOT_VERSIONS:
             pruned = folder in whole and is_pruned(lake, folder)
-            found.append({"version": f"{name}@{version}", "pruned": pruned, **sizes})
+            shards = shared.get(f"{name}@{version}", [])
+            own = {what: num + sum(one[what] for users, one in shards if users == 1) for what, num in sizes.items()}
+            shared_bytes = sum(one["bytes"] for users, one in shards if users > 1)
+            found.append({"version": f"{name}@{version}", "pruned": pruned, **own, "shared_bytes": shared_bytes})
+    return found
+
+
+def _shared(lake: Lake, files: list[StoredFile]) -> dict[str, list[tuple[int, dict[str, int]]]]:
+    """By version, of each shared shard that it lists: how many versions do, and the bytes and files."""
+    found: dict[str, list[tuple[int, dict[str, int]]]] = defaultdict(list)
+    parts = [file.path.split("/") for file in files]
+    of_shards = [file for file, part in zip(files, parts, strict=True) if part[2] == SHARDS and len(part) == 4]
+    sizes = _summed((file._replace(path=file.path.rpartition(".")[0]) for file in of_shards), 4)
+    for dataset in sorted({path.split("/")[1] for path in sizes}):
+        for stem, users in shard_users(lake, dataset).items():
+            of_shard = sizes.get(lake.shards(dataset, stem), {"bytes": 0, "files": 0})
+            for version in users:
+                found[version].append((len(users), of_shard))
     return found
 
 

@@ -13,24 +13,33 @@ from storage.datasets import DatasetVersion
 from storage.errors import FacemillError, LakeError
 from storage.lake import Lake
 from storage.models import ModelVersion
+from storage.records import PLACED_SAMPLES
+from storage.sample_shards import rows_at
+from storage.tables import with_plain_words
 from storage.takedowns import Forgotten, covered_samples
 from tasks.dataset.funnel import Funnel, count_outcomes
 from tasks.dataset.manifest import sample_counts
 from tasks.dataset.publish_request import id_by_manifest
 from tasks.dataset.select import Stage
+from tasks.maintenance.fsck.check_shared_shards import SharedShards
 from tasks.maintenance.fsck.check_tar import Member, read_tar, tar_findings
 from tasks.maintenance.fsck.findings import Finding, Kind
 from tasks.maintenance.prune.finish import remains_of
+from tasks.maintenance.shard_users import listed_stems
 from tasks.maintenance.takedown.redact import redacted_samples, unnamed_shards
+
+# What an index says of a sample, and its shard too.
+_IN_BOTH = [name for name in PLACED_SAMPLES.names if name not in {"cluster", "shard", "offset"}]
 
 
 def check_dataset(
-    lake: Lake, name: str, version: str, covered: Callable[[str], Forgotten], *, quick: bool
+    lake: Lake, name: str, version: str, covered: Callable[[str], Forgotten], shared: SharedShards, *, quick: bool
 ) -> list[Finding]:
     """Check a dataset version: its shards, index, outcomes and manifest agree, and it has no samples under takedown.
 
     Args:
         covered: returns the takedowns that apply to a source.
+        shared: the shards that the versions of the dataset share.
     """
     folder = lake.dataset(name, version)
     if not lake.exists(f"{folder}/manifest.json"):
@@ -50,7 +59,11 @@ def check_dataset(
     except LakeError as error:
         return [Finding(Kind.UNREADABLE, folder, str(error))]
     found = [Finding(Kind.UNTRUE_MANIFEST, folder, words) for words in _mismatches(dataset, index, outcomes)]
-    found += _check_shards(dataset, index, quick=quick)
+    if dataset.shares_shards:
+        found += shared.of_version(folder, listed_stems(dataset))
+        found += _misplaced(dataset)
+    else:
+        found += _check_shards(dataset, index, quick=quick)
     gone = redacted_samples(dataset) & set(index["sample"].to_pylist())
     num_covered = pc.sum(covered_samples(index, covered)).as_py() or 0
     if gone or num_covered:
@@ -108,6 +121,16 @@ def _funnel_findings(manifest: dict[str, Any], outcomes: pa.Table, num_samples: 
         plain = plain.set_column(4, "reason", outcomes["reason"].cast(pa.string()))
         if count_outcomes(plain, funnel.method, left_out) != funnel:
             yield "the funnel does not match outcomes.parquet"
+
+
+def _misplaced(dataset: DatasetVersion) -> list[Finding]:
+    """Check that the shards have the samples of an index at the places that it gives."""
+    placed = dataset.placed()
+    there = with_plain_words(rows_at(dataset.lake, dataset.name, placed, _IN_BOTH))
+    placed = with_plain_words(placed)
+    wrong = [name for name in _IN_BOTH if not pc.all(pc.equal(placed[name], there[name])).as_py()]
+    words = f"the columns {', '.join(wrong)} of its index differ from those of its shards"
+    return [Finding(Kind.UNTRUE_MANIFEST, dataset.folder, words)] if wrong else []
 
 
 def _check_shards(dataset: DatasetVersion, index: pa.Table, *, quick: bool) -> list[Finding]:

@@ -6,10 +6,12 @@ user gives a name, before looking at the version once more, so of a reader and a
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow.compute as pc
@@ -22,11 +24,14 @@ from storage.leases import alone
 from storage.models import ModelVersion
 from storage.names import NAME
 from storage.readers import reader_leases
+from storage.sample_shards import STAGE as SHARDS
+from storage.sample_shards import UNIT
 from storage.tags import tags
 from storage.tombstones import MANIFEST, is_pruned, remove_tombstone, write_tombstone
 from tasks.maintenance.prune.decide import Decision, Plan
 from tasks.maintenance.prune.finish import remove_remains
 from tasks.maintenance.prune.inventory import Item, Kind, Version
+from tasks.maintenance.shard_users import shard_users
 
 
 @dataclass
@@ -83,14 +88,17 @@ def apply(
     for decision in plan.goes:
         on_progress(str(decision.what))
         if isinstance(decision.what, Item):
-            _remove_item(lake, decision.what)
-            done.add(decision.what)
+            # Shards go last, when it is known which versions stay.
+            if decision.kind is not Kind.SHARDS:
+                _remove_item(lake, decision.what)
+                done.add(decision.what)
         elif objection := _prune_version(lake, decision.what, decision, plan, _entry(decision, by, now), good_for_s):
             done.kept[str(decision.what)] = objection
             # The dataset of a model that stays after all stays too.
             plan = replace(plan, known_models=plan.known_models - {str(decision.what)})
         else:
             done.add(decision.what)
+    _remove_shards(lake, plan, done, good_for_s)
     return done
 
 
@@ -164,6 +172,24 @@ def _is_on(lake: Lake, model: str, dataset: Version) -> bool:
     except FacemillError:
         return False
     return not found.pruned and found.manifest.get("dataset") == str(dataset)
+
+
+def _remove_shards(lake: Lake, plan: Plan, done: Pruned, good_for_s: float) -> None:
+    """Remove the planned shards that no version lists now."""
+    by_dataset: dict[str, list[Item]] = defaultdict(list)
+    for decision in plan.goes:
+        if isinstance(decision.what, Item) and decision.kind is Kind.SHARDS:
+            by_dataset[decision.what.group].append(decision.what)
+    for dataset, shards in by_dataset.items():
+        with alone(lake, SHARDS, dataset, UNIT, good_for_s=good_for_s) as lease:
+            users = shard_users(lake, dataset)
+            for shard in shards:
+                lease.check()
+                if listing := users.get(PurePosixPath(shard.paths[0]).stem):
+                    done.kept[str(shard)] = f"{min(listing)} lists it now"
+                else:
+                    _remove_item(lake, shard)
+                    done.add(shard)
 
 
 def _remove_item(lake: Lake, item: Item) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from storage.sample_shards import STAGE as SHARDS
+from storage.sample_shards import UNIT
 from storage.source_names import sources_of
 from tasks.maintenance.prune.inventory import Inventory, Item, Kind, Version
 from tasks.maintenance.prune.policy import Policy
@@ -119,6 +121,8 @@ def decide(inventory: Inventory, policy: Policy, now: datetime) -> Plan:
         for one in inventory.unfinished
         if one.writer not in inventory.working
     }
+    restored = {str(one) for one, why in marked.items() if why}
+    found.goes += _shards_that_go(inventory, found.of(Kind.DATASETS) | restored, policy)
     return Plan(
         goes=tuple(found.goes),
         stays=tuple(found.stays),
@@ -127,6 +131,14 @@ def decide(inventory: Inventory, policy: Policy, now: datetime) -> Plan:
         gone_leases=inventory.gone_leases if policy.is_set else (),
         known_models=frozenset(str(one) for one in inventory.versions if one.kind is Kind.MODELS),
     )
+
+
+def _shards_that_go(inventory: Inventory, staying: set[str], policy: Policy) -> Iterator[Decision]:
+    """The shards that no version which stays lists, of datasets that nobody publishes at the moment."""
+    for shard in inventory.shards if policy.is_set else ():
+        if not shard.users & staying and (SHARDS, shard.dataset, UNIT) not in inventory.working:
+            item = Item(Kind.SHARDS, shard.paths, shard.dataset, None, shard.num_bytes)
+            yield Decision(item, "no version that stays lists it")
 
 
 def _ranked(versions: Iterable[Version], kind: Kind) -> Iterator[tuple[int, Version]]:

@@ -15,11 +15,13 @@ from storage.datasets import DatasetVersion, all_versions
 from storage.lake import Lake
 from storage.lease_holders import Holders
 from storage.models import ModelVersion, model_versions
+from storage.names import NAME
 from storage.readers import read_version
 from storage.stored_files import StoredFile, stored_files
 from storage.tags import tags
 from storage.tombstones import MANIFEST
-from tasks.maintenance.prune.inventory import Inventory, Item, Kind, Version
+from tasks.maintenance.prune.inventory import Inventory, Item, Kind, SharedShard, Version
+from tasks.maintenance.shard_users import shard_users
 
 # Arrays of `model.data`: name@version, `-less-<n>` after a takedown, split, size, format.
 _FACES = re.compile(r"work/faces/(?P<name>[^@/]+)@(?P<version>[^@/]+?)(-less-\d+)?-(train|val|test)-\d+px-\d+\.npy")
@@ -42,6 +44,7 @@ def gather(lake: Lake, found: Holders) -> Inventory:
     return Inventory(
         versions=tuple(one for one in described if one.path not in pruned),
         unfinished=tuple(one for one in described if one.path in pruned and one.num_bytes),
+        shards=tuple(_shards(lake)),
         items=(*_unique(lake), *_cleaned(lake), *_quarantine(lake), *_work(lake, described)),
         gone_leases=tuple(one.path for one in found.gone),
         held=frozenset(version for one in found.running if (version := read_version(one))),
@@ -80,6 +83,18 @@ def _datasets(lake: Lake, versions: list[DatasetVersion], sizes: dict[str, int])
             writer=("publish", source, "all") if source else None,
         )
         yield _marked(found, version.pruned)
+
+
+def _shards(lake: Lake) -> Iterator[SharedShard]:
+    for dataset in filter(NAME.fits, lake.names("datasets")):
+        files: dict[str, list[StoredFile]] = defaultdict(list)
+        for file in _files(lake, lake.shards(dataset)):
+            files[file.path.rpartition("/")[2].partition(".")[0]].append(file)
+        users = shard_users(lake, dataset) if files else {}
+        for stem, theirs in files.items():
+            paths = sorted((file.path for file in theirs), key=lambda path: not path.endswith(".parquet"))
+            num_bytes = sum(file.num_bytes for file in theirs)
+            yield SharedShard(dataset, tuple(paths), num_bytes, users.get(stem, frozenset()))
 
 
 def _models(lake: Lake, versions: list[ModelVersion], sizes: dict[str, int]) -> Iterator[Version]:

@@ -11,6 +11,7 @@ class Kind(StrEnum):
     """The kind of a thing that may go: the folder of the lake it lies in."""
 
     DATASETS = "datasets"
+    SHARDS = "shards"
     MODELS = "models"
     REPORTS = "reports"
     UNIQUE = "unique"
@@ -84,12 +85,28 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedShard:
+    """A shard that versions of a dataset share.
+
+    Attributes:
+        paths: its files, the rows first.
+        users: the versions that list samples of it.
+    """
+
+    dataset: str
+    paths: tuple[str, ...]
+    num_bytes: int
+    users: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Inventory:
     """All that a decision needs to know of a lake.
 
     Attributes:
         versions: complete ones, those of a name oldest first.
         unfinished: pruned versions of which a killed prune has left files.
+        shards: that versions share.
         items: everything else that may go.
         gone_leases: lease files of ended runs.
         held: versions that runs read, `datasets/name@version` or `models/name@version`.
@@ -98,6 +115,7 @@ class Inventory:
 
     versions: tuple[Version, ...] = ()
     unfinished: tuple[Version, ...] = ()
+    shards: tuple[SharedShard, ...] = ()
     items: tuple[Item, ...] = ()
     gone_leases: tuple[str, ...] = ()
     held: frozenset[str] = frozenset()

@@ -26,6 +26,7 @@ from tasks.fetch.ledger import image_stems
 from tasks.maintenance.prune.finish import half_pruned, remove_remains
 from tasks.maintenance.takedown.redact import redact, unnamed_shards
 from tasks.maintenance.takedown.rewrite import pieces, replace_shard, superseded, tars_without_index
+from tasks.maintenance.takedown.shared_shards import covered_shards, remove_shards, replace_shards, tars_without_rows
 
 
 @dataclass
@@ -65,15 +66,13 @@ def purge(lake: Lake, on_progress: Callable[[str], None] = lambda path: None) ->
     lake.remove(lake.merged())
     sources = lake.names("images")
     shards = {source: held_stems(lake, source, read_forgotten(lake, source)) for source in sources}
-    versions = held_versions(lake)
-    if any(shards.values()) or versions:
+    versions, shared = held_versions(lake), covered_shards(lake)
+    if any(shards.values()) or versions or shared:
         _remove_what_cannot_be_searched(lake, purged)
     for source in sources:
         _purge_source(lake, source, shards[source], purged, on_progress)
-    for version in versions:
-        on_progress(version.folder)
-        purged.datasets[str(version)] = redact(version)
-    tars = [path for source in sources for path in tars_without_index(lake, source)]
+    _purge_datasets(lake, versions, shared, purged, on_progress)
+    tars = [path for source in sources for path in tars_without_index(lake, source)] + tars_without_rows(lake)
     _remove_all(lake, tars, purged)
     for path in lake.unclaimed():
         lake.remove_leftover(path)
@@ -81,6 +80,28 @@ def purge(lake: Lake, on_progress: Callable[[str], None] = lambda path: None) ->
     purged.models = stale_models(lake)
     purged.unknown = unknown_models(lake)
     return purged
+
+
+def _purge_datasets(
+    lake: Lake,
+    held: list[DatasetVersion],
+    shared: dict[str, list[str]],
+    purged: Purged,
+    on_progress: Callable[[str], None],
+) -> None:
+    """Replace shared shards with covered samples, and redact the versions that hold some or name such a shard."""
+    moved = {dataset: replace_shards(lake, dataset, shards) for dataset, shards in shared.items()}
+    names = {str(version) for version in held}
+    for version in all_versions(lake):
+        theirs = moved.get(version.name, {}) if version.shares_shards else {}
+        if str(version) not in names and not theirs:
+            continue
+        on_progress(version.folder)
+        num_gone = redact(version, theirs)
+        if num_gone or str(version) in names:
+            purged.datasets[str(version)] = num_gone
+    for dataset, shards in shared.items():
+        purged.removed += remove_shards(lake, dataset, shards)
 
 
 def held_stems(lake: Lake, source: str, forgotten: Forgotten) -> list[str]:

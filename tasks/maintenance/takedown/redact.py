@@ -5,6 +5,8 @@ kept, and `redactions` in its manifest record time, number and ids of the remove
 more than the remaining samples. The manifest is written first, as the intent, and the index last, as the commit:
 after a kill in between, the next call completes the redaction.
 
+Shards that versions share are replaced by `shared_shards`. In a version of layout 1
+
     <split>-<n>-r<redaction>.tar     replaces a shard with such samples
 """
 
@@ -29,12 +31,17 @@ from storage.tables import write_table
 from storage.takedowns import about, covered_samples, read_forgotten
 from tasks.dataset.manifest import sample_counts
 from tasks.maintenance.fsck.check_tar import NOT_A_TAR
+from tasks.maintenance.takedown.shared_shards import Moved, moved_index
 
 _PAGE = ".html"
 
 
-def redact(version: DatasetVersion) -> int:
-    """Remove the samples under takedown from a version, and the pages that may show them; returns their number."""
+def redact(version: DatasetVersion, moved: Moved) -> int:
+    """Remove the samples under takedown from a version, and the pages that may show them; returns their number.
+
+    Args:
+        moved: the shared shards that are being replaced, of which the version may name some.
+    """
     index = version.whole_index()
     covered = covered_samples(index, partial(read_forgotten, version.lake))
     gone, left = index.filter(covered), index.filter(pc.invert(covered))
@@ -45,6 +52,11 @@ def redact(version: DatasetVersion) -> int:
             if page.endswith(_PAGE):
                 version.lake.remove(f"{version.folder}/{page}")
         _blank_urls(version)
+    if version.shares_shards:
+        if len(gone) or set(pc.unique(index["shard"]).to_pylist()).intersection(moved):
+            placed = moved_index(version.placed().filter(pc.invert(covered)), moved)
+            write_table(version.lake, f"{version.folder}/index.parquet", placed)
+    elif len(gone):
         _write_index(version, names, gone, left)
     for shard in unnamed_shards(version):
         version.lake.remove(f"{version.folder}/{shard}")
@@ -52,7 +64,7 @@ def redact(version: DatasetVersion) -> int:
 
 
 def unnamed_shards(version: DatasetVersion) -> list[str]:
-    """The tars of a version that are not in its index: replaced by a redaction, or left by an interrupted one."""
+    """The tars in a version's folder that its index does not name: replaced, or left by an interrupted redaction."""
     named = set(pc.unique(version.whole_index(["shard"])["shard"]).to_pylist())
     return [name for name in version.lake.names(version.folder) if name.endswith(".tar") and name not in named]
 

@@ -144,7 +144,7 @@ def use(lake: Lake) -> None:
         lambda: open_dataset(lake, "faces").index(),
         lambda: diff(open_dataset(lake, "faces"), open_dataset(lake, "faces")),
         lambda: export(open_dataset(lake, "faces"), "imagefolder", out),
-        lambda: redact(open_dataset(lake, "faces")),
+        lambda: redact(open_dataset(lake, "faces"), {}),
         lambda: [published_settings(model) for model in model_versions(lake)],
         lambda: [model.read_json(file) for model in model_versions(lake) for file in FILES],
         lambda: [one.facts for model in model_versions(lake) for one in evaluations(model)],
