@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from posixpath import normpath
 from typing import Any
@@ -15,6 +16,7 @@ from storage.names import VERSIONED
 from storage.stored_files import stored_files
 from storage.tags import LATEST, tags
 from tasks.dataset.manifest import settings_of
+from tasks.maintenance.shared_files import used_by
 
 
 def dataset_status(lake: Lake, *, pruned: bool = False) -> list[dict[str, Any]]:
@@ -30,7 +32,7 @@ def dataset_status(lake: Lake, *, pruned: bool = False) -> list[dict[str, Any]]:
     differ = _differing([one.name for one in found], settings)
     newest = {one.name: one.version for one in found if not one.pruned}
     named = {name: {LATEST: version, **tags(lake, name)} for name, version in newest.items()}
-    sizes = {name: shard_sizes(lake, name) for name in {one.name for one in found}}
+    sizes = {name: shared_sizes(lake, name) for name in {one.name for one in found}}
     return [
         {
             "dataset": one.name,
@@ -81,22 +83,26 @@ def models_status(lake: Lake, *, pruned: bool = False) -> list[dict[str, Any]]:
 
 
 def num_bytes(version: DatasetVersion | ModelVersion, sizes: Mapping[str, int] | None = None) -> int:
-    """The bytes of a version: of all files in its folder, and of the shards that it shares with others.
+    """The bytes of a version: of all files in its folder, and of those that it shares with others.
 
     Args:
-        sizes: of the shards of its dataset by path, if they are known.
+        sizes: of the shared files of its dataset by path, if they are known.
     """
     own = sum(file.num_bytes for file in stored_files(version.lake, version.folder))
-    if isinstance(version, ModelVersion) or not version.shares_shards or version.pruned:
+    if isinstance(version, ModelVersion) or not version.shares_files or version.pruned:
         return own
     if sizes is None:
-        sizes = shard_sizes(version.lake, version.name)
-    return own + sum(sizes.get(shard, 0) for shard in version.shards())
+        sizes = shared_sizes(version.lake, version.name)
+    return own + sum(sizes.get(path, 0) for path in used_by(version))
 
 
-def shard_sizes(lake: Lake, dataset: str) -> dict[str, int]:
-    """The bytes of the shards that the versions of a dataset share, by path."""
-    return {file.path: file.num_bytes for file in stored_files(lake, lake.shards(dataset))}
+def shared_sizes(lake: Lake, dataset: str) -> dict[str, int]:
+    """The bytes of what the versions of a dataset share, by path without ending."""
+    found: dict[str, int] = defaultdict(int)
+    for folder in (lake.shards(dataset), lake.shared_lines(dataset)):
+        for file in stored_files(lake, folder):
+            found[file.path.rpartition(".")[0]] += file.num_bytes
+    return found
 
 
 def _pruned(version: DatasetVersion | ModelVersion, *, wanted: bool) -> dict[str, Any]:

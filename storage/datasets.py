@@ -1,11 +1,13 @@
 """Dataset versions: an index into immutable tar shards, readable by WebDataset, pandas, DuckDB.
 
     datasets/<name>/shards/                      shards that the versions share (`sample_shards`)
+    datasets/<name>/lines/                       link lines that the versions share (`shared_lines`)
     datasets/<name>/<version>/index.parquet      one row a sample (`records.PLACED_SAMPLES`): its place in a shard
-    datasets/<name>/<version>/outcomes.parquet   one row a link line (`records.LINE_OUTCOMES`): a sample, or why not
+    datasets/<name>/<version>/outcomes.parquet   one row a link line (`records.STORED_OUTCOMES`): a sample, or why not
     datasets/<name>/<version>/manifest.json      written last; a version without it is incomplete
 
-A version of layout 1, the first one, has shards of its own, `<split>-<n>.tar`, and an index of `records.SAMPLES`.
+A version of layout 1, the first one, has shards of its own, `<split>-<n>.tar`, an index of `records.SAMPLES`, and
+outcomes of `records.LINE_OUTCOMES`.
 
 The id of a version is a digest of its content and of the settings that made it, so the same data published twice
 is the same version. Only a takedown changes it: samples are removed and recorded under `redactions` in the manifest.
@@ -25,11 +27,12 @@ import pyarrow.compute as pc
 from storage.errors import LakeError, UsageError
 from storage.json_shapes import COUNT, FLAG, TEXT, Shape, require
 from storage.lake import Lake
-from storage.names import DATASET_SHARD, NAME, SAMPLE, SOURCES, VERSIONED, bad_value
+from storage.names import DATASET_SHARD, DIGEST, NAME, SAMPLE, SOURCES, VERSIONED, bad_value
 from storage.paths import NOT_VERSIONS, checked_name
-from storage.records import FORMER_REASONS, LINE_OUTCOMES, PLACED_SAMPLES, SAMPLES, Split
+from storage.records import FORMER_REASONS, LINE_OUTCOMES, PLACED_SAMPLES, SAMPLES, STORED_OUTCOMES, Split
 from storage.sample_shards import columns_to_read, with_content
 from storage.shards import read_member
+from storage.shared_lines import read_lines, with_urls
 from storage.source_names import sources_of
 from storage.tables import read_as
 from storage.tags import LATEST, tags
@@ -47,6 +50,7 @@ _FUNNEL = {
 MANIFEST: Shape = {
     "published_at": TEXT,
     "layout?": COUNT,
+    "lines?": DIGEST,
     "name?": NAME,
     "version?": NAME,
     "source?": SOURCES,
@@ -92,8 +96,8 @@ class DatasetVersion(Prunable):
         return manifest
 
     @property
-    def shares_shards(self) -> bool:
-        """Whether its shards are those of the dataset, which other versions may have too; else they are its own."""
+    def shares_files(self) -> bool:
+        """Whether its shards and lines are those of the dataset, which other versions may use too."""
         return bool(self.manifest.get("layout", 1) > 1)
 
     def __str__(self) -> str:
@@ -195,7 +199,7 @@ class DatasetVersion(Prunable):
     def whole_index(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All samples of the index, including those taken down; for purge and check."""
         wanted = list(columns) if columns else SAMPLES.names
-        if not self.shares_shards:
+        if not self.shares_files:
             with self._reading():
                 return read_as(self.lake, self._index_path, SAMPLES, wanted)
         placed = self.placed(columns_to_read(wanted))
@@ -217,8 +221,14 @@ class DatasetVersion(Prunable):
             named = read_as(self.lake, self._index_path, SAMPLES, ["shard"])["shard"]
         return [self._path_of(shard) for shard in sorted(pc.unique(named).to_pylist())]
 
+    @property
+    def lines_digest(self) -> str | None:
+        """The digest of the lines that it shares (`shared_lines`); None if it has them itself."""
+        found: str | None = self.manifest.get("lines")
+        return found
+
     def _path_of(self, shard: str) -> str:
-        return f"{self.lake.dataset(self.name) if self.shares_shards else self.folder}/{shard}"
+        return f"{self.lake.dataset(self.name) if self.shares_files else self.folder}/{shard}"
 
     def taken_down(self) -> pa.ChunkedArray:
         """A mask over the whole index of the samples taken down; empty if there are none."""
@@ -238,11 +248,20 @@ class DatasetVersion(Prunable):
             self.check_not_pruned()  # a pruned version has none either
             return pa.schema([LINE_OUTCOMES.field(name) for name in columns or LINE_OUTCOMES.names]).empty_table()
         with self._reading():
-            table = read_as(self.lake, path, LINE_OUTCOMES, columns)
+            table = self._read_outcomes(path, columns or LINE_OUTCOMES.names)
         if "source" in table.column_names and table["source"].null_count:
             at, only = table.schema.get_field_index("source"), [self.manifest.get("source")] * len(table)
             table = table.set_column(at, table.schema.field(at), pa.array(only, table.schema.field(at).type))
         return _with_current_reasons(table) if "reason" in table.column_names else table
+
+    def _read_outcomes(self, path: str, columns: Sequence[str]) -> pa.Table:
+        if (digest := self.lines_digest) is None:
+            return read_as(self.lake, path, LINE_OUTCOMES, list(columns))
+        stored = [name for name in columns if name in STORED_OUTCOMES.names] or ["line"]
+        table = read_as(self.lake, path, STORED_OUTCOMES, stored)
+        if "url" in columns:
+            table = with_urls(table, read_lines(self.lake, self.name, digest), f"{self.lake.url}/{path}")
+        return table.select(columns)
 
     @property
     def outcomes_path(self) -> str:

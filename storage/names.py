@@ -81,6 +81,7 @@ SOURCES = Form(rf"{_PLAIN}(\+{_PLAIN})*", "one name of a source, or several join
 VERSIONED = Form(f"{_PLAIN}@{_PLAIN}", "<name>@<version>")
 SPLIT = Form("train|val|test", "train, val or test")
 SAMPLE = Form(_HEX16, "16 hex digits")
+DIGEST = Form(_HEX16, "16 hex digits")
 # A shard that versions share; and of versions of layout 1 `<split>-<n>.tar`, and what replaces it after a redaction.
 SHARED_SHARD = Form(rf"(train|val|test)-{_HEX16}", "<split>-<16 hex digits>")
 DATASET_SHARD = Form(

@@ -9,6 +9,7 @@
     faces/<method>/<source>/<stem>.tar + .parquet
     cleaned/<method>/<source>/<model>/<version>/     people.parquet, faces.parquet (last): label noise scores of a model
     datasets/<name>/shards/<split>-<digest>.tar + .parquet      samples, shared by the versions (`sample_shards`)
+    datasets/<name>/lines/<digest>.parquet      link lines, shared by the versions (`shared_lines`)
     datasets/<name>/<version>/                  index.parquet, outcomes.parquet, manifest.json (last)
     datasets/<name>/aliases/<when>-<writer>.json    which version a tag stands for, an event a file
     models/<name>/<version>/                    weights, metrics, lineage, manifest.json (last)
@@ -32,8 +33,8 @@ from storage.errors import UsageError
 from storage.names import NAME
 
 # The folders beside the versions of a dataset or a model that are not versions.
-ALIASES, SHARDS = "aliases", "shards"
-NOT_VERSIONS = frozenset({ALIASES, SHARDS})
+ALIASES, SHARDS, LINES = "aliases", "shards", "lines"
+NOT_VERSIONS = frozenset({ALIASES, SHARDS, LINES})
 
 
 class LakePaths:
@@ -77,6 +78,10 @@ class LakePaths:
     def shards(self, dataset: str, stem: str = "") -> str:
         """The folder of the shards that the versions of a dataset share, or one shard without ending."""
         return f"{self.dataset(dataset)}/{SHARDS}/{stem}".rstrip("/")
+
+    def shared_lines(self, dataset: str, digest: str = "") -> str:
+        """The folder of the link lines that the versions of a dataset share, or one table of them without ending."""
+        return f"{self.dataset(dataset)}/{LINES}/{digest}".rstrip("/")
 
     def model(self, name: str, version: str = "") -> str:
         """The folder of a model, or of one version of it."""

@@ -583,6 +583,10 @@ LINE_OUTCOMES = pa.schema(
     ]
 )
 
+# What a version stores of them, and what versions share, row by row.
+STORED_OUTCOMES = pa.schema([field for field in LINE_OUTCOMES if field.name != "url"])
+SHARED_LINES = pa.schema([LINE_OUTCOMES.field(name) for name in ("source", "identity", "line", "url")])
+
 # One row a pair of faces that a model version was evaluated on. `left` and `right` count the faces of the test, in the
 # order of the dataset's index; `left_identity` and `right_identity` number the people, equal for a genuine pair.
 SCORES = pa.schema(

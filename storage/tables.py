@@ -30,6 +30,8 @@ from storage.records import (
     LINE_OUTCOMES,
     PLACED_SAMPLES,
     SAMPLES,
+    SHARED_LINES,
+    STORED_OUTCOMES,
     TAKEDOWNS,
     VERDICTS,
     YOUNGER_COLUMNS,
@@ -43,6 +45,7 @@ _ROW_GROUP = 100_000
 # What Arrow raises for bytes that are not valid Parquet. Some are also OSError or ValueError.
 _NOT_PARQUET = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError)
 _OUTCOME = {"outcome": names.WORD, "reason": names.WORD}
+_LINE_OUTCOME = {"stage": names.WORD, "reason": names.WORD, "source": names.NAME}
 _SAMPLE = {
     "sample": names.SAMPLE,
     "split": names.SPLIT,
@@ -55,7 +58,9 @@ _FORMS: tuple[tuple[pa.Schema, dict[str, Form]], ...] = (
     (FACES, _OUTCOME),
     (FACE_VERDICTS, {"source": names.NAME}),
     (VERDICTS, _OUTCOME),
-    (LINE_OUTCOMES, {"stage": names.WORD, "reason": names.WORD, "source": names.NAME}),
+    (LINE_OUTCOMES, _LINE_OUTCOME),
+    (STORED_OUTCOMES, _LINE_OUTCOME),
+    (SHARED_LINES, {"source": names.NAME}),
     (SAMPLES, _SAMPLE),
     (PLACED_SAMPLES, _SAMPLE),
     (TAKEDOWNS, {"kind": names.WORD, "source": names.NAME}),

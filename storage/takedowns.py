@@ -120,6 +120,25 @@ def covered_samples(index: pa.Table, forgotten_in: Callable[[str], Forgotten]) -
     return covered
 
 
+def covered_lines(lines: pa.Table, forgotten_in: Callable[[str], Forgotten]) -> pa.ChunkedArray:
+    """Whether each link line has a URL, and is covered by a takedown.
+
+    Args:
+        lines: source, identity and url of `records.LINE_OUTCOMES`.
+        forgotten_in: what takedowns cover in a source.
+    """
+    covered = pa.chunked_array([pa.array([False] * len(lines), pa.bool_())])
+    sources = lines["source"].cast(pa.string())
+    found = {source: forgotten for source in pc.unique(sources).to_pylist() if (forgotten := forgotten_in(source))}
+    if not found:
+        return covered
+    keyed = lines.append_column("key", pa.array([url_key(url) for url in lines["url"].to_pylist()], pa.binary(16)))
+    for source, forgotten in found.items():
+        theirs = pc.or_(forgotten.rows(keyed), about(lines, forgotten.people))
+        covered = pc.or_(covered, pc.and_(theirs, pc.equal(sources, source)))
+    return pc.and_(covered, pc.not_equal(lines["url"], ""))
+
+
 def _covered(index: pa.Table, forgotten: Forgotten) -> pa.ChunkedArray:
     known = forgotten.rows(index, "image_digest")
     crops = pc.is_in(index["crop_digest"], value_set=pa.array(sorted(forgotten.digests), pa.binary(32)))

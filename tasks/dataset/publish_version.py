@@ -15,9 +15,10 @@ import pyarrow.compute as pc
 from storage.datasets import LAYOUT, DatasetVersion, has_dataset, versions
 from storage.errors import UsageError
 from storage.lake import Lake, to_json
-from storage.records import PLACED_SAMPLES, SAMPLES
+from storage.records import PLACED_SAMPLES, SAMPLES, STORED_OUTCOMES
 from storage.sample_shards import PLACE, read_rows, shared_shards, write_samples
 from storage.shards import read_member
+from storage.shared_lines import write_lines
 from storage.tables import with_plain_words, write_table
 from storage.tombstones import clear_for_rewrite, write_manifest
 from tasks.dataset.decide_outcomes import Content, decide
@@ -143,8 +144,10 @@ def publish(
         is_restored = clear_for_rewrite(lake, folder)
         index = _place(lake, request.name, content.samples, on_progress)
         write_table(lake, f"{folder}/index.parquet", index)
-        write_table(lake, f"{folder}/outcomes.parquet", content.outcomes)
-        manifest = {"version": version, "name": request.name, "layout": LAYOUT, **request.settings(), **origin}
+        write_table(lake, f"{folder}/outcomes.parquet", content.outcomes.select(STORED_OUTCOMES.names))
+        lines = write_lines(lake, request.name, content.outcomes)
+        manifest = {"version": version, "name": request.name, "layout": LAYOUT, "lines": lines}
+        manifest |= {**request.settings(), **origin}
         manifest |= {
             "leaks": count_leaks(content.samples, content.ties),
             **manifest_counts(index, content.funnel, content.funnels),

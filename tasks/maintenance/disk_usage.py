@@ -9,10 +9,10 @@ from typing import Any
 
 from storage.lake import Lake
 from storage.names import NAME
-from storage.paths import NOT_VERSIONS, SHARDS
+from storage.paths import LINES, NOT_VERSIONS, SHARDS
 from storage.stored_files import StoredFile, stored_files
 from storage.tombstones import MANIFEST, is_pruned
-from tasks.maintenance.shard_users import shard_users
+from tasks.maintenance.shared_files import users_of_shared
 
 # The folders of a lake in the order in which they are filled.
 _KINDS = (
@@ -21,6 +21,7 @@ _KINDS = (
 )  # fmt: skip
 _OTHER = "other"
 _OF_VERSIONS = ("datasets", "models")
+_SHARED = (SHARDS, LINES)
 
 
 def disk_usage(lake: Lake) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def disk_usage(lake: Lake) -> dict[str, Any]:
 
     Returns:
         In all; by kind, the folders of the lake; by version of datasets and models, its own bytes, and the
-        `shared_bytes` of shards that other versions list too; and the bytes that are free on the disk of a local lake,
+        `shared_bytes` of files that other versions use too; and the bytes that are free on the disk of a local lake,
         else None. Of a lake in a bucket, `work` is the folder of this machine.
     """
     files = stored_files(lake)
@@ -65,16 +66,14 @@ def _versions(lake: Lake, kind: str, files: list[StoredFile]) -> list[dict[str, 
 
 
 def _shared(lake: Lake, files: list[StoredFile]) -> dict[str, list[tuple[int, dict[str, int]]]]:
-    """By version, of each shared shard that it lists: how many versions do, and the bytes and files."""
+    """By version, of each shared file that it uses: how many versions do, and the bytes and files."""
     found: dict[str, list[tuple[int, dict[str, int]]]] = defaultdict(list)
-    parts = [file.path.split("/") for file in files]
-    of_shards = [file for file, part in zip(files, parts, strict=True) if part[2] == SHARDS and len(part) == 4]
-    sizes = _summed((file._replace(path=file.path.rpartition(".")[0]) for file in of_shards), 4)
+    theirs = [file for file in files if file.path.split("/")[2] in _SHARED]
+    sizes = _summed((file._replace(path=file.path.rpartition(".")[0]) for file in theirs), 4)
     for dataset in sorted({path.split("/")[1] for path in sizes}):
-        for stem, users in shard_users(lake, dataset).items():
-            of_shard = sizes.get(lake.shards(dataset, stem), {"bytes": 0, "files": 0})
+        for path, users in users_of_shared(lake, dataset).items():
             for version in users:
-                found[version].append((len(users), of_shard))
+                found[version].append((len(users), sizes.get(path, {"bytes": 0, "files": 0})))
     return found
 
 

@@ -25,7 +25,7 @@ from tasks.maintenance.fsck.check_shared_shards import SharedShards
 from tasks.maintenance.fsck.check_tar import Member, read_tar, tar_findings
 from tasks.maintenance.fsck.findings import Finding, Kind
 from tasks.maintenance.prune.finish import remains_of
-from tasks.maintenance.shard_users import listed_stems
+from tasks.maintenance.shared_files import stems_of
 from tasks.maintenance.takedown.redact import redacted_samples, unnamed_shards
 
 # What an index says of a sample, and its shard too.
@@ -59,8 +59,8 @@ def check_dataset(
     except LakeError as error:
         return [Finding(Kind.UNREADABLE, folder, str(error))]
     found = [Finding(Kind.UNTRUE_MANIFEST, folder, words) for words in _mismatches(dataset, index, outcomes)]
-    if dataset.shares_shards:
-        found += shared.of_version(folder, listed_stems(dataset))
+    if dataset.shares_files:
+        found += shared.of_version(folder, stems_of(dataset))
         found += _misplaced(dataset)
     else:
         found += _check_shards(dataset, index, quick=quick)

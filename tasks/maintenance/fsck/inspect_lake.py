@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from storage.errors import FacemillError, LakeError
 from storage.lake import Lake
 from storage.names import NAME, STEM
-from storage.paths import ALIASES, SHARDS
+from storage.paths import ALIASES, LINES, SHARDS
 from storage.records import CANDIDATES, LINK_LINES, REJECTED_LINES
 from storage.tables import read_as, read_stamp, read_table
 from storage.takedowns import Forgotten, read_forgotten, read_takedowns
@@ -25,6 +25,7 @@ from tasks.links.collect import lines_digest, read_origin
 from tasks.links.sources import kept_source
 from tasks.maintenance.fsck.check_references import check_lineage
 from tasks.maintenance.fsck.check_shard import SourceFacts, check_shard, misplaced
+from tasks.maintenance.fsck.check_shared_lines import check_lines
 from tasks.maintenance.fsck.check_shared_shards import SharedShards
 from tasks.maintenance.fsck.check_versions import check_dataset, check_model
 from tasks.maintenance.fsck.findings import Finding, Kind
@@ -61,9 +62,10 @@ def _version_jobs(lake: Lake, kind: str, covered: Covered, *, quick: bool) -> It
         if kind == "datasets" and NAME.fits(name):
             # A shard that no version lists is no finding: publish reuses it, and prune removes it.
             yield from (partial(shared.findings, stem) for stem in shared.stems())
+            yield partial(check_lines, lake, name, covered)
         for version in lake.names(f"{kind}/{name}") if NAME.fits(name) else [""]:
             path = f"{kind}/{name}/{version}".rstrip("/")
-            if version == ALIASES or (version == SHARDS and kind == "datasets"):
+            if version == ALIASES or (version in {SHARDS, LINES} and kind == "datasets"):
                 continue
             if not NAME.fits(name) or not NAME.fits(version):
                 yield partial(list, [Finding(Kind.STRANGE_FILE, path, "no version has such a name")])

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow.compute as pc
@@ -31,7 +30,7 @@ from storage.tombstones import MANIFEST, is_pruned, remove_tombstone, write_tomb
 from tasks.maintenance.prune.decide import Decision, Plan
 from tasks.maintenance.prune.finish import remove_remains
 from tasks.maintenance.prune.inventory import Item, Kind, Version
-from tasks.maintenance.shard_users import shard_users
+from tasks.maintenance.shared_files import users_of_shared
 
 
 @dataclass
@@ -88,8 +87,8 @@ def apply(
     for decision in plan.goes:
         on_progress(str(decision.what))
         if isinstance(decision.what, Item):
-            # Shards go last, when it is known which versions stay.
-            if decision.kind is not Kind.SHARDS:
+            # Shared files go last, when it is known which versions stay.
+            if decision.kind is not Kind.SHARED:
                 _remove_item(lake, decision.what)
                 done.add(decision.what)
         elif objection := _prune_version(lake, decision.what, decision, plan, _entry(decision, by, now), good_for_s):
@@ -98,7 +97,7 @@ def apply(
             plan = replace(plan, known_models=plan.known_models - {str(decision.what)})
         else:
             done.add(decision.what)
-    _remove_shards(lake, plan, done, good_for_s)
+    _remove_shared(lake, plan, done, good_for_s)
     return done
 
 
@@ -174,22 +173,22 @@ def _is_on(lake: Lake, model: str, dataset: Version) -> bool:
     return not found.pruned and found.manifest.get("dataset") == str(dataset)
 
 
-def _remove_shards(lake: Lake, plan: Plan, done: Pruned, good_for_s: float) -> None:
-    """Remove the planned shards that no version lists now."""
+def _remove_shared(lake: Lake, plan: Plan, done: Pruned, good_for_s: float) -> None:
+    """Remove the planned shared files that no version uses now."""
     by_dataset: dict[str, list[Item]] = defaultdict(list)
     for decision in plan.goes:
-        if isinstance(decision.what, Item) and decision.kind is Kind.SHARDS:
+        if isinstance(decision.what, Item) and decision.kind is Kind.SHARED:
             by_dataset[decision.what.group].append(decision.what)
-    for dataset, shards in by_dataset.items():
+    for dataset, items in by_dataset.items():
         with alone(lake, SHARDS, dataset, UNIT, good_for_s=good_for_s) as lease:
-            users = shard_users(lake, dataset)
-            for shard in shards:
+            users = users_of_shared(lake, dataset)
+            for item in items:
                 lease.check()
-                if listing := users.get(PurePosixPath(shard.paths[0]).stem):
-                    done.kept[str(shard)] = f"{min(listing)} lists it now"
+                if using := users.get(item.paths[0].rpartition(".")[0]):
+                    done.kept[str(item)] = f"{min(using)} uses it now"
                 else:
-                    _remove_item(lake, shard)
-                    done.add(shard)
+                    _remove_item(lake, item)
+                    done.add(item)
 
 
 def _remove_item(lake: Lake, item: Item) -> None:

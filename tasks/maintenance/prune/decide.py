@@ -122,7 +122,7 @@ def decide(inventory: Inventory, policy: Policy, now: datetime) -> Plan:
         if one.writer not in inventory.working
     }
     restored = {str(one) for one, why in marked.items() if why}
-    found.goes += _shards_that_go(inventory, found.of(Kind.DATASETS) | restored, policy)
+    found.goes += _shared_that_go(inventory, found.of(Kind.DATASETS) | restored, policy)
     return Plan(
         goes=tuple(found.goes),
         stays=tuple(found.stays),
@@ -133,12 +133,13 @@ def decide(inventory: Inventory, policy: Policy, now: datetime) -> Plan:
     )
 
 
-def _shards_that_go(inventory: Inventory, staying: set[str], policy: Policy) -> Iterator[Decision]:
-    """The shards that no version which stays lists, of datasets that nobody publishes at the moment."""
-    for shard in inventory.shards if policy.is_set else ():
-        if not shard.users & staying and (SHARDS, shard.dataset, UNIT) not in inventory.working:
-            item = Item(Kind.SHARDS, shard.paths, shard.dataset, None, shard.num_bytes)
-            yield Decision(item, "no version that stays lists it")
+def _shared_that_go(inventory: Inventory, staying: set[str], policy: Policy) -> Iterator[Decision]:
+    """The shared files that no version which stays uses, of datasets that nobody publishes at the moment."""
+    for one in inventory.shared if policy.is_set else ():
+        if not one.users & staying and (SHARDS, one.dataset, UNIT) not in inventory.working:
+            yield Decision(
+                Item(Kind.SHARED, one.paths, one.dataset, None, one.num_bytes), "no version that stays uses it"
+            )
 
 
 def _ranked(versions: Iterable[Version], kind: Kind) -> Iterator[tuple[int, Version]]:

@@ -20,8 +20,8 @@ from storage.readers import read_version
 from storage.stored_files import StoredFile, stored_files
 from storage.tags import tags
 from storage.tombstones import MANIFEST
-from tasks.maintenance.prune.inventory import Inventory, Item, Kind, SharedShard, Version
-from tasks.maintenance.shard_users import shard_users
+from tasks.maintenance.prune.inventory import Inventory, Item, Kind, SharedFile, Version
+from tasks.maintenance.shared_files import users_of_shared
 
 # Arrays of `model.data`: name@version, `-less-<n>` after a takedown, split, size, format.
 _FACES = re.compile(r"work/faces/(?P<name>[^@/]+)@(?P<version>[^@/]+?)(-less-\d+)?-(train|val|test)-\d+px-\d+\.npy")
@@ -44,7 +44,7 @@ def gather(lake: Lake, found: Holders) -> Inventory:
     return Inventory(
         versions=tuple(one for one in described if one.path not in pruned),
         unfinished=tuple(one for one in described if one.path in pruned and one.num_bytes),
-        shards=tuple(_shards(lake)),
+        shared=tuple(_shared(lake)),
         items=(*_unique(lake), *_cleaned(lake), *_quarantine(lake), *_work(lake, described)),
         gone_leases=tuple(one.path for one in found.gone),
         held=frozenset(version for one in found.running if (version := read_version(one))),
@@ -85,16 +85,18 @@ def _datasets(lake: Lake, versions: list[DatasetVersion], sizes: dict[str, int])
         yield _marked(found, version.pruned)
 
 
-def _shards(lake: Lake) -> Iterator[SharedShard]:
+def _shared(lake: Lake) -> Iterator[SharedFile]:
     for dataset in filter(NAME.fits, lake.names("datasets")):
         files: dict[str, list[StoredFile]] = defaultdict(list)
-        for file in _files(lake, lake.shards(dataset)):
-            files[file.path.rpartition("/")[2].partition(".")[0]].append(file)
-        users = shard_users(lake, dataset) if files else {}
-        for stem, theirs in files.items():
-            paths = sorted((file.path for file in theirs), key=lambda path: not path.endswith(".parquet"))
-            num_bytes = sum(file.num_bytes for file in theirs)
-            yield SharedShard(dataset, tuple(paths), num_bytes, users.get(stem, frozenset()))
+        for file in (*_files(lake, lake.shards(dataset)), *_files(lake, lake.shared_lines(dataset))):
+            files[file.path.rpartition(".")[0]].append(file)
+        users = users_of_shared(lake, dataset) if files else {}
+        for path, theirs in files.items():
+            # The rows of a shard go first: without them its tar is no shard.
+            paths = sorted((file.path for file in theirs), key=lambda one: not one.endswith(".parquet"))
+            yield SharedFile(
+                dataset, tuple(paths), sum(file.num_bytes for file in theirs), users.get(path, frozenset())
+            )
 
 
 def _models(lake: Lake, versions: list[ModelVersion], sizes: dict[str, int]) -> Iterator[Version]:

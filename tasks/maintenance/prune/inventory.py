@@ -11,7 +11,7 @@ class Kind(StrEnum):
     """The kind of a thing that may go: the folder of the lake it lies in."""
 
     DATASETS = "datasets"
-    SHARDS = "shards"
+    SHARED = "shared"
     MODELS = "models"
     REPORTS = "reports"
     UNIQUE = "unique"
@@ -85,12 +85,12 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class SharedShard:
-    """A shard that versions of a dataset share.
+class SharedFile:
+    """A shard or a table of lines that versions of a dataset share.
 
     Attributes:
-        paths: its files, the rows first.
-        users: the versions that list samples of it.
+        paths: its files, in the order in which they go.
+        users: the versions that use it.
     """
 
     dataset: str
@@ -106,7 +106,7 @@ class Inventory:
     Attributes:
         versions: complete ones, those of a name oldest first.
         unfinished: pruned versions of which a killed prune has left files.
-        shards: that versions share.
+        shared: what versions of a dataset share.
         items: everything else that may go.
         gone_leases: lease files of ended runs.
         held: versions that runs read, `datasets/name@version` or `models/name@version`.
@@ -115,7 +115,7 @@ class Inventory:
 
     versions: tuple[Version, ...] = ()
     unfinished: tuple[Version, ...] = ()
-    shards: tuple[SharedShard, ...] = ()
+    shared: tuple[SharedFile, ...] = ()
     items: tuple[Item, ...] = ()
     gone_leases: tuple[str, ...] = ()
     held: frozenset[str] = frozenset()

@@ -26,6 +26,7 @@ from tasks.fetch.ledger import image_stems
 from tasks.maintenance.prune.finish import half_pruned, remove_remains
 from tasks.maintenance.takedown.redact import redact, unnamed_shards
 from tasks.maintenance.takedown.rewrite import pieces, replace_shard, superseded, tars_without_index
+from tasks.maintenance.takedown.shared_lines import blank_lines, lines_to_blank
 from tasks.maintenance.takedown.shared_shards import covered_shards, remove_shards, replace_shards, tars_without_rows
 
 
@@ -66,12 +67,15 @@ def purge(lake: Lake, on_progress: Callable[[str], None] = lambda path: None) ->
     lake.remove(lake.merged())
     sources = lake.names("images")
     shards = {source: held_stems(lake, source, read_forgotten(lake, source)) for source in sources}
-    versions, shared = held_versions(lake), covered_shards(lake)
-    if any(shards.values()) or versions or shared:
+    versions, shared, lines = held_versions(lake), covered_shards(lake), lines_to_blank(lake)
+    if any(shards.values()) or versions or shared or lines:
         _remove_what_cannot_be_searched(lake, purged)
     for source in sources:
         _purge_source(lake, source, shards[source], purged, on_progress)
     _purge_datasets(lake, versions, shared, purged, on_progress)
+    for path in lines:
+        on_progress(path)
+        blank_lines(lake, path)
     tars = [path for source in sources for path in tars_without_index(lake, source)] + tars_without_rows(lake)
     _remove_all(lake, tars, purged)
     for path in lake.unclaimed():
@@ -93,7 +97,7 @@ def _purge_datasets(
     moved = {dataset: replace_shards(lake, dataset, shards) for dataset, shards in shared.items()}
     names = {str(version) for version in held}
     for version in all_versions(lake):
-        theirs = moved.get(version.name, {}) if version.shares_shards else {}
+        theirs = moved.get(version.name, {}) if version.shares_files else {}
         if str(version) not in names and not theirs:
             continue
         on_progress(version.folder)

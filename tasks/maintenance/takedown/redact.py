@@ -24,11 +24,10 @@ import pyarrow.compute as pc
 from storage.datasets import DatasetVersion
 from storage.errors import LakeError
 from storage.names import DATASET_MEMBER
-from storage.records import bytes_digest, url_key
+from storage.records import bytes_digest
 from storage.shards import create_shard
-from storage.source_names import sources_of
 from storage.tables import write_table
-from storage.takedowns import about, covered_samples, read_forgotten
+from storage.takedowns import covered_lines, covered_samples, read_forgotten
 from tasks.dataset.manifest import sample_counts
 from tasks.maintenance.fsck.check_tar import NOT_A_TAR
 from tasks.maintenance.takedown.shared_shards import Moved, moved_index
@@ -52,7 +51,7 @@ def redact(version: DatasetVersion, moved: Moved) -> int:
             if page.endswith(_PAGE):
                 version.lake.remove(f"{version.folder}/{page}")
         _blank_urls(version)
-    if version.shares_shards:
+    if version.shares_files:
         if len(gone) or set(pc.unique(index["shard"]).to_pylist()).intersection(moved):
             placed = moved_index(version.placed().filter(pc.invert(covered)), moved)
             write_table(version.lake, f"{version.folder}/index.parquet", placed)
@@ -93,15 +92,9 @@ def redacted_samples(version: DatasetVersion) -> frozenset[str]:
 def _blank_urls(version: DatasetVersion) -> None:
     """Clear the URLs, which may identify the person; the outcomes of the lines stay, so that the counts add up."""
     path = version.outcomes_path
-    if version.lake.exists(path):
+    if version.lines_digest is None and version.lake.exists(path):
         outcomes = version.outcomes()
-        keys = pa.array([url_key(url) for url in outcomes["url"].to_pylist()], pa.binary(16))
-        keyed = outcomes.append_column("key", keys)
-        covered = pa.chunked_array([pa.array([False] * len(outcomes), pa.bool_())])
-        for source in sources_of(version.source):
-            forgotten = read_forgotten(version.lake, source)
-            theirs = pc.or_(forgotten.rows(keyed), about(outcomes, forgotten.people))
-            covered = pc.or_(covered, pc.and_(theirs, pc.equal(outcomes["source"].cast(pa.string()), source)))
+        covered = covered_lines(outcomes, partial(read_forgotten, version.lake))
         urls = pc.if_else(covered, "", outcomes["url"])
         write_table(version.lake, path, outcomes.set_column(outcomes.schema.get_field_index("url"), "url", urls))
 

@@ -110,7 +110,7 @@ def test_a_place_beyond_the_end_of_a_shard_is_one_line(dataset, tmp_path, column
     with pytest.raises(LakeError, match=r"has no .* bytes at|lacks samples that an index has in it"):
         export(dataset, "imagefolder", tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    kinds = {Kind.UNREADABLE, Kind.UNTRUE_MANIFEST} if dataset.shares_shards else {Kind.BROKEN_BYTES}
+    kinds = {Kind.UNREADABLE, Kind.UNTRUE_MANIFEST} if dataset.shares_files else {Kind.BROKEN_BYTES}
     assert kinds.intersection(one.kind for one in inspect(jobs(dataset.lake)))
 
 
