@@ -12,14 +12,19 @@ from storage.tables import rows_to_table, write_table
 SAMPLE = "0123456789abcdef"
 
 
-def write_one_sample(lake: Lake, folder: str, member: str, data: bytes) -> None:
-    """Write a shard with one member, and the index of a version with it."""
-    with create_shard(lake, f"{folder}/train-00000.tar") as shard:
-        offset, length = shard.add(member, data)
+def sample_row(name: str = "") -> dict[str, Any]:
+    """A row of `records.SAMPLES`; the sample's name is made from a letter, if one is given."""
     row: dict[str, Any] = dict.fromkeys(SAMPLES.names, "x") | {"sample": SAMPLE, "split": "train"}
     row |= dict.fromkeys(("line", "width", "height", "face_px"), 1)
     row |= dict.fromkeys(("image_digest", "cluster", "crop_digest"), bytes(32)) | {"face_box_xyxy": (0, 0, 1, 1)}
     row |= dict.fromkeys(("landmarks", "score", "agreement", "border", "sharpness", "yaw_deg", "roll_deg"))
-    row |= dict.fromkeys(("listed_identity", "kept"))
-    row |= {"shard": "train-00000.tar", "offset": offset, "length": length}
+    row |= dict.fromkeys(("listed_identity", "kept")) | {"shard": "train-00000.tar", "offset": 0, "length": 0}
+    return row | ({"sample": f"{ord(name):016x}"} if name else {})
+
+
+def write_one_sample(lake: Lake, folder: str, member: str, data: bytes) -> None:
+    """Write a shard with one member, and the index of a version of layout 1 with it."""
+    with create_shard(lake, f"{folder}/train-00000.tar") as shard:
+        offset, length = shard.add(member, data)
+    row = sample_row() | {"offset": offset, "length": length}
     write_table(lake, f"{folder}/index.parquet", rows_to_table([row], SAMPLES))

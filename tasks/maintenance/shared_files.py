@@ -8,7 +8,9 @@ import pyarrow.compute as pc
 
 from storage.datasets import DatasetVersion, versions
 from storage.lake import Lake
+from storage.records import PLACED_SAMPLES
 from storage.sample_shards import stem_of
+from storage.tables import read_as
 
 
 def users_of_shared(lake: Lake, dataset: str) -> dict[str, frozenset[str]]:
@@ -37,5 +39,6 @@ def used_by(version: DatasetVersion) -> list[str]:
 
 
 def stems_of(version: DatasetVersion) -> list[str]:
-    """The stems of the shards of which a version that shares files lists samples."""
-    return [stem_of(shard) for shard in pc.unique(version.placed(["shard"])["shard"]).to_pylist()]
+    """The stems of the shards of which a version that shares files lists samples; also of a pruned one."""
+    placed = read_as(version.lake, f"{version.folder}/index.parquet", PLACED_SAMPLES, ["shard"])
+    return [stem_of(shard) for shard in pc.unique(placed["shard"]).to_pylist()]

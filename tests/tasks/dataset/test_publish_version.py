@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from storage.code_version import code_version
 from storage.datasets import open_dataset, versions
-from storage.errors import LeakError, UsageError, VersionPruned
+from storage.errors import LakeError, LeakError, UsageError, VersionPruned
 from storage.lake import Lake
 from storage.records import FACES, LINE_OUTCOMES, REJECTED_LINES, SAMPLES, Box, bytes_digest
+from storage.sample_shards import read_rows, shared_shards
 from storage.shards import create_shard
 from storage.tables import read_as, write_table
 from storage.tombstones import write_tombstone
@@ -214,6 +216,65 @@ def test_other_crops_and_other_rules_make_another_version(made, tmp_path):
 
     assert len(ids) == 12
     assert version_id(replace(made.request, name="other"), samples) in ids
+
+
+def fewer(made: Made, num: int) -> Made:
+    """The same without the last samples of the train split, and with other settings, so that both are versions."""
+    samples = made.content.samples
+    train = np.flatnonzero(pc.equal(samples["split"], "train").to_numpy())
+    left = samples.take(pa.array(np.setdiff1d(np.arange(len(samples)), train[-num:])))
+    request = replace(made.request, select=SelectRules(min_face_px=101))
+    return replace(made, request=request, content=replace(made.content, samples=left))
+
+
+def test_versions_that_differ_a_little_share_their_shards_and_lines(made, tmp_path):
+    first = made.publish().dataset
+    before = shards_of(made)
+    second = fewer(made, 2).publish().dataset
+    assert first.shards() == second.shards()
+    assert shards_of(made) == before
+    assert first.manifest["lines"] == second.manifest["lines"]
+    assert len(list((made.folder.parent / "lines").iterdir())) == 1
+
+    alone = fewer(make(tmp_path / "alone"), 2).publish().dataset
+    place = ["shard", "offset"]
+    assert str(alone) == str(second)
+    assert alone.shards() != second.shards()
+    assert alone.index().drop_columns(place).equals(second.index().drop_columns(place))
+    assert alone.outcomes().equals(second.outcomes())
+    for row in second.index().to_pylist():
+        assert bytes_digest(second.read(row["shard"], row["offset"], row["length"])) == row["crop_digest"]
+
+
+def test_only_what_no_shard_has_is_written(made):
+    done: list[int] = []
+    smaller = fewer(made, 2).publish().dataset
+    made.publish(done.append)
+    assert done == [len(ROWS) - 2, len(ROWS) - 1, len(ROWS)]
+    sizes = [len(read_rows(made.lake, "faces", shard)) for shard in shared_shards(made.lake, "faces")]
+    assert sorted(sizes)[0] == 2 and sum(sizes) == len(ROWS)
+    assert set(smaller.shards()) < {made.lake.dataset("faces", one) for one in shared_shards(made.lake, "faces")}
+
+
+def test_a_cluster_of_copies_that_grew_is_told_by_the_index_and_moves_no_sample(made):
+    made.publish()
+    before = shards_of(made)
+    rows = made.content.samples.to_pylist()
+    rows[0]["cluster"] = bytes(32)
+    samples = pa.Table.from_pylist(rows, schema=made.content.samples.schema)
+    request = replace(made.request, select=SelectRules(min_face_px=101))
+    other = replace(made, request=request, content=replace(made.content, samples=samples)).publish().dataset
+    assert shards_of(made) == before
+    assert other.index(["cluster"])["cluster"].to_pylist() == samples["cluster"].to_pylist()
+    assert other.placed()["cluster"].null_count == len(rows) - 1
+
+
+def test_a_newer_layout_is_refused_in_one_line(made):
+    version = made.publish().dataset
+    manifest = f"{version.folder}/manifest.json"
+    made.lake.write_json(manifest, version.manifest | {"layout": 3})
+    with pytest.raises(LakeError, match="has layout 3, this facemill reads up to 2: install a newer version"):
+        open_dataset(made.lake, "faces")
 
 
 def test_the_outcome_of_every_line_stands_in_the_version(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from storage.lake import Lake
 from storage.tombstones import remains, write_tombstone
 from tasks.maintenance.disk_usage import disk_usage
-from tests.tasks.maintenance.prune.versions import contents, dataset, model, tag
+from tests.tasks.maintenance.prune.versions import contents, dataset, model, sharing_dataset, tag
 
 
 @pytest.fixture
@@ -51,3 +51,17 @@ def test_the_work_folder_of_this_machine_counts(lake):
     path.parent.mkdir(parents=True)
     path.write_bytes(bytes(99))
     assert disk_usage(lake)["kinds"]["work"] == {"bytes": 99, "files": 1}
+
+
+def test_what_versions_share_is_told_apart_from_their_own(lake):
+    sharing_dataset(lake, "v0", 9, "ab")
+    sharing_dataset(lake, "v1", 8, "bc")
+    files = contents(lake)
+    found = {one["version"]: one for one in disk_usage(lake)["versions"]["datasets"]}
+
+    shards = {path: len(data) for path, data in files.items() if "/shards/" in path}
+    first, second = found["faces-mtcnn@v0"], found["faces-mtcnn@v1"]
+    assert first["shared_bytes"] == second["shared_bytes"] > 0
+    own = first["bytes"] + second["bytes"] + first["shared_bytes"]
+    assert own == sum(len(data) for path, data in files.items() if path.startswith("datasets/"))
+    assert sum(shards.values()) > first["shared_bytes"]

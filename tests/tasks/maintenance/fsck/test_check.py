@@ -30,6 +30,7 @@ from tasks.maintenance.fsck.repair import repair
 from tasks.maintenance.takedown.forget import TakedownRequest, coverage, forget
 from tasks.maintenance.takedown.purge import purge
 from tasks.maintenance.takedown.rewrite import replace_shard
+from tests.layout_1 import to_layout_1
 from tests.tasks.maintenance.conftest import GROUP, SOURCE, Killed, Mill, killed_at
 
 Damage = Callable[[Mill], object]
@@ -70,6 +71,13 @@ def repeat_rows(mill: Mill, path: str, num: int = 1) -> None:
     write_table(mill.lake, path, type(table).from_pylist(rows, schema=table.schema), stamp=stamp)
 
 
+def change_first_row(mill: Mill, pattern: str, **values: object) -> None:
+    path = str(file(mill, pattern).relative_to(mill.lake.root))
+    table = read_table(mill.lake, path)
+    rows = table.to_pylist()
+    write_table(mill.lake, path, type(table).from_pylist([rows[0] | values, *rows[1:]], schema=table.schema))
+
+
 def drop_last_row(mill: Mill, path: str) -> None:
     table = read_table(mill.lake, path)
     write_table(mill.lake, path, table.slice(0, len(table) - 1), stamp=read_stamp(mill.lake, path) or "")
@@ -105,7 +113,12 @@ def replace_half(mill: Mill) -> None:
     )
 
 
-IMAGES, FACES, DATASET = f"images/{SOURCE}/*", f"faces/bbox/{SOURCE}/*", "datasets/faces/*/"
+IMAGES, FACES, DATASET, SHARDS = (
+    f"images/{SOURCE}/*",
+    f"faces/bbox/{SOURCE}/*",
+    "datasets/faces/*/",
+    "datasets/faces/shards/*",
+)
 DAMAGES: dict[str, tuple[Damage, set[Kind], bool]] = {
     "a picture's byte is flipped": (lambda mill: flip(file(mill, IMAGES + ".tar"), 900), {Kind.BROKEN_BYTES}, False),
     "a tar of pictures is cut short": (lambda mill: cut(file(mill, IMAGES + ".tar"), 9000), {Kind.BROKEN_BYTES}, True),
@@ -142,6 +155,27 @@ DAMAGES: dict[str, tuple[Damage, set[Kind], bool]] = {
     ),
     "a sample's byte is flipped": (lambda mill: flip(file(mill, DATASET + "*.tar"), 900), {Kind.BROKEN_BYTES}, False),
     "a shard of samples is gone": (lambda mill: file(mill, DATASET + "*.tar").unlink(), {Kind.NO_TAR}, True),
+    "the rows of a shard of samples are gone": (
+        lambda mill: file(mill, SHARDS + ".parquet").unlink(), {Kind.NO_INDEX, Kind.UNREADABLE}, True,
+    ),
+    "the rows of a shard of samples are cut": (
+        lambda mill: cut(file(mill, SHARDS + ".parquet"), 99), {Kind.UNREADABLE}, True,
+    ),
+    "a row of a shard of samples tells of another picture": (
+        lambda mill: change_first_row(mill, SHARDS + ".parquet", url="http://elsewhere.example/"),
+        {Kind.UNTRUE_MANIFEST}, False,
+    ),
+    "a row of an index of samples lies elsewhere": (
+        lambda mill: change_first_row(mill, DATASET + "index.parquet", offset=77), {Kind.UNREADABLE}, True,
+    ),
+    "a row of an index of samples names another person": (
+        lambda mill: change_first_row(mill, DATASET + "index.parquet", identity="Person_9"),
+        {Kind.UNTRUE_MANIFEST}, True,
+    ),
+    "the lines of a version are gone": (
+        lambda mill: file(mill, "datasets/*/lines/*").unlink(), {Kind.UNREADABLE}, True,
+    ),
+    "the lines of a version are cut": (lambda mill: cut(file(mill, "datasets/*/lines/*"), 99), {Kind.UNREADABLE}, True),
     "an index of samples is gone": (
         lambda mill: file(mill, DATASET + "index.parquet").unlink(), {Kind.UNREADABLE}, True,
     ),
@@ -186,6 +220,25 @@ def test_damage_is_found_repaired_and_made_good(ready: Mill, name: str) -> None:
 
     after = ready.run().dataset
     assert str(after) == str(before)
+    assert after.index().equals(index)
+    assert check(ready.lake) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["a sample's byte is flipped", "a shard of samples is gone", "an index of samples is gone"]
+)
+def test_damage_of_a_version_of_layout_1_is_found_and_repaired(ready: Mill, name: str) -> None:
+    damage, expected, _ = DAMAGES[name]
+    (version,) = all_versions(ready.lake)
+    index = version.index()
+    to_layout_1(version)
+    assert check(ready.lake) == []
+    damage(ready)
+
+    found = check(ready.lake)
+    assert kinds(found) >= expected
+    repair(ready.lake, found, datetime.now(UTC))
+    after = ready.run().dataset
     assert after.index().equals(index)
     assert check(ready.lake) == []
 

@@ -12,10 +12,12 @@ from storage.aliases import Alias, record_alias
 from storage.evaluations import write_evaluation
 from storage.lake import Lake
 from storage.models import ModelVersion, write_model
-from storage.records import LINE_OUTCOMES, SCORES
-from storage.tables import rows_to_table, write_table
+from storage.records import LINE_OUTCOMES, PLACED_SAMPLES, SAMPLES, SCORES, STORED_OUTCOMES
+from storage.sample_shards import write_samples
+from storage.shared_lines import write_lines
+from storage.tables import rows_to_table, with_plain_words, write_table
 from storage.tags import record_tag
-from tests.one_sample import write_one_sample
+from tests.one_sample import sample_row, write_one_sample
 
 NOW = datetime(2026, 11, 28, 4, tzinfo=UTC)
 _METRICS = b'{"trained": {}, "untrained": {}}'
@@ -34,6 +36,26 @@ def dataset(lake: Lake, version: str, days: float, name: str = "faces-mtcnn", **
     told = {"name": name, "version": version, "source": "made", "method": "mtcnn", "num_samples": 1}
     told |= {"num_identities": 1, "splits": {"train": {"samples": 1, "identities": 1}}}
     lake.write_json(f"{folder}/manifest.json", told | {"published_at": days_ago(days).isoformat(), **manifest})
+    return f"{name}@{version}"
+
+
+def sharing_dataset(lake: Lake, version: str, days: float, letters: str, name: str = "faces-mtcnn") -> str:
+    """A version of a sample for each letter, each in a shard of its own that other versions may share."""
+    placed = []
+    for letter in letters:
+        samples = with_plain_words(rows_to_table([sample_row(letter)], SAMPLES))
+        placed.append(with_plain_words(write_samples(lake, name, samples, lambda _, one=letter: one.encode() * 99)))
+    index = pa.concat_tables(placed).select(PLACED_SAMPLES.names).cast(PLACED_SAMPLES)
+    folder = lake.dataset(name, version)
+    write_table(lake, f"{folder}/index.parquet", index)
+    outcomes = [
+        {"identity": "x", "line": at, "url": one, "stage": "sample", "source": "made"} for at, one in enumerate(letters)
+    ]
+    table = rows_to_table(outcomes, LINE_OUTCOMES)
+    write_table(lake, f"{folder}/outcomes.parquet", table.select(STORED_OUTCOMES.names))
+    told = {"name": name, "version": version, "source": "made", "method": "mtcnn", "num_samples": len(letters)}
+    told |= {"layout": 2, "lines": write_lines(lake, name, table), "published_at": days_ago(days).isoformat()}
+    lake.write_json(f"{folder}/manifest.json", told)
     return f"{name}@{version}"
 
 

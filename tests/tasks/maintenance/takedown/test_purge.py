@@ -8,15 +8,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pytest
 
-from storage.datasets import all_versions, open_dataset
+from storage.datasets import DatasetVersion, all_versions, open_dataset
 from storage.errors import LakeError
 from storage.lake import Lake
 from storage.models import write_model
 from storage.records import bytes_digest, identity_key, url_key
 from storage.shards import read_member
-from storage.tables import read_table
+from storage.tables import read_table, write_table
 from tasks.dataset.publish_request import Request
 from tasks.dataset.publish_version import publish_source
 from tasks.dataset.select import SelectRules
@@ -25,12 +26,14 @@ from tasks.dataset.split import SplitRules
 from tasks.fetch.ledger import accepted, image_stems
 from tasks.links.collect import collect_links
 from tasks.links.sources import source_named
+from tasks.maintenance.fsck.inspect_lake import inspect, jobs
 from tasks.maintenance.prune.apply import Pruned, apply
 from tasks.maintenance.prune.plan_prune import plan_prune
 from tasks.maintenance.prune.policy import Policy
 from tasks.maintenance.takedown.forget import TakedownRequest, coverage, forget
 from tasks.maintenance.takedown.purge import Purged, purge
 from tasks.maintenance.takedown.rewrite import successor
+from tests.layout_1 import to_layout_1
 from tests.tasks.maintenance.conftest import COPIED, COPY, GROUP, SMALLER, SOURCE, Killed, Mill, killed_at
 
 _ONE_SPLIT = SplitRules(test_share=0, val_share=0, least_identities=0)
@@ -187,9 +190,7 @@ def prune_all_but_the_newest(lake: Lake, *, even_lineage: bool = False) -> Prune
 
 def test_of_a_pruned_version_nothing_is_left_to_purge_and_its_models_are_told_apart(ready: Mill) -> None:
     older = ready.run().dataset
-    newer = publish_source(
-        ready.lake, Request("faces", SOURCE, "bbox", SelectRules(min_face_px=21), _ONE_SPLIT)
-    ).dataset
+    newer = publish_another(ready)
     for version, on in (("on-older", older), ("on-newer", newer)):
         manifest = {"dataset": str(on), "trained_at": "2026-01-01"}
         write_model(ready.lake, version, "v1", {"lineage.json": b"{}"}, manifest)
@@ -208,7 +209,7 @@ def test_of_a_pruned_version_nothing_is_left_to_purge_and_its_models_are_told_ap
 
 def test_a_version_with_samples_under_takedown_is_pruned_after_the_purge(ready: Mill) -> None:
     older = ready.run().dataset
-    publish_source(ready.lake, Request("faces", SOURCE, "bbox", SelectRules(min_face_px=21), _ONE_SPLIT))
+    publish_another(ready)
     take_down(ready.lake, TakedownRequest(urls=(COPIED,)))
     assert "forget --purge" in prune_all_but_the_newest(ready.lake).kept[str(older)]
     purge(ready.lake)
@@ -228,9 +229,52 @@ def test_faces_are_not_looked_for_again_in_pictures_that_stay(ready: Mill) -> No
     assert sorted(kept) == sorted(there) and url_key(GROUP) not in kept
 
 
+def publish_another(mill: Mill) -> DatasetVersion:
+    """A second version of the same samples, which shares all shards with the first."""
+    request = Request("faces", SOURCE, "bbox", SelectRules(min_face_px=21), _ONE_SPLIT)
+    return publish_source(mill.lake, request).dataset
+
+
+def test_shards_that_versions_share_are_replaced_in_all_of_them(ready: Mill) -> None:
+    first, second = ready.run().dataset, publish_another(ready)
+    assert (before := first.shards()) == second.shards()
+    digests = {one.version: one.manifest["lines"] for one in (first, second)}
+    take_down(ready.lake, TakedownRequest(urls=(COPIED,)))
+    purged = purge(ready.lake)
+
+    assert purged.datasets == {str(first): 2, str(second): 2}
+    assert holding(ready.lake, ready.web[COPIED]) == []
+    after = all_versions(ready.lake)
+    assert {one.version: one.manifest["lines"] for one in after} == digests
+    assert after[0].shards() == after[1].shards() != before
+    assert not any(COPIED in one.outcomes()["url"].to_pylist() for one in after)
+    check_places(ready.lake)
+    assert inspect(jobs(ready.lake)) == []
+
+
+def test_samples_that_no_version_lists_any_more_are_purged_from_the_shards(ready: Mill) -> None:
+    version = ready.run().dataset
+    gone = crops_of(ready, COPIED)
+    placed = version.placed()
+    kept = placed.filter(pc.invert(pc.equal(version.index()["url"], COPIED)))
+    write_table(ready.lake, f"{version.folder}/index.parquet", kept)
+    assert len(kept) < len(placed) and all(holding(ready.lake, data) for data in gone)
+
+    take_down(ready.lake, TakedownRequest(urls=(COPIED,)))
+    purge(ready.lake)
+    assert [holding(ready.lake, data) for data in gone] == [[]] * len(gone)
+    check_places(ready.lake)
+
+
+@pytest.mark.parametrize("layout", [1, 2])
 def test_killed_at_any_step_and_run_again_it_ends_as_if_undisturbed(
-    ready: Mill, monkeypatch: pytest.MonkeyPatch
+    ready: Mill, monkeypatch: pytest.MonkeyPatch, layout: int
 ) -> None:
+    version = ready.run().dataset
+    if layout == 1:
+        to_layout_1(version)
+    else:
+        publish_another(ready)
     take_down(ready.lake, TakedownRequest(urls=(COPIED,)))
     start, calm = Path(ready.lake.root), Path(ready.lake.root).with_name("calm")
     shutil.copytree(start, calm)

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from storage.records import SAMPLES
+from storage.tables import rows_to_table, with_plain_words
+from tasks.dataset.place_samples import PlaceRules, place_samples
+from tests.one_sample import sample_row
+
+RULES = PlaceRules(min_used=0.75, small=3, max_small=2)
+
+
+def samples(*names: str, **changes: Any) -> pa.Table:
+    return with_plain_words(rows_to_table([sample_row(name) | changes for name in names], SAMPLES))
+
+
+def known(**shards: str) -> pa.Table:
+    """The rows of shards, by shard: a letter a sample."""
+    tables = [pa.Table.from_pylist([], schema=SAMPLES)]
+    for shard, letters in shards.items():
+        rows = [
+            sample_row(letter) | {"shard": f"shards/train-{shard}.tar", "offset": at}
+            for at, letter in enumerate(letters)
+        ]
+        tables.append(rows_to_table(rows, SAMPLES))
+    return pa.concat_tables([with_plain_words(table) for table in tables])
+
+
+def shards_of(letters: str, there: pa.Table, rules: PlaceRules = RULES, **changes: Any) -> str:
+    """The last letter of the name of each sample's shard, `-` where it is to be written."""
+    placed = place_samples(samples(*letters, **changes), there, rules)
+    names = there["shard"].to_pylist()
+    assert all(
+        there["sample"][row].as_py() == sample_row(one)["sample"]
+        for one, row in zip(letters, placed, strict=True)
+        if row >= 0
+    )
+    return "".join("-" if row < 0 else names[row].removesuffix(".tar")[-1] for row in placed)
+
+
+def test_without_shards_all_are_written():
+    assert shards_of("abc", known()) == "---"
+
+
+def test_a_shard_that_is_used_enough_is_reused_and_the_rest_is_written():
+    there = known(x="abcd", y="efgh")
+    assert shards_of("abcdi", there) == "xxxx-"
+    assert shards_of("abcefgi", there) == "xxxyyy-"
+    assert shards_of("abefgh", there) == "--yyyy"
+
+
+def test_of_two_shards_that_have_a_sample_the_one_that_is_used_more_gives_it():
+    assert shards_of("abcd", known(x="abcdefghij", y="abcd")) == "yyyy"
+    assert shards_of("abcdef", known(x="abcdef", y="abcd")) == "xxxxxx"
+
+
+def test_a_sample_of_which_anything_changed_is_written_anew():
+    there = known(x="ab")
+    for changes in ({"url": "http://y"}, {"crop_digest": bytes(31) + b"1"}, {"landmarks": [1.0] * 10}, {"score": 0.5}):
+        assert shards_of("ab", there, **changes) == "--"
+    assert shards_of("ab", there, cluster=bytes(31) + b"1") == "xx"
+
+
+def test_values_that_are_missing_in_both_are_the_same():
+    assert sample_row("a")["landmarks"] is None
+    assert shards_of("a", known(x="a")) == "x"
+
+
+def test_many_small_shards_of_a_split_are_written_into_one():
+    two, three = known(x="abcd", y="ef", z="g"), known(x="abcd", y="ef", z="g", w="h")
+    assert shards_of("abcdefg", two) == "xxxxyyz"
+    assert shards_of("abcdefgh", three) == "xxxx----"
+
+
+def test_the_order_of_the_shards_does_not_matter():
+    rng, letters = np.random.default_rng(0), "abcdefghijklmnop"
+    shards = {"x": "abcdef", "y": "defghi", "z": "jkl", "w": "abcdefghijklmnop"[4:12]}
+    expected = shards_of(letters, known(**shards))
+    for _ in range(5):
+        names = list(rng.permutation(list(shards)))
+        assert shards_of(letters, known(**{name: shards[name] for name in names})) == expected
