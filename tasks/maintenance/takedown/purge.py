@@ -24,10 +24,10 @@ from storage.tables import read_as, read_table
 from storage.takedowns import Forgotten, blanked, read_forgotten, read_takedowns
 from tasks.fetch.ledger import image_stems
 from tasks.maintenance.prune.finish import half_pruned, remove_remains
+from tasks.maintenance.takedown.blank_lines import blank_lines, lines_to_blank
 from tasks.maintenance.takedown.redact import redact, unnamed_shards
+from tasks.maintenance.takedown.replace_shards import covered_shards, remove_shards, replace_shards, tars_without_rows
 from tasks.maintenance.takedown.rewrite import pieces, replace_shard, superseded, tars_without_index
-from tasks.maintenance.takedown.shared_lines import blank_lines, lines_to_blank
-from tasks.maintenance.takedown.shared_shards import covered_shards, remove_shards, replace_shards, tars_without_rows
 
 
 @dataclass

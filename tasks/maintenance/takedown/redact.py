@@ -5,7 +5,7 @@ kept, and `redactions` in its manifest record time, number and ids of the remove
 more than the remaining samples. The manifest is written first, as the intent, and the index last, as the commit:
 after a kill in between, the next call completes the redaction.
 
-Shards that versions share are replaced by `shared_shards`. In a version of layout 1
+Shards that versions share are replaced by `replace_shards`. In a version of layout 1
 
     <split>-<n>-r<redaction>.tar     replaces a shard with such samples
 """
@@ -30,7 +30,7 @@ from storage.tables import write_table
 from storage.takedowns import covered_lines, covered_samples, read_forgotten
 from tasks.dataset.manifest import sample_counts
 from tasks.maintenance.fsck.check_tar import NOT_A_TAR
-from tasks.maintenance.takedown.shared_shards import Moved, moved_index
+from tasks.maintenance.takedown.replace_shards import Moved, moved_index
 
 _PAGE = ".html"
 
