@@ -10,12 +10,13 @@ import pytest
 
 from flows.version_status import dataset_status, differing, models_status
 from storage.aliases import nominate
-from storage.datasets import versions
+from storage.datasets import open_dataset, versions
 from storage.lake import Lake
 from storage.models import write_model
 from tasks.dataset.publish_request import Request
 from tasks.dataset.publish_version import publish_source
 from tasks.dataset.select import SelectRules
+from tasks.maintenance.shared_files import used_by
 from tests.tasks.made_lake import SOURCE, make_lake
 
 
@@ -50,11 +51,14 @@ def test_only_settings_that_differ_between_the_versions_of_a_dataset_are_listed(
     ]
 
 
-def test_a_version_has_the_bytes_of_its_folder(lake: Lake) -> None:
+def test_a_version_has_the_bytes_of_its_folder_and_of_what_it_shares(lake: Lake) -> None:
     for row in dataset_status(lake):
-        files = [path for path in Path(row["folder"]).rglob("*") if path.is_file()]
-        assert len(files) > 3
-        assert row["bytes"] == sum(path.stat().st_size for path in files)
+        version = open_dataset(lake, f"{row['dataset']}@{row['version']}")
+        own = [path for path in Path(row["folder"]).rglob("*") if path.is_file()]
+        stems = [Path(lake.full(path)) for path in used_by(version)]
+        shared = [path for stem in stems for path in stem.parent.glob(f"{stem.name}.*")]
+        assert (len(own), len(shared)) == (3, 2 * len(version.shards()) + 1)
+        assert row["bytes"] == sum(path.stat().st_size for path in own + shared)
 
 
 def test_a_model_names_its_dataset_and_whether_that_is_in_the_lake(lake: Lake) -> None:

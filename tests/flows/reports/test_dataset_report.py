@@ -16,6 +16,7 @@ from storage.takedowns import record
 from tasks.dataset.publish_request import Request
 from tasks.dataset.publish_version import publish_source
 from tests.flows.reports.reader import read_page
+from tests.layout_1 import to_layout_1
 from tests.tasks.builders import NOW
 from tests.tasks.made_lake import LINES, MALFORMED, PEOPLE, SOURCE, STEM, ends, make_lake
 from tests.waiting import GUARD_S
@@ -90,7 +91,8 @@ def test_a_version_without_outcomes_and_funnel_and_lake_around_it_has_a_page_too
     lake = Lake(tmp_path)
     lake.begin()
     folder = Path(lake.full(lake.dataset("old", agreed.version)))
-    shutil.copytree(agreed.lake.full(agreed.folder), folder)
+    shutil.copytree(agreed.lake.full(agreed.lake.dataset(agreed.name)), folder.parent)
+    to_layout_1(open_dataset(lake, "old"))
     (folder / "outcomes.parquet").unlink()
     kept = {"published_at", "source", "method", "num_samples", "num_identities", "splits"}
     lake.write_json(
