@@ -37,12 +37,16 @@ class PlaceRules:
     max_small: int = 32
 
 
-def place_samples(samples: pa.Table, known: pa.Table, rules: PlaceRules = PlaceRules()) -> _Ints:
+def place_samples(
+    samples: pa.Table, known: pa.Table, before: frozenset[str] = frozenset(), rules: PlaceRules = PlaceRules()
+) -> _Ints:
     """For each sample, the row of `known` that it is, or -1 if it is to be written: [n].
 
     Args:
         samples: the columns `sample_shards.CONTENT` at least; each sample once.
         known: the rows of all shards of the dataset (`records.SAMPLES`).
+        before: the shards of the version that comes before this one. They come first: no two of them have the same
+            sample, while shards of others may overlap them, and each taken would leave less to use of these.
     """
     placed = np.full(len(samples), -1, np.int64)
     if not len(known):
@@ -54,7 +58,9 @@ def place_samples(samples: pa.Table, known: pa.Table, rules: PlaceRules = PlaceR
     used = np.bincount(of[row], minlength=len(names)) / sizes
     in_order = np.argsort(of[row], kind="stable")
     parts = np.split(in_order, np.cumsum(np.bincount(of[row], minlength=len(names)))[:-1])
-    for shard in sorted(range(len(names)), key=lambda one: (-used[one], -sizes[one], names[one])):
+    for shard in sorted(
+        range(len(names)), key=lambda one: (names[one] not in before, -used[one], -sizes[one], names[one])
+    ):
         pairs = parts[shard][placed[sample[parts[shard]]] < 0]
         if len(pairs) >= rules.min_used * sizes[shard]:
             placed[sample[pairs]] = row[pairs]

@@ -142,7 +142,8 @@ def publish(
     is_new = not has_dataset(lake, request.name, version)
     if is_new:
         is_restored = clear_for_rewrite(lake, folder)
-        index = _place(lake, request.name, content.samples, on_progress)
+        before = _version_before(lake, request)
+        index = _place(lake, request.name, content.samples, before, on_progress)
         write_table(lake, f"{folder}/index.parquet", index)
         write_table(lake, f"{folder}/outcomes.parquet", content.outcomes.select(STORED_OUTCOMES.names))
         lines = write_lines(lake, request.name, content.outcomes)
@@ -162,11 +163,21 @@ def _stage_counts(stage: FunnelStage) -> str:
     return f"{stage.stage} {stage.num_out} of {stage.num_in}" + (f" ({top[0]} {top[1]})" if top else "")
 
 
-def _place(lake: Lake, dataset: str, samples: pa.Table, on_progress: Callable[[int], None]) -> pa.Table:
+def _version_before(lake: Lake, request: Request) -> DatasetVersion | None:
+    """The newest version of the same settings, or else of any, if it shares shards."""
+    newest = [version for version in versions(lake, request.name) if version.shares_files][-1:]
+    earlier = _newest_of_same_settings(lake, request)
+    return earlier if earlier and earlier.shares_files else next(iter(newest), None)
+
+
+def _place(
+    lake: Lake, dataset: str, samples: pa.Table, before: DatasetVersion | None, on_progress: Callable[[int], None]
+) -> pa.Table:
     """The index of the samples (`records.PLACED_SAMPLES`). Those that lie in no shard of the dataset are written."""
     shards = [SAMPLES.empty_table(), *(read_rows(lake, dataset, shard) for shard in shared_shards(lake, dataset))]
     known = pa.concat_tables(map(with_plain_words, shards))
-    placed = place_samples(samples, known)
+    listed = frozenset(pc.unique(before.placed(["shard"])["shard"]).to_pylist()) if before else frozenset()
+    placed = place_samples(samples, known, listed)
     num_reused = int((placed >= 0).sum())
     if num_reused:
         on_progress(num_reused)

@@ -29,9 +29,10 @@ def known(**shards: str) -> pa.Table:
     return pa.concat_tables([with_plain_words(table) for table in tables])
 
 
-def shards_of(letters: str, there: pa.Table, rules: PlaceRules = RULES, **changes: Any) -> str:
+def shards_of(letters: str, there: pa.Table, before: str = "", **changes: Any) -> str:
     """The last letter of the name of each sample's shard, `-` where it is to be written."""
-    placed = place_samples(samples(*letters, **changes), there, rules)
+    listed = frozenset(f"shards/train-{one}.tar" for one in before)
+    placed = place_samples(samples(*letters, **changes), there, listed, RULES)
     names = there["shard"].to_pylist()
     assert all(
         there["sample"][row].as_py() == sample_row(one)["sample"]
@@ -82,3 +83,17 @@ def test_the_order_of_the_shards_does_not_matter():
     for _ in range(5):
         names = list(rng.permutation(list(shards)))
         assert shards_of(letters, known(**{name: shards[name] for name in names})) == expected
+
+
+def test_the_shards_of_the_version_before_come_first():
+    """As after another version of fewer samples: each of its shards would spoil two of these."""
+    there = known(x="abcd", y="efgh", s="abef", t="cdgh")
+    assert shards_of("abcdefgh", there) == "ssttsstt"
+    assert shards_of("abcdefgh", there, before="xy") == "xxxxyyyy"
+
+
+def test_small_shards_that_were_written_into_one_are_not_used_again():
+    small = {one: one for one in "pqr"}
+    there = known(m="abpqr", **small)
+    assert shards_of("abpqr", there, before="m") == "mmmmm"
+    assert shards_of("apqr", there, before="m") == "mmmm"
