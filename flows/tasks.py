@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -181,6 +182,33 @@ def publish_task(lake: Lake, request: Request, min_change: float, on_sample: OnP
 
 
 @task(
+    name="report",
+    task_run_name="report on {dataset}",
+    retries=0,
+    tags=["cpu"],
+)
+def dataset_report_task(dataset: DatasetVersion) -> Path:
+    """Write the HTML report on a dataset version, and return its path."""
+    from flows.reports.dataset_report import write_report  # noqa: PLC0415
+
+    return write_report(dataset)
+
+
+@task(
+    name="model report",
+    task_run_name="report on {model}",
+    retries=0,
+    tags=["gpu"],
+)
+def model_report_task(model: ModelVersion, test: DatasetVersion, device: Device) -> Path:
+    """Evaluate a model version on the test split of a dataset version, and write its HTML report; return the path."""
+    from flows.reports.model_report import write_model_report  # noqa: PLC0415
+
+    with reading(model.lake, datasets=[test], models=[model], good_for_s=load_settings().lease_s):
+        return write_model_report(model, test, device=device)
+
+
+@task(
     name="clean",
     task_run_name="clean by {embedder}",
     retries=0,
@@ -217,18 +245,21 @@ def train_task(lake: Lake, dataset: DatasetVersion, config: TrainConfig, progres
         return ModelVersion(lake, config.name, version)
     from model.training import train  # noqa: PLC0415
 
-    page = artifacts.LivePage("training", f"## {config.name} on {dataset}\n\nPreparing.\n")
+    title = f"{config.name} on {dataset}"
+    page = artifacts.LivePage("training", f"## {title}\n\nPreparing.\n", f"Loss of {title} so far")
+    steps: list[int] = []
     losses: list[float] = []
 
     def on_progress(now: Progress) -> None:
         lease.check()
+        steps.append(now.step)
         losses.append(now.loss)
         note = f"loss {now.loss:.3f}, {now.images_per_s:.0f} faces/s"
         progress.reach(now.step, note)
         page.show(
             lambda: (
-                f"## {config.name} on {dataset}\n\nStep {now.step} of {now.steps}: {note}, learning rate "
-                f"{now.learning_rate:.2g}.\n\n{artifacts.curve(losses)}\n"
+                f"## {title}\n\nStep {now.step} of {now.steps}: {note}, learning rate "
+                f"{now.learning_rate:.2g}.\n\n{artifacts.loss_plot(steps, losses)}\n"
             )
         )
 
