@@ -221,6 +221,7 @@ SHOWN: dict[Callable[..., None], Any] = {
     datasets.show_exported: {"samples": 1, "identities": 1, "dataset": "x", "to": "x", "path": "x"},
     experiment.show_experiment: {
         "path": "x",
+        "report": "x",
         "common_test": {"num_identities": 4, "num_faces": 8},
         "cells": [{**CELL, "own": REPORT, "common": REPORT}],
         "differences": [{"from": CELL, "to": CELL, "auc": AUC}],
