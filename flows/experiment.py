@@ -7,7 +7,8 @@ from itertools import product
 from typing import Any
 
 from flows.engine import flow, run_logger
-from flows.reports.experiment_report import figure_rows, page
+from flows.reports.experiment_page import write_experiment_page
+from flows.reports.experiment_report import figure_rows, markdown
 from flows.setting_groups import SettingValues, check_settings
 from flows.settings import Device
 from flows.tasks import evaluate_task, train_task
@@ -52,7 +53,7 @@ def experiment(
             lists all.
 
     Returns:
-        The content of `experiments/<id>.json` in the lake, with its path.
+        The content of `experiments/<id>.json` in the lake, with its path and that of its page.
     """
     store, settings = Lake(lake), check_settings(settings, "experiment")
     if varied := {"train.margin", "train.seed"} & settings.keys():
@@ -65,9 +66,9 @@ def experiment(
         store.write_json(path, evaluate_task(store, cells, models, device))
     result = read_experiment(store, path)
     artifacts.table("experiment", figure_rows(result), f"Metrics by method and margin: {path}")
-    artifacts.markdown("experiment-page", lambda: page(result), f"Comparison by method and margin: {path}")
+    artifacts.markdown("experiment-page", lambda: markdown(result), f"Comparison by method and margin: {path}")
     run_logger().info("comparison of %d training runs: %s", len(cells), path)
-    return {**result, "path": f"{store.url}/{path}"}
+    return {**result, "path": f"{store.url}/{path}", "report": str(write_experiment_page(store, path, result))}
 
 
 def _grid(

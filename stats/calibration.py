@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stats.bootstrap import Interval, Weights, interval, resampled
 from stats.logistic import Floats, fit_logistic, sigmoid
-from stats.roc import Bools, Scores
+from stats.roc import Bools, Scored, Scores
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,12 @@ def fit_calibration(scores: Scores, same: Bools) -> Calibration:
     return Calibration(*fit_logistic(scores.astype(np.float64), targets, _equal_priors(same)))
 
 
-def reliability(calibration: Calibration, scores: Scores, same: Bools, *, num_bins: int = 10) -> Reliability:
+NUM_BINS = 10
+# A bin without pairs in more than half of the rounds has no interval.
+_MIN_SHARE_OF_ROUNDS = 0.5
+
+
+def reliability(calibration: Calibration, scores: Scores, same: Bools, *, num_bins: int = NUM_BINS) -> Reliability:
     """Compare the predicted probabilities of pairs with their labels."""
     said, weights = calibration.probability(scores), _equal_priors(same)
     bins = np.minimum((said * num_bins).astype(np.int64), num_bins - 1)
@@ -72,6 +78,33 @@ def reliability(calibration: Calibration, scores: Scores, same: Bools, *, num_bi
         observed=observed.tolist(),
         weight=weight[held].tolist(),
     )
+
+
+def observed_intervals(
+    calibration: Calibration, pairs: Scored, weights: Weights, *, num_bins: int = NUM_BINS
+) -> list[Interval | None]:
+    """The 95% interval of the observed share of genuine pairs in each bin, empty ones included, by bootstrap.
+
+    Args:
+        weights: [identities, rounds] from `bootstrap.identity_weights`, one row per label of `pairs`.
+
+    Returns:
+        [bins]; None for a bin that has no pairs in most rounds, and for all if a higher score is not more probable.
+    """
+    if calibration.slope <= 0:
+        return [None] * num_bins
+    lows = np.arange(num_bins - 1, 0, -1) / num_bins
+    thresholds = (np.log(lows / (1 - lows)) - calibration.offset) / calibration.slope
+    rounds = resampled(pairs, np.append(thresholds, -np.inf), weights)
+    # From the shares at or above each threshold to those between, and from the highest bin first to the lowest first.
+    impostor, genuine = (np.diff(rate, axis=1, prepend=0.0)[:, ::-1] for rate in (rounds.far, rounds.tar))
+    found: list[Interval | None] = []
+    for place in range(num_bins):
+        held = genuine[:, place] + impostor[:, place]
+        is_known = held > 0
+        is_enough = len(held) > 0 and is_known.mean() >= _MIN_SHARE_OF_ROUNDS
+        found.append(interval(genuine[is_known, place] / held[is_known]) if is_enough else None)
+    return found
 
 
 def _equal_priors(same: Bools) -> Floats:

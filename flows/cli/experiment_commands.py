@@ -43,7 +43,7 @@ def experiment(
     values: SetOption = None,
     output: OutputOptions,
 ) -> None:
-    """Compare crop methods and margins. Trains one model each, unless it exists, and evaluates all on common pairs."""
+    """Compare crop methods and margins. Trains one model each, unless it exists, evaluates all, and writes a page."""
     store = existing_lake(lake)
     chosen = split_words([methods]), _numbers("--margins", margins, float), _numbers("--seeds", seeds, int)
     settings = read_settings(values, "experiment", not_of_files=("train.margin", "train.seed"))
@@ -70,7 +70,7 @@ def experiment(
 
 
 def show_experiment(console: Console, result: dict[str, Any]) -> None:
-    """Print the metrics of each method and margin on each test, and the differences."""
+    """Print the metrics of each method and margin on each test, the differences, and the paths of file and page."""
     from flows.reports.experiment_report import LEGEND, common_size, difference_rows, figure_rows  # noqa: PLC0415
 
     rows = figure_rows(result)
@@ -85,7 +85,8 @@ def show_experiment(console: Console, result: dict[str, Any]) -> None:
             add_row(table, *row.values())
         console.print(table)
     say(console, f"{common_size(result)} {LEGEND}")
-    say(console, f"[bold]stored[/] {result['path']}")
+    say(console, f"[bold]stored[/]   {result['path']}")
+    say(console, f"[bold]report[/]   {result['report']}")
 
 
 def _show_figures(console: Console, test: str, rows: list[dict[str, str]]) -> None:

@@ -1,44 +1,40 @@
-"""SVG charts of pages: lines, bands, histograms and marks over two axes. Their SVG is in `templates/chart.html`."""
+"""SVG charts of pages: lines, bands, histograms and marks over two axes. Their markup is in `templates/chart.html`.
+
+The SVG is stretched to the width of its card, and labels are HTML beside it, so that text has one size at every width.
+Places are in thousandths of the plot.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isclose, log10
-from typing import Any, NamedTuple
+from enum import StrEnum
+from math import ceil, floor, inf, log10
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flows.reports.page import macros
 
-# Distinguishable in light and dark mode, and with red-green colour blindness.
-BLUE, ORANGE, GREEN, GREY = "#4c86d0", "#d08a2e", "#3f9a68", "#8e98a6"
+_SPAN = 1000.0
+_TICKS = 5
 
 
-class Frame(NamedTuple):
-    """The size of a chart and of the margins around its axes, in SVG units."""
+class Colour(StrEnum):
+    """Classes of `style.css`: distinguishable in light and dark mode, and with red-green colour blindness."""
 
-    width: int
-    height: int = 320
-    left: int = 68
-    right: int = 12
-    top: int = 14
-    bottom: int = 44
-    has_grid: bool = True
-
-    @property
-    def end(self) -> int:
-        """The right end of the x axis."""
-        return self.width - self.right
-
-    @property
-    def floor(self) -> int:
-        """The low end of the y axis."""
-        return self.height - self.bottom
+    BLUE = "blue"
+    ORANGE = "orange"
+    GREEN = "green"
+    GREY = "grey"
 
 
-# A full-width chart and one of two side by side have text of the same size.
-FULL, HALF, _HISTOGRAM = Frame(960), Frame(460), Frame(560, 152, 20, 20, 20, 22, has_grid=False)
+class Height(StrEnum):
+    """Classes of `style.css`: the height of a plot."""
+
+    TALL = "tall"
+    LOW = "low"
 
 
 @dataclass(frozen=True)
@@ -58,55 +54,71 @@ class Axis:
             return (log10(value) - log10(self.low)) / (log10(self.high) - log10(self.low))
         return (value - self.low) / (self.high - self.low)
 
+    def labels(self) -> list[str]:
+        """The numbers of the ticks, on a linear axis all with the same decimals."""
+        if self.is_log or len(self.ticks) < 2:
+            return [f"{tick:.3g}" for tick in self.ticks]
+        digits = _decimals(self.ticks[1] - self.ticks[0])
+        return [f"{_no_minus_zero(tick, digits):,.{digits}f}" for tick in self.ticks]
+
 
 class Chart:
     """A chart. Each method call draws on top of the earlier ones.
 
     Attributes:
+        words: a sentence in place of the plot.
         shapes: the SVG of what has been drawn.
+        marks: (place across in percent, text, row) of the labels of vertical lines.
         key: (name, colour) of the named parts.
     """
 
-    def __init__(self, title: str, x: Axis, y: Axis, frame: Frame = FULL) -> None:
-        self.title, self.x, self.y, self.frame = title, x, y, frame
+    def __init__(self, title: str, x: Axis, y: Axis, height: Height = Height.TALL, words: str = "") -> None:
+        self.title, self.x, self.y, self.height, self.words = title, x, y, height, words
         self.shapes: list[str] = []
+        self.marks: list[tuple[float, str, int]] = []
         self.key: list[tuple[str, str]] = []
         self._svg: Any = macros("chart.html")
 
     def line(
-        self, xs: Sequence[float], ys: Sequence[float], colour: str, name: str = "", *, dashed: bool = False
+        self, xs: Sequence[float], ys: Sequence[float], colour: Colour, name: str = "", *, dashed: bool = False
     ) -> None:
         """Draw a line through points."""
         self._draw(self._svg.line(self._points(xs, ys), colour, dashed), colour, name)
 
-    def band(self, xs: Sequence[float], lows: Sequence[float], highs: Sequence[float], colour: str) -> None:
+    def band(self, xs: Sequence[float], lows: Sequence[float], highs: Sequence[float], colour: Colour) -> None:
         """Fill the area between two lines."""
         self._draw(self._svg.band(f"{self._points(xs, highs)} {self._points(xs[::-1], lows[::-1])}", colour))
 
-    def shares(self, edges: Sequence[float], heights: Sequence[float], colour: str, name: str) -> None:
+    def shares(self, edges: Sequence[float], heights: Sequence[float], colour: Colour, name: str) -> None:
         """Draw a histogram as an area; there is one more edge than heights."""
         xs = [edge for edge in edges for _ in range(2)]
         ys = [0.0, *(height for height in heights for _ in range(2)), 0.0]
         self._draw(self._svg.shares(self._points(xs, ys), colour), colour, name)
 
     def bars(self, edges: Sequence[float], counts: Sequence[int]) -> None:
-        """Draw a histogram as bars with their counts above them; there is one more edge than counts."""
-        digits = 2 if edges[1] - edges[0] < 1 else 0
+        """Draw a histogram as bars with their range and count as tooltip; there is one more edge than counts."""
+        digits = _decimals(edges[1] - edges[0])
         for low, high, num in zip(edges[:-1], edges[1:], counts, strict=True):
+            words = f"{_no_minus_zero(low, digits):,.{digits}f} to {_no_minus_zero(high, digits):,.{digits}f}: {num:,}"
             left, top = self._across(low), self._down(num)
-            size, words = (self._across(high) - left, self.frame.floor - top), f"{low:.{digits}f} to {high:.{digits}f}"
             if num:
-                self._draw(self._svg.bar(left, top, *size, _short(num), f"{words}: {num:,}"))
+                self._draw(self._svg.bar(left, top, self._across(high) - left, _SPAN - top, words))
 
-    def dots(self, xs: Sequence[float], ys: Sequence[float], colour: str, name: str, titles: Sequence[str]) -> None:
+    def dots(self, xs: Sequence[float], ys: Sequence[float], colour: Colour, name: str, titles: Sequence[str]) -> None:
         """Draw points, each with a tooltip."""
         for x, y, title in zip(xs, ys, titles, strict=True):
             self._draw(self._svg.dot(self._across(x), self._down(y), colour, title))
         self.key.append((name, colour))
 
+    def whiskers(self, places: Sequence[tuple[float, float, float]], colour: Colour) -> None:
+        """Draw vertical lines, each (x, low, high)."""
+        for x, low, high in places:
+            self._draw(self._svg.line(self._points([x, x], [low, high]), colour, False))
+
     def mark(self, x: float, words: str, row: int = 0) -> None:
         """Draw a vertical line with a label at its top; `row` lowers the label below those of other marks."""
-        self._draw(self._svg.mark(self._across(x), row, words, self.frame))
+        self._draw(self._svg.mark(self._across(x)))
+        self.marks.append((self._across(x) / 10, words, row))
 
     def html(self) -> str:
         """The chart as a card, with a legend if it has named parts."""
@@ -115,11 +127,11 @@ class Chart:
 
     def x_ticks(self) -> list[tuple[float, str]]:
         """Places of the ticks of the x axis, and their numbers."""
-        return [(self._across(at), _number(at)) for at in self.x.ticks]
+        return [(self._across(at), label) for at, label in zip(self.x.ticks, self.x.labels(), strict=True)]
 
     def y_ticks(self) -> list[tuple[float, str]]:
         """Places of the ticks of the y axis, and their numbers."""
-        return [(self._down(at), _number(at)) for at in self.y.ticks]
+        return [(self._down(at), label) for at, label in zip(self.y.ticks, self.y.labels(), strict=True)]
 
     def _draw(self, shape: str, colour: str = "", name: str = "") -> None:
         self.shapes.append(shape)
@@ -127,38 +139,77 @@ class Chart:
             self.key.append((name, colour))
 
     def _across(self, x: float) -> float:
-        return self.frame.left + self.x.share(x) * (self.frame.end - self.frame.left)
+        return self.x.share(x) * _SPAN
 
     def _down(self, y: float) -> float:
-        return self.frame.floor - self.y.share(y) * (self.frame.floor - self.frame.top)
+        return _SPAN - self.y.share(y) * _SPAN
 
     def _points(self, xs: Sequence[float], ys: Sequence[float]) -> str:
         return " ".join(f"{self._across(x):.1f},{self._down(y):.1f}" for x, y in zip(xs, ys, strict=True))
 
 
-def histogram(values: Sequence[float], title: str, *, low: float = 0.0, high: float = 1.0, num_bins: int = 20) -> Chart:
-    """A histogram from `low` to `high`; the outer bins include values beyond."""
-    places = ((np.asarray(values, float) - low) / (high - low) * num_bins).clip(0, num_bins - 1).astype(int)
-    counts = np.bincount(places, minlength=num_bins).tolist()
-    ticks = [low + (high - low) * at / 5 for at in range(6)]
-    chart = Chart(title, Axis("", low, high, ticks), Axis("", 0, max(*counts, 1), []), _HISTOGRAM)
-    chart.bars([low + (high - low) * at / num_bins for at in range(num_bins + 1)], counts)
+def histogram(
+    values: Sequence[float], title: str, *, low: float = -inf, high: float = inf, num_bins: int = 25
+) -> Chart:
+    """A histogram over round limits that hold all values. Equal values, or none, become a sentence.
+
+    Args:
+        low: values below it count in the first bin.
+        high: values above it count in the last bin.
+        num_bins: the most bins.
+    """
+    found = np.asarray(values, float)
+    if not len(found) or found.min() == found.max():
+        words = f"All {len(found):,} values are {found[0]:.4g}." if len(found) else "No values."
+        return Chart(title, nice_axis("", [0, 1]), nice_axis("", [0, 1]), Height.LOW, words)
+    found = found.clip(low, high)
+    edges = _bin_edges(found, num_bins)
+    counts = np.histogram(found, edges)[0].tolist()
+    inner = nice_axis("", [edges[0], edges[-1]], from_zero=False)
+    ticks = [tick for tick in inner.ticks if edges[0] <= tick <= edges[-1]]
+    chart = Chart(title, Axis("", edges[0], edges[-1], ticks), nice_axis("", counts, 3), Height.LOW)
+    chart.bars(edges, counts)
     return chart
 
 
-def nice_axis(name: str, values: Sequence[float], num_ticks: int = 5) -> Axis:
-    """An axis from 0 to just above the highest value, with round tick values."""
-    high = max([*values, 0.0]) or 1.0
-    step = 10 ** int(log10(high / num_ticks) // 1)
-    step *= next(factor for factor in (1, 2, 5, 10) if high <= factor * step * num_ticks * (1 + 1e-9))
-    num = int(-(-high // step)) if not isclose(high / step, round(high / step)) else round(high / step)
-    return Axis(name, 0.0, num * step, [place * step for place in range(num + 1)])
+def _bin_edges(values: NDArray[np.float64], most: int) -> list[float]:
+    """Edges at multiples of a round width. Whole numbers have bins of whole width, the highest one of its own."""
+    low, high = float(values.min()), float(values.max())
+    is_whole = bool((values == np.round(values)).all())
+    width = round_step((high - low) or 1.0, most)
+    if is_whole:
+        width = max(width, 1.0)
+    first = floor(low / width + 1e-9)
+    last = floor(high / width) + 1 if is_whole and width == 1.0 else ceil(high / width - 1e-9)
+    return [at * width for at in range(first, max(last, first + 1) + 1)]
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+def nice_axis(name: str, values: Sequence[float], num_ticks: int = _TICKS, *, from_zero: bool = True) -> Axis:
+    """An axis that holds all values between round limits, with round tick values.
+
+    Args:
+        num_ticks: about as many intervals between ticks.
+        from_zero: whether 0 is on the axis although all values are far from it.
+    """
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    if from_zero:
+        low, high = min(low, 0.0), max(high, 0.0)
+    if low == high:
+        high = low + (abs(low) or 1.0)
+    step = round_step(high - low, num_ticks)
+    ticks = [place * step for place in range(floor(low / step + 1e-9), ceil(high / step - 1e-9) + 1)]
+    return Axis(name, ticks[0], ticks[-1], ticks)
 
 
-def _short(num: int) -> str:
-    """A short count: 950, 2k, 34k."""
-    return str(num) if num < 1000 else f"{num / 1000:.0f}k"
+def round_step(span: float, most: int) -> float:
+    """The smallest of 1, 2 and 5 times a power of ten of which `most` cover a span."""
+    step = 10.0 ** floor(log10(span / most))
+    return step * next(factor for factor in (1, 2, 5, 10) if span <= factor * step * most * (1 + 1e-9))
+
+
+def _decimals(step: float) -> int:
+    return max(0, -floor(log10(step) + 1e-9))
+
+
+def _no_minus_zero(value: float, digits: int) -> float:
+    return round(value, digits) + 0.0

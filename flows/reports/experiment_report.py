@@ -1,13 +1,14 @@
-"""Tables of an experiment: metrics by method and margin, and differences on the common test."""
+"""Tables of an experiment: metrics by method and margin, and differences on the common test, as text."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from model.claims import too_few
+from model.claims import too_few, verdict
 
 Report = dict[str, Any]
 # (value, interval); the interval is None if the test has too few people.
@@ -23,45 +24,99 @@ _FIGURES = {
     "TAR at FAR 0.01": (None, "tar_at_far", "0.01"),
     "TAR at FAR 0.001": (None, "tar_at_far", "0.001"),
 }
-LEGEND = (
+TESTS = ("common", "own")
+_TESTS_LEGEND = (
     "The common test is the same for all: the link lines in the test split of every dataset, each cropped by the "
     "model's own method. The own test of a method is the whole test split of its dataset. Triplet losses use the "
-    "training margin, for normalized (unit) and raw embeddings. In parentheses: 95% interval by bootstrap over "
-    "people, omitted for a test of too few people. For several seeds: means of values and bounds, and the lowest and "
-    "highest value."
+    "training margin, for normalized (unit) and raw embeddings."
 )
+_VALUES_LEGEND = (
+    "95% interval by bootstrap over people, omitted for a test of too few people. For several seeds: means of values "
+    "and bounds, and the lowest and highest value."
+)
+LEGEND = f"{_TESTS_LEGEND} In parentheses: {_VALUES_LEGEND}"
+LINES_LEGEND = f"{_TESTS_LEGEND} Below a value: {_VALUES_LEGEND}"
+
+
+class Told(NamedTuple):
+    """An estimate in words: the mean over seeds, its interval, and the range over seeds; empty if there is none."""
+
+    value: str
+    interval: str = ""
+    seeds: str = ""
+
+    @property
+    def line(self) -> str:
+        """All of it in one line."""
+        words = f"{self.value} ({self.interval})" if self.interval else self.value
+        return f"{words}, {self.seeds}" if self.seeds else words
+
+
+class Contrast(NamedTuple):
+    """Two cells that differ in one setting: the AUC of the second minus that of the first, one estimate per seed."""
+
+    first: str
+    second: str
+    estimates: list[Estimate]
+
+    @property
+    def verdict(self) -> str:
+        """`better`, `worse` or `not significant` of the second cell, by seed where these disagree; empty if unknown."""
+        if any(interval is None for _, interval in self.estimates):
+            return ""
+        found = [verdict(interval, None) for _, interval in self.estimates]
+        counts = {word: found.count(word) for word in dict.fromkeys(found)}
+        if len(counts) == 1:
+            return found[0]
+        return ", ".join(f"{word} for {num} of {len(found)} seeds" for word, num in counts.items())
 
 
 def figure_rows(result: dict[str, Any]) -> list[dict[str, str]]:
     """One row per test, method and margin."""
-    rows = []
-    for test in ("common", "own"):
-        of_cell: dict[tuple[str, float], list[Report]] = defaultdict(list)
-        for cell in result["cells"]:
-            if (report := cell.get(test)) is not None:
-                of_cell[cell["method"], cell["margin"]].append(report)
-        for (method, margin), reports in of_cell.items():
-            cells = {name: _words([_figure(one, place, margin) for one in reports]) for name, place in _FIGURES.items()}
-            rows.append({"test": test, "method": method, "margin": f"{margin:g}", **cells})
-    return rows
+    return [
+        {"test": test, "method": method, "margin": f"{margin:g}"}
+        | {name: told(found).line for name, found in figures.items()}
+        for test in TESTS
+        for (method, margin), figures in estimates_on(result, test).items()
+    ]
+
+
+def estimates_on(result: dict[str, Any], test: str) -> dict[tuple[str, float], dict[str, list[Estimate]]]:
+    """The known estimates of each figure, one per seed, by method and margin. `test` is one of `TESTS`."""
+    of_cell: dict[tuple[str, float], list[Report]] = defaultdict(list)
+    for cell in result["cells"]:
+        if (report := cell.get(test)) is not None:
+            of_cell[cell["method"], cell["margin"]].append(report)
+    return {
+        (method, margin): {
+            name: [found for one in reports if (found := _figure(one, place, margin)) is not None]
+            for name, place in _FIGURES.items()
+        }
+        for (method, margin), reports in of_cell.items()
+    }
 
 
 def difference_rows(result: dict[str, Any]) -> list[dict[str, str]]:
     """One row per pair of cells that differ in one setting: the AUC of the second minus that of the first."""
-    of_pair: dict[tuple[str, str], list[Estimate | None]] = defaultdict(list)
-    people = (result["common_test"] or {}).get("num_identities")
+    return [{"from": one.first, "to": one.second, "AUC": told(one.estimates, "+.3f").line} for one in contrasts(result)]
+
+
+def contrasts(result: dict[str, Any]) -> list[Contrast]:
+    """All pairs of cells that differ in the method or in the margin, without intervals if the test is too small."""
+    of_pair: dict[tuple[str, str], list[Estimate]] = defaultdict(list)
+    few = too_few((result["common_test"] or {}).get("num_identities"))
     for one in result["differences"]:
-        names = (f"{cell['method']}, margin {cell['margin']:g}" for cell in (one["from"], one["to"]))
-        of_pair[next(names), next(names)].append(
-            (one["auc"]["difference"], None if too_few(people) else one["auc"]["interval"])
-        )
-    return [
-        {"from": first, "to": second, "AUC": _words(estimates, "+.3f")}
-        for (first, second), estimates in of_pair.items()
-    ]
+        first, second = (cell_name(cell["method"], cell["margin"]) for cell in (one["from"], one["to"]))
+        of_pair[first, second].append((one["auc"]["difference"], None if few else tuple(one["auc"]["interval"])))
+    return [Contrast(*pair, estimates) for pair, estimates in of_pair.items()]
 
 
-def page(result: dict[str, Any]) -> str:
+def cell_name(method: str, margin: float) -> str:
+    """A cell of the grid in words, without its seed."""
+    return f"{method}, margin {margin:g}"
+
+
+def markdown(result: dict[str, Any]) -> str:
     """The whole report as Markdown."""
     datasets = ", ".join(sorted({cell["dataset"] for cell in result["cells"]}))
     parts = [
@@ -95,17 +150,24 @@ def _figure(report: Report, place: tuple[str | None, str, str | None], margin: f
     return None if value is None else (value, None if few or interval is None else tuple(interval))
 
 
-def _words(estimates: list[Estimate | None], digits: str = ".3f") -> str:
-    """The mean over seeds with its interval, and the range over seeds; a dash for a missing metric."""
-    known = [estimate for estimate in estimates if estimate is not None]
-    if not known:
-        return "-"
-    values = [value for value, _ in known]
-    words, intervals = f"{np.mean(values):{digits}}", [interval for _, interval in known if interval is not None]
-    if len(intervals) == len(known):
-        low, high = np.mean(intervals, axis=0)
-        words += f" ({low:{digits}} to {high:{digits}})"
-    return words + (f", seeds {min(values):{digits}} to {max(values):{digits}}" if len(values) > 1 else "")
+def told(estimates: Sequence[Estimate], digits: str = ".3f") -> Told:
+    """Estimates of several seeds in words; a dash without estimates."""
+    if not estimates:
+        return Told("-")
+    (value, bounds), values = mean_estimate(estimates), [value for value, _ in estimates]
+    between = f"{bounds[0]:{digits}} to {bounds[1]:{digits}}" if bounds else ""
+    seeds = f"seeds {min(values):{digits}} to {max(values):{digits}}" if len(values) > 1 else ""
+    return Told(f"{value:{digits}}", between, seeds)
+
+
+def mean_estimate(estimates: Sequence[Estimate]) -> Estimate:
+    """The means of values and of bounds over seeds; without an interval if one of them has none."""
+    value = float(np.mean([value for value, _ in estimates]))
+    intervals = [interval for _, interval in estimates if interval is not None]
+    if len(intervals) < len(estimates):
+        return value, None
+    low, high = np.mean(intervals, axis=0).tolist()
+    return value, (low, high)
 
 
 def _table(rows: list[dict[str, str]]) -> str:

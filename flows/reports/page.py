@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from flows.reports.cells import breakable, labelled
 from storage.atomic import whole_file
 from storage.names import visible
 from tasks.images.decode import UndecodableImage, decode
@@ -77,4 +78,10 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters |= {"anchor": anchor, "fmt": format, "most_first": most_first}
+_TEMPLATES.filters |= {
+    "anchor": anchor,
+    "breakable": breakable,
+    "fmt": format,
+    "labelled": labelled,
+    "most_first": most_first,
+}

@@ -10,10 +10,11 @@ from prefect.client.orchestration import get_client
 from typer.testing import CliRunner
 
 from flows.cli.app import app
-from flows.reports.experiment_report import difference_rows, figure_rows, page
+from flows.reports.experiment_report import difference_rows, figure_rows, markdown
 from model.config import PRESETS, TrainConfig
 from storage.lake import Lake
 from storage.models import model_versions
+from tests.flows.reports.reader import read_page
 from tests.model.conftest import write_dataset
 
 runner = CliRunner()
@@ -41,16 +42,24 @@ def test_the_grid_is_trained_once_and_told_as_table_page_and_file(lake: Lake) ->
     assert [(cell["method"], cell["margin"]) for cell in told["cells"]] == [("bbox", 2.0), ("mtcnn", 2.0)]
     assert len(model_versions(lake, "experiment")) == 2
     (name,) = lake.names("experiments")
-    assert told == {**lake.read_json(f"experiments/{name}"), "path": f"{lake.url}/experiments/{name}"}
+    page = lake.work_folder / "reports" / f"experiment-{name.removesuffix('.json')}.html"
+    assert told == {
+        **lake.read_json(f"experiments/{name}"),
+        "path": f"{lake.url}/experiments/{name}",
+        "report": str(page),
+    }
 
     before = [version.manifest["trained_at"] for version in model_versions(lake)]
+    page.unlink()
     again = run(lake)
+    assert "No verdict: evaluated on 3 people" in read_page(page.read_text()).text
+    assert f"report {page}" in " ".join(again.split())
     assert [version.manifest["trained_at"] for version in model_versions(lake)] == before
     few = "Its models were evaluated on 3 people; intervals and comparisons need at least 20."
     assert f"The common test has 9 faces of 3 people. {few}" in " ".join(again.split())
     with get_client(sync_client=True) as client:
         shown = {artifact.key: str(artifact.data) for artifact in client.read_latest_artifacts()}
-    assert shown["experiment-page"] == page(told)
+    assert shown["experiment-page"] == markdown(told)
     assert len(json.loads(shown["experiment"])) == 4
 
 
@@ -105,4 +114,4 @@ def test_several_seeds_become_one_row_of_means_and_what_is_not_told_a_dash() -> 
     assert row["from"] == "bbox, margin 1"
     (few,) = difference_rows({**result, "common_test": {"num_identities": 19, "num_faces": 90}})
     assert few["AUC"] == "+0.030, seeds +0.020 to +0.040"
-    assert "| test | method | margin |" in page(result)
+    assert "| test | method | margin |" in markdown(result)

@@ -18,6 +18,7 @@ from model.training import train
 from storage.datasets import open_dataset
 from storage.lake import Lake
 from storage.models import ModelVersion, open_model, write_model
+from tests.flows.reports.reader import read_page
 from tests.flows.test_evaluate import write_lfw
 from tests.model.conftest import write_dataset
 
@@ -129,10 +130,34 @@ def test_the_page_stands_by_itself_and_shows_every_part(model: ModelVersion) -> 
         "Same person, lowest similarity",
         "Different people, highest similarity",
         "Learning rate",
+        f"against {model.read_json('metrics.json')['untrained']['auc']:.3f}; {FEW}",
+        "Its probabilities were not checked: too few people.",
     ):
         assert part in text, part
     assert text.count("<img") == 2 * (12 + 12)
     assert text.count("<svg") == 5
+
+
+def test_the_page_shows_settings_as_rows_and_what_the_version_was_made_of(model: ModelVersion) -> None:
+    page = read_page(write_model_report(model, open_dataset(model.lake, "drawn"), device="cpu").read_text())
+    assert "width 0.25 1 factor on the backbone's channels" in page.text
+    assert (
+        page.text.index("width 0.25") < page.text.index("settings with their defaults") < page.text.index("ema_decay")
+    )
+    assert "Trained on drawn@v1" in page.text
+    assert f"torch {model.read_json('lineage.json')['libraries']['torch']}" in page.text
+    assert "{" not in page.text
+
+
+def test_the_page_names_the_version_before_and_what_changed(model: ModelVersion) -> None:
+    files = {file: model.read(file) for file in model.manifest["files"]}
+    changed = {**model.read_json("config.json"), "margin": 0.5}
+    write_model(model.lake, "other", "v1", files, {**model.manifest, "trained_at": "2026-01-01T00:00:00+00:00"})
+    later = {**model.manifest, "trained_at": "2026-01-02T00:00:00+00:00"}
+    after = write_model(model.lake, "other", "v2", {**files, "config.json": json.dumps(changed).encode()}, later)
+    page = read_page(write_model_report(after, open_dataset(model.lake, "drawn"), device="cpu").read_text())
+    assert "The version before is other@v1" in page.text
+    assert "Changes since other@v1 what before now margin 1 0.5 Settings" in page.text
 
 
 def test_a_page_written_again_is_the_same(model: ModelVersion) -> None:

@@ -25,7 +25,7 @@ from flows.cli import takedown_commands as custody
 from flows.cli import terminal
 from flows.cli.app import app
 from flows.reports import page
-from flows.reports.charts import FULL, histogram
+from flows.reports.charts import Chart, histogram, nice_axis
 from flows.telemetry import artifacts
 from storage.names import is_text
 from tasks.dataset.funnel import FunnelStage
@@ -221,6 +221,7 @@ SHOWN: dict[Callable[..., None], Any] = {
     datasets.show_exported: {"samples": 1, "identities": 1, "dataset": "x", "to": "x", "path": "x"},
     experiment.show_experiment: {
         "path": "x",
+        "report": "x",
         "common_test": {"num_identities": 4, "num_faces": 8},
         "cells": [{**CELL, "own": REPORT, "common": REPORT}],
         "differences": [{"from": CELL, "to": CELL, "auc": AUC}],
@@ -396,6 +397,8 @@ def test_a_page_that_came_with_a_model_loads_and_links_nothing() -> None:
 @pytest.mark.parametrize("text", [*NASTY, "<script>", "' onload='x", '"><img>'], ids=ascii)
 def test_a_page_shows_text_and_nothing_else(text: str) -> None:
     parts, svg = page.macros("parts.html"), page.macros("chart.html")
+    marked = Chart(text, nice_axis(text, [1]), nice_axis(text, [1]))
+    marked.mark(0, text)
     shown = [
         parts.contents([text]),
         parts.heading(text, text),
@@ -405,9 +408,9 @@ def test_a_page_shows_text_and_nothing_else(text: str) -> None:
         parts.counted([(text, 1)]),
         parts.shares({text: 1}),
         parts.sheet(text, text, [page.figure([b"no picture"], text)], text),
-        histogram([0.5], text).html(),
-        svg.dot(0, 0, "red", text),
-        svg.mark(0, 0, text, FULL),
+        histogram([0.5, 0.6], text).html(),
+        svg.dot(0, 0, "blue", text),
+        marked.html(),
     ]
     for html in shown:
         assert ascii(text)[1:-1].replace("\\\\", "\\") in unescape(html)

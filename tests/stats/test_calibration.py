@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from stats.calibration import Calibration, fit_calibration, reliability
+from stats.bootstrap import identity_weights
+from stats.calibration import Calibration, fit_calibration, observed_intervals, reliability
+from stats.roc import Scored
 
 
 def scored(num_genuine: int, num_impostor: int, seed: int = 0):
@@ -53,3 +55,34 @@ def test_a_fitted_curve_is_believed_on_other_pairs_and_an_overconfident_one_is_n
     others = scored(5000, 50_000, seed=1)
     assert reliability(found, *others).expected_error < 0.01
     assert reliability(Calibration(5 * found.slope, found.offset), *others).expected_error > 0.03
+
+
+def pairs_of_people(num_people: int, seed: int = 0) -> Scored:
+    """All pairs of four faces a person, with scores whose true log odds are 2 x."""
+    labels = np.repeat(np.arange(num_people), 4)
+    left, right = np.triu_indices(len(labels), 1)
+    rng = np.random.default_rng(seed)
+    same = labels[left] == labels[right]
+    return Scored(rng.normal(np.where(same, 1.0, -1.0), 1.0), labels[left], labels[right])
+
+
+def test_intervals_of_bins_hold_the_true_share_and_the_observed_one():
+    pairs, calibration = pairs_of_people(40), Calibration(2.0, 0.0)
+    found = observed_intervals(calibration, pairs, identity_weights(40))
+    kept = reliability(calibration, pairs.scores, pairs.same)
+    assert len(found) == len(kept.observed) == 10
+    for bounds, said, observed in zip(found, kept.said, kept.observed, strict=True):
+        assert bounds is not None
+        low, high = bounds
+        assert low < observed < high
+        assert low - 0.05 < said < high + 0.05
+
+
+def test_a_bin_without_pairs_and_a_curve_that_falls_have_no_intervals():
+    pairs = Scored(
+        np.array([9.0, 8.0, -9.0, -8.0, -7.0, -6.0]), np.array([0, 1, 0, 0, 0, 0]), np.array([0, 1, 1, 1, 1, 1])
+    )
+    found = observed_intervals(Calibration(2.0, 0.0), pairs, identity_weights(2))
+    assert found[1:-1] == [None] * 8
+    assert found[-1] == (1.0, 1.0)
+    assert observed_intervals(Calibration(-2.0, 0.0), pairs, identity_weights(2)) == [None] * 10

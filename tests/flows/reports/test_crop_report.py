@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from flows.reports.charts import histogram
 from flows.reports.crop_report import cropped_methods, write_report
 from flows.reports.page import macros
 from storage.lake import Lake
@@ -63,21 +61,6 @@ def test_one_method_and_none_make_a_page_too(lake: Lake) -> None:
     crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), ["mtcnn"], settings=CropSettings())
     assert list(cropped_methods(lake, SOURCE)) == ["mtcnn"]
     assert "several_people 1" in write_report(lake, SOURCE).read_text()
-
-
-def test_a_histogram_counts_every_value_once_also_at_its_ends() -> None:
-    drawing = histogram([0.0, 0.049, 0.5, 1.0], "shares").html()
-    assert re.findall(r"<title>([0-9. to]+: \d+)</title>", drawing) == [
-        "0.00 to 0.05: 2",
-        "0.50 to 0.55: 1",
-        "0.95 to 1.00: 1",
-    ]
-    assert "<rect" not in histogram([], "nothing").html()
-
-
-def test_a_histogram_of_another_range_holds_what_lies_beyond_in_its_outer_bins() -> None:
-    drawing = histogram([-100.0, -90.0, 0.0, 90.0, 500.0], "degrees", low=-90.0, high=90.0, num_bins=4).html()
-    assert re.findall(r"<title>([-0-9. to]+: \d+)</title>", drawing) == ["-90 to -45: 2", "0 to 45: 1", "45 to 90: 2"]
 
 
 def test_cells_are_text_not_markup() -> None:
