@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flows.reports.charts import BLUE, Axis, nice_axis
+from flows.reports.charts import Axis, nice_axis
 
 _WIDTH, _HEIGHT = 640, 240
+_BLUE = "#4c86d0"
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 12, 44
 # A browser gives a picture the colour scheme of the page that shows it.
 _STYLE = (
@@ -24,7 +25,7 @@ def loss_chart(steps: Sequence[int], losses: Sequence[float]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}" '
         f'viewBox="0 0 {_WIDTH} {_HEIGHT}"><style>{_STYLE}</style>{_x_axis(x)}{_y_axis(y)}'
-        f'<polyline points="{points}" fill="none" stroke="{BLUE}" stroke-width="2"/></svg>'
+        f'<polyline points="{points}" fill="none" stroke="{_BLUE}" stroke-width="2"/></svg>'
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,10 @@ def num_files(folder: Path) -> int:
     return sum(path.is_file() for part in ("datasets", "models") for path in (folder / part).rglob("*"))
 
 
+def has_at_most(folder: Path, num: int) -> bool:
+    return num_files(folder) <= num
+
+
 def test_prune_killed_twenty_times_loses_nothing_and_ends_as_if_undisturbed(tmp_path: Path) -> None:
     lake = filled(tmp_path / "lake")
     folder, calm = Path(lake.root), tmp_path / "calm"
@@ -54,7 +59,7 @@ def test_prune_killed_twenty_times_loses_nothing_and_ends_as_if_undisturbed(tmp_
         # Each kill comes when its share of the files has gone.
         left = num_files(calm) + to_remove * (KILLS - kill) // (KILLS + 1)
         with running("prune", *_KEEP, "--lake", str(folder)) as process:
-            wait_until(process, lambda left=left: num_files(folder) <= left)
+            wait_until(process, partial(has_at_most, folder, left))
             process.kill()
         for version in all_versions(lake):
             assert faces(version) == before[str(version)]

@@ -41,10 +41,7 @@ def dataset(lake: Lake, version: str, days: float, name: str = "faces-mtcnn", **
 
 def sharing_dataset(lake: Lake, version: str, days: float, letters: str, name: str = "faces-mtcnn") -> str:
     """A version of a sample for each letter, each in a shard of its own that other versions may share."""
-    placed = []
-    for letter in letters:
-        samples = with_plain_words(rows_to_table([sample_row(letter)], SAMPLES))
-        placed.append(with_plain_words(write_samples(lake, name, samples, lambda _, one=letter: one.encode() * 99)))
+    placed = [_written(lake, name, letter) for letter in letters]
     index = pa.concat_tables(placed).select(PLACED_SAMPLES.names).cast(PLACED_SAMPLES)
     folder = lake.dataset(name, version)
     write_table(lake, f"{folder}/index.parquet", index)
@@ -57,6 +54,11 @@ def sharing_dataset(lake: Lake, version: str, days: float, letters: str, name: s
     told |= {"layout": 2, "lines": write_lines(lake, name, table), "published_at": days_ago(days).isoformat()}
     lake.write_json(f"{folder}/manifest.json", told)
     return f"{name}@{version}"
+
+
+def _written(lake: Lake, name: str, letter: str) -> pa.Table:
+    samples = with_plain_words(rows_to_table([sample_row(letter)], SAMPLES))
+    return with_plain_words(write_samples(lake, name, samples, lambda _: letter.encode() * 99))
 
 
 def model(lake: Lake, version: str, days: float, on: str, name: str = "embedder") -> ModelVersion:
