@@ -114,9 +114,9 @@ images: setup
 chaos: setup
 	CHAOS_KILLS=50 $(BIN)/python -m pytest -m chaos tests/chaos
 
-# The service's pages as a person uses them; needs Debian's chromium and chromium-driver.
+# The service's pages as a person uses them, and the pages of the reports; needs Debian's chromium and chromium-driver.
 browser: setup
-	$(BIN)/python -m pytest -m browser tests/flows/service
+	$(BIN)/python -m pytest -m browser tests/flows/service tests/flows/reports
 
 # Three machines in network namespaces share a pipeline, and one is killed; as root, with what docs/guides/several-machines.md names.
 scale: setup

@@ -32,7 +32,9 @@ def labelled(rows: Markup, columns: Sequence[str]) -> Markup:
 
 
 def breakable(text: str) -> Markup:
-    """A text, escaped; where it is a URL, a line may break after its separators."""
+    """A text, escaped; where it is a URL, a line may break after its separators. Markup stays as it is."""
+    if isinstance(text, Markup):
+        return text
     shown = visible(text)
     parts = _BREAKS.split(shown) if "://" in shown else [shown]
     return Markup("<wbr>").join(parts)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from markupsafe import Markup
+
 from flows.reports.cells import breakable, labelled
 from flows.reports.page import macros
 
@@ -31,3 +33,4 @@ def test_a_url_breaks_after_its_separators_and_other_words_do_not():
     assert breakable("http://a.example/b_c?d=1") == ("http://<wbr>a.<wbr>example/<wbr>b_<wbr>c?<wbr>d=<wbr>1")
     assert breakable("a.b/c_d") == "a.b/c_d"
     assert breakable("<b>://\x9b") == r"&lt;b&gt;://\x9b".replace("://", "://<wbr>")
+    assert breakable(Markup("<b>http://a</b>")) == "<b>http://a</b>"
