@@ -154,22 +154,32 @@ def histogram(
     """A histogram over round limits that hold all values. Equal values, or none, become a sentence.
 
     Args:
-        low: values below it count in the first bin.
-        high: values above it count in the last bin.
+        low: values below it count in the first bin, and the axis says how many.
+        high: values above it count in the last bin, likewise.
         num_bins: the most bins.
     """
     found = np.asarray(values, float)
     if not len(found) or found.min() == found.max():
         words = f"All {len(found):,} values are {found[0]:.4g}." if len(found) else "No values."
         return Chart(title, nice_axis("", [0, 1]), nice_axis("", [0, 1]), Height.LOW, words)
+    below, above = int((found < low).sum()), int((found > high).sum())
     found = found.clip(low, high)
     edges = _bin_edges(found, num_bins)
     counts = np.histogram(found, edges)[0].tolist()
     inner = nice_axis("", [edges[0], edges[-1]], from_zero=False)
     ticks = [tick for tick in inner.ticks if edges[0] <= tick <= edges[-1]]
-    chart = Chart(title, Axis("", edges[0], edges[-1], ticks), nice_axis("", counts, 3), Height.LOW)
+    chart = Chart(
+        title, Axis(_beyond(below, low, above, high), edges[0], edges[-1], ticks), nice_axis("", counts, 3), Height.LOW
+    )
     chart.bars(edges, counts)
     return chart
+
+
+def _beyond(below: int, low: float, above: int, high: float) -> str:
+    """What the outer bins hold beside their own values."""
+    first = f"first bar with {below:,} below {low:g}" if below else ""
+    last = f"last bar with {above:,} above {high:g}" if above else ""
+    return ", ".join(filter(None, [first, last]))
 
 
 def _bin_edges(values: NDArray[np.float64], most: int) -> list[float]:

@@ -105,9 +105,10 @@ def test_a_histogram_ends_where_its_values_end() -> None:
     assert found == ["40 to 50: 1", "120 to 130: 1", "180 to 190: 1"]
 
 
-def test_values_beyond_a_limit_count_in_the_outer_bins() -> None:
-    found = bars(histogram([-100.0, -90.0, 0.0, 90.0, 500.0], "degrees", low=-90.0, high=90.0, num_bins=4))
-    assert found == ["-100 to -50: 2", "0 to 50: 1", "50 to 100: 2"]
+def test_values_beyond_a_limit_count_in_the_outer_bins_and_are_told() -> None:
+    chart = histogram([-100.0, -90.0, 0.0, 90.0, 500.0], "degrees", low=-90.0, high=90.0, num_bins=4)
+    assert bars(chart) == ["-100 to -50: 2", "0 to 50: 1", "50 to 100: 2"]
+    assert chart.x.name == "first bar with 1 below -90, last bar with 1 above 90"
 
 
 def test_whole_numbers_have_bins_of_whole_width_and_the_highest_a_bin_of_its_own() -> None:
