@@ -129,7 +129,8 @@ def _result(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, scored_b
     def sheet() -> str:
         return artifacts.member_sheet(lake, [tuple(member.values()) for member in members])
 
-    artifacts.markdown(f"clean-faces-{method}", lambda: f"## {title}\n\nThe most certain:\n\n{sheet()}\n")
+    page = f"The faces of {method} most certainly mislabelled"
+    artifacts.markdown(f"clean-faces-{method}", lambda: f"## {title}\n\nThe most certain:\n\n{sheet()}\n", page)
     run_logger().info("clean %s: %s", method, title)
     return {
         "method": method,

@@ -100,9 +100,12 @@ def crop(
     faces = {one: _count_faces(store, source, one) for one in methods}
     rows = [{"method": one, "outcome": word, "lines": num} for one in methods for word, num in faces[one].items()]
     artifacts.table(
-        "crop-outcomes", rows or [{"method": "", "outcome": "no pictures yet", "lines": 0}], f"crop {source}"
+        "crop-outcomes",
+        rows or [{"method": "", "outcome": "no pictures yet", "lines": 0}],
+        f"crop {source}: outcomes",
     )
-    artifacts.markdown("crop-faces", lambda: f"## crop {source}\n\n{_some_faces(store, source, methods[-1])}\n")
+    some = f"Some faces of {source} by {methods[-1]}"
+    artifacts.markdown("crop-faces", lambda: f"## {some}\n\n{_some_faces(store, source, methods[-1])}\n", some)
     run_logger().info("crop %s: %s", source, faces)
     written = {"report": _report(store, source)} if report else {}
     return written | {

@@ -65,7 +65,7 @@ def experiment(
         store.write_json(path, evaluate_task(store, cells, models, device))
     result = read_experiment(store, path)
     artifacts.table("experiment", figure_rows(result), f"Metrics by method and margin: {path}")
-    artifacts.markdown("experiment-page", lambda: page(result))
+    artifacts.markdown("experiment-page", lambda: page(result), f"Comparison by method and margin: {path}")
     run_logger().info("comparison of %d training runs: %s", len(cells), path)
     return {**result, "path": f"{store.url}/{path}"}
 

@@ -188,8 +188,13 @@ async def fetch_pending(
     await asyncio.to_thread(merge_images, lake, source)
     outcomes = tally.outcomes
     rows = [{"outcome": word, "links": num} for word, num in outcomes.items()]
-    artifacts.table(f"{name}-outcomes", rows or [{"outcome": "nothing to fetch", "links": 0}], f"{name} {source}")
-    artifacts.markdown(f"{name}-pictures", lambda: f"## {name} {source}\n\n{_newest_pictures(lake, source)}\n")
+    artifacts.table(
+        f"{name}-outcomes",
+        rows or [{"outcome": "nothing to fetch", "links": 0}],
+        f"{name} {source}: outcomes of this run",
+    )
+    pictures = f"The newest pictures of {source}"
+    artifacts.markdown(f"{name}-pictures", lambda: f"## {pictures}\n\n{_newest_pictures(lake, source)}\n", pictures)
     requested = sum(outcomes.values())
     run_logger().info("%s %s: %d requested, %d accepted", name, source, requested, tally.accepted)
     return {"asked": requested, "accepted": tally.accepted, "rejected": tally.rejected}

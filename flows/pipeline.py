@@ -174,4 +174,4 @@ def _show(lake: Lake, published: list[dict[str, Any]], trained: dict[str, Any]) 
         pages = "\n".join(artifacts.dataset_page(one) for one in versions)
         return f"{pages}\n## Model\n\n{model}, on {last}\n"
 
-    artifacts.markdown("pipeline", page)
+    artifacts.markdown("pipeline", page, f"Faces of {', '.join(map(str, versions))}, and the model")

@@ -151,7 +151,7 @@ def _publish_one(lake: Lake, request: Request, min_change: float) -> dict[str, A
     if published.funnels:
         rows = by_source(published.funnels)
         artifacts.table(f"funnel-{method}-by-source", rows, f"From link lines to samples of {version}, by source")
-    artifacts.markdown(f"dataset-{method}", lambda: artifacts.dataset_page(version))
+    artifacts.markdown(f"dataset-{method}", lambda: artifacts.dataset_page(version), f"Some faces of {version}")
     run_logger().info("%s: %d samples", version, version.manifest["num_samples"])
     if published.note:
         run_logger().info("%s: %s", version, published.note)

@@ -217,18 +217,21 @@ def train_task(lake: Lake, dataset: DatasetVersion, config: TrainConfig, progres
         return ModelVersion(lake, config.name, version)
     from model.training import train  # noqa: PLC0415
 
-    page = artifacts.LivePage("training", f"## {config.name} on {dataset}\n\nPreparing.\n")
+    title = f"{config.name} on {dataset}"
+    page = artifacts.LivePage("training", f"## {title}\n\nPreparing.\n", f"Loss of {title} so far")
+    steps: list[int] = []
     losses: list[float] = []
 
     def on_progress(now: Progress) -> None:
         lease.check()
+        steps.append(now.step)
         losses.append(now.loss)
         note = f"loss {now.loss:.3f}, {now.images_per_s:.0f} faces/s"
         progress.reach(now.step, note)
         page.show(
             lambda: (
-                f"## {config.name} on {dataset}\n\nStep {now.step} of {now.steps}: {note}, learning rate "
-                f"{now.learning_rate:.2g}.\n\n{artifacts.curve(losses)}\n"
+                f"## {title}\n\nStep {now.step} of {now.steps}: {note}, learning rate "
+                f"{now.learning_rate:.2g}.\n\n{artifacts.loss_plot(steps, losses)}\n"
             )
         )
 

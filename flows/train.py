@@ -88,10 +88,11 @@ def _show(version: ModelVersion, metrics: dict[str, Any]) -> None:
         if isinstance(value, float)
     ]
     artifacts.table("model-figures", rows, f"{version} on unseen people")
-    losses = [row["loss"] for row in version.read_json("history.json")["intervals"]]
+    history = version.read_json("history.json")["intervals"]
+    steps, losses = [row["step"] for row in history], [row["loss"] for row in history]
 
     def page() -> str:
         card = artifacts.foreign_page(version.read_text("card.md"))
-        return f"{card}\n## Training loss over the run of {version}\n\n{artifacts.curve(losses)}\n"
+        return f"{card}\n## Training loss over the run of {version}\n\n{artifacts.loss_plot(steps, losses)}\n"
 
-    artifacts.markdown("model", page)
+    artifacts.markdown("model", page, f"Card and training loss of {version}")

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -22,6 +22,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 
 from flows.engine import is_recorded
+from flows.telemetry.loss_chart import loss_chart
 from storage.datasets import DatasetVersion
 from storage.errors import LakeError
 from storage.lake import Lake
@@ -59,10 +60,10 @@ def table(key: str, rows: list[dict[str, Any]], description: str) -> None:
         create_table_artifact(table=rows, key=key, description=description, _sync=True)  # type: ignore[call-arg]
 
 
-def markdown(key: str, page: Callable[[], str]) -> None:
+def markdown(key: str, page: Callable[[], str], description: str) -> None:
     """Show a page of Markdown, if runs are recorded; pages have pictures, which take time to draw."""
     if is_recorded():
-        create_markdown_artifact(markdown=page(), key=key, _sync=True)  # type: ignore[call-arg]
+        create_markdown_artifact(markdown=page(), key=key, description=plain(description), _sync=True)  # type: ignore[call-arg]
 
 
 class _Live:
@@ -91,8 +92,8 @@ class LiveTable(_Live):
 class LivePage(_Live):
     """A Markdown page that is updated during a run."""
 
-    def __init__(self, key: str, text: str) -> None:
-        super().__init__(create_markdown_artifact, markdown=text, key=key)
+    def __init__(self, key: str, text: str, description: str) -> None:
+        super().__init__(create_markdown_artifact, markdown=text, key=key, description=plain(description))
 
     def show(self, page: Callable[[], str]) -> None:
         """Replace the text."""
@@ -113,7 +114,7 @@ class LiveProgress(_Live):
 
 
 def contact_sheet(pictures: list[bytes]) -> str:
-    """A Markdown image of up to 24 pictures, in 64 colours because it is stored in the server's database.
+    """A Markdown image of up to 24 pictures; a JPEG of some 20 kB, because the server's database keeps it.
 
     A picture that cannot be decoded leaves a blank tile, so that a preview never fails a run.
     """
@@ -124,7 +125,10 @@ def contact_sheet(pictures: list[bytes]) -> str:
         except UndecodableImage:
             continue
         sheet.paste(tile, (place % _COLUMNS * _TILE_PX, place // _COLUMNS * _TILE_PX))
-    return _markdown_image(sheet.quantize(64), "contact sheet")
+    data = BytesIO()
+    # Without subsampling no block of the JPEG crosses the border of a tile, so that blanks stay white.
+    sheet.save(data, "JPEG", quality=85, subsampling=0)
+    return _image("contact sheet", "jpeg", data.getvalue())
 
 
 def dataset_page(dataset: DatasetVersion) -> str:
@@ -156,24 +160,10 @@ def _read(lake: Lake, member: tuple[str, int, int]) -> bytes:
         return b""
 
 
-def curve(values: list[float], width: int = 480, height: int = 160) -> str:
-    """A Markdown image of a line chart of `values`, with the minimum and maximum."""
-    image = Image.new("RGB", (width, height), "white")
-    pen = ImageDraw.Draw(image)
-    low, high = min(values), max(values)
-    spread = (high - low) or 1.0
-    points = [
-        (40 + (width - 50) * place / max(len(values) - 1, 1), height - 20 - (height - 40) * (value - low) / spread)
-        for place, value in enumerate(values)
-    ]
-    pen.line([(40, 10), (40, height - 20), (width - 10, height - 20)], fill="gray")
-    pen.line(points, fill="royalblue", width=2)
-    pen.text((4, 14), f"{high:.3g}", fill="black")
-    pen.text((4, height - 30), f"{low:.3g}", fill="black")
-    return _markdown_image(image.quantize(16), "curve")
+def loss_plot(steps: list[int], losses: list[float]) -> str:
+    """A Markdown image of the loss by step."""
+    return _image("loss by step", "svg+xml", loss_chart(steps, losses).encode())
 
 
-def _markdown_image(image: Image.Image, name: str) -> str:
-    out = BytesIO()
-    image.save(out, "PNG", optimize=True)
-    return f"![{name}](data:image/png;base64,{base64.b64encode(out.getvalue()).decode()})"
+def _image(name: str, kind: str, data: bytes) -> str:
+    return f"![{name}](data:image/{kind};base64,{base64.b64encode(data).decode()})"

@@ -42,7 +42,7 @@ async def flaky_async(failures: int, error: type[Exception] = OSError) -> int:
 def counting(num: Annotated[int, Field(ge=1)], kind: str = "sync") -> Any:
     run_logger().info("counting")
     artifacts.table("t", [{"a": 1}], "a table")
-    artifacts.markdown("m", lambda: pytest.fail("a page is drawn that nobody sees"))
+    artifacts.markdown("m", lambda: pytest.fail("a page is drawn that nobody sees"), "a page")
     emit("happened", {"prefect.resource.id": "a"}, {})
     with track("count", 3) as progress:
         progress.advance(3)

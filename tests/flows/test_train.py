@@ -33,7 +33,7 @@ def test_a_training_shows_its_loss_as_it_goes_and_its_card_and_figures_in_the_en
     with get_client(sync_client=True) as client:
         shown = {artifact.key: str(artifact.data) for artifact in client.read_latest_artifacts()}
     assert "Step 4 of 4: loss" in shown["training"]
-    assert "![curve](data:image/png;base64," in shown["training"]
+    assert "![loss by step](data:image/svg+xml;base64," in shown["training"]
     assert "95%" in shown["model-figures"]
     assert "## Biometric data" in shown["model"]
     assert f"{result['model']}@{result['version']}" in shown["model"]
