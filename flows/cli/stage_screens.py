@@ -8,8 +8,9 @@ from typing import Any
 from rich.console import Console
 
 from flows.cli.dataset_commands import by_source_table, funnel_table
-from flows.cli.run_summary import summary_lines
 from flows.cli.terminal import say, say_items
+from flows.telemetry.run_summary import summary_lines
+from flows.telemetry.stage_words import Line, cleaned, cropped, ingested, retried, trained
 
 
 def show_stage(console: Console, stage: str, result: Any) -> None:
@@ -33,46 +34,22 @@ def show_stage(console: Console, stage: str, result: Any) -> None:
 
 def show_ingested(console: Console, result: dict[str, Any]) -> None:
     """Print the counts of link lines and candidates, and the fetch results."""
-    say(
-        console,
-        f"[bold]links[/]    {result['lines']:,} lines, {result['rejected_lines']:,} rejected; "
-        f"{result['candidates']:,} distinct URLs selected",
-    )
-    show_fetched(console, result)
-
-
-def show_fetched(console: Console, result: dict[str, Any], name: str = "fetch") -> None:
-    """Print the results of a round of requests."""
-    first, *others = [f"{reason} {num:,}" for reason, num in result["rejected"].items()] or [""]
-    last = f"; {first}" if first else ""
-    counts = [f"{result['asked']:,} requested", f"{result['accepted']:,} accepted{last}"]
-    say_items(console, name, [*(counts if result["asked"] else [f"nothing to fetch{last}"]), *others])
+    _show(console, ingested(result))
 
 
 def show_retried(console: Console, result: dict[str, Any]) -> None:
     """Print the results of a retry."""
-    show_fetched(console, result, "retry")
+    _show(console, retried(result))
 
 
 def show_cropped(console: Console, result: dict[str, Any]) -> None:
     """Print the numbers of pictures searched and faces cropped, in this run and in total."""
-    first, *others = [f"{num:,} by {method}" for method, num in result["faces"].items()] or ["0"]
-    counts = [f"{result['detected']:,} pictures searched", f"{result['cropped']:,} faces cropped; total {first}"]
-    say_items(console, "crop", [*counts, *others])
-    if "report" in result:
-        say(console, f"[bold]report[/]   {result['report']}")
+    _show(console, cropped(result))
 
 
 def show_cleaned(console: Console, result: list[dict[str, Any]]) -> None:
     """Print how many faces are mislabelled, and which names belong to the same person."""
-    for one in result:
-        wrong = f"{one['wrong_person']:,} of {one['faces']:,} faces of {one['people']:,} people mislabelled"
-        say_items(console, "clean", [f"{one['method']}: {wrong}", f"according to {one['model']}"])
-        for pair in one["same_person"]:
-            say(
-                console,
-                f"         {pair['other']} is the same person as {pair['identity']} ({pair['same_person_score']:.2f})",
-            )
+    _show(console, cleaned(result))
 
 
 def show_published(console: Console, result: list[dict[str, Any]]) -> None:
@@ -101,16 +78,9 @@ def show_summary(console: Console, result: list[dict[str, Any]]) -> None:
 
 def show_trained(console: Console, result: dict[str, Any]) -> None:
     """Print the model version and its metrics, or the flow run that will train it."""
-    if "left_out" in result:
-        say(console, f"[bold]train[/]    left out: {result['left_out']}")
-        return
-    if "flow_run" in result:
-        say(console, f"[bold]train[/]    scheduled on the server as {result['flow_run'] or 'a separate run'}")
-        return
-    known = "" if result["is_new"] else " (existing)"
-    items = [
-        f"{result['model']}@{result['version']}{known}: verification AUC on unseen people {result['auc']:.3f}",
-        f"untrained {result['untrained_auc']:.3f}",
-        *([result["note"]] if result.get("note") else []),
-    ]
-    say_items(console, "train", items)
+    _show(console, trained(result))
+
+
+def _show(console: Console, lines: list[Line]) -> None:
+    for line in lines:
+        say_items(console, line.head, line.items)

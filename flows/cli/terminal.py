@@ -45,10 +45,11 @@ def add_row(table: Table, *cells: object) -> None:
 
 
 def say_items(console: Console, head: str, items: Sequence[str], *, indent: int = 9, between: str = ", ") -> None:
-    """Print items behind a bold word, wrapped between items at the console's width; none is broken in the middle."""
+    """Print items behind a bold word, or blanks, wrapped at the console's width; no item is broken in the middle."""
     shown = [visible(item) for item in items]
     for place, line in enumerate(wrapped(shown, console.width - indent, between=between)):
-        say(console, f"[bold]{head}[/]{' ' * (indent - len(head))}{line}" if not place else " " * indent + line)
+        is_first = head and not place
+        say(console, f"[bold]{head}[/]{' ' * (indent - len(head))}{line}" if is_first else " " * indent + line)
 
 
 def say_facts(console: Console, facts: Mapping[str, Sequence[str] | str]) -> None:

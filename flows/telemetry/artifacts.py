@@ -125,10 +125,10 @@ def contact_sheet(pictures: list[bytes]) -> str:
         except UndecodableImage:
             continue
         sheet.paste(tile, (place % _COLUMNS * _TILE_PX, place // _COLUMNS * _TILE_PX))
-    data = BytesIO()
+    file = BytesIO()
     # Without subsampling no block of the JPEG crosses the border of a tile, so that blanks stay white.
-    sheet.save(data, "JPEG", quality=85, subsampling=0)
-    return _image("contact sheet", "jpeg", data.getvalue())
+    sheet.save(file, "JPEG", quality=85, subsampling=0)
+    return _image("contact sheet", "jpeg", file.getvalue())
 
 
 def dataset_page(dataset: DatasetVersion) -> str:

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+from flows.engine import is_recorded, run_logger
+from flows.telemetry.stage_words import log_lines
+
 Watcher = Callable[[str, Any], None]
 _on_end: ContextVar[Watcher | None] = ContextVar("on_end", default=None)
 _on_part: ContextVar[Watcher | None] = ContextVar("on_part", default=None)
@@ -28,7 +31,9 @@ def watching(on_end: Watcher, on_part: Watcher = lambda stage, part: None) -> It
 
 
 def stage_ended(name: str, result: Any) -> None:
-    """Report the end of a stage to the active `watching` block."""
+    """Report the end of a stage to the active `watching` block, and in the log of a run that is recorded."""
+    for line in log_lines(name, result) if is_recorded() else []:
+        run_logger().info("%s", line)
     if on_end := _on_end.get():
         on_end(name, result)
 

@@ -330,7 +330,7 @@ def test_a_nasty_name_is_printed_as_it_stands_or_escaped(show: Callable[..., Non
 def test_every_function_that_prints_is_tried() -> None:
     places = (costs, custody, datasets, experiment, faces, lake, models, stages, world)
     there = {value for place in places for name, value in vars(place).items() if name.startswith("show_")}
-    inner = {stages.show_fetched, stages.show_stage}
+    inner = {stages.show_stage}
     assert there - inner - {custody.show_coverage} == set(SHOWN)
 
 

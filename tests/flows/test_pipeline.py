@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.sorting import ArtifactSort
 
 from flows.pipeline import pipeline
 from flows.publish import publish
@@ -35,6 +37,7 @@ def test_a_run_gives_datasets_by_both_methods_and_a_model_and_a_second_one_does_
 ) -> None:
     folder = tmp_path / "lake"
     first = run(folder, world, origin)
+    every_artifact_has_a_description()
     lake = Lake(folder)
 
     truth = read_truth(world)
@@ -66,6 +69,15 @@ def test_a_run_gives_datasets_by_both_methods_and_a_model_and_a_second_one_does_
     changed = {name for name, when in files_of(folder).items() if files.get(name) != when}
     assert changed <= {"plan/vggface1.parquet"}
     a_listed_person_is_left_out(lake, tmp_path / "names.txt")
+
+
+def every_artifact_has_a_description() -> None:
+    with get_client(sync_client=True) as client:
+        artifacts = client.read_artifacts(sort=ArtifactSort.CREATED_DESC, limit=60)
+    described = {artifact.key: artifact.description for artifact in artifacts}
+    wanted = {"fetch-pictures", "crop-faces", "dataset-bbox", "dataset-mtcnn", "training", "model", "pipeline"}
+    assert wanted <= described.keys()
+    assert [key for key, description in described.items() if not description] == []
 
 
 def a_listed_person_is_left_out(lake: Lake, names: Path) -> None:

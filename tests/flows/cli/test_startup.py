@@ -21,7 +21,7 @@ from storage.records import CANDIDATES, Reason
 from storage.tables import read_as, write_table
 from tasks.links.plan import plan
 from tasks.links.sources import source_named
-from tests.flows.cli.test_run_summary import published
+from tests.flows.telemetry.test_run_summary import published
 from tests.tasks.builders import NOW, attempt, attempts
 from tests.tasks.image_shards import link_lines
 

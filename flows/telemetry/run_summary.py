@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flows.cli.reason_words import reason_words
 from flows.telemetry.fitting import fitted
+from flows.telemetry.reason_words import reason_words
 from storage.names import visible
 
 _STAGE_COLUMNS = 8

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from flows.cli.reason_words import reason_words
-from flows.cli.run_summary import summary_lines
+from flows.telemetry.reason_words import reason_words
+from flows.telemetry.run_summary import summary_lines
 from storage.records import Reason
 from tasks.dataset.funnel import NOT_PLANNED, PENDING
 
