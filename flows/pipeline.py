@@ -51,6 +51,7 @@ async def pipeline(
     allow_outside: bool = False,
     recipe: str | None = None,
     min_change: Share = 0.0,
+    report: bool = False,
     settings: SettingValues | None = None,
 ) -> dict[str, Any]:
     """From link files to dataset versions and a model version. Work that is already done is skipped.
@@ -75,6 +76,7 @@ async def pipeline(
         recipe: meaning of the columns of a list: a preset or a TOML file. None: the recipe that the lake keeps, the one
             named like the source, or a guess.
         min_change: least share of faces or people added or removed that is worth a new version, as for `publish`.
+        report: write the HTML reports on the versions, which `facemill serve` shows.
         settings: fields that differ from their defaults, such as {"select.min_sharpness": 100}; `facemill settings`
             lists all.
 
@@ -118,10 +120,11 @@ async def pipeline(
     with peer_runs("crop", others, shared | cropped):
         ended("crop", crop(lake, **cropped))
     published = {"source": source, "dataset": dataset, "method": method, "min_face": min_face, "min_change": min_change}
+    published |= {"report": report}
     ended("publish", publish(lake, **with_settings("publish", published)))
     if all(source_named(one, store).names_people for one in sources):
         trained = with_settings("train", {"margin": margin, "steps": steps, "device": device})
-        ended("train", start_training(done["publish"], trained, lake))
+        ended("train", start_training(done["publish"], trained, lake, report=report))
     else:
         ended("train", {"left_out": f"{source} names nobody, so there is nothing to train on"})
     _show(store, done["publish"], done["train"])
@@ -139,17 +142,22 @@ def model_name(dataset: str) -> str:
     return "embedder" if method == "mtcnn" else f"embedder-{method}"
 
 
-def start_training(published: list[dict[str, Any]], asked: dict[str, Any], lake: str) -> dict[str, Any]:
+def start_training(
+    published: list[dict[str, Any]], asked: dict[str, Any], lake: str, *, report: bool = False
+) -> dict[str, Any]:
     """Train on the last method's version only (that of mtcnn, if both were published).
 
     On a server with the deployment `train`, the event of a new version of `TRAINED_BY_EVENT` already starts it with
     the deployment's parameters; any other training is scheduled on the deployment here.
+
+    Args:
+        report: write the report on a model that is trained here; the deployment has a parameter of its own.
     """
     chosen = published[-1]
     model = model_name(chosen["dataset"])
     parameters = {**asked, "lake": lake, "dataset": f"{chosen['dataset']}@{chosen['version']}", "model": model}
     if not has_deployment(_TRAIN_DEPLOYMENT):
-        result: dict[str, Any] = train(**parameters)
+        result: dict[str, Any] = train(**parameters, report=report)
         return result
     if chosen["is_new"] and asked == AS_DEPLOYED and chosen["dataset"] == TRAINED_BY_EVENT:
         return {"flow_run": None}
@@ -160,7 +168,7 @@ def start_training(published: list[dict[str, Any]], asked: dict[str, Any], lake:
 def _show(lake: Lake, published: list[dict[str, Any]], trained: dict[str, Any]) -> None:
     """Show the funnel and a page with pictures for the whole run."""
     versions = [open_dataset(lake, f"{one['dataset']}@{one['version']}") for one in published]
-    last = versions[-1]
+    last, reports = versions[-1], [one.get("report") for one in published]
     funnel = Funnel.from_json(last.manifest["funnel"])
     artifacts.table("pipeline-funnel", funnel.rows(), f"From link lines to samples of {last}")
     if "left_out" in trained:
@@ -171,7 +179,7 @@ def _show(lake: Lake, published: list[dict[str, Any]], trained: dict[str, Any]) 
         model = f"training is scheduled as {trained['flow_run'] or 'a separate run'}"
 
     def page() -> str:
-        pages = "\n".join(artifacts.dataset_page(one) for one in versions)
-        return f"{pages}\n## Model\n\n{model}, on {last}\n"
+        pages = "\n".join(artifacts.dataset_page(*one) for one in zip(versions, reports, strict=True))
+        return f"{pages}\n## Model\n\n{model}, on {last}\n\n{artifacts.report_line(trained.get('report'))}"
 
     artifacts.markdown("pipeline", page, f"Faces of {', '.join(map(str, versions))}, and the model")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from pydantic import Field
 from flows.crop import Method
 from flows.engine import emit, flow, run_logger
 from flows.ingest import SourceNames
+from flows.report_step import dataset_report
 from flows.setting_groups import SettingValues, changed, check_settings
 from flows.settings import load_settings
 from flows.tasks import compare_task, publish_task
@@ -56,6 +58,7 @@ def publish(
     only_as_listed: bool = False,
     keep: list[str] | None = None,
     min_change: Share = 0.0,
+    report: bool = False,
     settings: SettingValues | None = None,
 ) -> list[dict[str, Any]]:
     """Publish the faces of a source as `<dataset>-<method>`.
@@ -77,11 +80,13 @@ def publish(
         keep: columns of the lists to store in the column `kept` of the index.
         min_change: least share of faces or people added or removed that is worth a new version, 0 to 1; below it the
             newest version stays. A version with other settings is always made.
+        report: write the HTML report on each version, which `facemill serve` shows.
         settings: fields that differ from their defaults, such as {"select.min_sharpness": 100}; `facemill settings`
             lists all.
 
     Returns:
-        For each method: dataset, version, whether it is new, samples, identities, the people left out, and the funnel.
+        For each method: dataset, version, whether it is new, samples, identities, the people left out, and the funnel;
+        with `report`, its path.
     """
     store, settings = Lake(lake), check_settings(settings, "publish")
     source = parse_sources(source)
@@ -118,7 +123,7 @@ def publish(
         for one in datasets_of(method, *sources)
     ]
     compare_task(store, source, dedupe, people)
-    return [_publish_one(store, request, min_change) for request in requests]
+    return [_publish_one(store, request, min_change, report=report) for request in requests]
 
 
 def _cleaning(
@@ -132,7 +137,7 @@ def _cleaning(
     return changed(Cleaning(scored_by, limit), "cleaning", settings)
 
 
-def _publish_one(lake: Lake, request: Request, min_change: float) -> dict[str, Any]:
+def _publish_one(lake: Lake, request: Request, min_change: float, *, report: bool) -> dict[str, Any]:
     method = request.method
     with (
         track(f"publish {method}", _num_planned(lake, request.source)) as progress,
@@ -151,12 +156,15 @@ def _publish_one(lake: Lake, request: Request, min_change: float) -> dict[str, A
     if published.funnels:
         rows = by_source(published.funnels)
         artifacts.table(f"funnel-{method}-by-source", rows, f"From link lines to samples of {version}, by source")
-    artifacts.markdown(f"dataset-{method}", lambda: artifacts.dataset_page(version), f"Some faces of {version}")
     run_logger().info("%s: %d samples", version, version.manifest["num_samples"])
     if published.note:
         run_logger().info("%s: %s", version, published.note)
     if published.is_new and version.names_people:
         announce(version, published.change)
+    # After the event, so that a training does not wait for a page.
+    written = dataset_report(version) if report else {}
+    page = partial(artifacts.dataset_page, version, written.get("report"))
+    artifacts.markdown(f"dataset-{method}", page, f"Some faces of {version}")
     result = {
         "dataset": version.name,
         "version": version.version,
@@ -167,6 +175,7 @@ def _publish_one(lake: Lake, request: Request, min_change: float) -> dict[str, A
         "excluded": [asdict(match) for match in request.exclusion.matches] if request.exclusion else [],
         "funnel": published.funnel.to_json(),
         "funnels": {name: one.to_json() for name, one in published.funnels.items()},
+        **written,
     }
     part_ended("publish", result)
     return result

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -178,6 +179,33 @@ def compare_task(lake: Lake, source: str, rules: DedupeRules, people: PeopleRule
 def publish_task(lake: Lake, request: Request, min_change: float, on_sample: OnProgress) -> Published:
     """Decide the outcome of every link line, and publish the remaining samples as a dataset version."""
     return publish_source(lake, request, min_change=min_change, on_progress=on_sample)
+
+
+@task(
+    name="report",
+    task_run_name="report on {dataset}",
+    retries=0,
+    tags=["cpu"],
+)
+def dataset_report_task(dataset: DatasetVersion) -> Path:
+    """Write the HTML report on a dataset version, and return its path."""
+    from flows.reports.dataset_report import write_report  # noqa: PLC0415
+
+    return write_report(dataset)
+
+
+@task(
+    name="model report",
+    task_run_name="report on {model}",
+    retries=0,
+    tags=["gpu"],
+)
+def model_report_task(model: ModelVersion, test: DatasetVersion, device: Device) -> Path:
+    """Evaluate a model version on the test split of a dataset version, and write its HTML report; return the path."""
+    from flows.reports.model_report import write_model_report  # noqa: PLC0415
+
+    with reading(model.lake, datasets=[test], models=[model], good_for_s=load_settings().lease_s):
+        return write_model_report(model, test, device=device)
 
 
 @task(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flows.engine import flow, run_logger
+from flows.report_step import model_report
 from flows.setting_groups import SettingValues, check_settings
 from flows.settings import Device, user_name
 from flows.tasks import train_task
@@ -28,6 +29,7 @@ def train(
     steps: int | None = None,
     seed: int = 0,
     device: Device = "auto",
+    report: bool = False,
     settings: SettingValues | None = None,
 ) -> dict[str, Any]:
     """Train an embedding model on a dataset version, publish it as a model version, and make it the candidate.
@@ -41,12 +43,13 @@ def train(
         steps: number of batches; None for the preset's.
         seed: random seed of the initial weights, the batches and the augmentation.
         device: training device; auto is a GPU if there is one.
+        report: write the HTML report on the version, which `facemill serve` shows.
         settings: fields that differ from their defaults, such as {"select.min_sharpness": 100}; `facemill settings`
             lists all.
 
     Returns:
         The model, its version, whether it is new, the dataset, the verification AUC before and after training, and
-        remarks on their validity (`claims.remarks`).
+        remarks on their validity (`claims.remarks`); with `report`, its path.
     """
     store, settings = Lake(lake), check_settings(settings, "train")
     chosen = open_dataset(store, dataset)
@@ -59,7 +62,8 @@ def train(
         version = train_task(store, chosen, config, progress)
     nominate(store, version.name, version.version, user_name())
     metrics = version.read_json("metrics.json")
-    _show(version, metrics)
+    written = model_report(version, chosen, device) if report else {}
+    _show(version, metrics, written.get("report"))
     auc = metrics["trained"]["auc"], metrics["untrained"]["auc"]
     note = "; ".join(remarks(metrics["trained"], metrics["untrained"]))
     run_logger().info("%s: AUC on unseen people %.3f, untrained %.3f; %s", version, *auc, note)
@@ -71,10 +75,11 @@ def train(
         "auc": metrics["trained"]["auc"],
         "untrained_auc": metrics["untrained"]["auc"],
         "note": note,
+        **written,
     }
 
 
-def _show(version: ModelVersion, metrics: dict[str, Any]) -> None:
+def _show(version: ModelVersion, metrics: dict[str, Any], report: str | None) -> None:
     untrained, trained = metrics["untrained"], metrics["trained"]
     few = too_few(trained.get("num_identities"))
     rows = [
@@ -93,6 +98,7 @@ def _show(version: ModelVersion, metrics: dict[str, Any]) -> None:
 
     def page() -> str:
         card = artifacts.foreign_page(version.read_text("card.md"))
-        return f"{card}\n## Training loss over the run of {version}\n\n{artifacts.loss_plot(steps, losses)}\n"
+        plot = artifacts.loss_plot(steps, losses)
+        return f"{artifacts.report_line(report)}{card}\n## Training loss over the run of {version}\n\n{plot}\n"
 
     artifacts.markdown("model", page, f"Card and training loss of {version}")

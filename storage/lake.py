@@ -74,6 +74,10 @@ class Lake(LakePaths):
                 self._inside(Path(place, name).relative_to(self.root).as_posix())
         return folder
 
+    def report_file(self, name: str, version: str, *, of_model: bool = False) -> Path:
+        """The file of the HTML report on a dataset or model version, whether or not it exists."""
+        return self.work_folder / self.report(name, version, of_model=of_model)
+
     def local_folder(self, path: str) -> Path:
         """A folder of a local lake, existing or not, for code that writes its own files.
 

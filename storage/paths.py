@@ -35,6 +35,8 @@ from storage.names import NAME
 # The folders beside the versions of a dataset or a model that are not versions.
 ALIASES, SHARDS, LINES = "aliases", "shards", "lines"
 NOT_VERSIONS = frozenset({ALIASES, SHARDS, LINES})
+# The folder of the HTML reports in the work folder.
+REPORTS = "reports"
 
 
 class LakePaths:
@@ -114,6 +116,10 @@ class LakePaths:
     def takedowns(self, stamp: str = "") -> str:
         """The folder of the takedowns, or those of one call."""
         return f"takedowns/{stamp}.parquet" if stamp else "takedowns"
+
+    def report(self, name: str, version: str, *, of_model: bool = False) -> str:
+        """The HTML report on a version, in the work folder."""
+        return f"{REPORTS}/{'model-' if of_model else ''}{checked_name(name)}-{version}.html"
 
     def quarantine(self, path: str = "") -> str:
         """The quarantine folder, or one path in it."""

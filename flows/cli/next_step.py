@@ -72,11 +72,11 @@ def _version(one: dict[str, Any], kind: str) -> str:
     return f"{one[kind]}@{one['version']}"
 
 
-def _pages(kind: str, version: str, place: Place) -> Steps:
-    """The folder of a dataset or model version, and the command that writes the page on it."""
+def _pages(kind: str, version: str, place: Place, report: str | None = None) -> Steps:
+    """The folder of a dataset or model version, and the page on it or the command that writes that."""
     name, _, number = version.partition("@")
     words = "report" if kind == "datasets" else "models report"
-    return [_folder(kind, name, number, place=place), Step("page", place.command(f"{words} {version}"))]
+    return [_folder(kind, name, number, place=place), Step("page", report or place.command(f"{words} {version}"))]
 
 
 def _after_pipeline(result: dict[str, Any], place: Place) -> Steps:
@@ -84,7 +84,7 @@ def _after_pipeline(result: dict[str, Any], place: Place) -> Steps:
     if not published:
         return _next(place.command("status"))
     version = _version(published[-1], "dataset")
-    steps = _pages("datasets", version, place)
+    steps = _pages("datasets", version, place, published[-1].get("report"))
     if "left_out" in trained:
         return steps
     scorer = f"--model {_version(trained, 'model')}" if "version" in trained else f"--fit-on {version}"
@@ -114,14 +114,16 @@ def _after_publish(result: list[dict[str, Any]], place: Place) -> Steps:
     if not result:
         return _next(place.command("status"))
     version = _version(result[-1], "dataset")
-    return _pages("datasets", version, place) + _next(place.command(f"train --dataset {version}"))
+    pages = _pages("datasets", version, place, result[-1].get("report"))
+    return pages + _next(place.command(f"train --dataset {version}"))
 
 
 def _after_train(result: dict[str, Any], place: Place) -> Steps:
     if "version" not in result:
         return _next(place.command("models list"))
     version = _version(result, "model")
-    return _pages("models", version, place) + _next(place.command(f"clean --model {version}", of_source=True))
+    pages = _pages("models", version, place, result.get("report"))
+    return pages + _next(place.command(f"clean --model {version}", of_source=True))
 
 
 def _after_links(result: dict[str, Any], place: Place) -> Steps:

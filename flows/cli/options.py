@@ -169,6 +169,7 @@ MarginOption = Annotated[
 ]
 DeviceOption = Annotated[DeviceChoice, typer.Option("--device", help="Compute device; auto uses a GPU if available.")]
 StepsOption = Annotated[int | None, typer.Option("--steps", min=1, help="Number of batches. Default: the preset's.")]
+ReportOption = Annotated[bool, typer.Option("--report", help="Write an HTML report on each new version.")]
 PresetOption = Annotated[
     PresetChoice, typer.Option("--preset", help="Network size and training length; auto chooses by the device.")
 ]

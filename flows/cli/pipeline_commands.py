@@ -24,6 +24,7 @@ from flows.cli.options import (
     OutputOptions,
     PresetChoice,
     PresetOption,
+    ReportOption,
     RequestOptions,
     RunOptions,
     RunsOption,
@@ -92,6 +93,7 @@ def pipeline(
     device: DeviceOption = DeviceChoice.AUTO,
     runs: RunsOption = 1,
     min_change: MinChangeOption = 0.0,
+    report: ReportOption = False,
     values: SetOption = None,
     dry_run: DryRunOption = False,
     output: OutputOptions,
@@ -126,6 +128,7 @@ def pipeline(
                 device=device.value,
                 runs=runs,
                 min_change=min_change,
+                report=report,
                 settings=settings,
             )
         )
@@ -311,6 +314,7 @@ def publish(
         ),
     ] = None,
     min_change: MinChangeOption = 0.0,
+    report: ReportOption = False,
     values: SetOption = None,
     output: OutputOptions,
 ) -> None:
@@ -340,6 +344,7 @@ def publish(
         only_as_listed=only_as_listed,
         keep=split_words(keep),
         min_change=min_change,
+        report=report,
         settings=settings,
     )
     output.print(result, show_published)
@@ -407,6 +412,7 @@ def train(
     steps: StepsOption = None,
     seed: Annotated[int, typer.Option("--seed", help="Random seed of weights, batches and augmentation.")] = 0,
     device: DeviceOption = DeviceChoice.AUTO,
+    report: ReportOption = False,
     values: SetOption = None,
     dry_run: DryRunOption = False,
     output: OutputOptions,
@@ -442,6 +448,7 @@ def train(
         steps=steps,
         seed=seed,
         device=device.value,
+        report=report,
         settings=settings,
     )
     output.print(result, show_trained)

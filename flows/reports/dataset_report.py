@@ -47,7 +47,7 @@ def write_report(dataset: DatasetVersion, path: Path | None = None) -> Path:
     index, outcomes = with_plain_words(dataset.index()), with_plain_words(dataset.outcomes())
     named, faces = _named(dataset, outcomes), cropped_methods(dataset.lake, dataset.source)
     return page.write(
-        path or dataset.lake.work_folder / "reports" / f"{dataset.name}-{dataset.version}.html",
+        path or dataset.lake.report_file(dataset.name, dataset.version),
         "dataset.html",
         title=str(dataset),
         manifest=manifest,

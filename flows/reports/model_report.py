@@ -40,7 +40,7 @@ def write_model_report(model: ModelVersion, dataset: DatasetVersion, *, device: 
     others = [one.facts for one in evaluations(model) if one.facts["test"] != facts["test"]]
     events = [event for event in alias_history(model.lake, model.name) if model.version in (event.version, event.over)]
     return page.write(
-        model.lake.work_folder / "reports" / f"model-{model.name}-{model.version}.html",
+        model.lake.report_file(model.name, model.version, of_model=True),
         "model.html",
         title=str(model),
         facts=facts,

@@ -22,6 +22,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 
 from flows.engine import is_recorded
+from flows.reports.link import report_link
 from flows.telemetry.loss_chart import loss_chart
 from storage.datasets import DatasetVersion
 from storage.errors import LakeError
@@ -131,8 +132,12 @@ def contact_sheet(pictures: list[bytes]) -> str:
     return _image("contact sheet", "jpeg", file.getvalue())
 
 
-def dataset_page(dataset: DatasetVersion) -> str:
-    """A Markdown summary of a dataset version, with pictures."""
+def dataset_page(dataset: DatasetVersion, report: str | None = None) -> str:
+    """A Markdown summary of a dataset version, with pictures.
+
+    Args:
+        report: path of its HTML report, to link to.
+    """
     dataset.require("source", "method", "num_samples", "num_identities", "splits")
     manifest = dataset.manifest
     index = dataset.index(["shard", "offset", "length"])
@@ -144,8 +149,14 @@ def dataset_page(dataset: DatasetVersion) -> str:
     return (
         f"## {dataset}\n\n{manifest['num_samples']} faces of {manifest['num_identities']} people ({parts}), "
         f"method {manifest['method']}, source {manifest['source']}.\n\n{member_sheet(dataset.lake, members)}\n\n"
+        f"{report_line(report)}"
         f"{plain(manifest.get('terms') or '')}\n"
     )
+
+
+def report_line(report: str | None) -> str:
+    """A paragraph of Markdown that links to a report; empty without one."""
+    return f"Report: {report_link(report)}, shown by `facemill serve`.\n\n" if report else ""
 
 
 def member_sheet(lake: Lake, members: list[tuple[str, int, int]]) -> str:

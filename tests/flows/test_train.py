@@ -29,12 +29,15 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
 
 
 def test_a_training_shows_its_loss_as_it_goes_and_its_card_and_figures_in_the_end(lake: Lake) -> None:
-    result = train(lake.url, "drawn", preset="smoke", steps=4)
+    result = train(lake.url, "drawn", preset="smoke", steps=4, report=True)
     with get_client(sync_client=True) as client:
         shown = {artifact.key: str(artifact.data) for artifact in client.read_latest_artifacts()}
     assert "Step 4 of 4: loss" in shown["training"]
     assert "![loss by step](data:image/svg+xml;base64," in shown["training"]
     assert "95%" in shown["model-figures"]
+    page = Path(result["report"])
+    assert "</html>" in page.read_text()
+    assert f"](/facemill/reports/{page.name})" in shown["model"]
     assert "## Biometric data" in shown["model"]
     assert f"{result['model']}@{result['version']}" in shown["model"]
 

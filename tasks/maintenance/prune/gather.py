@@ -16,6 +16,7 @@ from storage.lake import Lake
 from storage.lease_holders import Holders
 from storage.models import ModelVersion, model_versions
 from storage.names import NAME
+from storage.paths import REPORTS
 from storage.readers import read_version
 from storage.stored_files import StoredFile, stored_files
 from storage.tags import tags
@@ -26,7 +27,7 @@ from tasks.maintenance.shared_files import users_of_shared
 # Arrays of `model.data`: name@version, `-less-<n>` after a takedown, split, size, format.
 _FACES = re.compile(r"work/faces/(?P<name>[^@/]+)@(?P<version>[^@/]+?)(-less-\d+)?-(train|val|test)-\d+px-\d+\.npy")
 _TIME_OF_QUARANTINE = "%Y%m%dT%H%M%S%f"
-_REPORTS = "work/reports"
+_REPORTS = f"work/{REPORTS}"
 # What `train` and `clean` keep in `work/`; other files there are not touched.
 _WORK = re.compile(r"work/((faces|embeddings|histograms)/.+|checkpoint-[^/]+\.safetensors)")
 
@@ -174,7 +175,7 @@ def _quarantine(lake: Lake) -> Iterator[Item]:
 
 
 def _work(lake: Lake, versions: Iterable[Version]) -> Iterator[Item]:
-    reports = {_report(one): f"{one.kind}/{one}" for one in versions}
+    reports = {_report(lake, one): f"{one.kind}/{one}" for one in versions}
     for file in _files(lake, "work"):
         if file.path.startswith(f"{_REPORTS}/"):
             yield _item(Kind.REPORTS, [file], "reports", of=reports.get(file.path))
@@ -184,10 +185,9 @@ def _work(lake: Lake, versions: Iterable[Version]) -> Iterator[Item]:
             yield _item(Kind.WORK, [file], "work")
 
 
-def _report(version: Version) -> str:
+def _report(lake: Lake, version: Version) -> str:
     """The page that `facemill report` or `facemill models report` writes of a version."""
-    before = "model-" if version.kind is Kind.MODELS else ""
-    return f"{_REPORTS}/{before}{version.name}-{version.version}.html"
+    return f"work/{lake.report(version.name, version.version, of_model=version.kind is Kind.MODELS)}"
 
 
 def _by_folder(files: Iterable[StoredFile], depth: int) -> dict[str, list[StoredFile]]:

@@ -54,6 +54,15 @@ def test_every_command_says_what_follows_or_why_nothing_does() -> None:
             ],
         ),
         (
+            "publish",
+            [{**PUBLISHED[0], "report": "lake/work/reports/faces-bbox-aaaa.html"}],
+            [
+                "folder lake/datasets/faces-bbox/aaaa",
+                "page lake/work/reports/faces-bbox-aaaa.html",
+                "next facemill train --dataset faces-bbox@aaaa",
+            ],
+        ),
+        (
             "pipeline",
             {"publish": PUBLISHED[:1], "train": {"left_out": "it names nobody"}},
             ["folder lake/datasets/faces-bbox/aaaa", "page facemill report faces-bbox@aaaa"],
