@@ -18,7 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 from storage.atomic import PREFIX, Writer, is_left, make_folder, temporary_file, unfinished, whole_file, writer_of
 from storage.errors import LakeError, UsageError
 from storage.json_shapes import parse_object
-from storage.paths import LakePaths
+from storage.paths import REPORTS, LakePaths
 from storage.permissions import cache_folder, make_private
 from storage.stores import Upload, abort_upload, asking, lost_uploads, open_store, upload
 
@@ -77,6 +77,11 @@ class Lake(LakePaths):
     def report_file(self, name: str, version: str, *, of_model: bool = False) -> Path:
         """The file of the HTML report on a dataset or model version, whether or not it exists."""
         return self.work_folder / self.report(name, version, of_model=of_model)
+
+    @property
+    def reports_folder(self) -> Path:
+        """The folder of the HTML reports, existing or not."""
+        return self.work_folder / REPORTS
 
     def local_folder(self, path: str) -> Path:
         """A folder of a local lake, existing or not, for code that writes its own files.

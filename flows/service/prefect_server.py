@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import socket
+from pathlib import Path
 
 import uvicorn
 from prefect.server.api.server import create_app
 from prefect.settings import get_current_settings
 from starlette.types import ASGIApp
 
+from flows.service.report_pages import ReportPages
 from flows.service.request_guard import Guard
 from flows.settings import load_settings
 
@@ -21,9 +23,15 @@ from flows.settings import load_settings
 _GRACE_S = 5
 
 
-def guarded_app(host: str, names: list[str]) -> ASGIApp:
-    """Prefect's application, restricted to requests for this host or these names."""
-    return Guard(create_app(final=True), host, names)
+def guarded_app(host: str, names: list[str], reports: Path | None = None) -> ASGIApp:
+    """Prefect's application, restricted to requests for this host or these names.
+
+    Args:
+        reports: folder of reports to serve too, behind the password; without a password none is served.
+    """
+    password = get_current_settings().server.api.auth_string
+    pages = ReportPages(reports, password.get_secret_value()) if reports and password else None
+    return Guard(create_app(final=True), host, names, pages)
 
 
 def main() -> None:
@@ -32,11 +40,12 @@ def main() -> None:
     parser.add_argument("command", choices=["start"])
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=4200)
+    parser.add_argument("--reports", type=Path, help="folder of a lake's reports")
     given = parser.parse_args()
     settings = get_current_settings()
     names = [*load_settings().server_names, socket.gethostname()]
     config = uvicorn.Config(
-        guarded_app(given.host, names),
+        guarded_app(given.host, names, given.reports),
         host=given.host,
         port=given.port,
         log_level=settings.server.logging_level.lower(),

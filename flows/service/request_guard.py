@@ -17,9 +17,11 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from flows.reports.link import REPORTS
+
 LOGIN = "/facemill/login"
 # Other sites may not show these pages in a frame, or load them as a script or an image.
-_HEADERS = {
+HEADERS = {
     "x-frame-options": "DENY",
     "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "same-origin",
@@ -69,10 +71,15 @@ def refusal(hosts: Collection[str], origins: Collection[str], bound_to: str, nam
 
 
 class Guard:
-    """ASGI application in front of Prefect's: refuses cross-site requests, and serves the login page."""
+    """ASGI application in front of Prefect's: refuses cross-site requests, and serves the login page.
 
-    def __init__(self, app: ASGIApp, bound_to: str, names: Collection[str]) -> None:
+    Args:
+        reports: application of the paths below `REPORTS`; None: Prefect's.
+    """
+
+    def __init__(self, app: ASGIApp, bound_to: str, names: Collection[str], reports: ASGIApp | None = None) -> None:
         self._app = app
+        self._reports = reports or app
         self._bound_to = bound_to
         self._names = frozenset(name.lower() for name in names)
 
@@ -86,11 +93,12 @@ class Guard:
             # A websocket closed before it is accepted gets a 403 response.
             await (_closed if reason else self._app)(scope, receive, send)
         elif reason:
-            await PlainTextResponse(f"{reason}\n", 403, _HEADERS)(scope, receive, send)
+            await PlainTextResponse(f"{reason}\n", 403, HEADERS)(scope, receive, send)
         elif scope["path"] == LOGIN and scope["method"] in {"GET", "HEAD"}:
-            await HTMLResponse(_PAGE, headers=_HEADERS | _PAGE_HEADERS)(scope, receive, send)
+            await HTMLResponse(_PAGE, headers=HEADERS | _PAGE_HEADERS)(scope, receive, send)
         else:
-            await self._app(scope, receive, _with_headers(send))
+            app = self._reports if scope["path"].startswith(REPORTS) else self._app
+            await app(scope, receive, _with_headers(send))
 
 
 def _is_own(hostname: str, bound_to: str, names: Collection[str]) -> bool:
@@ -137,7 +145,7 @@ def _with_headers(send: Send) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in _HEADERS.items():
+            for name, value in HEADERS.items():
                 headers.setdefault(name, value)
         await send(message)
 

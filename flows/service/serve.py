@@ -16,6 +16,7 @@ from flows.service.run_processes import SERVICE, end_runs_of
 from flows.service.supervisor import Process, stop_all, stopping, supervise
 from flows.service.work import POOLS, check_free, counted, is_healthy, python_module, runs_environment, worker
 from storage.errors import ServiceError
+from storage.lake import Lake
 
 # These make the server write its records in batches. Writing one by one, it falls behind at a burst of 6000 task runs,
 # and drops records once its queue of 10,000 is full.
@@ -88,6 +89,7 @@ def serve(
     environment = server_environment(address, password)
     # The arguments identify the server in a list of processes; the password is passed in the environment.
     command = ["flows.service.prefect_server", "start", "--host", address.host, "--port", str(address.port)]
+    command += ["--reports", str(Lake(parameters["lake"]).reports_folder)]
     server = Process("server", python_module(*command), environment | backing.variables())
     workers: list[Process] = []
     with (
