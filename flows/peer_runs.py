@@ -13,12 +13,21 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 
 from flows.engine import is_recorded
+from flows.run_names import run_name
 from storage.errors import UsageError
 
 
 def schedule_run(deployment: str, parameters: Mapping[str, Any]) -> FlowRun:
     """Schedule a run of a deployment, `flow/name`, on a worker of its pool."""
-    run = run_deployment(deployment, parameters=dict(parameters), timeout=0, as_subflow=False, _sync=True)  # type: ignore[call-arg]
+    name = run_name(deployment.partition("/")[0], parameters)
+    run = run_deployment(
+        deployment,
+        parameters=dict(parameters),
+        flow_run_name=name,
+        timeout=0,
+        as_subflow=False,
+        _sync=True,  # type: ignore[call-arg]
+    )
     return cast(FlowRun, run)
 
 

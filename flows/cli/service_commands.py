@@ -21,6 +21,7 @@ from flows.cli.options import (
     reporting,
 )
 from flows.cli.terminal import say
+from flows.reports.link import REPORTS
 from flows.service.backing_services import BackingServices
 from flows.service.password import (
     OF_SERVER,
@@ -182,6 +183,7 @@ def _absolute_recipe(recipe: str) -> str:
 def _show(console: Console, address: Address, parameters: dict[str, Any], deployments: list[str], how: str) -> None:
     lines = {
         "pages": how,
+        "reports": f"{address.pages}{REPORTS}",
         "metrics": f"http://127.0.0.1:{address.metrics_port}/metrics",
         "lake": f"{parameters['lake']}, source {parameters['source']}",
         "runs": ", ".join(deployments),

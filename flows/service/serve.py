@@ -103,6 +103,7 @@ def serve(
             _wait_until_healthy(address.api, server)
             os.environ.update(environment)
             from flows.service.setup import set_up_server  # noqa: PLC0415 - reads PREFECT_API_URL when imported
+            from flows.service.waiting_runs import named_runs  # noqa: PLC0415
 
             report("applying the deployments")
             deployments = set_up_server(parameters, environment)
@@ -111,7 +112,7 @@ def serve(
             workers[-1].start()
         up(deployments)
         # A stop signal is the normal end of a service.
-        with suppress(KeyboardInterrupt):
+        with named_runs(), suppress(KeyboardInterrupt):
             supervise([server, *workers], report=report)
 
 

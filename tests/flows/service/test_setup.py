@@ -15,6 +15,7 @@ from flows.peer_runs import peer_runs
 from flows.pipeline import AS_DEPLOYED, TRAINED_BY_EVENT, model_name, start_training
 from flows.publish import announce
 from flows.service.setup import deployments, set_up_server, with_parameters
+from flows.service.waiting_runs import name_waiting_runs
 from flows.service.work import POOLS
 from storage.errors import UsageError
 from storage.lake import Lake
@@ -151,9 +152,11 @@ def test_a_published_version_is_trained_on_by_its_event_and_the_pipeline_asks_fo
         published = [{"dataset": version.name, "version": version.version, "is_new": True}]
         own = {"margin": 2.0, "steps": None, "device": "auto"}
         assert start_training(published, AS_DEPLOYED, lake.url) == {"flow_run": None}
-        assert start_training(published, own, lake.url)["flow_run"]
+        assert start_training(published, own, lake.url)["flow_run"] == f"train on {version} margin 2.0"
         asked = [run for run in client.read_flow_runs() if wanted.items() <= run.parameters.items()]
         (deployment,) = {run.deployment_id for run in runs}
+        name_waiting_runs(client, {})
+        assert {client.read_flow_run(run.id).name for run in runs} == {f"train on {version} margin 1.0"}
         assert client.read_deployment(str(deployment)).work_pool_name == "gpu"
         told = {"dataset": other.name, "version": other.version, "is_new": True}
         assert start_training([told], AS_DEPLOYED, lake.url)["flow_run"]
