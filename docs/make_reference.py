@@ -95,9 +95,9 @@ def _fields_section() -> str:
         for row in setting_rows()
     ]
     head = (
-        "Fields of `--set GROUP.FIELD=VALUE`, and of the parameter `settings` of deployments. A tuple is written with "
-        "commas, a switch as true or false. `FACEMILL_` variables of the same names, if set, give the defaults of "
-        "`fetch` and of `detect.min_face_px`.\n"
+        "Fields of `--set GROUP.FIELD=VALUE`, of the table `[set]` of a [settings file](guides/settings.md), and of "
+        "the parameter `settings` of deployments. A tuple is written with commas, a switch as true or false. "
+        "`FACEMILL_` variables of the same names, if set, give the defaults of `fetch` and of `detect.min_face_px`.\n"
     )
     table = ["| field | type | default | commands | meaning |", "|---|---|---|---|---|", *rows]
     return "\n".join(["## Fields of --set\n", head, *table, ""])
@@ -120,7 +120,10 @@ def _settings_section() -> str:
         f"| `FACEMILL_{name.upper()}` | {_setting_default(field.get_default())} | {_cell(field.description or '')} |"
         for name, field in Settings.model_fields.items()
     ]
-    head = "Options define the task; environment variables configure the machine.\n"
+    head = (
+        "Options define the task; environment variables and [settings files](guides/settings.md) configure the "
+        "machine. In a file, names are in lower case and without FACEMILL_.\n"
+    )
     table = ["| variable | default | meaning |", "|---|---|---|", *rows]
     return "\n".join(["## Settings\n", head, *table, "", _PREFECT])
 

@@ -7,7 +7,9 @@ range and meaning are declared with its default.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import MISSING, Field, dataclass, fields, replace
 from difflib import get_close_matches
 from functools import cache
@@ -15,8 +17,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import Field as Limits
-from pydantic import TypeAdapter, ValidationError
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
+from flows.setting_sources import set_origin
+from flows.settings import load_settings
 from storage.errors import UsageError
 from storage.setting_field import SETTING
 
@@ -55,6 +59,18 @@ GROUPS = {
     "split": Group("tasks.dataset.split:SplitRules", "train, val and test", ("publish", "pipeline")),
     "train": Group("model.config:TrainConfig", "training; the default is the preset's", _TRAINING),
 }
+# Fields that have an option of their own, by the name of its parameter. An option has precedence over the files.
+OPTIONS = {
+    "select.min_face_px": "min_face",
+    "select.min_agreement": "check_boxes",
+    "select.only_as_listed": "only_as_listed",
+    "crop.check_boxes": "check_boxes",
+    "train.margin": "margin",
+    "train.steps": "steps",
+    "train.seed": "seed",
+    "train.device": "device",
+}
+_typed_options: ContextVar[frozenset[str]] = ContextVar("typed_options", default=frozenset())
 FLOWS = tuple(dict.fromkeys(flow for group in GROUPS.values() for flow in group.flows))
 
 
@@ -101,19 +117,55 @@ def setting_fields(group: str) -> dict[str, SettingField]:
     return {one.name: _field(group, one, hints[one.name]) for one in fields(kind) if SETTING in one.metadata}
 
 
-def read_settings(given: list[str] | None, flow: str) -> SettingValues:
-    """The values of `--set`, for the flow of a command.
+def read_settings(given: list[str] | None, flow: str, *, not_of_files: Collection[str] = ()) -> SettingValues:
+    """The values of `--set` and of the settings files, for the flow of a command.
+
+    Args:
+        not_of_files: groups and fields that do not apply to this run, whatever the files say.
 
     Raises:
         UsageError: a text has another form, or `check_settings` rejects it.
     """
-    settings: SettingValues = {}
+    settings = settings_of_files(flow, not_of_files)
     for text in given or []:
         name, equals, value = text.partition("=")
         if not equals or "." not in name:
             raise UsageError(f"--set {text} does not have the form GROUP.FIELD=VALUE, such as select.min_sharpness=100")
         settings[name] = value
     return check_settings(settings, flow)
+
+
+def settings_of_files(flow: str, leave_out: Collection[str] = ()) -> SettingValues:
+    """The values of the files' tables `[set]` that a flow takes, without those that an option of this command gives.
+
+    Raises:
+        UsageError: a table has an unknown field, or an invalid value.
+    """
+    found: SettingValues = {}
+    for name, value in load_settings().set.items():
+        group = name.partition(".")[0]
+        try:
+            field = _known(name, GROUPS[group].flows[0] if group in GROUPS else flow)
+            if flow in GROUPS[group].flows and not {group, name} & {*leave_out} and not _is_typed(name):
+                found[name] = field.read(value)
+        except UsageError as error:
+            raise UsageError(f"{set_origin(name)}: {error}") from error
+    return found
+
+
+def _is_typed(name: str) -> bool:
+    """Whether the running command was given the option that stands for a field."""
+    return OPTIONS.get(name) in _typed_options.get()
+
+
+@contextmanager
+def options_typed(names: Collection[str]) -> Iterator[None]:
+    """Within the block, the options of these parameters have precedence over the settings files."""
+    token = _typed_options.set(frozenset(names))
+    try:
+        yield
+    finally:
+        _typed_options.reset(token)
 
 
 def check_settings(settings: SettingValues | None, flow: str) -> SettingValues:
@@ -166,7 +218,7 @@ def _field(group: str, field: Field[Any], hint: Any) -> SettingField:
     kind: Any = tuple[tuple(_limited(one, numbers) for one in parts)] if parts else _limited(hint, numbers)  # type: ignore[misc]
     return SettingField(
         name=f"{group}.{field.name}",
-        kind=_words(hint) + _range(about["limits"]),
+        kind=type_words(hint) + _range(about["limits"]),
         default=field.default,
         text=about["text"],
         parser=TypeAdapter(kind),
@@ -184,13 +236,16 @@ def _limited(hint: Any, limits: dict[str, Any]) -> Any:
     )
 
 
-def _words(hint: Any) -> str:
+def type_words(hint: Any) -> str:
     """A type in the words of the command line: `int`, `float,float`, `cpu|cuda`."""
     if get_origin(hint) is tuple:
-        return ",".join(_words(one) for one in get_args(hint))
+        return ",".join(type_words(one) for one in get_args(hint))
+    if get_origin(hint) is list:
+        return "list"
     if get_origin(hint) is Literal:
         return "|".join(map(str, get_args(hint)))
-    return "|".join(_words(one) for one in get_args(hint)) or {type(None): "none"}.get(hint, hint.__name__)
+    known = {type(None): "none", SecretStr: "secret"}
+    return "|".join(type_words(one) for one in get_args(hint)) or known.get(hint, hint.__name__)
 
 
 def _range(limits: Mapping[str, float]) -> str:

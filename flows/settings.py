@@ -1,4 +1,4 @@
-"""All settings that are read from the environment."""
+"""All settings that are read from the environment and from the settings files (`flows.setting_files`)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from flows.proxies import unusable_proxies, without_proxy_for_loopback
 from flows.service.password import OF_CLIENTS, prefect_home, read_password
+from flows.setting_files import settings_files
+from flows.setting_sources import PREFIX, FileSource, origin, set_origin, variable
 from storage.errors import UsageError
+from storage.names import visible
 
 # Together these take 0.2 CPU-s to import, which commands that only read a lake do not need.
 if TYPE_CHECKING:
@@ -31,9 +34,9 @@ Access = Literal["private", "group"]
 
 
 class Settings(BaseSettings):
-    """Read from environment variables named FACEMILL_<NAME>, for example FACEMILL_PER_HOST=2."""
+    """Read from environment variables named FACEMILL_<NAME>, for example FACEMILL_PER_HOST=2, then from the files."""
 
-    model_config = SettingsConfigDict(env_prefix="FACEMILL_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
     lake: str = Field("./lake", description="default of --lake")
     contact: str = Field("", description="contact URL or email address in the User-Agent header")
@@ -85,7 +88,6 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="Redis for several servers of `facemill serve`: redis://host:6379/0",
     )
-
     password_file: str = Field(
         "",
         description="file with the password of Prefect's API; empty: `facemill-password` in PREFECT_HOME, created by "
@@ -94,6 +96,22 @@ class Settings(BaseSettings):
     server_names: list[str] = Field(
         [], description="further host names of the server of `facemill serve`, besides its --host (JSON list)"
     )
+
+    # Last: below, `set` is this field.
+    set: dict[str, bool | int | float | str | list[float] | None] = Field(
+        {}, description="fields of --set by name, such as select.min_sharpness (JSON object); the table [set] of a file"
+    )
+
+    @classmethod
+    def settings_customise_sources(  # noqa: D102 - pydantic-settings'
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, *(FileSource(settings_cls, file) for file in settings_files())
 
     def fetch_limits(self) -> FetchLimits:
         """Request limits of one process."""
@@ -146,17 +164,31 @@ def user_name() -> str:
 
 
 def load_settings() -> Settings:
-    """Load the settings from the environment.
+    """Load the settings from the environment and the files.
 
     Raises:
-        UsageError: a variable has an invalid value.
+        UsageError: a variable or a line of a file has an invalid value.
     """
     try:
         return Settings()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = f"FACEMILL_{'_'.join(str(part) for part in first['loc'][:1]).upper()}"
-        raise UsageError(f"the environment variable {name}={first['input']!r} is invalid: {first['msg']}") from error
+        raise UsageError(_invalid(error)) from error
+    except SettingsError as error:
+        raise UsageError(f"an environment variable {PREFIX}... must be JSON: {error}") from error
+
+
+def _invalid(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = str(first["loc"][0])
+    if name == "set" and len(first["loc"]) > 1:
+        field = str(first["loc"][1])
+        kinds = "a number, a text, true, false, or a list of numbers"
+        return f"{set_origin(field)}: {visible(field)}={first['input']!r} is invalid: a field of --set takes {kinds}"
+    shown = "" if Settings.model_fields[name].annotation is SecretStr else f"={first['input']!r}"
+    place = origin(name)
+    if place == variable(name):
+        return f"the environment variable {place}{shown} is invalid: {first['msg']}"
+    return f"{place}: {name}{shown} is invalid: {first['msg']}"
 
 
 def choose_log(style: LogStyle) -> None:

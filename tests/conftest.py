@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Nothing outside this machine is told that tests are run.
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+# The settings file of whoever runs the tests is not theirs.
+os.environ["XDG_CONFIG_HOME"] = str(Path(tempfile.gettempdir()) / "facemill-tests-no-settings")
 # Prefect's console log would go to streams that the tests of the command line have closed.
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 

@@ -13,6 +13,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from flows.setting_files import access
+
 # The commands of a group: the module below `flows.cli` and the first sentence of the help. All modules together take
 # 0.6 CPU-s to import, so `facemill --help` imports none. Their functions are named `<command>` or `<group>_<command>`.
 _COMMANDS = {
@@ -26,7 +28,7 @@ _COMMANDS = {
         "publish": ("pipeline_commands", "Publish one immutable dataset version per crop method."),
         "train": ("pipeline_commands", "Train an embedding model."),
         "experiment": ("experiment_commands", "Compare crop methods and margins."),
-        "settings": ("setting_commands", "List the fields that --set changes."),
+        "settings": ("setting_commands", "List all settings, their values and where those come from."),
         "embed": ("face_commands", "Embed the main face of each photo."),
         "compare": ("face_commands", "Verify whether two photos show the same person."),
         "status": ("lake_commands", "Show the contents of a lake."),
@@ -132,10 +134,10 @@ def facemill(
 def set_umask() -> None:
     """Set the umask of this process and its children: no access for others, group access by FACEMILL_ACCESS.
 
-    A new lake takes the group's permissions from it (`Lake.begin`). The variable is read here because the other
+    A new lake takes the group's permissions from it (`Lake.begin`). The setting is read here because the other
     settings take 0.1 CPU-s to import; the command itself reports an invalid one.
     """
-    os.umask(0o007 if os.environ.get("FACEMILL_ACCESS") == "group" else 0o077)
+    os.umask(0o007 if access() == "group" else 0o077)
 
 
 def main() -> None:

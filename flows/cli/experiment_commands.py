@@ -46,7 +46,7 @@ def experiment(
     """Compare crop methods and margins. Trains one model each, unless it exists, and evaluates all on common pairs."""
     store = existing_lake(lake)
     chosen = split_words([methods]), _numbers("--margins", margins, float), _numbers("--seeds", seeds, int)
-    settings = read_settings(values, "experiment")
+    settings = read_settings(values, "experiment", not_of_files=("train.margin", "train.seed"))
     for method in chosen[0] or []:
         open_dataset(store, f"{dataset}-{method}")
     uses_cuda(device.value)

@@ -226,7 +226,7 @@ FOLLOWS: dict[str, Callable[[Any, Place], Steps]] = {
 }
 # Commands whose own output says what follows, or which nothing follows.
 ENDS = {
-    "settings": "every line is an argument of --set",
+    "settings": "every line can be set",
     "compact": "makes reading faster, and asks for nothing",
     "check": "names the repair, the retry, or neither",
     "forget": "names the purge",

@@ -24,6 +24,7 @@ from rich.progress import Progress
 from flows.cli.next_step import Place, lines, next_steps
 from flows.cli.terminal import say
 from flows.selection import Selection
+from flows.setting_groups import options_typed
 from flows.settings import choose_log, load_settings, tame_libraries
 from flows.telemetry.console import is_quiet, new_console, quietly
 from flows.telemetry.log import show_log
@@ -339,13 +340,15 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
         options += _options_of(groups[name]) if name in groups else [_option(name, kinds[name], one.default)]
 
     options.append(_option("quiet", QuietOption, False))
+    options.append(_option("context", typer.Context, MISSING))
 
     @wraps(command)
-    def wrapped(*, quiet: bool = False, **given: Any) -> None:
+    def wrapped(*, quiet: bool = False, context: typer.Context, **given: Any) -> None:
+        typed = [name for name in context.params if _is_typed(context, name)]
         for name, kind in groups.items():
             given[name] = kind(**{field.name: given.pop(field.name) for field in fields(kind)})
         try:
-            with quietly(quiet):
+            with quietly(quiet), options_typed(typed):
                 command(**given)
         except FacemillError as error:
             typer.echo(f"facemill: {visible(str(error))}", err=True)
@@ -367,6 +370,12 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
     wrapped.__signature__ = Signature(options)  # type: ignore[attr-defined]
     wrapped.__annotations__ = {one.name: one.annotation for one in options}
     return wrapped
+
+
+def _is_typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    # By name: the enumeration is a private one of Typer.
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _options_of(kind: Any) -> list[Parameter]:

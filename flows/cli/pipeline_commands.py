@@ -320,7 +320,7 @@ def publish(
 ) -> None:
     """Publish one immutable dataset version per crop method."""
     asked.check()
-    settings = read_settings(values, "publish")
+    settings = read_settings(values, "publish", not_of_files=() if cleaned_by else ("clean", "cleaning"))
     if exclude is not None:
         read_names(exclude)
     checked_name(f"{dataset}-{method}")

@@ -24,6 +24,7 @@ from flows.service.metrics_endpoint import shown_metrics
 from flows.service.password import HOW_TO_GIVE, OF_CLIENTS
 from flows.service.run_processes import SERVICE, end_runs_of
 from flows.service.supervisor import Process, stop_all, stopping, supervise
+from flows.setting_files import runs_file
 from storage.errors import UsageError
 from storage.names import visible
 
@@ -93,6 +94,7 @@ def runs_environment(api: str, password: str) -> dict[str, str]:
     """Environment of a worker and its runs: the server's URL and password, without its database."""
     return {
         **without_secrets(os.environ),
+        **runs_file(),
         "PREFECT_API_URL": api,
         OF_CLIENTS: password,
         SERVICE: uuid4().hex,

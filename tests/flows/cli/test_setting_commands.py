@@ -26,6 +26,8 @@ def test_all_settings_are_listed_for_machines() -> None:
         "setting": "split.test_share",
         "type": "float, 0 to 1",
         "default": "0.15",
+        "value": "0.15",
+        "from": "default",
         "commands": ["publish", "pipeline"],
         "meaning": "share of the people in test",
     }
