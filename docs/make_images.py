@@ -76,18 +76,37 @@ def dataset_report(browser: webdriver.Chrome, folder: Path, _: str) -> Image.Ima
 
 def flow_run(browser: webdriver.Chrome, folder: Path, login: str) -> Image.Image:
     """The page of the pipeline's run, on the server that recorded it."""
-    browser.get(login)
-    WebDriverWait(browser, _WITHIN_S).until(lambda _: "/facemill/login" not in browser.current_url)
+    browser.set_window_size(_WIDTH_PX, 2400)  # only what is in the window is drawn of a log
+    log_in(browser, login)
     browser.get(urljoin(login, "/runs"))
     found = wait_for(browser, "//a[contains(@href, '/runs/flow-run/') and contains(., 'pipeline synthetic')]")
     browser.get(str(found.get_attribute("href")))
     wait_for(browser, "//*[contains(text(), 'Completed')]")
+    last = box_of(browser, "//span[contains(., 'Finished in state')]")
     time.sleep(5)  # until the graph has moved to its place
     refuse_paths(browser, folder)
-    return shot(browser, (0, 0, _WIDTH_PX, 560))
+    return shot(browser, (0, 0, _WIDTH_PX, last[3] + 12))
 
 
-IMAGES = {"dataset-report.png": dataset_report, "flow-run.png": flow_run}
+def pipeline_page(browser: webdriver.Chrome, folder: Path, login: str) -> Image.Image:
+    """The artifact `pipeline` of that run: faces of its datasets, and the links to their reports."""
+    log_in(browser, login)
+    found = browser.execute_async_script(
+        """const done = arguments[0], method = "POST", body = '{"artifacts": {"key": {"any_": ["pipeline"]}}}';
+        const token = localStorage.getItem("prefect-password");
+        const headers = {Authorization: "Basic " + token, "Content-Type": "application/json"};
+        fetch("/api/artifacts/filter", {method, body, headers}).then(got => got.json()).then(got => done(got[0].id));"""
+    )
+    browser.get(urljoin(login, f"/v2/artifacts/artifact/{found}"))
+    second = "(//a[contains(@href, '/facemill/reports/')])[2]"
+    wait_for(browser, second)
+    time.sleep(3)  # until the page has been drawn for the last time
+    last = box_of(browser, second)
+    refuse_paths(browser, folder)
+    return shot(browser, (0, 0, _WIDTH_PX, last[3] + 56))
+
+
+IMAGES = {"dataset-report.png": dataset_report, "flow-run.png": flow_run, "pipeline-page.png": pipeline_page}
 
 
 def main() -> None:
@@ -96,7 +115,8 @@ def main() -> None:
         folder = Path(name)
         with server(folder) as (pages, password):
             recorded = {"PREFECT_API_URL": f"{pages}/api", "PREFECT_API_AUTH_STRING": password}
-            facemill(folder, "pipeline", "--source", "synthetic", "--lake", str(folder / "lake"), **recorded)
+            lake = str(folder / "lake")
+            facemill(folder, "pipeline", "--source", "synthetic", "--report", "--lake", lake, **recorded)
             for image, draw in IMAGES.items():
                 with open_browser(folder) as browser:
                     write(FOLDER / image, draw(browser, folder, login_link(pages, password)))
@@ -130,6 +150,7 @@ def server(folder: Path) -> Iterator[tuple[str, str]]:
         "DO_NOT_TRACK": "1",
     }
     command = [sys.executable, "-m", "flows.service.prefect_server", "start", "--port", str(port)]
+    command += ["--reports", str(folder / "lake" / "work" / "reports")]
     process = subprocess.Popen(command, env=environment(folder) | own)
     try:
         until = time.monotonic() + _WITHIN_S
@@ -159,6 +180,12 @@ def open_browser(folder: Path) -> Iterator[webdriver.Chrome]:
             yield browser
         finally:
             browser.quit()
+
+
+def log_in(browser: webdriver.Chrome, login: str) -> None:
+    """Follow the link with the password."""
+    browser.get(login)
+    WebDriverWait(browser, _WITHIN_S).until(lambda _: "/facemill/login" not in browser.current_url)
 
 
 def wait_for(browser: webdriver.Chrome, path: str) -> WebElement:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from flows.reports.charts import Axis, nice_axis
 
-_WIDTH, _HEIGHT = 640, 240
+# About the width of the text of an artifact, so that numbers are shown at their size.
+_WIDTH, _HEIGHT = 480, 220
 _BLUE = "#4c86d0"
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 12, 44
 # A browser gives a picture the colour scheme of the page that shows it.

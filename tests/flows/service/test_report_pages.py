@@ -55,7 +55,7 @@ async def test_the_cookie_is_for_tls_alone_where_the_pages_are(folder: Path) -> 
     assert "Secure" in (await visitor(folder, "https").post(SESSION, headers=TOKEN)).headers["set-cookie"]
 
 
-@pytest.mark.attack(1)
+@pytest.mark.attack(20)
 @pytest.mark.parametrize("path", [REPORTS, REPORTS + NAME, REPORTS + "none.html", REPORTS + "..%2f" * 9 + "etc/passwd"])
 @pytest.mark.parametrize(
     "headers",
@@ -78,21 +78,21 @@ async def test_who_is_not_logged_in_learns_nothing(
     assert "set-cookie" not in answer.headers
 
 
-@pytest.mark.attack(1)
+@pytest.mark.attack(20)
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Basic OnM="}], ids=str)
 async def test_without_the_password_there_is_no_session(client: httpx.AsyncClient, headers: dict[str, str]) -> None:
     answer = await client.post(SESSION, headers=headers)
     assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
 
 
-@pytest.mark.attack(1)
+@pytest.mark.attack(20)
 async def test_a_page_of_another_site_gets_neither_session_nor_report(client: httpx.AsyncClient) -> None:
     for headers in ({"Origin": "http://evil.example"}, {"Host": "evil.example"}):
         assert (await client.post(SESSION, headers=TOKEN | headers)).status_code == 403
         assert (await client.get(REPORTS + NAME, headers=TOKEN | headers)).status_code == 403
 
 
-@pytest.mark.attack(1)
+@pytest.mark.attack(20)
 async def test_a_report_is_a_document_of_no_origin_that_loads_and_sends_nothing(client: httpx.AsyncClient) -> None:
     headers = (await client.get(REPORTS + NAME, headers=TOKEN)).headers
     policy = dict(part.strip().partition(" ")[::2] for part in headers["content-security-policy"].split(";"))
@@ -105,7 +105,7 @@ async def test_a_report_is_a_document_of_no_origin_that_loads_and_sends_nothing(
     assert headers["cache-control"] == "no-store"
 
 
-@pytest.mark.attack(1)
+@pytest.mark.attack(20)
 @pytest.mark.parametrize(
     "name",
     [
@@ -141,7 +141,7 @@ async def test_only_the_regular_html_files_of_the_folder_itself_are_served(
     assert "secret" not in answer.text
 
 
-@pytest.mark.attack(1)
+@pytest.mark.attack(20)
 async def test_a_folder_that_is_a_link_is_not_followed(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").symlink_to(folder)
     answer = await visitor(tmp_path / "elsewhere").get(REPORTS + NAME, headers=TOKEN)
