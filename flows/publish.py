@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from flows.crop import Method
 from flows.engine import emit, flow, run_logger
 from flows.ingest import SourceNames
 from flows.setting_groups import SettingValues, changed, check_settings
-from flows.settings import load_settings
+from flows.settings import Share, load_settings
 from flows.tasks import compare_task, publish_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
@@ -39,7 +37,8 @@ from tasks.label_noise.estimate import CleanRules
 from tasks.label_noise.score_table import Cleaning, read_cleaned, scoring_model
 from tasks.links.sources import sources_named
 
-Share = Annotated[float, Field(ge=0, le=1)]
+# The label of the event by which the automation of the deployment `train` decides.
+STARTS_TRAINING = "facemill.starts-training"
 
 
 @flow(name="publish", flow_run_name="publish {dataset} {method}")
@@ -56,6 +55,7 @@ def publish(
     only_as_listed: bool = False,
     keep: list[str] | None = None,
     min_change: Share = 0.0,
+    starts_training: bool = True,
     settings: SettingValues | None = None,
 ) -> list[dict[str, Any]]:
     """Publish the faces of a source as `<dataset>-<method>`.
@@ -76,7 +76,8 @@ def publish(
             resized or compressed again, whose box a face confirms.
         keep: columns of the lists to store in the column `kept` of the index.
         min_change: least share of faces or people added or removed that is worth a new version, 0 to 1; below it the
-            newest version stays. A version with other settings is always made.
+            newest version of these settings stays. A version with other settings is always made.
+        starts_training: whether the event of a new version may start the deployment `train`.
         settings: fields that differ from their defaults, such as {"select.min_sharpness": 100}; `facemill settings`
             lists all.
 
@@ -118,7 +119,7 @@ def publish(
         for one in datasets_of(method, *sources)
     ]
     compare_task(store, source, dedupe, people)
-    return [_publish_one(store, request, min_change) for request in requests]
+    return [_publish_one(store, request, min_change, starts_training) for request in requests]
 
 
 def _cleaning(
@@ -132,7 +133,7 @@ def _cleaning(
     return changed(Cleaning(scored_by, limit), "cleaning", settings)
 
 
-def _publish_one(lake: Lake, request: Request, min_change: float) -> dict[str, Any]:
+def _publish_one(lake: Lake, request: Request, min_change: float, starts_training: bool) -> dict[str, Any]:
     method = request.method
     with (
         track(f"publish {method}", _num_planned(lake, request.source)) as progress,
@@ -156,7 +157,7 @@ def _publish_one(lake: Lake, request: Request, min_change: float) -> dict[str, A
     if published.note:
         run_logger().info("%s: %s", version, published.note)
     if published.is_new and version.names_people:
-        announce(version, published.change)
+        announce(version, published.change, starts_training=starts_training)
     result = {
         "dataset": version.name,
         "version": version.version,
@@ -176,15 +177,17 @@ def _num_planned(lake: Lake, source: str) -> int:
     return sum(len(read_plan(lake, one)) for one in sources_of(source))
 
 
-def announce(version: DatasetVersion, change: VersionChange | None = None) -> None:
-    """Emit the Prefect event of a new version, which triggers the deployment `train`.
+def announce(version: DatasetVersion, change: VersionChange | None = None, *, starts_training: bool = True) -> None:
+    """Emit the Prefect event of a new version, which may trigger the deployment `train`.
 
     Args:
         change: since the version before, for automations that decide by it; None for a first version.
+        starts_training: False for a version that its run trains on itself.
     """
     resource = {
         "prefect.resource.id": f"facemill.dataset.{version.name}",
         "prefect.resource.name": str(version),
+        STARTS_TRAINING: "yes" if starts_training else "no",
     }
     payload = {"lake": version.lake.url, "dataset": str(version), "change": asdict(change) if change else None}
     emit("dataset.published", resource, payload=payload)

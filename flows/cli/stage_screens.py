@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -10,6 +10,7 @@ from rich.console import Console
 from flows.cli.dataset_commands import by_source_table, funnel_table
 from flows.cli.run_summary import summary_lines
 from flows.cli.terminal import say, say_items
+from flows.telemetry.cleaning_words import change_items, doubt_items
 
 
 def show_stage(console: Console, stage: str, result: Any) -> None:
@@ -27,6 +28,9 @@ def show_stage(console: Console, stage: str, result: Any) -> None:
         "crop": show_cropped,
         "publish": show_summary,
         "train": show_trained,
+        "clean": show_doubts,
+        "publish_cleaned": show_changes,
+        "train_cleaned": show_trained_again,
     }
     shown[stage](console, result)
 
@@ -99,18 +103,35 @@ def show_summary(console: Console, result: list[dict[str, Any]]) -> None:
         console.print(by_source_table(result[-1]["funnels"]))
 
 
-def show_trained(console: Console, result: dict[str, Any]) -> None:
-    """Print the model version and its metrics, or the flow run that will train it."""
+def show_doubts(console: Console, result: list[dict[str, Any]]) -> None:
+    """Print how many samples of each version may show somebody else."""
+    say_items(console, "clean", doubt_items(result))
+
+
+def show_changes(console: Console, result: list[dict[str, Any]]) -> None:
+    """Print the cleaned version of each dataset, and what its cleaning changed."""
+    for one in result:
+        say_items(console, "cleaned", change_items(one))
+
+
+def show_trained_again(console: Console, result: dict[str, Any]) -> None:
+    """Print the model version that was trained on a cleaned version."""
+    show_trained(console, result, ["on the cleaned test faces"])
+
+
+def show_trained(console: Console, result: dict[str, Any], more: Sequence[str] = ()) -> None:
+    """Print the model version and its metrics, with more items; or the flow run that will train it."""
     if "left_out" in result:
         say(console, f"[bold]train[/]    left out: {result['left_out']}")
         return
     if "flow_run" in result:
-        say(console, f"[bold]train[/]    scheduled on the server as {result['flow_run'] or 'a separate run'}")
+        say(console, f"[bold]train[/]    scheduled on the server as {result['flow_run']}")
         return
     known = "" if result["is_new"] else " (existing)"
     items = [
         f"{result['model']}@{result['version']}{known}: verification AUC on unseen people {result['auc']:.3f}",
         f"untrained {result['untrained_auc']:.3f}",
+        *more,
         *([result["note"]] if result.get("note") else []),
     ]
     say_items(console, "train", items)
