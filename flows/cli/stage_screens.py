@@ -122,7 +122,7 @@ def show_trained_again(console: Console, result: dict[str, Any]) -> None:
 def show_trained(console: Console, result: dict[str, Any], more: Sequence[str] = ()) -> None:
     """Print the model version and its metrics, with more items; or the flow run that will train it."""
     if "left_out" in result:
-        say(console, f"[bold]train[/]    left out: {result['left_out']}")
+        say_items(console, "train", f"left out: {result['left_out']}".split(), between=" ")
         return
     if "flow_run" in result:
         say(console, f"[bold]train[/]    scheduled on the server as {result['flow_run']}")

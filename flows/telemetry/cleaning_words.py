@@ -31,10 +31,14 @@ def change_items(cleaned: Result) -> list[str]:
     """
     before, changes = cleaned["cleaned_from"], cleaned["cleaned_from"]["changes"]
     existing = "" if cleaned["is_new"] else " (existing)"
-    items = [f"{cleaned['dataset']}@{cleaned['version']}{existing}: {cleaned['samples']:,} faces"]
-    items[0] += f" of {cleaned['identities']:,} people; before {before['samples']:,} of {before['identities']:,}"
+    items = [
+        f"{cleaned['dataset']}@{cleaned['version']}{existing}: {cleaned['samples']:,} faces of "
+        f"{cleaned['identities']:,} people",
+        f"before {before['samples']:,} of {before['identities']:,}",
+    ]
     for change, words in (("went", "left out"), ("came", "added"), ("moved", "in another split")):
-        items += [f"{words}: {num:,} {_why(why)}" for why, num in changes[change].items()]
+        counts = [f"{num:,} {_why(why)}" for why, num in changes[change].items()]
+        items += [f"{words}: {counts[0]}", *counts[1:]] if counts else []
     return items
 
 

@@ -102,7 +102,7 @@ def test_the_page_names_both_versions_both_models_and_what_cleaning_changed(
     for name in ("train", "train_cleaned"):
         assert f"- embedder@{done[name]['version']} on {done[name]['dataset']}: AUC on unseen people 0." in page
     for scored, told in zip(done["clean"], done["publish_cleaned"], strict=True):
-        counts = f"{told['samples']} faces of {told['identities']} people; before 32 of 8"
+        counts = f"{told['samples']} faces of {told['identities']} people"
         assert f"- {told['dataset']}@{told['version']}: {counts}" in page
         assert f"left out: {scored['doubtful']['wrong_person']} wrong person" in page
 
