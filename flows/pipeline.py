@@ -84,8 +84,8 @@ async def pipeline(
 
     Returns:
         The result of each flow, by its name; with `clean` also those that `refine` adds. `clean` is the result of
-        `doubts` for each version. If a run of a server's deployment trains, `train` has only its name, `flow_run`, and
-        its `id`. For a source that names nobody it has only `left_out`, the reason.
+        `doubts` for each version. If a run of a server's deployment trains, `train` has only its name, `flow_run`, its
+        `id`, and whether it `cleans`. For a source that names nobody it has only `left_out`, the reason.
     """
     store, settings = Lake(lake), check_settings(settings, "pipeline")
     chosen = Selection(source, links, recipe, identities, per_identity, connect_to)
@@ -172,10 +172,10 @@ def learn(
         stage_ended(name, result)
 
     if has_deployment(deployment):
-        run = schedule_run(
-            deployment, {name: one for name, one in asked.items() if name != "min_change"} | {"lake": url}
-        )
-        ended("train", {"flow_run": run.name, "id": str(run.id)})
+        there = {**asked, "lake": url}
+        del there["min_change"]
+        run = schedule_run(deployment, there)
+        ended("train", {"flow_run": run.name, "id": str(run.id), "cleans": clean})
     elif clean:
         done |= refine(lake.url, **asked)
     else:

@@ -95,7 +95,7 @@ def _after_pipeline(result: dict[str, Any], place: Place) -> Steps:
     elif "model" in trained:
         words = f"clean --model {_version(trained, 'model') if 'version' in trained else trained['model']}"
     else:
-        words = "" if "left_out" in trained else f"clean --fit-on {version}"
+        words = "" if "left_out" in trained or trained.get("cleans") else f"clean --fit-on {version}"
     follows = _next(place.command(words, of_source=not words.startswith("models"))) if words else []
     return _pages("datasets", version, place) + follows
 

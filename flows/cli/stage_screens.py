@@ -125,7 +125,8 @@ def show_trained(console: Console, result: dict[str, Any], more: Sequence[str] =
         say_items(console, "train", f"left out: {result['left_out']}".split(), between=" ")
         return
     if "flow_run" in result:
-        say(console, f"[bold]train[/]    scheduled on the server as {result['flow_run']}")
+        then = "which then cleans" if result["cleans"] else "after which no face is scored yet"
+        say_items(console, "train", [f"scheduled on the server as {result['flow_run']}", then])
         return
     known = "" if result["is_new"] else " (existing)"
     items = [

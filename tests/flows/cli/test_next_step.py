@@ -47,7 +47,12 @@ def test_every_command_says_what_follows_or_why_nothing_does() -> None:
         ),
         (
             "pipeline",
-            {"publish": PUBLISHED, "train": {"flow_run": "a"}},
+            {"publish": PUBLISHED, "train": {"flow_run": "a", "cleans": True}},
+            ["folder lake/datasets/faces-mtcnn/bbbb", "page facemill report faces-mtcnn@bbbb"],
+        ),
+        (
+            "pipeline",
+            {"publish": PUBLISHED, "train": {"flow_run": "a", "cleans": False}},
             [
                 "folder lake/datasets/faces-mtcnn/bbbb",
                 "page facemill report faces-mtcnn@bbbb",

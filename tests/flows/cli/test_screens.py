@@ -144,6 +144,14 @@ train    embedder@{"e" * 16}: verification AUC on unseen people 0.994,
     )
 
 
+@pytest.mark.parametrize(
+    ("cleans", "told"), [(True, "which then cleans"), (False, "after which no face is scored yet")]
+)
+def test_a_training_that_another_run_does_is_told_and_whether_that_cleans(cleans: bool, told: str) -> None:
+    scheduled = {"train": {"flow_run": "swift-owl", "id": "1", "cleans": cleans}}
+    assert shown(80, scheduled) == f"train    scheduled on the server as swift-owl, {told}\n"
+
+
 @WIDTHS
 def test_a_run_that_cleans_fits_the_terminal_and_says_why_nothing_was_trained(columns: int) -> None:
     why = "0 faces added and 1 removed of 1,407, 0 people added and 0 removed of 40 since faces-mtcnn@a: less than 1.0%"

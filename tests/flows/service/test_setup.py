@@ -164,7 +164,7 @@ def test_a_pipeline_asks_a_server_for_one_run_that_trains_with_the_thresholds_of
     settings = {"train.seed": 3, "clean.rounds": 2, "select.min_faces": 3}
     done = learn(lake, lake.url, published, training | {"settings": settings}, clean=clean)
     (run,) = runs_on(lake)
-    assert done == {"train": {"flow_run": run.name, "id": str(run.id)}}
+    assert done == {"train": {"flow_run": run.name, "id": str(run.id), "cleans": clean}}
     assert run.work_pool_name == "gpu"
     assert {**run.parameters, "min_change": 0.01} == run.parameters
     assert run.parameters.items() >= {"margin": 2.0, "steps": 9, "device": "cpu", "model": "embedder-bbox"}.items()
