@@ -38,5 +38,5 @@ def dataset_urls(lake: Lake) -> dict[str, list[str]]:
 
 
 def version_ids(lake: Lake) -> set[str]:
-    """The dataset versions that are not cleaned. The scores of a model, by which others are, vary in the last digits."""
+    """The dataset versions that are not cleaned; the scores by which others are vary in their last digits."""
     return {str(one) for one in all_versions(lake) if "cleaning" not in one.manifest}
