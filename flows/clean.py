@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,8 +78,11 @@ def clean(
     datasets = [chosen] if isinstance(chosen, DatasetVersion) else []
     models = [chosen] if isinstance(chosen, ModelVersion) else []
     with reading(store, datasets=datasets, models=models, good_for_s=load_settings().lease_s):
-        embedder = _embedder(store, chosen)
-        return [_clean_one(store, source, one, embedder, device, settings) for one in datasets_of(method, *sources)]
+        embedder = cache(partial(_embedder, store, chosen))
+        # A model is loaded, which imports torch, only if there are faces to embed.
+        scored_by = str(chosen if isinstance(chosen, ModelVersion) else embedder())
+        methods = datasets_of(method, *sources)
+        return [_clean_one(store, source, one, scored_by, embedder, device, settings) for one in methods]
 
 
 def _embedder(lake: Lake, chosen: ModelVersion | DatasetVersion | Path) -> Embedder:
@@ -93,7 +98,13 @@ def _embedder(lake: Lake, chosen: ModelVersion | DatasetVersion | Path) -> Embed
 
 
 def _clean_one(
-    lake: Lake, source: str, method: str, embedder: Embedder, device: Device, settings: SettingValues
+    lake: Lake,
+    source: str,
+    method: str,
+    scored_by: str,
+    embedder: Callable[[], Embedder],
+    device: Device,
+    settings: SettingValues,
 ) -> dict[str, Any]:
     dedupe, rules = changed(DedupeRules(), "dedupe", settings), changed(CleanRules(), "clean", settings)
     people_rules = changed(PeopleRules(), "people", settings)
@@ -104,12 +115,12 @@ def _clean_one(
     faces = faces_to_score(people.added_to(read_faces(lake, source, method)), verdicts)
     if not len(faces):
         raise UsageError(f"{lake.url} holds no faces of {source} by {method}: run `facemill crop` first")
-    folder = lake.cleaned(method, source, embedder.model, embedder.version)
-    state = clean_stamp(str(embedder), faces, rules)
+    folder = lake.cleaned(method, source, *scored_by.split("@"))
+    state = clean_stamp(scored_by, faces, rules)
     if not is_cleaned(lake, folder, state):
         with track(f"clean {method}", len(faces)) as progress:
-            clean_task(lake, folder, faces, embedder, rules, device, state, progress)
-    return _result(lake, method, faces, read_cleaned(lake, folder), str(embedder))
+            clean_task(lake, folder, faces, embedder(), rules, device, state, progress)
+    return _result(lake, method, faces, read_cleaned(lake, folder), scored_by)
 
 
 def _result(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, scored_by: str) -> dict[str, Any]:

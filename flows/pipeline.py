@@ -1,4 +1,4 @@
-"""The whole pipeline: ingest, retry immediately what is due, crop, publish, and start training on the result."""
+"""The whole pipeline: ingest, retry immediately what is due, crop, publish, and training, cleaned if asked for."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from flows.crop import Method, crop
+from flows.doubts import doubts
 from flows.engine import flow
 from flows.ingest import SourceNames, ingest
 from flows.peer_runs import has_deployment, peer_runs, schedule_run
-from flows.publish import Share, publish
+from flows.publish import publish
+from flows.refine import refine
 from flows.retry import retry
 from flows.selection import Selection
 from flows.setting_groups import SettingValues, changed, check_settings, of_flow
-from flows.settings import Device
+from flows.settings import Device, Share
 from flows.synthetic_web import web_for
 from flows.telemetry import artifacts
+from flows.telemetry.cleaning_words import cleaning_page, model_line
 from flows.telemetry.stage_summaries import stage_ended
 from flows.train import train
 from storage.datasets import open_dataset
 from storage.lake import Lake
+from storage.models import open_model
 from tasks.dataset.funnel import Funnel
 from tasks.dataset.split import SplitRules, check_enough_people
 from tasks.links.sources import source_named
 
-_TRAIN_DEPLOYMENT = "train/train"
-# The training parameters of the pipeline by default.
-AS_DEPLOYED: dict[str, Any] = {"margin": 1.0, "steps": None, "device": "auto", "settings": {}}
-# The dataset whose publication event triggers the deployment `train`.
-TRAINED_BY_EVENT = "faces-mtcnn"
+# Settings of the cleaning, which only `refine` and `doubts` apply.
+_OF_SCORES = ("clean.", "cleaning.")
 
 
 @flow(name="pipeline", flow_run_name="pipeline {source}")
@@ -52,6 +53,7 @@ async def pipeline(
     recipe: str | None = None,
     min_change: Share = 0.0,
     report: bool = False,
+    clean: bool = False,
     settings: SettingValues | None = None,
 ) -> dict[str, Any]:
     """From link files to dataset versions and a model version. Work that is already done is skipped.
@@ -75,15 +77,17 @@ async def pipeline(
         allow_outside: consent to the lake's first contact with hosts outside this machine for this source.
         recipe: meaning of the columns of a list: a preset or a TOML file. None: the recipe that the lake keeps, the one
             named like the source, or a guess.
-        min_change: least share of faces or people added or removed that is worth a new version, as for `publish`.
-        report: write the HTML reports on the versions, which `facemill serve` shows.
+        min_change: least share of faces or people added or removed that is worth a new version, as for `publish`, and
+            a training, as for `train`. The training of a server's deployment has its own.
+        report: write the HTML reports on the versions, which `facemill serve` shows; a deployment has its own.
+        clean: once trained, publish the versions again without the faces that the model doubts, and train on that.
         settings: fields that differ from their defaults, such as {"select.min_sharpness": 100}; `facemill settings`
             lists all.
 
     Returns:
-        The result of each flow, by its name. If a server's deployment trains, `train` has only a `flow_run`: the run's
-        name, or None if the event of the new version starts it. For a source that names nobody it has only `left_out`,
-        the reason.
+        The result of each flow, by its name; with `clean` also those that `refine` adds. `clean` is the result of
+        `doubts` for each version. If a run of a server's deployment trains, `train` has only its name, `flow_run`, its
+        `id`, and whether it `cleans`. For a source that names nobody it has only `left_out`, the reason.
     """
     store, settings = Lake(lake), check_settings(settings, "pipeline")
     chosen = Selection(source, links, recipe, identities, per_identity, connect_to)
@@ -119,15 +123,16 @@ async def pipeline(
     cropped = with_settings("crop", {"source": source, "method": method})
     with peer_runs("crop", others, shared | cropped):
         ended("crop", crop(lake, **cropped))
-    published = {"source": source, "dataset": dataset, "method": method, "min_face": min_face, "min_change": min_change}
-    published |= {"report": report}
-    ended("publish", publish(lake, **with_settings("publish", published)))
+    published: dict[str, Any] = {"source": source, "dataset": dataset, "method": method, "min_face": min_face}
+    published |= {"min_change": min_change, "report": report, "starts_training": False}
+    of_publish = {name: one for name, one in of_flow(settings, "publish").items() if not name.startswith(_OF_SCORES)}
+    ended("publish", publish(lake, **published, settings=of_publish))
     if all(source_named(one, store).names_people for one in sources):
-        trained = with_settings("train", {"margin": margin, "steps": steps, "device": device})
-        ended("train", start_training(done["publish"], trained, lake, report=report))
+        training = {"margin": margin, "steps": steps, "device": device, "min_change": min_change, "settings": settings}
+        done |= learn(store, shared["lake"], done["publish"], training, clean=clean, report=report)
     else:
         ended("train", {"left_out": f"{source} names nobody, so there is nothing to train on"})
-    _show(store, done["publish"], done["train"])
+    _show(store, done)
     return done
 
 
@@ -142,44 +147,73 @@ def model_name(dataset: str) -> str:
     return "embedder" if method == "mtcnn" else f"embedder-{method}"
 
 
-def start_training(
-    published: list[dict[str, Any]], asked: dict[str, Any], lake: str, *, report: bool = False
+def learn(
+    lake: Lake,
+    url: str,
+    published: list[dict[str, Any]],
+    training: dict[str, Any],
+    *,
+    clean: bool,
+    report: bool = False,
 ) -> dict[str, Any]:
-    """Train on the last method's version only (that of mtcnn, if both were published).
+    """Train on the last version (that of mtcnn, if both methods were published), and find the doubtful faces.
 
-    On a server with the deployment `train`, the event of a new version of `TRAINED_BY_EVENT` already starts it with
-    the deployment's parameters; any other training is scheduled on the deployment here.
+    On a server with the deployment `refine`, or `train` without `clean`, a run of it is scheduled instead, on its
+    worker and with its own `min_change`.
 
     Args:
-        report: write the report on a model that is trained here; the deployment has a parameter of its own.
+        url: of the lake, for other processes.
+        training: margin, steps, device, min_change and the settings of the pipeline.
+        report: write the reports on what is made here; the deployments have a parameter of their own.
+
+    Returns:
+        The results by stage, reported as each ends.
     """
-    chosen = published[-1]
-    model = model_name(chosen["dataset"])
-    parameters = {**asked, "lake": lake, "dataset": f"{chosen['dataset']}@{chosen['version']}", "model": model}
-    if not has_deployment(_TRAIN_DEPLOYMENT):
-        result: dict[str, Any] = train(**parameters, report=report)
-        return result
-    if chosen["is_new"] and asked == AS_DEPLOYED and chosen["dataset"] == TRAINED_BY_EVENT:
-        return {"flow_run": None}
-    run = schedule_run(_TRAIN_DEPLOYMENT, parameters)
-    return {"flow_run": run.name, "id": str(run.id)}
+    versions = [f"{one['dataset']}@{one['version']}" for one in published]
+    settings, model = training["settings"], model_name(published[-1]["dataset"])
+    of_all = {**training, "versions": versions, "model": model}
+    of_one = {**training, "dataset": versions[-1], "model": model, "settings": of_flow(settings, "train")}
+    deployment, asked = ("refine/refine", of_all) if clean else ("train/train", of_one)
+    done: dict[str, Any] = {}
+
+    def ended(name: str, result: Any) -> None:
+        done[name] = result
+        stage_ended(name, result)
+
+    if has_deployment(deployment):
+        there = {**asked, "lake": url}
+        del there["min_change"]
+        run = schedule_run(deployment, there)
+        ended("train", {"flow_run": run.name, "id": str(run.id), "cleans": clean})
+    elif clean:
+        done |= refine(lake.url, **asked, report=report)
+    else:
+        ended("train", train(lake.url, **asked, report=report))
+        if "version" in done["train"]:
+            scorer = open_model(lake, f"{model}@{done['train']['version']}")
+            ended("clean", [doubts(open_dataset(lake, one), scorer, training["device"], settings) for one in versions])
+    return done
 
 
-def _show(lake: Lake, published: list[dict[str, Any]], trained: dict[str, Any]) -> None:
+def _show(lake: Lake, done: dict[str, Any]) -> None:
     """Show the funnel and a page with pictures for the whole run."""
+    cleaned, trained = done.get("publish_cleaned", []), done["train"]
+    newest = {one["dataset"]: one for one in [*done["publish"], *cleaned]}
+    published = list(newest.values())
     versions = [open_dataset(lake, f"{one['dataset']}@{one['version']}") for one in published]
     last, reports = versions[-1], [one.get("report") for one in published]
     funnel = Funnel.from_json(last.manifest["funnel"])
     artifacts.table("pipeline-funnel", funnel.rows(), f"From link lines to samples of {last}")
-    if "left_out" in trained:
-        model = f"none: {trained['left_out']}"
-    elif "auc" in trained:
-        model = f"{trained['model']}@{trained['version']}: AUC on unseen people {trained['auc']:.3f}"
+    if "flow_run" in trained:
+        model = f"training is scheduled as {trained['flow_run']}, on {last}"
+    elif "model" in trained:
+        model = model_line(trained)
     else:
-        model = f"training is scheduled as {trained['flow_run'] or 'a separate run'}"
+        model = f"none: {trained['left_out']}"
 
     def page() -> str:
         pages = "\n".join(artifacts.dataset_page(*one) for one in zip(versions, reports, strict=True))
-        return f"{pages}\n## Model\n\n{model}, on {last}\n\n{artifacts.report_line(trained.get('report'))}"
+        models = cleaning_page(done) if cleaned else f"## Model\n\n{model}\n"
+        return f"{pages}\n{models}\n{artifacts.report_line({**trained, **done.get('train_cleaned', {})}.get('report'))}"
 
     artifacts.markdown("pipeline", page, f"Faces of {', '.join(map(str, versions))}, and the model")

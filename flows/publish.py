@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from flows.crop import Method
 from flows.engine import emit, flow, run_logger
 from flows.ingest import SourceNames
 from flows.report_step import dataset_report
 from flows.setting_groups import SettingValues, changed, check_settings
-from flows.settings import load_settings
+from flows.settings import Share, load_settings
 from flows.tasks import compare_task, publish_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
@@ -41,7 +39,8 @@ from tasks.label_noise.estimate import CleanRules
 from tasks.label_noise.score_table import Cleaning, read_cleaned, scoring_model
 from tasks.links.sources import sources_named
 
-Share = Annotated[float, Field(ge=0, le=1)]
+# The label of the event by which the automation of the deployment `train` decides.
+STARTS_TRAINING = "facemill.starts-training"
 
 
 @flow(name="publish", flow_run_name="publish {dataset} {method}")
@@ -59,6 +58,7 @@ def publish(
     keep: list[str] | None = None,
     min_change: Share = 0.0,
     report: bool = False,
+    starts_training: bool = True,
     settings: SettingValues | None = None,
 ) -> list[dict[str, Any]]:
     """Publish the faces of a source as `<dataset>-<method>`.
@@ -79,8 +79,9 @@ def publish(
             resized or compressed again, whose box a face confirms.
         keep: columns of the lists to store in the column `kept` of the index.
         min_change: least share of faces or people added or removed that is worth a new version, 0 to 1; below it the
-            newest version stays. A version with other settings is always made.
+            newest version of these settings stays. A version with other settings is always made.
         report: write the HTML report on each version, which `facemill serve` shows.
+        starts_training: whether the event of a new version may start the deployment `train`.
         settings: fields that differ from their defaults, such as {"select.min_sharpness": 100}; `facemill settings`
             lists all.
 
@@ -123,7 +124,8 @@ def publish(
         for one in datasets_of(method, *sources)
     ]
     compare_task(store, source, dedupe, people)
-    return [_publish_one(store, request, min_change, report=report) for request in requests]
+    switches = {"report": report, "starts_training": starts_training}
+    return [_publish_one(store, request, min_change, **switches) for request in requests]
 
 
 def _cleaning(
@@ -137,7 +139,9 @@ def _cleaning(
     return changed(Cleaning(scored_by, limit), "cleaning", settings)
 
 
-def _publish_one(lake: Lake, request: Request, min_change: float, *, report: bool) -> dict[str, Any]:
+def _publish_one(
+    lake: Lake, request: Request, min_change: float, *, report: bool, starts_training: bool
+) -> dict[str, Any]:
     method = request.method
     with (
         track(f"publish {method}", _num_planned(lake, request.source)) as progress,
@@ -160,7 +164,7 @@ def _publish_one(lake: Lake, request: Request, min_change: float, *, report: boo
     if published.note:
         run_logger().info("%s: %s", version, published.note)
     if published.is_new and version.names_people:
-        announce(version, published.change)
+        announce(version, published.change, starts_training=starts_training)
     # After the event, so that a training does not wait for a page.
     written = dataset_report(version) if report else {}
     page = partial(artifacts.dataset_page, version, written.get("report"))
@@ -185,15 +189,17 @@ def _num_planned(lake: Lake, source: str) -> int:
     return sum(len(read_plan(lake, one)) for one in sources_of(source))
 
 
-def announce(version: DatasetVersion, change: VersionChange | None = None) -> None:
-    """Emit the Prefect event of a new version, which triggers the deployment `train`.
+def announce(version: DatasetVersion, change: VersionChange | None = None, *, starts_training: bool = True) -> None:
+    """Emit the Prefect event of a new version, which may trigger the deployment `train`.
 
     Args:
         change: since the version before, for automations that decide by it; None for a first version.
+        starts_training: False for a version that its run trains on itself.
     """
     resource = {
         "prefect.resource.id": f"facemill.dataset.{version.name}",
         "prefect.resource.name": str(version),
+        STARTS_TRAINING: "yes" if starts_training else "no",
     }
     payload = {"lake": version.lake.url, "dataset": str(version), "change": asdict(change) if change else None}
     emit("dataset.published", resource, payload=payload)

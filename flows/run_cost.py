@@ -45,13 +45,21 @@ def cropping_cost(lake: Lake, source: str, method: str, settings: SettingValues,
 
 
 def pipeline_cost(
-    lake: Lake, selection: Selection, method: str, dataset: str, train: dict[str, Any], settings: SettingValues
+    lake: Lake,
+    selection: Selection,
+    method: str,
+    dataset: str,
+    train: dict[str, Any],
+    settings: SettingValues,
+    *,
+    num_trainings: int = 1,
 ) -> Cost:
     """The cost of `pipeline`: of ingest and crop with the pictures expected, of publication, and of training.
 
     Args:
         dataset: datasets are named `<dataset>-<method>`.
         train: the arguments of `training_config`, without model and settings.
+        num_trainings: of equal length, one after the other.
 
     Raises:
         UsageError: as `fetch_cost` and `datasets_of`, or there are too few people for a training.
@@ -79,7 +87,7 @@ def pipeline_cost(
         check_enough_people(one.people, changed(SplitRules(), "split", settings))
     model = model_name(f"{dataset}-{datasets[-1]}")
     preset, config = training_config(model, **train, settings=of_flow(settings, "train"))
-    return cost | {"train": asdict(train_cost(lake, None, preset, config))}
+    return cost | {"train": asdict(train_cost(lake, None, preset, config, num_trainings))}
 
 
 def _fetches(lake: Lake, selection: Selection, settings: SettingValues) -> list[FetchCost]:

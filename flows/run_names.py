@@ -15,6 +15,7 @@ RUN_NAMES = {
     "pipeline": "pipeline {source}",
     "prune": "prune {lake}",
     "publish": "publish {dataset} {method}",
+    "refine": "refine {model}",
     "retry": "retry {source}",
     "train": "train on {dataset} margin {margin}",
 }

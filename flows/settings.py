@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Device = Literal["auto", "cpu", "cuda"]
 LogStyle = Literal["bar", "json"]
 Access = Literal["private", "group"]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Settings(BaseSettings):

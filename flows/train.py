@@ -7,11 +7,12 @@ from typing import Any
 from flows.engine import flow, run_logger
 from flows.report_step import model_report
 from flows.setting_groups import SettingValues, check_settings
-from flows.settings import Device, user_name
+from flows.settings import Device, Share, user_name
 from flows.tasks import train_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
 from flows.training_config import Preset, training_config
+from flows.training_need import why_not_needed
 from model.claims import remarks, too_few
 from storage.aliases import nominate
 from storage.datasets import open_dataset
@@ -30,6 +31,7 @@ def train(
     seed: int = 0,
     device: Device = "auto",
     report: bool = False,
+    min_change: Share = 0.0,
     settings: SettingValues | None = None,
 ) -> dict[str, Any]:
     """Train an embedding model on a dataset version, publish it as a model version, and make it the candidate.
@@ -44,12 +46,16 @@ def train(
         seed: random seed of the initial weights, the batches and the augmentation.
         device: training device; auto is a GPU if there is one.
         report: write the HTML report on the version, which `facemill serve` shows.
+        min_change: least share of faces or people added or removed that is worth a training, 0 to 1, since the dataset
+            version of the newest model of this name and these settings. A version with other settings, or cleaned by
+            another model, is always trained on.
         settings: fields that differ from their defaults, such as {"select.min_sharpness": 100}; `facemill settings`
             lists all.
 
     Returns:
         The model, its version, whether it is new, the dataset, the verification AUC before and after training, and
-        remarks on their validity (`claims.remarks`); with `report`, its path.
+        remarks on their validity (`claims.remarks`); with `report`, its path. If nothing was trained: the model, the
+        dataset, and `left_out`, the reason.
     """
     store, settings = Lake(lake), check_settings(settings, "train")
     chosen = open_dataset(store, dataset)
@@ -57,6 +63,9 @@ def train(
     _, config = training_config(
         model, margin=margin, preset=preset, steps=steps, seed=seed, device=device, settings=settings
     )
+    if why := why_not_needed(store, chosen, config, min_change):
+        run_logger().info("%s is not trained on %s: %s", model, chosen, why)
+        return {"model": model, "dataset": str(chosen), "left_out": why}
     known = {str(one) for one in model_versions(store, model)}
     with track("train", config.steps) as progress:
         version = train_task(store, chosen, config, progress)

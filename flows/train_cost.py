@@ -29,6 +29,7 @@ class TrainCost:
         faces: to train on; with `people` None if unknown before publication.
         faces_per_step: at most; limited by the dataset.
         hours: None if unknown; `measured_by` says where they come from.
+        num_trainings: of as many steps each; `hours` is the sum.
     """
 
     model: str
@@ -42,14 +43,18 @@ class TrainCost:
     faces_per_step: int
     hours: float | None
     measured_by: str
+    num_trainings: int = 1
 
 
-def train_cost(lake: Lake, dataset: DatasetVersion | None, preset: str, config: TrainConfig) -> TrainCost:
+def train_cost(
+    lake: Lake, dataset: DatasetVersion | None, preset: str, config: TrainConfig, num_trainings: int = 1
+) -> TrainCost:
     """The training of this configuration.
 
     Args:
         dataset: the version to train on; None if it is published only by this run.
         preset: the preset that the configuration comes from.
+        num_trainings: of this length, one after the other.
     """
     part = dataset.manifest.get("splits", {}).get("train", {}) if dataset else {}
     device = "cuda" if uses_cuda(config.device) else "cpu"
@@ -72,8 +77,9 @@ def train_cost(lake: Lake, dataset: DatasetVersion | None, preset: str, config: 
         device=device,
         steps=config.steps,
         faces_per_step=batch,
-        hours=hours,
+        hours=None if hours is None else hours * num_trainings,
         measured_by=measured_by,
+        num_trainings=num_trainings,
     )
 
 

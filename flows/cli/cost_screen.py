@@ -90,7 +90,8 @@ def train_facts(one: dict[str, Any]) -> Facts:
     on = one["dataset"] or "the version to be published"
     held = [] if one["faces"] is None else [f"{one['faces']:,} faces of {one['people']:,} people"]
     hours = "time unknown" if one["hours"] is None else f"{hours_text(one['hours'])} by {one['measured_by']}"
-    steps = f"{one['steps']:,} steps of at most {one['faces_per_step']:,} faces"
+    times = "" if one["num_trainings"] == 1 else f"{one['num_trainings']} times "
+    steps = f"{times}{one['steps']:,} steps of at most {one['faces_per_step']:,} faces"
     return {"train  ": [f"{one['model']} on {on}", *held, steps, f"preset {one['preset']} on {one['device']}", hours]}
 
 

@@ -80,15 +80,36 @@ def _pages(kind: str, version: str, place: Place, report: str | None = None) -> 
 
 
 def _after_pipeline(result: dict[str, Any], place: Place) -> Steps:
-    published, trained = result.get("publish") or [], result.get("train") or {}
-    if not published:
+    cleaned, trained, scored = result.get("publish_cleaned"), result.get("train") or {}, result.get("clean") or []
+    if not result.get("publish"):
         return _next(place.command("status"))
-    version = _version(published[-1], "dataset")
-    steps = _pages("datasets", version, place, published[-1].get("report"))
-    if "left_out" in trained:
-        return steps
-    scorer = f"--model {_version(trained, 'model')}" if "version" in trained else f"--fit-on {version}"
-    return steps + _next(place.command(f"clean {scorer}", of_source=True))
+    last = {one["dataset"]: one for one in [*result["publish"], *(cleaned or [])]}[result["publish"][-1]["dataset"]]
+    version = _version(last, "dataset")
+    if cleaned:
+        newest = {**trained, **result.get("train_cleaned", {})}
+        words = f"models report {_version(newest, 'model')}"
+    elif any(one["doubtful"] for one in scored):
+        words = _publish_cleaned(scored, last["dataset"].rpartition("-")[0])
+    elif scored:
+        words = f"models report {_version(trained, 'model')}"
+    elif "model" in trained:
+        words = f"clean --model {_version(trained, 'model') if 'version' in trained else trained['model']}"
+    else:
+        words = "" if "left_out" in trained or trained.get("cleans") else f"clean --fit-on {version}"
+    follows = _next(place.command(words, of_source=not words.startswith("models"))) if words else []
+    return _pages("datasets", version, place, last.get("report")) + follows
+
+
+def _publish_cleaned(scored: list[dict[str, Any]], dataset: str) -> str:
+    """The command that publishes without the faces that a model doubts.
+
+    Args:
+        scored: the result of `clean`, for each method.
+        dataset: datasets are named `<dataset>-<method>`.
+    """
+    named = "" if dataset == "faces" else f" --dataset {quote(dataset)}"
+    method = f" --method {scored[0]['method']}" if len(scored) == 1 else ""
+    return f"publish --cleaned-by {scored[0]['model']}{named}{method}"
 
 
 def _after_ingest(result: dict[str, Any], place: Place) -> Steps:
@@ -106,8 +127,7 @@ def _after_clean(result: list[dict[str, Any]], place: Place) -> Steps:
     found = [one for one in result if one["wrong_person"] or one["same_person"]]
     if not found:
         return _next(place.command("status"))
-    method = f" --method {found[0]['method']}" if len(result) == 1 else ""
-    return _next(place.command(f"publish --cleaned-by {found[0]['model']}{method}", of_source=True))
+    return _next(place.command(_publish_cleaned(result, "faces"), of_source=True))
 
 
 def _after_publish(result: list[dict[str, Any]], place: Place) -> Steps:

@@ -199,6 +199,13 @@ MinChangeOption = Annotated[
         show_default="0",
     ),
 ]
+CleanOption = Annotated[
+    bool,
+    typer.Option(
+        "--clean",
+        help="Then publish the versions again without the faces that the new model doubts, and train on that.",
+    ),
+]
 RunsOption = Annotated[
     int,
     typer.Option(

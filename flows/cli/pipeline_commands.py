@@ -13,6 +13,7 @@ from uvloop import run
 
 from flows.cli.cost_screen import show_cost
 from flows.cli.options import (
+    CleanOption,
     DatasetOption,
     DeviceChoice,
     DeviceOption,
@@ -35,6 +36,7 @@ from flows.cli.options import (
     StepsOption,
     check_usage,
     reporting,
+    share,
     split_words,
 )
 from flows.cli.stage_screens import (
@@ -94,6 +96,7 @@ def pipeline(
     runs: RunsOption = 1,
     min_change: MinChangeOption = 0.0,
     report: ReportOption = False,
+    clean: CleanOption = False,
     values: SetOption = None,
     dry_run: DryRunOption = False,
     output: OutputOptions,
@@ -107,7 +110,8 @@ def pipeline(
         from flows.run_cost import pipeline_cost  # noqa: PLC0415
 
         train = {"margin": margin, "preset": "auto", "steps": steps, "device": device.value}
-        output.print(pipeline_cost(store, selection, method, dataset, train, settings), show_cost)
+        cost = pipeline_cost(store, selection, method, dataset, train, settings, num_trainings=1 + clean)
+        output.print(cost, show_cost)
         return
     for one in selection.sources:
         alone = replace(selection, source=one)
@@ -129,6 +133,7 @@ def pipeline(
                 runs=runs,
                 min_change=min_change,
                 report=report,
+                clean=clean,
                 settings=settings,
             )
         )
@@ -153,7 +158,7 @@ def _showing_stages(output: OutputOptions) -> Iterator[dict[str, Any]]:
         with watching(ended, lambda stage, part: parts.append(part)):
             yield done
     finally:
-        if parts:  # publication failed after one of its datasets
+        if parts and "publish" not in done:  # publication failed after one of its datasets
             ended("publish", list(parts))
         if output.as_json and done:
             output.print(done, lambda console, result: None)
@@ -413,6 +418,17 @@ def train(
     seed: Annotated[int, typer.Option("--seed", help="Random seed of weights, batches and augmentation.")] = 0,
     device: DeviceOption = DeviceChoice.AUTO,
     report: ReportOption = False,
+    min_change: Annotated[
+        float,
+        typer.Option(
+            "--min-change",
+            metavar="SHARE",
+            parser=share,
+            help="Train only if at least this share of faces or people was added or removed since the version of the "
+            "newest model by this name, such as 1%. Other settings, or a newer cleaning, are always trained on.",
+            show_default="0",
+        ),
+    ] = 0.0,
     values: SetOption = None,
     dry_run: DryRunOption = False,
     output: OutputOptions,
@@ -449,6 +465,7 @@ def train(
         seed=seed,
         device=device.value,
         report=report,
+        min_change=min_change,
         settings=settings,
     )
     output.print(result, show_trained)

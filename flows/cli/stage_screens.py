@@ -10,7 +10,17 @@ from rich.console import Console
 from flows.cli.dataset_commands import by_source_table, funnel_table
 from flows.cli.terminal import say, say_items
 from flows.telemetry.run_summary import summary_lines
-from flows.telemetry.stage_words import Line, cleaned, cropped, ingested, retried, trained
+from flows.telemetry.stage_words import (
+    Line,
+    changed_by_cleaning,
+    cleaned,
+    cropped,
+    doubted,
+    ingested,
+    retried,
+    trained,
+    trained_again,
+)
 
 
 def show_stage(console: Console, stage: str, result: Any) -> None:
@@ -28,6 +38,9 @@ def show_stage(console: Console, stage: str, result: Any) -> None:
         "crop": show_cropped,
         "publish": show_summary,
         "train": show_trained,
+        "clean": show_doubts,
+        "publish_cleaned": show_changes,
+        "train_cleaned": show_trained_again,
     }
     shown[stage](console, result)
 
@@ -76,8 +89,26 @@ def show_summary(console: Console, result: list[dict[str, Any]]) -> None:
         console.print(by_source_table(result[-1]["funnels"]))
 
 
+def show_doubts(console: Console, result: list[dict[str, Any]]) -> None:
+    """Print how many samples of each version may show somebody else."""
+    _show(console, doubted(result))
+
+
+def show_changes(console: Console, result: list[dict[str, Any]]) -> None:
+    """Print the cleaned version of each dataset, and what its cleaning changed."""
+    _show(console, changed_by_cleaning(result))
+
+
+def show_trained_again(console: Console, result: dict[str, Any]) -> None:
+    """Print the model version that was trained on a cleaned version."""
+    _show(console, trained_again(result))
+
+
 def show_trained(console: Console, result: dict[str, Any]) -> None:
-    """Print the model version and its metrics, or the flow run that will train it."""
+    """Print the model version and its metrics, the flow run that will train it, or why there is none."""
+    if "left_out" in result:
+        say_items(console, "train", trained(result)[0].items[0].split(), between=" ")
+        return
     _show(console, trained(result))
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from flows.telemetry.cleaning_words import change_items, doubt_items
 from flows.telemetry.fitting import fitted
 from flows.telemetry.run_summary import summary_lines
 from storage.names import visible
@@ -67,19 +68,36 @@ def cropped(result: Mapping[str, Any]) -> list[Line]:
     return [Line("crop", [*counts, *others]), *([Line("report", [result["report"]])] if "report" in result else [])]
 
 
-def trained(result: Mapping[str, Any]) -> list[Line]:
-    """The model version and its metrics, or the flow run that will train it."""
+def trained(result: Mapping[str, Any], more: Sequence[str] = ()) -> list[Line]:
+    """The model version and its metrics, with more items; the flow run that will train it; or why there is none."""
     if "left_out" in result:
         return [Line("train", [f"left out: {result['left_out']}"])]
     if "flow_run" in result:
-        return [Line("train", [f"scheduled on the server as {result['flow_run'] or 'a separate run'}"])]
+        then = "which then cleans" if result["cleans"] else "after which no face is scored yet"
+        return [Line("train", [f"scheduled on the server as {result['flow_run']}", then])]
     known = "" if result["is_new"] else " (existing)"
     items = [
         f"{result['model']}@{result['version']}{known}: verification AUC on unseen people {result['auc']:.3f}",
         f"untrained {result['untrained_auc']:.3f}",
+        *more,
         *([result["note"]] if result.get("note") else []),
     ]
     return [Line("train", items)]
+
+
+def trained_again(result: Mapping[str, Any]) -> list[Line]:
+    """The model version that was trained on a cleaned version."""
+    return trained(result, ["on the cleaned test faces"])
+
+
+def doubted(result: Sequence[Mapping[str, Any]]) -> list[Line]:
+    """How many samples of each version may show somebody else."""
+    return [Line("clean", doubt_items(result))]
+
+
+def changed_by_cleaning(result: Sequence[Mapping[str, Any]]) -> list[Line]:
+    """The cleaned version of each dataset, and what its cleaning changed."""
+    return [Line("cleaned", change_items(one)) for one in result]
 
 
 def cleaned(result: Sequence[Mapping[str, Any]]) -> list[Line]:
@@ -100,6 +118,8 @@ STAGES: dict[str, Callable[[Any], list[Line]]] = {
     "ingest": ingested,
     "retry": retried,
     "crop": cropped,
-    "clean": cleaned,
     "train": trained,
+    "clean": doubted,
+    "publish_cleaned": changed_by_cleaning,
+    "train_cleaned": trained_again,
 }

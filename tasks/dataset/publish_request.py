@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,9 +74,14 @@ def version_id(request: Request, samples: pa.Table) -> str:
     return _content_id(request.settings(), samples)
 
 
+def chosen_settings(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings in a version's manifest, as `Request.settings` gave them."""
+    return {name: manifest[name] for name in SETTINGS if name in manifest}
+
+
 def id_by_manifest(manifest: dict[str, Any], samples: pa.Table) -> str:
     """The id that a version's samples make under the settings of its manifest."""
-    return _content_id({name: manifest[name] for name in SETTINGS if name in manifest}, samples)
+    return _content_id(chosen_settings(manifest), samples)
 
 
 def _content_id(settings: dict[str, Any], samples: pa.Table) -> str:

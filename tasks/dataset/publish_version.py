@@ -27,7 +27,7 @@ from tasks.dataset.funnel import Funnel, FunnelStage
 from tasks.dataset.leaks import count_leaks, refuse_leaks
 from tasks.dataset.manifest import manifest_counts
 from tasks.dataset.place_samples import place_samples
-from tasks.dataset.publish_request import SETTINGS, Request, version_id
+from tasks.dataset.publish_request import Request, chosen_settings, version_id
 from tasks.dataset.source_tables import made_with, source_digests
 from tasks.dataset.version_change import VersionChange, change_since
 from tasks.links.sources import sources_named
@@ -41,7 +41,7 @@ class Published:
     """A dataset version, its current funnel (and that of each of several sources), and whether it is new.
 
     Attributes:
-        change: since the newest earlier version of the same settings; None if there is none.
+        change: since the newest version of the same settings; None if there is none.
         note: why no new version was made of the content; empty if it was, or existed.
     """
 
@@ -83,13 +83,13 @@ def publish_source(
 
 
 def _newest_of_same_settings(lake: Lake, request: Request) -> DatasetVersion | None:
-    """The newest version of the dataset, if it was made with the same settings."""
-    existing = versions(lake, request.name)
-    if not existing:
-        return None
-    manifest = existing[-1].manifest
-    settings = {name: manifest[name] for name in SETTINGS if name in manifest}
-    return existing[-1] if settings == json.loads(to_json(request.settings())) else None
+    """The newest version of the dataset that was made with the same settings.
+
+    Versions with other settings, such as a cleaned one, may be newer.
+    """
+    wanted = json.loads(to_json(request.settings()))
+    same = [one for one in versions(lake, request.name) if chosen_settings(one.manifest) == wanted]
+    return same[-1] if same else None
 
 
 def require_people_in_each(sources: Sequence[Source]) -> None:

@@ -86,10 +86,16 @@ class Service:
             time.sleep(0.5)
         raise AssertionError(f"the run is {state} after {within_s:.0f} s")
 
-    def disable(self, automation: str) -> None:
-        """Have the server do no more what an automation of this name asks for."""
-        for one in self.insist("/automations/filter", {"automations": {"name": {"any_": [automation]}}}):
-            self.ask(f"/automations/{one['id']}", {"enabled": False}, "PATCH")
+    def pause(self, pool: str, *, is_paused: bool = True) -> None:
+        """Have no worker of a pool start a run, or let them again."""
+        self.ask(f"/work_pools/{pool}", {"is_paused": is_paused}, "PATCH")
+
+    def withdraw(self, deployment: str) -> None:
+        """Delete the runs of `flow/deployment` that wait to be started."""
+        found = self.insist(f"/deployments/name/{deployment}")["id"]
+        waiting = {"deployment_id": {"any_": [found]}, "state": {"type": {"any_": ["SCHEDULED"]}}}
+        for run in self.insist("/flow_runs/filter", {"flow_runs": waiting}):
+            self.ask(f"/flow_runs/{run['id']}", method="DELETE")
 
     def metrics(self) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=30) as answer:

@@ -37,8 +37,6 @@ def dataset_urls(lake: Lake) -> dict[str, list[str]]:
     return {str(one): one.index(["url"])["url"].to_pylist() for one in all_versions(lake)}
 
 
-def version_ids(lake: Lake) -> dict[str, str]:
-    """The id of the only version of each dataset."""
-    found = all_versions(lake)
-    assert len({one.name for one in found}) == len(found), "a dataset has several versions"
-    return {one.name: one.version for one in found}
+def version_ids(lake: Lake) -> set[str]:
+    """The dataset versions that are not cleaned; the scores by which others are vary in their last digits."""
+    return {str(one) for one in all_versions(lake) if "cleaning" not in one.manifest}

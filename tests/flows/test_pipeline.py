@@ -20,6 +20,8 @@ from synthetic.origin import Origin
 from tests.flows.grading import accepted_urls, dataset_urls, expected, linked_urls, read_truth
 
 pytestmark = pytest.mark.slow
+# With so many wrong faces expected, a model of four steps doubts some.
+DOUBTS = {"clean.wrong_share": 0.2}
 
 
 def run(lake: Path, world: Path, origin: Origin, steps: int = 4, **options: Any) -> dict[str, Any]:
@@ -32,11 +34,11 @@ def files_of(lake: Path) -> dict[str, int]:
     return {str(path.relative_to(lake)): path.stat().st_mtime_ns for path in lake.rglob("*") if path.is_file()}
 
 
-def test_a_run_gives_datasets_by_both_methods_and_a_model_and_a_second_one_does_nothing(
+def test_a_run_gives_datasets_by_both_methods_and_a_model_the_next_one_cleans_them_and_a_third_does_nothing(
     tmp_path: Path, world: Path, origin: Origin
 ) -> None:
     folder = tmp_path / "lake"
-    first = run(folder, world, origin)
+    first = run(folder, world, origin, settings=DOUBTS)
     every_artifact_has_a_description()
     lake = Lake(folder)
 
@@ -60,12 +62,17 @@ def test_a_run_gives_datasets_by_both_methods_and_a_model_and_a_second_one_does_
     assert status["accepted"] + sum(status["rejected"].values()) == status["candidates"]
     assert status["due"] == 0
 
-    asked, files = origin.num_requests, files_of(folder)
-    second = run(folder, world, origin)
+    asked = origin.num_requests
+    second = run(folder, world, origin, settings=DOUBTS, clean=True)
     assert origin.num_requests == asked
     assert second["crop"]["detected"] == second["crop"]["cropped"] == 0
     assert not any(one["is_new"] for one in second["publish"])
     assert not second["train"]["is_new"]
+    its_versions_are_cleaned(lake, first, second)
+
+    files = files_of(folder)
+    third = run(folder, world, origin, settings=DOUBTS, clean=True)
+    assert third["train_cleaned"] == second["train_cleaned"] | {"is_new": False}
     changed = {name for name, when in files_of(folder).items() if files.get(name) != when}
     assert changed <= {"plan/vggface1.parquet"}
     a_listed_person_is_left_out(lake, tmp_path / "names.txt")
@@ -80,8 +87,25 @@ def every_artifact_has_a_description() -> None:
     assert [key for key, description in described.items() if not description] == []
 
 
+def its_versions_are_cleaned(lake: Lake, first: dict[str, Any], second: dict[str, Any]) -> None:
+    """The second run counts the same doubtful faces as the first, and leaves them out."""
+    assert second["clean"] == first["clean"]
+    assert second["train_cleaned"]["is_new"]
+    told = [one for one in second["clean"] if one["doubtful"]]
+    assert told[-1]["dataset"] == second["train"]["dataset"]
+    for scored, cleaned in zip(told, second["publish_cleaned"], strict=True):
+        version = open_dataset(lake, f"{cleaned['dataset']}@{cleaned['version']}")
+        assert version.manifest["cleaning"]["model"] == f"embedder@{first['train']['version']}"
+        assert cleaned["funnel"]["stages"][-1]["rejected"]["wrong_person"] >= scored["doubtful"]["wrong_person"]
+    with get_client(sync_client=True) as client:
+        pages = {str(one.key): str(one.data) for one in client.read_latest_artifacts()}
+    for key in ("pipeline", "refine"):
+        for trained in (second["train"], second["train_cleaned"]):
+            assert f"embedder@{trained['version']} on {trained['dataset']}: AUC" in pages[key]
+
+
 def a_listed_person_is_left_out(lake: Lake, names: Path) -> None:
-    (whole,) = (one for one in all_versions(lake) if one.name == "faces-bbox")
+    (whole, _) = (one for one in all_versions(lake) if one.name == "faces-bbox")
     person = whole.index(["identity"])["identity"][0].as_py()
     names.write_text(person.replace("_", " ").upper() + "\n")
     (result,) = publish(lake.url, method="bbox", exclude=names)

@@ -173,6 +173,13 @@ def test_a_training_is_known_by_its_faces_steps_and_device(made: Lake) -> None:
     assert found["is_new"]
 
 
+def test_a_pipeline_that_cleans_trains_twice(tmp_path: Path) -> None:
+    asked = ["pipeline", "--source", "synthetic", "--identities", "8", "--per-identity", "5", "--device", "cpu"]
+    once, twice = (dry(tmp_path / "new", *asked, *more)["train"] for more in ([], ["--clean"]))
+    assert (once["num_trainings"], twice["num_trainings"]) == (1, 2)
+    assert twice["hours"] == pytest.approx(2 * once["hours"])
+
+
 def test_a_lake_s_own_training_gives_the_hours_and_an_existing_version_is_told(made: Lake) -> None:
     preset, config = training_config("embedder", margin=1.0, preset="smoke", steps=100, device="cpu")
     recipe = config.recipe()

@@ -72,7 +72,6 @@ def test_a_value_has_the_type_of_its_field_as_text_and_as_json(text: str, value:
         ("select.min_sharpnes=1", "Did you mean select.min_sharpness? `facemill settings pipeline`"),
         ("selct.min_sharpness=1", "Did you mean select.min_sharpness?"),
         ("magic.wand=1", "there is no setting magic.wand. `facemill settings pipeline`"),
-        ("cleaning.same_person_score=1", "is not a setting of pipeline, but of publish"),
         ("select.min_faces=2.5", "select.min_faces=2.5 is invalid"),
         ("select.min_faces=0", "it takes int, at least 1"),
         ("select.min_score=nan", "select.min_score=nan is invalid"),
@@ -90,6 +89,12 @@ def test_what_cannot_be_set_is_refused_in_one_line(text: str, told: str) -> None
     with pytest.raises(UsageError, match=re.escape(told)) as error:
         read_settings([text], "pipeline")
     assert "\n" not in str(error.value)
+
+
+def test_a_setting_of_other_flows_is_refused_with_their_names() -> None:
+    told = "cleaning.same_person_score is not a setting of clean, but of publish, pipeline"
+    with pytest.raises(UsageError, match=re.escape(told)):
+        read_settings(["cleaning.same_person_score=1"], "clean")
 
 
 def test_a_group_changes_only_the_fields_that_are_given() -> None:

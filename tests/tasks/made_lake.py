@@ -100,6 +100,7 @@ def _write_faces(lake: Lake, method: str, claims: list[tuple[str, int, str]]) ->
             data = jpeg(number + (1000 if method == "mtcnn" else 2000))
             offset, length = tar.add(f"{number}.jpg", data)
             row = face(person, line, url, crop_digest=bytes_digest(data), offset=offset, length=length)
+            row |= {"image_width": 400, "image_height": 300}
             rows.append(row | _looks(LINES[line], method))
     write_table(lake, f"{path}.parquet", faces(*rows), stamp=method)
 

@@ -115,6 +115,9 @@ def decide(inventory: Inventory, policy: Policy, now: datetime) -> Plan:
         if stays is None and trained and not policy.even_lineage:
             stays = f"{trained[0]} was trained on it"
         found.add(dataset, stays, policy.why_removed, trained)
+    if not policy.even_lineage:
+        _keep_cleaners(found)
+        lineage = _lineage(found.stays)
     _decide_items(found, inventory, policy, now)
     marked = {
         one: _why_marked_stays(one, inventory, lineage)
@@ -159,6 +162,25 @@ def _lineage(stays: Iterable[Decision]) -> dict[str, tuple[str, ...]]:
         if isinstance(one.what, Version) and one.what.dataset:
             found[one.what.dataset] += (str(one.what),)
     return found
+
+
+def _keep_cleaners(found: _Sorted) -> None:
+    """Keep the models by which kept versions were cleaned, and what these models were trained on.
+
+    Without them the next cleaning run would train, clean and train again, though nothing has changed.
+    """
+    while True:
+        cleaned = {one.what.scored_by: one.what for one in found.stays if isinstance(one.what, Version)}
+        trained = {one.what.dataset: one.what for one in found.stays if isinstance(one.what, Version)}
+        kept = {
+            one: f"{user} was {'cleaned by' if one.kind is Kind.MODELS else 'trained on'} it"
+            for one in found.goes
+            if (user := (cleaned if one.kind is Kind.MODELS else trained).get(str(one.what)))
+        }
+        if not kept:
+            return
+        found.goes = [one for one in found.goes if one not in kept]
+        found.stays += [Decision(one.what, why) for one, why in kept.items()]
 
 
 def _why_version_stays(version: Version, rank: int, inventory: Inventory, policy: Policy, now: datetime) -> str | None:

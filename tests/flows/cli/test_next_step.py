@@ -19,6 +19,7 @@ PUBLISHED = [
 TRAINED = {"model": "embedder", "version": "cccc"}
 CLEANED = {"method": "mtcnn", "model": "embedder@cccc", "wrong_person": 3, "same_person": []}
 NOTHING = {**CLEANED, "wrong_person": 0}
+DOUBTED = [{"method": "bbox", "model": "embedder@cccc", "doubtful": {"wrong_person": 3}}, {**CLEANED, "doubtful": {}}]
 FETCHED = {"asked": 4, "accepted": 3, "rejected": {"gone": 1}}
 
 
@@ -46,7 +47,12 @@ def test_every_command_says_what_follows_or_why_nothing_does() -> None:
         ),
         (
             "pipeline",
-            {"publish": PUBLISHED, "train": {"flow_run": "a"}},
+            {"publish": PUBLISHED, "train": {"flow_run": "a", "cleans": True}},
+            ["folder lake/datasets/faces-mtcnn/bbbb", "page facemill report faces-mtcnn@bbbb"],
+        ),
+        (
+            "pipeline",
+            {"publish": PUBLISHED, "train": {"flow_run": "a", "cleans": False}},
             [
                 "folder lake/datasets/faces-mtcnn/bbbb",
                 "page facemill report faces-mtcnn@bbbb",
@@ -60,6 +66,57 @@ def test_every_command_says_what_follows_or_why_nothing_does() -> None:
                 "folder lake/datasets/faces-bbox/aaaa",
                 "page lake/work/reports/faces-bbox-aaaa.html",
                 "next facemill train --dataset faces-bbox@aaaa",
+            ],
+        ),
+        (
+            "pipeline",
+            {"publish": PUBLISHED, "train": TRAINED, "clean": DOUBTED},
+            [
+                "folder lake/datasets/faces-mtcnn/bbbb",
+                "page facemill report faces-mtcnn@bbbb",
+                "next facemill publish --cleaned-by embedder@cccc",
+            ],
+        ),
+        (
+            "pipeline",
+            {"publish": [{**PUBLISHED[0], "dataset": "lab-bbox"}], "train": TRAINED, "clean": DOUBTED[:1]},
+            [
+                "folder lake/datasets/lab-bbox/aaaa",
+                "page facemill report lab-bbox@aaaa",
+                "next facemill publish --cleaned-by embedder@cccc --dataset lab --method bbox",
+            ],
+        ),
+        (
+            "pipeline",
+            {"publish": PUBLISHED, "train": TRAINED, "clean": DOUBTED[1:]},
+            [
+                "folder lake/datasets/faces-mtcnn/bbbb",
+                "page facemill report faces-mtcnn@bbbb",
+                "next facemill models report embedder@cccc",
+            ],
+        ),
+        (
+            "pipeline",
+            {
+                "publish": PUBLISHED,
+                "train": TRAINED,
+                "clean": DOUBTED,
+                "publish_cleaned": [{**PUBLISHED[1], "version": "dddd"}],
+                "train_cleaned": {**TRAINED, "version": "eeee"},
+            },
+            [
+                "folder lake/datasets/faces-mtcnn/dddd",
+                "page facemill report faces-mtcnn@dddd",
+                "next facemill models report embedder@eeee",
+            ],
+        ),
+        (
+            "pipeline",
+            {"publish": PUBLISHED, "train": {"model": "embedder", "left_out": "little changed"}},
+            [
+                "folder lake/datasets/faces-mtcnn/bbbb",
+                "page facemill report faces-mtcnn@bbbb",
+                "next facemill clean --model embedder",
             ],
         ),
         (

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
+from rich.console import Console
 
+from flows.cli.stage_screens import show_stage
 from storage.lake import Lake
 from synthetic.origin import Origin
 from tasks.dataset.publish_request import Request
@@ -84,6 +88,76 @@ def test_neither_a_pipe_nor_ci_gets_a_control_character(lake: Lake, command: str
 def test_without_colour_a_terminal_gets_no_colour(lake: Lake) -> None:
     screen = on_terminal("status", "--lake", lake.url, columns=80, env={"NO_COLOR": "1"})
     assert not re.search(r"\x1b\[[0-9;]*[34][0-9]", screen.written)
+
+
+TRAINED = {"model": "embedder", "version": "c" * 16, "is_new": True, "auc": 0.949, "untrained_auc": 0.708, "note": ""}
+REFINED: dict[str, Any] = {
+    "train": TRAINED | {"dataset": f"faces-mtcnn@{'a' * 16}"},
+    "clean": [
+        {"dataset": f"faces-{method}@{'a' * 16}", "model": f"embedder@{'c' * 16}", "samples": num, "doubtful": doubtful}
+        for method, num, doubtful in (("bbox", 519, {}), ("mtcnn", 1407, {"wrong_person": 27, "same_person": 4}))
+    ],
+    "publish_cleaned": [
+        {
+            "dataset": "faces-mtcnn",
+            "version": "d" * 16,
+            "is_new": True,
+            "samples": 1375,
+            "identities": 39,
+            "cleaned_from": {
+                "samples": 1407,
+                "identities": 40,
+                "changes": {
+                    "went": {"select: wrong_person": 27, "select: same_person": 5},
+                    "came": {},
+                    "recropped": {},
+                    "moved": {"test to val": 3},
+                },
+            },
+        }
+    ],
+    "train_cleaned": TRAINED | {"version": "e" * 16, "auc": 0.994, "untrained_auc": 0.738},
+}
+
+
+def shown(columns: int, result: dict[str, Any]) -> str:
+    console = Console(file=StringIO(), width=columns)
+    for stage, one in result.items():
+        show_stage(console, stage, one)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_run_that_cleans_shows_what_is_doubtful_what_was_left_out_and_both_models() -> None:
+    assert shown(80, REFINED) == (
+        f"""\
+train    embedder@{"c" * 16}: verification AUC on unseen people 0.949,
+         untrained 0.708
+clean    0 of 519 faces of faces-bbox,
+         31 of 1,407 faces of faces-mtcnn may show somebody else,
+         according to embedder@{"c" * 16}
+cleaned  faces-mtcnn@{"d" * 16}: 1,375 faces of 39 people,
+         before 1,407 of 40, left out: 27 wrong person, 5 one person, two names,
+         in another split: 3 test to val
+train    embedder@{"e" * 16}: verification AUC on unseen people 0.994,
+         untrained 0.738, on the cleaned test faces
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("cleans", "told"), [(True, "which then cleans"), (False, "after which no face is scored yet")]
+)
+def test_a_training_that_another_run_does_is_told_and_whether_that_cleans(cleans: bool, told: str) -> None:
+    scheduled = {"train": {"flow_run": "swift-owl", "id": "1", "cleans": cleans}}
+    assert shown(80, scheduled) == f"train    scheduled on the server as swift-owl, {told}\n"
+
+
+@WIDTHS
+def test_a_run_that_cleans_fits_the_terminal_and_says_why_nothing_was_trained(columns: int) -> None:
+    why = "0 faces added and 1 removed of 1,407, 0 people added and 0 removed of 40 since faces-mtcnn@a: less than 1.0%"
+    for result in (REFINED, {"train": {"model": "embedder", "left_out": why}}):
+        assert max(map(cell_len, shown(columns, result).splitlines())) <= columns
+    assert f"left out: {why[:40]}" in shown(200, {"train": {"model": "embedder", "left_out": why}})
 
 
 @pytest.fixture

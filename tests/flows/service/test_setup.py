@@ -12,8 +12,8 @@ from prefect.client.schemas import FlowRun
 from prefect.states import Running
 
 from flows.peer_runs import peer_runs
-from flows.pipeline import AS_DEPLOYED, TRAINED_BY_EVENT, model_name, start_training
-from flows.publish import announce
+from flows.pipeline import learn, model_name
+from flows.publish import STARTS_TRAINING, announce
 from flows.service.setup import deployments, set_up_server, with_parameters
 from flows.service.waiting_runs import name_waiting_runs
 from flows.service.work import POOLS
@@ -41,6 +41,7 @@ def test_each_deployment_gets_the_settings_that_its_flow_takes() -> None:
         "train": {"train.steps"},
         "experiment": {"train.steps"},
         "pipeline": set(settings),
+        "refine": set(),
         "check": set(),
         "prune": set(),
     }
@@ -72,12 +73,18 @@ def test_a_model_name_belongs_to_one_dataset(dataset: str, model: str) -> None:
     assert model_name(dataset) == model
 
 
-def test_the_event_trains_the_dataset_that_a_pipeline_in_a_terminal_trains_under_the_same_name() -> None:
+def test_the_event_trains_the_dataset_that_a_pipeline_trains_under_the_same_name() -> None:
     (train,) = [one for one in deployments()["deployments"] if one["name"] == "train"]
     (trigger,) = train["triggers"]
-    assert trigger["match"] == {"prefect.resource.id": f"facemill.dataset.{TRAINED_BY_EVENT}"}
-    assert train["parameters"]["dataset"] == TRAINED_BY_EVENT
-    assert train["parameters"]["model"] == model_name(TRAINED_BY_EVENT)
+    dataset = train["parameters"]["dataset"]
+    assert trigger["match"] == {"prefect.resource.id": f"facemill.dataset.{dataset}", STARTS_TRAINING: "yes"}
+    assert train["parameters"]["model"] == model_name(dataset)
+
+
+def test_on_the_schedule_a_pipeline_cleans_and_small_changes_are_neither_published_nor_trained_on() -> None:
+    by_name = {one["name"]: one["parameters"] for one in deployments()["deployments"]}
+    assert by_name["pipeline"]["clean"]
+    assert {by_name[name]["min_change"] for name in ("pipeline", "publish", "train", "refine")} == {0.01}
 
 
 @pytest.fixture(scope="module")
@@ -132,35 +139,45 @@ def test_runs_beside_a_pipeline_need_a_server_that_has_them(prefect_server: str)
 
 
 @pytest.mark.slow
-def test_a_published_version_is_trained_on_by_its_event_and_the_pipeline_asks_for_no_second_run(
-    deployed: list[str], tmp_path: Path
-) -> None:
+def test_the_event_of_a_version_trains_on_it_unless_its_pipeline_does(deployed: list[str], tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
     version = write_dataset(lake, "faces-mtcnn", {"train": 2}, faces_each=2)
     other = write_dataset(lake, "faces-bbox", {"train": 2}, faces_each=2)
+    # Events are processed in their order: once the last one has started its run, the others have started none.
+    announce(version, starts_training=False)
     announce(other)
     announce(version)
-    wanted = {"lake": lake.url, "dataset": str(version)}
+    wait_until("the version is trained on", lambda: bool(runs_on(lake)), every_s=0.25)
+    (run,) = runs_on(lake)
+    assert run.parameters["dataset"] == str(version)
+    assert run.parameters["min_change"] == 0.01
+    assert run.work_pool_name == "gpu"
     with get_client(sync_client=True) as client:
-        runs: list[FlowRun] = []
-
-        def is_started() -> bool:
-            runs[:] = [run for run in client.read_flow_runs() if wanted.items() <= run.parameters.items()]
-            return bool(runs)
-
-        wait_until("the version is trained on", is_started, every_s=0.25)
-        published = [{"dataset": version.name, "version": version.version, "is_new": True}]
-        own = {"margin": 2.0, "steps": None, "device": "auto"}
-        assert start_training(published, AS_DEPLOYED, lake.url) == {"flow_run": None}
-        assert start_training(published, own, lake.url)["flow_run"] == f"train on {version} margin 2.0"
-        asked = [run for run in client.read_flow_runs() if wanted.items() <= run.parameters.items()]
-        (deployment,) = {run.deployment_id for run in runs}
         name_waiting_runs(client, {})
-        assert {client.read_flow_run(run.id).name for run in runs} == {f"train on {version} margin 1.0"}
-        assert client.read_deployment(str(deployment)).work_pool_name == "gpu"
-        told = {"dataset": other.name, "version": other.version, "is_new": True}
-        assert start_training([told], AS_DEPLOYED, lake.url)["flow_run"]
-        trained = [run.parameters for run in client.read_flow_runs() if run.parameters.get("lake") == lake.url]
-    assert sorted(run.parameters.get("margin", 1.0) for run in asked) == [1.0, 2.0]
-    # The event of the other dataset started nothing: the run that was asked for is the only one, under its own name.
-    assert [one["model"] for one in trained if one["dataset"] == str(other)] == ["embedder-bbox"]
+    assert [one.name for one in runs_on(lake)] == [f"train on {version} margin 1.0"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clean", [False, True], ids=["train", "refine"])
+def test_a_pipeline_asks_a_server_for_one_run_that_trains_with_the_thresholds_of_its_deployment(
+    deployed: list[str], tmp_path: Path, clean: bool
+) -> None:
+    lake = Lake(tmp_path / "lake")
+    published = [{"dataset": f"faces-{method}", "version": "v1"} for method in ("mtcnn", "bbox")]
+    training = {"margin": 2.0, "steps": 9, "device": "cpu", "min_change": 0.5}
+    settings = {"train.seed": 3, "clean.rounds": 2, "select.min_faces": 3}
+    done = learn(lake, lake.url, published, training | {"settings": settings}, clean=clean)
+    (run,) = runs_on(lake)
+    assert done == {"train": {"flow_run": run.name, "id": str(run.id), "cleans": clean}}
+    assert run.work_pool_name == "gpu"
+    assert {**run.parameters, "min_change": 0.01} == run.parameters
+    assert run.parameters.items() >= {"margin": 2.0, "steps": 9, "device": "cpu", "model": "embedder-bbox"}.items()
+    named = {"versions": ["faces-mtcnn@v1", "faces-bbox@v1"]} if clean else {"dataset": "faces-bbox@v1"}
+    assert run.parameters.items() >= named.items()
+    assert run.parameters["settings"] == (settings if clean else {"train.seed": 3})
+
+
+def runs_on(lake: Lake) -> list[FlowRun]:
+    """The runs that were asked for on a lake."""
+    with get_client(sync_client=True) as client:
+        return [run for run in client.read_flow_runs() if run.parameters.get("lake") == lake.url]

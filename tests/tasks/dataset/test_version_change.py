@@ -95,3 +95,11 @@ def test_a_first_version_and_unchanged_content_need_no_share(lake: Lake) -> None
 )
 def test_the_share_is_the_larger_one(change: VersionChange, share: float) -> None:
     assert change.share == pytest.approx(share)
+
+
+def test_a_version_is_compared_with_the_newest_of_its_settings_though_others_are_newer(lake: Lake) -> None:
+    first = publish(lake)
+    publish(lake, select=SelectRules(min_face_px=99))
+    lose(lake, url_of(PEOPLE[0], 3))
+    second = publish(lake, min_change=0.04)
+    assert (str(second.dataset), second.is_new) == (str(first.dataset), False)

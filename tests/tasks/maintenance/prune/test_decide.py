@@ -123,9 +123,21 @@ def test_what_belongs_to_a_version_goes_with_it(kind):
 def test_scores_that_a_kept_version_was_cleaned_by_stay():
     scores = item(Kind.CLEANED, "cleaned/mtcnn/made/embedder/m0", 9, of="models/embedder@m0")
     versions = [faces("v0", 3, scored_by="embedder@m0"), embedder("m0", 9, "x@v"), embedder("m1", 8, "x@v")]
-    found = plan(*versions, scores, policy=Policy(keep_last=1))
+    found = plan(*versions, scores, policy=Policy(keep_last=1, even_lineage=True))
     assert goes(found) == {"embedder@m0"}
     assert stays(found)[str(scores)] == "faces@v0 was cleaned by it"
+
+
+def test_the_model_that_cleaned_a_kept_version_stays_with_the_version_that_it_was_trained_on():
+    versions = [faces("v0", 9), faces("v1", 8, scored_by="embedder@m0")]
+    models = [embedder("m0", 9, "faces@v0"), embedder("m1", 8, "faces@v1")]
+    older = [faces("u0", 19), faces("u1", 18, scored_by="embedder@l0"), embedder("l0", 19, "faces@u0")]
+    found = plan(*older, *versions, *models, policy=Policy(keep_last=1))
+    assert goes(found) == {"faces@u0", "faces@u1", "embedder@l0"}
+    assert stays(found)["embedder@m0"] == "faces@v1 was cleaned by it"
+    assert stays(found)["faces@v0"] == "embedder@m0 was trained on it"
+    found = plan(*older, *versions, *models, policy=Policy(keep_last=1, even_lineage=True))
+    assert goes(found) == {"faces@u0", "faces@u1", "faces@v0", "embedder@l0", "embedder@m0"}
 
 
 def test_the_newest_comparison_of_a_source_stays():
