@@ -38,7 +38,7 @@ def stages(rejected: dict[str, int]) -> str:
     stage_ended("retry", {"asked": 0, "accepted": 0, "rejected": {}})
     stage_ended("crop", {"sources": {"first": CROPPED, "second": CROPPED}})
     stage_ended("publish", [published("mtcnn", {"several_people": 39})])
-    stage_ended("train", {"flow_run": None})
+    stage_ended("train", {"flow_run": "train on faces", "cleans": False})
     return str(flow_run.id)
 
 
