@@ -65,10 +65,12 @@ def experiment(
         models = [_trained(store, cell, f"{place} of {len(cells)}") for place, cell in enumerate(cells, 1)]
         store.write_json(path, evaluate_task(store, cells, models, device))
     result = read_experiment(store, path)
+    report = str(write_experiment_page(store, path, result))
     artifacts.table("experiment", figure_rows(result), f"Metrics by method and margin: {path}")
-    artifacts.markdown("experiment-page", lambda: markdown(result), f"Comparison by method and margin: {path}")
+    told = artifacts.report_line(report) + markdown(result)
+    artifacts.markdown("experiment-page", lambda: told, f"Comparison by method and margin: {path}")
     run_logger().info("comparison of %d training runs: %s", len(cells), path)
-    return {**result, "path": f"{store.url}/{path}", "report": str(write_experiment_page(store, path, result))}
+    return {**result, "path": f"{store.url}/{path}", "report": report}
 
 
 def _grid(

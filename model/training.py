@@ -11,7 +11,7 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -29,6 +29,7 @@ from model.losses import LOSSES
 from model.pairs import check_pairs
 from model.train_set import TrainSet, put_on
 from model.training_step import make_learner
+from model.validation import is_due, validation_auc, watched_faces
 from model.version import build_backbone, export
 from storage.datasets import DatasetVersion
 from storage.errors import TrainingError
@@ -47,7 +48,7 @@ class Progress:
 
     `triplet_loss` and `active_share` are None for a loss without triplets. `spread` is the variance of the unit
     embeddings of a batch: 1 if they are spread evenly, 0 if they are all equal. `cpu_s` is the CPU time of this process
-    over all threads.
+    over all threads. `val_auc` is a point of the validation curve (`model.validation`), None in most reports.
     """
 
     step: int
@@ -59,6 +60,7 @@ class Progress:
     learning_rate: float
     images_per_s: float
     cpu_s: float
+    val_auc: float | None = None
 
 
 def train(
@@ -95,9 +97,13 @@ def train(
     state = initial_state(config, len(faces.identities), device)
     checkpoint = work_folder / f"checkpoint-{config.name}-{version}.safetensors"
     restore_checkpoint(checkpoint, state)
+    watched = watched_faces(val) if ranks.is_rank_0() else None
     while state.step < config.steps:
         progress = run_interval(state, train_set, config)
         check_health(progress, config)
+        if watched and is_due(len(state.history) + 1, is_last=state.step == config.steps):
+            seen = validation_auc(as_evaluated(state.averaged, config), watched, device)
+            progress = replace(progress, val_auc=seen)
         state.history.append(asdict(progress))
         if ranks.is_rank_0():
             save_checkpoint(checkpoint, state)

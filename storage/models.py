@@ -72,7 +72,7 @@ _FILES: dict[str, Shape] = {
         "calibration": {"slope": NUMBER, "offset": NUMBER},
     },
     "lineage.json": {"dataset?": TEXT, "dataset_state?": TEXT, "dataset_manifest_sha256?": TEXT},
-    "history.json": {"intervals": [{"step": COUNT, "loss": FIGURE, "learning_rate": FIGURE}]},
+    "history.json": {"intervals": [{"step": COUNT, "loss": FIGURE, "learning_rate": FIGURE, "val_auc?": FIGURE}]},
 }
 # What is read of one file at most: the largest network is 300 MB, a manifest a few KB.
 _MAX_BYTES, _MAX_MANIFEST_BYTES = 2_000_000_000, 10_000_000

@@ -108,7 +108,8 @@ class Chart:
         """Draw points, each with a tooltip."""
         for x, y, title in zip(xs, ys, titles, strict=True):
             self._draw(self._svg.dot(self._across(x), self._down(y), colour, title))
-        self.key.append((name, colour))
+        if name:
+            self.key.append((name, colour))
 
     def whiskers(self, places: Sequence[tuple[float, float, float]], colour: Colour) -> None:
         """Draw vertical lines, each (x, low, high)."""

@@ -71,7 +71,7 @@ def write_experiment_page(lake: Lake, path: str, result: dict[str, Any]) -> Path
     found = contrasts(result)
     common = estimates_on(result, "common")
     return page.write(
-        lake.work_folder / "reports" / f"experiment-{name}.html",
+        lake.reports_folder / f"experiment-{name}.html",
         "experiment.html",
         title=f"Experiment {name}",
         num_models=len(result["cells"]),

@@ -185,11 +185,21 @@ def _figure(dataset: DatasetVersion, left: dict[str, Any], right: dict[str, Any]
 
 
 def _training(history: list[dict[str, Any]]) -> list[Chart]:
-    steps = [row["step"] for row in history]
+    """Charts of the loss, of the AUC on val people where the version has it, and of the learning rate."""
+    curves = (
+        ("Loss", "loss", Colour.BLUE),
+        ("AUC on some people of the val split", "val_auc", Colour.GREEN),
+        ("Learning rate", "learning_rate", Colour.ORANGE),
+    )
     charts = []
-    for field, title, colour in (("loss", "Loss", Colour.BLUE), ("learning_rate", "Learning rate", Colour.ORANGE)):
-        values = [row[field] for row in history]
+    for title, field, colour in curves:
+        points = [(row["step"], row[field]) for row in history if row.get(field) is not None]
+        if len(points) < 2:
+            continue
+        steps, values = zip(*points, strict=True)
         chart = Chart(title, nice_axis("step", steps), nice_axis("", values, from_zero=False))
         chart.line(steps, values, colour)
+        if field == "val_auc":
+            chart.dots(steps, values, colour, "", [f"step {step:,}: {value:.3f}" for step, value in points])
         charts.append(chart)
     return charts

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from model.claims import interval, over_untrained, too_few
 
 # A probability further than this from the observed share is worth a word, if the interval says so too.
 _MATERIAL = 0.05
-# The share by which a loss must fall over the last fifth of a training to count as falling still.
+# The loss of the last fifth of a training counts as falling if it is below that of the fifth before by this share.
 _FALLING = 0.02
 
 
@@ -118,15 +119,16 @@ def calibration_words(bins: Sequence[Bin], num_people: int | None) -> str:
 
 
 def loss_words(losses: Sequence[tuple[int, float]]) -> str:
-    """From where to where the loss went, and whether it was still falling at the end."""
+    """From where to where the loss went, and whether it was still falling: by means over fifths, since it is noisy."""
     if len(losses) < 2:
         return ""
-    (_, first), (steps, last) = losses[0], losses[-1]
-    before = next(loss for step, loss in losses if step >= 0.8 * steps)
-    end = "it was still falling at the end" if last < before * (1 - _FALLING) else "it had levelled off at the end"
+    values, steps = [loss for _, loss in losses], losses[-1][0]
+    fifth = max(1, len(values) // 5)
+    first, before, last = values[0], fmean(values[-2 * fifth : -fifth]), fmean(values[-fifth:])
     if last >= first:
-        return f"The loss did not fall: {first:.3f} at first, {last:.3f} after {steps:,} steps."
-    return f"The loss fell from {first:.3f} at first to {last:.3f} after {steps:,} steps; {end}."
+        return f"The loss did not fall: {first:.3f} at first, {last:.3f} in the last fifth of {steps:,} steps."
+    end = "it was still falling at the end" if last < before * (1 - _FALLING) else "it had levelled off at the end"
+    return f"The loss fell from {first:.3f} at first to {last:.3f} in the last fifth of {steps:,} steps; {end}."
 
 
 def people_seen_words(num: int | None) -> str:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from flows.cli.app import app
 from flows.reports.experiment_report import difference_rows, figure_rows, markdown
+from flows.reports.link import report_link
 from model.config import PRESETS, TrainConfig
 from storage.lake import Lake
 from storage.models import model_versions
@@ -59,7 +60,7 @@ def test_the_grid_is_trained_once_and_told_as_table_page_and_file(lake: Lake) ->
     assert f"The common test has 9 faces of 3 people. {few}" in " ".join(again.split())
     with get_client(sync_client=True) as client:
         shown = {artifact.key: str(artifact.data) for artifact in client.read_latest_artifacts()}
-    assert shown["experiment-page"] == markdown(told)
+    assert shown["experiment-page"] == f"Report: {report_link(page)}, shown by `facemill serve`.\n\n{markdown(told)}"
     assert len(json.loads(shown["experiment"])) == 4
 
 

@@ -77,7 +77,7 @@ def test_empty_bins_are_left_out_and_the_others_keep_their_interval():
 def test_a_loss_falls_levels_off_or_does_not_fall():
     falling = [(step, 1 - step / 1000) for step in range(10, 501, 10)]
     assert loss_words(falling) == (
-        "The loss fell from 0.990 at first to 0.500 after 500 steps; it was still falling at the end."
+        "The loss fell from 0.990 at first to 0.545 in the last fifth of 500 steps; it was still falling at the end."
     )
     assert "had levelled off" in loss_words([(1, 2.0), (80, 1.0), (100, 1.0)])
     assert "did not fall" in loss_words([(1, 1.0), (80, 1.0), (100, 1.1)])

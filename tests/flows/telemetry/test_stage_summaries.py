@@ -67,7 +67,7 @@ def test_a_recorded_run_logs_each_stage_as_it_ends() -> None:
         "crop       200  several people 39",
         "select     200",
         "dataset  faces-mtcnn@ffffffffffffffff: 200 faces of 40 people",
-        "train    scheduled on the server as a separate run",
+        "train    scheduled on the server as train on faces, after which no face is scored yet",
     ]
 
 
