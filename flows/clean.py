@@ -13,6 +13,7 @@ from flows.crop import Method
 from flows.embedder_choice import choose_embedder
 from flows.engine import flow, run_logger
 from flows.ingest import SourceNames
+from flows.reports.doubtful_faces import write_doubts
 from flows.setting_groups import SettingValues, changed, check_settings
 from flows.settings import Device, load_settings
 from flows.tasks import clean_task, compare_task
@@ -62,7 +63,7 @@ def clean(
 
     Returns:
         For each method: the model, the numbers of faces and people scored, and at the default thresholds of `publish`:
-        the number of mislabelled faces, and the pairs of names of the same person.
+        the number of mislabelled faces, the pairs of names of the same person, and the page of both, if there are any.
 
     Raises:
         UsageError: not exactly one of model, fit_on and weights is given, or there are no faces.
@@ -109,12 +110,14 @@ def _clean_one(
     if not is_cleaned(lake, folder, state):
         with track(f"clean {method}", len(faces)) as progress:
             clean_task(lake, folder, faces, embedder, rules, device, state, progress)
-    return _result(lake, method, faces, read_cleaned(lake, folder), str(embedder))
+    cleaned = read_cleaned(lake, folder)
+    limits = Cleaning(str(embedder), cleaned.limit())
+    page = write_doubts(lake, faces, cleaned, limits, source=source, method=method, state=state)
+    return _result(lake, method, faces, cleaned, limits) | ({"report": str(page)} if page else {})
 
 
-def _result(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, scored_by: str) -> dict[str, Any]:
+def _result(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, limits: Cleaning) -> dict[str, Any]:
     """The result at the default thresholds, also shown in Prefect's UI: the worst faces first."""
-    limits = Cleaning(scored_by, cleaned.limit())
     scores = cleaned.faces["wrong_person_score"].to_numpy()
     wrong = scores >= limits.wrong_person_score
     worst = np.argsort(-scores)[: min(_SHOWN, int(wrong.sum()))]
