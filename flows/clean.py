@@ -13,7 +13,7 @@ from flows.crop import Method
 from flows.embedder_choice import choose_embedder
 from flows.engine import flow, run_logger
 from flows.ingest import SourceNames
-from flows.reports.doubtful_faces import write_doubts
+from flows.report_step import doubts_report
 from flows.setting_groups import SettingValues, changed, check_settings
 from flows.settings import Device, load_settings
 from flows.tasks import clean_task, compare_task
@@ -112,12 +112,18 @@ def _clean_one(
             clean_task(lake, folder, faces, embedder, rules, device, state, progress)
     cleaned = read_cleaned(lake, folder)
     limits = Cleaning(str(embedder), cleaned.limit())
-    page = write_doubts(lake, faces, cleaned, limits, source=source, method=method, state=state)
-    return _result(lake, method, faces, cleaned, limits) | ({"report": str(page)} if page else {})
+    written = doubts_report(lake, faces, cleaned, limits, source=source, method=method, state=state)
+    return _result(lake, method, faces, cleaned, limits, written)
 
 
-def _result(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, limits: Cleaning) -> dict[str, Any]:
-    """The result at the default thresholds, also shown in Prefect's UI: the worst faces first."""
+def _result(
+    lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, limits: Cleaning, written: dict[str, str]
+) -> dict[str, Any]:
+    """The result at the default thresholds, also shown in Prefect's UI: the worst faces first.
+
+    Args:
+        written: `report`, the path of the page of the doubtful faces, if there is one.
+    """
     scores = cleaned.faces["wrong_person_score"].to_numpy()
     wrong = scores >= limits.wrong_person_score
     worst = np.argsort(-scores)[: min(_SHOWN, int(wrong.sum()))]
@@ -133,7 +139,8 @@ def _result(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, limits: 
         return artifacts.member_sheet(lake, [tuple(member.values()) for member in members])
 
     page = f"The faces of {method} most certainly mislabelled"
-    artifacts.markdown(f"clean-faces-{method}", lambda: f"## {title}\n\nThe most certain:\n\n{sheet()}\n", page)
+    head = f"## {title}\n\n{artifacts.report_line(written.get('report'))}The most certain:\n\n"
+    artifacts.markdown(f"clean-faces-{method}", lambda: f"{head}{sheet()}\n", page)
     run_logger().info("clean %s: %s", method, title)
     return {
         "method": method,
@@ -143,4 +150,5 @@ def _result(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, limits: 
         "wrong_person": int(wrong.sum()),
         "wrong_person_score": limits.wrong_person_score,
         "same_person": same,
+        **written,
     }

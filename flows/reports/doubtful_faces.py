@@ -39,7 +39,7 @@ def write_doubts(
     num_wrong, pairs = int((scores >= cleaning.wrong_person_score).sum()), cleaned.people.to_pylist()
     if not num_wrong and not pairs:
         return None
-    path = lake.work_folder / "reports" / f"clean-{source}-{method}-{cleaning.model.replace('@', '-')}.html"
+    path = lake.reports_folder / f"clean-{source}-{method}-{cleaning.model.replace('@', '-')}.html"
     if _state_of(path) == state:
         return path
     people = _People(lake, faces, cleaned)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pyarrow as pa
 import pytest
 
@@ -11,20 +9,14 @@ from flows.reports import doubtful_faces as pages
 from flows.reports.dataset_report import write_report
 from flows.reports.doubtful_faces import write_doubts
 from storage.lake import Lake
-from storage.records import FACE_VERDICTS, SAME_PEOPLE
-from storage.tables import rows_to_table
-from tasks.dataset.find_duplicates import compare_pictures, verdicts_now
+from tasks.dataset.find_duplicates import compare_pictures
 from tasks.dataset.publish_request import Request
 from tasks.dataset.publish_version import publish_source
 from tasks.dataset.select import SelectRules
-from tasks.dataset.source_tables import read_faces
-from tasks.label_noise.score_table import Cleaned, Cleaning, clean_stamp, faces_to_score, write_cleaned
+from tasks.label_noise.score_table import Cleaned, Cleaning, clean_stamp, write_cleaned
+from tests.flows.reports.judged import CLEANING, faces_of, scores_of
 from tests.flows.reports.reader import read_page
 from tests.tasks.made_lake import PEOPLE, SOURCE, make_lake
-
-CLEANING = Cleaning("judge@v1", 0.9)
-SCORES = {("Person_A", 3): 0.99, ("Person_B", 9): 0.95, ("Person_C", 9): 0.5}
-LOOKS_LIKE = {("Person_A", 3): "Person_H"}
 
 
 @pytest.fixture(scope="module")
@@ -36,24 +28,12 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 
 @pytest.fixture(scope="module")
 def faces(lake: Lake) -> pa.Table:
-    return faces_to_score(read_faces(lake, SOURCE, "mtcnn"), verdicts_now(lake, SOURCE))
+    return faces_of(lake)
 
 
 @pytest.fixture(scope="module")
 def cleaned(faces: pa.Table) -> Cleaned:
-    rows = [_scored(row) for row in faces.select(["identity", "line", "crop_digest"]).to_pylist()]
-    pairs = [{"identity": "Person_D", "other": "Person_E", "same_person_score": 0.6}]
-    return Cleaned(rows_to_table(rows, FACE_VERDICTS), rows_to_table(pairs, SAME_PEOPLE))
-
-
-def _scored(row: dict[str, Any]) -> dict[str, Any]:
-    line = (row["identity"], row["line"])
-    return {
-        **row,
-        "wrong_person_score": SCORES.get(line, 0.01),
-        "looks_like": LOOKS_LIKE.get(line),
-        "is_confirmed": True,
-    }
+    return scores_of(faces)
 
 
 def written(lake: Lake, faces: pa.Table, cleaned: Cleaned, state: str = "a") -> str:
