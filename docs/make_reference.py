@@ -9,7 +9,6 @@ A test compares the file with the output, so that a changed option requires a ch
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,11 @@ from pydantic_core import PydanticUndefined
 from flows.cli.app import all_commands
 from flows.cli.setting_commands import setting_rows
 from flows.settings import Settings
+from storage.reason_meanings import reason_meanings
 from storage.records import Reason
 from tasks.links.recipes.recipe import Recipe, preset_names
 
 PAGE = Path(__file__).with_name("reference.md")
-# By reason: the stages at which it occurs, and its meaning.
-MEANINGS: dict[str, list[str]] = tomllib.loads(Path(__file__).with_name("reasons.toml").read_text())
 _HEAD = """# Reference
 
 Generated from the code by `python docs/make_reference.py`. `facemill COMMAND --help` prints the same.
@@ -131,7 +129,7 @@ def _settings_section() -> str:
 def _reasons_section() -> str:
     rows = []
     for reason in Reason:
-        stage, meaning = MEANINGS[reason.value]
+        stage, meaning = reason_meanings()[reason.value]
         rows.append(f"| `{reason.value}` | {stage} | {_cell(meaning)} | {reason.retry.value} |")
     head = ["| reason | stage | meaning | retry |", "|---|---|---|---|"]
     return "\n".join([_REASONS, *head, *rows, ""])

@@ -15,6 +15,7 @@ from flows.crop import Method
 from flows.embedder_choice import choose_embedder
 from flows.engine import flow, run_logger
 from flows.ingest import SourceNames
+from flows.report_step import doubts_report
 from flows.setting_groups import SettingValues, changed, check_settings
 from flows.settings import Device, load_settings
 from flows.tasks import clean_task, compare_task
@@ -64,7 +65,7 @@ def clean(
 
     Returns:
         For each method: the model, the numbers of faces and people scored, and at the default thresholds of `publish`:
-        the number of mislabelled faces, and the pairs of names of the same person.
+        the number of mislabelled faces, the pairs of names of the same person, and the page of both, if there are any.
 
     Raises:
         UsageError: not exactly one of model, fit_on and weights is given, or there are no faces.
@@ -120,12 +121,20 @@ def _clean_one(
     if not is_cleaned(lake, folder, state):
         with track(f"clean {method}", len(faces)) as progress:
             clean_task(lake, folder, faces, embedder(), rules, device, state, progress)
-    return _result(lake, method, faces, read_cleaned(lake, folder), scored_by)
-
-
-def _result(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, scored_by: str) -> dict[str, Any]:
-    """The result at the default thresholds, also shown in Prefect's UI: the worst faces first."""
+    cleaned = read_cleaned(lake, folder)
     limits = Cleaning(scored_by, cleaned.limit())
+    written = doubts_report(lake, faces, cleaned, limits, source=source, method=method, state=state)
+    return _result(lake, method, faces, cleaned, limits, written)
+
+
+def _result(
+    lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, limits: Cleaning, written: dict[str, str]
+) -> dict[str, Any]:
+    """The result at the default thresholds, also shown in Prefect's UI: the worst faces first.
+
+    Args:
+        written: `report`, the path of the page of the doubtful faces, if there is one.
+    """
     scores = cleaned.faces["wrong_person_score"].to_numpy()
     wrong = scores >= limits.wrong_person_score
     worst = np.argsort(-scores)[: min(_SHOWN, int(wrong.sum()))]
@@ -141,7 +150,8 @@ def _result(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, scored_b
         return artifacts.member_sheet(lake, [tuple(member.values()) for member in members])
 
     page = f"The faces of {method} most certainly mislabelled"
-    artifacts.markdown(f"clean-faces-{method}", lambda: f"## {title}\n\nThe most certain:\n\n{sheet()}\n", page)
+    head = f"## {title}\n\n{artifacts.report_line(written.get('report'))}The most certain:\n\n"
+    artifacts.markdown(f"clean-faces-{method}", lambda: f"{head}{sheet()}\n", page)
     run_logger().info("clean %s: %s", method, title)
     return {
         "method": method,
@@ -151,4 +161,5 @@ def _result(lake: Lake, method: str, faces: pa.Table, cleaned: Cleaned, scored_b
         "wrong_person": int(wrong.sum()),
         "wrong_person_score": limits.wrong_person_score,
         "same_person": same,
+        **written,
     }

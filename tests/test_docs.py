@@ -21,6 +21,7 @@ from flows.cli.app import all_commands
 from flows.settings import Settings
 from storage import records
 from storage.lake import FORMAT
+from storage.reason_meanings import reason_meanings
 from storage.records import Reason
 from tasks.maintenance.fsck.findings import Kind
 
@@ -99,7 +100,7 @@ def test_every_column_stands_in_the_section_of_its_table(schema: str) -> None:
 
 
 def test_every_reason_has_a_meaning_and_no_other_has() -> None:
-    assert set(SCRIPT["MEANINGS"]) == {reason.value for reason in Reason}
+    assert set(reason_meanings()) == {reason.value for reason in Reason}
 
 
 def test_every_kind_of_finding_is_listed_and_no_other() -> None:

@@ -51,7 +51,7 @@ Steps = list[Step]
 
 
 def next_steps(command: str, result: Any, place: Place) -> Steps:
-    """What follows a command, at most one line of each kind.
+    """What follows a command, at most one line of each kind, but one for each page.
 
     Args:
         command: as it is typed, `datasets list`.
@@ -125,9 +125,10 @@ def _after_crop(result: dict[str, Any], place: Place) -> Steps:
 
 def _after_clean(result: list[dict[str, Any]], place: Place) -> Steps:
     found = [one for one in result if one["wrong_person"] or one["same_person"]]
+    pages = [Step("page", one["report"]) for one in result if "report" in one]
     if not found:
-        return _next(place.command("status"))
-    return _next(place.command(_publish_cleaned(result, "faces"), of_source=True))
+        return pages + _next(place.command("status"))
+    return pages + _next(place.command(_publish_cleaned(result, "faces"), of_source=True))
 
 
 def _after_publish(result: list[dict[str, Any]], place: Place) -> Steps:

@@ -1,4 +1,4 @@
-"""HTML report of a dataset version: funnel, splits, hosts, face quality, rejected lines, and sample faces.
+"""HTML report of a dataset version: funnel, faces kept and rejected, changes, splits, hosts, quality, reasons.
 
 The report shows faces. By default it is written to the lake's work folder, which may be deleted.
 """
@@ -17,6 +17,11 @@ from flows.reports.charts import Chart, histogram
 from flows.reports.crop_report import agreement_counts, cropped_methods, digest_counts, overlap_histogram
 from flows.reports.doubtful_people import loosest_fits, main_hosts, worst_hosts, worst_people
 from flows.reports.funnel_pictures import Pictures, evenly
+from flows.reports.kept_doubts import kept_doubts, scores_of
+from flows.reports.people_alike import people_alike
+from flows.reports.reason_glossary import explained
+from flows.reports.rejected_sheets import reason_counts, rejected_sheets
+from flows.reports.version_before import change_since_before
 from storage.datasets import DatasetVersion
 from storage.records import Reason, Split
 from storage.source_names import sources_of
@@ -28,7 +33,9 @@ from tasks.dataset.select import Stage
 from tasks.faces.agreement import compare
 
 # Limits of the report's length: the same for 2622 people with 2.6 million lines as for 60 people.
-_ROWS, _PEOPLE, _FACES, _FIGURES = 12, 24, 8, 16
+_ROWS, _PEOPLE, _FACES, _FIGURES, _DOUBTS, _ALIKE = 10, 24, 8, 16, 12, 6
+# Faces of each of two people who look alike.
+_FACES_ALIKE = 3
 # (column, title, range of the histogram).
 _MEASURES = (
     ("face_px", "Shorter side of the face, in pixels of its picture", 0.0, 500.0),
@@ -43,34 +50,54 @@ _MEASURES = (
 def write_report(dataset: DatasetVersion, path: Path | None = None) -> Path:
     """Write the report of a version, by default to the lake's work folder, and return its path."""
     dataset.require("source", "method", "num_samples", "num_identities", "splits")
-    manifest, pictures = dataset.manifest, Pictures(dataset)
+    manifest = dataset.manifest
     index, outcomes = with_plain_words(dataset.index()), with_plain_words(dataset.outcomes())
-    named, faces = _named(dataset, outcomes), cropped_methods(dataset.lake, dataset.source)
+    stages = Funnel.from_json(manifest["funnel"]).stages if "funnel" in manifest else ()
     return page.write(
         path or dataset.lake.report_file(dataset.name, dataset.version),
         "dataset.html",
         title=str(dataset),
         manifest=manifest,
         splits=list(Split),
-        stages=Funnel.from_json(manifest["funnel"]).stages if "funnel" in manifest else (),
+        stages=stages,
         sources=by_source({name: Funnel.from_json(one) for name, one in manifest.get("funnels", {}).items()}),
         num_lines=len(outcomes),
         num_fetched=pc.sum(pc.not_equal(outcomes["stage"], Stage.FETCH.value)).as_py(),
         num_faces=len(index),
-        people=_people(index),
-        hosts=main_hosts(index, _ROWS),
-        quality=_quality(index),
-        digests=digest_counts(faces),
-        methods=_methods(faces),
-        losing_hosts=worst_hosts(named, _ROWS),
-        losing_people=worst_people(named, _ROWS),
-        loose_fits=loosest_fits(index, _ROWS),
-        unfetched=_unfetched(outcomes, named),
-        rejected=_rejected(named, pictures),
-        portraits=_portraits(index, pictures),
         most_faces=_FACES,
+        change=change_since_before(dataset, _FACES),
+        reasons=explained({reason for one in stages for reason in one.rejected} | set(dict(reason_counts(outcomes)))),
         origins=origins(manifest),
+        **_statistics(dataset, index, outcomes),
+        **_sheets(dataset, index, outcomes),
     )
+
+
+def _statistics(dataset: DatasetVersion, index: pa.Table, outcomes: pa.Table) -> dict[str, Any]:
+    """The values of the template that are numbers and charts."""
+    named, faces = _named(dataset, outcomes), cropped_methods(dataset.lake, dataset.source)
+    return {
+        "people": _people(index),
+        "hosts": main_hosts(index, _ROWS),
+        "quality": _quality(index),
+        "digests": digest_counts(faces),
+        "methods": _methods(faces),
+        "losing_hosts": worst_hosts(named, _ROWS),
+        "losing_people": worst_people(named, _ROWS),
+        "loose_fits": loosest_fits(index, _ROWS),
+        "unfetched": _unfetched(outcomes, named),
+    }
+
+
+def _sheets(dataset: DatasetVersion, index: pa.Table, outcomes: pa.Table) -> dict[str, Any]:
+    """The values of the template that are pictures."""
+    pictures, cleaned = Pictures(dataset), scores_of(dataset)
+    return {
+        "portraits": _portraits(index, pictures),
+        "doubts": kept_doubts(index, cleaned, pictures, _DOUBTS),
+        "rejected": rejected_sheets(dataset, _named(dataset, outcomes), pictures, _FIGURES),
+        "alike": people_alike(index, cleaned, pictures, _ALIKE, _FACES_ALIKE),
+    }
 
 
 def _named(dataset: DatasetVersion, outcomes: pa.Table) -> pa.Table:
@@ -113,24 +140,11 @@ def _methods(faces: dict[str, pa.Table]) -> dict[str, Any] | None:
 def _unfetched(outcomes: pa.Table, named: pa.Table) -> list[dict[str, Any]]:
     """Reasons of failed fetches, each with two of its URLs."""
     rows = []
-    for reason, num in _reasons(outcomes.filter(pc.equal(outcomes["stage"], Stage.FETCH.value))):
+    for reason, num in reason_counts(outcomes.filter(pc.equal(outcomes["stage"], Stage.FETCH.value))):
         urls = named.filter(pc.equal(named["reason"], reason))["url"]
         some = urls.take(pa.array(evenly(len(urls), 2), pa.int64())).to_pylist()
         rows.append({"reason": reason, "num": num, "urls": some})
     return rows
-
-
-def _rejected(named: pa.Table, pictures: Pictures) -> list[dict[str, Any]]:
-    """Reasons of the lines that have a picture but are not samples, each with figures: the crop, else the picture."""
-    others = pa.array([Stage.FETCH.value, Stage.SAMPLE.value])
-    stopped = named.filter(pc.invert(pc.is_in(named["stage"], value_set=others)))
-    found = []
-    for reason, num in _reasons(stopped):
-        rows = stopped.filter(pc.equal(stopped["reason"], reason))
-        rows = rows.take(pa.array(evenly(len(rows), _FIGURES)))
-        captions = [f"{row['identity'].replace('_', ' ')} {row['line']}" for row in rows.to_pylist()]
-        found.append({"reason": reason, "num": num, "figures": _figures(pictures.of_stopped(rows), captions)})
-    return found
 
 
 def _portraits(index: pa.Table, pictures: Pictures) -> list[dict[str, Any]]:
@@ -141,16 +155,7 @@ def _portraits(index: pa.Table, pictures: Pictures) -> list[dict[str, Any]]:
     for person in counts.take(pa.array(evenly(len(counts), _PEOPLE), pa.int64())).to_pylist():
         rows = index.filter(pc.equal(index["identity"], person["identity"]))
         rows = rows.take(pa.array(evenly(len(rows), _FACES)))
-        figures = _figures(pictures.of_samples(rows), [f"line {line}" for line in rows["line"].to_pylist()])
+        crops, lines = pictures.of_samples(rows), rows["line"].to_pylist()
+        figures = [page.figure([crop], f"line {line}") for crop, line in zip(crops, lines, strict=True)]
         found.append({**person, "figures": figures})
     return found
-
-
-def _figures(pictures: list[bytes], captions: list[str]) -> list[page.Figure]:
-    return [page.figure([data], caption) for data, caption in zip(pictures, captions, strict=True)]
-
-
-def _reasons(rows: pa.Table) -> list[tuple[str, int]]:
-    """Rows by reason, most frequent first."""
-    found = pc.value_counts(rows["reason"].drop_null()).to_pylist()
-    return page.most_first({item["values"]: item["counts"] for item in found})

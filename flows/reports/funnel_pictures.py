@@ -37,26 +37,56 @@ class Pictures:
         """The crops of rows of the version's index."""
         return [self._dataset.read(**place) for place in rows.select(_PLACE).to_pylist()]
 
-    def of_stopped(self, rows: pa.Table) -> list[bytes]:
-        """The crops of rows of the version's outcomes, or else the whole pictures; empty bytes if deleted since."""
-        faces = _rows(self._faces, find_rows(line_ids(rows), line_ids(self._faces)))
+    def of_stopped(self, rows: pa.Table, *, whole: bool | None = None) -> list[bytes]:
+        """The crops of rows of the version's outcomes, or else the whole pictures; empty bytes if deleted since.
+
+        Args:
+            whole: True: the whole pictures; None: those of lines that stopped before their crop was looked at.
+        """
         keys = pa.array([url_key(url).hex() for url in rows["url"].to_pylist()], pa.string())
         attempts = _rows(self._attempts, find_rows(_of_source(rows, keys), self._attempts["id"]))
         stages = rows["stage"].to_pylist()
         return [
-            (stage != Stage.DEDUPE.value and self._crop(face)) or self._picture(attempt)
-            for stage, face, attempt in zip(stages, faces, attempts, strict=True)
+            (not (stage == Stage.DEDUPE.value if whole is None else whole) and self._crop(face))
+            or self._picture(attempt)
+            for stage, face, attempt in zip(stages, self._faces_of(rows).to_pylist(), attempts, strict=True)
         ]
+
+    def looks(self, rows: pa.Table) -> pa.Table:
+        """What tells the pictures of rows of the version's outcomes apart, null where it is not known.
+
+        Returns:
+            `image_digest`, `dhash`, and `box`, the face's box relative to its picture.
+        """
+        faces = self._faces_of(rows)
+        known = self._attempts.filter(pc.is_in(self._attempts["digest"], value_set=pc.unique(faces["image_digest"])))
+        at = find_rows(faces["image_digest"], known["digest"])
+        return pa.table(
+            {
+                "image_digest": faces["image_digest"],
+                "dhash": known["dhash"].take(pa.array(at, mask=at < 0)),
+                "box": _relative(faces),
+            }
+        )
+
+    def _faces_of(self, rows: pa.Table) -> pa.Table:
+        at = find_rows(line_ids(rows), self._face_ids)
+        return self._faces.take(pa.array(at, mask=at < 0))
 
     @cached_property
     def _faces(self) -> pa.Table:
         method = str(self._dataset.manifest["method"])
         tables = {one: read_faces(self._lake, one, method) for one in self._sources}
-        return _stacked({one: table.select(["identity", "line", *_PLACE]) for one, table in tables.items()})
+        columns = ["identity", "line", "image_digest", "source_box_xyxy", "image_width", "image_height", *_PLACE]
+        return _stacked({one: table.select(columns) for one, table in tables.items()})
+
+    @cached_property
+    def _face_ids(self) -> pa.Array:
+        return line_ids(self._faces)
 
     @cached_property
     def _attempts(self) -> pa.Table:
-        columns = ["key", "outcome", *_PLACE]
+        columns = ["key", "outcome", "digest", "dhash", *_PLACE]
         attempts = _stacked({one: accepted(read_ledger(self._lake, one, columns)) for one in self._sources})
         keys = pa.array([key.hex() for key in attempts["key"].to_pylist()], pa.string())
         return attempts.append_column("id", _of_source(attempts, keys))
@@ -87,6 +117,16 @@ def _of_source(rows: pa.Table, keys: pa.Array) -> pa.Array:
     """The key of each row's URL within its source."""
     sources = rows["source"].cast(pa.string()).combine_chunks()
     return pc.binary_join_element_wise(sources, keys, "/")
+
+
+def _relative(faces: pa.Table) -> pa.Array:
+    """The boxes of faces relative to the size of their pictures; null where there is none."""
+    columns = faces.select(["source_box_xyxy", "image_width", "image_height"]).to_pylist()
+    boxes = [
+        None if box is None or not width else [at / side for at, side in zip(box, (width, height) * 2, strict=True)]
+        for box, width, height in (one.values() for one in columns)
+    ]
+    return pa.array(boxes, pa.list_(pa.float64()))
 
 
 def _rows(table: pa.Table, at: npt.NDArray[np.int64]) -> list[dict[str, Any]]:

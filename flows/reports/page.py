@@ -1,4 +1,7 @@
-"""Renders the templates of the reports to self-contained HTML pages: no scripts, no external resources."""
+"""Renders the templates of the reports to self-contained HTML pages that load nothing.
+
+Their one script is `templates/find.js`, which reads only the page itself; without it a page lacks the search alone.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
 
 from flows.reports.cells import breakable, labelled
 from storage.atomic import whole_file
 from storage.names import visible
 from tasks.images.decode import UndecodableImage, decode
 
-_THUMB_PX = 100
+# A page shows a picture at 100 px, and at most so many when it is enlarged. Each takes at most so many bytes of JPEG.
+PICTURE_PX, PICTURE_BYTES = 192, 10_000
+_QUALITIES = (82, 60, 40, 20, 5)
 
 
 class Figure(NamedTuple):
@@ -43,15 +49,23 @@ def figure(pictures: Iterable[bytes], caption: str) -> Figure:
 
 
 def thumbnail(data: bytes) -> str | None:
-    """A picture as the data URI of a JPEG of at most 100 px; None if it cannot be decoded."""
+    """A picture as the data URI of a JPEG within `PICTURE_PX` and `PICTURE_BYTES`; None if it cannot be decoded."""
     try:
         image = decode(data)
     except UndecodableImage:
         return None
-    image.thumbnail((_THUMB_PX, _THUMB_PX))
-    file = BytesIO()
-    image.save(file, "JPEG", quality=82)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    image.thumbnail((PICTURE_PX, PICTURE_PX))
+    return f"data:image/jpeg;base64,{base64.b64encode(_small_jpeg(image)).decode()}"
+
+
+def _small_jpeg(image: Image.Image) -> bytes:
+    """The picture at the best quality that is small enough; noise at the lowest has half of the bytes."""
+    for quality in _QUALITIES:
+        file = BytesIO()
+        image.save(file, "JPEG", quality=quality)
+        if file.tell() <= PICTURE_BYTES:
+            break
+    return file.getvalue()
 
 
 def anchor(title: str) -> str:

@@ -1,4 +1,4 @@
-"""Reasons in words, for screens with little room. `docs/reasons.toml` has their full meanings."""
+"""Reasons in words, for screens with little room. `storage/reasons.toml` has their full meanings."""
 
 from __future__ import annotations
 

@@ -81,11 +81,15 @@ def _write_images(lake: Lake, claims: list[tuple[str, int, str]]) -> None:
             if LINES[line] == "gone":
                 rows.append(attempt(url, Reason.GONE))
                 continue
-            data = jpeg(number - (LINES[line] == "copy of 3"))
+            data = _picture(number, line)
             offset, length = tar.add(f"{number}.jpeg", data)
             place: dict[str, Any] = {"shard": STEM, "offset": offset, "length": length, "width": 64, "height": 64}
             rows.append(attempt(url, digest=bytes_digest(data), dhash=bytes_digest(data)[:16], **place))
     write_table(lake, f"{lake.images(SOURCE, STEM)}.parquet", attempts(*rows))
+
+
+def _picture(number: int, line: int) -> bytes:
+    return jpeg(number - (LINES[line] == "copy of 3"))
 
 
 def _write_faces(lake: Lake, method: str, claims: list[tuple[str, int, str]]) -> None:
@@ -99,7 +103,8 @@ def _write_faces(lake: Lake, method: str, claims: list[tuple[str, int, str]]) ->
                 continue
             data = jpeg(number + (1000 if method == "mtcnn" else 2000))
             offset, length = tar.add(f"{number}.jpg", data)
-            row = face(person, line, url, crop_digest=bytes_digest(data), offset=offset, length=length)
+            digests = {"image_digest": bytes_digest(_picture(number, line)), "crop_digest": bytes_digest(data)}
+            row = face(person, line, url) | {"offset": offset, "length": length, **digests}
             row |= {"image_width": 400, "image_height": 300}
             rows.append(row | _looks(LINES[line], method))
     write_table(lake, f"{path}.parquet", faces(*rows), stamp=method)

@@ -134,6 +134,11 @@ def test_every_command_says_what_follows_or_why_nothing_does() -> None:
         ("clean", [CLEANED], ["next facemill publish --cleaned-by embedder@cccc --method mtcnn"]),
         ("clean", [NOTHING], ["next facemill status"]),
         (
+            "clean",
+            [{**CLEANED, "report": "a.html"}, {**CLEANED, "report": "b.html"}],
+            ["page a.html", "page b.html", "next facemill publish --cleaned-by embedder@cccc"],
+        ),
+        (
             "publish",
             PUBLISHED,
             [

@@ -1,9 +1,12 @@
-"""Reads a page as a browser would, and holds it to loading nothing."""
+"""Reads a page as a browser would, and holds it to loading nothing and to running at most our own script."""
 
 from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from importlib import resources
+
+_SCRIPT = resources.files("flows.reports").joinpath("templates/find.js").read_text(encoding="utf-8").strip()
 
 
 class Page(HTMLParser):
@@ -25,7 +28,7 @@ class Page(HTMLParser):
         elif "src" in given or "href" in given:
             assert (given["src"] or "").startswith("data:image/jpeg;base64,")
             self.num_pictures += 1
-        if tag not in {"meta", "img"}:
+        if tag not in {"meta", "img", "input"}:
             self._open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -41,7 +44,8 @@ class Page(HTMLParser):
 
 
 def read_page(html: str) -> Page:
-    """The page, after making sure that it is whole, loads nothing and runs nothing."""
+    """The page, after making sure that it is whole, loads nothing and runs nothing but the script of the search."""
+    html = re.sub(rf"<script>\s*{re.escape(_SCRIPT)}\s*</script>", "", html, count=1)
     assert not re.search(r"<(script|link|iframe|object)|url\(|@import|\son\w+=", html)
     page = Page()
     page.feed(html.replace("<wbr>", ""))

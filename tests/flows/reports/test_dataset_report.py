@@ -62,9 +62,13 @@ def test_what_was_turned_away_is_shown_by_reason_as_crop_or_picture(html):
 
     for reason in turned_away:
         assert f"{reason}: {len(PEOPLE)}" in text, reason
-    num_sheets = len(turned_away) * len(PEOPLE)
+    # A copy is shown with what it copies.
+    num_sheets = (len(turned_away) + 1) * len(PEOPLE)
     assert read_page(html).num_pictures == num_sheets + ends("agree")["sample"]
     assert "blank" not in html.split("</style>")[1]
+    pairs = re.findall(r"Person (.) ([34]), same picture as Person \1 ([34])", text)
+    assert len(pairs) == len(PEOPLE)
+    assert all({one, other} == {"3", "4"} for _, one, other in pairs)
 
 
 def test_who_loses_most_is_named_with_what_was_not_fetched(html):
@@ -82,7 +86,7 @@ def test_many_people_and_lines_make_no_larger_page(agreed, monkeypatch, html):
     monkeypatch.setattr(pages, "_ROWS", 1)
     page = read_page(write_report(agreed).read_text(encoding="utf-8"))
 
-    assert page.num_pictures == 5 * 2 + 3 * 2
+    assert page.num_pictures == 6 * 2 + 3 * 2
     assert f"3 of {len(PEOPLE)} people" in page.text
     assert f"no_face: {len(PEOPLE)}" in page.text
 
@@ -124,7 +128,7 @@ def test_pictures_that_have_gone_since_leave_a_blank(tmp_path):
     dataset.lake.remove(f"{dataset.lake.images(SOURCE, STEM)}.tar")
     html = write_report(dataset).read_text(encoding="utf-8")
 
-    assert html.count("<i class=blank></i>") == 2 * len(PEOPLE)
+    assert html.count("<i class=blank></i>") == 3 * len(PEOPLE)
     assert read_page(html).num_pictures == len(PEOPLE) + ends("mtcnn")["sample"]
 
 
@@ -161,5 +165,5 @@ def test_a_browser_shows_it_without_a_word_of_complaint_and_nothing_overflows(ag
     )
 
     assert "CONSOLE" not in run.stderr
-    num_pictures = 5 * len(PEOPLE) + ends("agree")["sample"]
+    num_pictures = 6 * len(PEOPLE) + ends("agree")["sample"]
     assert re.findall(r"<title>(.*?)</title>", run.stdout)[:1] == [f"[{num_pictures},0,0]"]

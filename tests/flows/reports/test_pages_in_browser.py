@@ -17,6 +17,7 @@ from selenium import webdriver
 
 from flows.reports.crop_report import write_report as write_crop_report
 from flows.reports.dataset_report import write_report as write_dataset_report
+from flows.reports.doubtful_faces import write_doubts
 from flows.reports.experiment_page import write_experiment_page
 from flows.reports.model_report import write_model_report
 from model.config import TrainConfig
@@ -25,6 +26,7 @@ from storage.lake import Lake
 from tasks.dataset.publish_request import Request
 from tasks.dataset.publish_version import publish_source
 from tests.flows.reports.experiments import cell, difference, experiment
+from tests.flows.reports.judged import CLEANING, faces_of, scores_of
 from tests.flows.service.test_pages import CHROMIUM, DRIVER, open_browser
 from tests.model.conftest import write_dataset
 from tests.tasks.made_lake import SOURCE, make_lake
@@ -78,6 +80,13 @@ def crop_page(folder: Path) -> Path:
     return write_crop_report(made(folder), SOURCE)
 
 
+def doubts_page(folder: Path) -> Path:
+    faces = faces_of(made(folder))
+    page = write_doubts(made(folder), faces, scores_of(faces), CLEANING, source=SOURCE, method="mtcnn", state="a")
+    assert page is not None
+    return page
+
+
 def model_page(folder: Path) -> Path:
     """Of a model that has hardly learned anything, with as many test people as intervals need."""
     lake = Lake(folder / "models")
@@ -97,6 +106,7 @@ def experiment_page(folder: Path) -> Path:
 PAGES: dict[str, Callable[[Path], Path]] = {
     "dataset": dataset_page,
     "crop": crop_page,
+    "doubts": doubts_page,
     "model": model_page,
     "experiment": experiment_page,
 }
