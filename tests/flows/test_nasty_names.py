@@ -252,7 +252,7 @@ SHOWN: dict[Callable[..., None], Any] = {
         "bytes": 1,
         "files": 1,
         "kinds": {"x": {"files": 1, "bytes": 1}},
-        "versions": {"x": [{"version": "x", "files": 1, "bytes": 1, "pruned": True}]},
+        "versions": {"x": [{"version": "x", "files": 1, "bytes": 1, "shared_bytes": 1, "pruned": True}]},
         "free_bytes": 1,
     },
     lake.show_merged: {"x": 1},
