@@ -21,6 +21,14 @@ def code_version() -> dict[str, str | None]:
     return {"facemill": _package_version(), "sources": _sources_digest(_ROOT), "revision": revision(_ROOT)}
 
 
+def code_words(code: object) -> str:
+    """The version that made something, as a person reads it; `code` is as `code_version` wrote it to a manifest."""
+    if not isinstance(code, dict):
+        return "an unknown version"
+    revision = str(code.get("revision") or "")[:12]
+    return f"facemill {code.get('facemill') or 'unknown'}" + (f" ({revision})" if revision else "")
+
+
 def _package_version() -> str | None:
     """None where the code runs without being installed, as it may on a machine kept for training."""
     with suppress(PackageNotFoundError):

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from flows.telemetry.fitting import wrapped
+from storage.code_version import code_words
 from storage.names import visible
 from storage.sizes import size_words
 from tasks.dataset.manifest import settings_of
@@ -56,7 +57,7 @@ def dataset_facts(result: Row) -> dict[str, list[str] | str]:
     held = f"{result['num_samples']:,} faces of {result['num_identities']:,} people"
     facts = {
         "folder": [result["folder"]],
-        "published": [_minute(result["published_at"]) + " UTC", f"by {_code(result.get('code'))}"],
+        "published": [_minute(result["published_at"]) + " UTC", f"by {code_words(result.get('code'))}"],
         "holds": [held, size_words(result["bytes"]), *([f"{gone:,} faces taken down since"] if gone else [])],
         "pruned": _pruned(result.get("pruned")),
         "splits": splits,
@@ -72,7 +73,10 @@ def model_facts(result: Row) -> dict[str, list[str]]:
     manifest = result["manifest"]
     lineage, config = dict(result.get("lineage") or {}), result.get("config") or manifest.get("config")
     libraries = lineage.pop("libraries", None)
-    code, dataset = _code(lineage.pop("code", None)), str(lineage.pop("dataset", manifest.get("dataset") or "unknown"))
+    code, dataset = (
+        code_words(lineage.pop("code", None)),
+        str(lineage.pop("dataset", manifest.get("dataset") or "unknown")),
+    )
     told = {name: value for name, value in lineage.items() if value is not None and value is not False}
     facts = {
         "folder": [result["folder"]],
@@ -105,14 +109,6 @@ def _grouped(settings: Mapping[str, Any]) -> dict[str, list[str]]:
         if group in SETTINGS:
             groups.setdefault(group.replace("_", " "), {})[field if dot else group] = value
     return {group: setting_texts(fields) for group, fields in groups.items()}
-
-
-def _code(code: Any) -> str:
-    """The version that made something, from a manifest."""
-    if not isinstance(code, dict):
-        return "an unknown version"
-    revision = str(code.get("revision") or "")[:12]
-    return f"facemill {code.get('facemill') or 'unknown'}" + (f" ({revision})" if revision else "")
 
 
 def _lines(rows: Sequence[Row], kind: str, width: int, columns: Any, details: Any) -> list[str]:

@@ -33,9 +33,9 @@ from tasks.dataset.select import Stage
 from tasks.faces.agreement import compare
 
 # Limits of the report's length: the same for 2622 people with 2.6 million lines as for 60 people.
-_ROWS, _PEOPLE, _FACES, _FIGURES, _DOUBTS, _ALIKE = 10, 24, 8, 16, 12, 6
-# Faces of each of two people who look alike.
-_FACES_ALIKE = 3
+ROWS, PEOPLE, FACES, FIGURES, DOUBTS, ALIKE = 10, 24, 8, 16, 12, 4
+# Faces of each of two people who look alike; faces that came, and that went.
+FACES_ALIKE, CHANGED = 3, 6
 # (column, title, range of the histogram).
 _MEASURES = (
     ("face_px", "Shorter side of the face, in pixels of its picture", 0.0, 500.0),
@@ -52,6 +52,7 @@ def write_report(dataset: DatasetVersion, path: Path | None = None) -> Path:
     dataset.require("source", "method", "num_samples", "num_identities", "splits")
     manifest = dataset.manifest
     index, outcomes = with_plain_words(dataset.index()), with_plain_words(dataset.outcomes())
+    named = _named(dataset, outcomes)
     stages = Funnel.from_json(manifest["funnel"]).stages if "funnel" in manifest else ()
     return page.write(
         path or dataset.lake.report_file(dataset.name, dataset.version),
@@ -64,43 +65,44 @@ def write_report(dataset: DatasetVersion, path: Path | None = None) -> Path:
         num_lines=len(outcomes),
         num_fetched=pc.sum(pc.not_equal(outcomes["stage"], Stage.FETCH.value)).as_py(),
         num_faces=len(index),
-        most_faces=_FACES,
-        change=change_since_before(dataset, _FACES),
+        most_faces=FACES,
+        change=change_since_before(dataset, CHANGED),
         reasons=explained({reason for one in stages for reason in one.rejected} | set(dict(reason_counts(outcomes)))),
         origins=origins(manifest),
-        **_statistics(dataset, index, outcomes),
-        **_sheets(dataset, index, outcomes),
+        **_statistics(dataset, index, outcomes, named),
+        **_sheets(dataset, index, named),
     )
 
 
-def _statistics(dataset: DatasetVersion, index: pa.Table, outcomes: pa.Table) -> dict[str, Any]:
+def _statistics(dataset: DatasetVersion, index: pa.Table, outcomes: pa.Table, named: pa.Table) -> dict[str, Any]:
     """The values of the template that are numbers and charts."""
-    named, faces = _named(dataset, outcomes), cropped_methods(dataset.lake, dataset.source)
+    faces = cropped_methods(dataset.lake, dataset.source)
     return {
         "people": _people(index),
-        "hosts": main_hosts(index, _ROWS),
+        "hosts": main_hosts(index, ROWS),
         "quality": _quality(index),
         "digests": digest_counts(faces),
         "methods": _methods(faces),
-        "losing_hosts": worst_hosts(named, _ROWS),
-        "losing_people": worst_people(named, _ROWS),
-        "loose_fits": loosest_fits(index, _ROWS),
+        "losing_hosts": worst_hosts(named, ROWS),
+        "losing_people": worst_people(named, ROWS),
+        "loose_fits": loosest_fits(index, ROWS),
         "unfetched": _unfetched(outcomes, named),
     }
 
 
-def _sheets(dataset: DatasetVersion, index: pa.Table, outcomes: pa.Table) -> dict[str, Any]:
+def _sheets(dataset: DatasetVersion, index: pa.Table, named: pa.Table) -> dict[str, Any]:
     """The values of the template that are pictures."""
     pictures, cleaned = Pictures(dataset), scores_of(dataset)
     return {
         "portraits": _portraits(index, pictures),
-        "doubts": kept_doubts(index, cleaned, pictures, _DOUBTS),
-        "rejected": rejected_sheets(dataset, _named(dataset, outcomes), pictures, _FIGURES),
-        "alike": people_alike(index, cleaned, pictures, _ALIKE, _FACES_ALIKE),
+        "doubts": kept_doubts(index, cleaned, pictures, DOUBTS),
+        "rejected": rejected_sheets(dataset, named, pictures, FIGURES),
+        "alike": people_alike(index, cleaned, pictures, ALIKE, FACES_ALIKE),
     }
 
 
 def _named(dataset: DatasetVersion, outcomes: pa.Table) -> pa.Table:
+    """The outcomes of lines that were not taken down, whose names and pictures may be shown."""
     forgotten = [read_forgotten(dataset.lake, source) for source in sources_of(dataset.source)]
     people = frozenset[bytes]().union(*(one.people for one in forgotten))
     taken_down = pc.fill_null(pc.equal(outcomes["reason"], Reason.TAKEN_DOWN.value), False)
@@ -152,9 +154,9 @@ def _portraits(index: pa.Table, pictures: Pictures) -> list[dict[str, Any]]:
     counts = index.group_by(["identity", "split"]).aggregate([("line", "count")])
     counts = counts.sort_by([("line_count", "descending"), ("identity", "ascending")])
     found = []
-    for person in counts.take(pa.array(evenly(len(counts), _PEOPLE), pa.int64())).to_pylist():
+    for person in counts.take(pa.array(evenly(len(counts), PEOPLE), pa.int64())).to_pylist():
         rows = index.filter(pc.equal(index["identity"], person["identity"]))
-        rows = rows.take(pa.array(evenly(len(rows), _FACES)))
+        rows = rows.take(pa.array(evenly(len(rows), FACES)))
         crops, lines = pictures.of_samples(rows), rows["line"].to_pylist()
         figures = [page.figure([crop], f"line {line}") for crop, line in zip(crops, lines, strict=True)]
         found.append({**person, "figures": figures})

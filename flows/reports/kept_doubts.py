@@ -28,7 +28,7 @@ class _Doubt(NamedTuple):
     words: str
 
 
-_DOUBTS = (
+DOUBTS = (
     _Doubt("Most likely of somebody else", _SCORE, -1, "score {:.2f}"),
     _Doubt("Smallest", "face_px", 1, "{:.0f} px"),
     _Doubt("Least sharp", "sharpness", 1, "sharpness {:.0f}"),
@@ -57,7 +57,7 @@ def kept_doubts(index: pa.Table, cleaned: Cleaned | None, pictures: Pictures, mo
     if cleaned is not None:
         index = index.append_column(_SCORE, pa.array(_scores(index, cleaned), from_pandas=True))
     found = []
-    for doubt in _DOUBTS:
+    for doubt in DOUBTS:
         if doubt.column not in index.column_names:
             continue
         values = np.abs(index[doubt.column].to_numpy().astype(np.float64))

@@ -86,19 +86,22 @@ def evaluation_notes(facts: dict[str, Any]) -> list[str]:
         )
     if words := too_few(facts.get("num_identities")):
         notes.append(words)
-    seen = facts.get("num_people_seen")
-    if seen is None:
-        notes.append(
-            "it is unknown whether the model was trained on any of these people: its dataset is not in this lake"
-        )
-    elif seen:
-        notes.append(
-            f"by name, {seen:,} of these people were used for training or for choosing thresholds: the metrics are "
-            "optimistic"
-        )
+    if words := people_seen_note(facts):
+        notes.append(words)
     if facts.get("calibration"):
         kept = facts["calibration"]
         notes.append(
             f"probabilities: Brier score {kept['brier']:.4f}, expected calibration error {kept['expected_error']:.4f}"
         )
     return notes
+
+
+def people_seen_note(facts: dict[str, Any]) -> str:
+    """Whether the people of a test are new to the model; empty if they are."""
+    seen = facts.get("num_people_seen")
+    if seen is None:
+        return "it is unknown whether the model was trained on any of these people: its dataset is not in this lake"
+    if not seen:
+        return ""
+    of_people = f"by name, {seen:,} of these people were used for training or for choosing thresholds"
+    return f"{of_people}: the metrics are optimistic"

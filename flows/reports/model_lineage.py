@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from model.comparison import differences
 from model.config import TrainConfig
+from storage.code_version import code_words
 from storage.errors import LakeError, UsageError
 from storage.models import ModelVersion, model_versions
 from storage.setting_field import SETTING
@@ -43,7 +44,7 @@ def settings(config: dict[str, Any]) -> list[Setting]:
 
 def provenance(lineage: dict[str, Any], trained_at: str) -> list[tuple[str, str]]:
     """(what, value) of `lineage.json` that a person reads: when, by which code, on what machine and libraries."""
-    code, libraries = lineage.get("code"), lineage.get("libraries")
+    libraries = lineage.get("libraries")
     machine = [
         text(lineage["device"]) if lineage.get("device") else "",
         text(lineage["precision"]) if lineage.get("precision") else "",
@@ -52,7 +53,7 @@ def provenance(lineage: dict[str, Any], trained_at: str) -> list[tuple[str, str]
     ]
     rows = [
         ("trained", f"{trained_at[:16].replace('T', ' ')} UTC" if trained_at else ""),
-        ("by", _code(code) if isinstance(code, dict) else ""),
+        ("by", code_words(lineage.get("code"))),
         ("on", ", ".join(filter(None, machine))),
         ("seed", text(lineage["seed"]) if "seed" in lineage else ""),
         ("Python", text(lineage.get("python") or "")),
@@ -101,8 +102,3 @@ def _flat(name: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
     for field in sorted({*old, *new}):
         if old.get(field) != new.get(field):
             yield from _flat(f"{name} {field}", old.get(field), new.get(field))
-
-
-def _code(code: dict[str, Any]) -> str:
-    revision = str(code.get("revision") or "")[:12]
-    return f"facemill {code.get('facemill') or 'unknown'}" + (f" ({revision})" if revision else "")

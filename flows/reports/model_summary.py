@@ -7,6 +7,7 @@ from itertools import groupby
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from flows.reports.metric_text import people_seen_note
 from model.claims import interval, over_untrained, too_few
 
 # A probability further than this from the observed share is worth a word, if the interval says so too.
@@ -75,7 +76,7 @@ def summary(
         against_untrained(facts, untrained),
         at_threshold(facts),
         calibration_words(bins, facts.get("num_identities")),
-        people_seen_words(facts.get("num_people_seen", 0)),
+        _sentence(people_seen_note(facts)),
         loss_words(losses),
     ]
     return [one for one in words if one]
@@ -89,7 +90,7 @@ def against_untrained(facts: dict[str, Any], untrained: dict[str, Any] | None) -
     bounds = interval(facts.get("auc_interval"), facts.get("num_identities"), ".3f")
     values = f"ROC AUC {facts['auc']:.3f}{f' ({bounds})' if bounds else ''} against {untrained['auc']:.3f}"
     verdict = remark or ("no verdict against the untrained network" if few else "better than untrained beyond chance")
-    return f"{verdict[0].upper()}{verdict[1:]}: {values}{f'; {few}' if few else ''}."
+    return _sentence(f"{verdict}: {values}{f'; {few}' if few else ''}")
 
 
 def at_threshold(facts: dict[str, Any]) -> str:
@@ -131,20 +132,12 @@ def loss_words(losses: Sequence[tuple[int, float]]) -> str:
     return f"The loss fell from {first:.3f} at first to {last:.3f} in the last fifth of {steps:,} steps; {end}."
 
 
-def people_seen_words(num: int | None) -> str:
-    """Whether the people of the test are new to the model; empty if they are."""
-    if num is None:
-        return "It is unknown whether it was trained on any of these people: its dataset is not in this lake."
-    if not num:
-        return ""
-    return (
-        f"By name, {num:,} of these people were used for training or for choosing thresholds: the metrics are "
-        "optimistic."
-    )
-
-
 def _ranges(bins: Iterable[Bin]) -> Iterable[list[Bin]]:
     """Neighbouring bins of one verdict together, those without a verdict left out."""
     for verdict, part in groupby(bins, key=lambda one: one.verdict):
         if verdict:
             yield list(part)
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}." if words else ""

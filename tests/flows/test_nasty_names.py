@@ -139,6 +139,7 @@ TRAIN = {
     "faces_per_step": 1,
     "hours": 0.1,
     "measured_by": "x",
+    "num_trainings": 2,
 }
 VERSION = {"version": "x", "is_newest": True, "bytes": 1, "folder": "x", "settings": {"x": "x"}}
 DATASET = {
@@ -252,7 +253,7 @@ SHOWN: dict[Callable[..., None], Any] = {
         "bytes": 1,
         "files": 1,
         "kinds": {"x": {"files": 1, "bytes": 1}},
-        "versions": {"x": [{"version": "x", "files": 1, "bytes": 1, "pruned": True}]},
+        "versions": {"x": [{"version": "x", "files": 1, "bytes": 1, "shared_bytes": 1, "pruned": True}]},
         "free_bytes": 1,
     },
     lake.show_merged: {"x": 1},
@@ -286,6 +287,18 @@ SHOWN: dict[Callable[..., None], Any] = {
     stages.show_summary: [PUBLISHED, PUBLISHED],
     costs.show_cost: {"fetch": [FETCH], "crop": [CROP], "train": TRAIN, "disk": {"needed": 1, "free": 1}},
     stages.show_trained: TRAINED,
+    stages.show_trained_again: TRAINED,
+    stages.show_doubts: [{"dataset": "x", "samples": 2, "doubtful": {"x": 1}, "model": "x"}],
+    stages.show_changes: [
+        {
+            **PUBLISHED,
+            "cleaned_from": {
+                "samples": 2,
+                "identities": 2,
+                "changes": {"went": {"x": 1}, "came": {"x": 1}, "moved": {"x": 1}},
+            },
+        }
+    ],
     stages.show_cleaned: [
         {
             "method": "x",

@@ -81,9 +81,9 @@ def test_who_loses_most_is_named_with_what_was_not_fetched(html):
 
 
 def test_many_people_and_lines_make_no_larger_page(agreed, monkeypatch, html):
-    monkeypatch.setattr(pages, "_PEOPLE", 3)
-    monkeypatch.setattr(pages, "_FIGURES", 2)
-    monkeypatch.setattr(pages, "_ROWS", 1)
+    monkeypatch.setattr(pages, "PEOPLE", 3)
+    monkeypatch.setattr(pages, "FIGURES", 2)
+    monkeypatch.setattr(pages, "ROWS", 1)
     page = read_page(write_report(agreed).read_text(encoding="utf-8"))
 
     assert page.num_pictures == 6 * 2 + 3 * 2

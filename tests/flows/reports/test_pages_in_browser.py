@@ -27,6 +27,7 @@ from tasks.dataset.publish_request import Request
 from tasks.dataset.publish_version import publish_source
 from tests.flows.reports.experiments import cell, difference, experiment
 from tests.flows.reports.judged import CLEANING, faces_of, scores_of
+from tests.flows.reports.largest_page import write_largest_page
 from tests.flows.service.test_pages import CHROMIUM, DRIVER, open_browser
 from tests.model.conftest import write_dataset
 from tests.tasks.made_lake import SOURCE, make_lake
@@ -105,6 +106,7 @@ def experiment_page(folder: Path) -> Path:
 
 PAGES: dict[str, Callable[[Path], Path]] = {
     "dataset": dataset_page,
+    "largest dataset": lambda folder: write_largest_page(folder / "largest.html"),
     "crop": crop_page,
     "doubts": doubts_page,
     "model": model_page,
