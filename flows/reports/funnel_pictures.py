@@ -44,7 +44,7 @@ class Pictures:
             whole: True: the whole pictures; None: those of lines that stopped before their crop was looked at.
         """
         keys = pa.array([url_key(url).hex() for url in rows["url"].to_pylist()], pa.string())
-        attempts = _rows(self._attempts, find_rows(_of_source(rows, keys), self._attempts["id"]))
+        attempts = _rows(self._attempts, _find_few(_of_source(rows, keys), self._attempts["id"]))
         stages = rows["stage"].to_pylist()
         return [
             (not (stage == Stage.DEDUPE.value if whole is None else whole) and self._crop(face))
@@ -70,7 +70,7 @@ class Pictures:
         )
 
     def _faces_of(self, rows: pa.Table) -> pa.Table:
-        at = find_rows(line_ids(rows), self._face_ids)
+        at = _find_few(line_ids(rows), self._face_ids)
         return self._faces.take(pa.array(at, mask=at < 0))
 
     @cached_property
@@ -120,13 +120,21 @@ def _of_source(rows: pa.Table, keys: pa.Array) -> pa.Array:
 
 
 def _relative(faces: pa.Table) -> pa.Array:
-    """The boxes of faces relative to the size of their pictures; null where there is none."""
-    columns = faces.select(["source_box_xyxy", "image_width", "image_height"]).to_pylist()
-    boxes = [
-        None if box is None or not width else [at / side for at, side in zip(box, (width, height) * 2, strict=True)]
-        for box, width, height in (one.values() for one in columns)
-    ]
-    return pa.array(boxes, pa.list_(pa.float64()))
+    """The boxes of faces relative to the size of their pictures; NaN where there is none."""
+    boxes = np.full((len(faces), 4), np.nan)
+    known = faces["source_box_xyxy"].is_valid().to_numpy(zero_copy_only=False).astype(bool)
+    boxes[known] = pc.list_flatten(faces["source_box_xyxy"].drop_null()).to_numpy().reshape(-1, 4)
+    width, height = (pc.fill_null(faces[f"image_{side}"].cast(pa.float64()), np.nan) for side in ("width", "height"))
+    return pa.FixedSizeListArray.from_arrays(pa.array((boxes / np.stack([width, height] * 2, axis=1)).ravel()), 4)
+
+
+def _find_few(wanted: pa.ChunkedArray | pa.Array, among: pa.ChunkedArray | pa.Array) -> npt.NDArray[np.int64]:
+    """`find_rows` for few ids among many: no hash table of the many is made."""
+    near = np.flatnonzero(pc.is_in(among, value_set=pc.unique(wanted)))
+    if not len(near):
+        return np.full(len(wanted), -1)
+    at = find_rows(wanted, among.take(pa.array(near)))
+    return np.where(at < 0, -1, near[at])
 
 
 def _rows(table: pa.Table, at: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
