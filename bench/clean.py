@@ -35,9 +35,9 @@ from numpy.typing import NDArray
 
 from bench.corpus import publish_corpus
 from bench.road import REPLAY, SOURCE, Road, played
-from model.data import load_faces
-from model.device import resolve_device
-from model.embedders import Embedder, embed_crops, histogram_embedder, model_embedder
+from model.devices.device import resolve_device
+from model.embedding.data import load_faces
+from model.versions.embedders import Embedder, embed_crops, histogram_embedder, model_embedder
 from storage.datasets import DatasetVersion, open_dataset
 from storage.lake import Lake
 from storage.models import open_model

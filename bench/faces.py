@@ -25,9 +25,9 @@ from typing import Any
 
 from bench.corpus import ARCHIVE, publish_corpus
 from flows.evaluate import evaluate_on_lfw, read_pairs
-from model.config import TrainConfig
-from model.train_options import add_options, config_from
-from model.training import Progress, train
+from model.configuration.config import TrainConfig
+from model.configuration.train_options import add_options, config_from
+from model.training.training_loop import Progress, train
 from storage.errors import TrainingError
 from storage.lake import Lake
 from storage.models import ModelVersion

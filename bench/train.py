@@ -5,8 +5,8 @@
     python -m bench.train --archive none         on generated pictures, without that archive
     python -m bench.train --image-px 64 --activation paper --compile on        any field of a training configuration
 
-*ours* is `model.training`: crops decoded once and resident, augmented on the device, with the configured precision
-and compilation. *usual* is a tutorial's loop: a `Dataset` that decodes JPEGs (from memory, in its favour) and
+*ours* is `model.training.training_loop`: crops decoded once and resident, augmented on the device, with the configured
+precision and compilation. *usual* is a tutorial's loop: a `Dataset` that decodes JPEGs (from memory, in its favour) and
 augments them with torchvision in the workers of a `DataLoader`, with the same network, loss, optimizer and batches,
 in fp32 and with autocast to bfloat16. The loops alternate in one process, A B C A B C, each after untimed steps in
 which the usual ones consume what their workers prefetched. Values are medians over the turns; CPU time includes the
@@ -46,14 +46,14 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from bench.corpus import ARCHIVE, read_corpus
-from model import augment
-from model.config import TrainConfig
-from model.data import Faces
-from model.device import resolve_device
-from model.sampler import PKSampler
-from model.train_options import add_options, config_from
-from model.train_set import put_on
-from model.training import first_modules, initial_state, run_interval
+from model.configuration.config import TrainConfig
+from model.configuration.train_options import add_options, config_from
+from model.devices.device import resolve_device
+from model.embedding import augment
+from model.embedding.data import Faces
+from model.training.sampler import PKSampler
+from model.training.train_set import put_on
+from model.training.training_loop import first_modules, initial_state, run_interval
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -148,7 +148,7 @@ Loop = Callable[[int], None]
 
 
 def our_loop(crops: Crops, config: TrainConfig, device: torch.device) -> Loop:
-    """The loop of `model.training`."""
+    """The loop of `model.training.training_loop`."""
     images = np.stack([np.asarray(_sized(jpeg, config.image_px)) for jpeg in crops.jpegs])
     people = tuple(map(str, range(int(crops.labels.max()) + 1)))
     train_set = put_on(device, Faces(images, crops.labels, people, ()), config)

@@ -17,7 +17,7 @@ from pydantic_core import PydanticUndefined
 
 from flows.cli.app import all_commands
 from flows.cli.setting_commands import setting_rows
-from flows.settings import Settings
+from flows.configuration.settings import Settings
 from storage.reason_meanings import reason_meanings
 from storage.records import Reason
 from tasks.links.recipes.recipe import Recipe, preset_names

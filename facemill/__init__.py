@@ -14,7 +14,7 @@ releases.
 """
 
 from flows.inference.embedder import EmbeddedFace, Embedder
-from model.face_model import FaceComparison, FaceModel
+from model.versions.face_model import FaceComparison, FaceModel
 from storage.datasets import DatasetVersion, open_dataset
 from storage.errors import FacemillError, LakeError, UsageError
 from storage.lake import Lake

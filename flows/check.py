@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from flows.engine import emit, flow, run_logger
+from flows.runs.engine import emit, flow, run_logger
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
 from storage.errors import FacemillError

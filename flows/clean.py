@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flows.configuration.setting_groups import SettingValues, changed, check_settings
+from flows.configuration.settings import Device, load_settings
 from flows.crop import Method
 from flows.embedder_choice import choose_embedder
-from flows.engine import flow, run_logger
 from flows.ingest import SourceNames
-from flows.report_step import doubts_report
-from flows.setting_groups import SettingValues, changed, check_settings
-from flows.settings import Device, load_settings
+from flows.runs.engine import flow, run_logger
+from flows.runs.report_step import doubts_report
 from flows.tasks import clean_task, compare_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
@@ -37,7 +37,7 @@ from tasks.links.line_ids import by_person
 from tasks.links.sources import sources_named
 
 if TYPE_CHECKING:
-    from model.embedders import Embedder
+    from model.versions.embedders import Embedder
 
 _SHOWN = 24
 
@@ -87,7 +87,7 @@ def clean(
 
 
 def _embedder(lake: Lake, chosen: ModelVersion | DatasetVersion | Path) -> Embedder:
-    from model.embedders import facenet_embedder, histogram_embedder, model_embedder  # noqa: PLC0415 - imports torch
+    from model.versions.embedders import facenet_embedder, histogram_embedder, model_embedder  # noqa: PLC0415 - imports torch
 
     match chosen:
         case ModelVersion():

@@ -18,12 +18,12 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from flows.engine import flow, run_logger
+from flows.configuration.setting_groups import SettingValues, changed, check_settings
+from flows.configuration.settings import load_settings
 from flows.ingest import SourceNames
 from flows.reports.crop_report import cropped_methods, write_report
+from flows.runs.engine import flow, run_logger
 from flows.selection import Selection
-from flows.setting_groups import SettingValues, changed, check_settings
-from flows.settings import load_settings
 from flows.tasks import CropJob, crop_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track

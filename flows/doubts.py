@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from flows.clean import clean
-from flows.setting_groups import SettingValues, changed, of_flow, setting_fields
-from flows.settings import Device
+from flows.configuration.setting_groups import SettingValues, changed, of_flow, setting_fields
+from flows.configuration.settings import Device
 from storage.datasets import DatasetVersion
 from storage.models import ModelVersion
 from tasks.label_noise.doubtful import doubtful_samples

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.configuration.settings import Device
 from flows.inference.photos import AlignedFace, align_photo
-from flows.settings import Device
-from model.align import warp
-from model.evaluation_store import evaluate_version_on_lfw, image_px
-from model.lfw import LfwPairs, mean_position, parse_pairs
+from model.compare.evaluation_store import evaluate_version_on_lfw, image_px
+from model.embedding.align import warp
+from model.verification.lfw import LfwPairs, mean_position, parse_pairs
 from storage.atomic import whole_file
 from storage.errors import SourceError
 from storage.evaluations import Evaluation

@@ -6,17 +6,17 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-from flows.engine import flow, run_logger
+from flows.configuration.setting_groups import SettingValues, check_settings
+from flows.configuration.settings import Device
+from flows.configuration.training_config import Preset, training_config
 from flows.reports.experiment_page import write_experiment_page
 from flows.reports.experiment_report import figure_rows, markdown
-from flows.setting_groups import SettingValues, check_settings
-from flows.settings import Device
+from flows.runs.engine import flow, run_logger
 from flows.tasks import evaluate_task, train_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
-from flows.training_config import Preset, training_config
-from model.config import TrainConfig
-from model.experiment_grid import Cell, experiment_id
+from model.compare.experiment_grid import Cell, experiment_id
+from model.configuration.config import TrainConfig
 from storage.datasets import open_dataset
 from storage.errors import UsageError
 from storage.experiments import read_experiment

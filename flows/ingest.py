@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from flows.engine import flow, run_logger
+from flows.configuration.setting_groups import SettingValues, changed, check_settings
+from flows.configuration.settings import load_settings, user_name
+from flows.runs.engine import flow, run_logger
 from flows.selection import Selection
-from flows.setting_groups import SettingValues, changed, check_settings
-from flows.settings import load_settings, user_name
 from flows.synthetic_web import web_for
 from flows.tasks import fetch_task, links_task
 from flows.telemetry import artifacts

@@ -6,17 +6,17 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from flows.configuration.setting_groups import SettingValues, changed, check_settings, of_flow
+from flows.configuration.settings import Device, Share
 from flows.crop import Method, crop
 from flows.doubts import doubts
-from flows.engine import flow
 from flows.ingest import SourceNames, ingest
-from flows.peer_runs import has_deployment, peer_runs, schedule_run
 from flows.publish import publish
 from flows.refine import refine
 from flows.retry import retry
+from flows.runs.engine import flow
+from flows.runs.peer_runs import has_deployment, peer_runs, schedule_run
 from flows.selection import Selection
-from flows.setting_groups import SettingValues, changed, check_settings, of_flow
-from flows.settings import Device, Share
 from flows.synthetic_web import web_for
 from flows.telemetry import artifacts
 from flows.telemetry.cleaning_words import cleaning_page, model_line

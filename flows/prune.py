@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from flows.engine import flow, run_logger
-from flows.settings import load_settings, user_name
+from flows.configuration.settings import load_settings, user_name
+from flows.runs.engine import flow, run_logger
 from flows.tasks import prune_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track

@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flows.configuration.setting_groups import SettingValues, changed, check_settings
+from flows.configuration.settings import Share, load_settings
 from flows.crop import Method
-from flows.engine import emit, flow, run_logger
 from flows.ingest import SourceNames
-from flows.report_step import dataset_report
-from flows.setting_groups import SettingValues, changed, check_settings
-from flows.settings import Share, load_settings
+from flows.runs.engine import emit, flow, run_logger
+from flows.runs.report_step import dataset_report
 from flows.tasks import compare_task, publish_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from flows.configuration.setting_groups import SettingValues, changed, check_settings, of_flow
+from flows.configuration.settings import Device, Share
 from flows.doubts import doubts, settings_of
-from flows.engine import flow, run_logger
 from flows.publish import publish
-from flows.setting_groups import SettingValues, changed, check_settings, of_flow
-from flows.settings import Device, Share
+from flows.runs.engine import flow, run_logger
 from flows.telemetry import artifacts
 from flows.telemetry.cleaning_words import cleaning_page
 from flows.telemetry.stage_summaries import stage_ended

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows.version_status import dataset_status, models_status
+from flows.runs.version_status import dataset_status, models_status
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.leases import held

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from flows.configuration.settings import load_settings
 from flows.selection import Selection
-from flows.settings import load_settings
 from flows.synthetic_size import synthetic_size
 from flows.telemetry.progress import track
 from storage.atomic import make_folder

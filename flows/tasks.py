@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from flows.engine import attempt, task
+from flows.configuration.settings import Device, load_settings
+from flows.runs.engine import attempt, task
 from flows.selection import Selection
-from flows.settings import Device, load_settings
 from flows.telemetry import artifacts
 from flows.telemetry.progress import Track
-from model.config import TrainConfig, model_version_id
+from model.configuration.config import TrainConfig, model_version_id
 from storage.datasets import DatasetVersion
 from storage.errors import LeaseLost, UsageError
 from storage.lake import Lake
@@ -52,9 +52,9 @@ from tasks.maintenance.prune.decide import Plan
 
 # `model` imports torch, which takes four seconds: only the tasks that use it import it.
 if TYPE_CHECKING:
-    from model.embedders import Embedder
-    from model.experiment_grid import Cell
-    from model.training import Progress
+    from model.compare.experiment_grid import Cell
+    from model.training.training_loop import Progress
+    from model.versions.embedders import Embedder
 
 
 # Errors that another attempt does not change: wrong usage, and a unit that another run has taken over.
@@ -225,8 +225,8 @@ def clean_task(
     progress: Track,
 ) -> None:
     """Embed the faces and write their scores; embeddings of a killed run are reused."""
-    from model.device import resolve_device  # noqa: PLC0415
-    from model.embedders import embed_crops  # noqa: PLC0415
+    from model.devices.device import resolve_device  # noqa: PLC0415
+    from model.versions.embedders import embed_crops  # noqa: PLC0415
 
     embeddings = embed_crops(lake, faces, embedder, resolve_device(device), lake.work_folder, progress.advance)
     write_cleaned(lake, folder, score_faces(faces, embeddings, rules), state)
@@ -243,7 +243,7 @@ def train_task(lake: Lake, dataset: DatasetVersion, config: TrainConfig, progres
     version = model_version_id(dataset, config)
     if has_model(lake, config.name, version):
         return ModelVersion(lake, config.name, version)
-    from model.training import train  # noqa: PLC0415
+    from model.training.training_loop import train  # noqa: PLC0415
 
     title = f"{config.name} on {dataset}"
     page = artifacts.LivePage("training", f"## {title}\n\nPreparing.\n", f"Loss of {title} so far")
@@ -280,7 +280,7 @@ def train_task(lake: Lake, dataset: DatasetVersion, config: TrainConfig, progres
 )
 def evaluate_task(lake: Lake, cells: list[Cell], models: list[ModelVersion], device: Device) -> dict[str, Any]:
     """Evaluate all models of the grid on common test pairs."""
-    from model.experiment_grid import evaluate_grid  # noqa: PLC0415
+    from model.compare.experiment_grid import evaluate_grid  # noqa: PLC0415
 
     datasets = {str(cell.dataset): cell.dataset for cell in cells}.values()
     with reading(lake, datasets=datasets, models=models, good_for_s=load_settings().lease_s):

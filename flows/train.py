@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows.engine import flow, run_logger
-from flows.report_step import model_report
-from flows.setting_groups import SettingValues, check_settings
-from flows.settings import Device, Share, user_name
+from flows.configuration.setting_groups import SettingValues, check_settings
+from flows.configuration.settings import Device, Share, user_name
+from flows.configuration.training_config import Preset, training_config
+from flows.runs.engine import flow, run_logger
+from flows.runs.report_step import model_report
+from flows.runs.training_need import why_not_needed
 from flows.tasks import train_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
-from flows.training_config import Preset, training_config
-from flows.training_need import why_not_needed
-from model.claims import remarks, too_few
+from model.verification.claims import remarks, too_few
 from storage.aliases import nominate
 from storage.datasets import open_dataset
 from storage.lake import Lake

@@ -14,9 +14,9 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from model.distributed import is_rank_0, process_group
-from model.train_options import add_options, config_from
-from model.training import Progress, train
+from model.configuration.train_options import add_options, config_from
+from model.devices.distributed import is_rank_0, process_group
+from model.training.training_loop import Progress, train
 from storage.datasets import open_dataset
 from storage.errors import FacemillError, UsageError
 from storage.lake import Lake

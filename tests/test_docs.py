@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 import facemill
 from flows.cli.app import all_commands
-from flows.settings import Settings
+from flows.configuration.settings import Settings
 from storage import records
 from storage.lake import FORMAT
 from storage.reason_meanings import reason_meanings

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from flows.setting_files import access
+from flows.configuration.setting_files import access
 
 # The commands of a group: the module below `flows.cli` and the first sentence of the help. All modules together take
 # 0.6 CPU-s to import, so `facemill --help` imports none. Their functions are named `<command>` or `<group>_<command>`.

@@ -32,7 +32,7 @@ VersionArgument = Annotated[
 @reporting
 def datasets_list(lake: LakeOption, every: AllOption = False, as_json: JsonOption = False) -> None:
     """List dataset versions, oldest first, with their tags."""
-    from flows.version_status import dataset_status  # noqa: PLC0415
+    from flows.runs.version_status import dataset_status  # noqa: PLC0415
 
     result = dataset_status(existing_lake(lake), pruned=every)
     print_result(result, as_json, show_datasets)
@@ -42,7 +42,7 @@ def datasets_list(lake: LakeOption, every: AllOption = False, as_json: JsonOptio
 @reporting
 def datasets_show(version: VersionArgument, lake: LakeOption, as_json: JsonOption = False) -> None:
     """Show the settings, the counts and the funnel of a dataset version."""
-    from flows.version_status import folder_of, models_by_dataset, num_bytes  # noqa: PLC0415
+    from flows.runs.version_status import folder_of, models_by_dataset, num_bytes  # noqa: PLC0415
 
     store = existing_lake(lake)
     found = find_dataset(store, version)

@@ -22,8 +22,8 @@ from flows.cli.options import (
     split_words,
 )
 from flows.cli.terminal import add_row, cell, new_table, say
-from flows.setting_groups import read_settings
-from model.cuda import uses_cuda
+from flows.configuration.setting_groups import read_settings
+from model.devices.cuda import uses_cuda
 from storage.datasets import open_dataset
 from storage.errors import UsageError
 

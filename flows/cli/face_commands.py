@@ -11,8 +11,8 @@ from rich.console import Console
 
 from flows.cli.options import JsonOption, LakeOption, bar, existing_lake, follow, print_result, reporting
 from flows.cli.terminal import say
+from flows.configuration.settings import load_settings, tame_libraries
 from flows.inference.embedding_file import saver
-from flows.settings import load_settings, tame_libraries
 from storage.errors import UsageError
 from storage.models import ModelFolder, open_model
 from storage.names import visible

@@ -25,10 +25,10 @@ from flows.cli.options import (
 )
 from flows.cli.terminal import add_row, cell, new_table, say, say_facts
 from flows.cli.version_lists import model_facts, model_lines
+from flows.configuration.settings import user_name
 from flows.reports.metric_text import POINT_COLUMNS, comparison_words, evaluation_notes, figure_rows, point_rows
-from flows.settings import user_name
-from model.claims import remarks
-from model.cuda import uses_cuda
+from model.devices.cuda import uses_cuda
+from model.verification.claims import remarks
 from storage.aliases import Alias, alias_history, roll_back
 from storage.datasets import open_dataset
 from storage.errors import UsageError
@@ -52,7 +52,7 @@ TestOption = Annotated[
 @reporting
 def models_list(lake: LakeOption, every: AllOption = False, as_json: JsonOption = False) -> None:
     """List model versions, oldest first, with their aliases."""
-    from flows.version_status import models_status  # noqa: PLC0415
+    from flows.runs.version_status import models_status  # noqa: PLC0415
 
     result = models_status(existing_lake(lake), pruned=every)
     print_result(result, as_json, show_models)
@@ -66,7 +66,7 @@ def models_show(
     as_json: JsonOption = False,
 ) -> None:
     """Show metrics, lineage and aliases of a version."""
-    from flows.version_status import folder_of, num_bytes  # noqa: PLC0415
+    from flows.runs.version_status import folder_of, num_bytes  # noqa: PLC0415
 
     found = find_model(existing_lake(lake), version)
     kept = {} if found.pruned else {name: found.read_json(f"{name}.json") for name in ("metrics", "lineage", "config")}
@@ -107,7 +107,7 @@ def models_evaluate(
     test = open_dataset(store, dataset or model.dataset) if lfw is None else None
     uses_cuda(device.value)
     from flows.evaluate import evaluate_on_lfw, read_pairs  # noqa: PLC0415
-    from model.evaluation_store import evaluate_version  # noqa: PLC0415
+    from model.compare.evaluation_store import evaluate_version  # noqa: PLC0415
 
     if test is not None:
         found = evaluate_version(model, test, device=device.value)
@@ -154,7 +154,7 @@ def models_diff(
     models = open_model(store, first), open_model(store, second)
     test = open_dataset(store, dataset or models[1].dataset)
     uses_cuda(device.value)
-    from model.comparison import compare_versions, differences  # noqa: PLC0415
+    from model.compare.comparison import compare_versions, differences  # noqa: PLC0415
 
     found = compare_versions(*models, test, device=device.value)
     result = {
@@ -185,7 +185,7 @@ def models_promote(
     if dataset is not None:
         open_dataset(challenger.lake, dataset)
     uses_cuda(device.value)
-    from model.promotion import promote  # noqa: PLC0415
+    from model.compare.promotion import promote  # noqa: PLC0415
 
     event = promote(challenger, dataset=dataset, device=device.value, by=user_name(), why=why, force=force)
     result = {"model": challenger.name, **asdict(event)}

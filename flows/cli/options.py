@@ -23,9 +23,9 @@ from rich.progress import Progress
 
 from flows.cli.next_step import Place, lines, next_steps
 from flows.cli.terminal import say
+from flows.configuration.setting_groups import options_typed
+from flows.configuration.settings import choose_log, load_settings, tame_libraries
 from flows.selection import Selection
-from flows.setting_groups import options_typed
-from flows.settings import choose_log, load_settings, tame_libraries
 from flows.telemetry.console import is_quiet, new_console, quietly
 from flows.telemetry.log import show_log
 from storage.errors import FacemillError, UsageError

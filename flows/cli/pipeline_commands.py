@@ -49,12 +49,12 @@ from flows.cli.stage_screens import (
     show_trained,
 )
 from flows.cli.startup import check_retry, check_start
+from flows.configuration.setting_groups import read_settings
+from flows.configuration.settings import load_settings
 from flows.embedder_choice import choose_embedder
 from flows.selection import Selection
-from flows.setting_groups import read_settings
-from flows.settings import load_settings
 from flows.telemetry.console import is_quiet, new_console
-from model.cuda import uses_cuda
+from model.devices.cuda import uses_cuda
 from storage.datasets import open_dataset
 from storage.paths import checked_name
 from tasks.dataset.exclude import read_names
@@ -107,7 +107,7 @@ def pipeline(
     checked_name(f"{dataset}-{method}")
     uses_cuda(device.value)
     if dry_run:
-        from flows.run_cost import pipeline_cost  # noqa: PLC0415
+        from flows.forecast.run_cost import pipeline_cost  # noqa: PLC0415
 
         train = {"margin": margin, "preset": "auto", "steps": steps, "device": device.value}
         cost = pipeline_cost(store, selection, method, dataset, train, settings, num_trainings=1 + clean)
@@ -172,7 +172,7 @@ def ingest(
     store, selection = asked.select()
     settings = read_settings(values, "ingest")
     if dry_run:
-        from flows.run_cost import ingest_cost  # noqa: PLC0415
+        from flows.forecast.run_cost import ingest_cost  # noqa: PLC0415
 
         output.print(ingest_cost(store, selection, settings), show_cost)
         return
@@ -265,7 +265,7 @@ def crop(
     for one in sources_named(source, store):
         methods_of(method, one)
     if dry_run:
-        from flows.run_cost import cropping_cost  # noqa: PLC0415
+        from flows.forecast.run_cost import cropping_cost  # noqa: PLC0415
 
         output.print(cropping_cost(store, source, method, settings, check_boxes=check_boxes), show_cost)
         return
@@ -439,8 +439,8 @@ def train(
     settings = read_settings(values, "train")
     uses_cuda(device.value)
     if dry_run:
-        from flows.train_cost import train_cost  # noqa: PLC0415
-        from flows.training_config import training_config  # noqa: PLC0415
+        from flows.configuration.training_config import training_config  # noqa: PLC0415
+        from flows.forecast.train_cost import train_cost  # noqa: PLC0415
 
         asked: dict[str, Any] = {
             "margin": margin,

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from flows.cli.options import JsonOption, LakeOption, existing_lake, follow, print_result, reporting
 from flows.cli.terminal import add_row, cell, new_table, say
-from flows.settings import load_settings, user_name
+from flows.configuration.settings import load_settings, user_name
 from flows.telemetry.console import new_console
 from storage.errors import UsageError
 from storage.sizes import size_words

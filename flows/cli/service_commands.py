@@ -21,6 +21,8 @@ from flows.cli.options import (
     reporting,
 )
 from flows.cli.terminal import say
+from flows.configuration.setting_groups import read_settings
+from flows.configuration.settings import Settings, load_settings, tame_libraries
 from flows.reports.link import REPORTS
 from flows.service.backing_services import BackingServices
 from flows.service.password import (
@@ -37,8 +39,6 @@ from flows.service.serve import Address
 from flows.service.serve import serve as run_service
 from flows.service.work import check_free
 from flows.service.work import work as run_workers
-from flows.setting_groups import read_settings
-from flows.settings import Settings, load_settings, tame_libraries
 from flows.telemetry.console import new_console
 from storage.errors import UsageError
 from storage.lake import Lake

@@ -10,10 +10,17 @@ from rich.console import Console
 
 from flows.cli.options import JsonOption, print_result, reporting
 from flows.cli.terminal import say
-from flows.setting_files import settings_files
-from flows.setting_groups import FLOWS, GROUPS, setting_fields, settings_of_files, shown_default, type_words
-from flows.setting_sources import DEFAULT, origin, set_origin, variable
-from flows.settings import Settings, load_settings
+from flows.configuration.setting_files import settings_files
+from flows.configuration.setting_groups import (
+    FLOWS,
+    GROUPS,
+    setting_fields,
+    settings_of_files,
+    shown_default,
+    type_words,
+)
+from flows.configuration.setting_sources import DEFAULT, origin, set_origin, variable
+from flows.configuration.settings import Settings, load_settings
 from storage.errors import UsageError
 
 # The group of the settings of this machine, which are no fields of --set.

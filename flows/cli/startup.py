@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import typer
 
+from flows.configuration.setting_groups import SettingValues, changed
+from flows.configuration.settings import load_settings, user_name
 from flows.selection import Selection
-from flows.setting_groups import SettingValues, changed
-from flows.settings import load_settings, user_name
 from flows.telemetry.console import is_quiet
 from storage.errors import UsageError
 from storage.lake import Lake

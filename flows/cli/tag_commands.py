@@ -11,7 +11,7 @@ from rich.console import Console
 from flows.cli.dataset_commands import VersionArgument
 from flows.cli.options import JsonOption, LakeOption, existing_lake, follow, print_result, reporting
 from flows.cli.terminal import say
-from flows.settings import user_name
+from flows.configuration.settings import user_name
 from storage.datasets import open_dataset
 from storage.errors import UsageError
 from storage.tagging import tag_version

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from flows.inference.photos import AlignedFace, align_photo
-from model.face_model import Embeddings, FaceComparison, FaceModel
+from model.versions.face_model import Embeddings, FaceComparison, FaceModel
 from storage.errors import UsageError
 from storage.models import ModelFolder
 from storage.records import Box, Reason

@@ -11,7 +11,7 @@ from math import dist
 import numpy as np
 from numpy.typing import NDArray
 
-from model.align import affine_from_landmarks, warp
+from model.embedding.align import affine_from_landmarks, warp
 from storage.records import Box, Detection, FoundFace, Reason
 from tasks.faces.detectors import DetectorSettings, load_detector
 from tasks.faces.methods import CropSettings

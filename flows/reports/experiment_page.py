@@ -22,7 +22,7 @@ from flows.reports.experiment_report import (
     mean_estimate,
     told,
 )
-from model.claims import too_few
+from model.verification.claims import too_few
 from storage.datasets import open_dataset
 from storage.errors import LakeError, UsageError
 from storage.lake import Lake

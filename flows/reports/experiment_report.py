@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from model.claims import too_few, verdict
+from model.verification.claims import too_few, verdict
 
 Report = dict[str, Any]
 # (value, interval); the interval is None if the test has too few people.

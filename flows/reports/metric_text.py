@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.claims import interval, too_few, verdict
+from model.verification.claims import interval, too_few, verdict
 
 _WORDS = {
     "accuracy": "accuracy",

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from model.comparison import differences
-from model.config import TrainConfig
+from model.compare.comparison import differences
+from model.configuration.config import TrainConfig
 from storage.code_version import code_words
 from storage.errors import LakeError, UsageError
 from storage.models import ModelVersion, model_versions

@@ -17,8 +17,8 @@ from flows.reports.charts import Axis, Chart, Colour, nice_axis
 from flows.reports.metric_text import POINT_COLUMNS, comparison_words, evaluation_notes, figure_rows, point_rows
 from flows.reports.model_lineage import changes, provenance, settings, version_before
 from flows.reports.model_summary import Bin, calibration_bins, summary
-from model.claims import too_few
-from model.evaluation_store import evaluate_version, scored_pairs_of, version_thresholds
+from model.compare.evaluation_store import evaluate_version, scored_pairs_of, version_thresholds
+from model.verification.claims import too_few
 from stats.bootstrap import identity_weights
 from stats.calibration import observed_intervals
 from storage.aliases import alias_history

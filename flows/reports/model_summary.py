@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from flows.reports.metric_text import people_seen_note
-from model.claims import interval, over_untrained, too_few
+from model.verification.claims import interval, over_untrained, too_few
 
 # A probability further than this from the observed share is worth a word, if the interval says so too.
 _MATERIAL = 0.05

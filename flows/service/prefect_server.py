@@ -15,9 +15,9 @@ from prefect.server.api.server import create_app
 from prefect.settings import get_current_settings
 from starlette.types import ASGIApp
 
+from flows.configuration.settings import load_settings
 from flows.service.report_pages import ReportPages
 from flows.service.request_guard import Guard
-from flows.settings import load_settings
 
 # A page open in a browser keeps a connection; it must not delay the shutdown.
 _GRACE_S = 5

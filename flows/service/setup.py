@@ -18,8 +18,8 @@ from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
+from flows.configuration.setting_groups import of_flow
 from flows.service.work import HEARTBEAT_S, POOLS, python_module
-from flows.setting_groups import of_flow
 from storage.errors import ServiceError
 
 # Three missed heartbeats.

@@ -19,12 +19,12 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from uuid import uuid4
 
+from flows.configuration.setting_files import runs_file
 from flows.service.backing_services import without_secrets
 from flows.service.metrics_endpoint import shown_metrics
 from flows.service.password import HOW_TO_GIVE, OF_CLIENTS
 from flows.service.run_processes import SERVICE, end_runs_of
 from flows.service.supervisor import Process, stop_all, stopping, supervise
-from flows.setting_files import runs_file
 from storage.errors import UsageError
 from storage.names import visible
 

@@ -21,8 +21,8 @@ from prefect.artifacts import (
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 
-from flows.engine import is_recorded
 from flows.reports.link import report_link
+from flows.runs.engine import is_recorded
 from flows.telemetry.loss_chart import loss_chart
 from storage.datasets import DatasetVersion
 from storage.errors import LakeError

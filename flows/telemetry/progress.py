@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from rich.console import RenderableType
 from rich.progress import Progress, ProgressColumn, Task, TaskID
 
-from flows.settings import load_settings
+from flows.configuration.settings import load_settings
 from flows.telemetry import counters as metrics
 from flows.telemetry.artifacts import LiveProgress, LiveTable
 from flows.telemetry.console import is_quiet, new_console

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from flows.engine import is_recorded, run_logger
+from flows.runs.engine import is_recorded, run_logger
 from flows.telemetry.stage_words import log_lines
 
 Watcher = Callable[[str, Any], None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from model.ranges import SIDE_MULTIPLE_PX
+from model.configuration.ranges import SIDE_MULTIPLE_PX
 
 # The bottlenecks of MobileFaceNet: (expansion, channels, repeats, stride of the first).
 _STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))

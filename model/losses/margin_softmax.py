@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.device import to_device
+from model.devices.device import to_device
 from model.losses.value import LossValue
 
 

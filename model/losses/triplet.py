@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from model.device import to_device
+from model.devices.device import to_device
 from model.losses.value import LossValue
 
 _NEVER = -torch.inf

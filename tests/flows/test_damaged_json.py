@@ -16,9 +16,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from flows.cli.app import app
+from flows.configuration.training_config import training_config
 from flows.experiment import _grid
-from flows.training_config import training_config
-from model.experiment_grid import experiment_id
+from model.compare.experiment_grid import experiment_id
 from storage.alias_events import AliasEvent
 from storage.aliases import record_alias
 from storage.datasets import all_versions

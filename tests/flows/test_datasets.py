@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
+from flows.configuration.setting_groups import SettingValues
 from flows.publish import publish
-from flows.setting_groups import SettingValues
 from flows.telemetry.stage_summaries import watching
 from storage.errors import UsageError
 from storage.lake import Lake

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from flows.cli.app import app
 from flows.reports.experiment_report import difference_rows, figure_rows, markdown
 from flows.reports.link import report_link
-from model.config import PRESETS, TrainConfig
+from model.configuration.config import PRESETS, TrainConfig
 from storage.lake import Lake
 from storage.models import model_versions
 from tests.flows.reports.reader import read_page

@@ -13,8 +13,8 @@ from typer.testing import CliRunner, Result
 
 from flows.cli.app import app
 from flows.reports.model_report import hardest_pairs, write_model_report
-from model.config import TrainConfig
-from model.training import train
+from model.configuration.config import TrainConfig
+from model.training.training_loop import train
 from storage.datasets import open_dataset
 from storage.lake import Lake
 from storage.models import ModelVersion, open_model, write_model

@@ -14,7 +14,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.publish import publish
 from flows.refine import refine
 from flows.telemetry.cleaning_words import cleaning_page
-from model.config import PRESETS, TrainConfig
+from model.configuration.config import PRESETS, TrainConfig
 from storage.aliases import aliases
 from storage.datasets import all_versions, open_dataset
 from storage.errors import UsageError

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 
-from flows.setting_groups import SettingValues
+from flows.configuration.setting_groups import SettingValues
 from flows.train import train
-from model import training
-from model.config import PRESETS, TrainConfig
+from model.configuration.config import PRESETS, TrainConfig
+from model.training import training_loop
 from storage.aliases import aliases
 from storage.lake import Lake
 from storage.models import model_versions
@@ -45,12 +45,12 @@ def test_a_training_shows_its_loss_as_it_goes_and_its_card_and_figures_in_the_en
 def test_of_two_runs_of_one_training_at_a_time_the_second_finds_what_the_first_made(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained, real = [], training.train
+    trained, real = [], training_loop.train
 
     def counted(*args, **kwargs):
         return real(*args, on_progress=lambda now: trained.append(now.step), work_folder=kwargs["work_folder"])
 
-    monkeypatch.setattr(training, "train", counted)
+    monkeypatch.setattr(training_loop, "train", counted)
     with ThreadPoolExecutor(2) as both:
         results = list(both.map(lambda _: train(lake.url, "drawn", preset="smoke", steps=4), range(2)))
     assert trained == [1, 2, 3, 4]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from model.data import load_faces
+from model.embedding.data import load_faces
 from storage.datasets import open_dataset
 from storage.errors import LakeError
 from storage.lake import Lake

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from model.config import PRESETS, TrainConfig, model_version_id
+from model.configuration.config import PRESETS, TrainConfig, model_version_id
 from storage.datasets import all_versions, open_dataset
 from storage.lake import Lake
 from storage.records import bytes_digest

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from model.align import TEMPLATE_112
-from model.config import TrainConfig
-from model.training import train
+from model.configuration.config import TrainConfig
+from model.embedding.align import TEMPLATE_112
+from model.training.training_loop import train
 from storage.datasets import DatasetVersion, open_dataset
 from storage.lake import Lake
 from storage.models import ModelVersion

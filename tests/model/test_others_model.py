@@ -13,11 +13,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from model.config import TrainConfig, config_of
-from model.external_data import refuse_external_data
-from model.face_model import FaceModel
-from model.ranges import SETTINGS
-from model.version import load_backbone
+from model.configuration.config import TrainConfig, config_of
+from model.configuration.ranges import SETTINGS
+from model.versions.external_data import refuse_external_data
+from model.versions.face_model import FaceModel
+from model.versions.version import load_backbone
 from storage.errors import LakeError, UsageError
 from storage.lake import Lake
 from storage.models import ModelFolder, open_model
@@ -184,7 +184,7 @@ def test_what_is_no_graph_is_one_line(folder, data) -> None:
 
 @pytest.mark.attack(17)
 def test_a_graph_that_gives_something_else_is_one_line(folder, drawn) -> None:
-    from model.data import load_faces
+    from model.embedding.data import load_faces
 
     constant = helper.make_tensor("c", TensorProto.FLOAT, [4], [1.0, 2.0, 3.0, 4.0])
     graph = graph_of([helper.make_node("Identity", ["c"], ["embeddings"])], [constant])

@@ -24,7 +24,7 @@ from storage.tombstones import MANIFEST
 from tasks.maintenance.prune.inventory import Inventory, Item, Kind, SharedFile, Version
 from tasks.maintenance.shared_files import users_of_shared
 
-# Arrays of `model.data`: name@version, `-less-<n>` after a takedown, split, size, format.
+# Arrays of `model.embedding.data`: name@version, `-less-<n>` after a takedown, split, size, format.
 _FACES = re.compile(r"work/faces/(?P<name>[^@/]+)@(?P<version>[^@/]+?)(-less-\d+)?-(train|val|test)-\d+px-\d+\.npy")
 _TIME_OF_QUARANTINE = "%Y%m%dT%H%M%S%f"
 _REPORTS = f"work/{REPORTS}"

@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 
 from flows.cli.app import app
 from flows.inference.embedder import Embedder
-from model.config import TrainConfig
-from model.training import train
+from model.configuration.config import TrainConfig
+from model.training.training_loop import train
 from storage.errors import UsageError
 from storage.lake import Lake
 from tests.flows.inference.test_photos import jpeg, portrait, side_by_side

@@ -20,8 +20,8 @@ from flows.reports.dataset_report import write_report as write_dataset_report
 from flows.reports.doubtful_faces import write_doubts
 from flows.reports.experiment_page import write_experiment_page
 from flows.reports.model_report import write_model_report
-from model.config import TrainConfig
-from model.training import train
+from model.configuration.config import TrainConfig
+from model.training.training_loop import train
 from storage.lake import Lake
 from tasks.dataset.publish_request import Request
 from tasks.dataset.publish_version import publish_source

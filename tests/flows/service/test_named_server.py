@@ -15,9 +15,9 @@ from urllib.error import HTTPError
 
 import pytest
 
+from flows.configuration.settings import api_in_use
 from flows.service.password import new_password
 from flows.service.work import is_healthy
-from flows.settings import api_in_use
 from storage.lake import Lake
 from tests.chaos.service import free_port
 from tests.waiting import wait_until

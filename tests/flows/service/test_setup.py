@@ -11,9 +11,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas import FlowRun
 from prefect.states import Running
 
-from flows.peer_runs import peer_runs
 from flows.pipeline import learn, model_name
 from flows.publish import STARTS_TRAINING, announce
+from flows.runs.peer_runs import peer_runs
 from flows.service.setup import deployments, set_up_server, with_parameters
 from flows.service.waiting_runs import name_waiting_runs
 from flows.service.work import POOLS

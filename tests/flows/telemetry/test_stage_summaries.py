@@ -14,7 +14,7 @@ from prefect.client.schemas.sorting import LogSort
 from prefect.logging.handlers import APILogHandler
 from prefect.runtime import flow_run
 
-from flows.engine import flow
+from flows.runs.engine import flow
 from flows.telemetry.stage_summaries import stage_ended
 from tests.flows.telemetry.test_run_summary import published
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.align import TEMPLATE_112, affine_from_landmarks, warp
+from model.embedding.align import TEMPLATE_112, affine_from_landmarks, warp
 from tasks.faces.methods import CropSettings
 from tasks.faces.methods.cut import cut, square_around
 

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from model.evaluation_store import version_thresholds
-from model.ranges import published_settings
+from model.compare.evaluation_store import version_thresholds
+from model.configuration.ranges import published_settings
 from storage.alias_events import AliasEvent
 from storage.aliases import record_alias
 from storage.datasets import all_versions, open_dataset

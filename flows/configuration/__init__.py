@@ -1,0 +1,1 @@
+"""The settings of a run: what they are, and where their values come from."""

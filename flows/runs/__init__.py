@@ -1,0 +1,1 @@
+"""How flows run: with or without a Prefect server, beside other runs, and under which names."""

@@ -1,0 +1,1 @@
+"""Model versions compared on the same pairs, and promoted."""

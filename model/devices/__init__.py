@@ -1,0 +1,1 @@
+"""GPUs, processors and the processes that share a training."""

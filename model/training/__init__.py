@@ -1,0 +1,1 @@
+"""Training, from a dataset version to a model version."""

@@ -1,0 +1,1 @@
+"""Model versions: what is published, and how it is read."""
