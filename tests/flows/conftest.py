@@ -38,10 +38,15 @@ def origin(world: Path) -> Iterator[Origin]:
         yield origin
 
 
-@pytest.fixture(autouse=True)
-def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is silent for four seconds hangs. Slow answers take 0.2 s: a busy machine makes neither of the other."""
-    monkeypatch.setattr("synthetic.handlers._SLOW_S", 0.2)
-    monkeypatch.setenv("FACEMILL_SILENCE_S", "4")
-    monkeypatch.setenv("FACEMILL_TOTAL_S", "15")
-    monkeypatch.setenv("FACEMILL_WORKERS", "1")
+@pytest.fixture(scope="package", autouse=True)
+def short_limits() -> Iterator[None]:
+    """What is silent for four seconds hangs. Slow answers take 0.2 s: a busy machine makes neither of the other.
+
+    For the package, so that the fixtures of whole modules have them too.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("synthetic.handlers._SLOW_S", 0.2)
+        patch.setenv("FACEMILL_SILENCE_S", "4")
+        patch.setenv("FACEMILL_TOTAL_S", "15")
+        patch.setenv("FACEMILL_WORKERS", "1")
+        yield

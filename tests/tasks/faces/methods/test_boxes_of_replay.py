@@ -19,11 +19,12 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def cases() -> list[Case]:
-    return read_cases(REPLAY)
+    """Every second line: searching all 1,400 pictures takes most of a minute, and `python -m bench.boxes` does that."""
+    return read_cases(REPLAY, every=2)
 
 
 def test_boxes_that_frame_a_face_are_kept_and_no_others(cases: list[Case]) -> None:
-    assert len(cases) > 1000
+    assert len(cases) > 500
     for name, (precision, recall) in scores(cases).items():
         assert precision >= 0.97, name
         assert recall >= 0.97, name
