@@ -363,11 +363,7 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
         except OSError as error:
             if error.errno not in CANNOT_WRITE:
                 raise
-            typer.echo(
-                f"facemill: {visible(str(error.filename))}: {error.strerror}; fix this and run the same "
-                "command again to resume",
-                err=True,
-            )
+            typer.echo(f"facemill: {_cause(error)}; fix this and run the same command again to resume", err=True)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             typer.echo("facemill: stopped; run the same command again to resume", err=True)
@@ -377,6 +373,12 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
     wrapped.__signature__ = Signature(options)  # type: ignore[attr-defined]
     wrapped.__annotations__ = {one.name: one.annotation for one in options}
     return wrapped
+
+
+def _cause(error: OSError) -> str:
+    """What could not be written. The semaphores of the pools of processes are files in /dev/shm, and errors name none."""
+    place = error.filename or "a file without a name, perhaps a semaphore in /dev/shm, which must be writable"
+    return f"{visible(str(place))}: {error.strerror}"
 
 
 def _is_typed(context: typer.Context, name: str) -> bool:

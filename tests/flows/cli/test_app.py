@@ -9,15 +9,18 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from errno import EACCES
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 
 import pytest
+import typer
 from PIL import Image
 from typer.testing import CliRunner
 
 from flows.cli.app import all_commands, app
+from flows.cli.options import reporting
 from storage.errors import UsageError
 from storage.lake import Lake
 from synthetic.origin import Origin
@@ -277,3 +280,18 @@ def test_progress_can_be_lines_of_json(failed: Failed, monkeypatch: pytest.Monke
     assert (last["name"], last["done"], last["total"], last["left_s"]) == ("retry", 2, 2, 0.0)
     assert (last["accepted"], last["rejected"]) == (0, {"server_error": 2})
     assert last["hosts"] == {"known": 1, "slowed": 1, "down": 0}
+
+
+def test_what_cannot_be_written_is_named_also_where_the_error_names_no_file() -> None:
+    program = typer.Typer()
+
+    @program.command()
+    @reporting
+    def pool() -> None:
+        raise PermissionError(EACCES, "Permission denied")
+
+    result = runner.invoke(program)
+
+    assert result.exit_code == 1
+    assert "/dev/shm, which must be writable: Permission denied; fix this" in result.stderr
+    assert "None" not in result.stderr
