@@ -376,7 +376,7 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _cause(error: OSError) -> str:
-    """What could not be written. The semaphores of the pools of processes are files in /dev/shm, and errors name none."""
+    """What could not be written. Semaphores of process pools are files in /dev/shm, which errors do not name."""
     place = error.filename or "a file without a name, perhaps a semaphore in /dev/shm, which must be writable"
     return f"{visible(str(place))}: {error.strerror}"
 
