@@ -88,6 +88,29 @@ def open_store(url: str, schemes: Collection[str] = ()) -> tuple[Any, str]:
     return fs, root
 
 
+def store_time(url: str, within_s: float) -> datetime:
+    """The time of an S3 store: the date of its answer to one request that lists the folder of `url`.
+
+    Unlike all other requests it is not repeated, so that a store that is down is told at once.
+
+    Args:
+        within_s: limit for connecting, and for each wait for the answer.
+
+    Raises:
+        LakeError: the store does not answer, or refuses these credentials.
+        UsageError: as `open_store`.
+    """
+    _, root = open_store(url)
+    limits = {"retries": {"total_max_attempts": 1}, "connect_timeout": within_s, "read_timeout": within_s}
+    fs = fsspec.filesystem("s3", **{**_S3, "config_kwargs": limits}, skip_instance_cache=True)
+    fs.retries = 1
+    bucket, _, prefix = root.partition("/")
+    try:
+        return _told_time(fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1))
+    except refusals() as error:
+        raise LakeError(_refusal(url, error, tries=1)) from error
+
+
 def split_scheme(url: str) -> tuple[str, str]:
     """(s3, bucket/lake) of s3://bucket/lake; two empty strings for a path."""
     found = _SCHEME.match(url)
@@ -132,13 +155,14 @@ def refusals() -> tuple[type[BaseException], ...]:
     return (OSError, *s3fs.S3_RETRYABLE_ERRORS, botocore.BotoCoreError) if s3fs and botocore else (OSError,)
 
 
-def _refusal(place: str, error: BaseException) -> str:
+def _refusal(place: str, error: BaseException, tries: int = _TRIES * _ROUNDS) -> str:
     if type(error).__name__ in _NO_CREDENTIALS:
         advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role"
     elif isinstance(error, PermissionError):
         advice = "allow these credentials to list, read, write and delete there, or use others"
     else:
-        advice = f"asked up to {_TRIES * _ROUNDS} times; once it responds, run the same command to continue"
+        asked = "asked once" if tries == 1 else f"asked up to {tries} times"
+        advice = f"{asked}; once it responds, run the same command to continue"
     return f"{place}: the store refused: {' '.join(str(error).split()) or type(error).__name__}; {advice}"
 
 

@@ -33,6 +33,7 @@ _COMMANDS = {
         "compare": ("face_commands", "Verify whether two photos show the same person."),
         "status": ("lake_commands", "Show the contents of a lake."),
         "compact": ("lake_commands", "Merge the small tables of a lake."),
+        "doctor": ("doctor_commands", "Check this machine, the lake and the service."),
         "check": ("takedown_commands", "Verify the integrity of a lake (fsck)."),
         "prune": ("prune_commands", "Remove old versions and files that can be made again."),
         "forget": ("takedown_commands", "Record a takedown request."),

@@ -34,7 +34,7 @@ from flows.service.password import (
     prefect_home,
 )
 from flows.service.request_guard import login_link
-from flows.service.schedule import next_runs
+from flows.service.schedule import deployments, next_runs
 from flows.service.serve import Address
 from flows.service.serve import serve as run_service
 from flows.service.work import check_free
@@ -115,7 +115,7 @@ def serve(
         backing=_backing_services(settings),
         report=lambda line: say(console, f"[bold]serve[/]    {line}"),
         log=lambda line: typer.echo(line, err=True),
-        up=lambda deployments: _show(console, address, parameters, deployments, how),
+        up=lambda deployed: _show(console, address, parameters, deployed, how),
     )
 
 
@@ -180,24 +180,23 @@ def _absolute_recipe(recipe: str) -> str:
     return recipe if recipe in preset_names() else _absolute(recipe)
 
 
-def _show(console: Console, address: Address, parameters: dict[str, Any], deployments: list[str], how: str) -> None:
+def _show(console: Console, address: Address, parameters: dict[str, Any], deployed: list[str], how: str) -> None:
     lines = {
         "pages": how,
         "reports": f"{address.pages}{REPORTS}",
         "metrics": f"http://127.0.0.1:{address.metrics_port}/metrics",
         "lake": f"{parameters['lake']}, source {parameters['source']}",
-        "runs": ", ".join(deployments),
+        "runs": ", ".join(deployed),
         "people": _people(parameters["identities"]),
     }
     if _waits_for_yes(parameters):
         lines["consent"] = "required for outside hosts: serve --yes, or allow_outside=true for one run"
     lines["stop"] = "Ctrl-C"
     _show_lines(console, lines)
-    from flows.service.setup import deployments as described  # noqa: PLC0415 - imports Prefect
-    from flows.service.setup import start_page  # noqa: PLC0415
+    from flows.service.setup import start_page  # noqa: PLC0415 - imports Prefect
 
     now = datetime.now(UTC)
-    scheduled = next_runs(described()["deployments"], now)
+    scheduled = next_runs(deployments()["deployments"], now)
     whens = {name: f"{time:%Y-%m-%d %H:%M} UTC" for name, time in scheduled.items()}
     follow("serve", {"page": start_page(address.pages, "pipeline/pipeline"), "scheduled": whens})
 

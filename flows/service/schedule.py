@@ -1,13 +1,22 @@
-"""The next times of the schedules in `prefect.yaml`."""
+"""The deployments in `prefect.yaml`, and the next times of their schedules."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from importlib.resources import files
 from typing import Any
+
+import yaml
 
 # The schedules repeat within a week.
 _LONGEST = timedelta(days=8)
+
+
+def deployments() -> dict[str, Any]:
+    """Read `prefect.yaml`, which is part of this package."""
+    content: dict[str, Any] = yaml.safe_load(files("flows.service").joinpath("prefect.yaml").read_text())
+    return content
 
 
 def next_runs(deployments: Iterable[Mapping[str, Any]], now: datetime) -> dict[str, datetime]:

@@ -6,7 +6,6 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from datetime import timedelta
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.events.schemas.events import ResourceSpecification
 
 from flows.configuration.setting_groups import of_flow
+from flows.service.schedule import deployments
 from flows.service.work import HEARTBEAT_S, POOLS, python_module
 from storage.errors import ServiceError
 
@@ -47,12 +47,6 @@ def set_up_server(parameters: Mapping[str, Any], environment: Mapping[str, str])
     described = with_parameters(deployments(), parameters)
     _deploy(described, environment)
     return [f"{one['entrypoint'].rpartition('.')[2]}/{one['name']}" for one in described["deployments"]]
-
-
-def deployments() -> dict[str, Any]:
-    """Read `prefect.yaml`, which is part of this package."""
-    content: dict[str, Any] = yaml.safe_load(files("flows.service").joinpath("prefect.yaml").read_text())
-    return content
 
 
 def start_page(pages: str, deployment: str) -> str:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from flows.cli import cost_screen as costs
 from flows.cli import dataset_commands as datasets
+from flows.cli import doctor_commands as doctor
 from flows.cli import experiment_commands as experiment
 from flows.cli import face_commands as faces
 from flows.cli import lake_commands as lake
@@ -220,6 +221,7 @@ SHOWN: dict[Callable[..., None], Any] = {
     },
     datasets.show_report: {"report": "x"},
     datasets.show_exported: {"samples": 1, "identities": 1, "dataset": "x", "to": "x", "path": "x"},
+    doctor.show_doctor: {"checks": [{"check": "x", "level": "ok", "text": "x"}], "ok": 1, "warn": 0, "fail": 0},
     experiment.show_experiment: {
         "path": "x",
         "report": "x",
@@ -342,7 +344,7 @@ def test_a_nasty_name_is_printed_as_it_stands_or_escaped(show: Callable[..., Non
 
 @pytest.mark.attack(15)
 def test_every_function_that_prints_is_tried() -> None:
-    places = (costs, custody, datasets, experiment, faces, lake, models, stages, world)
+    places = (costs, custody, datasets, doctor, experiment, faces, lake, models, stages, world)
     there = {value for place in places for name, value in vars(place).items() if name.startswith("show_")}
     inner = {stages.show_stage}
     assert there - inner - {custody.show_coverage} == set(SHOWN)

@@ -16,6 +16,7 @@ from urllib.error import HTTPError
 import pytest
 
 from flows.configuration.settings import api_in_use
+from flows.doctor.service_facts import look_at_service
 from flows.service.password import new_password
 from flows.service.work import is_healthy
 from storage.lake import Lake
@@ -146,3 +147,13 @@ def test_a_server_named_by_a_prefect_profile_is_used(tmp_path: Path) -> None:
     assert api_in_use(home | {"PREFECT_PROFILE": "other"}) == ""
     assert api_in_use(home | {"PREFECT_API_URL": "http://a/api"}) == "http://a/api"
     assert api_in_use({"PREFECT_HOME": str(tmp_path / "none")}) == ""
+
+
+@pytest.mark.attack(2)
+def test_doctor_tells_which_password_a_server_takes(server: Server) -> None:
+    given = {"PREFECT_API_URL": server.api}
+    found = [look_at_service(given | more, 0, "") for more in ({}, {"PREFECT_API_AUTH_STRING": "me:wrong"})]
+    assert [(one.is_healthy, one.login) for one in found] == [(True, 401)] * 2
+    right = look_at_service(given | {"PREFECT_API_AUTH_STRING": server.password}, 0, "")
+    assert (right.login, right.error, set(right.workers.values())) == (200, "", {None})
+    assert set(right.deployed.values()) == {None}

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from flows.service.schedule import next_runs, next_time
-from flows.service.setup import deployments
+from flows.service.schedule import deployments, next_runs, next_time
 
 NOW = datetime(2026, 11, 28, 2, 17, 30, tzinfo=UTC)  # a Saturday
 

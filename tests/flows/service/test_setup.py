@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas import FlowRun
-from prefect.states import Running
+from prefect.states import Failed, Running
 
+from flows.doctor.service_facts import look_at_service
 from flows.pipeline import learn, model_name
 from flows.publish import STARTS_TRAINING, announce
 from flows.runs.peer_runs import peer_runs
-from flows.service.setup import deployments, set_up_server, with_parameters
+from flows.service.schedule import deployments
+from flows.service.setup import set_up_server, with_parameters
 from flows.service.waiting_runs import name_waiting_runs
 from flows.service.work import POOLS
 from storage.errors import UsageError
@@ -115,6 +117,29 @@ def test_a_server_is_set_up_once_however_often_it_is_done(deployed: list[str]) -
     assert [one.name for one in made if one.pull_steps or one.path or ":" in str(one.entrypoint)] == []
     scheduled = {one.name for one in made if one.schedules}
     assert {"pipeline", "retry", "prune"} <= scheduled
+
+
+@pytest.mark.slow
+def test_doctor_reads_the_deployments_their_next_and_their_last_runs(deployed: list[str], prefect_server: str) -> None:
+    environment = {"PREFECT_API_URL": prefect_server}
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run_from_deployment(client.read_deployment_by_name("check/check").id)
+        client.set_flow_run_state(run.id, Running(), force=True)
+        client.set_flow_run_state(run.id, Failed(message="the disk is full"), force=True)
+        # The scheduler of this server is off.
+        prune = client.read_deployment_by_name("prune/prune").id
+        client.request("POST", "/deployments/{id}/schedule", path_params={"id": prune}, json={"min_runs": 2})
+    found = look_at_service(environment, 0, "")
+    assert (found.error, found.is_healthy, found.login, found.late) == ("", True, 200, ())
+    assert found.workers == {name: [] for name in POOLS}
+    assert {name: one is not None for name, one in found.deployed.items()} == {
+        one.rpartition("/")[2]: True for one in deployed
+    }
+    first, second = found.deployed["prune"].upcoming
+    assert (second - first).total_seconds() == 24 * 3600
+    check = found.deployed["check"]
+    assert check.is_scheduled and not check.is_paused and check.last_good is None
+    assert (check.last.state, check.last.message) == ("Failed", "the disk is full")
 
 
 @pytest.mark.slow

@@ -25,8 +25,9 @@ PACKAGES = ("facemill", "flows", "tasks", "model", "storage", "synthetic", "stat
 BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
 READ = """
 import json, flows.service.setup as setup
+from flows.service.schedule import deployments
 from prefect.utilities.importtools import import_object
-described = setup.with_parameters(setup.deployments(), {"lake": "/somewhere/lake"})
+described = setup.with_parameters(deployments(), {"lake": "/somewhere/lake"})
 flow = import_object(described["deployments"][0]["entrypoint"])
 print(json.dumps({"from": setup.__file__, "flow": flow.fn.__code__.co_filename, **described}))
 """
