@@ -10,6 +10,7 @@ from typing import Any
 
 from flows.runs.engine import emit, flow, run_logger
 from flows.telemetry import artifacts
+from flows.telemetry.counters import FINDINGS
 from flows.telemetry.progress import track
 from storage.errors import FacemillError
 from storage.lake import Lake
@@ -41,6 +42,7 @@ def check(lake: str, quick: bool = False, repair: bool = False) -> dict[str, Any
     findings = [one for one in found if not one.is_note]
     artifacts.table("check-findings", _rows(findings), f"Findings in {lake}")
     run_logger().info("check %s: %d findings in %d parts", lake, len(findings), len(work))
+    FINDINGS.labels(store.url).set(len(findings))
     at_work = [one for one in held(store) if not one.is_dead]
     if findings:
         _announce(store, findings, len(at_work))

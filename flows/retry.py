@@ -11,6 +11,7 @@ from flows.runs.engine import flow, run_logger
 from flows.selection import Selection
 from flows.status import due_for, retry_choice
 from flows.synthetic_web import web_for
+from flows.telemetry.counters import DUE
 from storage.lake import Lake
 from tasks.fetch.ledger import image_stems
 from tasks.links.sources import source_named
@@ -65,6 +66,7 @@ async def retry(
         return {"due": {}, "asked": 0, "accepted": 0, "rejected": {}}
     seen = image_stems(store, source)
     pending, due = due_for(store, source, choice)
+    DUE.labels(source).set(len(pending))
     run_logger().info("retry %s: %d links are due: %s", source, len(pending), due)
     with web_for(store, Selection(source, links, connect_to=connect_to)) as web:
         if len(pending) and is_first_contact(store, source_named(source, store), web):

@@ -37,6 +37,7 @@ from flows.service.request_guard import login_link
 from flows.service.schedule import deployments, next_runs
 from flows.service.serve import Address
 from flows.service.serve import serve as run_service
+from flows.service.trends import Thresholds
 from flows.service.work import check_free
 from flows.service.work import work as run_workers
 from flows.telemetry.console import new_console
@@ -74,14 +75,23 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the web UI and the API.")] = 4200,
     metrics_port: MetricsPortOption = 4201,
+    notify: Annotated[
+        str | None,
+        typer.Option(
+            "--notify",
+            metavar="TYPE/NAME",
+            help="Notification block of Prefect by which people are told of failed runs, a broken lake, a disk that "
+            "will be full and a growing backlog. Default: FACEMILL_NOTIFY.",
+        ),
+    ] = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Run the service until Ctrl-C.
 
     Starts a Prefect server with its web UI, the deployments, and their workers.
 
-    All options except --host and the ports become the parameters of the scheduled runs. Set FACEMILL_DATABASE_URL
-    and FACEMILL_REDIS_URL to use your own PostgreSQL and Redis.
+    All options except --host, --notify and the ports become the parameters of the scheduled runs. Set
+    FACEMILL_DATABASE_URL and FACEMILL_REDIS_URL to use your own PostgreSQL and Redis.
     """
     store, selection = options.select()
     for one in selection.sources:
@@ -113,6 +123,8 @@ def serve(
         parameters,
         password=password,
         backing=_backing_services(settings),
+        notify=settings.notify if notify is None else notify,
+        thresholds=Thresholds(settings.notify_disk_days, settings.notify_backlog),
         report=lambda line: say(console, f"[bold]serve[/]    {line}"),
         log=lambda line: typer.echo(line, err=True),
         up=lambda deployed: _show(console, address, parameters, deployed, how),

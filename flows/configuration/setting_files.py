@@ -34,6 +34,7 @@ NOT_OF_FOLDER = {
     "redis_url": "it names a server to trust",
     "password_file": "it names a file to read a password from",
     "server_names": "it admits other host names to the service",
+    "notify": "it says where messages go",
     "keep_last": "it removes data",
     "keep_within": "it removes data",
 }

@@ -97,6 +97,16 @@ class Settings(BaseSettings):
     server_names: list[str] = Field(
         [], description="further host names of the server of `facemill serve`, besides its --host (JSON list)"
     )
+    notify: str = Field(
+        "",
+        description="notification block of Prefect, `type/name`, by which `facemill serve` tells people of failures",
+    )
+    notify_disk_days: float = Field(
+        7.0, gt=0, description="days that the disk must last at the rate of the last day; below that people are told"
+    )
+    notify_backlog: int = Field(
+        10_000, ge=1, description="links by which the retry backlog may grow within a day; then people are told"
+    )
 
     # Last: below, `set` is this field.
     set: dict[str, bool | int | float | str | list[float] | None] = Field(

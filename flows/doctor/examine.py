@@ -27,7 +27,7 @@ def examine(url: str | None, port: int, metrics_port: int, environment: Mapping[
     service = service_facts.look_at_service(environment, port, named_file)
     ports = [
         service_facts.look_at_port(port, "server", "/api/health", "true"),
-        service_facts.look_at_port(metrics_port, "metrics", "/metrics", "# HELP"),
+        service_facts.look_at_port(metrics_port, "metrics", "/metrics", "# HELP facemill_"),
     ]
     now = datetime.now(UTC)
     return [

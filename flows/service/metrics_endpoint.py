@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from flows.service.gpu import GpuUse
 
@@ -19,15 +20,24 @@ Counts = Mapping[str, float]
 
 
 @contextmanager
-def shown_metrics(folder: Path, port: int, *, report: Callable[[str], None], every_s: float = _HOUR_S) -> Iterator[int]:
+def shown_metrics(
+    folder: Path,
+    port: int,
+    *,
+    report: Callable[[str], None],
+    every_s: float = _HOUR_S,
+    more: Sequence[Collector] = (),
+) -> Iterator[int]:
     """Serve the metrics kept in the empty `folder` on http://127.0.0.1:`port`/metrics; yields the port (0: any free).
 
     Args:
         report: called every `every_s` seconds with one line on the work done since the last call.
+        more: further metrics, collected at each scrape.
     """
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
-    registry.register(GpuUse())
+    for one in (GpuUse(), *more):
+        registry.register(one)
     server, thread = start_http_server(port, addr="127.0.0.1", registry=registry)
     stop = threading.Event()
     reporter = threading.Thread(target=_report_regularly, args=(registry, report, every_s, stop), daemon=True)

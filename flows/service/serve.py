@@ -8,13 +8,17 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from flows.doctor.service_facts import look_at_service
 from flows.service.backing_services import BackingServices
-from flows.service.password import OF_SERVER
+from flows.service.password import OF_CLIENTS, OF_SERVER
 from flows.service.run_processes import SERVICE, end_runs_of
+from flows.service.service_watch import ServiceWatch, emit_to_server, watching
 from flows.service.supervisor import Process, stop_all, stopping, supervise
-from flows.service.work import POOLS, check_free, counted, is_healthy, python_module, runs_environment, worker
+from flows.service.trends import Thresholds
+from flows.service.work import COUNTS, POOLS, check_free, counted, is_healthy, python_module, runs_environment, worker
 from storage.errors import ServiceError
 from storage.lake import Lake
 
@@ -67,6 +71,8 @@ def serve(
     *,
     password: str,
     backing: BackingServices = BackingServices(),
+    notify: str = "",
+    thresholds: Thresholds = Thresholds(),
     report: Callable[[str], None],
     log: Callable[[str], None],
     up: Callable[[list[str]], None],
@@ -77,23 +83,28 @@ def serve(
         parameters: parameters of the deployments by name: lake, source, links, ...
         password: password of the API, `name:password`.
         backing: database and message broker of the server.
+        notify: notification block by which people are told of what goes wrong; empty for none.
+        thresholds: when they are told of the disk and the backlog.
         report: called with a line of text on each event.
         log: called once an hour with a line of JSON on the work done.
         up: called with the deployments once everything runs.
 
     Raises:
-        UsageError: the address cannot be bound.
+        UsageError: the address cannot be bound, or the notification block cannot be used.
         ServiceError: the server does not start, or a process of the service fails repeatedly.
     """
     address.check_free()
     environment = server_environment(address, password)
     # The arguments identify the server in a list of processes; the password is passed in the environment.
     command = ["flows.service.prefect_server", "start", "--host", address.host, "--port", str(address.port)]
-    command += ["--reports", str(Lake(parameters["lake"]).reports_folder)]
+    lake = Lake(parameters["lake"])
+    command += ["--reports", str(lake.reports_folder)]
     server = Process("server", python_module(*command), environment | backing.variables())
     workers: list[Process] = []
+    ask = partial(look_at_service, {"PREFECT_API_URL": address.api, OF_CLIENTS: password}, address.port, "")
+    watch = ServiceWatch(lake, thresholds, ask=ask, emit=emit_to_server)
     with (
-        counted(address.metrics_port, log) as counts,
+        counted(address.metrics_port, log, [watch]) as counts,
         # The server is stopped last: other processes report their end to it.
         stopping(partial(stop_all, workers), partial(end_runs_of, environment[SERVICE]), partial(stop_all, [server])),
     ):
@@ -106,13 +117,13 @@ def serve(
             from flows.service.waiting_runs import named_runs  # noqa: PLC0415
 
             report("applying the deployments")
-            deployments = set_up_server(parameters, environment)
+            deployments = set_up_server(parameters, environment, notify)
         for pool in POOLS:
             workers.append(worker(pool, {**environment, **counts}))
             workers[-1].start()
         up(deployments)
         # A stop signal is the normal end of a service.
-        with named_runs(), suppress(KeyboardInterrupt):
+        with named_runs(), watching(watch, Path(counts[COUNTS])), suppress(KeyboardInterrupt):
             supervise([server, *workers], report=report)
 
 

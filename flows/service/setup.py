@@ -1,49 +1,42 @@
-"""Set-up of a Prefect server: work pools, the deployments of `prefect.yaml`, and the automation for dead runs."""
+"""Set-up of a Prefect server: work pools, the deployments of `prefect.yaml`, and the automations."""
 
 from __future__ import annotations
 
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.objects import StateType
-from prefect.events.actions import ChangeFlowRunState
-from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
-from prefect.events.schemas.events import ResourceSpecification
 
 from flows.configuration.setting_groups import of_flow
+from flows.service.automations import make_automations
 from flows.service.schedule import deployments
-from flows.service.work import HEARTBEAT_S, POOLS, python_module
+from flows.service.work import POOLS, python_module
 from storage.errors import ServiceError
 
-# Three missed heartbeats.
-_DEAD_AFTER = timedelta(seconds=3 * HEARTBEAT_S)
-_HEARTBEAT = "prefect.flow-run.heartbeat"
-_ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
 
-
-def set_up_server(parameters: Mapping[str, Any], environment: Mapping[str, str]) -> list[str]:
+def set_up_server(parameters: Mapping[str, Any], environment: Mapping[str, str], notify: str = "") -> list[str]:
     """Create or update everything on the server of PREFECT_API_URL. Idempotent.
 
     Args:
         parameters: values of the deployments' parameters by name; a deployment takes those it has.
         environment: environment of the deploying process.
+        notify: notification block by which people are told, as for `make_automations`.
 
     Returns:
         The deployments, as `flow/deployment`.
 
     Raises:
         ServiceError: Prefect rejects a deployment.
+        UsageError: the notification block cannot be used.
     """
     with get_client(sync_client=True) as client:
         _make_pools(client)
-        _make_automation(client)
+        make_automations(client, notify)
     described = with_parameters(deployments(), parameters)
     _deploy(described, environment)
     return [f"{one['entrypoint'].rpartition('.')[2]}/{one['name']}" for one in described["deployments"]]
@@ -78,30 +71,6 @@ def _make_pools(client: SyncPrefectClient) -> None:
     # No limit on the pool: each worker limits its own machine.
     for name in POOLS:
         client.create_work_pool(WorkPoolCreate(name=name, type="process", concurrency_limit=None), overwrite=True)
-
-
-def _make_automation(client: SyncPrefectClient) -> None:
-    """Mark flow runs without heartbeats crashed: their process and worker were killed, and cannot report it."""
-    wanted = AutomationCore(
-        name="a run whose heartbeat stops is crashed",
-        trigger=EventTrigger(
-            after={_HEARTBEAT},
-            expect={_HEARTBEAT, *_ENDS},
-            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
-            for_each={"prefect.resource.id"},
-            posture=Posture.Proactive,
-            threshold=1,
-            within=_DEAD_AFTER,
-        ),
-        actions=[
-            ChangeFlowRunState(
-                state=StateType.CRASHED, message=f"no heartbeat for {_DEAD_AFTER.seconds} s: the process is gone"
-            )
-        ],
-    )
-    for old in client.read_automations_by_name(wanted.name):
-        client.delete_automation(old.id)
-    client.create_automation(wanted)
 
 
 def _deploy(described: dict[str, Any], environment: Mapping[str, str]) -> None:

@@ -19,6 +19,8 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from uuid import uuid4
 
+from prometheus_client.registry import Collector
+
 from flows.configuration.setting_files import runs_file
 from flows.service.backing_services import without_secrets
 from flows.service.metrics_endpoint import shown_metrics
@@ -30,6 +32,8 @@ from storage.names import visible
 
 # The work pools, and the number of concurrent runs per machine. Cropping uses all cores, training the GPU.
 POOLS = {"cpu": 1, "gpu": 1}
+# The folder of the runs' counters, as prometheus_client knows it.
+COUNTS = "PROMETHEUS_MULTIPROC_DIR"
 # The minimum that Prefect accepts.
 HEARTBEAT_S = 30
 _LOOK_EVERY_S = 1.0
@@ -104,13 +108,13 @@ def runs_environment(api: str, password: str) -> dict[str, str]:
 
 
 @contextmanager
-def counted(metrics_port: int, log: Callable[[str], None]) -> Iterator[dict[str, str]]:
-    """Serve the metrics of all runs on a port; yields the environment variable that makes a run add to them."""
+def counted(metrics_port: int, log: Callable[[str], None], more: Sequence[Collector] = ()) -> Iterator[dict[str, str]]:
+    """Serve the metrics of all runs, and more, on a port; yields the environment variable that makes a run add."""
     with (
         tempfile.TemporaryDirectory(prefix="facemill-metrics-") as counts,
-        shown_metrics(Path(counts), metrics_port, report=log),
+        shown_metrics(Path(counts), metrics_port, report=log, more=more),
     ):
-        yield {"PROMETHEUS_MULTIPROC_DIR": counts}
+        yield {COUNTS: counts}
 
 
 def python_module(*arguments: str) -> list[str]:

@@ -20,6 +20,17 @@ FIRST_BYTE = Histogram(
 DONE = Counter("facemill_work_done", "Steps done, by work: links, pictures, samples, batches", ["work"])
 LEFT = Gauge("facemill_work_left", "Steps left of the work in progress", ["work"], multiprocess_mode="livesum")
 
+# Of these the newest value counts, whichever run has told it.
+DUE = Gauge(
+    "facemill_links_due",
+    "Links due for retry when the newest run of retry began",
+    ["source"],
+    multiprocess_mode="mostrecent",
+)
+FINDINGS = Gauge(
+    "facemill_check_findings", "Findings of the newest check of the lake", ["lake"], multiprocess_mode="mostrecent"
+)
+
 
 def count_attempt(attempt: Attempt) -> None:
     """Count the outcome of one link."""
