@@ -155,13 +155,13 @@ def refusals() -> tuple[type[BaseException], ...]:
     return (OSError, *s3fs.S3_RETRYABLE_ERRORS, botocore.BotoCoreError) if s3fs and botocore else (OSError,)
 
 
-def _refusal(place: str, error: BaseException, tries: int = _TRIES * _ROUNDS) -> str:
+def _refusal(place: str, error: BaseException, tries: int | None = None) -> str:
     if type(error).__name__ in _NO_CREDENTIALS:
         advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role"
     elif isinstance(error, PermissionError):
         advice = "allow these credentials to list, read, write and delete there, or use others"
     else:
-        asked = "asked once" if tries == 1 else f"asked up to {tries} times"
+        asked = "asked once" if tries == 1 else f"asked up to {tries or _TRIES * _ROUNDS} times"
         advice = f"{asked}; once it responds, run the same command to continue"
     return f"{place}: the store refused: {' '.join(str(error).split()) or type(error).__name__}; {advice}"
 
