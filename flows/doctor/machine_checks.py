@@ -40,7 +40,7 @@ def check_packages(found: Installation) -> Verdict:
 def check_settings(found: SettingsFound) -> Verdict:
     """Whether the settings files and the environment can be used."""
     if found.error:
-        return Verdict("settings", Level.FAIL, found.error, "", "correct it; `facemill settings` lists all settings")
+        return Verdict("settings", Level.FAIL, found.error, "", "correct it; until then commands refuse to start")
     return Verdict("settings", Level.OK, ", ".join(found.files) or "no settings file; the environment is valid")
 
 
