@@ -11,9 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flows.configuration.settings import load_settings
 from flows.doctor.service_facts import look_at_service
 from flows.service.backing_services import BackingServices
 from flows.service.password import OF_CLIENTS, OF_SERVER
+from flows.service.retention import retention
 from flows.service.run_processes import SERVICE, end_runs_of
 from flows.service.service_watch import ServiceWatch, emit_to_server, watching
 from flows.service.supervisor import Process, stop_all, stopping, supervise
@@ -132,6 +134,7 @@ def server_environment(address: Address, password: str) -> dict[str, str]:
     return {
         **runs_environment(address.api, password),
         **_SERVER,
+        **retention(os.environ, load_settings().policy().age),
         OF_SERVER: password,
         # The web UI sends its requests to its own origin, whatever the server's public name and port; others may not.
         "PREFECT_SERVER_UI_API_URL": "/api",
