@@ -15,7 +15,6 @@ from multiprocessing.connection import wait
 from typing import Annotated, Any
 
 import numpy as np
-import pyarrow as pa
 from pydantic import Field
 
 from flows.configuration.setting_groups import SettingValues, changed, check_settings
@@ -27,17 +26,20 @@ from flows.selection import Selection
 from flows.tasks import CropJob, crop_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
+from storage.counts import total, totals
 from storage.lake import Lake
 from storage.leases import Lease, Leases
 from storage.records import Outcome
+from tasks.dataset.face_counts import count_faces
 from tasks.dataset.source_tables import lines_to_crop, read_faces
 from tasks.faces.agreement import compare, count_agreement
 from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.method_choice import methods_of
 from tasks.faces.methods import METHOD_CHOICES, CropSettings
-from tasks.fetch.ledger import accepted, image_stems, read_ledger, stems_by_unit, unit_name
+from tasks.fetch.ledger import accepted, image_stems, stems_by_unit, unit_name
+from tasks.fetch.link_counts import count_links
 from tasks.links.sources import source_named
-from tasks.maintenance.merge import merge_faces
+from tasks.maintenance.merge import gather_faces
 
 # One of METHOD_CHOICES; Prefect's UI shows them all in its forms.
 Method = Annotated[str, Field(json_schema_extra={"enum": list(METHOD_CHOICES)})]
@@ -80,7 +82,7 @@ def crop(
     methods = methods_of(method, source_named(source, store))
     job = CropJob(source, LinesByKey(lines_to_crop(store, source)), methods, detector, crops)
     units = stems_by_unit(image_stems(store, source))
-    pictures = len(accepted(read_ledger(store, source, ["key", "outcome"])))
+    pictures = total(accepted(count_links(store, source)))
     names, given = [unit_name(unit) for unit in units], []
     with (
         _processes(machine.num_workers()) as pool,
@@ -96,7 +98,7 @@ def crop(
             future.add_done_callback(partial(_end, lease))
             given.append((lease, future))
         done = [future.result() for lease, future in given if not lease.is_lost]
-    merge_faces(store, source)
+    gather_faces(store, source, methods)
     faces = {one: _count_faces(store, source, one) for one in methods}
     rows = [{"method": one, "outcome": word, "lines": num} for one in methods for word, num in faces[one].items()]
     artifacts.table(
@@ -156,9 +158,9 @@ def _exit_after(sentinel: int) -> None:
 
 
 def _count_faces(lake: Lake, source: str, method: str) -> dict[str, int]:
-    faces = read_faces(lake, source, method)
-    words = faces["reason"].cast(pa.string()).fill_null(Outcome.ACCEPTED.value)
-    return {item["values"]: item["counts"] for item in words.value_counts().to_pylist()}
+    counts = count_faces(lake, source, method)
+    num_accepted = {Outcome.ACCEPTED.value: total(accepted(counts))}
+    return {word: num for word, num in (num_accepted | totals(counts, "reason")).items() if num}
 
 
 def _some_faces(lake: Lake, source: str, method: str) -> str:

@@ -52,7 +52,7 @@ from tasks.links.list_source import open_source
 from tasks.links.plan import plan
 from tasks.links.sources import source_named
 from tasks.links.sources.source import Source
-from tasks.maintenance.merge import merge_images
+from tasks.maintenance.merge import gather_images
 from tasks.web.hosts import HostRules
 from tasks.web.http import open_web
 from tasks.web.web_archive import ArchiveTransport
@@ -185,7 +185,7 @@ async def fetch_pending(
             checks = ValidationPool(changed(ImageLimits(), "images", settings), changed(Limits(), "decode", settings))
             with track(name, len(pending), tally) as progress:
                 await _Round(lake, source, seen, guarded, checks, tally, progress).fetch(pending)
-    await asyncio.to_thread(merge_images, lake, source)
+    await asyncio.to_thread(gather_images, lake, source)
     outcomes = tally.outcomes
     rows = [{"outcome": word, "links": num} for word, num in outcomes.items()]
     artifacts.table(
@@ -193,9 +193,11 @@ async def fetch_pending(
         rows or [{"outcome": "nothing to fetch", "links": 0}],
         f"{name} {source}: outcomes of this run",
     )
-    pictures = f"The newest pictures of {source}"
-    artifacts.markdown(f"{name}-pictures", lambda: f"## {pictures}\n\n{_newest_pictures(lake, source)}\n", pictures)
     requested = sum(outcomes.values())
+    pictures = f"The newest pictures of {source}"
+    if requested:
+        page = partial(_newest_pictures, lake, source, pictures)
+        artifacts.markdown(f"{name}-pictures", page, pictures)
     run_logger().info("%s %s: %d requested, %d accepted", name, source, requested, tally.accepted)
     return {"asked": requested, "accepted": tally.accepted, "rejected": tally.rejected}
 
@@ -277,8 +279,8 @@ async def open_transport(
         yield ArchiveTransport(transport, machine.archive_url) if archive else transport, counted
 
 
-def _newest_pictures(lake: Lake, source: str) -> str:
+def _newest_pictures(lake: Lake, source: str, title: str) -> str:
     found = accepted(read_ledger(lake, source, ["outcome", "shard", "offset", "length", "fetched_at", "key"]))
     newest = found.sort_by([("fetched_at", "descending"), ("key", "ascending")]).slice(0, 24).to_pylist()
     members = [(f"{lake.images(source, row['shard'])}.tar", row["offset"], row["length"]) for row in newest]
-    return artifacts.member_sheet(lake, members)
+    return f"## {title}\n\n{artifacts.member_sheet(lake, members)}\n"
