@@ -21,6 +21,7 @@ from tasks.faces import crop_shard, detect_shard
 from tasks.faces.detectors import DetectorSettings
 from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.methods import CropSettings
+from tasks.fetch.consent import record_consent
 from tasks.fetch.ledger import RULES, unit_name
 from tasks.links.collect import collect_links
 from tasks.links.plan import plan
@@ -52,6 +53,7 @@ def draw_lake(folder: Path, archive: Path, num_lines: int) -> Lake:
         for number, first in enumerate(range(0, len(of_unit), _ATTEMPTS_PER_SHARD)):
             some = of_unit.slice(first, _ATTEMPTS_PER_SHARD)
             _draw_shard(lake, f"{unit_name(unit)}-{number}-aaaaaa", some, by_key, place, rng)
+    record_consent(lake, SOURCE, by="bench", told="a drawn lake")
     lake.write_json("drawn.json", {"lines": num_lines})
     return lake
 
