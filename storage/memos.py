@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from storage.code_version import code_version
 from storage.errors import LakeError
+from storage.json_shapes import TEXT, Shape, require
 from storage.lake import Lake
 from storage.tables import read_as, read_stamp, stamp, write_table
 
@@ -41,14 +42,15 @@ def file_state(lake: Lake, path: str) -> str | None:
     return lake.states(folder).get(name)
 
 
-def read_memo(lake: Lake, name: str, state: str) -> dict[str, Any] | None:
-    """What is kept of this state; None if nothing is."""
+def read_memo(lake: Lake, name: str, state: str, shape: Shape) -> dict[str, Any] | None:
+    """The result that is kept of this state, an object of this shape; None if none is."""
+    path = lake.memos(f"{name}.json")
     try:
-        kept = lake.read_json(lake.memos(f"{name}.json"))
+        kept = lake.read_json(path)
+        require(kept, {"state": TEXT, "result": shape}, f"{lake.url}/{path}")
     except _UNUSABLE:
         return None
-    result = kept.get("result")
-    return result if kept.get("state") == state and isinstance(result, dict) else None
+    return kept["result"] if kept["state"] == state else None
 
 
 def write_memo(lake: Lake, name: str, state: str, result: dict[str, Any]) -> None:

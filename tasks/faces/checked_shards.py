@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from storage.json_shapes import TEXT
 from storage.lake import Lake
 from storage.memos import file_state, read_memo, state_of, table_states, write_memo
 from storage.stamped_fields import counted
@@ -58,4 +59,4 @@ def checked_shards(
     folders = [lake.images(source), lake.detections(source), *(lake.faces(one, source) for one in sorted(methods))]
     images, *others = [table_states(lake, folder) for folder in folders]
     now = {stem: stamp(one, [other.get(stem) for other in others]) for stem, one in images.items()}
-    return CheckedShards(name, state, read_memo(lake, name, state) or {}, now)
+    return CheckedShards(name, state, read_memo(lake, name, state, {"*": TEXT}) or {}, now)

@@ -28,7 +28,12 @@ def test_the_command_line_names_every_method() -> None:
 def test_a_report_is_written_when_asked_for(tmp_path: Path, world: Path, origin: Origin) -> None:
     lake = str(tmp_path / "lake")
     address = f"127.0.0.1:{origin.port}"
-    asyncio.run(ingest(lake, links=str(world / "links"), connect_to=address, identities=3))
+    for _ in range(2):
+        counts = asyncio.run(ingest(lake, links=str(world / "links"), connect_to=address, identities=3))
+    with opened_files() as opened:
+        again = asyncio.run(ingest(lake, links=str(world / "links"), connect_to=address, identities=3))
+    assert again == counts
+    assert {path.split("/")[0] for path in tables_opened(opened)} == {"links"}
     assert "report" not in crop(lake)
     with opened_files() as opened:
         again = crop(lake)
