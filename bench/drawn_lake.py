@@ -80,11 +80,13 @@ def _people(archive: Path) -> Iterator[tuple[str, list[bytes]]]:
     yield from files.items()
     for again in count(2):
         for name, lines in files.items():
-            fields = (line.split(b" ", 2) for line in lines)
-            yield (
-                f"{name.removesuffix('.txt')}_{again}.txt",
-                [b" ".join((one[0], one[1] + f"?{again}".encode(), one[2])) for one in fields],
-            )
+            yield f"{name.removesuffix('.txt')}_{again}.txt", [_renamed(line, again) for line in lines]
+
+
+def _renamed(line: bytes, again: int) -> bytes:
+    """A link line with another URL; a malformed one as it is."""
+    number, *rest = line.split(b" ", 2)
+    return b" ".join((number, rest[0] + f"?{again}".encode(), rest[1])) if len(rest) > 1 else line
 
 
 def _draw_crop(lake: Lake) -> tuple[int, int]:

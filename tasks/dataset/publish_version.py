@@ -153,7 +153,8 @@ def publish(
             f"no {request.method} face of {request.source} meets the requirements: "
             + "; ".join(map(_stage_counts, content.funnel.stages))
         )
-    refuse_leaks(count_leaks(content.samples, content.ties), request.name)
+    leaks = count_leaks(content.samples, content.ties)
+    refuse_leaks(leaks, request.name)
     version = version_id(request, content.samples)
     folder = lake.dataset(request.name, version)
     is_new = not has_dataset(lake, request.name, version)
@@ -167,7 +168,7 @@ def publish(
         manifest = {"version": version, "name": request.name, "layout": LAYOUT, "lines": lines}
         manifest |= {**request.settings(), **origin}
         manifest |= {
-            "leaks": count_leaks(content.samples, content.ties),
+            "leaks": leaks,
             **manifest_counts(index, content.funnel, content.funnels),
         }
         is_new = write_manifest(lake, folder, manifest, over_tombstone=is_restored)
