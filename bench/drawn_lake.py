@@ -21,6 +21,7 @@ from tasks.faces import crop_shard, detect_shard
 from tasks.faces.detectors import DetectorSettings
 from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.methods import CropSettings
+from tasks.fetch.consent import record_consent
 from tasks.fetch.ledger import RULES, unit_name
 from tasks.links.collect import collect_links
 from tasks.links.plan import plan
@@ -52,6 +53,7 @@ def draw_lake(folder: Path, archive: Path, num_lines: int) -> Lake:
         for number, first in enumerate(range(0, len(of_unit), _ATTEMPTS_PER_SHARD)):
             some = of_unit.slice(first, _ATTEMPTS_PER_SHARD)
             _draw_shard(lake, f"{unit_name(unit)}-{number}-aaaaaa", some, by_key, place, rng)
+    record_consent(lake, SOURCE, by="bench", told="a drawn lake")
     lake.write_json("drawn.json", {"lines": num_lines})
     return lake
 
@@ -78,11 +80,13 @@ def _people(archive: Path) -> Iterator[tuple[str, list[bytes]]]:
     yield from files.items()
     for again in count(2):
         for name, lines in files.items():
-            fields = (line.split(b" ", 2) for line in lines)
-            yield (
-                f"{name.removesuffix('.txt')}_{again}.txt",
-                [b" ".join((one[0], one[1] + f"?{again}".encode(), one[2])) for one in fields],
-            )
+            yield f"{name.removesuffix('.txt')}_{again}.txt", [_renamed(line, again) for line in lines]
+
+
+def _renamed(line: bytes, again: int) -> bytes:
+    """A link line with another URL; a malformed one as it is."""
+    number, *rest = line.split(b" ", 2)
+    return b" ".join((number, rest[0] + f"?{again}".encode(), rest[1])) if len(rest) > 1 else line
 
 
 def _draw_crop(lake: Lake) -> tuple[int, int]:

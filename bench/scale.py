@@ -6,7 +6,10 @@
 
 The lakes are drawn as `ingest` and `crop` leave them (`bench.drawn_lake`): nothing is due, and the tars of images are
 absent, since no command with nothing to do reads them; all faces have one crop. Each command is a process of its own.
-`start` is what the same command takes on a lake of 2,000 lines, which is subtracted from the CPU time.
+`compact` does what the runs that fetched and cropped would have done at their ends. The first `ingest` and the first
+`crop` compare everything, as after a change of the list or of the code; the second ones find nothing changed.
+`start` is what the same command takes on a lake of 2,000 lines, which is subtracted from the CPU time. `files` are the
+openings of files in the lake, leases included.
 """
 
 from __future__ import annotations
@@ -18,36 +21,50 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.drawn_lake import SOURCE, draw_lake
-from bench.usage import Usage, measured
+from bench.usage import measured
 
 _ARCHIVE = Path(__file__).parents[1].parent / "shared" / "data" / "vgg_face_dataset.tar.xz"
 _SMALL = 2_000
+
+
+class Cost(NamedTuple):
+    """What a command took."""
+
+    cpu_s: float
+    rss_bytes: int
+    num_opened: int
 
 
 def commands(folder: Path) -> dict[str, Sequence[str]]:
     """The measured commands by the name of their row, in the order in which they run."""
     lake = ("--lake", str(folder / "lake"), "--source", SOURCE)
     links = ("--links", str(folder / "links"))
+    ingest, crop, publish = ("ingest", *lake, *links), ("crop", *lake), ("publish", *lake, "--method", "mtcnn")
     return {
+        "compact": ("compact", "--lake", str(folder / "lake")),
         "status": ("status", "--lake", str(folder / "lake")),
         "retry": ("retry", *lake),
-        "ingest": ("ingest", *lake, *links, "--yes"),
-        "crop": ("crop", *lake),
-        "publish": ("publish", *lake, "--method", "mtcnn"),
-        "publish again": ("publish", *lake, "--method", "mtcnn"),
+        "ingest": ingest,
+        "ingest again": ingest,
+        "crop": crop,
+        "crop again": crop,
+        "publish": publish,
+        "publish again": publish,
     }
 
 
-def run(folder: Path, num_lines: int) -> dict[str, Usage]:
+def run(folder: Path, num_lines: int) -> dict[str, Cost]:
     """The cost of each command on a lake of so many lines."""
     draw_lake(folder, _ARCHIVE, num_lines)
     found = {}
     for name, arguments in commands(folder).items():
-        command = [sys.executable, "-m", "facemill", *arguments]
-        found[name] = measured(command, folder / "log")
-        print(f"{num_lines:>11,} lines  {name:14} {found[name].cpu_s:8.2f} CPU-s", file=sys.stderr, flush=True)
+        counted = [sys.executable, "-m", "bench.opened", str(folder / "lake"), str(folder / "opened")]
+        used = measured([*counted, *arguments], folder / "log")
+        found[name] = Cost(used.cpu_s, used.rss_bytes, int((folder / "opened").read_text()))
+        print(f"{num_lines:>11,} lines  {name:14} {used.cpu_s:8.2f} CPU-s", file=sys.stderr, flush=True)
     return found
 
 
@@ -69,6 +86,7 @@ def main() -> None:
             "cpu_s": round(used.cpu_s - start[name].cpu_s, 2),
             "start_cpu_s": round(start[name].cpu_s, 2),
             "mb": round(used.rss_bytes / 1e6),
+            "files": used.num_opened,
         }
         for num, usages in found.items()
         for name, used in usages.items()
@@ -76,7 +94,8 @@ def main() -> None:
     if options.json:
         print(json.dumps(rows, indent=2))
         return
-    form = "{lines:>11,} lines  {command:14} {cpu_s:8.2f} CPU-s after {start_cpu_s:5.2f} to start  {mb:6,} MB"
+    form = "{lines:>11,} lines  {command:14} {cpu_s:8.2f} CPU-s after {start_cpu_s:5.2f} to start"
+    form += "  {mb:6,} MB  {files:7,} files"
     for row in rows:
         print(form.format(**row))
 

@@ -15,7 +15,6 @@ from multiprocessing.connection import wait
 from typing import Annotated, Any
 
 import numpy as np
-import pyarrow as pa
 from pydantic import Field
 
 from flows.configuration.setting_groups import SettingValues, changed, check_settings
@@ -27,17 +26,24 @@ from flows.selection import Selection
 from flows.tasks import CropJob, crop_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
+from storage.counts import total, totals
 from storage.lake import Lake
 from storage.leases import Lease, Leases
 from storage.records import Outcome
-from tasks.dataset.source_tables import lines_to_crop, read_faces
+from tasks.dataset.face_counts import count_faces
+from tasks.dataset.source_tables import lines_to_crop, read_faces, require_plan
 from tasks.faces.agreement import compare, count_agreement
+from tasks.faces.checked_shards import checked_shards
+from tasks.faces.crop_shard import uncropped
+from tasks.faces.detect_shard import is_detected
+from tasks.faces.detectors import DetectorSettings
 from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.method_choice import methods_of
 from tasks.faces.methods import METHOD_CHOICES, CropSettings
-from tasks.fetch.ledger import accepted, image_stems, read_ledger, stems_by_unit, unit_name
+from tasks.fetch.ledger import accepted, image_stems, stems_by_unit, unit_name
+from tasks.fetch.link_counts import count_links
 from tasks.links.sources import source_named
-from tasks.maintenance.merge import merge_faces
+from tasks.maintenance.merge import gather_faces
 
 # One of METHOD_CHOICES; Prefect's UI shows them all in its forms.
 Method = Annotated[str, Field(json_schema_extra={"enum": list(METHOD_CHOICES)})]
@@ -74,29 +80,14 @@ def crop(
     if len(several := Selection(source).sources) > 1:
         each = partial(crop, lake, method=method, check_boxes=check_boxes, report=report, settings=settings)
         return {"sources": {one: each(source=one) for one in several}}
-    store, machine, settings = Lake(lake), load_settings(), check_settings(settings, "crop")
-    detector = changed(machine.detector(), "detect", settings)
+    store, settings = Lake(lake), check_settings(settings, "crop")
+    detector = changed(load_settings().detector(), "detect", settings)
     crops = changed(CropSettings(check_boxes=check_boxes), "crop", settings)
     methods = methods_of(method, source_named(source, store))
-    job = CropJob(source, LinesByKey(lines_to_crop(store, source)), methods, detector, crops)
-    units = stems_by_unit(image_stems(store, source))
-    pictures = len(accepted(read_ledger(store, source, ["key", "outcome"])))
-    names, given = [unit_name(unit) for unit in units], []
-    with (
-        _processes(machine.num_workers()) as pool,
-        ThreadPoolExecutor(_AT_ONCE) as threads,
-        track("detect and crop", pictures) as progress,
-        Leases(store, "crop", source, names, good_for_s=machine.lease_s, at_once=_AT_ONCE) as leases,
-    ):
-        for lease in leases:
-            unit = int(lease.unit)
-            # In the context of this flow run, so that Prefect shows the task in it.
-            run = partial(copy_context().run, crop_task, store, job, unit, units[unit], lease, pool, progress.advance)
-            future = threads.submit(run)
-            future.add_done_callback(partial(_end, lease))
-            given.append((lease, future))
-        done = [future.result() for lease, future in given if not lease.is_lost]
-    merge_faces(store, source)
+    require_plan(store, source)
+    done = _crop_shards(store, source, methods, detector, crops)
+    cropped = sum(one["cropped"] for one in done)
+    gather_faces(store, source, methods)
     faces = {one: _count_faces(store, source, one) for one in methods}
     rows = [{"method": one, "outcome": word, "lines": num} for one in methods for word, num in faces[one].items()]
     artifacts.table(
@@ -104,15 +95,62 @@ def crop(
         rows or [{"method": "", "outcome": "no pictures yet", "lines": 0}],
         f"crop {source}: outcomes",
     )
-    some = f"Some faces of {source} by {methods[-1]}"
-    artifacts.markdown("crop-faces", lambda: f"## {some}\n\n{_some_faces(store, source, methods[-1])}\n", some)
+    if cropped:
+        some = f"Some faces of {source} by {methods[-1]}"
+        artifacts.markdown("crop-faces", lambda: f"## {some}\n\n{_some_faces(store, source, methods[-1])}\n", some)
     run_logger().info("crop %s: %s", source, faces)
     written = {"report": _report(store, source)} if report else {}
     return written | {
         "detected": sum(one["detected"] for one in done),
-        "cropped": sum(one["cropped"] for one in done),
+        "cropped": cropped,
         "faces": {one: faces[one].get(Outcome.ACCEPTED.value, 0) for one in methods},
     }
+
+
+def _crop_shards(
+    lake: Lake, source: str, methods: list[str], detector: DetectorSettings, crops: CropSettings
+) -> list[dict[str, int]]:
+    """Detect and crop the shards that are not known to be up to date; returns the counts of each unit."""
+    shards = checked_shards(lake, source, methods, detector, crops)
+    unchecked = set(shards.unchecked())
+    units = stems_by_unit(stem for stem in image_stems(lake, source) if stem in unchecked)
+    if not units:
+        return []
+    job = CropJob(source, LinesByKey(lines_to_crop(lake, source)), methods, detector, crops)
+    done = _crop_units(lake, job, units)
+    after = checked_shards(lake, source, methods, detector, crops)
+    mine = [stem for unit in done for stem in units[unit]]
+    # What was not written in this run was compared in it. The rest is compared with what the disk holds now.
+    same = [one for one in mine if after.now.get(one) == shards.now[one] and after.state == shards.state]
+    made = [one for one in mine if one not in set(same) and _is_up_to_date(lake, job, one)]
+    after.keep(lake, {*same, *made})
+    return list(done.values())
+
+
+def _is_up_to_date(lake: Lake, job: CropJob, stem: str) -> bool:
+    is_found = is_detected(lake, job.source, stem, job.detector)
+    return is_found and not uncropped(lake, job.source, stem, job.lines, job.methods, settings=job.crops)
+
+
+def _crop_units(lake: Lake, job: CropJob, units: dict[int, list[str]]) -> dict[int, dict[str, int]]:
+    """Detect and crop units, each with these shards; returns the counts of those that this run has done."""
+    machine = load_settings()
+    pictures = total(accepted(count_links(lake, job.source)))
+    names, given = [unit_name(unit) for unit in units], []
+    with (
+        _processes(machine.num_workers()) as pool,
+        ThreadPoolExecutor(_AT_ONCE) as threads,
+        track("detect and crop", pictures) as progress,
+        Leases(lake, "crop", job.source, names, good_for_s=machine.lease_s, at_once=_AT_ONCE) as leases,
+    ):
+        for lease in leases:
+            unit = int(lease.unit)
+            # In the context of this flow run, so that Prefect shows the task in it.
+            run = partial(copy_context().run, crop_task, lake, job, unit, units[unit], lease, pool, progress.advance)
+            future = threads.submit(run)
+            future.add_done_callback(partial(_end, lease))
+            given.append((lease, unit, future))
+        return {unit: future.result() for lease, unit, future in given if not lease.is_lost}
 
 
 def _end(lease: Lease, future: Future[Any]) -> None:
@@ -156,9 +194,9 @@ def _exit_after(sentinel: int) -> None:
 
 
 def _count_faces(lake: Lake, source: str, method: str) -> dict[str, int]:
-    faces = read_faces(lake, source, method)
-    words = faces["reason"].cast(pa.string()).fill_null(Outcome.ACCEPTED.value)
-    return {item["values"]: item["counts"] for item in words.value_counts().to_pylist()}
+    counts = count_faces(lake, source, method)
+    num_accepted = {Outcome.ACCEPTED.value: total(accepted(counts))}
+    return {word: num for word, num in (num_accepted | totals(counts, "reason")).items() if num}
 
 
 def _some_faces(lake: Lake, source: str, method: str) -> str:

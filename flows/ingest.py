@@ -31,15 +31,17 @@ from flows.telemetry.tally import Tally
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.leases import Lease, Leases
+from storage.memos import table_states
 from storage.names import NAME
-from storage.records import LINK_LINES, Attempt
+from storage.records import CANDIDATES, LINK_LINES, Attempt
 from storage.tables import read_as, stamp, write_table
 from storage.takedowns import read_forgotten
+from tasks.fetch.asked_links import Planned, keep_planned, plan_state, read_planned
 from tasks.fetch.consent import contacts_outside, has_consent, record_consent, refusal
 from tasks.fetch.fetch_unit import Transport
 from tasks.fetch.folder_transport import FolderTransport
 from tasks.fetch.forecast import forecast
-from tasks.fetch.ledger import accepted, image_stems, left_of, pending_new, read_ledger, unit_name
+from tasks.fetch.ledger import accepted, image_stems, left_of, nothing_pending, pending_new, read_ledger, unit_name
 from tasks.fetch.packed_transport import PackedTransport
 from tasks.fetch.rare_collections import collect_rarely
 from tasks.fetch.takedown_filter import GuardedTransport
@@ -52,7 +54,7 @@ from tasks.links.list_source import open_source
 from tasks.links.plan import plan
 from tasks.links.sources import source_named
 from tasks.links.sources.source import Source
-from tasks.maintenance.merge import merge_images
+from tasks.maintenance.merge import gather_images
 from tasks.web.hosts import HostRules
 from tasks.web.http import open_web
 from tasks.web.web_archive import ArchiveTransport
@@ -108,16 +110,16 @@ async def ingest(
         is_first = is_first_contact(store, chosen, web)
         if is_first and not allow_outside and is_url(where := location_of(chosen, web.links)):
             raise refusal(store, source, f"the links of {where}")
-        summary, candidates = await _plan(store, web, settings)
+        planned = await _plan(store, web, settings)
         seen = image_stems(store, source)
-        pending = pending_new(candidates, read_ledger(store, source, ["key"], stems=seen))
+        pending = _never_asked(store, source, planned, seen)
         if is_first and len(pending):
             agree_to_contact(store, source, pending, allowed=allow_outside)
         counts = await fetch_pending(store, web, pending, "fetch", seen=seen, settings=settings)
     return {
-        "lines": summary.num_accepted,
-        "rejected_lines": summary.num_rejected,
-        "candidates": len(candidates),
+        "lines": planned.summary.num_accepted,
+        "rejected_lines": planned.summary.num_rejected,
+        "candidates": planned.num_candidates,
         **counts,
     }
 
@@ -139,19 +141,25 @@ def agree_to_contact(lake: Lake, source: str, pending: pa.Table, *, allowed: boo
     record_consent(lake, source, by=user_name(), told=estimate)
 
 
-async def _plan(lake: Lake, web: Selection, settings: SettingValues) -> tuple[LinksSummary, pa.Table]:
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The links of a run; `candidates` is None if all have been asked for."""
+
+    summary: LinksSummary
+    state: str
+    num_candidates: int
+    candidates: pa.Table | None
+
+
+async def _plan(lake: Lake, web: Selection, settings: SettingValues) -> _Plan:
     """Update the link lines and the candidates, one run at a time; the next run finds them up to date.
 
     A new lake needs no lease: a lease would create the lake and leave it behind if the links are refused.
     """
 
-    async def planned() -> tuple[LinksSummary, pa.Table]:
+    async def planned() -> _Plan:
         summary = await links_task(lake, web, changed(LinkLimits(), "links", settings))
-        lines = read_as(lake, lake.links(web.source, "lines.parquet"), LINK_LINES)
-        candidates = plan(lines, web.identities, web.per_identity)
-        inputs = stamp(summary.digest, web.identities, web.per_identity)
-        write_table(lake, lake.plan(web.source), candidates, stamp=inputs)
-        return summary, candidates
+        return _planned(lake, web, summary)
 
     if not lake.exists(lake.format_file):
         return await planned()
@@ -160,6 +168,38 @@ async def _plan(lake: Lake, web: Selection, settings: SettingValues) -> tuple[Li
             with lease:
                 found = await planned()
     return found
+
+
+def _planned(lake: Lake, web: Selection, summary: LinksSummary) -> _Plan:
+    """The plan in the lake if it is up to date, else a new one."""
+    state = plan_state(lake, web.source, web.identities, web.per_identity)
+    if known := read_planned(lake, web.source, state):
+        is_asked = known.is_asked(lake, web.source)
+        candidates = None if is_asked else read_as(lake, lake.plan(web.source), CANDIDATES)
+        return _Plan(summary, state, known.num_candidates, candidates)
+    lines = read_as(lake, lake.links(web.source, "lines.parquet"), LINK_LINES)
+    candidates = plan(lines, web.identities, web.per_identity)
+    inputs = stamp(summary.digest, web.identities, web.per_identity)
+    write_table(lake, lake.plan(web.source), candidates, stamp=inputs)
+    state = plan_state(lake, web.source, web.identities, web.per_identity)
+    keep_planned(lake, web.source, state, Planned(len(candidates)))
+    return _Plan(summary, state, len(candidates), candidates)
+
+
+def _never_asked(lake: Lake, source: str, planned: _Plan, seen: list[str]) -> pa.Table:
+    """The links of a plan that were never requested.
+
+    Args:
+        seen: the shards to look at.
+    """
+    if planned.candidates is None:
+        return nothing_pending()
+    shards = table_states(lake, lake.images(source))
+    pending = pending_new(planned.candidates, read_ledger(lake, source, ["key"], stems=seen))
+    if not len(pending):
+        known = {stem: shards[stem] for stem in seen if stem in shards}
+        keep_planned(lake, source, planned.state, Planned(planned.num_candidates, known))
+    return pending
 
 
 async def fetch_pending(
@@ -185,7 +225,7 @@ async def fetch_pending(
             checks = ValidationPool(changed(ImageLimits(), "images", settings), changed(Limits(), "decode", settings))
             with track(name, len(pending), tally) as progress:
                 await _Round(lake, source, seen, guarded, checks, tally, progress).fetch(pending)
-    await asyncio.to_thread(merge_images, lake, source)
+    await asyncio.to_thread(gather_images, lake, source)
     outcomes = tally.outcomes
     rows = [{"outcome": word, "links": num} for word, num in outcomes.items()]
     artifacts.table(
@@ -193,9 +233,11 @@ async def fetch_pending(
         rows or [{"outcome": "nothing to fetch", "links": 0}],
         f"{name} {source}: outcomes of this run",
     )
-    pictures = f"The newest pictures of {source}"
-    artifacts.markdown(f"{name}-pictures", lambda: f"## {pictures}\n\n{_newest_pictures(lake, source)}\n", pictures)
     requested = sum(outcomes.values())
+    pictures = f"The newest pictures of {source}"
+    if requested:
+        page = partial(_newest_pictures, lake, source, pictures)
+        artifacts.markdown(f"{name}-pictures", page, pictures)
     run_logger().info("%s %s: %d requested, %d accepted", name, source, requested, tally.accepted)
     return {"asked": requested, "accepted": tally.accepted, "rejected": tally.rejected}
 
@@ -277,8 +319,8 @@ async def open_transport(
         yield ArchiveTransport(transport, machine.archive_url) if archive else transport, counted
 
 
-def _newest_pictures(lake: Lake, source: str) -> str:
+def _newest_pictures(lake: Lake, source: str, title: str) -> str:
     found = accepted(read_ledger(lake, source, ["outcome", "shard", "offset", "length", "fetched_at", "key"]))
     newest = found.sort_by([("fetched_at", "descending"), ("key", "ascending")]).slice(0, 24).to_pylist()
     members = [(f"{lake.images(source, row['shard'])}.tar", row["offset"], row["length"]) for row in newest]
-    return artifacts.member_sheet(lake, members)
+    return f"## {title}\n\n{artifacts.member_sheet(lake, members)}\n"

@@ -186,7 +186,7 @@ def _publish_one(
 
 
 def _num_planned(lake: Lake, source: str) -> int:
-    return sum(len(read_plan(lake, one)) for one in sources_of(source))
+    return sum(len(read_plan(lake, one, ["unit"])) for one in sources_of(source))
 
 
 def announce(version: DatasetVersion, change: VersionChange | None = None, *, starts_training: bool = True) -> None:

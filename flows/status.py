@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,13 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.runs.version_status import dataset_status, models_status
+from storage.counts import total, totals
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.leases import held
-from storage.records import CANDIDATES, LINK_LINES, REJECTED_LINES, Outcome, Reason
+from storage.records import CANDIDATES, LINK_LINES, REJECTED_LINES, Reason
 from storage.tables import read_as
-from tasks.dataset.source_tables import read_faces, read_plan
-from tasks.fetch.ledger import Choice, accepted, chosen, due, host_of, pending_again, read_ledger
+from tasks.dataset.face_counts import count_faces
+from tasks.dataset.source_tables import read_plan, require_plan
+from tasks.fetch.ledger import Choice, accepted, chosen, due, host_of, nothing_pending, pending_again, read_ledger
+from tasks.fetch.link_counts import count_links, kept_link_counts
 
 
 def lake_status(lake: Lake) -> dict[str, Any]:
@@ -32,17 +36,17 @@ def lake_status(lake: Lake) -> dict[str, Any]:
 
 def source_status(lake: Lake, source: str) -> dict[str, Any]:
     """The counts of one source: links, candidates, accepted, rejected by reason, due for retry, faces by method."""
-    ledger = read_ledger(lake, source, ["key", "outcome", "reason", "next_try"])
+    links = count_links(lake, source)
     planned = lake.exists(lake.plan(source))
     methods = [method for method in lake.names("faces") if source in lake.names(f"faces/{method}")]
     return {
         "links": len(read_as(lake, lake.links(source, "lines.parquet"), LINK_LINES, ["line"])),
         "rejected_lines": len(read_as(lake, lake.links(source, "rejected.parquet"), REJECTED_LINES, ["line"])),
         "candidates": len(read_as(lake, lake.plan(source), CANDIDATES, ["unit"])) if planned else 0,
-        "accepted": len(accepted(ledger)),
-        "rejected": _counts(ledger["reason"]),
-        "due": len(due(ledger, datetime.now(UTC))),
-        "faces": {method: _num_faces(read_faces(lake, source, method)) for method in methods},
+        "accepted": total(accepted(links)),
+        "rejected": totals(links, "reason"),
+        "due": total(due(links, datetime.now(UTC))),
+        "faces": {method: total(accepted(count_faces(lake, source, method))) for method in methods},
     }
 
 
@@ -80,6 +84,11 @@ def due_for(lake: Lake, source: str, choice: Choice) -> tuple[pa.Table, dict[str
     Raises:
         UsageError: the source has no plan yet.
     """
+    require_plan(lake, source)
+    links = kept_link_counts(lake, source)
+    # Hosts are not counted; without any there are at least as many links.
+    if links is not None and not len(chosen(links, replace(choice, hosts=()), datetime.now(UTC))):
+        return nothing_pending(), {}
     candidates = read_plan(lake, source)
     rows = chosen(read_ledger(lake, source, list(Choice.columns)), choice, datetime.now(UTC))
     rows = rows.filter(pc.is_in(rows["key"], value_set=candidates["key"].combine_chunks()))
@@ -126,10 +135,6 @@ def _figures(rows: pa.Table) -> dict[str, Any]:
         "received_bytes": pc.sum(rows["received_bytes"]).as_py() or 0,
         "first_byte_s": dict(zip([f"p{percent}" for percent in _PERCENTILES], found, strict=True)),
     }
-
-
-def _num_faces(faces: pa.Table) -> int:
-    return _counts(faces["outcome"]).get(Outcome.ACCEPTED.value, 0)
 
 
 def _counts(column: pa.ChunkedArray) -> dict[str, int]:

@@ -42,7 +42,7 @@ from storage.tombstones import PRUNED, Prunable, is_complete
 # The layout that versions are written in.
 LAYOUT = 2
 _COUNTS = {"samples": COUNT, "identities": COUNT}
-_FUNNEL = {
+FUNNEL = {
     "method": NAME,
     "stages": [{"stage": TEXT, "num_in": COUNT, "num_out": COUNT, "rejected": {"*": COUNT}}, ...],
 }
@@ -61,8 +61,8 @@ MANIFEST: Shape = {
     "num_samples?": COUNT,
     "num_identities?": COUNT,
     "splits?": {split.value + "?": _COUNTS for split in Split},
-    "funnel?": _FUNNEL,
-    "funnels?": {"*": _FUNNEL},
+    "funnel?": FUNNEL,
+    "funnels?": {"*": FUNNEL},
     "leaks?": {"*": COUNT},
     "cleaning?": {"model": VERSIONED},
     "redactions?": [{"at": TEXT, "num_samples": COUNT, "samples": [SAMPLE], "manifest_sha256?": TEXT}],

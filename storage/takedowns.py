@@ -65,8 +65,14 @@ def read_takedowns(lake: Lake) -> pa.Table:
 
 def read_forgotten(lake: Lake, source: str) -> Forgotten:
     """What the takedowns of a lake cover in one source."""
+    names, stamp = takedown_state(lake, source)
+    return _forgotten(lake.url, source, names, stamp) if names else Forgotten()
+
+
+def takedown_state(lake: Lake, source: str) -> tuple[tuple[str, ...], str | None]:
+    """What `read_forgotten` depends on: the takedown files, and the stamp of the lines if there are any."""
     names = tuple(lake.names(lake.takedowns()))
-    return _forgotten(lake.url, source, names, read_stamp(lake, _lines(lake, source))) if names else Forgotten()
+    return names, read_stamp(lake, _lines(lake, source)) if names else None
 
 
 # Called once per shard (thousands), and names are looked up among 2.6 million lines. Takedown files never change,

@@ -25,6 +25,7 @@ from storage.names import visible
 from storage.records import LINK_LINES
 from storage.tables import read_as
 from tasks.dataset.split import SplitRules, check_enough_people
+from tasks.fetch.asked_links import plan_state, read_planned
 from tasks.fetch.consent import contacts_outside, has_consent, record_consent, refusal
 from tasks.fetch.forecast import DOCUMENTED, forecast, own_rate
 from tasks.fetch.ledger import pending_new, read_ledger
@@ -71,6 +72,10 @@ def check_start(
         _say(_checked_people(lines, people, as_typed, split))
         return
     found = asyncio.run(_find(lake, source, where, selection, changed(LinkLimits(), "links", settings)))
+    if found.origin is None and _is_all_asked(lake, selection):
+        lines = read_as(lake, lake.links(name, "lines.parquet"), LINK_LINES, ["identity"])
+        _say(_checked_people(lines, people, as_typed, split))
+        return
     lines = lines_found(lake, source, found)
     said = _checked_people(lines, people, as_typed, split)
     candidates = plan(lines, people, selection.per_identity)
@@ -111,6 +116,13 @@ def check_retry(lake: Lake, selection: Selection, pending: pa.Table, *, yes: boo
         _say([f"forecast {estimate}"], is_asked=True)
         _ask(lake, name)
     record_consent(lake, name, by=user_name(), told=estimate)
+
+
+def _is_all_asked(lake: Lake, selection: Selection) -> bool:
+    """Whether the lines of the lake are planned for the selection, and all these links have been requested."""
+    state = plan_state(lake, selection.source, selection.identities, selection.per_identity)
+    known = read_planned(lake, selection.source, state)
+    return known is not None and known.is_asked(lake, selection.source)
 
 
 async def _find(lake: Lake, source: Source, where: str, selection: Selection, limits: LinkLimits) -> FoundLinks:

@@ -12,6 +12,7 @@ from storage.tables import write_table
 from tasks.dataset.dedupe import DedupeRules, dedupe
 from tasks.dataset.people import PeopleRules, people_in
 from tasks.dataset.source_tables import Comparison, comparison, planned_lines, read_verdicts
+from tasks.dataset.unchanged import comparison_state, is_compared, keep_compared
 from tasks.links.sources import names_people
 
 
@@ -26,12 +27,16 @@ def compare_pictures(
         source: one source or several (`storage.source_names`); copies are found across all of them.
         people: which names in several sources are one person.
     """
+    state = comparison_state(lake, source, rules, people)
+    if is_compared(lake, source, state):
+        return False
     lines = planned_lines(lake, source)
     asked = comparison(lake, source, people_in(lines, people).added_to(lines), rules)
-    if lake.exists(asked.path):
-        return False
-    write_table(lake, asked.path, _verdicts(lake, source, asked, rules), stamp=asked.stamp)
-    return True
+    is_new = not lake.exists(asked.path)
+    if is_new:
+        write_table(lake, asked.path, _verdicts(lake, source, asked, rules), stamp=asked.stamp)
+    keep_compared(lake, source, state, asked.stamp)
+    return is_new
 
 
 def verdicts_now(lake: Lake, source: str) -> pa.Table:

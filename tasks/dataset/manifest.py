@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from storage.code_version import code_version
+from storage.tables import with_plain_words
 from tasks.dataset.funnel import Funnel
 
 # The manifest fields about the version itself.
@@ -42,17 +43,15 @@ def sample_counts(index: pa.Table) -> dict[str, Any]:
     Args:
         index: of `records.SAMPLES`, split and identity.
     """
-    splits = index["split"].cast(pa.string()).to_numpy()
-    people = index["identity"].cast(pa.string()).to_numpy()
+    plain = with_plain_words(index.select(["split", "identity"]))
+    by_person = plain.group_by(["split", "identity"]).aggregate([([], "count_all")])
+    by_split = by_person.group_by("split").aggregate([("count_all", "sum"), ([], "count_all")])
     return {
         "num_samples": len(index),
-        "num_identities": len(np.unique(people)),
+        "num_identities": pc.count_distinct(plain["identity"]).as_py(),
         "splits": {
-            split: {
-                "samples": int((splits == split).sum()),
-                "identities": len(np.unique(people[splits == split])),
-            }
-            for split in np.unique(splits)
+            row["split"]: {"samples": row["count_all_sum"], "identities": row["count_all"]}
+            for row in by_split.sort_by("split").to_pylist()
         },
     }
 

@@ -29,7 +29,8 @@ from tasks.dataset.manifest import manifest_counts
 from tasks.dataset.place_samples import place_samples
 from tasks.dataset.publish_request import Request, chosen_settings, version_id
 from tasks.dataset.source_tables import made_with, source_digests
-from tasks.dataset.version_change import VersionChange, change_since
+from tasks.dataset.unchanged import keep_published, published_before, request_state
+from tasks.dataset.version_change import VersionChange, change_since, no_change
 from tasks.links.sources import sources_named
 from tasks.links.sources.source import Source
 
@@ -56,7 +57,8 @@ class Published:
 def publish_source(
     lake: Lake, request: Request, *, min_change: float = 0.0, on_progress: Callable[[int], None] = lambda done: None
 ) -> Published:
-    """Compare all pictures, decide the outcome of every line, and publish the samples.
+    """Compare all pictures, decide the outcome of every line, and publish the samples; nothing of it if no input has
+    changed since.
 
     Args:
         min_change: the least share of faces or people added or removed that is worth a new version; below it the
@@ -68,6 +70,21 @@ def publish_source(
     sources = sources_named(request.source, lake)
     require_people_in_each(sources)
     compare_pictures(lake, request.source, request.dedupe, request.people)
+    state = request_state(lake, request)
+    if known := published_before(lake, request, state):
+        version, funnel, funnels = known
+        return Published(version, funnel, False, funnels, no_change(version))
+    published = _publish_changed(lake, request, sources, min_change, on_progress)
+    if not published.note:
+        version, funnel, funnels = published.dataset, published.funnel, published.funnels
+        keep_published(lake, request, state, version.version, funnel, funnels)
+    return published
+
+
+def _publish_changed(
+    lake: Lake, request: Request, sources: Sequence[Source], min_change: float, on_progress: Callable[[int], None]
+) -> Published:
+    """Decide the outcome of every line, and publish the samples."""
     request = replace(request, made_with=made_with(lake, request.source, request.method))
     content = decide(lake, request)
     origin = {"made_from": source_digests(lake, request.source), **terms_of(sources)}
@@ -136,7 +153,8 @@ def publish(
             f"no {request.method} face of {request.source} meets the requirements: "
             + "; ".join(map(_stage_counts, content.funnel.stages))
         )
-    refuse_leaks(count_leaks(content.samples, content.ties), request.name)
+    leaks = count_leaks(content.samples, content.ties)
+    refuse_leaks(leaks, request.name)
     version = version_id(request, content.samples)
     folder = lake.dataset(request.name, version)
     is_new = not has_dataset(lake, request.name, version)
@@ -150,7 +168,7 @@ def publish(
         manifest = {"version": version, "name": request.name, "layout": LAYOUT, "lines": lines}
         manifest |= {**request.settings(), **origin}
         manifest |= {
-            "leaks": count_leaks(content.samples, content.ties),
+            "leaks": leaks,
             **manifest_counts(index, content.funnel, content.funnels),
         }
         is_new = write_manifest(lake, folder, manifest, over_tombstone=is_restored)

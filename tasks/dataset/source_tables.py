@@ -37,11 +37,21 @@ _WORD = pa.dictionary(pa.int32(), pa.string())
 _PLACE = (pa.field("method", _WORD), pa.field("shard", _WORD))
 
 
-def read_plan(lake: Lake, source: str) -> pa.Table:
-    """The candidates of a source.
+def read_plan(lake: Lake, source: str, columns: list[str] | None = None) -> pa.Table:
+    """The candidates of a source (`records.CANDIDATES`), or some columns of them.
 
     Raises:
         UsageError: nothing has been planned yet.
+    """
+    require_plan(lake, source)
+    return read_as(lake, lake.plan(source), CANDIDATES, columns)
+
+
+def require_plan(lake: Lake, source: str) -> None:
+    """Check that the links of a source have been planned.
+
+    Raises:
+        UsageError: they have not.
     """
     if not lake.exists(lake.plan(source)):
         held = [one for one in lake.names("links") if lake.exists(lake.plan(one))]
@@ -49,14 +59,13 @@ def read_plan(lake: Lake, source: str) -> pa.Table:
             choices = " or ".join(f"--source {one}" for one in held)
             raise UsageError(f"{lake.url} holds {', '.join(held)} and nothing of {source}: did you mean {choices}?")
         raise UsageError(f"{lake.url} holds no links yet: run `facemill ingest` first")
-    return read_as(lake, lake.plan(source), CANDIDATES)
 
 
 def planned_lines(lake: Lake, source: str) -> pa.Table:
     """The link lines whose URL is a candidate: also those beyond the selection that share a URL with it."""
     if is_joint(source):
         return _joined({one: planned_lines(lake, one) for one in sources_of(source)})
-    keys = read_plan(lake, source)["key"].combine_chunks()
+    keys = read_plan(lake, source, ["key"])["key"].combine_chunks()
     lines = read_as(lake, lake.links(source, "lines.parquet"), LINK_LINES)
     return lines.filter(pc.is_in(lines["key"], value_set=keys))
 
@@ -228,11 +237,12 @@ def read_verdicts(lake: Lake, source: str, lines: pa.Table, rules: DedupeRules =
     return verdicts.append_column("source", asked.lines["source"]) if is_joint(source) else verdicts
 
 
-def read_faces(lake: Lake, source: str, method: str) -> pa.Table:
+def read_faces(lake: Lake, source: str, method: str, columns: list[str] | None = None) -> pa.Table:
     """All faces of a source by one method that are not taken down.
 
     Args:
         method: "agree" gives the faces of mtcnn that bbox gives too (`agreement.agreed`).
+        columns: some of `records.FACES`, of one source and one method; None for all.
 
     Returns:
         `records.FACES`, and `method` and `shard`, the tar that holds the crops.
@@ -245,7 +255,8 @@ def read_faces(lake: Lake, source: str, method: str) -> pa.Table:
     there = set(lake.names(folder))
     stems = [stem for stem in image_stems(lake, source) if f"{stem}.parquet" in there]
     tables = []
-    for rows in read_tables(lake, folder, stems, FACES):
+    needed = list(dict.fromkeys([*columns, "key", "image_digest"])) if columns else None
+    for rows in read_tables(lake, folder, stems, FACES, needed):
         shards = pa.array([f"{folder}/{stem}.tar" for stem, _ in rows.of])
         at = np.repeat(np.arange(len(rows.of), dtype=np.int32), [num for _, num in rows.of])
         place = {"method": pa.array([method] * len(at), _WORD), "shard": pa.DictionaryArray.from_arrays(at, shards)}
@@ -255,4 +266,5 @@ def read_faces(lake: Lake, source: str, method: str) -> pa.Table:
         tables.append(table.filter(pc.invert(forgotten.rows(table, "image_digest"))))
     if not tables:
         return pa.schema([*FACES, *_PLACE]).empty_table()
-    return pa.concat_tables(tables).unify_dictionaries()
+    faces = pa.concat_tables(tables).unify_dictionaries()
+    return faces.select([*columns, *(field.name for field in _PLACE)]) if columns else faces

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from storage.lake import Lake
 from storage.merged_tables import read_tables
 from storage.names import STEM
-from storage.records import ATTEMPTS, Outcome, Reason, Retry
+from storage.records import ATTEMPTS, CANDIDATES, Outcome, Reason, Retry
 from storage.takedowns import blanked, read_forgotten
 
 # The wait before each further round, by the number of rounds so far. One retry raises the share of accepted links from
@@ -206,6 +206,11 @@ def pending_again(candidates: pa.Table, ready: pa.Table) -> pa.Table:
     again = candidates.filter(pc.is_valid(rows))
     rows = rows.drop_null()
     return again.append_column("tries", ready["tries"].take(rows)).append_column("round", ready["round"].take(rows))
+
+
+def nothing_pending() -> pa.Table:
+    """No candidates, in the form of a further round."""
+    return pending_again(CANDIDATES.empty_table(), ATTEMPTS.empty_table())
 
 
 def still_pending(pending: pa.Table, ledger: pa.Table) -> pa.Table:

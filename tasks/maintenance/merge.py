@@ -1,30 +1,47 @@
-"""Merge the small tables of a lake (`storage.merged_tables`): the indexes of images, the detections and the faces."""
+"""Merge the small tables of a lake (`storage.merged_tables`), and keep the counts of what they hold."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import pyarrow as pa
 
 from storage.lake import Lake
 from storage.merged_tables import merge_tables
 from storage.records import ATTEMPTS, DETECTIONS, FACES
+from tasks.dataset.face_counts import keep_face_counts, kept_face_counts
+from tasks.fetch.link_counts import keep_link_counts, kept_link_counts
 
 
-def merge_images(lake: Lake, source: str) -> int:
-    """Merge the indexes of a source's images if many are not merged; returns the number of tables written."""
-    return merge_tables(lake, lake.images(source), ATTEMPTS)
+def gather_images(lake: Lake, source: str) -> None:
+    """Merge the indexes of a source's images if many are not merged, and count the links, unless that is done."""
+    if kept_link_counts(lake, source) is None:
+        merge_tables(lake, lake.images(source), ATTEMPTS)
+        keep_link_counts(lake, source)
 
 
-def merge_faces(lake: Lake, source: str) -> int:
-    """Merge the detections and the faces of a source likewise."""
-    tables = [lake.detections(source)] + [lake.faces(method, source) for method in lake.names("faces")]
-    return sum(merge_tables(lake, folder, _SCHEMAS[folder.split("/")[0]]) for folder in tables)
+def gather_faces(lake: Lake, source: str, methods: Sequence[str]) -> None:
+    """Likewise of the detections, and of the faces by these methods."""
+    changed = [one for one in methods if kept_face_counts(lake, source, one) is None]
+    if changed:
+        merge_tables(lake, lake.detections(source), DETECTIONS)
+    for method in changed:
+        merge_tables(lake, lake.faces(method, source), FACES)
+        keep_face_counts(lake, source, method)
 
 
 def merge_all(lake: Lake) -> dict[str, int]:
-    """Merge all small tables that are not merged, however few; returns the number of tables written by folder."""
+    """Merge all small tables that are not merged, however few, and keep all counts.
+
+    Returns:
+        The number of merged tables written by folder.
+    """
     kinds = ["images", "detections", *(f"faces/{method}" for method in lake.names("faces"))]
     folders = [f"{kind}/{source}" for kind in kinds for source in lake.names(kind)]
     written = {one: merge_tables(lake, one, _SCHEMAS[one.split("/")[0]], at_least=2) for one in folders}
+    for source in lake.names("images"):
+        gather_images(lake, source)
+        gather_faces(lake, source, [one for one in lake.names("faces") if source in lake.names(f"faces/{one}")])
     return {folder: num for folder, num in written.items() if num}
 
 

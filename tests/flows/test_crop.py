@@ -13,6 +13,7 @@ from flows.crop import crop
 from flows.ingest import ingest
 from synthetic.origin import Origin
 from tasks.faces.methods import METHOD_CHOICES
+from tests.opened import opened_files, tables_opened
 
 
 def test_the_command_line_names_every_method() -> None:
@@ -27,8 +28,16 @@ def test_the_command_line_names_every_method() -> None:
 def test_a_report_is_written_when_asked_for(tmp_path: Path, world: Path, origin: Origin) -> None:
     lake = str(tmp_path / "lake")
     address = f"127.0.0.1:{origin.port}"
-    asyncio.run(ingest(lake, links=str(world / "links"), connect_to=address, identities=3))
+    for _ in range(2):
+        counts = asyncio.run(ingest(lake, links=str(world / "links"), connect_to=address, identities=3))
+    with opened_files() as opened:
+        again = asyncio.run(ingest(lake, links=str(world / "links"), connect_to=address, identities=3))
+    assert again == counts
+    assert {path.split("/")[0] for path in tables_opened(opened)} == {"links"}
     assert "report" not in crop(lake)
+    with opened_files() as opened:
+        again = crop(lake)
+    assert (again["detected"], again["cropped"], tables_opened(opened)) == (0, 0, [])
     result = crop(lake, report=True)
     assert result["cropped"] == 0
     assert "bbox against mtcnn" in Path(result["report"]).read_text()

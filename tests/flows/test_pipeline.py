@@ -74,14 +74,15 @@ def test_a_run_gives_datasets_by_both_methods_and_a_model_the_next_one_cleans_th
     third = run(folder, world, origin, settings=DOUBTS, clean=True)
     assert third["train_cleaned"] == second["train_cleaned"] | {"is_new": False}
     changed = {name for name, when in files_of(folder).items() if files.get(name) != when}
-    assert changed <= {"plan/vggface1.parquet"}
+    assert changed == set()
     a_listed_person_is_left_out(lake, tmp_path / "names.txt")
 
 
 def every_artifact_has_a_description() -> None:
     with get_client(sync_client=True) as client:
         artifacts = client.read_artifacts(sort=ArtifactSort.CREATED_DESC, limit=60)
-    described = {artifact.key: artifact.description for artifact in artifacts}
+    # Those without a key are Prefect's own, of runs before this one.
+    described = {artifact.key: artifact.description for artifact in artifacts if artifact.key}
     wanted = {"fetch-pictures", "crop-faces", "dataset-bbox", "dataset-mtcnn", "training", "model", "pipeline"}
     assert wanted <= described.keys()
     assert [key for key, description in described.items() if not description] == []

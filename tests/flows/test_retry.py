@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -15,6 +16,8 @@ from storage.lake import Lake
 from storage.records import CANDIDATES, Reason, url_key
 from storage.tables import rows_to_table, write_table
 from tasks.fetch.ledger import RULES
+from tasks.fetch.link_counts import keep_link_counts
+from tests.opened import opened_files, tables_opened
 from tests.tasks.builders import attempt, attempts
 
 URLS = [f"http://a.example/{n}" for n in range(5)]
@@ -65,3 +68,25 @@ def test_a_schedule_older_than_the_first_ingest_asks_for_nothing_and_makes_no_la
 
     assert asyncio.run(retry(str(lake))) == {"due": {}, "asked": 0, "accepted": 0, "rejected": {}}
     assert not lake.exists()
+
+
+def test_with_nothing_due_no_table_is_read_once_the_links_are_counted(lake: Lake) -> None:
+    keep_link_counts(lake, "vggface1")
+    with opened_files() as opened:
+        pending, due = due_for(lake, "vggface1", retry_choice(["gone"], None))
+        nobody, _ = due_for(lake, "vggface1", retry_choice(["dns"], None, also_final=True))
+    assert (len(pending), due, len(nobody), tables_opened(opened)) == (0, {}, 0, [])
+    whole, _ = due_for(lake, "vggface1", retry_choice(None, None))
+    assert pending.schema.names == whole.schema.names
+
+
+@pytest.mark.parametrize(
+    "choice", [{}, {"now": True}, {"also_final": True}, {"archive": True}, {"hosts": ["b.example"]}]
+)
+def test_counted_or_not_the_same_links_are_due(lake: Lake, choice: dict[str, Any]) -> None:
+    hosts = choice.get("hosts")
+    asked = retry_choice(None, hosts, **{name: one for name, one in choice.items() if name != "hosts"})
+    before = due_for(lake, "vggface1", asked)
+    keep_link_counts(lake, "vggface1")
+    after = due_for(lake, "vggface1", asked)
+    assert (after[0].equals(before[0]), after[1]) == (True, before[1])

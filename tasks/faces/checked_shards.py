@@ -1,0 +1,62 @@
+"""Shards whose faces were found up to date, kept so that they are not compared again while nothing has changed.
+
+To compare a shard with the stamps of its faces, its pictures are joined to the list, which costs CPU-milliseconds a
+shard. What was up to date is so as long as the files of the shard, the list and the settings are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from storage.json_shapes import TEXT
+from storage.lake import Lake
+from storage.memos import file_state, read_memo, state_of, table_states, write_memo
+from storage.stamped_fields import counted
+from storage.tables import stamp
+from storage.takedowns import takedown_state
+from tasks.faces.detectors import DetectorSettings
+from tasks.faces.methods import CropSettings
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedShards:
+    """What is known of the shards of a source, for some crop methods and settings.
+
+    Attributes:
+        name: the memo.
+        state: of what all shards depend on.
+        known: by the stem of a shard that was up to date, the state of its tables then.
+        now: by the stem of each shard, the state of its tables.
+    """
+
+    name: str
+    state: str
+    known: dict[str, str]
+    now: dict[str, str]
+
+    def unchecked(self) -> list[str]:
+        """The stems of the shards that may be out of date, in order."""
+        return sorted(stem for stem, state in self.now.items() if self.known.get(stem) != state)
+
+    def keep(self, lake: Lake, up_to_date: Collection[str]) -> None:
+        """Keep that these shards are up to date, as they are in `now`, besides those that were."""
+        checked = {
+            stem: self.now[stem] for stem in self.now if stem in up_to_date or self.known.get(stem) == self.now[stem]
+        }
+        if checked != self.known:
+            write_memo(lake, self.name, self.state, checked)
+
+
+def checked_shards(
+    lake: Lake, source: str, methods: Sequence[str], detector: DetectorSettings, crops: CropSettings
+) -> CheckedShards:
+    """List the shards of a source, and which of them are known to be up to date."""
+    name = f"crop/{source}-by-{'-'.join(sorted(methods))}"
+    links = [file_state(lake, lake.links(source, one)) for one in ("lines.parquet", "recipe.json")]
+    settings = counted("detect", detector), counted("crop", crops)
+    state = state_of(links, file_state(lake, lake.plan(source)), takedown_state(lake, source), settings)
+    folders = [lake.images(source), lake.detections(source), *(lake.faces(one, source) for one in sorted(methods))]
+    images, *others = [table_states(lake, folder) for folder in folders]
+    now = {stem: stamp(one, [other.get(stem) for other in others]) for stem, one in images.items()}
+    return CheckedShards(name, state, read_memo(lake, name, state, {"*": TEXT}) or {}, now)

@@ -1,0 +1,151 @@
+"""Publishing the same again: no table is read, and after any change the result is that of the long way."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pytest
+
+from storage.lake import Lake
+from storage.records import ATTEMPTS, FACES, LINK_LINES, Reason, Takedown, TakedownKind, url_key
+from storage.tables import read_as, write_table
+from storage.takedowns import record
+from storage.tombstones import write_tombstone
+from tasks.dataset.dedupe import DedupeRules
+from tasks.dataset.exclude import exclude
+from tasks.dataset.find_duplicates import compare_pictures
+from tasks.dataset.publish_request import Request
+from tasks.dataset.publish_version import Published, publish_source
+from tasks.dataset.select import SelectRules
+from tasks.dataset.version_change import VersionChange
+from tasks.links.plan import plan
+from tests.opened import opened_files, tables_opened
+from tests.tasks.builders import NOW, attempt, attempts
+from tests.tasks.made_lake import PEOPLE, SOURCE, STEM, make_lake, url_of
+
+REQUEST = Request(name="faces-agree", source=SOURCE, method="agree")
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with every outcome, and a version of it."""
+    folder = tmp_path_factory.mktemp("published") / "lake"
+    publish_source(make_lake(folder), REQUEST)
+    return folder
+
+
+@pytest.fixture
+def lake(published: Path, tmp_path: Path) -> Lake:
+    """A copy with the same modification times."""
+    shutil.copytree(published, tmp_path / "lake")
+    return Lake(tmp_path / "lake")
+
+
+def outcome(published: Published) -> tuple[object, ...]:
+    """What publishing tells, but for the time of the manifest."""
+    funnels = {name: one.to_json() for name, one in published.funnels.items()}
+    return str(published.dataset), published.funnel.to_json(), funnels, published.change, published.note
+
+
+def is_read(publish: Callable[[], Published], kind: str = "faces") -> bool:
+    with opened_files() as opened:
+        publish()
+    return any(path.startswith(f"{kind}/") for path in tables_opened(opened))
+
+
+def test_the_same_again_reads_no_table_of_the_source(lake: Lake) -> None:
+    with opened_files() as opened:
+        again = publish_source(lake, REQUEST, min_change=0.5)
+    assert tables_opened(opened) == []
+    assert not again.is_new
+    assert again.change == VersionChange(again.dataset.manifest["num_samples"], len(PEOPLE), 0, 0, 0, 0)
+    lake.remove(lake.memos())
+    assert outcome(again) == outcome(publish_source(lake, REQUEST, min_change=0.5))
+
+
+def take_down(lake: Lake) -> None:
+    record(lake, [Takedown(TakedownKind.URL, url_key(url_of(PEOPLE[0], 3)), None, NOW, "")])
+
+
+def fetch_one_more(lake: Lake) -> None:
+    row = attempts(attempt(url_of(PEOPLE[0], 2), Reason.GONE))
+    write_table(lake, f"{lake.images(SOURCE, '0000-1')}.parquet", row)
+
+
+def lose_faces(lake: Lake) -> None:
+    path = f"{lake.faces('bbox', SOURCE, STEM)}.parquet"
+    faces = read_as(lake, path, FACES)
+    write_table(lake, path, faces.filter(pc.not_equal(faces["line"], 3)), stamp="bbox")
+
+
+def plan_fewer(lake: Lake) -> None:
+    lines = read_as(lake, lake.links(SOURCE, "lines.parquet"), LINK_LINES)
+    write_table(lake, lake.plan(SOURCE), plan(lines, list(PEOPLE[:-1])))
+
+
+def repair_images(lake: Lake) -> None:
+    path = f"{lake.images(SOURCE, STEM)}.parquet"
+    write_table(lake, path, read_as(lake, path, ATTEMPTS))
+
+
+CHANGES = {
+    "a takedown": take_down,
+    "a new shard": fetch_one_more,
+    "other faces": lose_faces,
+    "another plan": plan_fewer,
+    "images written again": repair_images,
+    "lost verdicts": lambda lake: lake.remove(lake.unique(SOURCE)),
+    "lost memos": lambda lake: lake.remove(lake.memos()),
+    "damaged memos": lambda lake: [lake.write(f"memos/publish/{name}", b"{}") for name in lake.names("memos/publish")],
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_after_a_change_the_result_is_that_of_the_long_way(lake: Lake, tmp_path: Path, change: str) -> None:
+    CHANGES[change](lake)
+    shutil.copytree(lake.root, tmp_path / "other")
+    other = Lake(tmp_path / "other")
+    other.remove(other.memos())
+    with opened_files() as opened:
+        ours = publish_source(lake, REQUEST)
+    assert tables_opened(opened) != []
+    theirs = publish_source(other, REQUEST)
+    assert (outcome(ours), ours.is_new) == (outcome(theirs), theirs.is_new)
+    # The change of a second publishing is that from the version it has just made.
+    again, long = publish_source(lake, REQUEST), publish_source(other, REQUEST)
+    assert outcome(again)[:3] == outcome(ours)[:3]
+    assert outcome(again) == outcome(long)
+    assert not is_read(lambda: publish_source(lake, REQUEST))
+
+
+REQUESTS = {
+    "other settings": Request("faces-agree", SOURCE, "agree", SelectRules(min_face_px=60)),
+    "another method": Request("faces-agree", SOURCE, "bbox"),
+    "other comparison": Request("faces-agree", SOURCE, "agree", dedupe=DedupeRules(placeholder_hosts=5)),
+    "without a person": Request("faces-agree", SOURCE, "agree", exclusion=exclude(PEOPLE, PEOPLE[:1])),
+}
+
+
+@pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
+def test_another_request_is_decided_for_itself(lake: Lake, request_: Request) -> None:
+    assert is_read(lambda: publish_source(lake, request_))
+    assert not is_read(lambda: publish_source(lake, request_))
+    assert not is_read(lambda: publish_source(lake, REQUEST))
+
+
+def test_a_version_that_is_gone_is_made_again(lake: Lake) -> None:
+    version = publish_source(lake, REQUEST).dataset
+    write_tombstone(lake, version.folder, {"at": NOW.isoformat(), "by": "tests", "why": "space", "bytes": 1})
+    restored = publish_source(lake, REQUEST)
+    assert (restored.is_new, restored.dataset.version) == (True, version.version)
+
+
+def test_pictures_are_compared_once(lake: Lake) -> None:
+    assert not compare_pictures(lake, SOURCE)
+    with opened_files() as opened:
+        assert not compare_pictures(lake, SOURCE)
+    assert tables_opened(opened) == []
+    assert compare_pictures(lake, SOURCE, DedupeRules(placeholder_hosts=5))
