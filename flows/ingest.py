@@ -28,10 +28,10 @@ from flows.tasks import fetch_task, links_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import Track, track
 from flows.telemetry.tally import Tally
+from storage.cached_results import table_states
 from storage.errors import UsageError
 from storage.lake import Lake
 from storage.leases import Lease, Leases
-from storage.memos import table_states
 from storage.names import NAME
 from storage.records import CANDIDATES, LINK_LINES, Attempt
 from storage.tables import read_as, stamp, write_table

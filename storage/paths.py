@@ -17,7 +17,7 @@
     evaluations/<name>/<version>/<test>.json    metrics of a model version on a test, + .parquet of scores
     experiments/<id>.json                       a comparison of training runs
     merged/<folder>/<digest>.parquet            rows of small tables of a folder once more (`merged_tables`); disposable
-    memos/<step>/<of>.json or .parquet          results of a step and the state of its inputs (`memos`); disposable
+    cache/<step>/<of>.json or .parquet          results of a step and the state of its inputs (`cached_results`); disposable
     leases/<stage>/<of>/<unit>.<n>.json         the run that holds a unit (`leases`)
     takedowns/<stamp>.parquet                   takedowns; append-only
     quarantine/<when>/                          damaged files, under their former paths
@@ -114,9 +114,9 @@ class LakePaths:
         """The folder of all merged tables, of those of a folder, or one of them."""
         return f"merged/{folder}/{digest}.parquet" if digest else f"merged/{folder}".rstrip("/")
 
-    def memos(self, name: str = "") -> str:
-        """The folder of all memos, or one of them."""
-        return f"memos/{name}".rstrip("/")
+    def cache(self, name: str = "") -> str:
+        """The folder of all cached results, or one of them."""
+        return f"cache/{name}".rstrip("/")
 
     def takedowns(self, stamp: str = "") -> str:
         """The folder of the takedowns, or those of one call."""

@@ -32,5 +32,5 @@ def opened_files() -> Iterator[list[str]]:
 
 
 def tables_opened(paths: list[str]) -> list[str]:
-    """The tables among them, without what is kept beside the lake's own: memos and takedowns."""
-    return [path for path in paths if path.endswith(".parquet") and path.split("/")[0] not in {"memos", "takedowns"}]
+    """The tables among them, without what is kept beside the lake's own: cached results and takedowns."""
+    return [path for path in paths if path.endswith(".parquet") and path.split("/")[0] not in {"cache", "takedowns"}]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from storage.cached_results import read_cached_table, state_of, table_states, write_cached_table
 from storage.counts import count_by, counts_schema
 from storage.lake import Lake
-from storage.memos import read_table_memo, state_of, table_states, write_table_memo
 from storage.records import FACES
 from storage.takedowns import takedown_state
 from tasks.dataset.source_tables import read_faces
@@ -18,7 +18,7 @@ FACE_COUNTS = counts_schema(FACES, _BY)
 
 def kept_face_counts(lake: Lake, source: str, method: str) -> pa.Table | None:
     """The faces of a source by outcome (`FACE_COUNTS`), if they are kept as they are now."""
-    return read_table_memo(lake, _name(source, method), _state(lake, source, method), FACE_COUNTS)
+    return read_cached_table(lake, _name(source, method), _state(lake, source, method), FACE_COUNTS)
 
 
 def count_faces(lake: Lake, source: str, method: str) -> pa.Table:
@@ -30,7 +30,7 @@ def count_faces(lake: Lake, source: str, method: str) -> pa.Table:
 def keep_face_counts(lake: Lake, source: str, method: str) -> None:
     """Count the faces of a source by outcome, and keep the counts."""
     state = _state(lake, source, method)
-    write_table_memo(lake, _name(source, method), state, _count(lake, source, method))
+    write_cached_table(lake, _name(source, method), state, _count(lake, source, method))
 
 
 def _count(lake: Lake, source: str, method: str) -> pa.Table:

@@ -1,7 +1,7 @@
 """Whether pictures were compared, and a version published, of the inputs that a lake holds now.
 
 Both follow from the tables of the sources, the takedowns and the settings, whose state is kept with the result
-(`storage.memos`): verdicts by their path, a version by its id and its funnel.
+(`storage.cached_results`): verdicts by their path, a version by its id and its funnel.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from storage.cached_results import file_state, read_cached, state_of, table_states, write_cached
 from storage.datasets import FUNNEL, DatasetVersion, has_dataset, versions
 from storage.json_shapes import Shape
 from storage.lake import Lake
-from storage.memos import file_state, read_memo, state_of, table_states, write_memo
 from storage.names import NAME
 from storage.source_names import sources_of
 from storage.tables import stamp
@@ -35,13 +35,13 @@ def comparison_state(lake: Lake, source: str, rules: DedupeRules, people: People
 
 def is_compared(lake: Lake, source: str, state: str) -> bool:
     """Whether the verdicts on inputs of this state are there."""
-    known = read_memo(lake, f"compare/{source}", state, _COMPARED)
+    known = read_cached(lake, f"compare/{source}", state, _COMPARED)
     return known is not None and lake.exists(lake.unique(source, known["verdicts"]))
 
 
 def keep_compared(lake: Lake, source: str, state: str, verdicts: str) -> None:
     """Keep the stamp of the verdicts on inputs of this state."""
-    write_memo(lake, f"compare/{source}", state, {"verdicts": verdicts})
+    write_cached(lake, f"compare/{source}", state, {"verdicts": verdicts})
 
 
 def request_state(lake: Lake, request: Request) -> str:
@@ -63,7 +63,7 @@ def published_before(
     Returns:
         None if that is not known, the version is no longer there, or a newer one has the same settings.
     """
-    known = read_memo(lake, _name(request), state, _PUBLISHED)
+    known = read_cached(lake, _name(request), state, _PUBLISHED)
     if known is None or not has_dataset(lake, request.name, known["version"]):
         return None
     version = DatasetVersion(lake, request.name, known["version"])
@@ -81,7 +81,7 @@ def keep_published(
     """Keep the version that a request makes of inputs of this state."""
     by_source = {name: one.to_json() for name, one in funnels.items()}
     result = {"version": version, "funnel": funnel.to_json(), "funnels": by_source}
-    write_memo(lake, _name(request), state, result)
+    write_cached(lake, _name(request), state, result)
 
 
 def _name(request: Request) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from storage.cached_results import file_state, read_cached, state_of, table_states, write_cached
 from storage.json_shapes import TEXT
 from storage.lake import Lake
-from storage.memos import file_state, read_memo, state_of, table_states, write_memo
 from storage.stamped_fields import counted
 from storage.tables import stamp
 from storage.takedowns import takedown_state
@@ -24,7 +24,7 @@ class CheckedShards:
     """What is known of the shards of a source, for some crop methods and settings.
 
     Attributes:
-        name: the memo.
+        name: the cached result.
         state: of what all shards depend on.
         known: by the stem of a shard that was up to date, the state of its tables then.
         now: by the stem of each shard, the state of its tables.
@@ -45,7 +45,7 @@ class CheckedShards:
             stem: self.now[stem] for stem in self.now if stem in up_to_date or self.known.get(stem) == self.now[stem]
         }
         if checked != self.known:
-            write_memo(lake, self.name, self.state, checked)
+            write_cached(lake, self.name, self.state, checked)
 
 
 def checked_shards(
@@ -59,4 +59,4 @@ def checked_shards(
     folders = [lake.images(source), lake.detections(source), *(lake.faces(one, source) for one in sorted(methods))]
     images, *others = [table_states(lake, folder) for folder in folders]
     now = {stem: stamp(one, [other.get(stem) for other in others]) for stem, one in images.items()}
-    return CheckedShards(name, state, read_memo(lake, name, state, {"*": TEXT}) or {}, now)
+    return CheckedShards(name, state, read_cached(lake, name, state, {"*": TEXT}) or {}, now)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from storage.cached_results import file_state, read_cached, state_of, table_states, write_cached
 from storage.json_shapes import COUNT, TEXT, Shape
 from storage.lake import Lake
-from storage.memos import file_state, read_memo, state_of, table_states, write_memo
 
 _SHAPE: Shape = {"candidates": COUNT, "shards?": {"*": TEXT}}
 
@@ -38,14 +38,14 @@ def plan_state(lake: Lake, source: str, identities: int | Sequence[str] | None, 
 
 def read_planned(lake: Lake, source: str, state: str) -> Planned | None:
     """The plan of this state, if it is known to be that of its lines and selection."""
-    known = read_memo(lake, _name(source), state, _SHAPE)
+    known = read_cached(lake, _name(source), state, _SHAPE)
     return Planned(known["candidates"], known.get("shards")) if known else None
 
 
 def keep_planned(lake: Lake, source: str, state: str, planned: Planned) -> None:
     """Keep that the plan of this state is that of its lines and selection."""
     shards = {} if planned.shards is None else {"shards": planned.shards}
-    write_memo(lake, _name(source), state, {"candidates": planned.num_candidates, **shards})
+    write_cached(lake, _name(source), state, {"candidates": planned.num_candidates, **shards})
 
 
 def _name(source: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from storage.cached_results import read_cached_table, state_of, table_states, write_cached_table
 from storage.counts import count_by, counts_schema
 from storage.lake import Lake
-from storage.memos import read_table_memo, state_of, table_states, write_table_memo
 from storage.records import ATTEMPTS
 from storage.takedowns import takedown_state
 from tasks.fetch.ledger import read_ledger
@@ -18,7 +18,7 @@ LINK_COUNTS = counts_schema(ATTEMPTS, _BY)
 
 def kept_link_counts(lake: Lake, source: str) -> pa.Table | None:
     """The links of a source by outcome (`LINK_COUNTS`), if they are kept as they are now."""
-    return read_table_memo(lake, _name(source), _state(lake, source), LINK_COUNTS)
+    return read_cached_table(lake, _name(source), _state(lake, source), LINK_COUNTS)
 
 
 def count_links(lake: Lake, source: str) -> pa.Table:
@@ -30,7 +30,7 @@ def count_links(lake: Lake, source: str) -> pa.Table:
 def keep_link_counts(lake: Lake, source: str) -> None:
     """Count the links of a source by outcome, and keep the counts."""
     state = _state(lake, source)
-    write_table_memo(lake, _name(source), state, _count(lake, source))
+    write_cached_table(lake, _name(source), state, _count(lake, source))
 
 
 def _count(lake: Lake, source: str) -> pa.Table:

@@ -17,7 +17,7 @@ from tasks.maintenance.shared_files import users_of_shared
 # The folders of a lake in the order in which they are filled.
 _KINDS = (
     "links", "plan", "images", "unique", "detections", "faces", "cleaned", "datasets", "models", "evaluations",
-    "experiments", "leases", "merged", "memos", "takedowns", "quarantine", "work", "world",
+    "experiments", "leases", "merged", "cache", "takedowns", "quarantine", "work", "world",
 )  # fmt: skip
 _OTHER = "other"
 _OF_VERSIONS = ("datasets", "models")

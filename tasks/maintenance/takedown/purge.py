@@ -65,7 +65,7 @@ def purge(lake: Lake, on_progress: Callable[[str], None] = lambda path: None) ->
         purged.removed.append(folder)
     # First, so that no kill leaves rows in them: they are made again from what is left.
     lake.remove(lake.merged())
-    lake.remove(lake.memos())
+    lake.remove(lake.cache())
     sources = lake.names("images")
     shards = {source: held_stems(lake, source, read_forgotten(lake, source)) for source in sources}
     versions, shared, lines = held_versions(lake), covered_shards(lake), lines_to_blank(lake)

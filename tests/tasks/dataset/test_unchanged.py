@@ -62,7 +62,7 @@ def test_the_same_again_reads_no_table_of_the_source(lake: Lake) -> None:
     assert tables_opened(opened) == []
     assert not again.is_new
     assert again.change == VersionChange(again.dataset.manifest["num_samples"], len(PEOPLE), 0, 0, 0, 0)
-    lake.remove(lake.memos())
+    lake.remove(lake.cache())
     assert outcome(again) == outcome(publish_source(lake, REQUEST, min_change=0.5))
 
 
@@ -98,8 +98,8 @@ CHANGES = {
     "another plan": plan_fewer,
     "images written again": repair_images,
     "lost verdicts": lambda lake: lake.remove(lake.unique(SOURCE)),
-    "lost memos": lambda lake: lake.remove(lake.memos()),
-    "damaged memos": lambda lake: [lake.write(f"memos/publish/{name}", b"{}") for name in lake.names("memos/publish")],
+    "lost cache": lambda lake: lake.remove(lake.cache()),
+    "damaged cache": lambda lake: [lake.write(f"cache/publish/{name}", b"{}") for name in lake.names("cache/publish")],
 }
 
 
@@ -108,7 +108,7 @@ def test_after_a_change_the_result_is_that_of_the_long_way(lake: Lake, tmp_path:
     CHANGES[change](lake)
     shutil.copytree(lake.root, tmp_path / "other")
     other = Lake(tmp_path / "other")
-    other.remove(other.memos())
+    other.remove(other.cache())
     with opened_files() as opened:
         ours = publish_source(lake, REQUEST)
     assert tables_opened(opened) != []

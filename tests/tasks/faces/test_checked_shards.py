@@ -76,7 +76,7 @@ CHANGES = {
     "another list": lambda lake: put(lake, lake.links("some", "lines.parquet")),
     "another plan": lambda lake: put(lake, lake.plan("some")),
     "another recipe": lambda lake: lake.write_json(lake.links("some", "recipe.json"), {}),
-    "damage": lambda lake: lake.write("memos/crop/some-by-bbox-mtcnn.json", b"{"),
+    "damage": lambda lake: lake.write("cache/crop/some-by-bbox-mtcnn.json", b"{"),
 }
 
 

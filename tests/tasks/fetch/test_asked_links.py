@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from storage.cached_results import table_states
 from storage.lake import Lake
-from storage.memos import table_states
 from storage.tables import write_table
 from tasks.fetch.asked_links import Planned, keep_planned, plan_state, read_planned
 

@@ -19,23 +19,23 @@ class Finder:
         await asyncio.sleep(0.01)
         return key.upper(), 10.0
 
-    def memo(self, max_size: int = 100) -> TtlCache[str]:
+    def cache(self, max_size: int = 100) -> TtlCache[str]:
         return TtlCache(self.find, clock=lambda: self.now, max_size=max_size)
 
 
 async def test_a_value_is_looked_up_once_and_again_when_it_holds_no_longer() -> None:
     finder = Finder()
-    memo = finder.memo()
+    cache = finder.cache()
     for now in [0, 5, 9.9, 10.1, 15]:
         finder.now = now
-        assert await memo.get("a") == "A"
+        assert await cache.get("a") == "A"
     assert finder.asked == ["a", "a"]
 
 
 async def test_all_who_ask_at_a_time_share_one_look_up_even_if_the_first_gives_up() -> None:
     finder = Finder()
-    memo = finder.memo()
-    tasks = [asyncio.create_task(memo.get("a")) for _ in range(5)]
+    cache = finder.cache()
+    tasks = [asyncio.create_task(cache.get("a")) for _ in range(5)]
     await asyncio.sleep(0)
     tasks[0].cancel()
     assert await asyncio.gather(*tasks[1:]) == ["A"] * 4
@@ -44,11 +44,11 @@ async def test_all_who_ask_at_a_time_share_one_look_up_even_if_the_first_gives_u
 
 async def test_what_was_unused_for_longest_is_dropped() -> None:
     finder = Finder()
-    memo = finder.memo(max_size=2)
+    cache = finder.cache(max_size=2)
     for key in ["a", "b", "a", "c", "a", "b"]:
-        await memo.get(key)
+        await cache.get(key)
     assert finder.asked == ["a", "b", "c", "b"]
-    assert len(memo) == 2
+    assert len(cache) == 2
 
 
 async def test_what_was_unused_for_longest_is_dropped_by_the_size_of_values_too() -> None:
@@ -59,9 +59,9 @@ async def test_what_was_unused_for_longest_is_dropped_by_the_size_of_values_too(
         asked.append(key)
         return key, 1000.0
 
-    memo = TtlCache(find, max_size=100, size_of=sizes.__getitem__)
+    cache = TtlCache(find, max_size=100, size_of=sizes.__getitem__)
     for key in ["a", "b", "a", "c", "a", "b", "d", "d", "a"]:
-        await memo.get(key)
+        await cache.get(key)
     assert asked == ["a", "b", "c", "b", "d", "d", "a"]
 
 
@@ -70,9 +70,9 @@ async def test_closing_ends_what_is_under_way() -> None:
         await asyncio.sleep(60)
         return key, 1.0
 
-    memo = TtlCache(never)
-    waiting = asyncio.create_task(memo.get("a"))
+    cache = TtlCache(never)
+    waiting = asyncio.create_task(cache.get("a"))
     await asyncio.sleep(0)
-    await memo.close()
+    await cache.close()
     with pytest.raises(asyncio.CancelledError):
         await waiting

@@ -1,4 +1,4 @@
-"""Memos: what is kept of one state is not taken for another."""
+"""Cached results: what is kept of one state is not taken for another."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from storage import memos
+from storage import cached_results
+from storage.cached_results import (
+    file_state,
+    read_cached,
+    read_cached_table,
+    state_of,
+    table_states,
+    write_cached,
+    write_cached_table,
+)
 from storage.json_shapes import TEXT
 from storage.lake import Lake
-from storage.memos import file_state, read_memo, read_table_memo, state_of, table_states, write_memo, write_table_memo
 from storage.names import NAME
 from storage.tables import write_table
 
@@ -32,11 +40,11 @@ def now(lake: Lake) -> str:
 
 
 def test_a_result_is_read_as_long_as_its_inputs_are_unchanged(lake: Lake) -> None:
-    write_memo(lake, "step/some", now(lake), {"links": 3, "name": "Zoë"})
-    write_table_memo(lake, "step/some", now(lake), TABLE)
+    write_cached(lake, "step/some", now(lake), {"links": 3, "name": "Zoë"})
+    write_cached_table(lake, "step/some", now(lake), TABLE)
     lake.write("images/some/one.tar", b"no table")
-    assert read_memo(lake, "step/some", now(lake), {}) == {"links": 3, "name": "Zoë"}
-    assert read_table_memo(lake, "step/some", now(lake), SCHEMA) == TABLE
+    assert read_cached(lake, "step/some", now(lake), {}) == {"links": 3, "name": "Zoë"}
+    assert read_cached_table(lake, "step/some", now(lake), SCHEMA) == TABLE
 
 
 def written_anew(lake: Lake) -> None:
@@ -53,41 +61,41 @@ def written_anew(lake: Lake) -> None:
     ],
 )
 def test_after_any_change_of_an_input_it_is_not(lake: Lake, change) -> None:
-    write_memo(lake, "step/some", now(lake), {})
-    write_table_memo(lake, "step/some", now(lake), TABLE)
+    write_cached(lake, "step/some", now(lake), {})
+    write_cached_table(lake, "step/some", now(lake), TABLE)
     change(lake)
-    assert read_memo(lake, "step/some", now(lake), {}) is None
-    assert read_table_memo(lake, "step/some", now(lake), SCHEMA) is None
+    assert read_cached(lake, "step/some", now(lake), {}) is None
+    assert read_cached_table(lake, "step/some", now(lake), SCHEMA) is None
 
 
 def test_other_code_does_not_use_it(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_memo(lake, "step/some", now(lake), {})
-    monkeypatch.setattr(memos, "code_version", lambda: {"sources": "other"})
-    assert read_memo(lake, "step/some", now(lake), {}) is None
+    write_cached(lake, "step/some", now(lake), {})
+    monkeypatch.setattr(cached_results, "code_version", lambda: {"sources": "other"})
+    assert read_cached(lake, "step/some", now(lake), {}) is None
 
 
 @pytest.mark.parametrize("damage", [b"", b"[]", b"{}", b'{"state": 1}', b"\xff", b'{"state": "0", "result": [1]}'])
 def test_a_damaged_one_is_as_none(lake: Lake, damage: bytes) -> None:
     for ending in ("json", "parquet"):
-        lake.write(f"memos/step/some.{ending}", damage)
-    assert read_memo(lake, "step/some", "0", {}) is None
-    assert read_table_memo(lake, "step/some", "0", SCHEMA) is None
+        lake.write(f"cache/step/some.{ending}", damage)
+    assert read_cached(lake, "step/some", "0", {}) is None
+    assert read_cached_table(lake, "step/some", "0", SCHEMA) is None
 
 
 def test_a_result_of_another_form_is_as_none(lake: Lake) -> None:
-    write_memo(lake, "step/some", now(lake), {"version": "../../etc"})
-    assert read_memo(lake, "step/some", now(lake), {"version": TEXT})
-    assert read_memo(lake, "step/some", now(lake), {"version": NAME}) is None
+    write_cached(lake, "step/some", now(lake), {"version": "../../etc"})
+    assert read_cached(lake, "step/some", now(lake), {"version": TEXT})
+    assert read_cached(lake, "step/some", now(lake), {"version": NAME}) is None
 
 
 def test_a_table_of_another_form_is_as_none(lake: Lake) -> None:
-    write_table_memo(lake, "step/some", now(lake), pa.table({"word": [1]}))
-    assert read_table_memo(lake, "step/some", now(lake), SCHEMA.append(pa.field("num", pa.int64(), False))) is None
+    write_cached_table(lake, "step/some", now(lake), pa.table({"word": [1]}))
+    assert read_cached_table(lake, "step/some", now(lake), SCHEMA.append(pa.field("num", pa.int64(), False))) is None
 
 
 def test_where_there_is_nothing_nothing_is_read(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "none")
-    assert read_memo(lake, "step/some", now(lake), {}) is None
-    assert read_table_memo(lake, "step/some", now(lake), SCHEMA) is None
+    assert read_cached(lake, "step/some", now(lake), {}) is None
+    assert read_cached_table(lake, "step/some", now(lake), SCHEMA) is None
     assert file_state(lake, "plan/some.parquet") is None
     assert not (tmp_path / "none").exists()

@@ -1,9 +1,9 @@
-"""Memos: results of a step, kept with the state of the files that they were computed from.
+"""Cached results: results of a step, kept with the state of the files that they were computed from.
 
-    memos/<step>/<of>.json or .parquet
+    cache/<step>/<of>.json or .parquet
 
-A memo is used only if its state is that of the files now, so a step with unchanged inputs lists folders instead of
-reading tables. Any change of a file, by whoever, and any change of the code makes it unused. So memos are never needed,
+A result is used only if its state is that of the files now, so a step with unchanged inputs lists folders instead of
+reading tables. Any change of a file, by whoever, and any change of the code makes it unused. So cached results are never needed,
 and may be lost, damaged or written twice at any time.
 
 The state of the inputs is taken *before* they are read: what changes meanwhile differs from it afterwards.
@@ -28,7 +28,7 @@ _UNUSABLE = (LakeError, FileNotFoundError, ValueError)
 
 def state_of(*inputs: Any) -> str:
     """A digest of the inputs of a step (`table_states`, `file_state`, settings) and of the code."""
-    return stamp("memo", code_version()["sources"], inputs)
+    return stamp("cached result", code_version()["sources"], inputs)
 
 
 def table_states(lake: Lake, folder: str) -> dict[str, str]:
@@ -42,9 +42,9 @@ def file_state(lake: Lake, path: str) -> str | None:
     return lake.states(folder).get(name)
 
 
-def read_memo(lake: Lake, name: str, state: str, shape: Shape) -> dict[str, Any] | None:
+def read_cached(lake: Lake, name: str, state: str, shape: Shape) -> dict[str, Any] | None:
     """The result that is kept of this state, an object of this shape; None if none is."""
-    path = lake.memos(f"{name}.json")
+    path = lake.cache(f"{name}.json")
     try:
         kept = lake.read_json(path)
         require(kept, {"state": TEXT, "result": shape}, f"{lake.url}/{path}")
@@ -53,21 +53,21 @@ def read_memo(lake: Lake, name: str, state: str, shape: Shape) -> dict[str, Any]
     return kept["result"] if kept["state"] == state else None
 
 
-def write_memo(lake: Lake, name: str, state: str, result: dict[str, Any]) -> None:
+def write_cached(lake: Lake, name: str, state: str, result: dict[str, Any]) -> None:
     """Keep a result of this state, in place of one of another state."""
     data = json.dumps({"state": state, "result": result}, sort_keys=True, ensure_ascii=False)
-    lake.write(lake.memos(f"{name}.json"), data.encode())
+    lake.write(lake.cache(f"{name}.json"), data.encode())
 
 
-def read_table_memo(lake: Lake, name: str, state: str, schema: pa.Schema) -> pa.Table | None:
+def read_cached_table(lake: Lake, name: str, state: str, schema: pa.Schema) -> pa.Table | None:
     """The table that is kept of this state; None if none is."""
-    path = lake.memos(f"{name}{_ENDING}")
+    path = lake.cache(f"{name}{_ENDING}")
     try:
         return read_as(lake, path, schema) if read_stamp(lake, path) == state else None
     except _UNUSABLE:
         return None
 
 
-def write_table_memo(lake: Lake, name: str, state: str, table: pa.Table) -> None:
+def write_cached_table(lake: Lake, name: str, state: str, table: pa.Table) -> None:
     """Keep a table of this state, in place of one of another state."""
-    write_table(lake, lake.memos(f"{name}{_ENDING}"), table, stamp=state)
+    write_table(lake, lake.cache(f"{name}{_ENDING}"), table, stamp=state)
