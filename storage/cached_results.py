@@ -3,8 +3,8 @@
     cache/<step>/<of>.json or .parquet
 
 A result is used only if its state is that of the files now, so a step with unchanged inputs lists folders instead of
-reading tables. Any change of a file, by whoever, and any change of the code makes it unused. So cached results are never needed,
-and may be lost, damaged or written twice at any time.
+reading tables. Any change of a file, by whoever, and any change of the code makes it unused. So cached results are
+never needed, and may be lost, damaged or written twice at any time.
 
 The state of the inputs is taken *before* they are read: what changes meanwhile differs from it afterwards.
 """

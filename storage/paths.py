@@ -17,7 +17,7 @@
     evaluations/<name>/<version>/<test>.json    metrics of a model version on a test, + .parquet of scores
     experiments/<id>.json                       a comparison of training runs
     merged/<folder>/<digest>.parquet            rows of small tables of a folder once more (`merged_tables`); disposable
-    cache/<step>/<of>.json or .parquet          results of a step and the state of its inputs (`cached_results`); disposable
+    cache/<step>/<of>.json or .parquet          results of a step, with the state of its inputs (`cached_results`)
     leases/<stage>/<of>/<unit>.<n>.json         the run that holds a unit (`leases`)
     takedowns/<stamp>.parquet                   takedowns; append-only
     quarantine/<when>/                          damaged files, under their former paths
