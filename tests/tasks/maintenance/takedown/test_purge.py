@@ -110,7 +110,7 @@ def test_the_bytes_are_gone_from_the_lake_and_what_is_left_goes_on_as_before(rea
     purged = purge(ready.lake)
 
     assert [holding(ready.lake, data) for data in gone] == [[]] * len(gone)
-    assert ready.lake.names(ready.lake.memos()) == []
+    assert ready.lake.names(ready.lake.cache()) == []
     for stem in image_stems(ready.lake, SOURCE):
         urls = read_table(ready.lake, f"{ready.lake.images(SOURCE, stem)}.parquet", ["url"])["url"].to_pylist()
         assert not [url for url in urls if "h0.example" in url or url == COPY]
