@@ -1,4 +1,4 @@
-"""Prune: remove old versions, and files that can be made again, by a policy."""
+"""Prune: remove old versions, files that can be made again, and old runs, by a policy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from flows.configuration.settings import load_settings, user_name
-from flows.runs.engine import flow, run_logger
+from flows.runs.engine import flow, is_recorded, run_logger
+from flows.runs.old_runs import old_runs, remove_runs
 from flows.tasks import prune_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
@@ -27,7 +28,7 @@ def prune(
     even_lineage: bool = False,
     dry_run: bool = False,
 ) -> dict[str, Any]:
-    """Remove old versions, and files that can be made again. What either limit keeps stays; without one, everything.
+    """Remove old versions, files that can be made again, and old runs. What a limit keeps stays; without any, all.
 
     Args:
         lake: folder or URL of the lake.
@@ -37,23 +38,29 @@ def prune(
         dry_run: remove nothing.
 
     Returns:
-        The policy; what goes and what stays, each with its bytes and the reason; the bytes that come back; and what was
-        removed, None for a dry run or without a policy.
+        The policy; what goes and what stays, each with its bytes and the reason; the bytes that come back; `runs`, the
+        number of old runs on the server, None without `keep_within` or a server; and what was removed, None for a
+        dry run or without a policy.
     """
     store, settings, now = Lake(lake), load_settings(), datetime.now(UTC)
     policy = settings.policy(keep_last, keep_within, even_lineage=even_lineage)
     if not policy.is_set:
         run_logger().info("prune %s: no policy is set (FACEMILL_KEEP_LAST, FACEMILL_KEEP_WITHIN)", store.url)
-        return {"lake": store.url, "policy": asdict(policy), **Plan().to_json(), "pruned": None}
+        return {"lake": store.url, "policy": asdict(policy), **Plan().to_json(), "runs": None, "pruned": None}
     plan = plan_prune(store, policy, now, watches=not dry_run)
-    result = {"lake": store.url, "policy": asdict(policy), **plan.to_json()}
+    old = old_runs(store, now - policy.age) if policy.age and is_recorded() else None
+    num_old = None if old is None else sum(map(len, old))
+    result = {"lake": store.url, "policy": asdict(policy), **plan.to_json(), "runs": num_old}
     rows = result["goes"] or [{"kind": "nothing", "what": "", "bytes": 0, "why": ""}]
     artifacts.table("pruned", rows, f"What goes from {lake}: {size_words(plan.num_bytes)}")
-    run_logger().info("prune %s: %d go, %s", lake, len(plan.goes), size_words(plan.num_bytes))
+    run_logger().info(
+        "prune %s: %d go, %s; %d old runs", lake, len(plan.goes), size_words(plan.num_bytes), num_old or 0
+    )
     if dry_run:
         return {**result, "pruned": None}
     with track("prune", len(plan.goes) + len(plan.unfinished)) as progress:
         done = prune_task(store, plan, user_name(), now, progress)
     for what, why in done.kept.items():
         run_logger().info("%s stays after all: %s", what, why)
-    return {**result, "pruned": asdict(done)}
+    removed = None if old is None else remove_runs(old)
+    return {**result, "pruned": {**asdict(done), "runs": removed}}

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 from rich.console import Console
 
-from flows.cli.options import JsonOption, LakeOption, existing_lake, follow, print_result, reporting
+from flows.cli.options import JsonOption, LakeOption, OutputOptions, existing_lake, follow, print_result, reporting
 from flows.cli.terminal import add_row, cell, new_table, say
 from flows.configuration.settings import load_settings, user_name
 from flows.telemetry.console import new_console
 from storage.errors import UsageError
+from storage.lake import Lake
 from storage.sizes import size_words
 from tasks.maintenance.prune.apply import apply
 from tasks.maintenance.prune.plan_prune import plan_prune
+from tasks.maintenance.prune.policy import Policy
 
 _VERSIONS = {"datasets", "models"}
 
@@ -51,10 +55,14 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove old versions and files that can be made again. Shows first what goes. What either limit keeps stays.
+    """Remove old versions, files that can be made again, and old runs. Shows first what goes.
 
-    The newest version of each dataset and model stays, and so does each with a tag or an alias, the dataset version
-    that a kept model was trained on, and what a run is using. Of a removed version the manifest stays.
+    What either limit keeps stays, and so does the newest version of each dataset and model, each with a tag or an
+    alias, the dataset version that a kept model was trained on, and what a run is using. Of a removed version the
+    manifest stays.
+
+    With --keep-within also the ended flow runs of this lake that are older go from the server of PREFECT_API_URL, but
+    not the newest good run of each deployment.
     """
     store = existing_lake(lake)
     settings = load_settings()
@@ -64,15 +72,35 @@ def prune(
             "no policy is set, so everything is kept: give --keep-last N or --keep-within 30d, or set "
             "FACEMILL_KEEP_LAST or FACEMILL_KEEP_WITHIN"
         )
+    OutputOptions(as_json).set_up(lake)
     now = datetime.now(UTC)
-    plan = plan_prune(store, policy, now, watches=not dry_run)
+    plan, old = plan_prune(store, policy, now, watches=not dry_run), _old_runs(store, policy, now)
     result: dict[str, Any] = {"lake": store.url, "policy": asdict(policy), **plan.to_json(), "pruned": None}
+    result["runs"] = None if old is None else sum(map(len, old))
     if not as_json:
         show_plan(new_console(), result)
     if not dry_run:
-        result["pruned"] = asdict(apply(store, plan, by=user_name(), now=now, good_for_s=settings.lease_s))
+        done = apply(store, plan, by=user_name(), now=now, good_for_s=settings.lease_s)
+        result["pruned"] = {**asdict(done), "runs": _remove_runs(old)}
     print_result(result, as_json, show_pruned)
     follow("prune", result, lake, as_json=as_json)
+
+
+def _old_runs(lake: Lake, policy: Policy, now: datetime) -> list[list[UUID]] | None:
+    """The runs that go from the server; None without a limit of age or without a server."""
+    if policy.age is None or "PREFECT_API_URL" not in os.environ:
+        return None
+    from flows.runs.old_runs import old_runs  # noqa: PLC0415 - imports Prefect
+
+    return old_runs(lake, now - policy.age)
+
+
+def _remove_runs(old: list[list[UUID]] | None) -> int | None:
+    if old is None:
+        return None
+    from flows.runs.old_runs import remove_runs  # noqa: PLC0415
+
+    return remove_runs(old)
 
 
 def show_plan(console: Console, result: dict[str, Any]) -> None:
@@ -90,6 +118,8 @@ def show_plan(console: Console, result: dict[str, Any]) -> None:
         add_row(table, kind, f"{num:,}", size_words(num_bytes), f"{stays:,}")
     if result["gone_leases"]:
         add_row(table, "leases of ended runs", f"{len(result['gone_leases']):,}", "", "")
+    if result["runs"]:
+        add_row(table, "old runs on the server", f"{result['runs']:,}", "", "")
     console.print(table)
     for title in ("goes", "stays"):
         for one in result[title]:
@@ -109,4 +139,5 @@ def show_pruned(console: Console, result: dict[str, Any]) -> None:
         return
     for what, why in pruned["kept"].items():
         say(console, f"[bold]stays[/]  {what} after all: {why}")
-    say(console, f"[bold]prune[/]  {len(pruned['removed']):,} removed, {size_words(pruned['num_bytes'])}")
+    runs = f", {pruned['runs']:,} old runs" if pruned["runs"] else ""
+    say(console, f"[bold]prune[/]  {len(pruned['removed']):,} removed, {size_words(pruned['num_bytes'])}{runs}")

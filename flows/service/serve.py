@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from flows.configuration.settings import load_settings
 from flows.service.backing_services import BackingServices
 from flows.service.password import OF_SERVER
+from flows.service.retention import retention
 from flows.service.run_processes import SERVICE, end_runs_of
 from flows.service.supervisor import Process, stop_all, stopping, supervise
 from flows.service.work import POOLS, check_free, counted, is_healthy, python_module, runs_environment, worker
@@ -121,6 +123,7 @@ def server_environment(address: Address, password: str) -> dict[str, str]:
     return {
         **runs_environment(address.api, password),
         **_SERVER,
+        **retention(os.environ, load_settings().policy().age),
         OF_SERVER: password,
         # The web UI sends its requests to its own origin, whatever the server's public name and port; others may not.
         "PREFECT_SERVER_UI_API_URL": "/api",
