@@ -100,6 +100,8 @@ def runs_environment(api: str, password: str) -> dict[str, str]:
         SERVICE: uuid4().hex,
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
         "DO_NOT_TRACK": "1",
+        # After a killed run the worker starts a script of Prefect beside whose `storage.py` ours would not be found.
+        "PYTHONSAFEPATH": "1",
     }
 
 

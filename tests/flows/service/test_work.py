@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
-from flows.service.work import check_server
+from flows.service.work import check_server, runs_environment
 from storage.errors import UsageError
 
 
@@ -50,3 +53,11 @@ def test_a_password_that_the_server_refuses_is_told_in_one_line() -> None:
         threading.Thread(target=server.handle_request, daemon=True).start()
         with pytest.raises(UsageError, match=r"rejects the password \(401"):
             check_server(f"http://127.0.0.1:{server.server_port}/api", "me:wrong")
+
+
+def test_a_script_of_a_run_finds_our_packages_beside_files_of_their_names(tmp_path: Path) -> None:
+    # Prefect's own script for what follows a killed run has a `storage.py` beside it.
+    (tmp_path / "storage.py").touch()
+    (tmp_path / "script.py").write_text("import storage.errors")
+    environment = runs_environment("http://127.0.0.1:9/api", "me:secret")
+    subprocess.run([sys.executable, tmp_path / "script.py"], env=environment, cwd=tmp_path, check=True)
