@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,14 +134,18 @@ _PROGRAM = (sys.executable, "-c", "from flows.cli.app import main; main()")
 
 @contextmanager
 def serving(
-    folder: Path, *arguments: str, program: Sequence[str] = _PROGRAM, cwd: Path | None = None
+    folder: Path,
+    *arguments: str,
+    program: Sequence[str] = _PROGRAM,
+    cwd: Path | None = None,
+    variables: Mapping[str, str] = {},
 ) -> Iterator[Service]:
-    """`facemill serve` over the lake `folder`/lake, once it says that all runs."""
+    """`facemill serve` over the lake `folder`/lake, with these variables besides, once it says that all runs."""
     ports = free_port(), free_port()
     command = [*program, "serve", "--lake", str(folder / "lake")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     # Asked every two seconds, a worker starts a run soon.
-    environment |= {"PREFECT_HOME": str(folder / "prefect"), "PREFECT_WORKER_QUERY_SECONDS": "2"}
+    environment |= {"PREFECT_HOME": str(folder / "prefect"), "PREFECT_WORKER_QUERY_SECONDS": "2", **variables}
     log = (folder / "serve.log").open("w+")
     process = subprocess.Popen(
         [*command, *arguments, "--port", str(ports[0]), "--metrics-port", str(ports[1])],

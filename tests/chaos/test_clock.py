@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,9 +15,8 @@ from synthetic.origin import Origin
 from synthetic.origin import serving as origin_of
 from synthetic.world import make_world
 from tests.chaos.calm import assert_same, links_of, wait_until
+from tests.chaos.wrong_clock import COMPILER, WrongClock
 from tests.flows.grading import expected
-
-COMPILER = shutil.which("cc")
 
 pytestmark = [pytest.mark.chaos, pytest.mark.skipif(COMPILER is None, reason="there is no C compiler, cc")]
 
@@ -32,26 +29,6 @@ for words in json.loads(sys.argv[1]):
     if code := app(words, standalone_mode=False):
         sys.exit(code)
 """
-
-
-class WrongClock:
-    """The wall clock of the processes that get its environment."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self._library, self._file = folder / "clock.so", folder / "wrong-by"
-        source = Path(__file__).with_name("clock.c")
-        subprocess.run([str(COMPILER), "-shared", "-fPIC", "-O2", "-o", self._library, source], check=True)
-        self.set(0)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {**os.environ, "LD_PRELOAD": str(self._library), "WRONG_BY": str(self._file)}
-
-    def set(self, wrong_by_s: int) -> None:
-        # In place: the processes have the file mapped.
-        with self._file.open("r+b" if self._file.exists() else "wb") as file:
-            file.write(struct.pack("=q", wrong_by_s))
 
 
 def commands(world: Path, origin: Origin, lake: Path) -> list[list[str]]:
@@ -74,7 +51,9 @@ def commands(world: Path, origin: Origin, lake: Path) -> list[list[str]]:
 def run(words: list[list[str]], environment: dict[str, str]) -> subprocess.Popen[str]:
     """Run commands in a row."""
     command = [sys.executable, "-c", _IN_A_ROW, json.dumps(words)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
 
 
 def finish(process: subprocess.Popen[str]) -> None:
@@ -98,7 +77,7 @@ def test_a_clock_that_is_set_loses_nothing_and_repeats_nothing(tmp_path: Path, c
             "between two dataset versions": (lambda: num(lake, "datasets/*/*/manifest.json") > 0, _AN_HOUR_BACK),
             "while the model is trained": (lambda: num(lake, "work/checkpoint-*") > 0, _A_DAY_AHEAD),
         }
-        process = run(commands(world, origin, lake), clock.environment)
+        process = run(commands(world, origin, lake), os.environ | clock.environment)
         for reached, wrong_by_s in points.values():
             wait_until(process, reached)
             clock.set(wrong_by_s)
