@@ -47,6 +47,7 @@ def _machine(settings: Settings, environment: Mapping[str, str], named_file: str
         machine_checks.check_packages(installed),
         machine_checks.check_settings(machine_facts.settings_found()),
         machine_checks.check_open_files(machine_facts.open_files(), settings.concurrency),
+        machine_checks.check_semaphores(machine_facts.semaphore_error()),
         machine_checks.check_resolver(machine_facts.resolver()),
         machine_checks.check_password_file(machine_facts.password_file(environment, named_file)),
         machine_checks.check_gpu(machine_facts.gpu()),

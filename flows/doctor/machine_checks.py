@@ -58,6 +58,18 @@ def check_open_files(limit: int, concurrency: int) -> Verdict:
     return by_limits("open files", limit, Limits(needed, needed), lambda number: f"{number:,.0f} a process", advice)
 
 
+def check_semaphores(error: str) -> Verdict:
+    """Whether pools of processes can be started.
+
+    Args:
+        error: why no semaphore can be made; empty if one can.
+    """
+    if error:
+        advice = "make /dev/shm writable for this user; in a container mount a tmpfs there"
+        return Verdict("semaphores", Level.FAIL, f"none can be made: {error}", "", advice)
+    return Verdict("semaphores", Level.OK, "can be made in /dev/shm")
+
+
 def check_resolver(found: Resolver) -> Verdict:
     """Whether the system resolves `localhost` to loopback addresses, and a name server is set."""
     only = "only localhost was looked up"

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
+from multiprocessing import Semaphore
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -137,6 +138,15 @@ def resolver(conf: Path = _RESOLVER) -> Resolver:
 def open_files() -> int:
     """The number of files that a process of this user may have open."""
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def semaphore_error() -> str:
+    """Why no semaphore can be made, as the pools of processes need; empty if one can. It is removed at once."""
+    try:
+        Semaphore()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def gpu() -> Gpu:

@@ -41,6 +41,14 @@ def test_settings_that_cannot_be_used_fail_with_their_cause(monkeypatch: pytest.
     assert "FACEMILL_CONCURRENCY='many' is invalid" in verdict.value
 
 
+def test_a_machine_without_semaphores_fails_and_names_the_folder() -> None:
+    verdict = checks.check_semaphores("Permission denied")
+    assert verdict.level is Level.FAIL
+    assert "Permission denied" in verdict.value
+    assert "/dev/shm" in verdict.advice
+    assert checks.check_semaphores("").level is Level.OK
+
+
 def test_a_limit_of_open_files_below_what_the_requests_need_fails() -> None:
     verdict = checks.check_open_files(256, concurrency=128)
     assert (verdict.level, verdict.value, verdict.limit) == (Level.FAIL, "256 a process", "384 a process")
