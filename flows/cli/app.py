@@ -35,7 +35,7 @@ _COMMANDS = {
         "compact": ("lake_commands", "Merge the small tables of a lake."),
         "doctor": ("doctor_commands", "Check this machine, the lake and the service."),
         "check": ("takedown_commands", "Verify the integrity of a lake (fsck)."),
-        "prune": ("prune_commands", "Remove old versions and files that can be made again."),
+        "prune": ("prune_commands", "Remove old versions and runs, and disposable files."),
         "forget": ("takedown_commands", "Record a takedown request."),
         "serve": ("service_commands", "Run the service until Ctrl-C."),
         "work": ("service_commands", "Run workers for another machine's server."),

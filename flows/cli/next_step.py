@@ -248,6 +248,7 @@ FOLLOWS: dict[str, Callable[[Any, Place], Steps]] = {
 # Commands whose own output says what follows, or which nothing follows.
 ENDS = {
     "settings": "every line can be set",
+    "doctor": "each check that does not pass says what to do",
     "compact": "makes reading faster, and asks for nothing",
     "check": "names the repair, the retry, or neither",
     "forget": "names the purge",

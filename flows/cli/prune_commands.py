@@ -55,7 +55,7 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove old versions, files that can be made again, and old runs. Shows first what goes.
+    """Remove old versions and runs, and disposable files. Shows first what goes.
 
     What either limit keeps stays, and so does the newest version of each dataset and model, each with a tag or an
     alias, the dataset version that a kept model was trained on, and what a run is using. Of a removed version the
