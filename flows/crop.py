@@ -30,7 +30,7 @@ from storage.counts import total, totals
 from storage.lake import Lake
 from storage.leases import Lease, Leases
 from storage.records import Outcome
-from tasks.dataset.face_counts import count_faces
+from tasks.dataset.face_counts import face_counts
 from tasks.dataset.source_tables import lines_to_crop, read_faces, require_plan
 from tasks.faces.agreement import compare, count_agreement
 from tasks.faces.checked_shards import checked_shards
@@ -41,7 +41,7 @@ from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.method_choice import methods_of
 from tasks.faces.methods import METHOD_CHOICES, CropSettings
 from tasks.fetch.ledger import accepted, image_stems, stems_by_unit, unit_name
-from tasks.fetch.link_counts import count_links
+from tasks.fetch.link_counts import link_counts
 from tasks.links.sources import source_named
 from tasks.maintenance.merge import gather_faces
 
@@ -135,7 +135,7 @@ def _is_up_to_date(lake: Lake, job: CropJob, stem: str) -> bool:
 def _crop_units(lake: Lake, job: CropJob, units: dict[int, list[str]]) -> dict[int, dict[str, int]]:
     """Detect and crop units, each with these shards; returns the counts of those that this run has done."""
     machine = load_settings()
-    pictures = total(accepted(count_links(lake, job.source)))
+    pictures = total(accepted(link_counts(lake, job.source).now()))
     names, given = [unit_name(unit) for unit in units], []
     with (
         _processes(machine.num_workers()) as pool,
@@ -194,7 +194,7 @@ def _exit_after(sentinel: int) -> None:
 
 
 def _count_faces(lake: Lake, source: str, method: str) -> dict[str, int]:
-    counts = count_faces(lake, source, method)
+    counts = face_counts(lake, source, method).now()
     num_accepted = {Outcome.ACCEPTED.value: total(accepted(counts))}
     return {word: num for word, num in (num_accepted | totals(counts, "reason")).items() if num}
 

@@ -17,10 +17,10 @@ from storage.lake import Lake
 from storage.leases import held
 from storage.records import CANDIDATES, LINK_LINES, REJECTED_LINES, Reason
 from storage.tables import read_as
-from tasks.dataset.face_counts import count_faces
+from tasks.dataset.face_counts import face_counts
 from tasks.dataset.source_tables import read_plan, require_plan
 from tasks.fetch.ledger import Choice, accepted, chosen, due, host_of, nothing_pending, pending_again, read_ledger
-from tasks.fetch.link_counts import count_links, kept_link_counts
+from tasks.fetch.link_counts import link_counts
 
 
 def lake_status(lake: Lake) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def lake_status(lake: Lake) -> dict[str, Any]:
 
 def source_status(lake: Lake, source: str) -> dict[str, Any]:
     """The counts of one source: links, candidates, accepted, rejected by reason, due for retry, faces by method."""
-    links = count_links(lake, source)
+    links = link_counts(lake, source).now()
     planned = lake.exists(lake.plan(source))
     methods = [method for method in lake.names("faces") if source in lake.names(f"faces/{method}")]
     return {
@@ -46,7 +46,7 @@ def source_status(lake: Lake, source: str) -> dict[str, Any]:
         "accepted": total(accepted(links)),
         "rejected": totals(links, "reason"),
         "due": total(due(links, datetime.now(UTC))),
-        "faces": {method: total(accepted(count_faces(lake, source, method))) for method in methods},
+        "faces": {method: total(accepted(face_counts(lake, source, method).now())) for method in methods},
     }
 
 
@@ -85,7 +85,7 @@ def due_for(lake: Lake, source: str, choice: Choice) -> tuple[pa.Table, dict[str
         UsageError: the source has no plan yet.
     """
     require_plan(lake, source)
-    links = kept_link_counts(lake, source)
+    links = link_counts(lake, source).kept()
     # Hosts are not counted; without any there are at least as many links.
     if links is not None and not len(chosen(links, replace(choice, hosts=()), datetime.now(UTC))):
         return nothing_pending(), {}

@@ -12,6 +12,8 @@ The state of the inputs is taken *before* they are read: what changes meanwhile 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -71,3 +73,34 @@ def read_cached_table(lake: Lake, name: str, state: str, schema: pa.Schema) -> p
 def write_cached_table(lake: Lake, name: str, state: str, table: pa.Table) -> None:
     """Keep a table of this state, in place of one of another state."""
     write_table(lake, lake.cache(f"{name}{_ENDING}"), table, stamp=state)
+
+
+@dataclass(frozen=True, slots=True)
+class CachedTable:
+    """A table that follows from other files, kept so that these are not read again while nothing has changed.
+
+    Attributes:
+        name: of the cached result.
+        state: the state of its inputs now (`state_of`).
+        compute: computes it.
+    """
+
+    lake: Lake
+    name: str
+    schema: pa.Schema
+    state: Callable[[], str]
+    compute: Callable[[], pa.Table]
+
+    def kept(self) -> pa.Table | None:
+        """The table, if it is kept as it is now."""
+        return read_cached_table(self.lake, self.name, self.state(), self.schema)
+
+    def now(self) -> pa.Table:
+        """The table, kept or computed now; nothing is written."""
+        kept = self.kept()
+        return self.compute() if kept is None else kept
+
+    def keep(self) -> None:
+        """Compute the table, and keep it."""
+        state = self.state()
+        write_cached_table(self.lake, self.name, state, self.compute())

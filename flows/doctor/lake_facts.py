@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from flows.service.password import prefect_home
 from storage.errors import FacemillError
+from storage.free_room import existing, free_room
 from storage.lake import Lake
 from storage.records import ATTEMPTS
 from storage.stores import split_scheme, store_time
@@ -77,7 +78,7 @@ def look_at_lake(url: str) -> LakeFound:
         return LakeFound(url, error=str(error), store_lag_s=lag_s)
     if not lake.is_local:
         return LakeFound(url, exists, store_lag_s=lag_s)
-    write_error, file_lag_s = _try_to_write(_existing(Path(lake.root)))
+    write_error, file_lag_s = _try_to_write(existing(Path(lake.root)))
     return LakeFound(url, exists, "", write_error, can_tell_writes=True, file_lag_s=file_lag_s, newest_row=newest)
 
 
@@ -106,15 +107,5 @@ def _try_to_write(folder: Path) -> tuple[str, float | None]:
 
 
 def _disk(of: str, folder: Path) -> Disk | None:
-    try:
-        found = os.statvfs(_existing(folder))
-    except OSError:
-        return None
-    # Some file systems make room for files as they are needed, and report none.
-    free_files = found.f_favail if found.f_files else None
-    return Disk(of, str(folder), found.f_bavail * found.f_frsize, free_files)
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that exists."""
-    return next((one for one in (folder, *folder.parents) if one.is_dir()), Path("/"))
+    room = free_room(folder)
+    return Disk(of, str(folder), room.free_bytes, room.free_files) if room else None

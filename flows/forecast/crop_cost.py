@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import pyarrow.compute as pc
 
 from flows.configuration.setting_groups import SettingValues, changed
 from flows.configuration.settings import load_settings
+from storage.free_room import free_room
 from storage.lake import Lake
 from storage.stored_files import stored_files
 from tasks.dataset.source_tables import lines_to_crop, read_faces
@@ -120,9 +120,5 @@ def crop_bytes(lake: Lake, source: str, method: str) -> float:
 
 def disk_cost(lake: Lake, needed: int) -> dict[str, int | None]:
     """The bytes needed, and those free on the disk of a local lake; None for a bucket."""
-    if not lake.is_local:
-        return {"needed": needed, "free": None}
-    folder = Path(lake.root)
-    while not folder.exists():
-        folder = folder.parent
-    return {"needed": needed, "free": shutil.disk_usage(folder).free}
+    room = free_room(Path(lake.root)) if lake.is_local else None
+    return {"needed": needed, "free": room.free_bytes if room else None}

@@ -7,7 +7,6 @@ deployment, by the server. The backlog is counted by the runs of `retry` (`flows
 from __future__ import annotations
 
 import contextvars
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from flows.doctor.service_facts import Deployed, ServiceFound
 from flows.service.trends import DAY_S, Sample, Thresholds, backlog_trend, disk_trend, within_window
+from storage.free_room import FreeRoom, free_room
 from storage.lake import Lake
 
 DISK_LOW, BACKLOG_GROWS = "lake.disk-low", "lake.backlog-grows"
@@ -93,7 +93,7 @@ class ServiceWatch(Collector):
         # What a server that is being restarted does not tell is as it was.
         self._deployed = found.deployed or self._deployed
         free = _room(self._lake)
-        self._samples = within_window([*self._samples, Sample(self._clock(), free[0] if free else None, due)])
+        self._samples = within_window([*self._samples, Sample(self._clock(), free.free_bytes if free else None, due)])
         disk, backlog = disk_trend(self._samples), backlog_trend(self._samples)
         if disk and disk.days < self._thresholds.disk_days:
             days = {"days": round(disk.days, 1), "limit_days": self._thresholds.disk_days}
@@ -110,8 +110,8 @@ class ServiceWatch(Collector):
 
     def _of_disk(self) -> Iterator[GaugeMetricFamily]:
         if room := _room(self._lake):
-            yield GaugeMetricFamily("facemill_disk_free_bytes", "Free bytes of the disk of the lake", room[0])
-            yield GaugeMetricFamily("facemill_disk_bytes", "Size of the disk of the lake", room[1])
+            yield GaugeMetricFamily("facemill_disk_free_bytes", "Free bytes of the disk of the lake", room.free_bytes)
+            yield GaugeMetricFamily("facemill_disk_bytes", "Size of the disk of the lake", room.size_bytes)
 
 
 @contextmanager
@@ -156,14 +156,6 @@ def emit_to_server(event: str, payload: dict[str, Any]) -> None:
     emit(event, {"prefect.resource.id": "facemill.lake", "prefect.resource.name": payload["lake"]}, payload)
 
 
-def _room(lake: Lake) -> tuple[int, int] | None:
-    """Free bytes and size of the disk of a local lake, or of what is there of its path."""
-    if not lake.is_local:
-        return None
-    for folder in (Path(lake.root), *Path(lake.root).parents):
-        try:
-            found = os.statvfs(folder)
-        except OSError:
-            continue
-        return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
-    return None
+def _room(lake: Lake) -> FreeRoom | None:
+    """The room of the disk of a local lake, or of what is there of its path."""
+    return free_room(Path(lake.root)) if lake.is_local else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from storage.cached_results import read_cached_table, state_of, table_states, write_cached_table
+from storage.cached_results import CachedTable, state_of, table_states
 from storage.counts import count_by, counts_schema
 from storage.lake import Lake
 from storage.records import ATTEMPTS
@@ -16,30 +16,13 @@ _BY = ("outcome", "reason", "via", "next_try")
 LINK_COUNTS = counts_schema(ATTEMPTS, _BY)
 
 
-def kept_link_counts(lake: Lake, source: str) -> pa.Table | None:
-    """The links of a source by outcome (`LINK_COUNTS`), if they are kept as they are now."""
-    return read_cached_table(lake, _name(source), _state(lake, source), LINK_COUNTS)
+def link_counts(lake: Lake, source: str) -> CachedTable:
+    """The links of a source by outcome (`LINK_COUNTS`)."""
 
+    def state() -> str:
+        return state_of(table_states(lake, lake.images(source)), takedown_state(lake, source))
 
-def count_links(lake: Lake, source: str) -> pa.Table:
-    """The links of a source by outcome (`LINK_COUNTS`), kept or counted now; nothing is written."""
-    kept = kept_link_counts(lake, source)
-    return _count(lake, source) if kept is None else kept
+    def count() -> pa.Table:
+        return count_by(read_ledger(lake, source, list(_BY)), _BY)
 
-
-def keep_link_counts(lake: Lake, source: str) -> None:
-    """Count the links of a source by outcome, and keep the counts."""
-    state = _state(lake, source)
-    write_cached_table(lake, _name(source), state, _count(lake, source))
-
-
-def _count(lake: Lake, source: str) -> pa.Table:
-    return count_by(read_ledger(lake, source, list(_BY)), _BY)
-
-
-def _state(lake: Lake, source: str) -> str:
-    return state_of(table_states(lake, lake.images(source)), takedown_state(lake, source))
-
-
-def _name(source: str) -> str:
-    return f"links/{source}"
+    return CachedTable(lake, f"links/{source}", LINK_COUNTS, state, count)

@@ -9,25 +9,25 @@ import pyarrow as pa
 from storage.lake import Lake
 from storage.merged_tables import merge_tables
 from storage.records import ATTEMPTS, DETECTIONS, FACES
-from tasks.dataset.face_counts import keep_face_counts, kept_face_counts
-from tasks.fetch.link_counts import keep_link_counts, kept_link_counts
+from tasks.dataset.face_counts import face_counts
+from tasks.fetch.link_counts import link_counts
 
 
 def gather_images(lake: Lake, source: str) -> None:
     """Merge the indexes of a source's images if many are not merged, and count the links, unless that is done."""
-    if kept_link_counts(lake, source) is None:
+    if link_counts(lake, source).kept() is None:
         merge_tables(lake, lake.images(source), ATTEMPTS)
-        keep_link_counts(lake, source)
+        link_counts(lake, source).keep()
 
 
 def gather_faces(lake: Lake, source: str, methods: Sequence[str]) -> None:
     """Likewise of the detections, and of the faces by these methods."""
-    changed = [one for one in methods if kept_face_counts(lake, source, one) is None]
+    changed = [one for one in methods if face_counts(lake, source, one).kept() is None]
     if changed:
         merge_tables(lake, lake.detections(source), DETECTIONS)
     for method in changed:
         merge_tables(lake, lake.faces(method, source), FACES)
-        keep_face_counts(lake, source, method)
+        face_counts(lake, source, method).keep()
 
 
 def merge_all(lake: Lake) -> dict[str, int]:

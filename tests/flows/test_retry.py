@@ -16,7 +16,7 @@ from storage.lake import Lake
 from storage.records import CANDIDATES, Reason, url_key
 from storage.tables import rows_to_table, write_table
 from tasks.fetch.ledger import RULES
-from tasks.fetch.link_counts import keep_link_counts
+from tasks.fetch.link_counts import link_counts
 from tests.opened import opened_files, tables_opened
 from tests.tasks.builders import attempt, attempts
 
@@ -71,7 +71,7 @@ def test_a_schedule_older_than_the_first_ingest_asks_for_nothing_and_makes_no_la
 
 
 def test_with_nothing_due_no_table_is_read_once_the_links_are_counted(lake: Lake) -> None:
-    keep_link_counts(lake, "vggface1")
+    link_counts(lake, "vggface1").keep()
     with opened_files() as opened:
         pending, due = due_for(lake, "vggface1", retry_choice(["gone"], None))
         nobody, _ = due_for(lake, "vggface1", retry_choice(["dns"], None, also_final=True))
@@ -87,6 +87,6 @@ def test_counted_or_not_the_same_links_are_due(lake: Lake, choice: dict[str, Any
     hosts = choice.get("hosts")
     asked = retry_choice(None, hosts, **{name: one for name, one in choice.items() if name != "hosts"})
     before = due_for(lake, "vggface1", asked)
-    keep_link_counts(lake, "vggface1")
+    link_counts(lake, "vggface1").keep()
     after = due_for(lake, "vggface1", asked)
     assert (after[0].equals(before[0]), after[1]) == (True, before[1])

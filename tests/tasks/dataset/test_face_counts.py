@@ -11,7 +11,7 @@ from storage.counts import total, totals
 from storage.lake import Lake
 from storage.records import Takedown, TakedownKind, url_key
 from storage.takedowns import record
-from tasks.dataset.face_counts import count_faces, keep_face_counts, kept_face_counts
+from tasks.dataset.face_counts import face_counts
 from tasks.dataset.source_tables import read_faces
 from tasks.fetch.ledger import accepted
 from tests.opened import opened_files, tables_opened
@@ -26,7 +26,7 @@ def lake(tmp_path: Path) -> Lake:
 
 def assert_as_counted_now(lake: Lake) -> None:
     for method in ("bbox", "mtcnn"):
-        counts, faces = count_faces(lake, SOURCE, method), read_faces(lake, SOURCE, method)
+        counts, faces = face_counts(lake, SOURCE, method).now(), read_faces(lake, SOURCE, method)
         assert total(counts) == len(faces)
         assert total(accepted(counts)) == len(accepted(faces))
         assert totals(counts, "reason") == Counter(faces["reason"].drop_null().to_pylist())
@@ -46,14 +46,14 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_counts_are_those_of_the_faces_after(lake: Lake, change: str) -> None:
-    keep_face_counts(lake, SOURCE, "mtcnn")
+    face_counts(lake, SOURCE, "mtcnn").keep()
     CHANGES[change](lake)
-    assert (kept_face_counts(lake, SOURCE, "mtcnn") is None) == (change != "nothing")
+    assert (face_counts(lake, SOURCE, "mtcnn").kept() is None) == (change != "nothing")
     assert_as_counted_now(lake)
 
 
 def test_kept_counts_are_read_without_the_faces(lake: Lake) -> None:
-    keep_face_counts(lake, SOURCE, "mtcnn")
+    face_counts(lake, SOURCE, "mtcnn").keep()
     with opened_files() as opened:
-        assert total(count_faces(lake, SOURCE, "mtcnn"))
+        assert total(face_counts(lake, SOURCE, "mtcnn").now())
     assert tables_opened(opened) == []

@@ -14,7 +14,7 @@ from storage.records import Outcome, Reason, Takedown, TakedownKind, url_key
 from storage.tables import write_table
 from storage.takedowns import record
 from tasks.fetch.ledger import accepted, due, image_stems, read_ledger
-from tasks.fetch.link_counts import count_links, keep_link_counts, kept_link_counts
+from tasks.fetch.link_counts import link_counts
 from tests.opened import opened_files, tables_opened
 from tests.tasks.builders import NOW, attempt, attempts
 
@@ -42,7 +42,7 @@ def forget(lake: Lake, url: str) -> None:
 
 def assert_as_counted_now(lake: Lake) -> None:
     """What the counts tell is what the ledger tells, of any time."""
-    counts, ledger = count_links(lake, "some"), read_ledger(lake, "some")
+    counts, ledger = link_counts(lake, "some").now(), read_ledger(lake, "some")
     assert total(counts) == len(ledger)
     assert totals(counts, "reason") == Counter(ledger["reason"].drop_null().to_pylist())
     assert total(accepted(counts)) == len(accepted(ledger))
@@ -62,19 +62,19 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_counts_are_those_of_the_ledger_after(lake: Lake, change: str) -> None:
-    keep_link_counts(lake, "some")
+    link_counts(lake, "some").keep()
     CHANGES[change](lake)
-    assert (kept_link_counts(lake, "some") is None) == (change != "nothing")
+    assert (link_counts(lake, "some").kept() is None) == (change != "nothing")
     assert_as_counted_now(lake)
-    keep_link_counts(lake, "some")
-    assert kept_link_counts(lake, "some") is not None
+    link_counts(lake, "some").keep()
+    assert link_counts(lake, "some").kept() is not None
     assert_as_counted_now(lake)
 
 
 def test_kept_counts_are_read_without_the_tables(lake: Lake) -> None:
-    keep_link_counts(lake, "some")
+    link_counts(lake, "some").keep()
     with opened_files() as opened:
-        assert totals(count_links(lake, "some"), "outcome")[Outcome.ACCEPTED.value] == 2
+        assert totals(link_counts(lake, "some").now(), "outcome")[Outcome.ACCEPTED.value] == 2
     assert tables_opened(opened) == []
 
 
@@ -85,10 +85,10 @@ def test_a_shard_added_while_they_are_counted_makes_them_unused(lake: Lake, monk
         return stems
 
     monkeypatch.setattr("tasks.fetch.ledger.image_stems", listed)
-    keep_link_counts(lake, "some")
+    link_counts(lake, "some").keep()
     monkeypatch.undo()
-    assert kept_link_counts(lake, "some") is None
+    assert link_counts(lake, "some").kept() is None
 
 
 def test_a_source_without_images_has_no_links(tmp_path: Path) -> None:
-    assert total(count_links(Lake(tmp_path / "none"), "some")) == 0
+    assert total(link_counts(Lake(tmp_path / "none"), "some").now()) == 0
