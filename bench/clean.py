@@ -38,10 +38,10 @@ from bench.road import REPLAY, SOURCE, Road, played
 from model.devices.device import resolve_device
 from model.embedding.data import load_faces
 from model.versions.embedders import Embedder, embed_crops, histogram_embedder, model_embedder
-from storage.datasets import DatasetVersion, open_dataset
-from storage.lake import Lake
-from storage.models import open_model
+from storage.files.lake import Lake
 from storage.records import Split
+from storage.versions.datasets import DatasetVersion, open_dataset
+from storage.versions.models import open_model
 from tasks.dataset.find_duplicates import verdicts_now
 from tasks.dataset.source_tables import planned_lines, read_faces
 from tasks.label_noise.estimate import CleanRules, FaceSet, estimate_noise, expected_limit

@@ -23,11 +23,11 @@ from typing import Any
 
 from PIL import Image
 
-from storage.datasets import DatasetVersion
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import SAMPLES, Split
-from storage.shards import create_shard
-from storage.tables import rows_to_table, stamp, write_table
+from storage.tables.parquet import rows_to_table, stamp, write_table
+from storage.tables.shards import create_shard
+from storage.versions.datasets import DatasetVersion
 from tasks.dataset.split import SplitRules, split_identities
 
 NAME = "faces112"

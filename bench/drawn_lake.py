@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bench.versions import crop_jpeg, draw_attempts, draw_faces
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import DETECTIONS, LINK_LINES
-from storage.shards import create_shard
-from storage.tables import read_as, stamp, write_table
+from storage.tables.parquet import read_as, stamp, write_table
+from storage.tables.shards import create_shard
 from tasks.faces import crop_shard, detect_shard
 from tasks.faces.detectors import DetectorSettings
 from tasks.faces.lines_by_key import LinesByKey

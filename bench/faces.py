@@ -29,8 +29,8 @@ from model.configuration.config import TrainConfig
 from model.configuration.train_options import add_options, config_from
 from model.training.training_loop import Progress, train
 from storage.errors import TrainingError
-from storage.lake import Lake
-from storage.models import ModelVersion
+from storage.files.lake import Lake
+from storage.versions.models import ModelVersion
 
 _LFW = ARCHIVE.parent / "lfw"
 

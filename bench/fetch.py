@@ -42,8 +42,8 @@ from bench import img2dataset_environment as img2dataset
 from bench.harvest import SOURCE
 from bench.loopback import origin
 from bench.usage import Usage, measured
-from storage.lake import Lake
-from storage.tables import write_table
+from storage.files.lake import Lake
+from storage.tables.parquet import write_table
 from tasks.fetch.ledger import accepted, read_ledger
 from tasks.links.plan import plan
 from tasks.links.sources import vggface1

@@ -35,7 +35,7 @@ import pyarrow.compute as pc
 
 from bench.grades import Truth, grade_cleaning, grade_fetch, grade_version
 from bench.road import METHODS, REPLAY, SOURCE, Road, add_world_options, go_the_road, make_asked_world, take_down
-from storage.lake import Lake
+from storage.files.lake import Lake
 from tasks.dataset.dedupe import DedupeRules, dedupe
 from tasks.dataset.find_duplicates import verdicts_now
 from tasks.dataset.source_tables import planned_lines

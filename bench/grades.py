@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from storage.datasets import DatasetVersion
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import Fit, Split
-from storage.tables import with_plain_words
+from storage.tables.parquet import with_plain_words
+from storage.versions.datasets import DatasetVersion
 from synthetic.response_table import BoxRow, Response, read_boxes, read_responses
 from tasks.dataset.leaks import count_leaks
 from tasks.fetch.ledger import accepted, read_ledger

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from uvloop import run
 
-from storage.lake import Lake
-from storage.tables import read_table
+from storage.files.lake import Lake
+from storage.tables.parquet import read_table
 from tasks.fetch.fetch_unit import fetch_unit, to_pending
 from tasks.fetch.ledger import pending_new, read_ledger
 from tasks.fetch.rare_collections import collect_rarely

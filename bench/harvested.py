@@ -23,7 +23,7 @@ import numpy as np
 
 from bench.grades import Truth, grade_fetch
 from bench.road import LIMITS, REPLAY, SOURCE, Road, add_world_options, make_asked_world, played, print_head
-from storage.lake import Lake
+from storage.files.lake import Lake
 from tasks.fetch.fetch_unit import LONGEST_PAUSE_S
 from tasks.fetch.ledger import accepted, read_ledger
 from tasks.web.limits import FetchLimits

@@ -28,13 +28,13 @@ import pyarrow.parquet as pq
 from bench.fetch import PICTURE_BYTES
 from bench.hashes import to_column
 from bench.versions import draw_attempts
-from storage.lake import Lake
-from storage.shards import create_shard, read_member
+from storage.files.lake import Lake
+from storage.tables.shards import create_shard, read_member
 from tasks.fetch.fetch_unit import ATTEMPTS_PER_SHARD
 
 _ROUNDS = 7
 _READS = 200
-# The rows per group that `storage.tables` writes, and so few that a group is no larger than a handful of pictures.
+# The rows per group that `storage.tables.parquet` writes, and so few that a group is no larger than a few pictures.
 _ROWS_PER_GROUP = (100_000, 100)
 
 

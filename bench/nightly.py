@@ -30,11 +30,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bench.versions import make_lake
-from storage.datasets import DatasetVersion
-from storage.lake import Lake
+from storage.files.lake import Lake
+from storage.files.stored_files import stored_files
 from storage.records import Reason
-from storage.shards import create_shard
-from storage.stored_files import stored_files
+from storage.tables.shards import create_shard
+from storage.versions.datasets import DatasetVersion
 from tasks.dataset.decide_outcomes import Content, decide
 from tasks.dataset.find_duplicates import compare_pictures
 from tasks.dataset.funnel import count_outcomes

@@ -19,9 +19,9 @@ from typing import Any
 import pyarrow.compute as pc
 
 from bench.usage import Usage, measured
-from storage.datasets import DatasetVersion, open_dataset
-from storage.lake import Lake
-from storage.shards import read_member
+from storage.files.lake import Lake
+from storage.tables.shards import read_member
+from storage.versions.datasets import DatasetVersion, open_dataset
 from synthetic.origin import serving
 from synthetic.world import make_world
 from tasks.fetch.ledger import accepted, read_ledger

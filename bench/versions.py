@@ -29,10 +29,10 @@ from PIL import Image
 from bench.hashes import draw_pictures, to_column
 from bench.plan import timed
 from flows.reports.dataset_report import write_report
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import ATTEMPTS, FACES, REJECTED_LINES, Outcome, Reason
-from storage.shards import create_shard
-from storage.tables import write_table
+from storage.tables.parquet import write_table
+from storage.tables.shards import create_shard
 from tasks.dataset.diff import diff
 from tasks.dataset.find_duplicates import verdicts_now
 from tasks.dataset.hamming import connected

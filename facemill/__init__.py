@@ -15,11 +15,11 @@ releases.
 
 from flows.inference.embedder import EmbeddedFace, Embedder
 from model.versions.face_model import FaceComparison, FaceModel
-from storage.datasets import DatasetVersion, open_dataset
 from storage.errors import FacemillError, LakeError, UsageError
-from storage.lake import Lake
-from storage.models import ModelFolder, ModelVersion, open_model
+from storage.files.lake import Lake
 from storage.records import Reason
+from storage.versions.datasets import DatasetVersion, open_dataset
+from storage.versions.models import ModelFolder, ModelVersion, open_model
 
 __all__ = [
     "DatasetVersion",

@@ -13,8 +13,8 @@ from flows.telemetry import artifacts
 from flows.telemetry.counters import FINDINGS
 from flows.telemetry.progress import track
 from storage.errors import FacemillError
-from storage.lake import Lake
-from storage.leases import held
+from storage.files.lake import Lake
+from storage.leases.leases import held
 from tasks.fetch.ledger import read_ledger, rejected_by_older_rules
 from tasks.maintenance.fsck.findings import Finding, advice, remedy
 from tasks.maintenance.fsck.inspect_lake import inspect, jobs

@@ -21,12 +21,12 @@ from flows.runs.report_step import doubts_report
 from flows.tasks import clean_task, compare_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
-from storage.datasets import DatasetVersion
 from storage.errors import UsageError
-from storage.lake import Lake
-from storage.models import ModelVersion
-from storage.readers import reading
-from storage.source_names import parse_sources
+from storage.files.lake import Lake
+from storage.text.source_names import parse_sources
+from storage.versions.datasets import DatasetVersion
+from storage.versions.models import ModelVersion
+from storage.versions.readers import reading
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.people import PeopleRules, people_in
 from tasks.dataset.source_tables import planned_lines, read_faces, read_verdicts

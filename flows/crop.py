@@ -26,10 +26,10 @@ from flows.selection import Selection
 from flows.tasks import CropJob, crop_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
-from storage.counts import total, totals
-from storage.lake import Lake
-from storage.leases import Lease, Leases
+from storage.files.lake import Lake
+from storage.leases.leases import Lease, Leases
 from storage.records import Outcome
+from storage.tables.counts import total, totals
 from tasks.dataset.face_counts import face_counts
 from tasks.dataset.source_tables import lines_to_crop, read_faces, require_plan
 from tasks.faces.agreement import compare, count_agreement

@@ -7,8 +7,8 @@ from typing import Any
 from flows.clean import clean
 from flows.configuration.setting_groups import SettingValues, changed, of_flow, setting_fields
 from flows.configuration.settings import Device
-from storage.datasets import DatasetVersion
-from storage.models import ModelVersion
+from storage.versions.datasets import DatasetVersion
+from storage.versions.models import ModelVersion
 from tasks.label_noise.doubtful import doubtful_samples
 from tasks.label_noise.score_table import Cleaning, read_cleaned
 

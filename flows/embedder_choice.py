@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from storage.datasets import DatasetVersion, open_dataset
 from storage.errors import UsageError
-from storage.lake import Lake
-from storage.models import ModelVersion, open_model
+from storage.files.lake import Lake
+from storage.versions.datasets import DatasetVersion, open_dataset
+from storage.versions.models import ModelVersion, open_model
 
 
 def choose_embedder(

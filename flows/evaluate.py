@@ -17,14 +17,14 @@ from flows.inference.photos import AlignedFace, align_photo
 from model.compare.evaluation_store import evaluate_version_on_lfw, image_px
 from model.embedding.align import warp
 from model.verification.lfw import LfwPairs, mean_position, parse_pairs
-from storage.atomic import whole_file
 from storage.errors import SourceError
-from storage.evaluations import Evaluation
-from storage.lake import Lake
-from storage.models import ModelVersion
+from storage.files.atomic import whole_file
+from storage.files.lake import Lake
 from storage.records import Reason
-from storage.stamped_fields import counted
-from storage.tables import stamp
+from storage.stamps.stamped_fields import counted
+from storage.tables.parquet import stamp
+from storage.versions.evaluations import Evaluation
+from storage.versions.models import ModelVersion
 from tasks.faces.detectors import DetectorSettings
 from tasks.images.decode import decode
 

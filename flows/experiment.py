@@ -17,11 +17,11 @@ from flows.telemetry import artifacts
 from flows.telemetry.progress import track
 from model.compare.experiment_grid import Cell, experiment_id
 from model.configuration.config import TrainConfig
-from storage.datasets import open_dataset
 from storage.errors import UsageError
-from storage.experiments import read_experiment
-from storage.lake import Lake
-from storage.models import ModelVersion
+from storage.files.lake import Lake
+from storage.versions.datasets import open_dataset
+from storage.versions.experiments import read_experiment
+from storage.versions.models import ModelVersion
 
 
 @flow(name="experiment", flow_run_name="experiment on {dataset}")

@@ -1,7 +1,7 @@
 """Ingest: update the link files, select the links, and fetch those that were never requested.
 
 Any number of runs may do so on one lake at the same time: each takes units that no other run has leased
-(`storage.leases`).
+(`storage.leases.leases`).
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from flows.tasks import fetch_task, links_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import Track, track
 from flows.telemetry.tally import Tally
-from storage.cached_results import table_states
 from storage.errors import UsageError
-from storage.lake import Lake
-from storage.leases import Lease, Leases
-from storage.names import NAME
+from storage.files.lake import Lake
+from storage.leases.leases import Lease, Leases
 from storage.records import CANDIDATES, LINK_LINES, Attempt
-from storage.tables import read_as, stamp, write_table
-from storage.takedowns import read_forgotten
+from storage.stamps.cached_results import table_states
+from storage.tables.parquet import read_as, stamp, write_table
+from storage.text.names import NAME
+from storage.versions.takedowns import read_forgotten
 from tasks.fetch.asked_links import Planned, keep_planned, plan_state, read_planned
 from tasks.fetch.consent import contacts_outside, has_consent, record_consent, refusal
 from tasks.fetch.fetch_unit import Transport

@@ -22,9 +22,9 @@ from flows.telemetry import artifacts
 from flows.telemetry.cleaning_words import cleaning_page, model_line
 from flows.telemetry.stage_summaries import stage_ended
 from flows.train import train
-from storage.datasets import open_dataset
-from storage.lake import Lake
-from storage.models import open_model
+from storage.files.lake import Lake
+from storage.versions.datasets import open_dataset
+from storage.versions.models import open_model
 from tasks.dataset.funnel import Funnel
 from tasks.dataset.split import SplitRules, check_enough_people
 from tasks.links.sources import source_named

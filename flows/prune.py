@@ -14,8 +14,8 @@ from flows.runs.old_runs import old_runs, remove_runs
 from flows.tasks import prune_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
-from storage.lake import Lake
-from storage.sizes import size_words
+from storage.files.lake import Lake
+from storage.text.sizes import size_words
 from tasks.maintenance.prune.decide import Plan
 from tasks.maintenance.prune.plan_prune import plan_prune
 

@@ -17,12 +17,12 @@ from flows.tasks import compare_task, publish_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
 from flows.telemetry.stage_summaries import part_ended
-from storage.datasets import DatasetVersion
 from storage.errors import UsageError
-from storage.lake import Lake
-from storage.leases import alone
-from storage.sample_shards import STAGE, UNIT
-from storage.source_names import parse_sources, sources_of
+from storage.files.lake import Lake
+from storage.leases.leases import alone
+from storage.text.source_names import parse_sources, sources_of
+from storage.versions.datasets import DatasetVersion
+from storage.versions.sample_shards import STAGE, UNIT
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.exclude import exclude as exclude_names
 from tasks.dataset.exclude import read_names

@@ -13,10 +13,10 @@ from flows.telemetry import artifacts
 from flows.telemetry.cleaning_words import cleaning_page
 from flows.telemetry.stage_summaries import stage_ended
 from flows.train import train
-from storage.datasets import DatasetVersion, open_dataset
 from storage.errors import UsageError
-from storage.lake import Lake
-from storage.models import ModelVersion, open_model
+from storage.files.lake import Lake
+from storage.versions.datasets import DatasetVersion, open_dataset
+from storage.versions.models import ModelVersion, open_model
 from tasks.dataset.cleaned_twin import cleaned_twin
 from tasks.dataset.diff import diff
 from tasks.dataset.funnel import Funnel

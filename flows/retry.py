@@ -12,7 +12,7 @@ from flows.selection import Selection
 from flows.status import due_for, retry_choice
 from flows.synthetic_web import web_for
 from flows.telemetry.counters import DUE
-from storage.lake import Lake
+from storage.files.lake import Lake
 from tasks.fetch.ledger import image_stems
 from tasks.links.sources import source_named
 

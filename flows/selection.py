@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from storage.errors import UsageError
-from storage.source_names import parse_sources, sources_of
+from storage.text.source_names import parse_sources, sources_of
 
 # Takes 0.1 CPU-s to import; the list of commands does not need it.
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Selection:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The sources, if `source` joins several (`storage.source_names`).
+        """The sources, if `source` joins several (`storage.text.source_names`).
 
         Raises:
             UsageError: there are several, and `links` or `recipe` can be of only one.

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.runs.version_status import dataset_status, models_status
-from storage.counts import total, totals
 from storage.errors import UsageError
-from storage.lake import Lake
-from storage.leases import held
+from storage.files.lake import Lake
+from storage.leases.leases import held
 from storage.records import CANDIDATES, LINK_LINES, REJECTED_LINES, Reason
-from storage.tables import read_as
+from storage.tables.counts import total, totals
+from storage.tables.parquet import read_as
 from tasks.dataset.face_counts import face_counts
 from tasks.dataset.source_tables import read_plan, require_plan
 from tasks.fetch.ledger import Choice, accepted, chosen, due, host_of, nothing_pending, pending_again, read_ledger

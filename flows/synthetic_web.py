@@ -12,10 +12,10 @@ from flows.configuration.settings import load_settings
 from flows.selection import Selection
 from flows.synthetic_size import synthetic_size
 from flows.telemetry.progress import track
-from storage.atomic import make_folder
 from storage.errors import LakeError, UsageError
-from storage.lake import Lake
-from storage.leases import alone
+from storage.files.atomic import make_folder
+from storage.files.lake import Lake
+from storage.leases.leases import alone
 from synthetic.origin import serving
 from synthetic.world import make_world
 from tasks.links.collect import read_origin

@@ -22,13 +22,13 @@ from flows.selection import Selection
 from flows.telemetry import artifacts
 from flows.telemetry.progress import Track
 from model.configuration.config import TrainConfig, model_version_id
-from storage.datasets import DatasetVersion
 from storage.errors import LeaseLost, UsageError
-from storage.lake import Lake
-from storage.leases import Lease, alone
-from storage.models import ModelVersion, has_model
-from storage.readers import reading
+from storage.files.lake import Lake
+from storage.leases.leases import Lease, alone
 from storage.records import Attempt
+from storage.versions.datasets import DatasetVersion
+from storage.versions.models import ModelVersion, has_model
+from storage.versions.readers import reading
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.find_duplicates import compare_pictures
 from tasks.dataset.people import PeopleRules

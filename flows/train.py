@@ -14,10 +14,10 @@ from flows.tasks import train_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
 from model.verification.claims import remarks, too_few
-from storage.aliases import nominate
-from storage.datasets import open_dataset
-from storage.lake import Lake
-from storage.models import ModelVersion, model_versions
+from storage.files.lake import Lake
+from storage.versions.aliases import nominate
+from storage.versions.datasets import open_dataset
+from storage.versions.models import ModelVersion, model_versions
 
 
 @flow(name="train", flow_run_name="train on {dataset} margin {margin}")

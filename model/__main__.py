@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from model.configuration.train_options import add_options, config_from
 from model.devices.distributed import is_rank_0, process_group
 from model.training.training_loop import Progress, train
-from storage.datasets import open_dataset
 from storage.errors import FacemillError, UsageError
-from storage.lake import Lake
-from storage.readers import reading
+from storage.files.lake import Lake
+from storage.versions.datasets import open_dataset
+from storage.versions.readers import reading
 
 # Without renewal for so long, a run counts as ended; its thread renews the lease three times in that time.
 _LEASE_S = 60.0

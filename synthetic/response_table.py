@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from storage.errors import UsageError
-from storage.names import Form, visible
+from storage.text.names import Form, visible
 
 # In `bodies`, and nowhere else.
 _FILE = Form(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}", "the name of a file")

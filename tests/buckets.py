@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from storage.lake import Lake
+from storage.files.lake import Lake
 
 SECRET = os.environ.get("AWS_SECRET_ACCESS_KEY", "a-secret-that-is-not-shown")
 _SLOW_DOWN = (

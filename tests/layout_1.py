@@ -5,10 +5,10 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.datasets import DatasetVersion
 from storage.records import SAMPLES
-from storage.sample_shards import stem_of
-from storage.tables import with_plain_words, write_table
+from storage.tables.parquet import with_plain_words, write_table
+from storage.versions.datasets import DatasetVersion
+from storage.versions.sample_shards import stem_of
 
 
 def to_layout_1(version: DatasetVersion) -> DatasetVersion:

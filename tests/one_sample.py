@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import SAMPLES
-from storage.shards import create_shard
-from storage.tables import rows_to_table, write_table
+from storage.tables.parquet import rows_to_table, write_table
+from storage.tables.shards import create_shard
 
 SAMPLE = "0123456789abcdef"
 

@@ -8,7 +8,7 @@ from typing import IO, Any
 
 import pytest
 
-from storage.lake import Lake
+from storage.files.lake import Lake
 
 
 @contextmanager

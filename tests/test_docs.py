@@ -20,7 +20,7 @@ import facemill
 from flows.cli.app import all_commands
 from flows.configuration.settings import Settings
 from storage import records
-from storage.lake import FORMAT
+from storage.files.lake import FORMAT
 from storage.reason_meanings import reason_meanings
 from storage.records import Reason
 from tasks.maintenance.fsck.findings import Kind

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from storage.datasets import versions
 from storage.records import Reason
-from storage.tables import write_table
+from storage.tables.parquet import write_table
+from storage.versions.datasets import versions
 from tasks.dataset.split import SplitRules
 from tests.tasks.builders import attempt, attempts
 from tests.tasks.dataset.test_publish_version import ROWS, Made, make

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from storage.atomic import PREFIX
+from storage.files.atomic import PREFIX
 
 # A guard against a hang, not a verdict: the longest wait was 9 s on an idle machine, and 60 s at load 16.
 GUARD_S = 600.0

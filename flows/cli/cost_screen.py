@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console
 
 from flows.cli.terminal import say_facts
-from storage.durations import hours_text
-from storage.sizes import size_words
+from storage.text.durations import hours_text
+from storage.text.sizes import size_words
 from tasks.fetch.forecast import EARLIER_LINKS_PER_S
 
 Facts = dict[str, list[str] | str]

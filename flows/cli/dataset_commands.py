@@ -15,9 +15,9 @@ from flows.cli.options import AllOption, JsonOption, LakeOption, bar, existing_l
 from flows.cli.terminal import add_row, cell, new_table, say, say_facts
 from flows.cli.version_lists import dataset_facts, dataset_lines
 from flows.telemetry.fitting import wrapped
-from storage.datasets import find_dataset, open_dataset
-from storage.names import visible
-from storage.tags import tag_history
+from storage.text.names import visible
+from storage.versions.datasets import find_dataset, open_dataset
+from storage.versions.tags import tag_history
 from tasks.dataset.exports import EXPORTS
 from tasks.dataset.funnel import Funnel, by_source
 

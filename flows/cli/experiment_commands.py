@@ -24,8 +24,8 @@ from flows.cli.options import (
 from flows.cli.terminal import add_row, cell, new_table, say
 from flows.configuration.setting_groups import read_settings
 from model.devices.cuda import uses_cuda
-from storage.datasets import open_dataset
 from storage.errors import UsageError
+from storage.versions.datasets import open_dataset
 
 
 @reporting

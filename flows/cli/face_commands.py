@@ -14,9 +14,9 @@ from flows.cli.terminal import say
 from flows.configuration.settings import load_settings, tame_libraries
 from flows.inference.embedding_file import saver
 from storage.errors import UsageError
-from storage.models import ModelFolder, open_model
-from storage.names import visible
 from storage.records import Reason
+from storage.text.names import visible
+from storage.versions.models import ModelFolder, open_model
 
 Row = dict[str, Any]
 

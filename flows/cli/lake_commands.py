@@ -18,7 +18,7 @@ from flows.cli.options import (
 from flows.cli.terminal import add_row, cell, new_table, say
 from flows.cli.version_lists import newest_lines
 from storage.errors import UsageError
-from storage.sizes import size_words
+from storage.text.sizes import size_words
 from tasks.maintenance.disk_usage import disk_usage
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from flows.cli.options import JsonOption, RecipeOption, follow, print_result, reporting
 from flows.cli.terminal import add_row, new_table, say
 from storage.errors import UsageError
-from storage.names import NAME, visible
+from storage.text.names import NAME, visible
 from tasks.links.collect import is_url
 from tasks.links.list_survey import first_rejected, survey, warnings
 from tasks.links.recipes.guess import guess_recipe

@@ -29,10 +29,10 @@ from flows.configuration.settings import user_name
 from flows.reports.metric_text import POINT_COLUMNS, comparison_words, evaluation_notes, figure_rows, point_rows
 from model.devices.cuda import uses_cuda
 from model.verification.claims import remarks
-from storage.aliases import Alias, alias_history, roll_back
-from storage.datasets import open_dataset
 from storage.errors import UsageError
-from storage.models import find_model, open_model
+from storage.versions.aliases import Alias, alias_history, roll_back
+from storage.versions.datasets import open_dataset
+from storage.versions.models import find_model, open_model
 
 VersionArgument = Annotated[
     str,

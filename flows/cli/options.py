@@ -29,9 +29,9 @@ from flows.selection import Selection
 from flows.telemetry.console import is_quiet, new_console, quietly
 from flows.telemetry.log import show_log
 from storage.errors import FacemillError, UsageError
-from storage.lake import CANNOT_WRITE, Lake
-from storage.names import NAME, visible
-from storage.source_names import is_joint, joint_name, parse_sources, sources_of
+from storage.files.lake import CANNOT_WRITE, Lake
+from storage.text.names import NAME, visible
+from storage.text.source_names import is_joint, joint_name, parse_sources, sources_of
 
 # A number of people, and a number that is a person's name: CASIA, MS1M and Glint have such names.
 _COUNT = re.compile(r"[1-9][0-9]*")

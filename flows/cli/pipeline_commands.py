@@ -55,8 +55,8 @@ from flows.embedder_choice import choose_embedder
 from flows.selection import Selection
 from flows.telemetry.console import is_quiet, new_console
 from model.devices.cuda import uses_cuda
-from storage.datasets import open_dataset
-from storage.paths import checked_name
+from storage.files.paths import checked_name
+from storage.versions.datasets import open_dataset
 from tasks.dataset.exclude import read_names
 from tasks.faces.method_choice import datasets_of, methods_of
 from tasks.faces.methods import METHOD_CHOICES

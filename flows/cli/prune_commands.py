@@ -17,8 +17,8 @@ from flows.cli.terminal import add_row, cell, new_table, say
 from flows.configuration.settings import load_settings, user_name
 from flows.telemetry.console import new_console
 from storage.errors import UsageError
-from storage.lake import Lake
-from storage.sizes import size_words
+from storage.files.lake import Lake
+from storage.text.sizes import size_words
 from tasks.maintenance.prune.apply import apply
 from tasks.maintenance.prune.plan_prune import plan_prune
 from tasks.maintenance.prune.policy import Policy

@@ -42,8 +42,8 @@ from flows.service.work import check_free
 from flows.service.work import work as run_workers
 from flows.telemetry.console import new_console
 from storage.errors import UsageError
-from storage.lake import Lake
-from storage.source_names import sources_of
+from storage.files.lake import Lake
+from storage.text.source_names import sources_of
 from tasks.dataset.split import check_enough_people
 from tasks.fetch.consent import contacts_outside, has_consent
 from tasks.links.list_source import open_source

@@ -19,11 +19,11 @@ from flows.configuration.settings import load_settings, user_name
 from flows.selection import Selection
 from flows.telemetry.console import is_quiet
 from storage.errors import UsageError
-from storage.lake import Lake
-from storage.leases import alone
-from storage.names import visible
+from storage.files.lake import Lake
+from storage.leases.leases import alone
 from storage.records import LINK_LINES
-from storage.tables import read_as
+from storage.tables.parquet import read_as
+from storage.text.names import visible
 from tasks.dataset.split import SplitRules, check_enough_people
 from tasks.fetch.asked_links import plan_state, read_planned
 from tasks.fetch.consent import contacts_outside, has_consent, record_consent, refusal

@@ -12,10 +12,10 @@ from flows.cli.dataset_commands import VersionArgument
 from flows.cli.options import JsonOption, LakeOption, existing_lake, follow, print_result, reporting
 from flows.cli.terminal import say
 from flows.configuration.settings import user_name
-from storage.datasets import open_dataset
 from storage.errors import UsageError
-from storage.tagging import tag_version
-from storage.tagging import untag as remove_tag
+from storage.versions.datasets import open_dataset
+from storage.versions.tagging import tag_version
+from storage.versions.tagging import untag as remove_tag
 
 TagWhyOption = Annotated[str, typer.Option("--why", metavar="WORDS", help="Reason, recorded in the tag's history.")]
 

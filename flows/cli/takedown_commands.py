@@ -26,8 +26,8 @@ from flows.cli.options import (
 from flows.cli.terminal import add_row, cell, new_table, say
 from flows.telemetry.console import is_quiet, new_console
 from storage.errors import UsageError
-from storage.lake import Lake
-from storage.names import visible
+from storage.files.lake import Lake
+from storage.text.names import visible
 from tasks.maintenance.takedown.forget import (
     TakedownRequest,
     coverage,

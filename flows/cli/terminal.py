@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.telemetry.fitting import wrapped
-from storage.names import visible
+from storage.text.names import visible
 
 # The bold word that a line may begin with: a stage or a kind of finding, never text from outside.
 _HEAD = re.compile(r"\[bold\]([a-z_ ]{1,24})\[/\]")

@@ -8,9 +8,9 @@ from itertools import groupby
 from typing import Any
 
 from flows.telemetry.fitting import wrapped
-from storage.code_version import code_words
-from storage.names import visible
-from storage.sizes import size_words
+from storage.stamps.code_version import code_words
+from storage.text.names import visible
+from storage.text.sizes import size_words
 from tasks.dataset.manifest import settings_of
 
 Row = Mapping[str, Any]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from storage.errors import UsageError
-from storage.names import visible
+from storage.text.names import visible
 
 NAME = "facemill.toml"
 # Environment variable that names a file to read in place of the folder's. A service sets it for its runs, which do

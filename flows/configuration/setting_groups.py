@@ -1,7 +1,7 @@
 """The fields that `--set GROUP.FIELD=VALUE` and the flows' parameter `settings` change.
 
-A field is in this list if its class declares it with `storage.setting_field.setting`. Its type is the annotation, its
-range and meaning are declared with its default.
+A field is in this list if its class declares it with `storage.stamps.setting_field.setting`. Its type is the
+annotation, its range and meaning are declared with its default.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from flows.configuration.setting_sources import set_origin
 from flows.configuration.settings import load_settings
 from storage.errors import UsageError
-from storage.setting_field import SETTING
+from storage.stamps.setting_field import SETTING
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

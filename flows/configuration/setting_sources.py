@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, TomlConfigSettingsSource
 
 from flows.configuration.setting_files import NOT_OF_FOLDER, SettingsFile, read_file, settings_files, user_path
 from storage.errors import UsageError
-from storage.names import visible
+from storage.text.names import visible
 
 PREFIX = "FACEMILL_"
 DEFAULT = "default"

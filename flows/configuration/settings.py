@@ -19,7 +19,7 @@ from flows.configuration.setting_files import settings_files
 from flows.configuration.setting_sources import PREFIX, FileSource, origin, set_origin, variable
 from flows.service.password import OF_CLIENTS, prefect_home, read_password
 from storage.errors import UsageError
-from storage.names import visible
+from storage.text.names import visible
 
 # Together these take 0.2 CPU-s to import, which commands that only read a lake do not need.
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import httpx
 
 from storage.errors import ServiceError
-from storage.names import visible
+from storage.text.names import visible
 
 # For all questions together, and for one. A healthy server answers all of them within a second.
 _ALL_S, _ONE_S = 20.0, 5.0

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from flows.doctor.lake_facts import Disk, LakeFound
 from flows.doctor.verdict import Level, Limits, Verdict, by_limits
-from storage.durations import seconds_text
-from storage.sizes import size_words
+from storage.text.durations import seconds_text
+from storage.text.sizes import size_words
 
 # A shard of 500 pictures takes some 60 MB, the crops of a version gigabytes.
 _ROOM = Limits(fail=1e9, warn=10e9)

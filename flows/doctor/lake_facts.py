@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 
 from flows.service.password import prefect_home
 from storage.errors import FacemillError
-from storage.free_room import existing, free_room
-from storage.lake import Lake
+from storage.files.free_room import existing, free_room
+from storage.files.lake import Lake
+from storage.files.stores import split_scheme, store_time
 from storage.records import ATTEMPTS
-from storage.stores import split_scheme, store_time
-from storage.tables import read_as
+from storage.tables.parquet import read_as
 
 # Seconds to wait for a store that does not answer.
 _WITHIN_S = 5.0

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from flows.doctor.service_facts import MOST_LATE, Deployed, Port, ServiceFound
 from flows.doctor.verdict import Level, Verdict
 from flows.service.password import HOW_TO_GIVE
-from storage.durations import seconds_text
+from storage.text.durations import seconds_text
 
 # Runs of one pool wait for each other, a retry also for a pipeline of many hours: so much later than its schedule says
 # a run may be. For the nightly pipeline that is a good run in 36 hours, as in deploy/alerts.yaml.

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 
 from flows.configuration.setting_groups import SettingValues, changed
 from flows.configuration.settings import load_settings
-from storage.free_room import free_room
-from storage.lake import Lake
-from storage.stored_files import stored_files
+from storage.files.free_room import free_room
+from storage.files.lake import Lake
+from storage.files.stored_files import stored_files
 from tasks.dataset.source_tables import lines_to_crop, read_faces
 from tasks.faces.crop_shard import uncropped
 from tasks.faces.detect_shard import is_detected

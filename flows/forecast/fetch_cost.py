@@ -18,9 +18,9 @@ from flows.configuration.settings import load_settings
 from flows.selection import Selection
 from flows.synthetic_size import synthetic_size
 from storage.errors import UsageError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import LINK_LINES
-from storage.tables import read_as
+from storage.tables.parquet import read_as
 from tasks.fetch.consent import contacts_outside, has_consent
 from tasks.fetch.forecast import (
     DOCUMENTED,

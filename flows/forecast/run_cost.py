@@ -11,7 +11,7 @@ from flows.forecast.crop_cost import crop_cost, disk_cost
 from flows.forecast.fetch_cost import FetchCost, fetch_cost
 from flows.forecast.train_cost import train_cost
 from flows.selection import Selection
-from storage.lake import Lake
+from storage.files.lake import Lake
 from tasks.dataset.split import SplitRules, check_enough_people
 from tasks.faces.method_choice import datasets_of, methods_of
 from tasks.links.list_source import open_source

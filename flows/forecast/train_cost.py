@@ -7,11 +7,11 @@ from typing import Any
 
 from model.configuration.config import PRESETS, TrainConfig, model_version_id
 from model.devices.cuda import uses_cuda
-from storage.datasets import DatasetVersion
 from storage.errors import LakeError
-from storage.json_shapes import NUMBER
-from storage.lake import Lake
-from storage.models import ModelVersion, has_model, model_versions
+from storage.files.lake import Lake
+from storage.text.json_shapes import NUMBER
+from storage.versions.datasets import DatasetVersion
+from storage.versions.models import ModelVersion, has_model, model_versions
 
 # What `--preset` says of itself, on a CPU: a minute, and twenty. A GPU's hours depend on the GPU.
 _PRESET_HOURS = {"smoke": 1 / 60, "cpu": 20 / 60}

@@ -15,8 +15,8 @@ import numpy as np
 from flows.inference.photos import AlignedFace, align_photo
 from model.versions.face_model import Embeddings, FaceComparison, FaceModel
 from storage.errors import UsageError
-from storage.models import ModelFolder
 from storage.records import Box, Reason
+from storage.versions.models import ModelFolder
 from tasks.faces.detectors import DetectorSettings
 
 PhotoPath = str | os.PathLike[str]
@@ -45,7 +45,7 @@ class Embedder:
     """A face detector followed by a model version.
 
     Args:
-        version: opened from a lake (`storage.models.open_model`), or the path of its folder.
+        version: opened from a lake (`storage.versions.models.open_model`), or the path of its folder.
     """
 
     def __init__(self, version: ModelFolder | PhotoPath, detector: DetectorSettings = DetectorSettings()) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.atomic import whole_file
 from storage.errors import UsageError
+from storage.files.atomic import whole_file
 
 Row = dict[str, Any]
 # (rows as printed by the command, embedding dimension) -> writes the file

@@ -8,7 +8,7 @@ from itertools import cycle
 
 from markupsafe import Markup, escape
 
-from storage.names import visible
+from storage.text.names import visible
 
 _ROW = re.compile(r"<tr[ >].*?</tr>", re.DOTALL)
 _CELL = re.compile(r"<td(?=[ >])")

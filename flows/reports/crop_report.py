@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 from flows.reports import page
 from flows.reports.charts import Chart, histogram
 from flows.reports.funnel_pictures import evenly
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import Fit, Outcome
-from storage.shards import read_member
+from storage.tables.shards import read_member
 from tasks.dataset.source_tables import read_faces
 from tasks.faces.agreement import Agreement, compare, count_agreement, gives_face
 from tasks.faces.methods import METHODS

@@ -22,11 +22,11 @@ from flows.reports.people_alike import people_alike
 from flows.reports.reason_glossary import explained
 from flows.reports.rejected_sheets import reason_counts, rejected_sheets
 from flows.reports.version_before import change_since_before
-from storage.datasets import DatasetVersion
 from storage.records import Reason, Split
-from storage.source_names import sources_of
-from storage.tables import with_plain_words
-from storage.takedowns import about, read_forgotten
+from storage.tables.parquet import with_plain_words
+from storage.text.source_names import sources_of
+from storage.versions.datasets import DatasetVersion
+from storage.versions.takedowns import about, read_forgotten
 from tasks.dataset.funnel import Funnel, by_source
 from tasks.dataset.manifest import origins
 from tasks.dataset.select import Stage

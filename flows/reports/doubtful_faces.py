@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.reports import page
-from storage.lake import Lake
-from storage.shards import read_member
+from storage.files.lake import Lake
+from storage.tables.shards import read_member
 from tasks.label_noise.score_table import Cleaned, Cleaning
 from tasks.links.line_ids import by_person
 

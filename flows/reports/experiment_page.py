@@ -23,10 +23,10 @@ from flows.reports.experiment_report import (
     told,
 )
 from model.verification.claims import too_few
-from storage.datasets import open_dataset
 from storage.errors import LakeError, UsageError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import Split
+from storage.versions.datasets import open_dataset
 
 _TEST_TITLES = {"common": "Metrics on the common test", "own": "Metrics on the own test of each"}
 
@@ -65,7 +65,7 @@ def write_experiment_page(lake: Lake, path: str, result: dict[str, Any]) -> Path
 
     Args:
         path: of the experiment in the lake.
-        result: its content (`storage.experiments.read_experiment`).
+        result: its content (`storage.versions.experiments.read_experiment`).
     """
     name = PurePosixPath(path).stem
     found = contrasts(result)

@@ -11,12 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.datasets import DatasetVersion
 from storage.errors import LakeError
 from storage.records import url_key
-from storage.shards import read_member
-from storage.source_names import sources_of
-from storage.tables import with_plain_words
+from storage.tables.parquet import with_plain_words
+from storage.tables.shards import read_member
+from storage.text.source_names import sources_of
+from storage.versions.datasets import DatasetVersion
 from tasks.dataset.select import Stage
 from tasks.dataset.source_tables import read_faces
 from tasks.fetch.ledger import accepted, read_ledger

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from flows.reports import page
 from flows.reports.funnel_pictures import Pictures
-from storage.datasets import DatasetVersion
-from storage.tables import with_plain_words
+from storage.tables.parquet import with_plain_words
+from storage.versions.datasets import DatasetVersion
 from tasks.label_noise.score_table import Cleaned, read_cleaned
 from tasks.links.line_ids import find_rows, line_ids
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from model.compare.comparison import differences
 from model.configuration.config import TrainConfig
-from storage.code_version import code_words
 from storage.errors import LakeError, UsageError
-from storage.models import ModelVersion, model_versions
-from storage.setting_field import SETTING
+from storage.stamps.code_version import code_words
+from storage.stamps.setting_field import SETTING
+from storage.versions.models import ModelVersion, model_versions
 
 # Follow from the dataset, which is named too.
 _DERIVED = {"dataset_state", "dataset_manifest_sha256"}

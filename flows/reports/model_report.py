@@ -21,11 +21,11 @@ from model.compare.evaluation_store import evaluate_version, scored_pairs_of, ve
 from model.verification.claims import too_few
 from stats.bootstrap import identity_weights
 from stats.calibration import observed_intervals
-from storage.aliases import alias_history
-from storage.datasets import DatasetVersion
-from storage.evaluations import Evaluation, evaluations
-from storage.models import ModelVersion
 from storage.records import Split
+from storage.versions.aliases import alias_history
+from storage.versions.datasets import DatasetVersion
+from storage.versions.evaluations import Evaluation, evaluations
+from storage.versions.models import ModelVersion
 
 _PAIRS = 12
 _TENTHS = [place / 5 for place in range(6)]

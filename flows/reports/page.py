@@ -15,8 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from flows.reports.cells import breakable, labelled
-from storage.atomic import whole_file
-from storage.names import visible
+from storage.files.atomic import whole_file
+from storage.text.names import visible
 from tasks.images.decode import UndecodableImage, decode
 
 # A page shows a picture at 100 px, and at most so many when it is enlarged. Each takes at most so many bytes of JPEG.

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from flows.reports import page
 from flows.reports.funnel_pictures import Pictures, evenly
-from storage.tables import with_plain_words
+from storage.tables.parquet import with_plain_words
 from tasks.label_noise.score_table import Cleaned
 
 

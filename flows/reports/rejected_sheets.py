@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from flows.reports import page
 from flows.reports.counterparts import RELATIONS, counterparts
 from flows.reports.funnel_pictures import Pictures, evenly
-from storage.datasets import DatasetVersion
 from storage.records import Reason
+from storage.versions.datasets import DatasetVersion
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.select import Stage
 

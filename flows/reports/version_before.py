@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 
 from flows.reports import page
 from flows.reports.funnel_pictures import evenly
-from storage.datasets import DatasetVersion, versions
 from storage.errors import LakeError
-from storage.tables import with_plain_words
+from storage.tables.parquet import with_plain_words
+from storage.versions.datasets import DatasetVersion, versions
 from tasks.dataset.diff import Change, VersionDiff, diff
 from tasks.dataset.manifest import settings_of
 from tasks.links.line_ids import find_rows, line_ids

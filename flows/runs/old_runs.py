@@ -31,7 +31,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.runs.run_names import RUN_NAMES
 from storage.errors import FacemillError
-from storage.lake import Lake
+from storage.files.lake import Lake
 
 # Runs that the server returns to a query, and those that it removes on a request, at most.
 _A_PAGE, _AT_ONCE = 200, 50

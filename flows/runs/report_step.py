@@ -11,9 +11,9 @@ import pyarrow as pa
 from flows.configuration.settings import Device
 from flows.runs.engine import run_logger
 from flows.tasks import dataset_report_task, model_report_task
-from storage.datasets import DatasetVersion
-from storage.lake import Lake
-from storage.models import ModelVersion
+from storage.files.lake import Lake
+from storage.versions.datasets import DatasetVersion
+from storage.versions.models import ModelVersion
 from tasks.label_noise.score_table import Cleaned, Cleaning
 
 

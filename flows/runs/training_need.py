@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 from model.configuration.config import TrainConfig, model_version_id
-from storage.datasets import DatasetVersion, find_dataset
 from storage.errors import LakeError, UsageError
-from storage.lake import Lake, to_json
-from storage.models import ModelVersion, has_model, model_versions
+from storage.files.lake import Lake, to_json
+from storage.versions.datasets import DatasetVersion, find_dataset
+from storage.versions.models import ModelVersion, has_model, model_versions
 from tasks.dataset.cleaned_twin import settings_but_limit
 from tasks.dataset.version_change import change_since
 

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from posixpath import normpath
 from typing import Any
 
-from storage.aliases import aliases
-from storage.datasets import DatasetVersion, all_versions
-from storage.lake import Lake
-from storage.models import ModelVersion, model_versions
-from storage.names import VERSIONED
-from storage.stored_files import stored_files
-from storage.tags import LATEST, tags
+from storage.files.lake import Lake
+from storage.files.stored_files import stored_files
+from storage.text.names import VERSIONED
+from storage.versions.aliases import aliases
+from storage.versions.datasets import DatasetVersion, all_versions
+from storage.versions.models import ModelVersion, model_versions
+from storage.versions.tags import LATEST, tags
 from tasks.dataset.manifest import settings_of
 from tasks.maintenance.shared_files import used_by
 

@@ -18,7 +18,7 @@ from prefect.exceptions import ObjectNotFound
 from flows.service.service_watch import BACKLOG_GROWS, DISK_LOW
 from flows.service.work import HEARTBEAT_S
 from storage.errors import UsageError
-from storage.names import visible
+from storage.text.names import visible
 
 # Three missed heartbeats.
 _DEAD_AFTER = timedelta(seconds=3 * HEARTBEAT_S)

@@ -22,7 +22,7 @@ from flows.service.supervisor import Process, stop_all, stopping, supervise
 from flows.service.trends import Thresholds
 from flows.service.work import COUNTS, POOLS, check_free, counted, is_healthy, python_module, runs_environment, worker
 from storage.errors import ServiceError
-from storage.lake import Lake
+from storage.files.lake import Lake
 
 # These make the server write its records in batches. Writing one by one, it falls behind at a burst of 6000 task runs,
 # and drops records once its queue of 10,000 is full.

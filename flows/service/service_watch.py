@@ -21,8 +21,8 @@ from prometheus_client.registry import Collector
 
 from flows.doctor.service_facts import Deployed, ServiceFound
 from flows.service.trends import DAY_S, Sample, Thresholds, backlog_trend, disk_trend, within_window
-from storage.free_room import FreeRoom, free_room
-from storage.lake import Lake
+from storage.files.free_room import FreeRoom, free_room
+from storage.files.lake import Lake
 
 DISK_LOW, BACKLOG_GROWS = "lake.disk-low", "lake.backlog-grows"
 _LOOK_EVERY_S = 300.0

@@ -28,7 +28,7 @@ from flows.service.password import HOW_TO_GIVE, OF_CLIENTS
 from flows.service.run_processes import SERVICE, end_runs_of
 from flows.service.supervisor import Process, stop_all, stopping, supervise
 from storage.errors import UsageError
-from storage.names import visible
+from storage.text.names import visible
 
 # The work pools, and the number of concurrent runs per machine. Cropping uses all cores, training the GPU.
 POOLS = {"cpu": 1, "gpu": 1}

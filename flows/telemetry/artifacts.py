@@ -24,11 +24,11 @@ from prefect.client.schemas.actions import ArtifactUpdate
 from flows.reports.link import report_link
 from flows.runs.engine import is_recorded
 from flows.telemetry.loss_chart import loss_chart
-from storage.datasets import DatasetVersion
 from storage.errors import LakeError
-from storage.lake import Lake
-from storage.names import visible
-from storage.shards import read_member
+from storage.files.lake import Lake
+from storage.tables.shards import read_member
+from storage.text.names import visible
+from storage.versions.datasets import DatasetVersion
 from tasks.images.decode import UndecodableImage, decode
 
 _COLUMNS, _ROWS, _TILE_PX = 8, 3, 56

@@ -7,7 +7,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-from storage.names import visible
+from storage.text.names import visible
 
 NAME = "facemill"
 

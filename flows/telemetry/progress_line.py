@@ -10,8 +10,8 @@ from rich.measure import Measurement
 from rich.text import Text
 
 from flows.telemetry.fitting import fitted
-from storage.durations import seconds_text
-from storage.names import visible
+from storage.text.durations import seconds_text
+from storage.text.names import visible
 
 # Names stand below each other where there is room for it.
 _NAME_COLUMNS, _ALIGNED_FROM = 15, 100

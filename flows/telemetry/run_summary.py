@@ -7,7 +7,7 @@ from typing import Any
 
 from flows.telemetry.fitting import fitted
 from flows.telemetry.reason_words import reason_words
-from storage.names import visible
+from storage.text.names import visible
 
 _STAGE_COLUMNS = 8
 

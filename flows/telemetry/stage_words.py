@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from flows.telemetry.cleaning_words import change_items, doubt_items
 from flows.telemetry.fitting import fitted
 from flows.telemetry.run_summary import summary_lines
-from storage.names import visible
+from storage.text.names import visible
 
 _HEAD_COLUMNS = 9
 # A line of a log shows the most frequent reasons of a long list.

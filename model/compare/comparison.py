@@ -11,10 +11,10 @@ from model.compare.evaluation_store import evaluate_version, scored_pairs_of
 from model.verification.claims import too_few, verdict
 from stats.bootstrap import Interval, grid, identity_weights, interval, resampled
 from stats.roc import Scored, auc, roc
-from storage.datasets import DatasetVersion
 from storage.errors import UsageError
-from storage.evaluations import Evaluation
-from storage.models import ModelVersion
+from storage.versions.datasets import DatasetVersion
+from storage.versions.evaluations import Evaluation
+from storage.versions.models import ModelVersion
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,13 @@ from model.verification.pairs import check_pairs, verification_pairs
 from model.verification.thresholds import Thresholds
 from model.versions.version import load_backbone
 from stats.roc import Scored
-from storage.datasets import DatasetVersion, open_dataset
 from storage.errors import UsageError
-from storage.evaluations import Evaluation, find_evaluation, write_evaluation
-from storage.json_shapes import COUNT, FIGURE, Shape, require
-from storage.models import ModelVersion
 from storage.records import SCORES, Split
-from storage.tables import stamp
+from storage.tables.parquet import stamp
+from storage.text.json_shapes import COUNT, FIGURE, Shape, require
+from storage.versions.datasets import DatasetVersion, open_dataset
+from storage.versions.evaluations import Evaluation, find_evaluation, write_evaluation
+from storage.versions.models import ModelVersion
 
 # The fields required of a stored evaluation.
 _REPORT: Shape = {

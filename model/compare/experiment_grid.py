@@ -27,11 +27,11 @@ from model.verification.evaluation import evaluate_embeddings
 from model.verification.pairs import check_pairs
 from model.versions.version import load_backbone
 from stats.roc import Scored
-from storage.datasets import DatasetVersion
 from storage.errors import UsageError
-from storage.models import ModelVersion
 from storage.records import Split
-from storage.tables import stamp
+from storage.tables.parquet import stamp
+from storage.versions.datasets import DatasetVersion
+from storage.versions.models import ModelVersion
 
 # The line of a face: source, identity, line number.
 Line = tuple[str, str, int]

@@ -7,11 +7,11 @@ from typing import Any
 from model.compare.comparison import Comparison, compare_versions
 from model.compare.evaluation_store import evaluate_version
 from model.verification.claims import too_few
-from storage.alias_events import AliasEvent
-from storage.aliases import Alias, aliases, record_alias
-from storage.datasets import open_dataset
 from storage.errors import PromotionRefused, UsageError
-from storage.models import ModelVersion, open_model
+from storage.versions.alias_events import AliasEvent
+from storage.versions.aliases import Alias, aliases, record_alias
+from storage.versions.datasets import open_dataset
+from storage.versions.models import ModelVersion, open_model
 
 
 def promote(

@@ -17,12 +17,12 @@ from model.configuration.choices import (
 )
 from model.configuration.ranges import RANGES, SIDE_MULTIPLE_PX, out_of_range, published_settings
 from model.devices.cuda import uses_cuda
-from storage.datasets import DatasetVersion
 from storage.errors import LakeError, UsageError
-from storage.models import ModelFolder
-from storage.setting_field import setting
-from storage.stamped_fields import counted
-from storage.tables import stamp
+from storage.stamps.setting_field import setting
+from storage.stamps.stamped_fields import counted
+from storage.tables.parquet import stamp
+from storage.versions.datasets import DatasetVersion
+from storage.versions.models import ModelFolder
 
 if TYPE_CHECKING:
     import torch
@@ -103,7 +103,7 @@ class TrainConfig:
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in _MACHINE}
 
     def counted(self) -> dict[str, Any]:
-        """The fields of the recipe that enter the id of a model version (`storage.stamped_fields`)."""
+        """The fields of the recipe that enter the id of a model version (`storage.stamps.stamped_fields`)."""
         return {name: value for name, value in counted("train", self).items() if name not in _MACHINE}
 
     def uses_bfloat16(self, device: torch.device) -> bool:

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from storage.errors import LakeError
-from storage.json_shapes import COUNT, FLAG, NUMBER, TEXT, Shape, require
-from storage.models import ModelFolder
-from storage.names import NAME
+from storage.text.json_shapes import COUNT, FLAG, NUMBER, TEXT, Shape, require
+from storage.text.names import NAME
+from storage.versions.models import ModelFolder
 
 # Inputs are multiples of this, because a backbone halves the resolution four times.
 SIDE_MULTIPLE_PX = 16

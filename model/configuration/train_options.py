@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 
 from model.configuration.config import PRESETS, TrainConfig, default_preset
-from storage.setting_field import SETTING
+from storage.stamps.setting_field import SETTING
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.embedding.align import face_square
-from storage.atomic import whole_file
-from storage.datasets import DatasetVersion
 from storage.errors import LakeError
+from storage.files.atomic import whole_file
+from storage.versions.datasets import DatasetVersion
 
 _COLUMNS = ["sample", "identity", "split", "face_box_xyxy", "landmarks", "shard", "offset", "length"]
 # Part of the names of cached arrays. Increase it when the same sample gives different pixels.

@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from storage.atomic import whole_file
 from storage.errors import TrainingError
+from storage.files.atomic import whole_file
 
 
 @dataclass

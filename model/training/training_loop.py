@@ -31,11 +31,11 @@ from model.verification.evaluation import evaluate
 from model.verification.pairs import check_pairs
 from model.verification.validation import is_due, validation_auc, watched_faces
 from model.versions.version import build_backbone, export
-from storage.datasets import DatasetVersion
 from storage.errors import TrainingError
-from storage.lake import Lake
-from storage.models import ModelVersion, has_model
+from storage.files.lake import Lake
 from storage.records import Split
+from storage.versions.datasets import DatasetVersion
+from storage.versions.models import ModelVersion, has_model
 
 # Reports and checkpoints per run: about 30, and at least every 500 steps (a minute on one GPU).
 _REPORTS = 30

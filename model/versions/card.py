@@ -8,7 +8,7 @@ from model.verification.evaluation import EvaluationReport
 from model.verification.metrics import OperatingPoint
 from model.verification.thresholds import Thresholds
 from stats.bootstrap import Interval
-from storage.datasets import DatasetVersion
+from storage.versions.datasets import DatasetVersion
 
 _FIGURES = (
     ("ROC AUC", "auc"),

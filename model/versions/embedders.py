@@ -24,14 +24,14 @@ from model.embedding.data import load_faces
 from model.embedding.embed import embed
 from model.embedding.histograms import IMAGE_PX, Projection, fit_projection
 from model.versions.version import load_backbone
-from storage.atomic import whole_file
-from storage.datasets import DatasetVersion
 from storage.errors import LakeError, UsageError
-from storage.lake import Lake
-from storage.models import ModelVersion
+from storage.files.atomic import whole_file
+from storage.files.lake import Lake
 from storage.records import Split, bytes_digest
-from storage.shards import read_member
-from storage.tables import stamp, table_digest
+from storage.tables.parquet import stamp, table_digest
+from storage.tables.shards import read_member
+from storage.versions.datasets import DatasetVersion
+from storage.versions.models import ModelVersion
 
 _FACENET_PX = 160
 # Increased when the same faces give a different projection.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from storage.errors import LakeError
-from storage.names import visible
+from storage.text.names import visible
 
 
 def refuse_external_data(graph: bytes) -> None:

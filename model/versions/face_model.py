@@ -17,7 +17,7 @@ from model.verification.thresholds import Thresholds
 from model.versions.external_data import no_network
 from model.versions.onnx_session import onnx_errors, open_session
 from storage.errors import LakeError, UsageError
-from storage.models import ModelFolder
+from storage.versions.models import ModelFolder
 
 Embeddings = NDArray[np.float32]
 # Faces per batch: at 112 px each needs about 10 MB in MobileFaceNet.

@@ -10,9 +10,9 @@ import torch
 
 from model.configuration.config import TrainConfig
 from model.devices.distributed import num_ranks
-from storage.code_version import code_version
-from storage.datasets import DatasetVersion
 from storage.records import bytes_digest
+from storage.stamps.code_version import code_version
+from storage.versions.datasets import DatasetVersion
 
 _LIBRARIES = ("numpy", "pillow", "safetensors", "onnx", "onnxruntime")
 

@@ -20,11 +20,11 @@ from model.verification.thresholds import Thresholds
 from model.versions.card import card
 from model.versions.onnx_export import OPSET, make_graph, missing_packages
 from model.versions.provenance import lineage
-from storage.datasets import DatasetVersion
 from storage.errors import LakeError
-from storage.lake import Lake
-from storage.models import ModelFolder, ModelVersion, write_model
-from storage.names import visible
+from storage.files.lake import Lake
+from storage.text.names import visible
+from storage.versions.datasets import DatasetVersion
+from storage.versions.models import ModelFolder, ModelVersion, write_model
 
 
 def build_backbone(config: TrainConfig) -> nn.Module:

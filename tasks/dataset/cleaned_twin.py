@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from storage.datasets import DatasetVersion, versions
-from storage.lake import to_json
-from storage.stamped_fields import counted, differing
+from storage.files.lake import to_json
+from storage.stamps.stamped_fields import counted, differing
+from storage.versions.datasets import DatasetVersion, versions
 from tasks.dataset.publish_request import chosen_settings
 from tasks.label_noise.estimate import CleanRules
 from tasks.label_noise.score_table import Cleaning

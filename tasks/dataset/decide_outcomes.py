@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import Reason
-from storage.source_names import is_joint, sources_of
+from storage.text.source_names import is_joint, sources_of
 from tasks.dataset.cross_split import cross_split_rows
 from tasks.dataset.exclude import lines_of
 from tasks.dataset.funnel import Funnel, count_outcomes

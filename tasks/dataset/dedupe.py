@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.records import VERDICTS, Outcome, Reason
-from storage.setting_field import setting
+from storage.stamps.setting_field import setting
 from tasks.dataset.hamming import near_clusters
 from tasks.faces.boxes import ious
 from tasks.fetch.ledger import host_of

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.datasets import DatasetVersion
 from storage.records import Reason
-from storage.source_names import sources_of
-from storage.tables import with_plain_words
+from storage.tables.parquet import with_plain_words
+from storage.text.source_names import sources_of
+from storage.versions.datasets import DatasetVersion
 from tasks.dataset.funnel import PENDING
 from tasks.dataset.manifest import origins
 from tasks.dataset.select import Stage

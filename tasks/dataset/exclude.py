@@ -19,8 +19,8 @@ from rapidfuzz import fuzz, process
 
 from storage.errors import UsageError
 from storage.records import Reason
-from storage.tables import stamp
-from storage.text import read_text
+from storage.tables.parquet import stamp
+from storage.text.encodings import read_text
 from tasks.links.line_ids import id_columns
 
 # `python -m bench.names`: of names with one letter wrong, 97% are found at 90 and 85% at 91. Of 1000 names of VGGFace1,

@@ -10,10 +10,10 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from storage.datasets import DatasetVersion
 from storage.errors import UsageError
-from storage.lake import CANNOT_WRITE, to_json
-from storage.tables import with_plain_words
+from storage.files.lake import CANNOT_WRITE, to_json
+from storage.tables.parquet import with_plain_words
+from storage.versions.datasets import DatasetVersion
 from tasks.dataset.exports import EXPORTS
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from storage.cached_results import CachedTable, state_of, table_states
-from storage.counts import count_by, counts_schema
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import FACES
-from storage.takedowns import takedown_state
+from storage.stamps.cached_results import CachedTable, state_of, table_states
+from storage.tables.counts import count_by, counts_schema
+from storage.versions.takedowns import takedown_state
 from tasks.dataset.source_tables import read_faces
 from tasks.fetch.ledger import image_stems
 

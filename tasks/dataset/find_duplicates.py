@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from storage.lake import Lake
-from storage.tables import write_table
+from storage.files.lake import Lake
+from storage.tables.parquet import write_table
 from tasks.dataset.dedupe import DedupeRules, dedupe
 from tasks.dataset.people import PeopleRules, people_in
 from tasks.dataset.source_tables import Comparison, comparison, planned_lines, read_verdicts
@@ -24,7 +24,7 @@ def compare_pictures(
     All of VGGFace1 takes 35 CPU-s and 1.8 GB.
 
     Args:
-        source: one source or several (`storage.source_names`); copies are found across all of them.
+        source: one source or several (`storage.text.source_names`); copies are found across all of them.
         people: which names in several sources are one person.
     """
     state = comparison_state(lake, source, rules, people)

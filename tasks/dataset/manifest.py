@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.code_version import code_version
-from storage.tables import with_plain_words
+from storage.stamps.code_version import code_version
+from storage.tables.parquet import with_plain_words
 from tasks.dataset.funnel import Funnel
 
 # The manifest fields about the version itself.

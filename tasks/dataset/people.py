@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rapidfuzz import fuzz, process
 
-from storage.setting_field import setting
-from storage.tables import with_plain_words
+from storage.stamps.setting_field import setting
+from storage.tables.parquet import with_plain_words
 from tasks.dataset.exclude import ALIKE, words_of
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from storage.sample_shards import CONTENT, content_of
+from storage.versions.sample_shards import CONTENT, content_of
 
 _Ints = NDArray[np.int64]
 _Flags = NDArray[np.bool_]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage.stamped_fields import counted, differing
-from storage.tables import stamp
+from storage.stamps.stamped_fields import counted, differing
+from storage.tables.parquet import stamp
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.exclude import Exclusion
 from tasks.dataset.people import PeopleRules
@@ -30,7 +30,7 @@ class Request:
     """A publish request. Its settings and the selected content determine the version's id.
 
     Attributes:
-        source: one source or several (`storage.source_names`).
+        source: one source or several (`storage.text.source_names`).
         people: which names in several sources are one person.
         kept: columns of the lists to store in the index.
         made_with: of the faces, as `source_tables.made_with` gives it; `publish_source` fills it in.

@@ -12,15 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.datasets import LAYOUT, DatasetVersion, has_dataset, versions
 from storage.errors import UsageError
-from storage.lake import Lake, to_json
+from storage.files.lake import Lake, to_json
 from storage.records import PLACED_SAMPLES, SAMPLES, STORED_OUTCOMES
-from storage.sample_shards import PLACE, read_rows, shared_shards, write_samples
-from storage.shards import read_member
-from storage.shared_lines import write_lines
-from storage.tables import with_plain_words, write_table
-from storage.tombstones import clear_for_rewrite, write_manifest
+from storage.tables.parquet import with_plain_words, write_table
+from storage.tables.shards import read_member
+from storage.versions.datasets import LAYOUT, DatasetVersion, has_dataset, versions
+from storage.versions.sample_shards import PLACE, read_rows, shared_shards, write_samples
+from storage.versions.shared_lines import write_lines
+from storage.versions.tombstones import clear_for_rewrite, write_manifest
 from tasks.dataset.decide_outcomes import Content, decide
 from tasks.dataset.find_duplicates import compare_pictures
 from tasks.dataset.funnel import Funnel, FunnelStage

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.records import Box, Fit, Outcome, Reason
-from storage.setting_field import setting
+from storage.stamps.setting_field import setting
 from tasks.dataset.dedupe import of_one_person
 from tasks.faces.boxes import iou
 from tasks.links.line_ids import Ints, by_person, find_rows, line_ids

@@ -1,7 +1,7 @@
 """Tables of a whole source, joined from the tables of the lake.
 
-`source` may also be the joined name of several sources (`storage.source_names`). The tables then contain the rows of
-one source after the other, with a column `source`. The keys of a URL differ by source, since each source fetches it.
+`source` may also be the joined name of several sources (`storage.text.source_names`). The tables then contain the rows
+of one source after the other, with a column `source`. The keys of a URL differ by source, since each source fetches it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.errors import UsageError
-from storage.lake import Lake
-from storage.merged_tables import read_table_marks, read_tables
+from storage.files.lake import Lake
 from storage.records import CANDIDATES, FACES, LINK_LINES, REJECTED_LINES, VERDICTS
-from storage.source_names import is_joint, sources_of
-from storage.stamped_fields import counted
-from storage.tables import digest_of_lines, read_as, stamp, table_digest
-from storage.takedowns import read_forgotten
+from storage.stamps.stamped_fields import counted
+from storage.tables.merged_tables import read_table_marks, read_tables
+from storage.tables.parquet import digest_of_lines, read_as, stamp, table_digest
+from storage.text.source_names import is_joint, sources_of
+from storage.versions.takedowns import read_forgotten
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.funnel import NOT_PLANNED
 from tasks.faces.agreement import agreed

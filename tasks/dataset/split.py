@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from storage.errors import UsageError
 from storage.records import Split
-from storage.setting_field import setting
+from storage.stamps.setting_field import setting
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Whether pictures were compared, and a version published, of the inputs that a lake holds now.
 
 Both follow from the tables of the sources, the takedowns and the settings, whose state is kept with the result
-(`storage.cached_results`): verdicts by their path, a version by its id and its funnel.
+(`storage.stamps.cached_results`): verdicts by their path, a version by its id and its funnel.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from storage.cached_results import file_state, read_cached, state_of, table_states, write_cached
-from storage.datasets import FUNNEL, DatasetVersion, has_dataset, versions
-from storage.json_shapes import Shape
-from storage.lake import Lake
-from storage.names import NAME
-from storage.source_names import sources_of
-from storage.tables import stamp
-from storage.takedowns import takedown_state
+from storage.files.lake import Lake
+from storage.stamps.cached_results import file_state, read_cached, state_of, table_states, write_cached
+from storage.tables.parquet import stamp
+from storage.text.json_shapes import Shape
+from storage.text.names import NAME
+from storage.text.source_names import sources_of
+from storage.versions.datasets import FUNNEL, DatasetVersion, has_dataset, versions
+from storage.versions.takedowns import takedown_state
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.funnel import Funnel
 from tasks.dataset.people import PeopleRules

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.datasets import DatasetVersion
+from storage.versions.datasets import DatasetVersion
 
 _FACE = ("sample", "split", "crop_digest")
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from storage.cached_results import file_state, read_cached, state_of, table_states, write_cached
-from storage.json_shapes import TEXT
-from storage.lake import Lake
-from storage.stamped_fields import counted
-from storage.tables import stamp
-from storage.takedowns import takedown_state
+from storage.files.lake import Lake
+from storage.stamps.cached_results import file_state, read_cached, state_of, table_states, write_cached
+from storage.stamps.stamped_fields import counted
+from storage.tables.parquet import stamp
+from storage.text.json_shapes import TEXT
+from storage.versions.takedowns import takedown_state
 from tasks.faces.detectors import DetectorSettings
 from tasks.faces.methods import CropSettings
 

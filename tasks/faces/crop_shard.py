@@ -14,11 +14,11 @@ import pyarrow as pa
 from PIL import Image
 
 from storage.errors import LakeError, UsageError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import FACES, Box, Detection, Face, Outcome, Reason, bytes_digest
-from storage.shards import create_shard, read_member
-from storage.stamped_fields import counted, differing
-from storage.tables import read_settings, read_stamp, rows_to_table, stamp, table_digest, write_table
+from storage.stamps.stamped_fields import counted, differing
+from storage.tables.parquet import read_settings, read_stamp, rows_to_table, stamp, table_digest, write_table
+from storage.tables.shards import create_shard, read_member
 from tasks.faces.boxes import share_inside
 from tasks.faces.detect_shard import ShardSummary, StoredImage, accepted_images, map_chunks, read_detections
 from tasks.faces.lines_by_key import LinesByKey

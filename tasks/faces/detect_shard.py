@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from storage.errors import LakeError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import ATTEMPTS, DETECTIONS, Detection, FoundFace, Outcome, Reason
-from storage.shards import read_member
-from storage.stamped_fields import counted, differing
-from storage.tables import read_as, read_stamp, rows_to_table, stamp, write_table
-from storage.takedowns import read_forgotten
+from storage.stamps.stamped_fields import counted, differing
+from storage.tables.parquet import read_as, read_stamp, rows_to_table, stamp, write_table
+from storage.tables.shards import read_member
+from storage.versions.takedowns import read_forgotten
 from tasks.faces.detectors import Detector, DetectorSettings, load_detector
 from tasks.images.decode import UndecodableImage, decode
 

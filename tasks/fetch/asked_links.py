@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from storage.cached_results import file_state, read_cached, state_of, table_states, write_cached
-from storage.json_shapes import COUNT, TEXT, Shape
-from storage.lake import Lake
+from storage.files.lake import Lake
+from storage.stamps.cached_results import file_state, read_cached, state_of, table_states, write_cached
+from storage.text.json_shapes import COUNT, TEXT, Shape
 
 _SHAPE: Shape = {"candidates": COUNT, "shards?": {"*": TEXT}}
 

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 import pyarrow.compute as pc
 
 from storage.errors import UsageError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from tasks.fetch.ledger import read_ledger
 from tasks.links.sources.source import Source
 from tasks.web.http import ConnectTo

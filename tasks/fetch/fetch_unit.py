@@ -18,10 +18,10 @@ from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import ATTEMPTS, Attempt, Candidate, ImageFacts, Note, Outcome, Reason, Retry, digest_by
-from storage.shards import ShardWriter, create_shard
-from storage.tables import rows_to_table, write_table
+from storage.tables.parquet import rows_to_table, write_table
+from storage.tables.shards import ShardWriter, create_shard
 from tasks.fetch.ledger import RULES, image_stems, next_try, unit_name
 from tasks.images.end_markers import has_end_marker
 from tasks.images.validate import Invalid

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.durations import hours_text
-from storage.sizes import size_words
+from storage.text.durations import hours_text
+from storage.text.sizes import size_words
 from tasks.fetch.ledger import host_of
 
 # The earlier experiment on VGGFace1: 400,000 links in 6 hours, 56% of them accepted.

@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.lake import Lake
-from storage.merged_tables import read_tables
-from storage.names import STEM
+from storage.files.lake import Lake
 from storage.records import ATTEMPTS, CANDIDATES, Outcome, Reason, Retry
-from storage.takedowns import blanked, read_forgotten
+from storage.tables.merged_tables import read_tables
+from storage.text.names import STEM
+from storage.versions.takedowns import blanked, read_forgotten
 
 # The wait before each further round, by the number of rounds so far. One retry raises the share of accepted links from
 # 56% to 77%, ten tries to 78% (img2dataset #361): so one retry in the same run, then at growing intervals.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from storage.records import Reason, bytes_digest, url_key
-from storage.takedowns import Forgotten
+from storage.versions.takedowns import Forgotten
 from tasks.fetch.fetch_unit import Transport
 from tasks.web.responses import FetchResult
 

@@ -25,7 +25,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from storage.setting_field import setting
+from storage.stamps.setting_field import setting
 
 # Facts that JSON can represent, and bytes.
 Result = tuple[dict[str, Any], bytes]

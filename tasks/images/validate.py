@@ -10,7 +10,7 @@ import simplejpeg
 from PIL import Image, ImageFile
 
 from storage.records import ImageFacts, Reason, bytes_digest
-from storage.setting_field import setting
+from storage.stamps.setting_field import setting
 from tasks.images import jpeg, sandbox
 from tasks.images.decode import PARSER_ERRORS
 from tasks.images.formats import TooCostlyError, sniff

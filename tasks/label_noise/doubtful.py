@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.datasets import DatasetVersion
+from storage.versions.datasets import DatasetVersion
 from tasks.label_noise.score_table import Cleaned, Cleaning
 from tasks.links.line_ids import find_rows, line_ids
 

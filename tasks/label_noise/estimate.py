@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stats.logistic import fit_logistic, sigmoid
-from storage.setting_field import setting
+from storage.stamps.setting_field import setting
 from tasks.label_noise.plda import Floats, Ints, PeopleModel, counts_by, fit_people, sums_by
 
 _ROWS_AT_ONCE = 4096

@@ -23,10 +23,10 @@ import pyarrow as pa
 from yarl import URL
 
 from storage.errors import SourceError
-from storage.json_shapes import COUNT, TEXT, Shape, require
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import LINK_LINES, REJECTED_LINES
-from storage.tables import digest_of_lines, read_as, read_stamp, stamp, table_digest, write_table
+from storage.tables.parquet import digest_of_lines, read_as, read_stamp, stamp, table_digest, write_table
+from storage.text.json_shapes import COUNT, TEXT, Shape, require
 from tasks.links.link_server import Etags, LinkLimits, LinkServer, identities_below, open_link_server
 from tasks.links.sources.source import IdentityLines, Source, SourceLines, assembled, renewed
 from tasks.web.http import USER_AGENT, ConnectTo

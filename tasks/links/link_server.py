@@ -17,8 +17,8 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from storage.errors import LinksUnavailable, SourceError
-from storage.names import is_text
-from storage.setting_field import setting
+from storage.stamps.setting_field import setting
+from storage.text.names import is_text
 from tasks.links.sources.vggface1 import MAX_FILE_BYTES, is_link_file
 from tasks.web.addresses import Refusal, check_url, is_public
 from tasks.web.connections import PeerResponse

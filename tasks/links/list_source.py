@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from storage.errors import UsageError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from tasks.links.collect import is_url
 from tasks.links.recipes.guess import guess_recipe
 from tasks.links.recipes.recipe import Recipe, open_recipe, preset_names

@@ -7,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from storage.lake import Lake
-from storage.names import NAME
-from storage.paths import LINES, NOT_VERSIONS, SHARDS
-from storage.stored_files import StoredFile, stored_files
-from storage.tombstones import MANIFEST, is_pruned
+from storage.files.lake import Lake
+from storage.files.paths import LINES, NOT_VERSIONS, SHARDS
+from storage.files.stored_files import StoredFile, stored_files
+from storage.text.names import NAME
+from storage.versions.tombstones import MANIFEST, is_pruned
 from tasks.maintenance.shared_files import users_of_shared
 
 # The folders of a lake in the order in which they are filled.

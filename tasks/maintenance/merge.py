@@ -1,4 +1,4 @@
-"""Merge the small tables of a lake (`storage.merged_tables`), and keep the counts of what they hold."""
+"""Merge the small tables of a lake (`storage.tables.merged_tables`), and keep the counts of what they hold."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from storage.lake import Lake
-from storage.merged_tables import merge_tables
+from storage.files.lake import Lake
 from storage.records import ATTEMPTS, DETECTIONS, FACES
+from storage.tables.merged_tables import merge_tables
 from tasks.dataset.face_counts import face_counts
 from tasks.fetch.link_counts import link_counts
 

@@ -6,11 +6,11 @@ from collections import defaultdict
 
 import pyarrow.compute as pc
 
-from storage.datasets import DatasetVersion, versions
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import PLACED_SAMPLES
-from storage.sample_shards import stem_of
-from storage.tables import read_as
+from storage.tables.parquet import read_as
+from storage.versions.datasets import DatasetVersion, versions
+from storage.versions.sample_shards import stem_of
 
 
 def users_of_shared(lake: Lake, dataset: str) -> dict[str, frozenset[str]]:

@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 
 from storage.records import Reason
-from storage.setting_field import setting
+from storage.stamps.setting_field import setting
 
 # One request every 31 s: the lowest rate, unless the host itself requests a longer pause.
 _LEAST_WINDOW = 1 / 32

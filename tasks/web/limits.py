@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from storage.setting_field import setting
+from storage.stamps.setting_field import setting
 from tasks.web.host_queue import LONGEST_QUEUE_S
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.datasets import all_versions
-from storage.lake import Lake
-from storage.models import model_versions
-from storage.tables import read_table
+from storage.files.lake import Lake
+from storage.tables.parquet import read_table
+from storage.versions.datasets import all_versions
+from storage.versions.models import model_versions
 from synthetic.origin import Origin
 from tasks.fetch.ledger import accepted, image_stems
 from tasks.maintenance.fsck.inspect_lake import inspect, jobs

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.lake import Lake
+from storage.files.lake import Lake
 from synthetic.origin import serving as origin_of
 from synthetic.world import make_world
 from tests.buckets import Faults

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.lake import Lake
+from storage.files.lake import Lake
 from synthetic.origin import serving as origin_of
 from synthetic.world import make_world
 from tests.chaos.calm import assert_same, facemill, links_of, running, start, wait_until

@@ -19,8 +19,8 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 
-from storage.datasets import all_versions
-from storage.lake import Lake
+from storage.files.lake import Lake
+from storage.versions.datasets import all_versions
 from synthetic.origin import Origin
 from synthetic.origin import serving as origin_of
 from synthetic.world import make_world

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storage.datasets import DatasetVersion, all_versions
-from storage.lake import Lake
-from storage.models import model_versions
+from storage.files.lake import Lake
+from storage.versions.datasets import DatasetVersion, all_versions
+from storage.versions.models import model_versions
 from tests.chaos.calm import facemill, running, wait_until
 from tests.tasks.maintenance.prune.versions import contents, dataset, model, sharing_dataset
 

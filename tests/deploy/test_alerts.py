@@ -19,7 +19,7 @@ from flows.service.schedule import deployments
 from flows.service.service_watch import ServiceWatch
 from flows.service.trends import Thresholds
 from flows.telemetry import counters
-from storage.lake import Lake
+from storage.files.lake import Lake
 from tests.flows.service.test_gpu import told
 from tests.flows.service.test_service_watch import FOUND
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from storage.datasets import all_versions
-from storage.lake import Lake
+from storage.files.lake import Lake
+from storage.versions.datasets import all_versions
 from tasks.fetch.ledger import accepted, read_ledger
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli.app import set_umask
-from storage.lake import Lake
+from storage.files.lake import Lake
 
 
 @pytest.fixture(autouse=True)

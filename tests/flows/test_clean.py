@@ -12,9 +12,9 @@ from facenet_pytorch import InceptionResnetV1
 from typer.testing import CliRunner
 
 from flows.cli.app import app
-from storage.datasets import DatasetVersion, open_dataset
-from storage.lake import Lake
-from storage.tables import read_table
+from storage.files.lake import Lake
+from storage.tables.parquet import read_table
+from storage.versions.datasets import DatasetVersion, open_dataset
 from tests.flows.grading import read_truth
 
 pytestmark = pytest.mark.slow

@@ -19,13 +19,13 @@ from flows.cli.app import app
 from flows.configuration.training_config import training_config
 from flows.experiment import _grid
 from model.compare.experiment_grid import experiment_id
-from storage.alias_events import AliasEvent
-from storage.aliases import record_alias
-from storage.datasets import all_versions
-from storage.evaluations import write_evaluation
-from storage.lake import Lake
-from storage.models import write_model
+from storage.files.lake import Lake
 from storage.records import SCORES, bytes_digest
+from storage.versions.alias_events import AliasEvent
+from storage.versions.aliases import record_alias
+from storage.versions.datasets import all_versions
+from storage.versions.evaluations import write_evaluation
+from storage.versions.models import write_model
 from tests.tasks.maintenance.fsck.test_fuzz import EXPERIMENT, FIGURES, FILES
 
 GOLDEN = Path(__file__).parents[1] / "golden/format-1.tar.xz"

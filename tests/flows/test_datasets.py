@@ -14,7 +14,7 @@ from flows.configuration.setting_groups import SettingValues
 from flows.publish import publish
 from flows.telemetry.stage_summaries import watching
 from storage.errors import UsageError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from tasks.dataset.publish_request import Request
 from tasks.dataset.publish_version import publish_source
 from tasks.dataset.select import SelectRules

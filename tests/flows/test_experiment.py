@@ -13,8 +13,8 @@ from flows.cli.app import app
 from flows.reports.experiment_report import difference_rows, figure_rows, markdown
 from flows.reports.link import report_link
 from model.configuration.config import PRESETS, TrainConfig
-from storage.lake import Lake
-from storage.models import model_versions
+from storage.files.lake import Lake
+from storage.versions.models import model_versions
 from tests.flows.reports.reader import read_page
 from tests.model.conftest import write_dataset
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.lake import Lake
+from storage.files.lake import Lake
 from synthetic.origin import Origin, serving
 from tests.flows.grading import version_ids
 from tests.flows.test_pipeline import run

@@ -15,10 +15,10 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
-from storage.datasets import all_versions
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import LINK_LINES, Fit, bytes_digest
-from storage.tables import read_as
+from storage.tables.parquet import read_as
+from storage.versions.datasets import all_versions
 from synthetic.origin import Origin
 from tasks.dataset.source_tables import read_faces
 from tasks.fetch.ledger import read_ledger

@@ -15,9 +15,9 @@ from flows.cli.app import app
 from flows.reports.model_report import hardest_pairs, write_model_report
 from model.configuration.config import TrainConfig
 from model.training.training_loop import train
-from storage.datasets import open_dataset
-from storage.lake import Lake
-from storage.models import ModelVersion, open_model, write_model
+from storage.files.lake import Lake
+from storage.versions.datasets import open_dataset
+from storage.versions.models import ModelVersion, open_model, write_model
 from tests.flows.reports.reader import read_page
 from tests.flows.test_evaluate import write_lfw
 from tests.model.conftest import write_dataset

@@ -28,7 +28,7 @@ from flows.cli.app import app
 from flows.reports import page
 from flows.reports.charts import Chart, histogram, nice_axis
 from flows.telemetry import artifacts
-from storage.names import is_text
+from storage.text.names import is_text
 from tasks.dataset.funnel import FunnelStage
 
 NASTY = [

@@ -13,7 +13,7 @@ from PIL import Image
 from flows.inference.embedder import WHY
 from flows.inference.photos import AlignedFace, align_photo
 from flows.telemetry.artifacts import contact_sheet, member_sheet
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import Reason
 from tests.tasks.odd_pictures import COSTLY, DAMAGED, ODD, encoded, picture
 

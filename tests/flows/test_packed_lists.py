@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from storage.datasets import all_versions
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import LINK_LINES, bytes_digest
-from storage.tables import read_as
+from storage.tables.parquet import read_as
+from storage.versions.datasets import all_versions
 from tasks.fetch.ledger import accepted, read_ledger
 from tests.flows.grading import read_truth
 from tests.flows.test_lists import listed, run

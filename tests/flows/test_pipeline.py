@@ -14,8 +14,8 @@ from prefect.client.schemas.sorting import ArtifactSort
 from flows.pipeline import pipeline
 from flows.publish import publish
 from flows.status import lake_status
-from storage.datasets import all_versions, open_dataset
-from storage.lake import Lake
+from storage.files.lake import Lake
+from storage.versions.datasets import all_versions, open_dataset
 from synthetic.origin import Origin
 from tests.flows.grading import accepted_urls, dataset_urls, expected, linked_urls, read_truth
 

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from flows.cli.app import app
 from flows.prune import prune
-from storage.datasets import versions
 from storage.errors import UsageError
-from storage.lake import Lake
+from storage.files.lake import Lake
+from storage.versions.datasets import versions
 from tests.tasks.maintenance.prune.versions import contents, dataset, model
 
 runner = CliRunner()

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
-from storage.models import write_model
+from storage.versions.models import write_model
 from tests.tasks.maintenance.conftest import GROUP, Mill, finished, small_and_quick  # noqa: F401 - fixtures
 
 runner = CliRunner()

@@ -15,11 +15,11 @@ from flows.publish import publish
 from flows.refine import refine
 from flows.telemetry.cleaning_words import cleaning_page
 from model.configuration.config import PRESETS, TrainConfig
-from storage.aliases import aliases
-from storage.datasets import all_versions, open_dataset
 from storage.errors import UsageError
-from storage.lake import Lake
-from storage.models import model_versions
+from storage.files.lake import Lake
+from storage.versions.aliases import aliases
+from storage.versions.datasets import all_versions, open_dataset
+from storage.versions.models import model_versions
 from tests.model.conftest import draw_face
 from tests.tasks import made_lake
 from tests.tasks.dataset.test_version_change import lose

@@ -11,8 +11,8 @@ import pytest
 
 from flows.pipeline import pipeline
 from flows.retry import retry
-from storage.datasets import all_versions
-from storage.lake import Lake
+from storage.files.lake import Lake
+from storage.versions.datasets import all_versions
 from synthetic.origin import serving
 from tasks.dataset.publish_request import Request
 from tasks.dataset.publish_version import publish_source

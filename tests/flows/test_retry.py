@@ -12,9 +12,9 @@ from flows.check import links_of_older_rules
 from flows.cli.takedown_commands import show_older_rules
 from flows.retry import retry
 from flows.status import due_for, retry_choice
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import CANDIDATES, Reason, url_key
-from storage.tables import rows_to_table, write_table
+from storage.tables.parquet import rows_to_table, write_table
 from tasks.fetch.ledger import RULES
 from tasks.fetch.link_counts import link_counts
 from tests.opened import opened_files, tables_opened

@@ -15,10 +15,10 @@ import pytest
 from bench.grades import Truth
 from flows.cli.app import app
 from flows.reports.dataset_report import write_report
-from storage.datasets import DatasetVersion, open_dataset
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import LINK_LINES
-from storage.tables import read_as
+from storage.tables.parquet import read_as
+from storage.versions.datasets import DatasetVersion, open_dataset
 from synthetic.origin import Origin, serving
 from synthetic.world import make_world
 from tasks.dataset.diff import diff

@@ -17,8 +17,8 @@ import pytest
 
 from flows.crop import crop
 from flows.ingest import ingest
-from storage.lake import Lake
-from storage.tables import read_table
+from storage.files.lake import Lake
+from storage.tables.parquet import read_table
 from synthetic.origin import Origin
 from tasks.fetch.ledger import read_ledger
 from tests.waiting import committed, wait_until

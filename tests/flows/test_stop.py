@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import Outcome
 from tasks.fetch.ledger import read_ledger
 from tasks.maintenance.fsck.findings import Kind

@@ -12,7 +12,7 @@ import pytest
 from flows.selection import Selection
 from flows.synthetic_web import web_for
 from storage.errors import LakeError, UsageError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from synthetic.response_table import read_responses
 
 pytestmark = pytest.mark.attack(6)

@@ -12,9 +12,9 @@ from flows.configuration.setting_groups import SettingValues
 from flows.train import train
 from model.configuration.config import PRESETS, TrainConfig
 from model.training import training_loop
-from storage.aliases import aliases
-from storage.lake import Lake
-from storage.models import model_versions
+from storage.files.lake import Lake
+from storage.versions.aliases import aliases
+from storage.versions.models import model_versions
 from tests.model.conftest import write_dataset
 
 

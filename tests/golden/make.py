@@ -17,7 +17,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from storage.lake import Lake
+from storage.files.lake import Lake
 from synthetic.origin import serving
 from synthetic.world import make_world
 

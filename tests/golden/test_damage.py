@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from model.embedding.data import load_faces
-from storage.datasets import open_dataset
 from storage.errors import LakeError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import Split
+from storage.versions.datasets import open_dataset
 from tasks.dataset.publish_request import Request
 from tasks.dataset.publish_version import publish_source
 from tasks.dataset.select import SelectRules

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from model.configuration.config import PRESETS, TrainConfig, model_version_id
-from storage.datasets import all_versions, open_dataset
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import bytes_digest
-from storage.tables import read_stamp
+from storage.tables.parquet import read_stamp
+from storage.versions.datasets import all_versions, open_dataset
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.publish_request import Request, version_id
 from tasks.dataset.publish_version import publish_source

@@ -14,12 +14,12 @@ from PIL import Image, ImageDraw
 from model.configuration.config import TrainConfig
 from model.embedding.align import TEMPLATE_112
 from model.training.training_loop import train
-from storage.datasets import DatasetVersion, open_dataset
-from storage.lake import Lake
-from storage.models import ModelVersion
+from storage.files.lake import Lake
 from storage.records import SAMPLES
-from storage.shards import create_shard
-from storage.tables import rows_to_table, write_table
+from storage.tables.parquet import rows_to_table, write_table
+from storage.tables.shards import create_shard
+from storage.versions.datasets import DatasetVersion, open_dataset
+from storage.versions.models import ModelVersion
 
 CROP_PX = 80
 

@@ -19,9 +19,9 @@ from model.versions.external_data import refuse_external_data
 from model.versions.face_model import FaceModel
 from model.versions.version import load_backbone
 from storage.errors import LakeError, UsageError
-from storage.lake import Lake
-from storage.models import ModelFolder, open_model
+from storage.files.lake import Lake
 from storage.records import bytes_digest
+from storage.versions.models import ModelFolder, open_model
 from tasks.maintenance.fsck.check_versions import check_model
 from tasks.maintenance.fsck.findings import Kind
 

@@ -9,10 +9,10 @@ from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 
-from storage.datasets import all_versions
-from storage.lake import Lake
-from storage.lease_holders import holders
-from storage.models import model_versions
+from storage.files.lake import Lake
+from storage.leases.lease_holders import holders
+from storage.versions.datasets import all_versions
+from storage.versions.models import model_versions
 from tasks.maintenance.disk_usage import disk_usage
 from tests.chaos.service import PARTS, Service, in_proc
 

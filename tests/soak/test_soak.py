@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from storage.lake import Lake
+from storage.files.lake import Lake
 from tests.chaos.calm import findings_of
 from tests.chaos.service import ENDED, Service, free_port, serving
 from tests.chaos.wrong_clock import COMPILER, WrongClock

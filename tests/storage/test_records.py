@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import (
     ATTEMPTS,
     CANDIDATES,
@@ -29,7 +29,7 @@ from storage.records import (
     bytes_digest,
     url_key,
 )
-from storage.tables import read_table, rows_to_table, write_table
+from storage.tables.parquet import read_table, rows_to_table, write_table
 
 URL = "http://a.example/1.jpg"
 BOX = (1.5, 2.25, 30.0, 40.75)

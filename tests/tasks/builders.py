@@ -11,7 +11,7 @@ import pyarrow as pa
 from PIL import Image
 
 from storage.records import ATTEMPTS, FACES, VERDICTS, Box, Outcome, Reason, bytes_digest, url_key
-from storage.tables import rows_to_table
+from storage.tables.parquet import rows_to_table
 
 T = TypeVar("T")
 

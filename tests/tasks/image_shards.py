@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image
 
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import ATTEMPTS, LINK_LINES, Box, Outcome, Reason, bytes_digest, url_key
-from storage.shards import create_shard
-from storage.tables import rows_to_table, write_table
+from storage.tables.parquet import rows_to_table, write_table
+from storage.tables.shards import create_shard
 
 SOURCE, STEM = "vggface1", "0003-0"
 

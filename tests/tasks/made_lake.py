@@ -6,10 +6,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import REJECTED_LINES, Reason, bytes_digest
-from storage.shards import create_shard
-from storage.tables import rows_to_table, write_table
+from storage.tables.parquet import rows_to_table, write_table
+from storage.tables.shards import create_shard
 from tasks.links.plan import plan
 from tests.tasks.builders import BOX, OTHER_BOX, attempt, attempts, face, faces, jpeg
 from tests.tasks.image_shards import link_lines

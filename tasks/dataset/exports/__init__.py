@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from storage.datasets import DatasetVersion
+from storage.versions.datasets import DatasetVersion
 from tasks.dataset.exports.hf_parquet import write_hf_parquet
 from tasks.dataset.exports.imagefolder import write_imagefolder
 

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from storage.datasets import DatasetVersion
-from storage.tables import with_plain_words
+from storage.tables.parquet import with_plain_words
+from storage.versions.datasets import DatasetVersion
 
 # 280 MB at 28 KB a crop; readers fetch one group of rows for one picture, so groups are small.
 _ROWS_PER_FILE, _ROWS_PER_GROUP = 10_000, 100

@@ -15,9 +15,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.datasets import DatasetVersion
 from storage.errors import UsageError
-from storage.tables import with_plain_words
+from storage.tables.parquet import with_plain_words
+from storage.versions.datasets import DatasetVersion
 
 _FACTS = ("identity", "source", "method", "line", "url", "score", "agreement", "face_px", "sharpness")
 _TABLE = "metadata.csv"

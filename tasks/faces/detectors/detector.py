@@ -10,7 +10,7 @@ from PIL import Image
 
 from storage.errors import UsageError
 from storage.records import FoundFace
-from storage.setting_field import setting
+from storage.stamps.setting_field import setting
 
 # Below this size nearly all additional boxes are false (6 of 6, compared with 100 px).
 _SMALLEST_FACE_PX = 20

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from storage.errors import SourceError
-from storage.names import visible
+from storage.text.names import visible
 from tasks.links.recipes.recipe import BoxIs, FormatName, Recipe, checked_recipe, open_recipe, preset_names
 from tasks.links.sources.json_rows import as_text
 from tasks.links.sources.list_bytes import MAX_WHOLE_BYTES, read_head, unbroken, unpacked

@@ -20,7 +20,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from storage.errors import SourceError
-from storage.text import read_text
+from storage.text.encodings import read_text
 
 Column = str | int
 BoxIs = Literal["xyxy", "xywh", "xxyy", "cxcywh"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from storage.errors import LakeError, SourceError, UsageError
-from storage.json_shapes import TEXT, parse_object
-from storage.lake import Lake
-from storage.names import NAME
-from storage.source_names import sources_of
+from storage.files.lake import Lake
+from storage.text.json_shapes import TEXT, parse_object
+from storage.text.names import NAME
+from storage.text.source_names import sources_of
 from tasks.links.recipes.recipe import checked_recipe
 from tasks.links.sources import vggface1, vggface2
 from tasks.links.sources.source import Source
@@ -70,7 +70,7 @@ def source_named(name: str, lake: Lake | None = None) -> Source:
 
 
 def sources_named(name: str, lake: Lake | None = None) -> list[Source]:
-    """The sources of a name, which may join several (`storage.source_names`).
+    """The sources of a name, which may join several (`storage.text.source_names`).
 
     Raises:
         UsageError, LakeError: as `source_named`.

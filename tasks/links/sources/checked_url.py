@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from storage.names import UNSAFE
 from storage.records import Reason
+from storage.text.names import UNSAFE
 
 MAX_URL = 8000
 _NOT_UTF8 = "the URL is not UTF-8, perhaps Latin-1 (ISO 8859-1, Windows-1252): save the list as UTF-8"

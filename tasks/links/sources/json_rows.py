@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from storage.errors import SourceError
-from storage.names import visible
 from storage.records import Reason
-from storage.text import as_utf8
+from storage.text.encodings import as_utf8
+from storage.text.names import visible
 from tasks.links.recipes.recipe import Column, Recipe
 from tasks.links.sources.list_bytes import MAX_WHOLE_BYTES, text_blocks, unpacked
 from tasks.links.sources.rows import KEPT_TEXT, NOT_UTF8, ROWS_PER_BLOCK, BadRow, Rows, shown_line, shown_row

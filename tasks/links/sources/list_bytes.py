@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 import pyarrow as pa
 
 from storage.errors import SourceError
-from storage.text import as_utf8, encoding_of
+from storage.text.encodings import as_utf8, encoding_of
 
 BLOCK_BYTES = 8_000_000
 # Limits of a line, and of a decompressed file.

@@ -18,8 +18,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.names import UNSAFE, is_text
 from storage.records import DIGEST_KINDS, Reason
+from storage.text.names import UNSAFE, is_text
 from tasks.links.recipes.recipe import BoxIs
 from tasks.links.sources.checked_url import MAX_URL, BadLineError, checked_url
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from storage.errors import SourceError
-from storage.names import visible
+from storage.text.names import visible
 from tasks.links.recipes.recipe import Column, FormatName, Recipe
 from tasks.links.sources.list_bytes import HEAD_BYTES
 from tasks.links.sources.list_format import data_lines, num_comments, sample_rows

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from storage.errors import SourceError
-from storage.names import visible
+from storage.text.names import visible
 from tasks.links.recipes.recipe import Column
 
 # A row group of 1000 pictures of 100 kB has 100 MB.

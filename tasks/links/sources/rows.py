@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from storage.names import visible
 from storage.records import Reason
+from storage.text.names import visible
 from tasks.links.recipes.recipe import Column
 
 Ints = npt.NDArray[np.int64]

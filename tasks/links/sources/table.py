@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.errors import SourceError
-from storage.names import is_text, visible
 from storage.records import LINK_LINES, REJECTED_LINES, Reason
+from storage.text.names import is_text, visible
 from tasks.links.recipes.recipe import BoxIs, Column, Recipe
 from tasks.links.sources import list_cells as cells
 from tasks.links.sources.list_cells import Flags, Floats, Refused

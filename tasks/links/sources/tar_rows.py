@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from storage.errors import SourceError
-from storage.names import is_text, visible
 from storage.records import Reason
+from storage.text.names import is_text, visible
 from tasks.links.recipes.recipe import Recipe
 from tasks.links.sources.json_rows import check_keys, json_object, object_rows
 from tasks.links.sources.rows import KEPT_TEXT, BadRow, Rows

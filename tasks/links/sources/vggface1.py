@@ -25,9 +25,9 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 
 from storage.errors import SourceError
-from storage.names import is_text, visible
 from storage.records import LINK_LINES, Reason, url_key
-from storage.text import as_utf8, lines_of
+from storage.text.encodings import as_utf8, lines_of
+from storage.text.names import is_text, visible
 from tasks.links.sources.checked_url import BadLineError, checked_url
 from tasks.links.sources.source import IdentityLines, SourceLines, assembled, identity_lines, joined
 from tasks.links.sources.spelling import match_names, one_form, suggestion
@@ -50,8 +50,8 @@ _Row = tuple[int, str, bytes, float, float, float, float, float, float, bool]
 def parse_file(data: bytes, taken: Collection[int] = ()) -> IdentityLines:
     """Read one link file: every line becomes a row of `LINK_LINES` or of `REJECTED_LINES`.
 
-    It may be in UTF-8, UTF-16 or UTF-32, with a byte order mark or without (`storage.text`). Lines end in LF, CRLF or
-    CR; blank lines at the end are ignored.
+    It may be in UTF-8, UTF-16 or UTF-32, with a byte order mark or without (`storage.text.encodings`). Lines end in LF,
+    CRLF or CR; blank lines at the end are ignored.
 
     Args:
         data: the file.

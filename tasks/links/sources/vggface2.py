@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 
 from storage.errors import SourceError
-from storage.names import is_text, visible
 from storage.records import LINK_LINES, Reason, url_key
+from storage.text.names import is_text, visible
 from tasks.images.formats import sniff
 from tasks.links.sources.source import IdentityLines, SourceLines, assembled, identity_lines
 from tasks.links.sources.spelling import match_names, suggestion

@@ -10,17 +10,17 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from enum import Enum, auto
 
-from storage.alias_events import AliasEvent, current
-from storage.aliases import read_event
-from storage.datasets import DatasetVersion
 from storage.errors import FacemillError
-from storage.evaluations import Evaluation
-from storage.experiments import read_experiment
-from storage.lake import Lake
-from storage.models import ModelVersion
-from storage.names import NAME, VERSIONED
-from storage.tags import read_tag_event
-from storage.tombstones import is_pruned
+from storage.files.lake import Lake
+from storage.text.names import NAME, VERSIONED
+from storage.versions.alias_events import AliasEvent, current
+from storage.versions.aliases import read_event
+from storage.versions.datasets import DatasetVersion
+from storage.versions.evaluations import Evaluation
+from storage.versions.experiments import read_experiment
+from storage.versions.models import ModelVersion
+from storage.versions.tags import read_tag_event
+from storage.versions.tombstones import is_pruned
 from tasks.maintenance.fsck.findings import Finding, Kind
 
 # Embedders that are not model versions: histograms fitted to a dataset, and weights from outside the lake.

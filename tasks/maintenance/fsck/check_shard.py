@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.errors import LakeError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import ATTEMPTS, DETECTIONS, FACES, Outcome, Reason, url_key
-from storage.tables import read_as
-from storage.takedowns import Forgotten
+from storage.tables.parquet import read_as
+from storage.versions.takedowns import Forgotten
 from tasks.faces.crop_shard import sample_name, uncropped
 from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.methods import CropSettings

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pyarrow.compute as pc
 
 from storage.errors import LakeError
-from storage.lake import Lake
-from storage.names import DIGEST
-from storage.shared_lines import read_lines
-from storage.takedowns import Forgotten, covered_lines
+from storage.files.lake import Lake
+from storage.text.names import DIGEST
+from storage.versions.shared_lines import read_lines
+from storage.versions.takedowns import Forgotten, covered_lines
 from tasks.maintenance.fsck.findings import Finding, Kind
 
 

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.errors import LakeError
-from storage.lake import Lake
-from storage.names import SHARED_SHARD
-from storage.paths import SHARDS
-from storage.sample_shards import read_rows, shard_stem
-from storage.takedowns import Forgotten, covered_samples
+from storage.files.lake import Lake
+from storage.files.paths import SHARDS
+from storage.text.names import SHARED_SHARD
+from storage.versions.sample_shards import read_rows, shard_stem
+from storage.versions.takedowns import Forgotten, covered_samples
 from tasks.maintenance.fsck.check_tar import Member, read_tar, tar_findings
 from tasks.maintenance.fsck.findings import Finding, Kind
 

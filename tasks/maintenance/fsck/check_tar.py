@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, NamedTuple
 
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import bytes_digest
 from tasks.maintenance.fsck.findings import Finding, Kind
 

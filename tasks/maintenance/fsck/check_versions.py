@@ -9,14 +9,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.datasets import DatasetVersion
 from storage.errors import FacemillError, LakeError
-from storage.lake import Lake
-from storage.models import ModelVersion
+from storage.files.lake import Lake
 from storage.records import PLACED_SAMPLES
-from storage.sample_shards import rows_at
-from storage.tables import with_plain_words
-from storage.takedowns import Forgotten, covered_samples
+from storage.tables.parquet import with_plain_words
+from storage.versions.datasets import DatasetVersion
+from storage.versions.models import ModelVersion
+from storage.versions.sample_shards import rows_at
+from storage.versions.takedowns import Forgotten, covered_samples
 from tasks.dataset.funnel import Funnel, count_outcomes
 from tasks.dataset.manifest import sample_counts
 from tasks.dataset.publish_request import id_by_manifest

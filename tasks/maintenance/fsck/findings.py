@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from storage.paths import ALIASES
+from storage.files.paths import ALIASES
 
 
 class Kind(StrEnum):

@@ -12,12 +12,12 @@ from functools import partial
 import pyarrow.compute as pc
 
 from storage.errors import FacemillError, LakeError
-from storage.lake import Lake
-from storage.names import NAME, STEM
-from storage.paths import ALIASES, LINES, SHARDS
+from storage.files.lake import Lake
+from storage.files.paths import ALIASES, LINES, SHARDS
 from storage.records import CANDIDATES, LINK_LINES, REJECTED_LINES
-from storage.tables import read_as, read_stamp, read_table
-from storage.takedowns import Forgotten, read_forgotten, read_takedowns
+from storage.tables.parquet import read_as, read_stamp, read_table
+from storage.text.names import NAME, STEM
+from storage.versions.takedowns import Forgotten, read_forgotten, read_takedowns
 from tasks.dataset.source_tables import lines_to_crop
 from tasks.faces.lines_by_key import LinesByKey
 from tasks.fetch.ledger import image_stems

@@ -18,9 +18,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import ATTEMPTS, Outcome, Reason, url_key
-from storage.tables import read_as
+from storage.tables.parquet import read_as
 from tasks.maintenance.fsck.findings import Finding, Remedy, advice, remedy
 from tasks.maintenance.prune.finish import remains_of, remove_remains
 from tasks.maintenance.takedown.purge import purge

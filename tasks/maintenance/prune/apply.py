@@ -15,18 +15,18 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from storage.aliases import aliases, previous_champion
-from storage.datasets import DatasetVersion
 from storage.errors import FacemillError
-from storage.lake import Lake
-from storage.leases import alone
-from storage.models import ModelVersion
-from storage.names import NAME
-from storage.readers import reader_leases
-from storage.sample_shards import STAGE as SHARDS
-from storage.sample_shards import UNIT
-from storage.tags import tags
-from storage.tombstones import MANIFEST, is_pruned, remove_tombstone, write_tombstone
+from storage.files.lake import Lake
+from storage.leases.leases import alone
+from storage.text.names import NAME
+from storage.versions.aliases import aliases, previous_champion
+from storage.versions.datasets import DatasetVersion
+from storage.versions.models import ModelVersion
+from storage.versions.readers import reader_leases
+from storage.versions.sample_shards import STAGE as SHARDS
+from storage.versions.sample_shards import UNIT
+from storage.versions.tags import tags
+from storage.versions.tombstones import MANIFEST, is_pruned, remove_tombstone, write_tombstone
 from tasks.maintenance.prune.decide import Decision, Plan
 from tasks.maintenance.prune.finish import remove_remains
 from tasks.maintenance.prune.inventory import Item, Kind, Version

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from storage.sample_shards import STAGE as SHARDS
-from storage.sample_shards import UNIT
-from storage.source_names import sources_of
+from storage.text.source_names import sources_of
+from storage.versions.sample_shards import STAGE as SHARDS
+from storage.versions.sample_shards import UNIT
 from tasks.maintenance.prune.inventory import Inventory, Item, Kind, Version
 from tasks.maintenance.prune.policy import Policy
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from storage.datasets import DatasetVersion, all_versions
-from storage.lake import Lake
-from storage.models import ModelVersion, model_versions
-from storage.tombstones import remains
+from storage.files.lake import Lake
+from storage.versions.datasets import DatasetVersion, all_versions
+from storage.versions.models import ModelVersion, model_versions
+from storage.versions.tombstones import remains
 
 
 def remains_of(lake: Lake, folder: str) -> list[str]:

@@ -9,18 +9,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from storage.aliases import aliases, previous_champion
-from storage.atomic import PREFIX
-from storage.datasets import DatasetVersion, all_versions
-from storage.lake import Lake
-from storage.lease_holders import Holders
-from storage.models import ModelVersion, model_versions
-from storage.names import NAME
-from storage.paths import REPORTS
-from storage.readers import read_version
-from storage.stored_files import StoredFile, stored_files
-from storage.tags import tags
-from storage.tombstones import MANIFEST
+from storage.files.atomic import PREFIX
+from storage.files.lake import Lake
+from storage.files.paths import REPORTS
+from storage.files.stored_files import StoredFile, stored_files
+from storage.leases.lease_holders import Holders
+from storage.text.names import NAME
+from storage.versions.aliases import aliases, previous_champion
+from storage.versions.datasets import DatasetVersion, all_versions
+from storage.versions.models import ModelVersion, model_versions
+from storage.versions.readers import read_version
+from storage.versions.tags import tags
+from storage.versions.tombstones import MANIFEST
 from tasks.maintenance.prune.inventory import Inventory, Item, Kind, SharedFile, Version
 from tasks.maintenance.shared_files import users_of_shared
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from storage.lake import Lake
-from storage.lease_holders import holders
+from storage.files.lake import Lake
+from storage.leases.lease_holders import holders
 from tasks.maintenance.prune.decide import Plan, decide
 from tasks.maintenance.prune.gather import gather
 from tasks.maintenance.prune.policy import Policy

@@ -6,11 +6,11 @@ from functools import partial
 
 import pyarrow.compute as pc
 
-from storage.lake import Lake
-from storage.names import NAME
+from storage.files.lake import Lake
 from storage.records import SHARED_LINES
-from storage.tables import read_as, write_table
-from storage.takedowns import covered_lines, read_forgotten
+from storage.tables.parquet import read_as, write_table
+from storage.text.names import NAME
+from storage.versions.takedowns import covered_lines, read_forgotten
 
 
 def lines_to_blank(lake: Lake) -> list[str]:

@@ -15,12 +15,20 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.datasets import all_versions
 from storage.errors import UsageError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import Takedown, TakedownKind, identity_key, url_key
-from storage.takedowns import COVERED_BY, Forgotten, about, covered_samples, read_lines, record, with_their_links
-from storage.text import read_text
+from storage.text.encodings import read_text
+from storage.versions.datasets import all_versions
+from storage.versions.takedowns import (
+    COVERED_BY,
+    Forgotten,
+    about,
+    covered_samples,
+    read_lines,
+    record,
+    with_their_links,
+)
 from tasks.dataset.find_duplicates import verdicts_now
 from tasks.fetch.ledger import accepted, read_ledger
 

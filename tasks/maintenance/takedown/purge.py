@@ -15,13 +15,13 @@ from datetime import datetime
 
 import pyarrow.compute as pc
 
-from storage.datasets import DatasetVersion, all_versions
-from storage.lake import Lake
-from storage.models import model_versions
+from storage.files.lake import Lake
 from storage.records import ATTEMPTS
-from storage.source_names import is_joint, sources_of
-from storage.tables import read_as, read_table
-from storage.takedowns import Forgotten, blanked, read_forgotten, read_takedowns
+from storage.tables.parquet import read_as, read_table
+from storage.text.source_names import is_joint, sources_of
+from storage.versions.datasets import DatasetVersion, all_versions
+from storage.versions.models import model_versions
+from storage.versions.takedowns import Forgotten, blanked, read_forgotten, read_takedowns
 from tasks.fetch.ledger import image_stems
 from tasks.maintenance.prune.finish import half_pruned, remove_remains
 from tasks.maintenance.takedown.blank_lines import blank_lines, lines_to_blank

@@ -21,13 +21,13 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.datasets import DatasetVersion
 from storage.errors import LakeError
-from storage.names import DATASET_MEMBER
 from storage.records import bytes_digest
-from storage.shards import create_shard
-from storage.tables import write_table
-from storage.takedowns import covered_lines, covered_samples, read_forgotten
+from storage.tables.parquet import write_table
+from storage.tables.shards import create_shard
+from storage.text.names import DATASET_MEMBER
+from storage.versions.datasets import DatasetVersion
+from storage.versions.takedowns import covered_lines, covered_samples, read_forgotten
 from tasks.dataset.manifest import sample_counts
 from tasks.maintenance.fsck.check_tar import NOT_A_TAR
 from tasks.maintenance.takedown.replace_shards import Moved, moved_index

@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.lake import Lake
-from storage.names import NAME
+from storage.files.lake import Lake
 from storage.records import PLACED_SAMPLES
-from storage.sample_shards import PLACE, read_rows, shared_shards, stem_of, write_samples
-from storage.shards import read_member
-from storage.tables import with_plain_words
-from storage.takedowns import COVERED_BY, covered_samples, read_forgotten
+from storage.tables.parquet import with_plain_words
+from storage.tables.shards import read_member
+from storage.text.names import NAME
+from storage.versions.sample_shards import PLACE, read_rows, shared_shards, stem_of, write_samples
+from storage.versions.takedowns import COVERED_BY, covered_samples, read_forgotten
 
 # By the shard that is replaced: sample, and shard, offset and length where it lies now.
 Moved = dict[str, pa.Table]

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.errors import LakeError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import DETECTIONS, Outcome
-from storage.shards import create_shard, read_member
-from storage.tables import read_as, read_settings, read_stamp, write_table
+from storage.tables.parquet import read_as, read_settings, read_stamp, write_table
+from storage.tables.shards import create_shard, read_member
 from tasks.fetch.ledger import accepted, image_stems
 
 

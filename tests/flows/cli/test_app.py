@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from flows.cli.app import all_commands, app
 from flows.cli.options import reporting
 from storage.errors import UsageError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from synthetic.origin import Origin
 from tasks.fetch.ledger import read_ledger
 from tests.tasks.web import origin as web_origin

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from flows.cli.stage_screens import show_stage
-from storage.lake import Lake
+from storage.files.lake import Lake
 from synthetic.origin import Origin
 from tasks.dataset.publish_request import Request
 from tasks.dataset.publish_version import publish_source

@@ -16,9 +16,9 @@ from flows.cli.options import chosen_people, share, source_for
 from flows.ingest import agree_to_contact, ingest, is_first_contact
 from flows.selection import Selection
 from storage.errors import UsageError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import CANDIDATES, Reason
-from storage.tables import read_as, write_table
+from storage.tables.parquet import read_as, write_table
 from tasks.links.plan import plan
 from tasks.links.sources import source_named
 from tests.flows.telemetry.test_run_summary import published

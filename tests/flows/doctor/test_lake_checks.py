@@ -12,7 +12,7 @@ import pytest
 from flows.doctor.lake_checks import check_clock, check_disk, check_lake
 from flows.doctor.lake_facts import Disk, LakeFound, disks, look_at_lake
 from flows.doctor.verdict import Level
-from storage.lake import Lake
+from storage.files.lake import Lake
 from tests.buckets import Faults
 from tests.tasks.made_lake import make_lake
 

@@ -17,10 +17,10 @@ from flows.configuration.training_config import training_config
 from flows.forecast.fetch_cost import fetch_cost
 from flows.forecast.train_cost import train_cost
 from flows.selection import Selection
-from storage.lake import Lake
-from storage.models import write_model
+from storage.files.lake import Lake
 from storage.records import Reason
-from storage.tables import write_table
+from storage.tables.parquet import write_table
+from storage.versions.models import write_model
 from tasks.dataset.publish_request import Request
 from tasks.dataset.publish_version import publish_source
 from tasks.links.plan import plan

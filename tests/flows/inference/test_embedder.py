@@ -17,7 +17,7 @@ from flows.inference.embedder import Embedder
 from model.configuration.config import TrainConfig
 from model.training.training_loop import train
 from storage.errors import UsageError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from tests.flows.inference.test_photos import jpeg, portrait, side_by_side
 from tests.model.conftest import write_dataset
 

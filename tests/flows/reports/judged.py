@@ -6,9 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import FACE_VERDICTS, SAME_PEOPLE
-from storage.tables import rows_to_table
+from storage.tables.parquet import rows_to_table
 from tasks.dataset.find_duplicates import verdicts_now
 from tasks.dataset.source_tables import read_faces
 from tasks.label_noise.score_table import Cleaned, Cleaning, faces_to_score

@@ -7,7 +7,7 @@ from PIL import Image
 
 from flows.reports.crop_report import cropped_methods, write_report
 from flows.reports.page import macros
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import FoundFace
 from tasks.faces.crop_shard import crop_shard
 from tasks.faces.lines_by_key import LinesByKey

@@ -9,10 +9,10 @@ import pytest
 
 from flows.reports import dataset_report as pages
 from flows.reports.dataset_report import write_report
-from storage.datasets import DatasetVersion, open_dataset
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import Takedown, TakedownKind, identity_key
-from storage.takedowns import record
+from storage.versions.datasets import DatasetVersion, open_dataset
+from storage.versions.takedowns import record
 from tasks.dataset.publish_request import Request
 from tasks.dataset.publish_version import publish_source
 from tests.flows.reports.reader import read_page

@@ -8,7 +8,7 @@ import pytest
 from flows.reports import doubtful_faces as pages
 from flows.reports.dataset_report import write_report
 from flows.reports.doubtful_faces import write_doubts
-from storage.lake import Lake
+from storage.files.lake import Lake
 from tasks.dataset.find_duplicates import compare_pictures
 from tasks.dataset.publish_request import Request
 from tasks.dataset.publish_version import publish_source

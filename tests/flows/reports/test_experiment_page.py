@@ -8,7 +8,7 @@ import pytest
 
 from flows.reports.experiment_page import scale, summary, write_experiment_page
 from flows.reports.experiment_report import contrasts
-from storage.lake import Lake
+from storage.files.lake import Lake
 from tests.flows.reports.experiments import cell, difference, experiment
 from tests.flows.reports.reader import Page, read_page
 

@@ -22,7 +22,7 @@ from flows.reports.experiment_page import write_experiment_page
 from flows.reports.model_report import write_model_report
 from model.configuration.config import TrainConfig
 from model.training.training_loop import train
-from storage.lake import Lake
+from storage.files.lake import Lake
 from tasks.dataset.publish_request import Request
 from tasks.dataset.publish_version import publish_source
 from tests.flows.reports.experiments import cell, difference, experiment

@@ -19,7 +19,7 @@ from flows.runs.engine import attempt, emit, flow, is_recorded, run_logger, task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
 from storage.errors import UsageError
-from storage.lake import Lake
+from storage.files.lake import Lake
 
 _ATTEMPTS: list[int] = []
 

@@ -20,7 +20,7 @@ from prefect.states import Completed, Failed, Running, Scheduled
 
 from flows.prune import prune
 from flows.runs.old_runs import old_runs, remove_runs
-from storage.lake import Lake
+from storage.files.lake import Lake
 from tests.waiting import wait_until
 
 

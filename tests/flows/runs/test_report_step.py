@@ -9,8 +9,8 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.runs.report_step import dataset_report
-from storage.datasets import DatasetVersion
-from storage.lake import Lake
+from storage.files.lake import Lake
+from storage.versions.datasets import DatasetVersion
 from tests.model.conftest import write_dataset
 
 

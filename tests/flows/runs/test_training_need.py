@@ -10,9 +10,9 @@ import pytest
 
 from flows.runs.training_need import why_not_needed
 from model.configuration.config import TrainConfig, model_version_id
-from storage.datasets import DatasetVersion
-from storage.lake import Lake
-from storage.models import write_model
+from storage.files.lake import Lake
+from storage.versions.datasets import DatasetVersion
+from storage.versions.models import write_model
 from tasks.dataset.publish_request import Request
 from tasks.dataset.publish_version import publish_source
 from tasks.dataset.select import SelectRules

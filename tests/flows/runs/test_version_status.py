@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from flows.runs.version_status import dataset_status, differing, models_status
-from storage.aliases import nominate
-from storage.datasets import open_dataset, versions
-from storage.lake import Lake
-from storage.models import write_model
+from storage.files.lake import Lake
+from storage.versions.aliases import nominate
+from storage.versions.datasets import open_dataset, versions
+from storage.versions.models import write_model
 from tasks.dataset.publish_request import Request
 from tasks.dataset.publish_version import publish_source
 from tasks.dataset.select import SelectRules

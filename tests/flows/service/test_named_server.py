@@ -19,7 +19,7 @@ from flows.configuration.settings import api_in_use
 from flows.doctor.service_facts import look_at_service
 from flows.service.password import new_password
 from flows.service.work import is_healthy
-from storage.lake import Lake
+from storage.files.lake import Lake
 from tests.chaos.service import free_port
 from tests.waiting import wait_until
 

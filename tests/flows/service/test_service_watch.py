@@ -18,7 +18,7 @@ from flows.doctor.service_facts import Deployed, Run, ServiceFound
 from flows.service.metrics_endpoint import shown_metrics
 from flows.service.service_watch import BACKLOG_GROWS, ServiceWatch, links_due, watching
 from flows.service.trends import HOUR_S, Thresholds
-from storage.lake import Lake
+from storage.files.lake import Lake
 from tests.waiting import GUARD_S, wait_until
 
 MADE, GOOD, BAD = (datetime(2026, 11, day, tzinfo=UTC) for day in (1, 20, 21))

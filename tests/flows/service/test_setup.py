@@ -20,7 +20,7 @@ from flows.service.setup import set_up_server, with_parameters
 from flows.service.waiting_runs import name_waiting_runs
 from flows.service.work import POOLS
 from storage.errors import UsageError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from tests.model.conftest import write_dataset
 from tests.waiting import wait_until
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.datasets import all_versions
-from storage.lake import Lake
+from storage.files.lake import Lake
+from storage.versions.datasets import all_versions
 from tests.chaos.service import serving
 from tests.waiting import GUARD_S
 

@@ -7,7 +7,7 @@ import pytest
 
 from model.compare.experiment_grid import Cell, common_test, evaluate_grid, experiment_id
 from model.training.training_loop import train
-from storage.lake import Lake
+from storage.files.lake import Lake
 from tests.model.conftest import write_dataset
 
 

@@ -8,11 +8,11 @@ from model.compare.evaluation_store import evaluate_version, evaluate_version_on
 from model.compare.promotion import objection, promote
 from model.training.training_loop import train
 from model.verification.lfw import parse_pairs
-from storage.aliases import alias_history, aliases
 from storage.errors import PromotionRefused, UsageError
-from storage.evaluations import evaluations
-from storage.lake import Lake
-from storage.models import ModelVersion, write_model
+from storage.files.lake import Lake
+from storage.versions.aliases import alias_history, aliases
+from storage.versions.evaluations import evaluations
+from storage.versions.models import ModelVersion, write_model
 from tests.model.conftest import write_dataset
 
 

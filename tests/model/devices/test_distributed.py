@@ -19,7 +19,7 @@ from model.devices import distributed as ranks
 from model.devices.distributed import gathered, is_rank_0, num_ranks, rank_0_first, rank_slice
 from model.training.training_loop import first_modules, train
 from storage.errors import UsageError
-from storage.models import model_versions
+from storage.versions.models import model_versions
 from tests.model.conftest import write_dataset
 
 RANK = """

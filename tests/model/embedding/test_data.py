@@ -6,8 +6,8 @@ import pytest
 from model.embedding.data import load_faces
 from storage.errors import LakeError
 from storage.records import SAMPLES, Takedown, TakedownKind, identity_key
-from storage.tables import rows_to_table, write_table
-from storage.takedowns import record
+from storage.tables.parquet import rows_to_table, write_table
+from storage.versions.takedowns import record
 from tests.model.conftest import sample_row, write_dataset
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

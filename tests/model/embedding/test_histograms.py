@@ -3,7 +3,7 @@ import pytest
 
 from model.embedding.data import load_faces
 from model.embedding.histograms import IMAGE_PX, _in_cells, _uniform_patterns, describe, fit_projection
-from storage.lake import Lake
+from storage.files.lake import Lake
 from tests.model.conftest import write_dataset
 
 

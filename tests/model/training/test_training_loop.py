@@ -11,7 +11,7 @@ from model.training.training_loop import Progress, check_health, initial_state, 
 from model.verification.evaluation import evaluate
 from model.versions.version import load_backbone
 from storage.errors import TrainingError, UsageError
-from storage.models import model_versions
+from storage.versions.models import model_versions
 from tests.model.conftest import write_dataset
 
 CPU = torch.device("cpu")
@@ -53,8 +53,8 @@ import os, signal, sys
 import torch
 from model.configuration.config import TrainConfig
 from model.training.training_loop import train
-from storage.datasets import open_dataset
-from storage.lake import Lake
+from storage.versions.datasets import open_dataset
+from storage.files.lake import Lake
 torch.set_num_threads(1)
 config = TrainConfig(name="tiny", width=0.25, embedding_dim=32, image_px=32, identities_per_batch=8,
     faces_per_identity=4, steps=20, warmup_steps=2, learning_rate=5e-3, device="cpu")

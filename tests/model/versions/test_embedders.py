@@ -12,12 +12,12 @@ from facenet_pytorch import InceptionResnetV1
 from model.embedding.embed import embed
 from model.training.training_loop import train
 from model.versions.embedders import Embedder, embed_crops, facenet_embedder, histogram_embedder, model_embedder
-from storage.datasets import DatasetVersion
 from storage.errors import LakeError, UsageError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import FACES, bytes_digest
-from storage.shards import create_shard
-from storage.tables import rows_to_table
+from storage.tables.parquet import rows_to_table
+from storage.tables.shards import create_shard
+from storage.versions.datasets import DatasetVersion
 from tests.model.conftest import CROP_PX, draw_face, write_dataset
 
 CPU = torch.device("cpu")

@@ -14,7 +14,7 @@ from model.embedding.embed import embed
 from model.versions.face_model import FaceModel
 from model.versions.version import load_backbone
 from storage.errors import LakeError, UsageError
-from storage.models import ModelFolder
+from storage.versions.models import ModelFolder
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_a_folder_without_a_manifest_is_no_version_and_a_changed_file_is_not_use
 def test_using_a_version_takes_no_torch(copied):
     program = (
         "import sys, numpy as np\n"
-        "from model.versions.face_model import FaceModel; from storage.models import ModelFolder\n"
+        "from model.versions.face_model import FaceModel; from storage.versions.models import ModelFolder\n"
         "model = FaceModel(ModelFolder(sys.argv[1]))\n"
         "one, other = model.embed(np.zeros((2, 32, 32, 3), np.uint8))\n"
         "assert model.compare(one, other).is_same and 'torch' not in sys.modules"

@@ -11,10 +11,10 @@ from model.embedding.data import load_faces
 from model.training.training_loop import train
 from model.versions.face_model import FaceModel
 from model.versions.version import load_backbone
-from storage.code_version import code_version
 from storage.errors import LakeError
-from storage.models import open_model
 from storage.records import bytes_digest
+from storage.stamps.code_version import code_version
+from storage.versions.models import open_model
 
 FILES = {
     "weights.safetensors",

@@ -6,10 +6,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from storage.datasets import DatasetVersion
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import LINE_OUTCOMES, SAMPLES
-from storage.tables import rows_to_table, write_table
+from storage.tables.parquet import rows_to_table, write_table
+from storage.versions.datasets import DatasetVersion
 from tasks.dataset.diff import Setting, diff
 
 Line = tuple[str, int]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from storage.counts import total, totals
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import Takedown, TakedownKind, url_key
-from storage.takedowns import record
+from storage.tables.counts import total, totals
+from storage.versions.takedowns import record
 from tasks.dataset.face_counts import face_counts
 from tasks.dataset.source_tables import read_faces
 from tasks.fetch.ledger import accepted

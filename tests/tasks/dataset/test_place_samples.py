@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from storage.records import SAMPLES
-from storage.tables import rows_to_table, with_plain_words
+from storage.tables.parquet import rows_to_table, with_plain_words
 from tasks.dataset.place_samples import PlaceRules, place_samples
 from tests.one_sample import sample_row
 

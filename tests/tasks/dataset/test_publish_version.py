@@ -12,15 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from storage.code_version import code_version
-from storage.datasets import open_dataset, versions
 from storage.errors import LakeError, LeakError, UsageError, VersionPruned
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import FACES, LINE_OUTCOMES, REJECTED_LINES, SAMPLES, Box, bytes_digest
-from storage.sample_shards import read_rows, shared_shards
-from storage.shards import create_shard
-from storage.tables import read_as, write_table
-from storage.tombstones import write_tombstone
+from storage.stamps.code_version import code_version
+from storage.tables.parquet import read_as, write_table
+from storage.tables.shards import create_shard
+from storage.versions.datasets import open_dataset, versions
+from storage.versions.sample_shards import read_rows, shared_shards
+from storage.versions.tombstones import write_tombstone
 from tasks.dataset import publish_version as publishing
 from tasks.dataset.decide_outcomes import Content, decide
 from tasks.dataset.dedupe import DedupeRules

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 
 from storage.errors import UsageError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import REJECTED_LINES, VERDICTS, Reason
-from storage.tables import rows_to_table, write_table
+from storage.tables.parquet import rows_to_table, write_table
 from tasks.dataset import find_duplicates as compare
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.find_duplicates import compare_pictures, verdicts_now

@@ -9,11 +9,11 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import ATTEMPTS, FACES, LINK_LINES, Reason, Takedown, TakedownKind, url_key
-from storage.tables import read_as, write_table
-from storage.takedowns import record
-from storage.tombstones import write_tombstone
+from storage.tables.parquet import read_as, write_table
+from storage.versions.takedowns import record
+from storage.versions.tombstones import write_tombstone
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.exclude import exclude
 from tasks.dataset.find_duplicates import compare_pictures

@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from storage.datasets import versions
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import FACES, url_key
-from storage.tables import read_as, write_table
+from storage.tables.parquet import read_as, write_table
+from storage.versions.datasets import versions
 from tasks.dataset.publish_request import Request
 from tasks.dataset.publish_version import Published, publish_source
 from tasks.dataset.select import SelectRules

@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import Takedown, TakedownKind, url_key
-from storage.tables import write_table
-from storage.takedowns import record
+from storage.tables.parquet import write_table
+from storage.versions.takedowns import record
 from tasks.faces.checked_shards import CheckedShards, checked_shards
 from tasks.faces.detectors import DetectorSettings
 from tasks.faces.methods import CropSettings

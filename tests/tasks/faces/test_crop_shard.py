@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from storage.errors import LakeError, UsageError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import DETECTIONS, FACES, Fit, FoundFace, Reason, bytes_digest, url_key
-from storage.shards import read_member
-from storage.tables import read_as, read_settings, read_table, rows_to_table, write_table
+from storage.tables.parquet import read_as, read_settings, read_table, rows_to_table, write_table
+from storage.tables.shards import read_member
 from tasks.faces.crop_shard import crop_shard, sample_name, uncropped
 from tasks.faces.detect_shard import ShardSummary
 from tasks.faces.lines_by_key import LinesByKey

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from storage.errors import LakeError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import DETECTIONS, FoundFace, Reason, url_key
-from storage.tables import read_table
+from storage.tables.parquet import read_table
 from synthetic.identity import sample_identity
 from synthetic.portrait import draw
 from tasks.faces.crop_shard import crop_shard

@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from storage.cached_results import table_states
-from storage.lake import Lake
-from storage.tables import write_table
+from storage.files.lake import Lake
+from storage.stamps.cached_results import table_states
+from storage.tables.parquet import write_table
 from tasks.fetch.asked_links import Planned, keep_planned, plan_state, read_planned
 
 SHARDS = ["0000-0000-aaaaaa", "0001-0000-aaaaaa"]

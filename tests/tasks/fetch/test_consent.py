@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import Reason
-from storage.tables import write_table
+from storage.tables.parquet import write_table
 from tasks.fetch.consent import contacts_outside, has_consent, record_consent
 from tasks.links.sources import source_named
 from tests.tasks.builders import attempt, attempts

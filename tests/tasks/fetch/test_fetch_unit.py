@@ -15,10 +15,10 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import CANDIDATES, Attempt, Outcome, Reason, bytes_digest, url_key
-from storage.shards import read_member
-from storage.tables import rows_to_table, write_table
+from storage.tables.parquet import rows_to_table, write_table
+from storage.tables.shards import read_member
 from tasks.fetch import fetch_unit as fetch
 from tasks.fetch.fetch_unit import fetch_unit, to_pending
 from tasks.fetch.ledger import RULES, image_stems, pending_due, pending_new, read_ledger

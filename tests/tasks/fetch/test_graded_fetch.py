@@ -12,8 +12,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pytest
 
-from storage.lake import Lake
-from storage.tables import read_table
+from storage.files.lake import Lake
+from storage.tables.parquet import read_table
 from synthetic.origin import Origin
 from synthetic.world import make_world
 from tasks.fetch.fetch_unit import LONGEST_PAUSE_S, fetch_unit, to_pending

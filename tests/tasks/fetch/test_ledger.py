@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 
 from storage.errors import LakeError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import ATTEMPTS, CANDIDATES, Reason, Retry, url_key
-from storage.tables import rows_to_table, write_table
+from storage.tables.parquet import rows_to_table, write_table
 from tasks.fetch.ledger import (
     RULES,
     Choice,

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from storage.counts import total, totals
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import Outcome, Reason, Takedown, TakedownKind, url_key
-from storage.tables import write_table
-from storage.takedowns import record
+from storage.tables.counts import total, totals
+from storage.tables.parquet import write_table
+from storage.versions.takedowns import record
 from tasks.fetch.ledger import accepted, due, image_stems, read_ledger
 from tasks.fetch.link_counts import link_counts
 from tests.opened import opened_files, tables_opened

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from storage.datasets import DatasetVersion
 from storage.records import FACE_VERDICTS, SAME_PEOPLE
-from storage.tables import rows_to_table
+from storage.tables.parquet import rows_to_table
+from storage.versions.datasets import DatasetVersion
 from tasks.dataset.publish_request import Request
 from tasks.dataset.publish_version import publish_source
 from tasks.label_noise.doubtful import doubtful_samples

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pytest
 
 from storage.errors import UsageError
-from storage.lake import Lake
-from storage.models import write_model
+from storage.files.lake import Lake
 from storage.records import FACE_VERDICTS, SAME_PEOPLE, Reason
-from storage.tables import rows_to_table
+from storage.tables.parquet import rows_to_table
+from storage.versions.models import write_model
 from tasks.label_noise.score_table import (
     Cleaned,
     Cleaning,

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from storage.errors import LinksUnavailable, SourceError
-from storage.lake import Lake
-from storage.tables import read_table
+from storage.files.lake import Lake
+from storage.tables.parquet import read_table
 from tasks.links.collect import collect_links
 from tasks.links.sources import SOURCES
 from tests.tasks.web.link_host import FAST, archive, below_links, index, links, rows, serving, written

@@ -8,7 +8,7 @@ import pytest
 from yarl import URL
 
 from storage.errors import LinksUnavailable, SourceError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from tasks.links import link_server
 from tasks.links.collect import collect_links
 from tasks.links.link_server import LinkLimits, open_link_server

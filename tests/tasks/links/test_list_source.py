@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from storage.errors import LakeError, SourceError, UsageError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from tasks.links.collect import collect_links, location_of
 from tasks.links.list_source import open_source
 from tasks.links.recipes.recipe import Recipe

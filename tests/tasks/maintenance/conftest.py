@@ -15,10 +15,10 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import Box, FoundFace, Reason
-from storage.tables import read_table, write_table
-from storage.takedowns import read_forgotten
+from storage.tables.parquet import read_table, write_table
+from storage.versions.takedowns import read_forgotten
 from tasks.dataset.publish_request import Request
 from tasks.dataset.publish_version import Published, publish_source
 from tasks.dataset.select import SelectRules

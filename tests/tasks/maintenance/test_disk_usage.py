@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from storage.lake import Lake
-from storage.tombstones import remains, write_tombstone
+from storage.files.lake import Lake
+from storage.versions.tombstones import remains, write_tombstone
 from tasks.maintenance.disk_usage import disk_usage
 from tests.tasks.maintenance.prune.versions import contents, dataset, model, sharing_dataset, tag
 

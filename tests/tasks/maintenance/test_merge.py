@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import Reason
-from storage.tables import write_table
+from storage.tables.parquet import write_table
 from tasks.fetch.ledger import read_ledger
 from tasks.maintenance.merge import merge_all
 from tests.tasks.builders import attempt, attempts

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from storage.lake import Lake
-from storage.tables import read_table
+from storage.files.lake import Lake
+from storage.tables.parquet import read_table
 from tasks.links.link_server import LinkLimits
 
 FAST = LinkLimits(backoff_s=0.01, file_timeout_s=0.5, archive_timeout_s=0.5)

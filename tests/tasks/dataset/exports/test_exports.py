@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from storage.datasets import DatasetVersion
 from storage.errors import UsageError
 from storage.records import Takedown, TakedownKind, bytes_digest, url_key
-from storage.takedowns import record
+from storage.versions.datasets import DatasetVersion
+from storage.versions.takedowns import record
 from tasks.dataset.export_version import export
 from tasks.dataset.exports import EXPORTS, hf_parquet
 from tests.tasks.builders import NOW

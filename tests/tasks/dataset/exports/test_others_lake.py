@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from storage.datasets import DatasetVersion, open_dataset
 from storage.errors import LakeError, UsageError
-from storage.lake import Lake
+from storage.files.lake import Lake
 from storage.records import Takedown, TakedownKind, url_key
-from storage.tables import read_table, write_table
-from storage.takedowns import record
+from storage.tables.parquet import read_table, write_table
+from storage.versions.datasets import DatasetVersion, open_dataset
+from storage.versions.takedowns import record
 from tasks.dataset.export_version import export
 from tasks.dataset.exports import EXPORTS
 from tasks.maintenance.fsck.findings import Kind

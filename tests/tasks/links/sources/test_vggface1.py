@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from storage.errors import SourceError
 from storage.records import LINK_LINES, REJECTED_LINES, Reason, url_key
-from storage.text import as_utf8
+from storage.text.encodings import as_utf8
 from tasks.links.sources import vggface1
 from tasks.links.sources.vggface1 import fingerprint, parse_file, read
 

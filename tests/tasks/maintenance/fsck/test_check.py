@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from storage.alias_events import AliasEvent
-from storage.aliases import record_alias
-from storage.datasets import all_versions
 from storage.errors import LakeError
-from storage.lake import Lake
-from storage.models import write_model
+from storage.files.lake import Lake
+from storage.files.stores import lost_uploads
 from storage.records import url_key
-from storage.stores import lost_uploads
-from storage.tables import read_stamp, read_table, write_table
+from storage.tables.parquet import read_stamp, read_table, write_table
+from storage.versions.alias_events import AliasEvent
+from storage.versions.aliases import record_alias
+from storage.versions.datasets import all_versions
+from storage.versions.models import write_model
 from tasks.fetch.ledger import image_stems
 from tasks.maintenance.fsck.findings import Finding, Kind, Remedy, remedy
 from tasks.maintenance.fsck.inspect_lake import inspect, jobs
@@ -285,7 +285,7 @@ def test_a_lake_in_an_object_store_is_mended_and_purged_alike(ready: Mill) -> No
 def test_parts_of_an_upload_whose_writer_was_killed_are_dropped_and_leases_are_no_fault(
     bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storage.lake.lost_uploads", partial(lost_uploads, older_than=timedelta(0)))
+    monkeypatch.setattr("storage.files.lake.lost_uploads", partial(lost_uploads, older_than=timedelta(0)))
     lake = Lake(f"{bucket}/lake")
     lake.write_json("leases/crop/made/0000.1.json", {"holder": "killed"})
     place = {"Bucket": bucket.removeprefix("s3://"), "Key": "lake/datasets/faces/v1/train-00000.tar"}

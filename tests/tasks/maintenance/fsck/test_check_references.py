@@ -9,13 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from storage.alias_events import AliasEvent
-from storage.aliases import record_alias
-from storage.evaluations import write_evaluation
-from storage.lake import Lake
-from storage.models import ModelVersion, write_model
+from storage.files.lake import Lake
 from storage.records import FACE_VERDICTS, SAME_PEOPLE, SCORES
-from storage.tags import record_tag
+from storage.versions.alias_events import AliasEvent
+from storage.versions.aliases import record_alias
+from storage.versions.evaluations import write_evaluation
+from storage.versions.models import ModelVersion, write_model
+from storage.versions.tags import record_tag
 from tasks.label_noise.score_table import Cleaned, write_cleaned
 from tasks.maintenance.fsck.findings import Finding, Kind, Remedy, advice, remedy
 from tasks.maintenance.fsck.inspect_lake import inspect, jobs

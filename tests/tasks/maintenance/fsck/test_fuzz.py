@@ -19,17 +19,17 @@ from PIL import Image
 
 from model.compare.evaluation_store import version_thresholds
 from model.configuration.ranges import published_settings
-from storage.alias_events import AliasEvent
-from storage.aliases import record_alias
-from storage.datasets import all_versions, open_dataset
 from storage.errors import FacemillError, LakeError
-from storage.evaluations import evaluations, write_evaluation
-from storage.lake import Lake
-from storage.models import model_versions, write_model
+from storage.files.lake import Lake
 from storage.records import SAMPLES, SCORES, Takedown, TakedownKind, bytes_digest, identity_key
-from storage.shards import create_shard
-from storage.tables import rows_to_table, write_table
-from storage.takedowns import record
+from storage.tables.parquet import rows_to_table, write_table
+from storage.tables.shards import create_shard
+from storage.versions.alias_events import AliasEvent
+from storage.versions.aliases import record_alias
+from storage.versions.datasets import all_versions, open_dataset
+from storage.versions.evaluations import evaluations, write_evaluation
+from storage.versions.models import model_versions, write_model
+from storage.versions.takedowns import record
 from tasks.dataset.diff import diff
 from tasks.dataset.export_version import export
 from tasks.maintenance.fsck.inspect_lake import inspect, jobs

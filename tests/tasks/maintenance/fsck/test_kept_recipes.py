@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from storage.lake import Lake
+from storage.files.lake import Lake
 from tasks.links.collect import collect_links
 from tasks.links.recipes.recipe import Recipe
 from tasks.links.sources.table import source_of

@@ -11,15 +11,15 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from storage.datasets import DatasetVersion, find_dataset, open_dataset, versions
 from storage.errors import VersionPruned
-from storage.evaluations import evaluations
-from storage.lake import Lake
-from storage.lease_holders import Holders, holders
-from storage.leases import alone, held
-from storage.models import has_model, model_versions, open_model
-from storage.readers import reading
-from storage.tombstones import write_tombstone
+from storage.files.lake import Lake
+from storage.leases.lease_holders import Holders, holders
+from storage.leases.leases import alone, held
+from storage.versions.datasets import DatasetVersion, find_dataset, open_dataset, versions
+from storage.versions.evaluations import evaluations
+from storage.versions.models import has_model, model_versions, open_model
+from storage.versions.readers import reading
+from storage.versions.tombstones import write_tombstone
 from tasks.maintenance.fsck.findings import Kind as FindingKind
 from tasks.maintenance.fsck.inspect_lake import inspect, jobs
 from tasks.maintenance.fsck.repair import repair

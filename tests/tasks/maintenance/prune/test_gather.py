@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from storage.lake import Lake
-from storage.lease_holders import Holders
-from storage.leases import Held
+from storage.files.lake import Lake
+from storage.leases.lease_holders import Holders
+from storage.leases.leases import Held
 from storage.records import VERDICTS
-from storage.tables import write_table
-from storage.tombstones import write_tombstone
+from storage.tables.parquet import write_table
+from storage.versions.tombstones import write_tombstone
 from tasks.maintenance.prune.gather import gather
 from tasks.maintenance.prune.inventory import Inventory, Item, Kind, Version
 from tests.tasks.maintenance.prune.versions import champion, contents, dataset, days_ago, model, tag

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from storage.datasets import DatasetVersion, all_versions, open_dataset
-from storage.lake import Lake
-from storage.leases import alone
-from storage.readers import reading
-from storage.sample_shards import STAGE, UNIT
+from storage.files.lake import Lake
+from storage.leases.leases import alone
+from storage.versions.datasets import DatasetVersion, all_versions, open_dataset
+from storage.versions.readers import reading
+from storage.versions.sample_shards import STAGE, UNIT
 from tasks.maintenance.prune.apply import Pruned, apply
 from tasks.maintenance.prune.decide import Plan
 from tasks.maintenance.prune.plan_prune import plan_prune

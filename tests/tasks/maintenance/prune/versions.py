@@ -7,16 +7,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage.alias_events import AliasEvent
-from storage.aliases import Alias, record_alias
-from storage.evaluations import write_evaluation
-from storage.lake import Lake
-from storage.models import ModelVersion, write_model
+from storage.files.lake import Lake
 from storage.records import LINE_OUTCOMES, PLACED_SAMPLES, SAMPLES, SCORES, STORED_OUTCOMES
-from storage.sample_shards import write_samples
-from storage.shared_lines import write_lines
-from storage.tables import rows_to_table, with_plain_words, write_table
-from storage.tags import record_tag
+from storage.tables.parquet import rows_to_table, with_plain_words, write_table
+from storage.versions.alias_events import AliasEvent
+from storage.versions.aliases import Alias, record_alias
+from storage.versions.evaluations import write_evaluation
+from storage.versions.models import ModelVersion, write_model
+from storage.versions.sample_shards import write_samples
+from storage.versions.shared_lines import write_lines
+from storage.versions.tags import record_tag
 from tests.one_sample import sample_row, write_one_sample
 
 NOW = datetime(2026, 11, 28, 4, tzinfo=UTC)

@@ -11,13 +11,13 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
-from storage.datasets import DatasetVersion, all_versions, open_dataset
 from storage.errors import LakeError
-from storage.lake import Lake
-from storage.models import write_model
+from storage.files.lake import Lake
 from storage.records import bytes_digest, identity_key, url_key
-from storage.shards import read_member
-from storage.tables import read_table, write_table
+from storage.tables.parquet import read_table, write_table
+from storage.tables.shards import read_member
+from storage.versions.datasets import DatasetVersion, all_versions, open_dataset
+from storage.versions.models import write_model
 from tasks.dataset.publish_request import Request
 from tasks.dataset.publish_version import publish_source
 from tasks.dataset.select import SelectRules

@@ -1,0 +1,448 @@
+"""The lake: reads and atomic writes in a folder or a bucket. Its paths are in `paths`."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from fsspec.implementations.local import LocalFileSystem
+
+from storage.errors import LakeError, UsageError
+from storage.files.atomic import PREFIX, Writer, is_left, make_folder, temporary_file, unfinished, whole_file, writer_of
+from storage.files.paths import REPORTS, LakePaths
+from storage.files.permissions import cache_folder, make_private
+from storage.files.stores import Upload, abort_upload, asking, lost_uploads, open_store, upload
+from storage.text.json_shapes import parse_object
+
+FORMAT = 1
+# A full disk or quota, a file system or folder that is read-only, a file too large for it, a disk that fails.
+CANNOT_WRITE = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO, errno.ESTALE,
+}  # fmt: skip
+# Where a lake may be written to. What else fsspec opens is read-only, or lies within another file system.
+_SCHEMES = ("file", "memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
+
+
+class Lake(LakePaths):
+    """A folder, local or in an object store, with all data of facemill.
+
+    Args:
+        url: a path, or a URL that fsspec understands (`s3://bucket/lake`).
+
+    Raises:
+        LakeError: the folder was written by a newer facemill, or not by facemill.
+        UsageError: it holds something that is not a lake, cannot be opened, or is a URL of a kind that holds no lake.
+    """
+
+    def __init__(self, url: str | os.PathLike[str]) -> None:
+        self.url = os.fspath(url)
+        self.fs, root = open_store(self.url, _SCHEMES)
+        self.root = root.rstrip("/")
+        self.is_local = isinstance(self.fs, LocalFileSystem)
+        self._real_root = os.path.realpath(self.root) if self.is_local else self.root
+        self._has_begun = False
+        self._swept: set[Path] = set()
+        self._check_format()
+
+    def __reduce__(self) -> tuple[type[Lake], tuple[str]]:
+        return Lake, (self.url,)
+
+    # -- local folders --
+
+    @property
+    def work_folder(self) -> Path:
+        """A local folder for disposable files: decoded pictures, checkpoints of unfinished trainings.
+
+        For a lake in a bucket it lies in the user's cache folder, which is made, open to this user alone.
+
+        Raises:
+            LakeError: it, or something in it, is a link, or the cache folder belongs to another user.
+        """
+        if not self.is_local:
+            return cache_folder() / hashlib.sha256(self.url.encode()).hexdigest()[:16]
+        folder = self.local_folder("work")
+        for place, folders, files in os.walk(folder):
+            for name in (name for name in (*folders, *files) if Path(place, name).is_symlink()):
+                self._inside(Path(place, name).relative_to(self.root).as_posix())
+        return folder
+
+    def report_file(self, name: str, version: str, *, of_model: bool = False) -> Path:
+        """The file of the HTML report on a dataset or model version, whether or not it exists."""
+        return self.work_folder / self.report(name, version, of_model=of_model)
+
+    @property
+    def reports_folder(self) -> Path:
+        """The folder of the HTML reports, existing or not."""
+        return self.work_folder / REPORTS
+
+    def local_folder(self, path: str) -> Path:
+        """A folder of a local lake, existing or not, for code that writes its own files.
+
+        Raises:
+            LakeError: it is a link that leads out of the lake.
+        """
+        return Path(self._inside(path))
+
+    # -- path resolution --
+
+    def full(self, path: str) -> str:
+        """The path for the underlying file system.
+
+        Raises:
+            LakeError: it is absolute, or holds `..`.
+        """
+        if path.startswith("/") or "\0" in path or ".." in path.split("/"):
+            raise LakeError(
+                f"{self.url} has no path {path!r}: nothing is read or written outside of a lake; run `facemill check`"
+            )
+        return f"{self.root}/{path}"
+
+    def _inside(self, path: str, *, follows: bool = True) -> str:
+        """The full path of something that lies in the lake when all links are followed.
+
+        Args:
+            follows: a link at the path itself counts too, not only those on the way there.
+
+        Raises:
+            LakeError: a link leads out of the lake.
+        """
+        full = self.full(path)
+        if self.is_local:
+            self._refuse_outside(path, os.path.realpath(full if follows else os.path.dirname(full)))  # noqa: PTH120
+        return full
+
+    def _refuse_outside(self, path: str, real: str) -> None:
+        if real != self._real_root and not real.startswith(f"{self._real_root.rstrip('/')}/"):
+            raise LakeError(
+                f"{self.url}/{path} links out of the lake, to {real}, where nothing is read or written; "
+                "remove the link, or to keep a folder of the lake on another disk, mount that folder in its place "
+                "(mount --bind)"
+            )
+
+    def _open_local(self, path: str) -> IO[bytes]:
+        """Open a file, then check its real path; this is cheaper than resolving the path first."""
+        # Opening a pipe must not block.
+        handle = os.open(self.full(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            self._refuse_outside(path, _place_of(handle, self.full(path)))
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise LakeError(f"{self.url}/{path} is not a file: run `facemill check`")
+        except LakeError:
+            os.close(handle)
+            raise
+        return os.fdopen(handle, "rb")
+
+    # -- reading --
+
+    def _asking(self, path: str) -> AbstractContextManager[None]:
+        """Translate errors of the store or disk in the block to a one-line LakeError."""
+        return _reading(f"{self.url}/{path}") if self.is_local else asking(f"{self.url}/{path}")
+
+    def exists(self, path: str) -> bool:
+        """Whether a file or folder exists."""
+        with self._asking(path):
+            return bool(self.fs.exists(self._inside(path)))
+
+    def size(self, path: str) -> int | None:
+        """The length of a file in bytes; None if it does not exist."""
+        with self._asking(path), suppress(FileNotFoundError):
+            return int(self.fs.size(self._inside(path)))
+        return None
+
+    def names(self, folder: str) -> list[str]:
+        """The names in a folder, sorted; empty if it does not exist. Unfinished writes are left out."""
+        found: list[str] = []
+        with self._asking(folder), suppress(FileNotFoundError):
+            found = self.fs.ls(self._inside(folder), detail=False)
+        names = (entry.rstrip("/").rsplit("/", 1)[-1] for entry in found)
+        return sorted(name for name in names if not name.startswith(PREFIX))
+
+    def states(self, folder: str) -> dict[str, str]:
+        """The state of each file in a folder, by name: its size, with its modification time or ETag.
+
+        A file that is written anew has another state. Empty if the folder does not exist.
+        """
+        found: dict[str, str] = {}
+        with self._asking(folder), suppress(FileNotFoundError):
+            if self.is_local:
+                with os.scandir(self._inside(folder)) as entries:
+                    found = {one.name: _state_of(one) for one in entries if one.is_file()}
+            else:
+                for one in self.fs.ls(self.full(folder), detail=True):
+                    changed = one.get("ETag") or one.get("LastModified") or one.get("created")
+                    found[one["name"].rsplit("/", 1)[-1]] = f"{one['size']} {changed}"
+        return {name: state for name, state in found.items() if not name.startswith(PREFIX)}
+
+    def open(self, path: str) -> IO[bytes]:
+        """Open a file for reading."""
+        with self._asking(path):
+            return self._open_local(path) if self.is_local else self.fs.open(self.full(path), "rb")
+
+    def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Read a file, or `length` bytes of it from `offset`."""
+        if self.is_local:
+            with self._asking(path), self._open_local(path) as file:
+                file.seek(offset)
+                return file.read() if length is None else file.read(length)
+        # S3 rejects every range of an empty file.
+        start, end = offset or None, None if length is None else offset + length
+        with self._asking(path):
+            return self.fs.cat_file(self.full(path), start=start, end=end)  # type: ignore[no-any-return]
+
+    def read_json(self, path: str) -> dict[str, Any]:
+        """Read a JSON object.
+
+        Raises:
+            LakeError: the file is not JSON, or not an object.
+        """
+        try:
+            data = self.read(path)
+        except FileNotFoundError as error:
+            raise LakeError(f"{self.url}/{path} is missing: run `facemill check`") from error
+        return parse_object(data, f"{self.url}/{path}")
+
+    # -- writing --
+
+    def begin(self) -> None:
+        """Initialize the folder as a lake, if it is not one. The first write does this.
+
+        A local lake is readable by this user only, and by their group if the umask is 0007.
+
+        Raises:
+            UsageError: the folder cannot be made.
+            LakeError: the disk is full, or may not be written to.
+        """
+        if self.is_local:
+            path = Path(self.full(self.format_file))
+            with self._beginning():
+                if not path.exists():
+                    make_private(path.parent)
+                    with whole_file(path) as temporary:
+                        temporary.write_bytes(to_json({"format": FORMAT}))
+        elif not self._has_begun:
+            if not self.exists(self.format_file):
+                with self._asking(self.format_file), self._filled(to_json({"format": FORMAT})) as file:
+                    upload(self.fs, file, self.full(self.format_file), once=False)
+            self._has_begun = True
+
+    @contextmanager
+    def _beginning(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno in CANNOT_WRITE:
+                raise self._unwritable(self.format_file, error) from error
+            raise UsageError(
+                f"--lake {self.url} cannot be created: {error.strerror}; choose a writable folder"
+            ) from error
+
+    def _unwritable(self, path: str, error: OSError) -> LakeError:
+        return LakeError(
+            f"{self.url}/{path} cannot be written: {error.strerror}; after that is fixed, run the same command to "
+            "continue"
+        )
+
+    @contextmanager
+    def create(self, path: str, *, once: bool = False) -> Iterator[Path]:
+        """Give a temporary local file to fill; when the block ends well, it becomes `path` in one step.
+
+        On a local lake the file is synced and renamed; on an object store it is uploaded, which is atomic there.
+
+        Args:
+            once: do not replace an existing file. Of several concurrent writers the first one wins.
+
+        Raises:
+            LakeError: the disk is full, or may not be written to, or a link leads out of the lake.
+            FileExistsError: with `once`, something is there.
+        """
+        self.begin()
+        try:
+            with ExitStack() as stack:
+                try:
+                    temporary = stack.enter_context(self._created(path, once))
+                except OSError as error:
+                    raise self._unwritable(path, error) from error
+                yield temporary
+        except OSError as error:
+            # A FileNotFoundError from the block may concern another file.
+            if error.errno not in CANNOT_WRITE:
+                raise
+            raise self._unwritable(path, error) from error
+
+    @contextmanager
+    def _created(self, path: str, once: bool) -> Iterator[Path]:
+        if not self.is_local:
+            with self._filled() as file:
+                yield file
+                with self._asking(path):
+                    upload(self.fs, file, self.full(path), once=once)
+            return
+        target = Path(self._inside(path, follows=False))
+        is_new = target.parent not in self._swept
+        self._swept.add(target.parent)
+        with whole_file(target, once=once, sweeps=is_new) as temporary:
+            yield temporary
+
+    @contextmanager
+    def _filled(self, data: bytes = b"") -> Iterator[Path]:
+        """A temporary file in the work folder, to be uploaded. Its name identifies the writer."""
+        with temporary_file(self.work_folder / "uploads" / "file") as file:
+            file.write_bytes(data)
+            yield file
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a file in one step."""
+        with self.create(path) as temporary:
+            temporary.write_bytes(data)
+
+    def write_once(self, path: str, data: bytes) -> bool:
+        """Write a file in one step if it does not exist; returns whether the file now equals `data`."""
+        try:
+            with self.create(path, once=True) as temporary:
+                temporary.write_bytes(data)
+        except FileExistsError:
+            # A retried upload whose first response was lost finds its own file.
+            with suppress(FileNotFoundError):
+                return self.read(path) == data
+            return False
+        return True
+
+    def write_json(self, path: str, value: dict[str, Any]) -> None:
+        """Write a JSON object in one step, readable by people."""
+        self.write(path, to_json(value))
+
+    def remove(self, path: str) -> None:
+        """Remove a file, a link or a folder with all it holds; nothing happens if it is not there."""
+        if self.is_local:
+            with self._asking(path), suppress(FileNotFoundError):
+                _remove(Path(self._inside(path, follows=False)))
+        elif self.exists(path):
+            with self._asking(path):
+                self.fs.rm(self.full(path), recursive=True)
+
+    def move(self, path: str, target: str) -> None:
+        """Move a file or a folder with all it holds; on a local lake in one step."""
+        if self.is_local:
+            source, place = (Path(self._inside(one, follows=False)) for one in (path, target))
+            make_folder(place.parent)
+            source.replace(place)
+        else:
+            # fsspec cannot move folders on S3, which has none.
+            with self._asking(path):
+                for file in self.fs.find(self.full(path)):
+                    self.fs.cp_file(file, self.full(target) + file.removeprefix(self.full(path)))
+            self.remove(path)
+
+    def lost_uploads(self) -> list[Upload]:
+        """Uploads to an object store whose writers were killed; their parts use space but are not a file."""
+        with self._asking(""):
+            return lost_uploads(self.fs, self.root)
+
+    def abort(self, lost: Upload) -> None:
+        """Abort a lost upload, which deletes its parts."""
+        with self._asking(lost.path):
+            abort_upload(self.fs, self.root, lost)
+
+    def leftovers(self) -> list[str]:
+        """Temporary files of killed writers, sorted: of ended writers, and of unknown writers if unchanged for an hour.
+
+        The quarantine is left out. Of a lake in a bucket, `work/` stands for its work folder.
+        """
+        found = [path for path in self._unfinished() if is_left(self._local(path))]
+        return [path for path in found if not path.startswith(self.quarantine())]
+
+    def unclaimed(self) -> list[str]:
+        """All temporary files whose writer is not known to run, including the quarantine, sorted."""
+        return [path for path in self._unfinished() if writer_of(Path(path)) is not Writer.RUNS]
+
+    def remove_leftover(self, path: str) -> None:
+        """Remove one of `leftovers` or `unclaimed`."""
+        self._local(path).unlink(missing_ok=True)
+
+    def _unfinished(self) -> list[str]:
+        root = Path(self.root) if self.is_local else self.work_folder
+        prefix = "" if self.is_local else "work/"
+        return sorted(prefix + path.relative_to(root).as_posix() for path in unfinished(root))
+
+    def _local(self, path: str) -> Path:
+        if self.is_local:
+            return Path(self._inside(path, follows=False))
+        return self.work_folder / path.removeprefix("work/")
+
+    # -- format --
+
+    def _check_format(self) -> None:
+        try:
+            self._check_folder()
+        except OSError as error:
+            raise UsageError(f"--lake {self.url} cannot be opened: {error.strerror or error}; name another") from error
+
+    def _check_folder(self) -> None:
+        if self.is_local and Path(self.root).is_file():
+            raise UsageError(f"--lake {self.url} is a file; name a folder, or one that does not exist yet")
+        if self.is_local:
+            with suppress(FileNotFoundError):
+                next(Path(self.root).iterdir(), None)  # says why a folder cannot be opened
+        if not self.exists(self.format_file):
+            # Another run may have initialized it between the two checks.
+            if self.names("") and not self.exists(self.format_file):
+                raise UsageError(
+                    f"--lake {self.url} holds files but no lake.json: it is not a lake; name another folder"
+                )
+            return
+        found = self.read_json(self.format_file).get("format")
+        if type(found) is not int or found < 1:
+            raise LakeError(
+                f"{self.url}/{self.format_file} has format {json.dumps(found)}, which is unknown: restore it "
+                "from a backup, or name another lake"
+            )
+        if found > FORMAT:
+            raise LakeError(
+                f"the lake {self.url} has format {found}, this facemill reads up to {FORMAT}: install a newer version"
+            )
+
+
+@contextmanager
+def _reading(place: str) -> Iterator[None]:
+    """Translate disk errors on `place` in the block; FileNotFoundError and FileExistsError pass through."""
+    try:
+        yield
+    except (FileNotFoundError, FileExistsError):
+        raise
+    except OSError as error:
+        raise LakeError(
+            f"{place} cannot be read: {error.strerror or error}; after that is fixed, run the same command to continue"
+        ) from error
+
+
+def _place_of(handle: int, path: str) -> str:
+    """The real path of an open file."""
+    try:
+        return os.readlink(f"/proc/self/fd/{handle}")  # noqa: PTH115 - a path object costs as much again
+    except OSError:
+        return os.path.realpath(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _state_of(entry: os.DirEntry[str]) -> str:
+    stat_result = entry.stat()
+    return f"{stat_result.st_size} {stat_result.st_mtime_ns}"
+
+
+def to_json(value: dict[str, Any]) -> bytes:
+    """A JSON object as stored in the lake, human-readable."""
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,1 @@
+"""Tables of records in Parquet files, and shards of pictures in tars."""

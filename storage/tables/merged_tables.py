@@ -1,0 +1,216 @@
+"""Merged tables: the rows of many small tables of one folder, stored once more in few large ones.
+
+    merged/<folder>/<digest>.parquet
+
+A lake has an index for each of thousands of shards, and opening one takes CPU-milliseconds whatever its size. A merged
+table holds the rows of the tables that it *covers*, one after the other, and in its metadata the name, state, number of
+rows, stamp and settings of each. It is read in their place while they are unchanged: a table of another size or
+modification time is opened itself. So merged tables are never needed, and may be lost or written twice at any time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from storage.errors import LakeError
+from storage.files.lake import Lake
+from storage.tables.parquet import read_as, read_metadata, settings_in, stamp, stamp_in, write_table
+
+_COVERS = b"facemill.covers"
+# From this number of uncovered tables on they are merged; to open them takes half a second.
+_MANY = 64
+# The most tables that a merged one covers: with 900 links each, 230,000 rows, which take 100 MB while they are merged.
+_MOST = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """The stamp and the settings of a table (`tables.read_stamp`, `tables.read_settings`)."""
+
+    stamp: str | None
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Covered:
+    """A small table as it was when its rows were merged; `state` as `Lake.states` gives it."""
+
+    name: str
+    state: str
+    num_rows: int
+    stamp: str | None
+    settings: dict[str, Any]
+
+
+class _Place(NamedTuple):
+    """Where the rows of a small table are in a merged one."""
+
+    path: str
+    first: int
+    num_rows: int
+
+
+class Rows(NamedTuple):
+    """The rows of consecutive small tables, and the name and number of rows of each."""
+
+    of: list[tuple[str, int]]
+    table: pa.Table
+
+
+def read_tables(
+    lake: Lake, folder: str, names: Sequence[str], schema: pa.Schema, columns: list[str] | None = None
+) -> Iterator[Rows]:
+    """The rows of small tables in the order of `names`, which are file names without ending.
+
+    Args:
+        columns: some of `schema`; None for all.
+
+    Raises:
+        LakeError: as `tables.read_as`.
+    """
+    covers = {path: _covers(lake, path) for path in _paths(lake, folder)} if len(names) > 1 else {}
+    places = _places(covers, _states(lake, folder)) if covers else {}
+    wanted = {places[one].path for one in names if one in places}
+    opened = {path: _open(lake, path, covers[path], schema, columns) for path in wanted}
+    for run in _runs(names, places):
+        table = opened[places[run[0]].path] if run[0] in places else None
+        if table is not None:
+            of = [(name, places[name].num_rows) for name in run]
+            yield Rows(of, table.slice(places[run[0]].first, sum(num for _, num in of)))
+        else:
+            yield from _read_small(lake, folder, run, schema, columns)
+
+
+def read_table_marks(lake: Lake, folder: str, names: Iterable[str]) -> dict[str, Marks]:
+    """The marks of those of `names` that exist.
+
+    Raises:
+        LakeError: a table cannot be read.
+    """
+    states = _states(lake, folder)
+    covered = {
+        one.name: one for path in _paths(lake, folder) for one in _covers(lake, path) if _is_current(one, states)
+    }
+    found: dict[str, Marks] = {}
+    for name in names:
+        if one := covered.get(name):
+            found[name] = Marks(one.stamp, one.settings)
+        elif name in states:
+            found[name] = _marks(lake, folder, name)
+    return found
+
+
+def merge_tables(lake: Lake, folder: str, schema: pa.Schema, *, at_least: int = _MANY) -> int:
+    """Merge the small tables of a folder, if many are not covered; returns the number of merged tables written.
+
+    Merged tables that are less than half full, or cover changed tables, are replaced.
+
+    Raises:
+        LakeError: a table cannot be read.
+    """
+    states = _states(lake, folder)
+    current = {path: [one for one in _covers(lake, path) if _is_current(one, states)] for path in _paths(lake, folder)}
+    kept = {path: covers for path, covers in current.items() if len(covers) >= _MOST // 2}
+    if len(states.keys() - {one.name for covers in current.values() for one in covers}) < at_least:
+        return 0
+    loose = sorted(states.keys() - {one.name for covers in kept.values() for one in covers})
+    written = [_merge(lake, folder, loose[at : at + _MOST], states, schema) for at in range(0, len(loose), _MOST)]
+    for path in current.keys() - kept.keys() - set(written):
+        lake.remove(path)
+    return len(written)
+
+
+def _merge(lake: Lake, folder: str, names: list[str], states: dict[str, str], schema: pa.Schema) -> str:
+    tables = [read_as(lake, f"{folder}/{name}.parquet", schema) for name in names]
+    covers = [
+        _Covered(name, states[name], len(table), *astuple(_marks(lake, folder, name)))
+        for name, table in zip(names, tables, strict=True)
+    ]
+    facts = [list(astuple(one)) for one in covers]
+    path = lake.merged(folder, stamp(facts))
+    table = pa.concat_tables(tables).unify_dictionaries()
+    write_table(lake, path, table, facts={_COVERS: json.dumps(facts).encode()})
+    return path
+
+
+def _read_small(
+    lake: Lake, folder: str, names: list[str], schema: pa.Schema, columns: list[str] | None
+) -> Iterator[Rows]:
+    for name in names:
+        table = read_as(lake, f"{folder}/{name}.parquet", schema, columns)
+        yield Rows([(name, len(table))], table)
+
+
+def _open(
+    lake: Lake, path: str, covers: list[_Covered], schema: pa.Schema, columns: list[str] | None
+) -> pa.Table | None:
+    """A merged table; None if it is damaged, or was removed meanwhile."""
+    try:
+        table = read_as(lake, path, schema, columns)
+    except (LakeError, FileNotFoundError):
+        return None
+    return table if len(table) == sum(one.num_rows for one in covers) else None
+
+
+def _runs(names: Sequence[str], places: dict[str, _Place]) -> Iterator[list[str]]:
+    """The names in runs whose rows are consecutive in one merged table, or in none."""
+    run = list(names[:1])
+    for before, name in pairwise(names):
+        if _follows(places.get(before), places.get(name)):
+            run.append(name)
+        else:
+            yield run
+            run = [name]
+    if run:
+        yield run
+
+
+def _follows(before: _Place | None, place: _Place | None) -> bool:
+    if before is None or place is None:
+        return before is place
+    return before.path == place.path and before.first + before.num_rows == place.first
+
+
+def _places(covers: dict[str, list[_Covered]], states: dict[str, str]) -> dict[str, _Place]:
+    """The place of each small table whose rows in a merged one are current."""
+    places: dict[str, _Place] = {}
+    for path, covered in covers.items():
+        first = 0
+        for one in covered:
+            if _is_current(one, states):
+                places[one.name] = _Place(path, first, one.num_rows)
+            first += one.num_rows
+    return places
+
+
+def _paths(lake: Lake, folder: str) -> list[str]:
+    return [f"{lake.merged(folder)}/{name}" for name in lake.names(lake.merged(folder)) if name.endswith(".parquet")]
+
+
+def _covers(lake: Lake, path: str) -> list[_Covered]:
+    """The tables that a merged one covers, in the order of its rows; none if it is damaged or was removed meanwhile."""
+    try:
+        return [_Covered(*one) for one in json.loads(read_metadata(lake, path).get(_COVERS, b"[]"))]
+    except (LakeError, FileNotFoundError, ValueError, TypeError):
+        return []
+
+
+def _states(lake: Lake, folder: str) -> dict[str, str]:
+    ending = ".parquet"
+    return {name.removesuffix(ending): state for name, state in lake.states(folder).items() if name.endswith(ending)}
+
+
+def _is_current(one: _Covered, states: dict[str, str]) -> bool:
+    return states.get(one.name) == one.state
+
+
+def _marks(lake: Lake, folder: str, name: str) -> Marks:
+    path = f"{folder}/{name}.parquet"
+    metadata = read_metadata(lake, path)
+    return Marks(stamp_in(metadata), settings_in(metadata, f"{lake.url}/{path}"))

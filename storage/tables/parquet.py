@@ -1,0 +1,293 @@
+"""Parquet tables in the lake: written in one step, compressed, each with a stamp of what it was computed from.
+
+A *stamp* is a digest over all inputs of a computed table. A table is up to date if and only if its stamp equals the
+digest of the current inputs. Stages find out from the stamps in the lake alone what is done.
+
+`read_as` validates what it reads: column types, UTF-8, the form of names (`storage.text.names`), and that offsets and
+lengths in tars are not negative. A lake may come from an untrusted party.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from storage.errors import LakeError
+from storage.files.lake import Lake
+from storage.files.stores import refusals
+from storage.records import (
+    ATTEMPTS,
+    FACE_VERDICTS,
+    FACES,
+    LINE_OUTCOMES,
+    PLACED_SAMPLES,
+    SAMPLES,
+    SHARED_LINES,
+    STORED_OUTCOMES,
+    TAKEDOWNS,
+    VERDICTS,
+    YOUNGER_COLUMNS,
+)
+from storage.text import names
+from storage.text.names import Form
+
+_STAMP, _SETTINGS = b"facemill.stamp", b"facemill.settings"
+# `bench.layout`: an index of 200,000 rows has 9.5 MB with groups of 100,000. With groups of 100 it has 19.0 MB, and a
+# column takes forty times as long to read.
+_ROW_GROUP = 100_000
+# What Arrow raises for bytes that are not valid Parquet. Some are also OSError or ValueError.
+_NOT_PARQUET = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError)
+_OUTCOME = {"outcome": names.WORD, "reason": names.WORD}
+_LINE_OUTCOME = {"stage": names.WORD, "reason": names.WORD, "source": names.NAME}
+_SAMPLE = {
+    "sample": names.SAMPLE,
+    "split": names.SPLIT,
+    "source": names.NAME,
+    "method": names.NAME,
+    "shard": names.DATASET_SHARD,
+}
+_FORMS: tuple[tuple[pa.Schema, dict[str, Form]], ...] = (
+    (ATTEMPTS, {**_OUTCOME, "shard": names.STEM, "format": names.FORMAT}),
+    (FACES, _OUTCOME),
+    (FACE_VERDICTS, {"source": names.NAME}),
+    (VERDICTS, _OUTCOME),
+    (LINE_OUTCOMES, _LINE_OUTCOME),
+    (STORED_OUTCOMES, _LINE_OUTCOME),
+    (SHARED_LINES, {"source": names.NAME}),
+    (SAMPLES, _SAMPLE),
+    (PLACED_SAMPLES, _SAMPLE),
+    (TAKEDOWNS, {"kind": names.WORD, "source": names.NAME}),
+)
+# Offset and length of a member in its tar.
+_PLACE = ("offset", "length")
+
+
+def stamp(*inputs: Any) -> str:
+    """A digest of 16 hex digits over anything JSON can hold; bytes are hashed as hex."""
+
+    def plain(value: object) -> object:
+        return value.hex() if isinstance(value, bytes) else str(value)
+
+    text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), default=plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def table_digest(table: pa.Table) -> str:
+    """A digest of 16 hex digits over a table's rows in order, independent of chunks and memory layout."""
+    sha = hashlib.sha256()
+    plain = pa.schema([field.with_type(_plain(field.type)) for field in table.schema])
+    # Taking all rows writes zeros below the nulls, where the bytes are otherwise undefined.
+    table = table.cast(plain).combine_chunks().take(pa.array(np.arange(len(table))))
+    with pa.ipc.new_stream(_Hasher(sha), plain.remove_metadata()) as stream:
+        stream.write_table(table.replace_schema_metadata(None))
+    return sha.hexdigest()[:16]
+
+
+def digest_of_lines(lines: pa.Table) -> str:
+    """A digest of `records.LINK_LINES`. Columns of later releases count only if anything stands in them."""
+    unused = [name for name in YOUNGER_COLUMNS if lines[name].null_count == len(lines)]
+    return table_digest(lines.drop_columns(unused))
+
+
+def write_table(
+    lake: Lake,
+    path: str,
+    table: pa.Table,
+    *,
+    stamp: str = "",
+    settings: dict[str, Any] | None = None,
+    facts: dict[bytes, bytes] | None = None,
+) -> None:
+    """Write `table` to `path` in one step, with its stamp in the Parquet metadata.
+
+    Args:
+        settings: those that made the table and differ from their defaults, for `read_settings`.
+        facts: further metadata, for `read_metadata`.
+    """
+    told = {_SETTINGS: json.dumps(settings, sort_keys=True).encode()} if settings else {}
+    table = table.replace_schema_metadata({_STAMP: stamp.encode(), **told, **(facts or {})})
+    with lake.create(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", row_group_size=_ROW_GROUP)
+
+
+def read_table(lake: Lake, path: str, columns: list[str] | None = None) -> pa.Table:
+    """Read a table, or some columns of it, without validation. Use `read_as` where the schema is known.
+
+    Raises:
+        LakeError: there is no such table, or it cannot be read.
+    """
+    table = _read(lake, path, lambda _: columns)
+    missing = sorted(set(columns or ()) - set(table.column_names))
+    if missing:
+        raise LakeError(f"{lake.url}/{path} has no column {missing[0]}: run `facemill check`")
+    return table
+
+
+def _read(lake: Lake, path: str, choose: Callable[[list[str]], list[str] | None]) -> pa.Table:
+    """Read the columns that `choose` takes of those in the file (None: all), with one look at its footer."""
+    try:
+        with lake.open(path) as file, pq.ParquetFile(file, pre_buffer=True) as parquet:
+            num_rows = parquet.metadata.num_rows
+            table = parquet.read(choose(parquet.schema_arrow.names))
+        table.validate(full=True)
+        # Damaged counts may differ from column to column, which only shows when two readings are put together.
+        if len(table) != num_rows:
+            raise ValueError(f"{len(table)} rows, and the footer has {num_rows}")
+    except (*refusals(), *_NOT_PARQUET) as error:
+        raise _unreadable(f"{lake.url}/{path}", error) from error
+    return table
+
+
+def read_as(lake: Lake, path: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
+    """Read a table of `schema`, or some columns of it; nullable columns that the file lacks are null.
+
+    Raises:
+        LakeError: there is no such table, it cannot be read, or it violates `schema`.
+    """
+    wanted = [schema.field(name) for name in columns or schema.names]
+    table = _read(lake, path, lambda there: [field.name for field in wanted if field.name in there])
+    where = f"{lake.url}/{path}"
+    found = [_column(table, field, where) for field in wanted]
+    table = pa.table(found, schema=pa.schema(wanted))
+    check_forms(table, next((forms for known, forms in _FORMS if known is schema), {}), where)
+    return table
+
+
+def check_forms(table: pa.Table, forms: dict[str, Form], where: str) -> None:
+    """Check the names of a table against their forms, and that offsets and lengths in tars are not negative.
+
+    Args:
+        where: the file, for errors.
+
+    Raises:
+        LakeError: a value is invalid.
+    """
+    for name in forms.keys() & set(table.column_names):
+        words = pc.unique(with_plain_words(table.select([name]))[name]).drop_null()
+        wrong = words.filter(pc.invert(pc.match_substring_regex(words, f"^(?:{forms[name].pattern})$")))
+        if len(wrong):
+            raise names.bad_value(where, name, wrong[0].as_py(), forms[name].words)
+    for name in set(_PLACE) & set(table.column_names):
+        lowest = pc.min(table[name]).as_py()
+        if lowest is not None and lowest < 0:
+            raise names.bad_value(where, name, lowest, "at least 0")
+
+
+def _column(table: pa.Table, field: pa.Field, where: str) -> pa.ChunkedArray:
+    """A column in the type of its schema; all null if it is nullable and the table was written before it existed."""
+    is_there = field.name in table.column_names
+    column = table[field.name] if is_there else pa.nulls(len(table), field.type)
+    if not field.nullable and (not is_there or column.null_count):
+        raise LakeError(f"{where}: column {field.name} has rows without a value: run `facemill check`")
+    try:
+        return column if column.type == field.type else column.cast(field.type)
+    except pa.ArrowException as error:
+        raise LakeError(
+            f"{where}: column {field.name} has type {column.type} and must have {field.type}: run `facemill check`"
+        ) from error
+
+
+def read_stamp(lake: Lake, path: str) -> str | None:
+    """The stamp of the table at `path`; None if there is no such table or it has no stamp.
+
+    Raises:
+        LakeError: the table cannot be read.
+    """
+    return stamp_in(read_metadata(lake, path))
+
+
+def stamp_in(metadata: dict[bytes, bytes]) -> str | None:
+    """The stamp in the metadata of a table."""
+    return metadata.get(_STAMP, b"").decode("utf-8", "replace") or None
+
+
+def read_settings(lake: Lake, path: str) -> dict[str, Any]:
+    """The settings that the table at `path` was made with; empty for defaults, or if there is no such table.
+
+    Raises:
+        LakeError: the table or its settings cannot be read.
+    """
+    return settings_in(read_metadata(lake, path), f"{lake.url}/{path}")
+
+
+def settings_in(metadata: dict[bytes, bytes], where: str) -> dict[str, Any]:
+    """The settings in the metadata of the table `where`.
+
+    Raises:
+        LakeError: they cannot be read.
+    """
+    try:
+        found = json.loads(metadata.get(_SETTINGS, b"{}"))
+    except ValueError as error:
+        raise _unreadable(where, error) from error
+    return found if isinstance(found, dict) else {}
+
+
+def read_metadata(lake: Lake, path: str) -> dict[bytes, bytes]:
+    """The metadata of a table; empty if there is no such table.
+
+    Raises:
+        LakeError: it cannot be read.
+    """
+    if not lake.exists(path):
+        return {}
+    try:
+        with lake.open(path) as file:
+            return pq.read_schema(file).metadata or {}
+    except (*refusals(), *_NOT_PARQUET) as error:
+        raise _unreadable(f"{lake.url}/{path}", error) from error
+
+
+def _unreadable(where: str, error: BaseException) -> LakeError:
+    words = " ".join(names.visible(str(error)).split()) or type(error).__name__
+    return LakeError(f"{where} cannot be read ({words[:200]}): run `facemill check`")
+
+
+def rows_to_table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    """A table of `schema` from dictionaries; a missing field is null."""
+    columns = {name: [row.get(name) for row in rows] for name in schema.names}
+    return pa.table({name: pa.array(columns[name], schema.field(name).type) for name in schema.names}, schema=schema)
+
+
+def with_plain_words(table: pa.Table) -> pa.Table:
+    """The table with dictionary-encoded columns as strings, which compare and join across different dictionaries."""
+    plain = [
+        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+        for field in table.schema
+    ]
+    return table.cast(pa.schema(plain))
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """`kind` without dictionaries, and its lists with Arrow's name for their elements, which Parquet changes."""
+    if pa.types.is_dictionary(kind):
+        return kind.value_type
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_plain(kind.value_type), kind.list_size)
+    return pa.list_(_plain(kind.value_type)) if pa.types.is_list(kind) else kind
+
+
+class _Hasher:
+    """A writable file object that keeps only the hash."""
+
+    closed = False
+
+    def __init__(self, sha: Any) -> None:
+        self._sha = sha
+
+    def write(self, data: Any) -> int:
+        self._sha.update(data)
+        return len(data)
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import os
+import tarfile
+import time
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from storage.files.lake import Lake
+from storage.tables.shards import create_shard, read_member
+
+MEMBERS = {"a.jpg": b"picture", "a.json": b"{}", "empty.jpg": b"", "x" * 96 + ".jpg": os.urandom(5000)}
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path)
+
+
+def write(lake: Lake, path: str) -> dict[str, tuple[int, int]]:
+    with create_shard(lake, path) as shard:
+        return {name: shard.add(name, data) for name, data in MEMBERS.items()}
+
+
+def test_members_are_read_by_offset_and_length(lake):
+    places = write(lake, "a.tar")
+
+    assert {name: read_member(lake, "a.tar", *place) for name, place in places.items()} == MEMBERS
+
+
+def test_members_are_read_by_any_tar_reader(lake):
+    write(lake, "a.tar")
+    with lake.open("a.tar") as file, tarfile.open(fileobj=file) as tar:
+        found = {info.name: tar.extractfile(info).read() for info in tar}
+
+    assert found == MEMBERS
+
+
+@pytest.mark.parametrize("num", [0, 1, 19, 20, 50])
+def test_a_shard_is_the_tar_that_tarfile_writes(lake, num):
+    members = {f"{n:032x}.jpeg": os.urandom([0, 1, 511, 512, 513][n % 5]) for n in range(num)}
+    file = BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, BytesIO(data))
+    with create_shard(lake, "a.tar") as shard:
+        for name, data in members.items():
+            shard.add(name, data)
+
+    assert lake.read("a.tar") == file.getvalue()
+
+
+def test_members_are_read_by_webdataset(lake):
+    webdataset = pytest.importorskip("webdataset")
+    write(lake, "a.tar")
+    first = next(iter(webdataset.WebDataset(lake.full("a.tar"), shardshuffle=False)))
+
+    assert (first["__key__"], first["jpg"], first["json"]) == ("a", b"picture", b"{}")
+
+
+def test_equal_content_gives_equal_bytes_at_any_time(lake, monkeypatch):
+    write(lake, "a.tar")
+    monkeypatch.setattr(time, "time", lambda: 2e9)
+    write(lake, "b.tar")
+
+    assert lake.read("a.tar") == lake.read("b.tar")
+
+
+def test_the_writer_knows_how_large_the_shard_has_grown(lake):
+    with create_shard(lake, "a.tar") as shard:
+        assert shard.num_bytes == 0
+        shard.add("a.jpg", b"picture")
+        assert shard.num_bytes == 1024
+
+
+def test_a_name_too_long_for_one_header_is_refused(lake):
+    with pytest.raises(ValueError, match="long"), create_shard(lake, "a.tar") as shard:
+        shard.add("x" * 101, b"")
+
+
+def test_a_shard_killed_midway_is_not_there(lake):
+    with pytest.raises(KeyboardInterrupt), create_shard(lake, "images/made/a.tar") as shard:
+        shard.add("a.jpg", b"picture")
+        raise KeyboardInterrupt
+
+    assert lake.names("images/made") == []
