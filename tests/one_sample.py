@@ -1,13 +1,17 @@
-"""A sample of a dataset version, of which only the place in its shard matters."""
+"""Samples of dataset versions: one of which only the place in its shard matters, and shards of made crops."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import pyarrow as pa
 
 from storage.files.lake import Lake
 from storage.records import SAMPLES
 from storage.tables.parquet import rows_to_table, write_table
 from storage.tables.shards import create_shard
+from storage.versions.write_shards import write_shards
 
 SAMPLE = "0123456789abcdef"
 
@@ -20,6 +24,18 @@ def sample_row(name: str = "") -> dict[str, Any]:
     row |= dict.fromkeys(("landmarks", "score", "agreement", "border", "sharpness", "yaw_deg", "roll_deg"))
     row |= dict.fromkeys(("listed_identity", "kept")) | {"shard": "train-00000.tar", "offset": 0, "length": 0}
     return row | ({"sample": f"{ord(name):016x}"} if name else {})
+
+
+def written_shard(lake: Lake, dataset: str, samples: pa.Table, crops: Sequence[bytes]) -> pa.Table:
+    """The rows of a shard of these samples (`records.SAMPLES`), written with these crops."""
+    with create_shard(lake, "work/crops.tar") as tar:
+        places = [tar.add("crop.jpg", crop) for crop in crops]
+    origin = {"from_shard": ["work/crops.tar"] * len(crops)}
+    origin |= dict(zip(("from_offset", "from_length"), map(list, zip(*places, strict=True)), strict=True))
+    for name, column in origin.items():
+        samples = samples.append_column(name, pa.array(column))
+    (rows,) = write_shards(lake, dataset, [samples])
+    return rows
 
 
 def write_one_sample(lake: Lake, folder: str, member: str, data: bytes) -> None:

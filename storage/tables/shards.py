@@ -6,8 +6,9 @@ A member is found by (offset, length) from an index, without reading the tar's h
 
 from __future__ import annotations
 
+import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO
 
@@ -17,6 +18,9 @@ from storage.files.lake import Lake
 _BLOCK_BYTES = tarfile.BLOCKSIZE
 _NAME_BYTES = 100
 _LARGE_BYTES, _FAR_BYTES = 64_000_000, 2**40
+# Members of a tar in a bucket are read in one request with what lies between them, up to these numbers of bytes: a
+# request takes as long as a megabyte, and a part of 16 MB is held in memory.
+_GAP_BYTES, _PART_BYTES = 1_000_000, 16_000_000
 
 
 def _empty_header() -> bytes:
@@ -50,6 +54,22 @@ class ShardWriter:
         self._write(data)
         self._pad(_BLOCK_BYTES)
         return offset, len(data)
+
+    def reserve(self, name: str, num_bytes: int) -> int:
+        """Append one member without its data, which `fill` writes; returns the offset of the data in the tar.
+
+        Args:
+            name: as of `add`.
+        """
+        self._write(_header(name.encode("ascii"), num_bytes))
+        offset = self.num_bytes
+        self.num_bytes += num_bytes + -num_bytes % _BLOCK_BYTES
+        self._file.seek(self.num_bytes)
+        return offset
+
+    def fill(self, offset: int, data: bytes) -> None:
+        """Write the data of a reserved member; members are filled in any order."""
+        os.pwrite(self._file.fileno(), data, offset)
 
     def end(self) -> None:
         """Write what ends a tar: two blocks of zeros, and zeros up to a whole record."""
@@ -89,18 +109,76 @@ def read_member(lake: Lake, path: str, offset: int, length: int) -> bytes:
     Raises:
         LakeError: there is no such tar, or it ends before the member does.
     """
+    _check_place(lake, path, offset, length)
+    with _present(lake, path):
+        data = lake.read(path, offset, length)
+    if len(data) != length:
+        raise _misplaced(lake, path, offset, length)
+    return data
+
+
+def read_members(lake: Lake, path: str, places: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+    """The bytes of many members of one tar. It is opened once; of a bucket, members near each other are one request.
+
+    Args:
+        places: (offset, length) of each member, in the order of the tar.
+
+    Raises:
+        LakeError: there is no such tar, or it ends before a member does.
+    """
+    for place in places:
+        _check_place(lake, path, *place)
+    with _present(lake, path):
+        yield from _read_local(lake, path, places) if lake.is_local else _read_parts(lake, path, places)
+
+
+def _read_local(lake: Lake, path: str, places: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+    with lake.open(path) as file:
+        for offset, length in places:
+            data = os.pread(file.fileno(), length, offset)
+            if len(data) != length:
+                raise _misplaced(lake, path, offset, length)
+            yield data
+
+
+def _read_parts(lake: Lake, path: str, places: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+    for part in _parts(places):
+        first, end = part[0][0], max(offset + length for offset, length in part)
+        data = lake.read(path, first, end - first)
+        for offset, length in part:
+            if offset + length > first + len(data):
+                raise _misplaced(lake, path, offset, length)
+            yield data[offset - first : offset - first + length]
+
+
+def _parts(places: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """The places in runs that one request reads."""
+    part: list[tuple[int, int]] = []
+    for offset, length in places:
+        if part and (
+            offset - sum(part[-1]) > _GAP_BYTES or offset + length - part[0][0] > _PART_BYTES or offset < part[-1][0]
+        ):
+            yield part
+            part = []
+        part.append((offset, length))
+    if part:
+        yield part
+
+
+@contextmanager
+def _present(lake: Lake, path: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise LakeError(f"{lake.url}/{path} is missing: run `facemill check --repair`") from error
+
+
+def _check_place(lake: Lake, path: str, offset: int, length: int) -> None:
     if offset < 0 or length < 0:
         raise _misplaced(lake, path, offset, length)
     # Reading asks for so much memory first, so what no picture needs is compared with the tar's length before that.
     if (length > _LARGE_BYTES or offset > _FAR_BYTES) and offset + length > (lake.size(path) or 0):
         raise _misplaced(lake, path, offset, length)
-    try:
-        data = lake.read(path, offset, length)
-    except FileNotFoundError as error:
-        raise LakeError(f"{lake.url}/{path} is missing: run `facemill check --repair`") from error
-    if len(data) != length:
-        raise _misplaced(lake, path, offset, length)
-    return data
 
 
 def _misplaced(lake: Lake, path: str, offset: int, length: int) -> LakeError:

@@ -10,9 +10,7 @@ shards that no version lists; a purge replaces those with samples under takedown
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -22,8 +20,7 @@ from storage.errors import LakeError
 from storage.files.lake import Lake
 from storage.files.paths import SHARDS
 from storage.records import PLACED_SAMPLES, SAMPLES
-from storage.tables.parquet import read_as, table_digest, write_table
-from storage.tables.shards import create_shard
+from storage.tables.parquet import read_as, table_digest
 from storage.text.names import SHARED_SHARD
 
 # Where a sample lies; the other columns of `SAMPLES` are its content.
@@ -56,39 +53,6 @@ def read_rows(lake: Lake, dataset: str, shard: str, columns: Sequence[str] | Non
     return read_as(lake, path, SAMPLES, list(columns) if columns else None)
 
 
-def write_samples(
-    lake: Lake,
-    dataset: str,
-    samples: pa.Table,
-    picture: Callable[[int], bytes],
-    on_sample: Callable[[], None] = lambda: None,
-) -> pa.Table:
-    """Write samples of one split as a shard, its rows last.
-
-    Args:
-        samples: the columns `CONTENT` at least.
-        picture: returns the JPEG of a sample by its position.
-        on_sample: called after each sample.
-
-    Returns:
-        The rows of the shard (`records.SAMPLES`).
-    """
-    content = content_of(samples)
-    stem = shard_stem(content)
-    path, places = lake.shards(dataset, stem), []
-    with create_shard(lake, f"{path}.tar") as tar:
-        for at, row in enumerate(content.to_pylist()):
-            places.append(tar.add(f"{row['sample']}.jpg", picture(at)))
-            tar.add(f"{row['sample']}.json", sample_json(row))
-            on_sample()
-    offsets, lengths = zip(*places, strict=True)
-    rows = content.append_column("shard", pa.array([f"{SHARDS}/{stem}.tar"] * len(content)))
-    rows = rows.append_column("offset", pa.array(offsets)).append_column("length", pa.array(lengths))
-    rows = rows.select(SAMPLES.names).cast(SAMPLES)
-    write_table(lake, f"{path}.parquet", rows)
-    return rows
-
-
 def shard_stem(rows: pa.Table) -> str:
     """The name of a shard: the split of its samples, and a digest of their content.
 
@@ -101,13 +65,6 @@ def shard_stem(rows: pa.Table) -> str:
 def content_of(samples: pa.Table) -> pa.Table:
     """The columns `CONTENT` of samples, as `records.SAMPLES` has them."""
     return samples.select(CONTENT).cast(_CONTENT)
-
-
-def sample_json(row: dict[str, Any]) -> bytes:
-    """The JSON member next to the picture in the shard, for readers without Parquet."""
-    names = ("identity", "split", "source", "method", "line", "url", "face_box_xyxy", "landmarks", "score")
-    facts = {name: row[name] for name in names} | {"image_sha256": row["image_digest"].hex()}
-    return json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()
 
 
 def columns_to_read(columns: Sequence[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,11 +15,11 @@ from storage.errors import UsageError
 from storage.files.lake import Lake, to_json
 from storage.records import PLACED_SAMPLES, SAMPLES, STORED_OUTCOMES
 from storage.tables.parquet import with_plain_words, write_table
-from storage.tables.shards import read_member
 from storage.versions.datasets import LAYOUT, DatasetVersion, has_dataset, versions
-from storage.versions.sample_shards import PLACE, read_rows, shared_shards, write_samples
+from storage.versions.sample_shards import PLACE, read_rows, shared_shards
 from storage.versions.shared_lines import write_lines
 from storage.versions.tombstones import clear_for_rewrite, write_manifest
+from storage.versions.write_shards import write_shards
 from tasks.dataset.decide_outcomes import Content, decide
 from tasks.dataset.find_duplicates import compare_pictures
 from tasks.dataset.funnel import Funnel, FunnelStage
@@ -196,13 +195,19 @@ def _place(
     known = pa.concat_tables(map(with_plain_words, shards))
     listed = frozenset(pc.unique(before.placed(["shard"])["shard"]).to_pylist()) if before else frozenset()
     placed = place_samples(samples, known, listed)
-    num_reused = int((placed >= 0).sum())
-    if num_reused:
-        on_progress(num_reused)
     missing = np.flatnonzero(placed < 0)
+    num_done = len(samples) - len(missing)
+    if num_done:
+        on_progress(num_done)
+
+    def on_samples(num: int) -> None:
+        nonlocal num_done
+        num_done += num
+        on_progress(num_done)
+
     placed[missing] = len(known) + np.arange(len(missing))
-    new = samples.take(pa.array(missing))
-    written = _write_shards(lake, dataset, new, lambda done: on_progress(num_reused + done))
+    new = list(_parts(samples.take(pa.array(missing))))
+    written = write_shards(lake, dataset, new, on_samples)
     every = pa.concat_tables([known, *map(with_plain_words, written)])
     found = every.select(["cluster", *PLACE]).take(pa.array(placed))
     cluster = pc.if_else(pc.equal(samples["cluster"], found["cluster"]), None, samples["cluster"])
@@ -211,18 +216,9 @@ def _place(
     return pa.table(columns).select(PLACED_SAMPLES.names).cast(PLACED_SAMPLES)
 
 
-def _write_shards(
-    lake: Lake, dataset: str, samples: pa.Table, on_progress: Callable[[int], None]
-) -> Iterator[pa.Table]:
-    """Write samples, which are sorted by split; returns the rows of each shard (`records.SAMPLES`)."""
-    done = itertools.count(1)
+def _parts(samples: pa.Table) -> Iterator[pa.Table]:
+    """The samples by shard; they are sorted by split."""
     for split in pc.unique(samples["split"]).to_pylist():
         theirs = samples.filter(pc.equal(samples["split"], split))
         for start in range(0, len(theirs), _SAMPLES_PER_SHARD):
-            part = theirs.slice(start, _SAMPLES_PER_SHARD)
-            places = part.select([f"from_{name}" for name in PLACE]).to_pylist()
-
-            def picture(at: int, places: list[dict[str, Any]] = places) -> bytes:
-                return read_member(lake, *places[at].values())
-
-            yield write_samples(lake, dataset, part, picture, lambda: on_progress(next(done)))
+            yield theirs.slice(start, _SAMPLES_PER_SHARD)

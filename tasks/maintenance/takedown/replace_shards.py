@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 from storage.files.lake import Lake
 from storage.records import PLACED_SAMPLES
 from storage.tables.parquet import with_plain_words
-from storage.tables.shards import read_member
 from storage.text.names import NAME
-from storage.versions.sample_shards import PLACE, read_rows, shared_shards, stem_of, write_samples
+from storage.versions.sample_shards import PLACE, read_rows, shared_shards, stem_of
 from storage.versions.takedowns import COVERED_BY, covered_samples, read_forgotten
+from storage.versions.write_shards import FROM_PLACE, write_shards
 
 # By the shard that is replaced: sample, and shard, offset and length where it lies now.
 Moved = dict[str, pa.Table]
@@ -85,10 +85,7 @@ def _replace(lake: Lake, dataset: str, shard: str) -> pa.Table:
     left = rows.filter(pc.invert(_covered(lake, dataset, shard)))
     if not len(left):
         return left.select(_MOVED)
-    places = left.select(["offset", "length"]).to_pylist()
-    tar = f"{lake.shards(dataset, stem_of(shard))}.tar"
-
-    def picture(at: int) -> bytes:
-        return read_member(lake, tar, places[at]["offset"], places[at]["length"])
-
-    return write_samples(lake, dataset, left, picture).select(_MOVED)
+    tars = pa.array([f"{lake.shards(dataset, stem_of(shard))}.tar"] * len(left))
+    columns = [left[name] for name in left.column_names] + [tars, left["offset"], left["length"]]
+    (rows,) = write_shards(lake, dataset, [pa.table(columns, [*left.column_names, *FROM_PLACE])])
+    return rows.select(_MOVED)

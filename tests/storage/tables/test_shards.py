@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from storage.errors import LakeError
 from storage.files.lake import Lake
-from storage.tables.shards import create_shard, read_member
+from storage.tables.shards import create_shard, read_member, read_members
 
 MEMBERS = {"a.jpg": b"picture", "a.json": b"{}", "empty.jpg": b"", "x" * 96 + ".jpg": os.urandom(5000)}
 
@@ -28,6 +29,54 @@ def test_members_are_read_by_offset_and_length(lake):
     places = write(lake, "a.tar")
 
     assert {name: read_member(lake, "a.tar", *place) for name, place in places.items()} == MEMBERS
+
+
+def test_members_that_are_filled_later_give_the_same_tar(lake):
+    write(lake, "a.tar")
+    with create_shard(lake, "b.tar") as shard:
+        places = {name: shard.reserve(name, len(data)) for name, data in MEMBERS.items()}
+        for name in reversed(places):
+            shard.fill(places[name], MEMBERS[name])
+
+    assert lake.read("b.tar") == lake.read("a.tar")
+
+
+def test_many_members_are_read_in_the_order_of_their_places(lake_anywhere: Lake):
+    places = write(lake_anywhere, "a.tar")
+
+    assert list(read_members(lake_anywhere, "a.tar", list(places.values()))) == list(MEMBERS.values())
+    assert list(read_members(lake_anywhere, "a.tar", [])) == []
+
+
+def test_members_in_a_bucket_are_read_in_large_pieces(lake_anywhere: Lake, monkeypatch):
+    monkeypatch.setattr("storage.tables.shards._GAP_BYTES", 2_000)
+    asked: list[tuple[int, int]] = []
+    read = lake_anywhere.read
+
+    def counted(path: str, offset: int, length: int) -> bytes:
+        asked.append((offset, length))
+        return read(path, offset, length)
+
+    monkeypatch.setattr(lake_anywhere, "read", counted)
+    lake_anywhere.write("a.tar", bytes(range(256)) * 100)
+    places = [(0, 10), (1_000, 10), (1_010, 500), (9_000, 3)]
+    found = list(read_members(lake_anywhere, "a.tar", places))
+
+    assert [len(data) for data in found] == [length for _, length in places]
+    assert all(data[0] == offset % 256 for data, (offset, _) in zip(found, places, strict=True))
+    assert asked == ([] if lake_anywhere.is_local else [(0, 1_510), (9_000, 3)])
+
+
+@pytest.mark.parametrize("place", [(-1, 5), (0, -5), (10_000, 500), (100_000, 10), (2**50, 10), (0, 10**12)])
+def test_a_place_that_a_tar_does_not_have_is_refused(lake_anywhere: Lake, place):
+    write(lake_anywhere, "a.tar")
+    with pytest.raises(LakeError, match=r"a\.tar"):
+        list(read_members(lake_anywhere, "a.tar", [place]))
+
+
+def test_members_of_a_tar_that_is_missing_are_one_line(lake_anywhere: Lake):
+    with pytest.raises(LakeError, match=r"a.tar is missing: run `facemill check --repair`"):
+        list(read_members(lake_anywhere, "a.tar", [(0, 1)]))
 
 
 def test_members_are_read_by_any_tar_reader(lake):

@@ -11,8 +11,8 @@ from storage.files.lake import Lake
 from storage.records import PLACED_SAMPLES, SAMPLES
 from storage.tables.parquet import rows_to_table, with_plain_words
 from storage.tables.shards import read_member
-from storage.versions.sample_shards import columns_to_read, rows_at, shared_shards, stem_of, with_content, write_samples
-from tests.one_sample import sample_row
+from storage.versions.sample_shards import columns_to_read, rows_at, shared_shards, stem_of, with_content
+from tests.one_sample import sample_row, written_shard
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def samples(letters: str) -> pa.Table:
 
 
 def written(lake: Lake, letters: str) -> pa.Table:
-    return write_samples(lake, "faces", samples(letters), lambda at: letters[at].encode() * 1000)
+    return written_shard(lake, "faces", samples(letters), [letter.encode() * 1000 for letter in letters])
 
 
 def placed(*tables: pa.Table) -> pa.Table:

@@ -14,10 +14,9 @@ from storage.versions.alias_events import AliasEvent
 from storage.versions.aliases import Alias, record_alias
 from storage.versions.evaluations import write_evaluation
 from storage.versions.models import ModelVersion, write_model
-from storage.versions.sample_shards import write_samples
 from storage.versions.shared_lines import write_lines
 from storage.versions.tags import record_tag
-from tests.one_sample import sample_row, write_one_sample
+from tests.one_sample import sample_row, write_one_sample, written_shard
 
 NOW = datetime(2026, 11, 28, 4, tzinfo=UTC)
 _METRICS = b'{"trained": {}, "untrained": {}}'
@@ -58,7 +57,7 @@ def sharing_dataset(lake: Lake, version: str, days: float, letters: str, name: s
 
 def _written(lake: Lake, name: str, letter: str) -> pa.Table:
     samples = with_plain_words(rows_to_table([sample_row(letter)], SAMPLES))
-    return with_plain_words(write_samples(lake, name, samples, lambda _: letter.encode() * 99))
+    return with_plain_words(written_shard(lake, name, samples, [letter.encode() * 99]))
 
 
 def model(lake: Lake, version: str, days: float, on: str, name: str = "embedder") -> ModelVersion:
