@@ -28,8 +28,9 @@ from storage.versions.datasets import DatasetVersion
 from storage.versions.models import ModelVersion
 from storage.versions.readers import reading
 from tasks.dataset.dedupe import DedupeRules
+from tasks.dataset.find_duplicates import read_verdicts
 from tasks.dataset.people import PeopleRules, people_in
-from tasks.dataset.source_tables import planned_lines, read_faces, read_verdicts
+from tasks.dataset.source_tables import planned_lines, read_faces
 from tasks.faces.method_choice import datasets_of
 from tasks.label_noise.estimate import CleanRules
 from tasks.label_noise.score_table import Cleaned, Cleaning, clean_stamp, faces_to_score, is_cleaned, read_cleaned
@@ -110,9 +111,8 @@ def _clean_one(
     dedupe, rules = changed(DedupeRules(), "dedupe", settings), changed(CleanRules(), "clean", settings)
     people_rules = changed(PeopleRules(), "people", settings)
     compare_task(lake, source, dedupe, people_rules)
-    lines = planned_lines(lake, source)
-    people = people_in(lines, people_rules)
-    verdicts = read_verdicts(lake, source, people.added_to(lines), dedupe)
+    people = people_in(planned_lines(lake, source, ["identity", "key"]), people_rules)
+    verdicts = read_verdicts(lake, source, dedupe, people_rules)
     faces = faces_to_score(people.added_to(read_faces(lake, source, method)), verdicts)
     if not len(faces):
         raise UsageError(f"{lake.url} holds no faces of {source} by {method}: run `facemill crop` first")

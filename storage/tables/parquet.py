@@ -71,12 +71,16 @@ _PLACE = ("offset", "length")
 
 def stamp(*inputs: Any) -> str:
     """A digest of 16 hex digits over anything JSON can hold; bytes are hashed as hex."""
+    return hashlib.sha256(to_hash(*inputs).encode()).hexdigest()[:16]
+
+
+def to_hash(*inputs: Any) -> str:
+    """The JSON of which `stamp` is the digest."""
 
     def plain(value: object) -> object:
         return value.hex() if isinstance(value, bytes) else str(value)
 
-    text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), default=plain)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return json.dumps(inputs, sort_keys=True, separators=(",", ":"), default=plain)
 
 
 def table_digest(table: pa.Table) -> str:

@@ -31,6 +31,9 @@ def _empty_header() -> bytes:
 
 # What all headers have in common, their checksum read as blanks (POSIX.1-1988, ustar).
 _HEADER = _empty_header()[:148] + b" " * 8 + _empty_header()[156:]
+_SIZE = slice(124, 135)
+# The checksum of a header without name and size: to add up all 512 bytes takes a third of writing a member.
+_SUM_OF_REST = sum(_HEADER) - sum(_HEADER[_SIZE])
 
 
 class ShardWriter:
@@ -49,10 +52,9 @@ class ShardWriter:
         Raises:
             ValueError: the name is longer, or of other letters.
         """
-        self._write(_header(name.encode("ascii"), len(data)))
-        offset = self.num_bytes
-        self._write(data)
-        self._pad(_BLOCK_BYTES)
+        header = _header(name.encode("ascii"), len(data))
+        offset = self.num_bytes + len(header)
+        self._write(b"".join((header, data, bytes(-len(data) % _BLOCK_BYTES))))
         return offset, len(data)
 
     def reserve(self, name: str, num_bytes: int) -> int:
@@ -88,9 +90,10 @@ def _header(name: bytes, num_bytes: int) -> bytearray:
     if len(name) > _NAME_BYTES:
         raise ValueError(f"the name {name!r} is too long for a tar header: {len(name)} characters, over {_NAME_BYTES}")
     header = bytearray(_HEADER)
+    size = b"%011o" % num_bytes
     header[: len(name)] = name
-    header[124:135] = b"%011o" % num_bytes
-    header[148:155] = b"%06o\0" % sum(header)
+    header[_SIZE] = size
+    header[148:155] = b"%06o\0" % (_SUM_OF_REST + sum(name) + sum(size))
     return header
 
 

@@ -11,11 +11,10 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from storage.records import Split
-from tasks.dataset.select import Stage
-from tasks.links.line_ids import Ints, by_person
+from tasks.dataset.select import sample_rows
+from tasks.links.line_ids import Ints, by_person, words_and_codes
 
 _SIDES = list(Split)
 
@@ -31,10 +30,11 @@ def cross_split_rows(
         outcomes: of all `lines`, as `select.select` gives them.
         splits: of every person with a sample.
     """
-    rows = np.flatnonzero(pc.equal(outcomes["stage"], Stage.SAMPLE.value))
+    rows = sample_rows(outcomes)
     samples = pa.array(rows)
-    people = by_person(lines)["identity"].take(samples).to_pylist()
-    sides = np.array([_SIDES.index(splits[name]) for name in people], np.int64)
+    names, people = words_and_codes(by_person(lines)["identity"].take(samples))
+    # A name of the dictionary may be of a person without samples.
+    sides = np.array([_SIDES.index(splits.get(name, Split.TRAIN)) for name in names.to_pylist()], np.int64)[people]
     clusters = verdicts["cluster"].take(outcomes["verdict"].take(samples))
     crops = faces["crop_digest"].take(outcomes["face"].take(samples))
     stray: Ints = rows[_is_beside(clusters, sides) | _is_beside(crops, sides)]

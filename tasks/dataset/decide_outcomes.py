@@ -12,37 +12,48 @@ import pyarrow.compute as pc
 from storage.files.lake import Lake
 from storage.records import Reason
 from storage.text.source_names import is_joint, sources_of
+from tasks.dataset import samples as sample_tables
+from tasks.dataset import select
 from tasks.dataset.cross_split import cross_split_rows
 from tasks.dataset.exclude import lines_of
+from tasks.dataset.find_duplicates import read_verdicts
 from tasks.dataset.funnel import Funnel, count_outcomes
 from tasks.dataset.people import people_in
 from tasks.dataset.publish_request import Request
 from tasks.dataset.samples import chosen_people, collect_samples, kept_outcomes
-from tasks.dataset.select import select, stop_people_with_few_faces, stop_samples
+from tasks.dataset.select import stop_people_with_few_faces, stop_samples
 from tasks.dataset.source_tables import (
+    DIGESTED,
     lines_left_out,
     planned_lines,
     read_attempts,
     read_faces,
-    read_verdicts,
+    source_digests,
 )
 from tasks.dataset.split import split_identities
 from tasks.label_noise.score_table import faces_to_score, open_cleaned
 from tasks.links.sources import names_people
+
+# What a version needs of its lines, and of its faces.
+_OF_LINES = ["identity", "line", "key", "url"]
+_OF_FACES = list(dict.fromkeys(["outcome", "reason", *select.OF_FACES, *sample_tables.OF_FACES, "offset", "length"]))
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
     """The content of a version: samples (`samples.collect_samples`) and the outcome of every line, as rows and counted.
 
-    `ties` are pairs of names that are one person, which the split kept together. `funnels` are those of each source
-    where there are several.
+    Attributes:
+        ties: pairs of names that are one person, which the split kept together.
+        made_from: digests of the inputs (`source_tables.source_digests`).
+        funnels: of each source, where there are several.
     """
 
     samples: pa.Table
     outcomes: pa.Table
     funnel: Funnel
     ties: tuple[tuple[str, str], ...] = ()
+    made_from: dict[str, Any] = field(default_factory=dict)
     funnels: dict[str, Funnel] = field(default_factory=dict)
 
 
@@ -52,14 +63,16 @@ def decide(lake: Lake, request: Request) -> Content:
     Raises:
         UsageError: its pictures have not been compared yet (`find_duplicates.compare_pictures`).
     """
-    lines = planned_lines(lake, request.source)
+    lines = planned_lines(lake, request.source, [*_OF_LINES, *(["kept"] if request.kept else [])])
     people = people_in(lines, request.people)
     lines = people.added_to(lines)
-    attempts = read_attempts(lake, request.source, ["key", "outcome", "reason"])
-    verdicts = read_verdicts(lake, request.source, lines, request.dedupe)
-    faces = people.added_to(read_faces(lake, request.source, request.method))
+    attempts = read_attempts(lake, request.source, DIGESTED)
+    made_from = source_digests(lake, request.source, None if is_joint(request.source) else attempts)
+    attempts = attempts.drop_columns(["digest"])
+    verdicts = read_verdicts(lake, request.source, request.dedupe, request.people)
+    faces = people.added_to(read_faces(lake, request.source, request.method, _OF_FACES))
     refused, ties = _refused(lake, request, lines, verdicts, faces)
-    outcomes = select(
+    outcomes = select.select(
         lines,
         attempts,
         verdicts,
@@ -72,10 +85,13 @@ def decide(lake: Lake, request: Request) -> Content:
     splits = split_identities(chosen_people(lines, outcomes), request.split, ties, people.names())
     outcomes = stop_samples(outcomes, cross_split_rows(lines, verdicts, faces, outcomes, splits), Reason.CROSS_SPLIT)
     outcomes = stop_people_with_few_faces(lines, outcomes, request.select.min_faces)
+    samples = collect_samples(request.source, lines, verdicts, faces, outcomes, splits, request.kept)
+    del attempts, verdicts, faces  # a gigabyte of five million lines, before URLs are copied
     return Content(
-        samples=collect_samples(request.source, lines, verdicts, faces, outcomes, splits, request.kept),
+        samples=samples,
         outcomes=kept_outcomes(request.source, lines, outcomes),
         ties=ties,
+        made_from=made_from,
         **_funnels(lake, request, lines, outcomes),
     )
 

@@ -82,7 +82,7 @@ def dedupe(
     Args:
         lines: `records.LINK_LINES` whose picture was accepted; of several sources with the columns `source` and
             `person`, which then says whose line it is.
-        images: the accepted `records.ATTEMPTS` with key, url, digest, dhash, width, height; one row a key.
+        images: the accepted `records.ATTEMPTS` with key, digest, dhash, width, height; one row a key.
         names_people: whether `identity` is the name of a person; else it is a group by hash.
 
     Returns:
@@ -93,7 +93,7 @@ def dedupe(
     clusters = _clusters(images["dhash"], numbers, rules)
     digest = numbers[picture]
     claimed = by_person(lines) if names_people else of_one_person(lines)
-    codes = np.where(_are_placeholders(claimed, images, picture, digest, rules), _PLACEHOLDER, _KEPT)
+    codes = np.where(_are_placeholders(claimed, digest, rules), _PLACEHOLDER, _KEPT)
     claims = _shared_claims(claimed, images, picture, digest, clusters[digest], codes)
     claims = _stop_copies(claims, codes)
     claims = _stop_repeated(claims, codes, rules.same_box_iou)
@@ -132,16 +132,14 @@ def _bytes_column(column: pa.ChunkedArray) -> npt.NDArray[np.uint8]:
     return flat[array.offset : array.offset + len(array)]
 
 
-def _are_placeholders(
-    lines: pa.Table, images: pa.Table, picture: Ints, digest: Ints, rules: DedupeRules
-) -> npt.NDArray[np.bool_]:
+def _are_placeholders(lines: pa.Table, digest: Ints, rules: DedupeRules) -> npt.NDArray[np.bool_]:
     """Whether each line links to a picture found on too many hosts for too many people."""
     rows = np.flatnonzero(np.bincount(digest)[digest] >= rules.placeholder_identities) if len(digest) else digest
     table = pa.table(
         {
             "digest": digest[rows],
             "identity": lines["identity"].take(pa.array(rows)).cast(pa.string()),
-            "host": host_of(images["url"].take(pa.array(picture[rows]))),
+            "host": host_of(lines["url"].take(pa.array(rows))),
         }
     )
     counts = table.group_by("digest").aggregate([("identity", "count_distinct"), ("host", "count_distinct")])

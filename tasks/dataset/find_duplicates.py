@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from storage.errors import UsageError
 from storage.files.lake import Lake
-from storage.tables.parquet import write_table
+from storage.records import VERDICTS
+from storage.tables.parquet import read_as, write_table
+from storage.text.source_names import is_joint
 from tasks.dataset.dedupe import DedupeRules, dedupe
 from tasks.dataset.people import PeopleRules, people_in
-from tasks.dataset.source_tables import Comparison, comparison, planned_lines, read_verdicts
-from tasks.dataset.unchanged import comparison_state, is_compared, keep_compared
+from tasks.dataset.source_tables import Comparison, comparison, planned_lines
+from tasks.dataset.unchanged import compared, comparison_state, keep_compared
 from tasks.links.sources import names_people
 
 
@@ -28,10 +31,9 @@ def compare_pictures(
         people: which names in several sources are one person.
     """
     state = comparison_state(lake, source, rules, people)
-    if is_compared(lake, source, state):
+    if compared(lake, source, state):
         return False
-    lines = planned_lines(lake, source)
-    asked = comparison(lake, source, people_in(lines, people).added_to(lines), rules)
+    asked = comparison(lake, source, _lines(lake, source, people), rules)
     is_new = not lake.exists(asked.path)
     if is_new:
         write_table(lake, asked.path, _verdicts(lake, source, asked, rules), stamp=asked.stamp)
@@ -39,13 +41,39 @@ def compare_pictures(
     return is_new
 
 
+def read_verdicts(
+    lake: Lake, source: str, rules: DedupeRules = DedupeRules(), people: PeopleRules = PeopleRules()
+) -> pa.Table:
+    """The verdicts on the planned lines whose picture was accepted (`records.VERDICTS`), in the order of the lines; of
+    several sources with the column `source`.
+
+    Raises:
+        UsageError: the pictures have not been compared as they are now.
+    """
+    known = compared(lake, source, comparison_state(lake, source, rules, people))
+    if known and not is_joint(source):
+        return read_as(lake, lake.unique(source, known), VERDICTS)
+    asked = comparison(lake, source, _lines(lake, source, people), rules)
+    if not lake.exists(asked.path):
+        raise UsageError(
+            f"the {len(asked.images):,} pictures of {source} in {lake.url} have not been compared since they changed: "
+            f"run `facemill publish --source {source}` first"
+        )
+    verdicts = read_as(lake, asked.path, VERDICTS)
+    return verdicts.append_column("source", asked.lines["source"]) if is_joint(source) else verdicts
+
+
 def verdicts_now(lake: Lake, source: str) -> pa.Table:
     """`records.VERDICTS` of the current pictures, read or else computed in memory; nothing is written."""
-    lines = planned_lines(lake, source)
-    asked = comparison(lake, source, lines)
+    asked = comparison(lake, source, planned_lines(lake, source))
     if lake.exists(asked.path):
-        return read_verdicts(lake, source, lines)
+        return read_verdicts(lake, source)
     return _verdicts(lake, source, asked, DedupeRules())
+
+
+def _lines(lake: Lake, source: str, people: PeopleRules) -> pa.Table:
+    lines = planned_lines(lake, source)
+    return people_in(lines, people).added_to(lines)
 
 
 def _verdicts(lake: Lake, source: str, asked: Comparison, rules: DedupeRules) -> pa.Table:

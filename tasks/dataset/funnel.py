@@ -81,7 +81,7 @@ def count_outcomes(outcomes: pa.Table, method: str, left_out: dict[str, int] | N
     for stage in Stage:
         if stage is Stage.SAMPLE:
             break
-        stopped = outcomes["reason"].filter(pc.equal(outcomes["stage"], stage.value))
+        stopped = outcomes["reason"].filter(pc.equal(outcomes["stage"], stage.value)).cast(pa.string())
         counts = {item["values"]: item["counts"] for item in pc.value_counts(stopped).to_pylist()}
         by_number = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))
         rejected = {reason or PENDING: num for reason, num in by_number}

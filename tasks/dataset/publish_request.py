@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from storage.stamps.stamped_fields import counted, differing
-from storage.tables.parquet import stamp
+from storage.tables.parquet import to_hash
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.exclude import Exclusion
 from tasks.dataset.people import PeopleRules
@@ -18,11 +21,14 @@ from tasks.dataset.source_tables import MadeWith
 from tasks.dataset.split import SplitRules
 from tasks.label_noise.estimate import CleanRules
 from tasks.label_noise.score_table import Cleaning
+from tasks.links.line_ids import words_and_codes
 
 # The keys of `Request.settings`: the part of a manifest that determines the version's id.
 SETTINGS = (
     "source", "method", "select", "split", "exclude", "cleaning", "dedupe", "clean", "made_with", "people", "kept"
 )  # fmt: skip
+# Of the JSON of the samples, 20 MB are made at a time.
+_ROWS_AT_A_TIME = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,5 +91,28 @@ def id_by_manifest(manifest: dict[str, Any], samples: pa.Table) -> str:
 
 
 def _content_id(settings: dict[str, Any], samples: pa.Table) -> str:
-    content = samples.select(["sample", "identity", "split", "crop_digest"]).to_pylist()
-    return stamp("dataset", settings, [list(row.values()) for row in content])
+    """`stamp("dataset", settings, [[sample, identity, split, crop_digest], ...])`, whose JSON is hashed in pieces."""
+    before, after = to_hash("dataset", settings, []).rsplit("]]", 1)[0], "]]"
+    digest = hashlib.sha256(before.encode())
+    for start in range(0, len(samples), _ROWS_AT_A_TIME):
+        digest.update(b"," if start else b"")
+        digest.update(_json_rows(samples.slice(start, _ROWS_AT_A_TIME)))
+    digest.update(after.encode())
+    return digest.hexdigest()[:16]
+
+
+def _json_rows(samples: pa.Table) -> memoryview:
+    """`["<sample>","<identity>","<split>","<crop_digest>"]` of each sample, with commas between them."""
+    words = [_json_words(samples[name]) for name in ("sample", "identity", "split")]
+    digests = samples["crop_digest"].combine_chunks()
+    digits = b"".join(digests.to_pylist()).hex().encode()
+    hexed = pa.FixedSizeBinaryArray.from_buffers(pa.binary(64), len(digests), [None, pa.py_buffer(digits)])
+    rows = pc.binary_join_element_wise(*words, pc.binary_join_element_wise('"', hexed.cast(pa.string()), '"', ""), ",")
+    rows = pc.binary_join_element_wise("[", rows, "]", "")
+    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows), ",")
+    return memoryview(joined.buffers()[2])[: len(joined[0].as_buffer())]
+
+
+def _json_words(column: pa.ChunkedArray) -> pa.Array:
+    words, codes = words_and_codes(column)
+    return pa.array(map(json.dumps, words.to_pylist()), pa.string()).take(pa.array(codes))

@@ -27,7 +27,7 @@ from tasks.dataset.leaks import count_leaks, refuse_leaks
 from tasks.dataset.manifest import manifest_counts
 from tasks.dataset.place_samples import place_samples
 from tasks.dataset.publish_request import Request, chosen_settings, version_id
-from tasks.dataset.source_tables import made_with, source_digests
+from tasks.dataset.source_tables import made_with
 from tasks.dataset.unchanged import keep_published, published_before, request_state
 from tasks.dataset.version_change import VersionChange, change_since, no_change
 from tasks.links.sources import sources_named
@@ -86,7 +86,7 @@ def _publish_changed(
     """Decide the outcome of every line, and publish the samples."""
     request = replace(request, made_with=made_with(lake, request.source, request.method))
     content = decide(lake, request)
-    origin = {"made_from": source_digests(lake, request.source), **terms_of(sources)}
+    origin = {"made_from": content.made_from, **terms_of(sources)}
     if not sources[0].names_people:
         origin["names_people"] = False
     change = None

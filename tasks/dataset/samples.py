@@ -9,25 +9,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.records import LINE_OUTCOMES, Reason, Split
-from tasks.dataset.select import Stage
+from storage.versions.sample_shards import PLACE
+from tasks.dataset.select import sample_rows
 from tasks.faces.crop_shard import sample_name
-from tasks.links.line_ids import by_person
+from tasks.links.line_ids import Ints, by_person, id_columns, words_and_codes
 
-# As they are in `records.FACES`.
-_OF_THE_FACE = (
+# The columns of a sample that are as in `records.FACES`.
+OF_FACES = (
     "image_digest", "crop_digest", "width", "height", "face_box_xyxy", "landmarks", "score", "agreement", "fit",
     "face_px", "border", "sharpness", "yaw_deg", "roll_deg",
 )  # fmt: skip
 
 
 def chosen_people(lines: pa.Table, outcomes: pa.Table) -> list[str]:
-    """The person of every line that became a sample.
+    """The people with a sample.
 
     Args:
         outcomes: of all `lines`, as `select.select` gives them.
     """
-    rows = pc.equal(outcomes["stage"], Stage.SAMPLE.value)
-    people: list[str] = by_person(lines)["identity"].cast(pa.string()).filter(rows).to_pylist()
+    people: list[str] = pc.unique(by_person(lines)["identity"].take(pa.array(sample_rows(outcomes)))).to_pylist()
     return people
 
 
@@ -52,30 +52,41 @@ def collect_samples(
         `records.SAMPLES` without shard, offset and length, and with `from_shard`, `from_offset` and `from_length`:
         the current location of the crop.
     """
-    rows = pc.equal(outcomes["stage"], Stage.SAMPLE.value)
-    chosen, lines = outcomes.filter(rows), lines.filter(rows)
-    face, verdict = faces.take(chosen["face"]), verdicts.take(chosen["verdict"])
-    sources = _sources(source, lines).to_pylist()
-    listed, numbers = lines["identity"].cast(pa.string()).to_pylist(), lines["line"].to_pylist()
-    people = by_person(lines)["identity"].cast(pa.string()).to_pylist()
-    methods = face["method"].cast(pa.string()).to_pylist()
-    names = [sample_name(*one) for one in zip(sources, listed, numbers, methods, strict=True)]
-    differs = [name if name != person else None for name, person in zip(listed, people, strict=True)]
+    rows = sample_rows(outcomes)
+    names = _sample_names(source, lines, faces, outcomes, rows)
+    words, people = words_and_codes(by_person(lines)["identity"])
+    of_word = pa.array([splits[word].value if word in splits else None for word in words.to_pylist()], pa.string())
+    split = of_word.take(pa.array(people[rows]))
+    order = pc.sort_indices(
+        pa.table({"split": split, "sample": names}), [("split", "ascending"), ("sample", "ascending")]
+    )
+    rows = rows[order.to_numpy()]
+    chosen, lines = outcomes.take(pa.array(rows)), lines.take(pa.array(rows))
+    face = faces.select([*OF_FACES, "method", *PLACE]).take(chosen["face"])
+    listed, identity = lines["identity"].cast(pa.string()), words.take(pa.array(people[rows]))
     columns = {
-        "sample": pa.array(names, pa.string()),
-        "identity": pa.array(people, pa.string()),
-        "split": pa.array([splits[person].value for person in people], pa.string()),
-        "source": pa.array(sources, pa.string()),
-        "method": pa.array(methods, pa.string()),
+        "sample": names.take(order),
+        "identity": identity,
+        "split": split.take(order),
+        "source": _sources(source, lines),
+        "method": face["method"].cast(pa.string()),
         "line": lines["line"],
         "url": lines["url"],
-        "cluster": verdict["cluster"],
-        "listed_identity": pa.array(differs, pa.string()),
+        "cluster": verdicts["cluster"].take(chosen["verdict"]),
+        "listed_identity": pc.if_else(pc.equal(listed, identity), None, listed),
         "kept": kept_columns(lines, kept),
     }
-    columns |= {name: face[name] for name in _OF_THE_FACE}
-    columns |= {f"from_{name}": face[name] for name in ("shard", "offset", "length")}
-    return pa.table(columns).sort_by([("split", "ascending"), ("sample", "ascending")])
+    columns |= {name: face[name] for name in OF_FACES}
+    return pa.table(columns | {f"from_{name}": face[name] for name in PLACE})
+
+
+def _sample_names(source: str, lines: pa.Table, faces: pa.Table, outcomes: pa.Table, rows: Ints) -> pa.Array:
+    """The name of the sample of each of these lines."""
+    lines = lines.select(id_columns(lines)).take(pa.array(rows))
+    methods = faces["method"].take(outcomes["face"].take(pa.array(rows))).cast(pa.string())
+    of_line = (_sources(source, lines), lines["identity"].cast(pa.string()), lines["line"], methods)
+    names = (sample_name(*one) for one in zip(*(column.to_pylist() for column in of_line), strict=True))
+    return pa.array(names, pa.string(), size=len(rows))
 
 
 def _sources(source: str, lines: pa.Table) -> pa.ChunkedArray:
@@ -100,6 +111,7 @@ def kept_columns(lines: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:
 def kept_outcomes(source: str, lines: pa.Table, outcomes: pa.Table) -> pa.Table:
     """The outcomes as a version stores them (`records.LINE_OUTCOMES`); no URL of what is taken down."""
     taken_down = pc.fill_null(pc.equal(outcomes["reason"], Reason.TAKEN_DOWN.value), False)
-    columns = {"identity": lines["identity"], "line": lines["line"], "url": pc.if_else(taken_down, "", lines["url"])}
+    urls = pc.if_else(taken_down, "", lines["url"]) if pc.any(taken_down).as_py() else lines["url"]
+    columns = {"identity": lines["identity"], "line": lines["line"], "url": urls}
     columns |= {"stage": outcomes["stage"], "reason": outcomes["reason"], "source": _sources(source, lines)}
     return pa.table(columns).cast(LINE_OUTCOMES)

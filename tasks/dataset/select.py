@@ -20,7 +20,7 @@ from storage.records import Box, Fit, Outcome, Reason
 from storage.stamps.setting_field import setting
 from tasks.dataset.dedupe import of_one_person
 from tasks.faces.boxes import iou
-from tasks.links.line_ids import Ints, by_person, find_rows, line_ids
+from tasks.links.line_ids import Ints, by_person, find_lines, find_rows, words_and_codes
 
 _SAME_FACE_IOU = 0.5
 
@@ -33,6 +33,14 @@ class Stage(StrEnum):
     CROP = "crop"
     SELECT = "select"
     SAMPLE = "sample"
+
+
+_STAGES = [stage.value for stage in Stage]
+# The columns of `records.FACES` that decide which faces become samples.
+OF_FACES = (
+    "identity", "line", "image_digest", "agreement", "fit", "source_box_xyxy", "face_px", "score", "border",
+    "sharpness", "yaw_deg", "roll_deg", "same_bytes",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,60 +88,72 @@ def select(
             repetition, not a conflict.
 
     Returns:
-        One row a line, in the order of `lines`: `stage`, `reason` (null: not yet fetched, or a sample), and `face`, the
-        row of `faces` (null before the crop), and `verdict`, the row of `verdicts` likewise.
+        One row a line, in the order of `lines`: `stage` and `reason` (null: not yet fetched, or a sample), encoded as
+        dictionaries, and `face`, the row of `faces` (null before the crop), and `verdict`, the row of `verdicts`
+        likewise.
     """
-    num = len(lines)
-    stage = np.full(num, Stage.FETCH.value, dtype=object)
-    reason = np.full(num, None, dtype=object)
+    reached = _Outcomes(len(lines))
     attempt = find_rows(lines["key"], attempts["key"])
-    open_rows = _pass(np.arange(num), attempt, attempts, Stage.DEDUPE, stage, reason)
-    verdict = find_rows(line_ids(lines), line_ids(verdicts))
-    open_rows = _pass(open_rows, verdict, verdicts, Stage.CROP, stage, reason)
-    face = find_rows(line_ids(lines), line_ids(faces))
-    open_rows = _pass(open_rows, face, faces, Stage.SELECT, stage, reason)
+    open_rows = reached.advance(np.arange(len(lines)), attempt, attempts, Stage.DEDUPE)
+    verdict = find_lines(lines, verdicts)
+    open_rows = reached.advance(open_rows, verdict, verdicts, Stage.CROP)
+    face = find_lines(lines, faces)
+    open_rows = reached.advance(open_rows, face, faces, Stage.SELECT)
     if refused is not None:
-        open_rows = _refuse(open_rows, lines, refused, reason)
-    table = faces.take(pa.array(face[open_rows]))
+        at = find_lines(lines.take(pa.array(open_rows)), refused)
+        reached.reason[open_rows[at >= 0]] = _codes(refused["reason"], reached.reasons)[at[at >= 0]]
+        open_rows = open_rows[at < 0]
+    columns = [name for name in (*OF_FACES, "source", "person") if name in faces.column_names]
+    table = faces.select(columns).take(pa.array(face[open_rows]))
     table = by_person(table) if names_people else of_one_person(table)
     for rows, why in _unfit(table, method, rules):
-        reason[open_rows[rows]] = why.value
-    stage[[row for row in open_rows if reason[row] is None]] = Stage.SAMPLE.value
-    outcomes = pa.table(
-        {
-            "stage": pa.array(stage, pa.string()),
-            "reason": pa.array(reason, pa.string()),
-            "verdict": pa.array(verdict, pa.int64(), mask=verdict < 0),
-            "face": pa.array(face, pa.int64(), mask=face < 0),
-        }
-    )
+        reached.reason[open_rows[rows]] = reached.reasons.index(why.value)
+    reached.stage[open_rows[reached.reason[open_rows] < 0]] = _STAGES.index(Stage.SAMPLE.value)
+    outcomes = reached.table().append_column("verdict", pa.array(verdict, pa.int64(), mask=verdict < 0))
+    outcomes = outcomes.append_column("face", pa.array(face, pa.int64(), mask=face < 0))
     return stop_people_with_few_faces(lines, outcomes, rules.min_faces)
 
 
-def _pass(
-    rows: Ints,
-    at: Ints,
-    table: pa.Table,
-    onward: Stage,
-    stage: npt.NDArray[np.object_],
-    reason: npt.NDArray[np.object_],
-) -> Ints:
-    """Advance the `rows` accepted in `table` to the stage `onward`; record the reasons of the others."""
-    known: Ints = rows[at[rows] >= 0]
-    found = table.select(["outcome", "reason"]).take(pa.array(at[known]))
-    accepted = pc.equal(found["outcome"].cast(pa.string()), Outcome.ACCEPTED.value)
-    onward_rows: Ints = known[accepted.to_numpy(zero_copy_only=False).astype(bool)]
-    reason[known] = found["reason"].cast(pa.string()).to_pylist()
-    stage[onward_rows] = onward.value
-    return onward_rows
+class _Outcomes:
+    """The stage and the reason of every line, as positions in `_STAGES` and `reasons`; -1 is no reason."""
+
+    def __init__(self, num: int) -> None:
+        self.reasons = [reason.value for reason in Reason]
+        self.stage = np.full(num, _STAGES.index(Stage.FETCH.value), np.int8)
+        self.reason = np.full(num, -1, np.int8)
+
+    def advance(self, rows: Ints, at: Ints, table: pa.Table, onward: Stage) -> Ints:
+        """Advance the `rows` accepted in `table` to the stage `onward`; record the reasons of the others.
+
+        Args:
+            at: the row in `table` of each line, or -1.
+        """
+        known: Ints = rows[at[rows] >= 0]
+        onward_rows: Ints = known[_codes(table["outcome"], [Outcome.ACCEPTED.value])[at[known]] == 0]
+        self.reason[known] = _codes(table["reason"], self.reasons)[at[known]]
+        self.stage[onward_rows] = _STAGES.index(onward.value)
+        return onward_rows
+
+    def table(self) -> pa.Table:
+        """`stage` and `reason` as words."""
+        return pa.table({"stage": _words(self.stage, _STAGES), "reason": _words(self.reason, self.reasons)})
 
 
-def _refuse(rows: Ints, lines: pa.Table, refused: pa.Table, reason: npt.NDArray[np.object_]) -> Ints:
-    """Record the reasons of refused lines; returns the other `rows`."""
-    at = find_rows(line_ids(lines.take(pa.array(rows))), line_ids(refused))
-    out = rows[at >= 0]
-    reason[out] = refused["reason"].cast(pa.string()).take(pa.array(at[at >= 0])).to_pylist()
-    return rows[at < 0]
+def _codes(column: pa.ChunkedArray, words: list[str]) -> npt.NDArray[np.int8]:
+    """The position of each value in `words`, to which others are appended; -1 for null."""
+    plain = column.cast(pa.string()) if not pa.types.is_dictionary(column.type) else column
+    parts = [one if pa.types.is_dictionary(one.type) else one.dictionary_encode() for one in plain.chunks]
+    found = [np.empty(0, np.int8)]
+    for part in parts:
+        theirs = part.dictionary.to_pylist()
+        words += [word for word in theirs if word not in words]
+        codes = np.array([*map(words.index, theirs), -1], np.int8)
+        found.append(codes[pc.fill_null(part.indices, len(part.dictionary)).to_numpy()])
+    return np.concatenate(found)
+
+
+def _words(codes: npt.NDArray[np.int8], words: list[str]) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(words))
 
 
 def _unfit(faces: pa.Table, method: str, rules: SelectRules) -> list[tuple[Ints, Reason]]:
@@ -142,7 +162,8 @@ def _unfit(faces: pa.Table, method: str, rules: SelectRules) -> list[tuple[Ints,
     size, score, border, sharp, yaw, roll, agreement = (faces[name].to_numpy() for name in names)
     astray = agreement < rules.min_agreement
     if not rules.rescaled_boxes:
-        astray |= np.array(faces["fit"].to_pylist()) == Fit.RESCALED
+        rescaled = pc.equal(faces["fit"].cast(pa.string()), Fit.RESCALED.value)
+        astray |= pc.fill_null(rescaled, False).to_numpy().astype(bool)
     not_as_listed = np.empty(0, np.int64)
     if rules.only_as_listed:
         not_as_listed = np.flatnonzero(~pc.fill_null(faces["same_bytes"], False).to_numpy().astype(bool))
@@ -198,17 +219,21 @@ class _Claim(NamedTuple):
 
 def stop_people_with_few_faces(lines: pa.Table, outcomes: pa.Table, least: int) -> pa.Table:
     """The outcomes, with the samples of people with fewer than `least` of them rejected."""
-    rows = np.flatnonzero(pc.equal(outcomes["stage"], Stage.SAMPLE.value))
-    names = by_person(lines)["identity"].take(pa.array(rows)).cast(pa.string()).combine_chunks()
-    people = names.dictionary_encode().indices.to_numpy()
+    rows = sample_rows(outcomes)
+    people = words_and_codes(by_person(lines)["identity"])[1][rows]
     return stop_samples(outcomes, rows[np.bincount(people)[people] < least], Reason.FEW_FACES)
 
 
 def stop_samples(outcomes: pa.Table, rows: Ints, reason: Reason) -> pa.Table:
     """The outcomes, with the samples of these rows rejected for a reason."""
-    stops = np.zeros(len(outcomes), bool)
-    stops[rows] = True
     for name, word in (("stage", Stage.SELECT.value), ("reason", reason.value)):
-        at = outcomes.column_names.index(name)
-        outcomes = outcomes.set_column(at, name, pc.if_else(pa.array(stops), word, outcomes[name]))
+        words = [word]
+        codes = _codes(outcomes[name], words)
+        codes[rows] = 0
+        outcomes = outcomes.set_column(outcomes.column_names.index(name), name, _words(codes, words))
     return outcomes
+
+
+def sample_rows(outcomes: pa.Table) -> Ints:
+    """The rows of the lines that became samples."""
+    return np.flatnonzero(_codes(outcomes["stage"], [Stage.SAMPLE.value]) == 0)

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from storage.errors import UsageError
 from storage.files.lake import Lake
-from storage.records import CANDIDATES, FACES, LINK_LINES, REJECTED_LINES, VERDICTS
+from storage.records import CANDIDATES, FACES, LINK_LINES, REJECTED_LINES
 from storage.stamps.stamped_fields import counted
 from storage.tables.merged_tables import read_table_marks, read_tables
 from storage.tables.parquet import digest_of_lines, read_as, stamp, table_digest
@@ -61,13 +61,22 @@ def require_plan(lake: Lake, source: str) -> None:
         raise UsageError(f"{lake.url} holds no links yet: run `facemill ingest` first")
 
 
-def planned_lines(lake: Lake, source: str) -> pa.Table:
-    """The link lines whose URL is a candidate: also those beyond the selection that share a URL with it."""
+def planned_lines(lake: Lake, source: str, columns: list[str] | None = None) -> pa.Table:
+    """The link lines whose URL is a candidate: also those beyond the selection that share a URL with it.
+
+    Args:
+        columns: some of `records.LINK_LINES`, `key` among them; None for all.
+    """
     if is_joint(source):
-        return _joined({one: planned_lines(lake, one) for one in sources_of(source)})
+        return _joined({one: planned_lines(lake, one, columns) for one in sources_of(source)})
     keys = read_plan(lake, source, ["key"])["key"].combine_chunks()
-    lines = read_as(lake, lake.links(source, "lines.parquet"), LINK_LINES)
-    return lines.filter(pc.is_in(lines["key"], value_set=keys))
+    return only(read_as(lake, lake.links(source, "lines.parquet"), LINK_LINES, columns), keys)
+
+
+def only(table: pa.Table, keys: pa.Array) -> pa.Table:
+    """The rows with one of these keys; the table itself if these are all."""
+    chosen = pc.is_in(table["key"], value_set=keys)
+    return table if pc.all(chosen).as_py() else table.filter(chosen)
 
 
 def lines_to_crop(lake: Lake, source: str) -> pa.Table:
@@ -82,7 +91,8 @@ def lines_to_crop(lake: Lake, source: str) -> pa.Table:
 
 def planned_people(lake: Lake, source: str) -> list[str]:
     """The people of the planned lines."""
-    people: list[str] = pc.unique(planned_lines(lake, source)["identity"].cast(pa.string())).to_pylist()
+    lines = planned_lines(lake, source, ["identity", "key"])
+    people: list[str] = pc.unique(lines["identity"].cast(pa.string())).to_pylist()
     return people
 
 
@@ -121,7 +131,7 @@ def check_kept(lake: Lake, source: str, names: Sequence[str]) -> None:
     """
     if not names:
         return
-    kept = planned_lines(lake, source)["kept"].drop_null()
+    kept = planned_lines(lake, source, ["key", "kept"])["kept"].drop_null()
     # A list keeps the same columns of each line.
     known = sorted({name for text in pc.unique(kept).slice(0, _LOOKED_AT).to_pylist() for name in json.loads(text)})
     if unknown := [name for name in names if name not in known]:
@@ -152,13 +162,20 @@ def lines_left_out(lake: Lake, source: str, num_planned: int) -> dict[str, int]:
     return rejected | ({NOT_PLANNED: beyond} if beyond else {})
 
 
-def source_digests(lake: Lake, source: str) -> dict[str, Any]:
+# The columns of attempts that `source_digests` is made of.
+DIGESTED = ["key", "outcome", "reason", "digest"]
+
+
+def source_digests(lake: Lake, source: str, attempts: pa.Table | None = None) -> dict[str, Any]:
     """Digests of the state of a source in the lake: of the link lines, of the result of each URL, and of
     the stamps of its detections and of its faces by each method. Of several sources, these by source.
+
+    Args:
+        attempts: `DIGESTED` of the ledger, if it has been read; of one source only.
     """
     if is_joint(source):
         return {one: source_digests(lake, one) for one in sources_of(source)}
-    attempts = read_ledger(lake, source, ["key", "outcome", "reason", "digest"]).sort_by("key")
+    attempts = (read_ledger(lake, source, DIGESTED) if attempts is None else attempts).sort_by("key")
     stems = image_stems(lake, source)
     return {
         "links": read_origin(lake, source)["digest"],
@@ -210,31 +227,14 @@ def comparison(lake: Lake, source: str, lines: pa.Table, rules: DedupeRules = De
     Args:
         lines: as `planned_lines` gives them; of several sources with the column `person` (`People.added_to`).
     """
-    columns = ["key", "url", "outcome", "digest", "dhash", "width", "height", "round"]
+    columns = ["key", "outcome", "digest", "dhash", "width", "height"]
     images = accepted(read_attempts(lake, source, columns)).sort_by("key")
-    lines = lines.filter(pc.is_in(lines["key"], value_set=images["key"].combine_chunks()))
-    images = images.filter(pc.is_in(images["key"], value_set=lines["key"].combine_chunks()))
+    lines = only(lines, images["key"].combine_chunks())
+    images = only(images, lines["key"].combine_chunks())
     state = stamp(
         "dedupe", counted("dedupe", rules), table_digest(images.select(["key", "digest"])), digest_of_lines(lines)
     )
     return Comparison(lines, images, state, lake.unique(source, state))
-
-
-def read_verdicts(lake: Lake, source: str, lines: pa.Table, rules: DedupeRules = DedupeRules()) -> pa.Table:
-    """The verdicts on the planned lines whose picture was accepted (`records.VERDICTS`).
-
-    Raises:
-        UsageError: the pictures have not been compared as they are now.
-    """
-    asked = comparison(lake, source, lines, rules)
-    if not lake.exists(asked.path):
-        raise UsageError(
-            f"the {len(asked.images):,} pictures of {source} in {lake.url} have not been compared since they changed: "
-            f"run `facemill publish --source {source}` first"
-        )
-    verdicts = read_as(lake, asked.path, VERDICTS)
-    # The verdicts are in the order of the lines.
-    return verdicts.append_column("source", asked.lines["source"]) if is_joint(source) else verdicts
 
 
 def read_faces(lake: Lake, source: str, method: str, columns: list[str] | None = None) -> pa.Table:
@@ -242,7 +242,7 @@ def read_faces(lake: Lake, source: str, method: str, columns: list[str] | None =
 
     Args:
         method: "agree" gives the faces of mtcnn that bbox gives too (`agreement.agreed`).
-        columns: some of `records.FACES`, of one source and one method; None for all.
+        columns: some of `records.FACES`; None for all. Faces of several sources or methods have all columns.
 
     Returns:
         `records.FACES`, and `method` and `shard`, the tar that holds the crops.
@@ -255,7 +255,8 @@ def read_faces(lake: Lake, source: str, method: str, columns: list[str] | None =
     there = set(lake.names(folder))
     stems = [stem for stem in image_stems(lake, source) if f"{stem}.parquet" in there]
     tables = []
-    needed = list(dict.fromkeys([*columns, "key", "image_digest"])) if columns else None
+    covered_by = ["key", "image_digest"] if forgotten else []
+    needed = list(dict.fromkeys([*columns, *covered_by])) if columns else None
     for rows in read_tables(lake, folder, stems, FACES, needed):
         shards = pa.array([f"{folder}/{stem}.tar" for stem, _ in rows.of])
         at = np.repeat(np.arange(len(rows.of), dtype=np.int32), [num for _, num in rows.of])
@@ -263,7 +264,7 @@ def read_faces(lake: Lake, source: str, method: str, columns: list[str] | None =
         table = rows.table
         for field in _PLACE:
             table = table.append_column(field, place[field.name])
-        tables.append(table.filter(pc.invert(forgotten.rows(table, "image_digest"))))
+        tables.append(table.filter(pc.invert(forgotten.rows(table, "image_digest"))) if forgotten else table)
     if not tables:
         return pa.schema([*FACES, *_PLACE]).empty_table()
     faces = pa.concat_tables(tables).unify_dictionaries()

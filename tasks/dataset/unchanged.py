@@ -33,10 +33,10 @@ def comparison_state(lake: Lake, source: str, rules: DedupeRules, people: People
     return state_of([_links(lake, one) for one in sources_of(source)], asdict(rules), asdict(people))
 
 
-def is_compared(lake: Lake, source: str, state: str) -> bool:
-    """Whether the verdicts on inputs of this state are there."""
+def compared(lake: Lake, source: str, state: str) -> str | None:
+    """The stamp of the verdicts on inputs of this state, if they are there."""
     known = read_cached(lake, f"compare/{source}", state, _COMPARED)
-    return known is not None and lake.exists(lake.unique(source, known["verdicts"]))
+    return known["verdicts"] if known and lake.exists(lake.unique(source, known["verdicts"])) else None
 
 
 def keep_compared(lake: Lake, source: str, state: str, verdicts: str) -> None:

@@ -112,6 +112,8 @@ def newest(attempts: pa.Table) -> pa.Table:
     order = np.argsort(attempts["round"].to_numpy(), kind="stable")
     rows = pa.table({"key": attempts["key"].take(pa.array(order)), "row": np.arange(len(order))})
     last = rows.group_by("key").aggregate([("row", "max")])["row_max"].to_numpy()
+    if len(last) == len(attempts):
+        return attempts
     return attempts.take(pa.array(np.sort(order[last])))
 
 

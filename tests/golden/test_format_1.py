@@ -18,10 +18,11 @@ from storage.records import bytes_digest
 from storage.tables.parquet import read_stamp
 from storage.versions.datasets import all_versions, open_dataset
 from tasks.dataset.dedupe import DedupeRules
+from tasks.dataset.find_duplicates import read_verdicts
 from tasks.dataset.publish_request import Request, version_id
 from tasks.dataset.publish_version import publish_source
 from tasks.dataset.select import SelectRules
-from tasks.dataset.source_tables import comparison, planned_lines, read_faces, read_verdicts
+from tasks.dataset.source_tables import comparison, planned_lines, read_faces
 from tasks.dataset.split import SplitRules
 from tasks.faces.crop_shard import uncropped
 from tasks.faces.detect_shard import accepted_images, is_detected
@@ -76,7 +77,7 @@ def test_reading_finds_every_row_and_writes_nothing(lake: Lake) -> None:
     assert (len(lines), len(attempts)) == (32, 32)
     assert Counter(attempts["outcome"].to_pylist()) == {"accepted": 19, "rejected": 13}
     assert len(accepted_images(lake, SOURCE, STEM)) == 19
-    assert Counter(read_verdicts(lake, SOURCE, lines)["outcome"].to_pylist()) == {"accepted": 17, "rejected": 2}
+    assert Counter(read_verdicts(lake, SOURCE)["outcome"].to_pylist()) == {"accepted": 17, "rejected": 2}
     faces = {method: read_faces(lake, SOURCE, method) for method in (*VERSIONS, "agree")}
     assert {method: table["outcome"].to_pylist().count("accepted") for method, table in faces.items()} == {
         "bbox": 19,
@@ -160,7 +161,7 @@ def test_a_field_added_to_the_crop_or_the_detector_makes_work_only_off_its_defau
 
 def test_a_field_added_to_what_compares_cleans_or_trains_counts_only_off_its_default(lake: Lake) -> None:
     lines, dataset = planned_lines(lake, SOURCE), open_dataset(lake, "faces-mtcnn")
-    faces = faces_to_score(read_faces(lake, SOURCE, "mtcnn"), read_verdicts(lake, SOURCE, lines))
+    faces = faces_to_score(read_faces(lake, SOURCE, "mtcnn"), read_verdicts(lake, SOURCE))
     assert clean_stamp("embedder@0123", faces) == CLEAN_STAMP
     assert clean_stamp("embedder@0123", faces, later(CleanRules)()) == CLEAN_STAMP
     assert clean_stamp("embedder@0123", faces, later(CleanRules)(added_later=1)) != CLEAN_STAMP

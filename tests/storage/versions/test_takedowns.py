@@ -10,8 +10,8 @@ from storage.files.lake import Lake
 from storage.records import Reason, Takedown, TakedownKind, bytes_digest, identity_key, url_key
 from storage.tables.parquet import write_table
 from storage.versions.takedowns import Forgotten, read_takedowns, record
-from tasks.dataset.find_duplicates import compare_pictures
-from tasks.dataset.source_tables import read_faces, read_verdicts
+from tasks.dataset.find_duplicates import compare_pictures, read_verdicts
+from tasks.dataset.source_tables import read_faces
 from tasks.faces.detect_shard import accepted_images
 from tasks.fetch.ledger import pending_due, read_ledger
 from tasks.fetch.takedown_filter import GuardedTransport
@@ -106,7 +106,7 @@ def test_nothing_taken_down_is_detected_cropped_or_compared(lake):
 
     assert {image.key for image in accepted_images(lake, SOURCE, STEM)} == {url_key(C), url_key(D)}
     compare_pictures(lake, SOURCE)
-    assert read_verdicts(lake, SOURCE, LINES)["identity"].to_pylist() == ["Bo", "Cy"]
+    assert read_verdicts(lake, SOURCE)["identity"].to_pylist() == ["Bo", "Cy"]
     assert read_faces(lake, SOURCE, "mtcnn")["identity"].to_pylist() == ["Bo", "Cy"]
 
 

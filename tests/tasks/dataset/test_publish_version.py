@@ -403,6 +403,7 @@ def lake_of(folder: Path, rows: list[tuple[str, int, str, Box | None]]) -> Lake:
     lake, lines = Lake(folder), link_lines(*rows)
     write_table(lake, lake.links(SOURCE, "lines.parquet"), lines)
     write_table(lake, lake.links(SOURCE, "rejected.parquet"), REJECTED_LINES.empty_table())
+    lake.write_json(lake.links(SOURCE, "origin.json"), {"digest": "made"})
     write_table(lake, lake.plan(SOURCE), plan(lines))
     urls = dict.fromkeys(url for _, _, url, _ in rows)
     write_table(lake, f"{lake.images(SOURCE, STEM)}.parquet", attempts(*[attempt(url) for url in urls]))

@@ -11,13 +11,12 @@ from storage.records import REJECTED_LINES, VERDICTS, Reason
 from storage.tables.parquet import rows_to_table, write_table
 from tasks.dataset import find_duplicates as compare
 from tasks.dataset.dedupe import DedupeRules
-from tasks.dataset.find_duplicates import compare_pictures, verdicts_now
+from tasks.dataset.find_duplicates import compare_pictures, read_verdicts, verdicts_now
 from tasks.dataset.source_tables import (
     lines_left_out,
     planned_lines,
     read_faces,
     read_plan,
-    read_verdicts,
     source_digests,
 )
 from tasks.links.plan import plan
@@ -74,7 +73,7 @@ def test_lines_that_were_not_planned_are_counted_by_reason(lake):
 
 def verdict_by_line(lake: Lake, rules: DedupeRules = DedupeRules()) -> dict[str, str | None]:
     compare_pictures(lake, SOURCE, rules)
-    table = read_verdicts(lake, SOURCE, planned_lines(lake, SOURCE), rules)
+    table = read_verdicts(lake, SOURCE, rules)
     assert table.schema == VERDICTS
     return dict(zip(names(table), table["reason"].to_pylist(), strict=True))
 
@@ -117,7 +116,7 @@ def test_reading_verdicts_compares_nothing_and_writes_nothing(lake, monkeypatch)
     monkeypatch.setattr(compare, "dedupe", pytest.fail)
     before = sorted(Path(lake.root).rglob("*"))
     with pytest.raises(UsageError, match="have not been compared since they changed: run `facemill publish"):
-        read_verdicts(lake, SOURCE, planned_lines(lake, SOURCE))
+        read_verdicts(lake, SOURCE)
     assert sorted(Path(lake.root).rglob("*")) == before
 
 
@@ -126,7 +125,7 @@ def test_verdicts_for_the_moment_are_those_that_are_kept_and_are_not_written(lak
     assert lake.names(lake.unique(SOURCE)) == []
     assert compare_pictures(lake, SOURCE)
     assert not compare_pictures(lake, SOURCE)
-    assert read_verdicts(lake, SOURCE, planned_lines(lake, SOURCE)).equals(now)
+    assert read_verdicts(lake, SOURCE).equals(now)
     assert verdicts_now(lake, SOURCE).equals(now)
 
 
