@@ -44,6 +44,8 @@ _STAMP, _SETTINGS = b"facemill.stamp", b"facemill.settings"
 _ROW_GROUP = 100_000
 # What Arrow raises for bytes that are not valid Parquet. Some are also OSError or ValueError.
 _NOT_PARQUET = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError)
+# Arrow holds at most so many bytes of strings in one array; a larger table is digested in parts of so many rows.
+_MOST_BYTES, _LARGE_ROWS = 2**31 - 1, 2**22
 _OUTCOME = {"outcome": names.WORD, "reason": names.WORD}
 _LINE_OUTCOME = {"stage": names.WORD, "reason": names.WORD, "source": names.NAME}
 _SAMPLE = {
@@ -86,12 +88,20 @@ def to_hash(*inputs: Any) -> str:
 def table_digest(table: pa.Table) -> str:
     """A digest of 16 hex digits over a table's rows in order, independent of chunks and memory layout."""
     sha = hashlib.sha256()
-    plain = pa.schema([field.with_type(_plain(field.type)) for field in table.schema])
-    # Taking all rows writes zeros below the nulls, where the bytes are otherwise undefined.
-    table = table.cast(plain).combine_chunks().take(pa.array(np.arange(len(table))))
-    with pa.ipc.new_stream(_Hasher(sha), plain.remove_metadata()) as stream:
-        stream.write_table(table.replace_schema_metadata(None))
+    plain = pa.schema([field.with_type(_plain(field.type)) for field in table.schema]).remove_metadata()
+    is_large = any(column.nbytes > _MOST_BYTES for column in table.columns)
+    rows = _LARGE_ROWS if is_large else max(len(table), 1)
+    with pa.ipc.new_stream(_Hasher(sha), plain) as stream:
+        for start in range(0, len(table), rows):
+            parts = zip(table.slice(start, rows).columns, plain.types, strict=True)
+            columns = [_in_one_layout(column, kind) for column, kind in parts]
+            stream.write_batch(pa.RecordBatch.from_arrays(columns, schema=plain))
     return sha.hexdigest()[:16]
+
+
+def _in_one_layout(column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
+    """The values as one array of `kind`. Taking all of them writes zeros below the nulls, where bytes are undefined."""
+    return column.cast(kind).combine_chunks().take(pa.array(np.arange(len(column))))
 
 
 def digest_of_lines(lines: pa.Table) -> str:

@@ -27,6 +27,7 @@ import pyarrow.compute as pc
 
 from storage.records import VERDICTS, Outcome, Reason
 from storage.stamps.setting_field import setting
+from storage.tables.take import take_values
 from tasks.dataset.hamming import near_clusters
 from tasks.faces.boxes import ious
 from tasks.fetch.ledger import host_of
@@ -139,7 +140,7 @@ def _are_placeholders(lines: pa.Table, digest: Ints, rules: DedupeRules) -> npt.
         {
             "digest": digest[rows],
             "identity": lines["identity"].take(pa.array(rows)).cast(pa.string()),
-            "host": host_of(lines["url"].take(pa.array(rows))),
+            "host": host_of(take_values(lines["url"], rows)),
         }
     )
     counts = table.group_by("digest").aggregate([("identity", "count_distinct"), ("host", "count_distinct")])
@@ -156,7 +157,8 @@ def _shared_claims(
 ) -> _Claims:
     """The lines of clusters with more than one line, without placeholders."""
     row = np.flatnonzero((np.bincount(cluster)[cluster] > 1) & (codes == _KEPT)) if len(cluster) else cluster
-    some, theirs = lines.take(pa.array(row)), images.take(pa.array(picture[row]))
+    columns = ["identity", "line", "key", "box_xyxy"]
+    some, theirs = lines.select(columns).take(pa.array(row)), images.take(pa.array(picture[row]))
     width, height = (theirs[name].to_numpy().astype(np.float64) for name in ("width", "height"))
     person = some["identity"].cast(pa.string()).combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
     high, low = _bytes_column(some["key"]).copy().view(">u8").T

@@ -27,6 +27,8 @@ from tasks.links.line_ids import words_and_codes
 SETTINGS = (
     "source", "method", "select", "split", "exclude", "cleaning", "dedupe", "clean", "made_with", "people", "kept"
 )  # fmt: skip
+# What a string of JSON does not hold as it is.
+_ESCAPED = r"[^ !#-\[\]-~]"
 # Of the JSON of the samples, 20 MB are made at a time.
 _ROWS_AT_A_TIME = 100_000
 
@@ -114,5 +116,10 @@ def _json_rows(samples: pa.Table) -> memoryview:
 
 
 def _json_words(column: pa.ChunkedArray) -> pa.Array:
+    """Each value as JSON writes it."""
     words, codes = words_and_codes(column)
-    return pa.array(map(json.dumps, words.to_pylist()), pa.string()).take(pa.array(codes))
+    if pc.any(pc.match_substring_regex(words, _ESCAPED)).as_py():
+        written = pa.array(map(json.dumps, words.to_pylist()), pa.string())
+    else:
+        written = pc.binary_join_element_wise('"', words, '"', "")
+    return written.take(pa.array(codes))

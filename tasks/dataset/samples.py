@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.records import LINE_OUTCOMES, Reason, Split
+from storage.tables.take import take
 from storage.versions.sample_shards import PLACE
 from tasks.dataset.select import sample_rows
 from tasks.faces.crop_shard import sample_name
@@ -61,7 +62,7 @@ def collect_samples(
         pa.table({"split": split, "sample": names}), [("split", "ascending"), ("sample", "ascending")]
     )
     rows = rows[order.to_numpy()]
-    chosen, lines = outcomes.take(pa.array(rows)), lines.take(pa.array(rows))
+    chosen, lines = outcomes.take(pa.array(rows)), take(lines, rows)
     face = faces.select([*OF_FACES, "method", *PLACE]).take(chosen["face"])
     listed, identity = lines["identity"].cast(pa.string()), words.take(pa.array(people[rows]))
     columns = {

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from storage.files.lake import Lake
 from storage.records import ATTEMPTS, CANDIDATES, Outcome, Reason, Retry
 from storage.tables.merged_tables import read_tables
+from storage.tables.take import take
 from storage.text.names import STEM
 from storage.versions.takedowns import blanked, read_forgotten
 
@@ -114,7 +115,7 @@ def newest(attempts: pa.Table) -> pa.Table:
     last = rows.group_by("key").aggregate([("row", "max")])["row_max"].to_numpy()
     if len(last) == len(attempts):
         return attempts
-    return attempts.take(pa.array(np.sort(order[last])))
+    return take(attempts, np.sort(order[last]))
 
 
 def unknown(candidates: pa.Table, ledger: pa.Table) -> pa.Table:

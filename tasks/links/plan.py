@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from storage.errors import UsageError
 from storage.records import CANDIDATES, DIGEST_KINDS
+from storage.tables.take import take, take_values
 from tasks.links.sources.spelling import match_names, suggestion
 
 # 2622 people make 105 units: few enough for one task each, and a lost one costs only minutes.
@@ -54,14 +55,14 @@ def plan(lines: pa.Table, identities: int | Sequence[str] | None = None, per_ide
     table = pa.table(
         {
             "key": first["key"],
-            "url": lines["url"].take(first["row_min"]),
+            "url": take_values(lines["url"], first["row_min"].to_numpy()),
             "unit": pa.array(owners // IDENTITIES_PER_UNIT, pa.int32()),
             "digest_kind": _kinds(first["digest_bytes_max"]),
         },
         schema=CANDIDATES,
     )
     line = lines["line"].take(first["row_min"]).to_numpy()
-    return table.take(pa.array(_spread(table, line)))
+    return take(table, _spread(table, line))
 
 
 def _kinds(lengths: pa.ChunkedArray) -> pa.Array:
@@ -99,9 +100,9 @@ def _wanted(names: list[str], identities: int | Sequence[str] | None) -> npt.NDA
 
 def _spread(candidates: pa.Table, line: npt.NDArray[np.int32]) -> Ints:
     """An order by unit with each host's links spread evenly: the k-th of n at about k/n of the unit."""
-    host = pc.extract_regex(candidates["url"], r"^[^/]*//(?P<host>[^/?#]*)")
+    found = pc.extract_regex(candidates["url"], r"^[^/]*//(?P<host>[^/?#]*)")
     # Pictures of a folder have no host and count as one.
-    hosts = pc.fill_null(pc.struct_field(host, "host"), "").combine_chunks().dictionary_encode()
+    hosts = pc.fill_null(pc.struct_field(found, "host"), "").dictionary_encode().combine_chunks()
     host = hosts.indices.to_numpy()
     unit = candidates["unit"].to_numpy().astype(np.int64)
     key = candidates["key"].combine_chunks()

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.records import LINK_LINES, REJECTED_LINES, Reason
+from storage.tables.take import take
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,8 @@ def _with_kept(old: pa.Table, kept: Collection[str], new: pa.Table) -> pa.Table:
     old = old.filter(pc.is_in(old["identity"].cast(pa.string()), chosen))
     both = pa.concat_tables([old.cast(new.schema), new]).unify_dictionaries().combine_chunks()
     plain = both.set_column(0, "identity", both["identity"].cast(pa.string()))
-    return both.take(pc.sort_indices(plain, sort_keys=[("identity", "ascending"), ("line", "ascending")]))
+    order = pc.sort_indices(plain, sort_keys=[("identity", "ascending"), ("line", "ascending")])
+    return take(both, order.to_numpy().astype(np.int64))
 
 
 def _stacked(names: list[str], tables: list[pa.Table], schema: pa.Schema) -> pa.Table:

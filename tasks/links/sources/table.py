@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from storage.errors import SourceError
 from storage.records import LINK_LINES, REJECTED_LINES, Reason
+from storage.tables.take import take_values
 from storage.text.names import is_text, visible
 from tasks.links.recipes.recipe import BoxIs, Column, Recipe
 from tasks.links.sources import list_cells as cells
@@ -450,7 +451,7 @@ def _in_order(lines: pa.Table, order: Ints | None) -> pa.Table:
         elif runs is not None:
             columns[name] = _joined_runs(column, runs)
         else:
-            columns[name] = pa.chunked_array([column.combine_chunks().take(pa.array(order))])
+            columns[name] = take_values(column, order)
     return pa.table(columns).select(schema.names).cast(schema)
 
 
