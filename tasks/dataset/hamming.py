@@ -1,9 +1,13 @@
 """Exact near-duplicate clusters among millions of 128-bit hashes, by Hamming distance.
 
-If two hashes differ in at most r bits, they agree in one of r + 1 bands of bits at least: only hashes that share a band
-are compared (the pigeonhole scheme of Norouzi et al., "Fast Search in Hamming Space", 2012). A band takes every
-(r + 1)-th bit: neighbouring bits of a dHash come from neighbouring cells and are alike, so that unlike pictures agree
-in bits far apart much less often.
+If two hashes differ in at most r bits, they agree in two of r + 2 bands of bits at least: only hashes that share two
+bands are compared (after the pigeonhole scheme of Norouzi et al., "Fast Search in Hamming Space", 2012, which takes one
+of r + 1). A band takes every (r + 2)-th bit: neighbouring bits of a dHash come from neighbouring cells and are alike,
+so that unlike pictures agree in bits far apart much less often.
+
+Of 128 bits and r = 6 two bands have 32 bits, one of seven has 18. So a bucket of one band grows with the number of
+hashes, to 110 of 28 million, and comparing all its pairs takes time by the square; a bucket of two bands hardly grows.
+The 28 pairs of bands are sorted by 16 bits twice, which NumPy does by radix.
 
 Large buckets, such as those of pictures with large flat areas, are not compared pair by pair. If their hashes are
 close together, comparing a few of them with all others connects them; if not, the remaining bits are divided into
@@ -12,7 +16,7 @@ bands again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +28,9 @@ Words = npt.NDArray[np.uint64]
 # each; beyond, by bands of their other bits.
 _LARGE_BUCKET, _HUGE_BUCKET = 256, 5000
 _ROWS_AT_A_TIME = 64
+# With so many bands there are too many pairs of them, and of so few rows single bands have small buckets.
+_MANY_BANDS, _FEW_ROWS = 12, 200_000
+_UNPACKED_AT_A_TIME = 2**18
 # Pairs kept at a time, 64 MB; beyond it they are thinned to what connects the same hashes.
 _MAX_PAIRS = 4_000_000
 # A bucket is joined by single hashes as long as each settles so many others; of unlike hashes each settles only itself.
@@ -83,20 +90,43 @@ def _collected(num: int, found: Iterator[Ints]) -> Ints:
 
 def _pairs_by_bands(words: Words, rows: Ints, bits: Ints, distance: int) -> Iterator[Ints]:
     """Pairs of `rows` that connect all near ones, found by bands of `bits`, in all other bits of which they agree."""
-    num_bands = distance + 1
-    for start in range(num_bands):
-        is_band = np.arange(len(bits)) % num_bands == start
-        yield from _pairs_in_band(words, rows, bits[is_band], bits[~is_band], distance)
+    shared = 2 if distance + 2 < _MANY_BANDS and len(rows) > _FEW_ROWS else 1
+    bands = [bits[start :: distance + shared] for start in range(distance + shared)]
+    words = words[rows]
+    keys = _keys(words, bands)
+    for first in range(len(bands)):
+        by_first = np.argsort(keys[first], kind="stable")
+        for second in range(first + 1, len(bands)) if shared == 2 else [first]:
+            order = by_first[np.argsort(keys[second][by_first], kind="stable")] if second != first else by_first
+            both = [keys[band][order] for band in {first, second}]
+            earlier = [keys[band] for band in range(second) if band != first]
+            others = np.setdiff1d(bits, np.concatenate([bands[first], bands[second]]))
+            for pairs in _pairs_in_buckets(words, order, both, others, distance):
+                yield rows[_not_in(pairs, earlier)]
 
 
-def _pairs_in_band(words: Words, rows: Ints, band: Ints, others: Ints, distance: int) -> Iterator[Ints]:
-    keys = _keys(words[rows], band)
-    order = np.argsort(keys, kind="stable")
-    keys, rows = keys[order], rows[order]
-    starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
-    sizes = np.diff(np.r_[starts, len(keys)])
-    is_small = np.repeat(sizes <= _LARGE_BUCKET, sizes)
-    yield from _pairs_step_by_step(words, rows[is_small], keys[is_small], distance)
+def _not_in(pairs: Ints, keys: Sequence[npt.NDArray[np.unsignedinteger]]) -> Ints:
+    """The pairs that agree in none of these bands, so that their first two bands alone give them."""
+    for key in keys:
+        pairs = pairs[key[pairs[:, 0]] != key[pairs[:, 1]]]
+    return pairs
+
+
+def _pairs_in_buckets(
+    words: Words, rows: Ints, keys: Sequence[npt.NDArray[np.unsignedinteger]], others: Ints, distance: int
+) -> Iterator[Ints]:
+    """Pairs of rows with the same keys, in whose order they are.
+
+    Args:
+        others: the bits that are not part of the keys.
+    """
+    goes_on = np.logical_and.reduce([key[1:] == key[:-1] for key in keys])
+    in_bucket = (np.r_[goes_on, False] | np.r_[False, goes_on])[: len(rows)]
+    starts = np.flatnonzero(np.r_[True, ~goes_on][: len(in_bucket)][in_bucket])
+    rows = rows[in_bucket]
+    sizes = np.diff(np.r_[starts, len(rows)])
+    number, is_small = np.repeat(np.arange(len(sizes)), sizes), np.repeat(sizes <= _LARGE_BUCKET, sizes)
+    yield from _pairs_step_by_step(words, rows[is_small], number[is_small], distance)
     for start, size in zip(starts[sizes > _LARGE_BUCKET], sizes[sizes > _LARGE_BUCKET], strict=True):
         bucket = rows[start : start + size]
         pairs, is_settled = _pairs_by_single_ones(words[bucket], distance)
@@ -107,15 +137,21 @@ def _pairs_in_band(words: Words, rows: Ints, band: Ints, others: Ints, distance:
             yield from _pairs_by_bands(words, bucket, others, distance)
 
 
-def _keys(words: Words, band: Ints) -> Words:
-    """The bits of a band, at most 64, as one number a row."""
-    bits = np.unpackbits(words.view(np.uint8), axis=1)[:, band]
-    packed = np.zeros((len(words), 8), dtype=np.uint8)
-    packed[:, : -(-len(band) // 8)] = np.packbits(bits, axis=1)
-    return packed.view(np.uint64)[:, 0]
+def _keys(words: Words, bands: Sequence[Ints]) -> list[npt.NDArray[np.unsignedinteger]]:
+    """The bits of each band as one number a row; bands of up to 16 bits as the numbers that are sorted fastest."""
+    kinds = [np.dtype(f"u{next(size for size in (2, 4, 8) if size * 8 >= len(band))}") for band in bands]
+    keys = [np.zeros(len(words), kind) for kind in kinds]
+    for start in range(0, len(words), _UNPACKED_AT_A_TIME):
+        some = slice(start, start + _UNPACKED_AT_A_TIME)
+        bits = np.unpackbits(words[some].view(np.uint8), axis=1)
+        for key, kind, band in zip(keys, kinds, bands, strict=True):
+            packed = np.zeros((len(bits), kind.itemsize), dtype=np.uint8)
+            packed[:, : -(-len(band) // 8)] = np.packbits(np.take(bits, band, axis=1), axis=1)
+            key[some] = packed.view(kind)[:, 0]
+    return keys
 
 
-def _pairs_step_by_step(words: Words, rows: Ints, keys: Words, distance: int) -> Iterator[Ints]:
+def _pairs_step_by_step(words: Words, rows: Ints, keys: Ints, distance: int) -> Iterator[Ints]:
     """All near pairs of equal keys: each row is compared with the next one, the next but one, ..."""
     left, right = words[rows].T.copy()
     alive = np.arange(len(rows))
