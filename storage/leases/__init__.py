@@ -1,1 +1,1 @@
-"""Which run has which unit."""
+"""Which run has which unit, and which hosts."""
