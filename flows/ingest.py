@@ -1,13 +1,11 @@
 """Ingest: update the link files, select the links, and fetch those that were never requested.
 
-Any number of runs may do so on one lake at the same time: each takes units that no other run has leased
-(`storage.leases.leases`).
+Any number of runs may do so on one lake at the same time: they divide the hosts (`flows.runs.fetch_round`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,22 +14,22 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
 from flows.configuration.setting_groups import SettingValues, changed, check_settings
 from flows.configuration.settings import load_settings, user_name
 from flows.runs.engine import flow, run_logger
+from flows.runs.fetch_round import HeldHosts, HostRound, Work, fetch_by_unit
 from flows.selection import Selection
 from flows.synthetic_web import web_for
-from flows.tasks import fetch_task, links_task
+from flows.tasks import links_task
 from flows.telemetry import artifacts
-from flows.telemetry.progress import Track, track
+from flows.telemetry.progress import track
 from flows.telemetry.tally import Tally
 from storage.errors import UsageError
 from storage.files.lake import Lake
-from storage.leases.leases import Lease, Leases
-from storage.records import CANDIDATES, LINK_LINES, Attempt
+from storage.leases.leases import Leases
+from storage.records import CANDIDATES, LINK_LINES
 from storage.stamps.cached_results import table_states
 from storage.tables.parquet import read_as, stamp, write_table
 from storage.text.names import NAME
@@ -41,7 +39,8 @@ from tasks.fetch.consent import contacts_outside, has_consent, record_consent, r
 from tasks.fetch.fetch_unit import Transport
 from tasks.fetch.folder_transport import FolderTransport
 from tasks.fetch.forecast import forecast
-from tasks.fetch.ledger import accepted, image_stems, left_of, nothing_pending, pending_new, read_ledger, unit_name
+from tasks.fetch.ledger import accepted, image_stems, nothing_pending, pending_new, read_ledger
+from tasks.fetch.links_by_slice import LinksBySlice
 from tasks.fetch.packed_transport import PackedTransport
 from tasks.fetch.rare_collections import collect_rarely
 from tasks.fetch.takedown_filter import GuardedTransport
@@ -57,7 +56,7 @@ from tasks.links.sources.source import Source
 from tasks.maintenance.merge import gather_images
 from tasks.web.hosts import HostRules
 from tasks.web.http import open_web
-from tasks.web.web_archive import ArchiveTransport
+from tasks.web.web_archive import ArchiveTransport, archive_host
 
 # vggface1, vggface2, synthetic, or the name of a list that is read by a recipe.
 SourceName = Annotated[str, Field(pattern=f"^(?:{NAME.pattern})$")]
@@ -220,11 +219,13 @@ async def fetch_pending(
     source, tally = web.source, Tally()
     if len(pending):
         collect_rarely()
-        async with open_transport(lake, web, settings, archive=archive) as (transport, tally):
+        hosts = HeldHosts()
+        async with open_transport(lake, web, settings, hosts, archive=archive) as (transport, tally):
             guarded = GuardedTransport(transport, read_forgotten(lake, source))
             checks = ValidationPool(changed(ImageLimits(), "images", settings), changed(Limits(), "decode", settings))
             with track(name, len(pending), tally) as progress:
-                await _Round(lake, source, seen, guarded, checks, tally, progress).fetch(pending)
+                work = Work(lake, source, seen, guarded, checks, tally, progress)
+                await _fetch(work, pending, hosts, settings, archive=archive)
     await asyncio.to_thread(gather_images, lake, source)
     outcomes = tally.outcomes
     rows = [{"outcome": word, "links": num} for word, num in outcomes.items()]
@@ -242,53 +243,24 @@ async def fetch_pending(
     return {"asked": requested, "accepted": tally.accepted, "rejected": tally.rejected}
 
 
-@dataclass(frozen=True, slots=True)
-class _Round:
-    """What all units of one round of requests share."""
-
-    lake: Lake
-    source: str
-    seen: list[str]
-    transport: Transport
-    checks: ValidationPool
-    tally: Tally
-    progress: Track
-
-    async def fetch(self, pending: pa.Table) -> None:
-        """Fetch every unit that no other run has leased."""
-        machine = load_settings()
-        units = pc.unique(pending["unit"]).to_pylist()
-        in_flight = max(machine.concurrency // min(len(units), machine.units_at_once), 1)
-        names, at_once = [unit_name(unit) for unit in units], machine.units_at_once
-        try:
-            with Leases(self.lake, "fetch", self.source, names, good_for_s=machine.lease_s, at_once=at_once) as leases:
-                async with asyncio.TaskGroup() as group:
-                    async for lease in leases:
-                        group.create_task(self._fetch_unit(lease, pending, in_flight))
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-
-    async def _fetch_unit(self, lease: Lease, pending: pa.Table, in_flight: int) -> None:
-        def on_attempt(attempt: Attempt) -> None:
-            lease.check()
-            self.tally.add(attempt)
-            self.progress.advance()
-
-        with lease:
-            started, unit = time.monotonic(), int(lease.unit)
-            of_unit = pending.filter(pc.equal(pending["unit"], unit))
-            mine = await asyncio.to_thread(left_of, self.lake, self.source, of_unit, self.seen)
-            self.progress.skip(len(of_unit) - len(mine))
-            if len(mine):
-                await fetch_task(self.lake, self.source, unit, mine, self.transport, self.checks, in_flight, on_attempt)
-                self.progress.log("unit", unit=unit, links=len(mine), seconds=round(time.monotonic() - started, 1))
+async def _fetch(work: Work, pending: pa.Table, hosts: HeldHosts, settings: SettingValues, *, archive: bool) -> None:
+    if source_named(work.source, work.lake).transport == "folder":
+        await fetch_by_unit(work, pending)
+        return
+    machine = load_settings()
+    links = LinksBySlice(pending, archive_host(machine.archive_url) if archive else "")
+    limits = changed(machine.fetch_limits(), "fetch", settings)
+    await HostRound(work, hosts, links, per_host_per_s=limits.per_host_per_s).fetch()
 
 
 @asynccontextmanager
 async def open_transport(
-    lake: Lake, web: Selection, settings: SettingValues, *, archive: bool = False
+    lake: Lake, web: Selection, settings: SettingValues, hosts: HeldHosts, *, archive: bool = False
 ) -> AsyncIterator[tuple[Transport, Tally]]:
     """Open the transport that fetches this source's pictures, and the tally that counts them.
+
+    Args:
+        hosts: knows which hosts this run may request.
 
     Raises:
         UsageError: the source is a folder, and none is given or an archive is requested; or no archive is configured.
@@ -314,6 +286,7 @@ async def open_transport(
         connect_to=web.address,
         allowed=machine.networks(),
         contact=machine.contact,
+        is_mine=hosts.is_mine,
     ) as transport:
         counted = Tally(transport.host_counts)
         yield ArchiveTransport(transport, machine.archive_url) if archive else transport, counted

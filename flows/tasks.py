@@ -25,7 +25,6 @@ from model.configuration.config import TrainConfig, model_version_id
 from storage.errors import LeaseLost, UsageError
 from storage.files.lake import Lake
 from storage.leases.leases import Lease, alone
-from storage.records import Attempt
 from storage.versions.datasets import DatasetVersion
 from storage.versions.models import ModelVersion, has_model
 from storage.versions.readers import reading
@@ -39,7 +38,7 @@ from tasks.faces.detect_shard import detect_shard, is_detected
 from tasks.faces.detectors import DetectorSettings
 from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.methods import CropSettings
-from tasks.fetch.fetch_unit import Transport, fetch_unit, to_pending
+from tasks.fetch.fetch_unit import Transport, UnitCalls, fetch_unit, to_pending
 from tasks.fetch.ledger import read_ledger, still_pending
 from tasks.images.validation_pool import ValidationPool
 from tasks.label_noise.estimate import CleanRules
@@ -93,13 +92,13 @@ async def fetch_task(
     transport: Transport,
     checks: ValidationPool,
     in_flight: int,
-    on_attempt: Callable[[Attempt], None],
+    calls: UnitCalls,
 ) -> int:
     """Fetch the pending candidates of one unit; a retry fetches only those still pending."""
     if attempt() > 1:
         pending = still_pending(pending, read_ledger(lake, source, ["key", "round"]))
     return await fetch_unit(
-        lake, source, unit, to_pending(pending), transport, checks=checks, in_flight=in_flight, on_attempt=on_attempt
+        lake, source, unit, to_pending(pending), transport, checks=checks, in_flight=in_flight, calls=calls
     )
 
 

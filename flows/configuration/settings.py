@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     log: LogStyle = Field("bar", description="progress on the terminal: a bar, or JSON lines on the error stream")
     units_at_once: int = Field(4, ge=1, description="units fetched concurrently")
     lease_s: float = Field(
-        60.0, ge=1, description="seconds without renewal after which another run may take over a run's unit"
+        60.0, ge=1, description="seconds without renewal after which another run may take over a run's units and hosts"
     )
     access: Access = Field(
         "private",

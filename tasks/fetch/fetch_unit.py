@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
+from itertools import takewhile
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
@@ -26,6 +27,7 @@ from tasks.fetch.ledger import RULES, image_stems, next_try, unit_name
 from tasks.images.end_markers import has_end_marker
 from tasks.images.validate import Invalid
 from tasks.images.validation_pool import ValidationPool, Verdict
+from tasks.web.host_queue import HostElsewhere
 from tasks.web.responses import FetchResult
 
 ATTEMPTS_PER_SHARD = 500
@@ -46,7 +48,26 @@ class Transport(Protocol):
     """Fetches the bytes of a URL, over the web or from a folder."""
 
     async def get(self, url: str) -> FetchResult:
-        """Fetch once; failures are returned, not raised."""
+        """Fetch once; failures are returned, not raised.
+
+        Raises:
+            HostElsewhere: another run may request the host.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class UnitCalls:
+    """What a unit tells and asks while it is fetched.
+
+    Attributes:
+        on_attempt: called with every finished attempt, before or after its commit.
+        on_elsewhere: called with every candidate that needs a host which another run may request; it stays pending.
+        goes_on: asked before each candidate; once false, the rest stays pending.
+    """
+
+    on_attempt: Callable[[Attempt], None] = lambda attempt: None
+    on_elsewhere: Callable[[Candidate, str], None] = lambda candidate, host: None
+    goes_on: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +97,7 @@ async def fetch_unit(
     checks: ValidationPool | None = None,
     in_flight: int = 64,
     most_paused: int = _MOST_PAUSED,
-    on_attempt: Callable[[Attempt], None] = lambda attempt: None,
+    calls: UnitCalls = UnitCalls(),
 ) -> int:
     """Fetch every pending candidate of one unit and commit the results, shard by shard.
 
@@ -84,7 +105,7 @@ async def fetch_unit(
         checks: validates the pictures, by default with the default limits. All units of a process may share it.
         in_flight: the number of concurrent fetches, and the most pictures in memory.
         most_paused: how many may wait for their second try without occupying a slot.
-        on_attempt: called with every finished attempt, before or after its commit.
+        calls: what is told and asked meanwhile.
 
     Returns:
         The number of attempts committed.
@@ -95,13 +116,19 @@ async def fetch_unit(
     with _Shards(lake, source, unit) as shards:
 
         async def handle(one: Pending) -> None:
-            attempt, data = await attempt_one(one, transport, checks, slots.pause)
+            if not calls.goes_on():  # it may have waited for a slot
+                return
+            try:
+                attempt, data = await attempt_one(one, transport, checks, slots.pause)
+            except HostElsewhere as elsewhere:
+                calls.on_elsewhere(one.candidate, elsewhere.host)
+                return
             async with commit_lock:  # held while a shard is committed
                 if shards.add(attempt, data):
                     await _run_to_completion(shards.commit)
-            on_attempt(attempt)
+            calls.on_attempt(attempt)
 
-        await slots.for_each(handle, pending)
+        await slots.for_each(handle, takewhile(lambda one: calls.goes_on(), pending))
         await _run_to_completion(shards.commit)
     return shards.num_committed
 

@@ -21,6 +21,14 @@ _MAX_HOSTS = 10_000
 _MAX_CHECKS = 8
 
 
+class HostElsewhere(Exception):
+    """Another run may request this host now, and this one may not."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"another run requests {host}")
+        self.host = host
+
+
 class HostCounts(NamedTuple):
     """The numbers of hosts known, slowed and down."""
 
@@ -42,16 +50,22 @@ class _Queue:
 
 
 class HostQueues:
-    """The queues of all hosts; those idle for longest are dropped. All units of a process share one object."""
+    """The queues of all hosts; those idle for longest are dropped. All units of a process share one object.
+
+    Args:
+        is_mine: whether this run may request a host now.
+    """
 
     def __init__(
         self,
         rules: HostRules = HostRules(),
         *,
+        is_mine: Callable[[str], bool] = lambda host: True,
         clock: Callable[[], float] = time.monotonic,
         max_hosts: int = _MAX_HOSTS,
     ) -> None:
         self._rules = rules
+        self._is_mine = is_mine
         self._clock = clock
         self._max_hosts = max_hosts
         self._queues: OrderedDict[str, _Queue] = OrderedDict()
@@ -62,18 +76,25 @@ class HostQueues:
 
         Raises:
             HostUnavailable: the wait would be too long, or exceeded `LONGEST_QUEUE_S`.
+            HostElsewhere: another run may request it.
         """
+        self._refuse_elsewhere(name)
         queue = self._queue(name)
         host = queue.host
         host.check(self._clock(), queue.num_waiting)
         if queue.lock.locked() or host.wait_s(self._clock()) > 0:
             await self._wait(queue)
+            self._refuse_elsewhere(name)
         host.start(self._clock())
         try:
             yield host
         finally:
             host.end()
             queue.freed.set()
+
+    def _refuse_elsewhere(self, name: str) -> None:
+        if not self._is_mine(name):
+            raise HostElsewhere(name)
 
     def counts(self) -> HostCounts:
         """The numbers of hosts by state. Safe to call from any thread."""

@@ -67,6 +67,7 @@ class WebTransport:
         hosts: HostRules = HostRules(),
         connect_to: ConnectTo | None = None,
         allowed: tuple[Network, ...] = (),
+        is_mine: Callable[[str], bool] = lambda host: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
@@ -76,7 +77,7 @@ class WebTransport:
         self._allowed = allowed
         self._slots = asyncio.Semaphore(limits.concurrency)
         self._queues = HostQueues(
-            replace(hosts, most_at_once=limits.per_host, most_per_s=limits.per_host_per_s), clock=clock
+            replace(hosts, most_at_once=limits.per_host, most_per_s=limits.per_host_per_s), is_mine=is_mine, clock=clock
         )
         self._robots = Robots(self._get_robots, AGENT, clock=clock) if limits.robots else None
         self.num_requests = 0
@@ -84,6 +85,9 @@ class WebTransport:
     async def get(self, url: str) -> FetchResult:
         """Fetch once, following redirects. Failures are returned, not raised; ends within
         `FetchLimits.longest_get_s`.
+
+        Raises:
+            HostElsewhere: the host of the URL, or of a redirect, is one that another run may request.
         """
         return await self._get(url, self._robots, FetchState(url, self._limits.max_bytes), self._limits.max_redirects)
 
@@ -183,6 +187,7 @@ async def open_web(
     connect_to: ConnectTo | None = None,
     allowed: tuple[Network, ...] = (),
     contact: str = "",
+    is_mine: Callable[[str], bool] = lambda host: True,
     resolver: AbstractResolver | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[WebTransport]:
@@ -191,6 +196,7 @@ async def open_web(
     Args:
         hosts: when a host is paused; its rates are those of `limits`.
         contact: a URL or mail address, sent to the hosts in the User-Agent.
+        is_mine: whether this run may request a host, asked before each request.
         resolver: resolves names; by default the system's. Its addresses are checked before a connection is made.
         clock: returns seconds from an arbitrary start. Rates, pauses, latencies and cache lifetimes are measured by it.
     """
@@ -218,7 +224,9 @@ async def open_web(
             trust_env=False,
             response_class=Response,
         ) as session:
-            web = WebTransport(session, limits, hosts=hosts, connect_to=connect_to, allowed=allowed, clock=clock)
+            web = WebTransport(
+                session, limits, hosts=hosts, connect_to=connect_to, allowed=allowed, is_mine=is_mine, clock=clock
+            )
             try:
                 yield web
             finally:

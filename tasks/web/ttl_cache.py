@@ -15,7 +15,7 @@ _MAX_SIZE = 10_000
 
 
 class TtlCache(Generic[Value]):
-    """Caches the results of `find`, which returns a value and the seconds it is valid for, and never raises.
+    """Caches the results of `find`, which returns a value and the seconds it is valid for. An error is not cached.
 
     Args:
         max_size: the least recently used values are dropped beyond this size: a number of values, or a sum of

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from storage.errors import UsageError
+from tasks.web.addresses import parse_url
 from tasks.web.responses import FetchResult
 
 VIA = "archive"
@@ -49,3 +50,8 @@ def checked_template(template: str) -> str:
         "--archive-fallback needs the URL of a web archive's raw copies in FACEMILL_ARCHIVE_URL, with {url} for the "
         f"link, such as https://web.archive.org/web/2014id_/{{url}}; it is {template!r}"
     )
+
+
+def archive_host(template: str) -> str:
+    """The host of a valid template, in the form by which its limits are kept."""
+    return (parse_url(template.replace(_PLACE, "")).raw_host or "").lower()

@@ -20,12 +20,12 @@ from storage.records import CANDIDATES, Attempt, Outcome, Reason, bytes_digest, 
 from storage.tables.parquet import rows_to_table, write_table
 from storage.tables.shards import read_member
 from tasks.fetch import fetch_unit as fetch
-from tasks.fetch.fetch_unit import fetch_unit, to_pending
+from tasks.fetch.fetch_unit import UnitCalls, fetch_unit, to_pending
 from tasks.fetch.ledger import RULES, image_stems, pending_due, pending_new, read_ledger
 from tasks.images.validate import ImageLimits
 from tasks.images.validation_pool import ValidationPool
 from tasks.web.responses import FetchResult
-from tests.tasks.web.origin import NOT_FOUND, QUICK, Origin, Play, open_web, playing, response, serving
+from tests.tasks.web.origin import NOT_FOUND, QUICK, Origin, Play, open_web, playing, redirect, response, serving
 from tests.virtual_time import now_s
 
 SOURCE, UNIT = "made", 3
@@ -89,7 +89,7 @@ async def test_every_candidate_becomes_one_row_and_every_picture_is_kept_as_it_c
     replies = pictures(18) | {"/html": response(b"<html>gone</html>"), "/403": response(status="403 No")}
     async with serving(Origin(replies)) as origin:
         paths = [*range(18), "html", "403", "404", "404b", "404c"]
-        assert await first_round(lake, origin, paths, on_attempt=told.append) == 23
+        assert await first_round(lake, origin, paths, calls=UnitCalls(told.append)) == 23
     found = rows(lake)
     assert set(found) == {str(path) for path in paths}
     assert Counter(row["reason"] for row in found.values()) == {None: 18, "not_an_image": 1, "forbidden": 1, "gone": 3}
@@ -377,3 +377,28 @@ async def test_two_runs_at_a_time_on_one_unit_never_write_the_same_shard(
     for row in read_ledger(lake, SOURCE).to_pylist():
         tar = f"{lake.images(SOURCE, row['shard'])}.tar"
         assert bytes_digest(read_member(lake, tar, row["offset"], row["length"])) == row["digest"]
+
+
+# -- several runs --
+
+
+async def test_links_that_need_a_host_of_another_run_stay_pending(lake: Lake) -> None:
+    elsewhere: list[tuple[str, str]] = []
+    replies = pictures(3) | {"/moved": redirect("http://b.example/1")}
+    async with (
+        serving(Origin(replies)) as origin,
+        open_web(QUICK, connect_to=origin.address, is_mine=lambda host: host != "b.example") as web,
+    ):
+        pending = pending_new(candidates([0, "moved", 1, 2]), read_ledger(lake, SOURCE))
+        calls = UnitCalls(on_elsewhere=lambda candidate, host: elsewhere.append((candidate.url, host)))
+        assert await fetch_unit(lake, SOURCE, UNIT, to_pending(pending), web, calls=calls) == 3
+    assert elsewhere == [("http://a.example/moved", "b.example")]
+    assert set(rows(lake)) == {"0", "1", "2"}
+
+
+async def test_a_unit_that_is_told_to_stop_finishes_and_commits_what_it_has_begun(lake: Lake) -> None:
+    told: list[Attempt] = []
+    async with serving(Origin(pictures(9))) as origin:
+        calls = UnitCalls(told.append, goes_on=lambda: len(told) < 3)
+        assert await first_round(lake, origin, range(9), in_flight=1, calls=calls) == 3
+    assert set(rows(lake)) == {"0", "1", "2"}

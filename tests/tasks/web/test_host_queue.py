@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from storage.records import Reason
-from tasks.web.host_queue import LONGEST_QUEUE_S, HostCounts, HostQueues
+from tasks.web.host_queue import LONGEST_QUEUE_S, HostCounts, HostElsewhere, HostQueues
 from tasks.web.hosts import HostRules, HostUnavailable
 from tests.virtual_time import now_s
 
@@ -110,3 +110,17 @@ async def test_hosts_idle_for_longest_are_forgotten_and_those_in_use_are_kept() 
         assert table.counts().known == 100
         async with table.at("in use") as same:
             assert same is host
+
+
+async def test_a_host_of_another_run_is_not_requested_even_by_a_link_that_has_waited_for_it() -> None:
+    mine = {"a"}
+    visitor = Visitor(turns(HostRules(most_at_once=1), is_mine=mine.__contains__))
+    with pytest.raises(HostElsewhere, match="another run requests b"):
+        await visitor.visit(0, host="b")
+    first, second = (asyncio.create_task(visitor.visit(n)) for n in (1, 2))
+    await asyncio.sleep(0)
+    mine.clear()
+    await first
+    with pytest.raises(HostElsewhere):
+        await second
+    assert visitor.order == [1]
