@@ -8,7 +8,8 @@ The steps of `facemill ingest` before its first request: `read` unpacks the arch
 its key (the rows in brackets show the shares of unpacking and keys); `plan` makes one candidate per distinct URL,
 divides them into units and interleaves the hosts. CPU time and peak memory are those of this process, which does
 nothing else. The limit is one million lines in 12 s of CPU time and 1.5 GB. The last rows show how well hosts are
-interleaved: the longest run of one host within a unit, next to that of the list's original order.
+interleaved: the longest run of one host within a unit, next to that of the list's original order; and how evenly links
+are spread over the slices of hosts that runs share.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from storage.leases.slice_rules import NUM_SLICES
 from storage.records import url_key
 from tasks.fetch.ledger import host_of
+from tasks.fetch.links_by_slice import slices_of
 from tasks.links.plan import plan
 from tasks.links.sources import vggface1
 
@@ -68,6 +71,13 @@ def busiest_share(urls: pa.ChunkedArray, units: pa.ChunkedArray) -> tuple[int, i
     return int(counts[most]), int((units == groups[most] // (hosts.max() + 1)).sum())
 
 
+def largest_slice(urls: pa.ChunkedArray) -> tuple[float, float]:
+    """The percentages of all links in the slice of hosts with the most, and at the host with the most."""
+    hosts = host_of(urls).combine_chunks().dictionary_encode().indices.to_numpy()
+    of_slices, of_hosts = np.bincount(slices_of(urls)), np.bincount(hosts)
+    return 100 * float(of_slices.max()) / len(urls), 100 * float(of_hosts.max()) / len(urls)
+
+
 def unpacked_bytes(archive: Path) -> int:
     """The total size of all files of an archive, unpacked and discarded."""
     if not archive.is_file():
@@ -105,6 +115,8 @@ def main() -> None:
     for name, value in found.items():
         print(f"{name:26}{value:>12,}")
     print(f"the host with most links of one unit has {links:,} of its {unit:,}")
+    slice_, host = largest_slice(candidates["url"])
+    print(f"of {NUM_SLICES} slices of hosts the largest has {slice_:.1f}% of the links, the largest host {host:.1f}%")
     is_met = found["CPU s a million lines"] <= _MAX_CPU_S and peak * 1e6 <= _MAX_BYTES
     print(f"at most {_MAX_CPU_S:g} CPU-s a million lines and {_MAX_BYTES / 1e6:,.0f} MB: {'yes' if is_met else 'NO'}")
     if options.json:
