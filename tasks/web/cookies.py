@@ -1,4 +1,4 @@
-"""Cookies shared by the hops of one link (RFC 6265)."""
+"""Cookies shared by the requests of one link (RFC 6265)."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ from storage.records import Note, Reason
 from tasks.images.formats import FORMATS
 from tasks.web.addresses import Network, Refusal, check_url, parse_url
 from tasks.web.connections import Connector, Response
-from tasks.web.hops import Hops
 from tasks.web.host_queue import HostCounts, HostQueues
 from tasks.web.hosts import Host, HostRules, HostUnavailable
 from tasks.web.limits import FetchLimits
+from tasks.web.redirects import Redirects
 from tasks.web.resolver import GuardedResolver, SystemResolver
 from tasks.web.response_reader import FetchState, read
 from tasks.web.responses import FetchResult
@@ -107,7 +107,7 @@ class WebTransport:
         started = self._clock()
         try:
             async with asyncio.timeout(None) as deadline:
-                return await self._follow(parse_url(url), state, robots, Hops(max_redirects), deadline)
+                return await self._follow(parse_url(url), state, robots, Redirects(max_redirects), deadline)
         except Refusal as refusal:
             return state.failed(refusal.reason, refusal.detail)
         except HostUnavailable as later:
@@ -121,7 +121,7 @@ class WebTransport:
             return state.failed(_reason_of(error), f"{type(error).__name__}: {error}")
 
     async def _follow(
-        self, url: URL, state: FetchState, robots: Robots | None, hops: Hops, deadline: asyncio.Timeout
+        self, url: URL, state: FetchState, robots: Robots | None, redirects: Redirects, deadline: asyncio.Timeout
     ) -> FetchResult:
         """Follow redirects hop by hop to the final response."""
         while True:
@@ -129,18 +129,18 @@ class WebTransport:
             refused = check_url(url, self._allowed)
             if refused is not None:
                 raise refused
-            headers = hops.start(url)
+            headers = redirects.start(url)
             delay_s = await robots.check(url) if robots else 0.0
             async with self._queues.at((url.raw_host or "").lower()) as host, self._slots:
                 host.crawl_delay_s = delay_s
-                if hops.is_first:  # the time limit starts once a slot is free, not while the link waits
+                if redirects.is_first:  # the time limit starts once a slot is free, not while the link waits
                     deadline.reschedule(asyncio.get_running_loop().time() + self._limits.total_s)
                 response = await self._request(url, headers, host, state)
                 async with response:
                     target = _redirected(url, response)
                     if target is None:
                         return await read(response, state, self._limits, self._clock)
-                    hops.keep(url, response.headers.getall("Set-Cookie", ()))
+                    redirects.keep(url, response.headers.getall("Set-Cookie", ()))
             url = target
 
     async def _request(self, url: URL, headers: dict[str, str], host: Host, state: FetchState) -> Response:

@@ -29,7 +29,7 @@ class FetchLimits:
 
     @property
     def longest_get_s(self) -> float:
-        """The most seconds that `WebTransport.get` takes: the wait for the host and all hops with their own waits;
+        """The most seconds that `WebTransport.get` takes: the wait for the host and all redirects with their own waits;
         twice that with robots.txt.
 
         The wait for one of the `concurrency` slots is not included.

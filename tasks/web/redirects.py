@@ -11,7 +11,7 @@ from tasks.web.addresses import Refusal
 from tasks.web.cookies import Cookies
 
 
-class Hops:
+class Redirects:
     """The requests of one link so far. One object per link, so cookies are not shared between links.
 
     Args:
@@ -42,7 +42,7 @@ class Hops:
         return len(self._requests) == 1
 
     def keep(self, url: URL, set_cookies: Iterable[str]) -> None:
-        """Store the cookies of a response for the following hops."""
+        """Store the cookies of a response for the following requests."""
         for field in set_cookies:
             self._cookies = self._cookies or Cookies()
             self._cookies.keep(url, field)

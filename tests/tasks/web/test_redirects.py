@@ -7,17 +7,17 @@ from yarl import URL
 
 from storage.records import Reason
 from tasks.web.addresses import Refusal
-from tasks.web.hops import Hops
 from tasks.web.http import open_web
+from tasks.web.redirects import Redirects
 from tests.tasks.web.origin import QUICK, Origin, asked, redirect, response, serving
 
 
 def cookie_sent(set_cookie: str, by: str, to: str) -> str | None:
     """The Cookie header of a request to `to` after an answer of `by` that sets one."""
-    hops = Hops(20)
-    hops.start(URL(by))
-    hops.keep(URL(by), [set_cookie])
-    return hops.start(URL(to)).get("Cookie")
+    redirects = Redirects(20)
+    redirects.start(URL(by))
+    redirects.keep(URL(by), [set_cookie])
+    return redirects.start(URL(to)).get("Cookie")
 
 
 A = "http://a.example/dir/x.jpg"
@@ -85,10 +85,10 @@ def test_a_cookie_for_what_many_owners_share_stays_with_its_host(
 
 
 def test_the_same_request_again_is_a_loop_whatever_its_fragment() -> None:
-    hops = Hops(20)
-    hops.start(URL("http://a.example/x#1"))
+    redirects = Redirects(20)
+    redirects.start(URL("http://a.example/x#1"))
     with pytest.raises(Refusal) as refused:
-        hops.start(URL("http://a.example/x#2"))
+        redirects.start(URL("http://a.example/x#2"))
     assert refused.value.reason is Reason.REDIRECT_LOOP
 
 
