@@ -79,11 +79,11 @@ class Road:
         return open_dataset(self.lake, f"{dataset}-{method}")
 
 
-def add_world_options(parser: argparse.ArgumentParser, num_people: int) -> None:
+def add_world_options(parser: argparse.ArgumentParser, num_people: int, num_links: int = 200) -> None:
     """Options of the dataset and the output."""
     parser.add_argument("--world", type=Path, help="folder of the synthetic dataset")
     parser.add_argument("--people", type=int, default=num_people)
-    parser.add_argument("--links", type=int, default=200, help="links per person")
+    parser.add_argument("--links", type=int, default=num_links, help="links per person")
     parser.add_argument("--json", type=Path, help="write the results to this file")
 
 
