@@ -71,12 +71,28 @@ def lake_anywhere(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: p
 
 
 class Faults:
-    """What is to go wrong: each fault is used up by one request of its method, the first planned first."""
+    """What is to go wrong: each fault is used up by one request of its method, the first planned first.
+
+    Attributes:
+        asked: the method and the path, with its query, of each request so far.
+    """
 
     def __init__(self) -> None:
         self.planned: list[tuple[str, str]] = []
         self.knows_conditions = True
-        self.num_requests = 0
+        self.asked: list[tuple[str, str]] = []
+
+    @property
+    def num_requests(self) -> int:
+        return len(self.asked)
+
+    @contextmanager
+    def asking(self) -> Iterator[list[tuple[str, str]]]:
+        """The requests during the block, in a list that is filled when it ends."""
+        found: list[tuple[str, str]] = []
+        before = len(self.asked)
+        yield found
+        found += self.asked[before:]
 
     def plan(self, method: str, *faults: str) -> None:
         """Plan "503", "reset" (before the service hears of it) or "lost" (after it has done as asked)."""
@@ -114,7 +130,7 @@ def _way_to(endpoint: str, faults: Faults) -> Iterator[str]:
         def forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             fault = faults.take(self.command)
-            faults.num_requests += 1
+            faults.asked.append((self.command, self.path))
             if fault == "reset":
                 return self.reset()
             if fault == "503":

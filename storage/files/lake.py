@@ -17,6 +17,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from storage.errors import LakeError, UsageError
 from storage.files.atomic import PREFIX, Writer, is_left, make_folder, temporary_file, unfinished, whole_file, writer_of
+from storage.files.object_requests import EndFirst, download, list_folder, read_bytes, remove_all, remove_file
 from storage.files.paths import REPORTS, LakePaths
 from storage.files.permissions import cache_folder, make_private
 from storage.files.stores import Upload, abort_upload, asking, lost_uploads, open_store, upload
@@ -27,6 +28,7 @@ FORMAT = 1
 CANNOT_WRITE = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO, errno.ESTALE,
 }  # fmt: skip
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # Where a lake may be written to. What else fsspec opens is read-only, or lies within another file system.
 _SCHEMES = ("file", "memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az")
 
@@ -157,13 +159,22 @@ class Lake(LakePaths):
             return int(self.fs.size(self._inside(path)))
         return None
 
-    def names(self, folder: str) -> list[str]:
-        """The names in a folder, sorted; empty if it does not exist. Unfinished writes are left out."""
+    def names(self, folder: str, start: str = "") -> list[str]:
+        """The names in a folder, sorted; empty if it does not exist. Unfinished writes are left out.
+
+        Args:
+            start: only those that start so; of a bucket no others are listed.
+        """
         found: list[str] = []
         with self._asking(folder), suppress(FileNotFoundError):
-            found = self.fs.ls(self._inside(folder), detail=False)
+            found = self.fs.ls(self._inside(folder), detail=False) if self.is_local else [*self._listed(folder, start)]
         names = (entry.rstrip("/").rsplit("/", 1)[-1] for entry in found)
-        return sorted(name for name in names if not name.startswith(PREFIX))
+        return sorted(name for name in names if name.startswith(start) and not name.startswith(PREFIX))
+
+    def _listed(self, folder: str, start: str = "") -> dict[str, dict[str, Any]]:
+        """The files and folders in a folder of a bucket, by name."""
+        listed = list_folder(self.fs, self.full(folder).rstrip("/"), start)
+        return {one["name"].rstrip("/").rpartition("/")[2]: one for one in listed}
 
     def states(self, folder: str) -> dict[str, str]:
         """The state of each file in a folder, by name: its size, with its modification time or ETag.
@@ -176,15 +187,56 @@ class Lake(LakePaths):
                 with os.scandir(self._inside(folder)) as entries:
                     found = {one.name: _state_of(one) for one in entries if one.is_file()}
             else:
-                for one in self.fs.ls(self.full(folder), detail=True):
+                for name, one in self._listed(folder).items():
                     changed = one.get("ETag") or one.get("LastModified") or one.get("created")
-                    found[one["name"].rsplit("/", 1)[-1]] = f"{one['size']} {changed}"
+                    found[name] = f"{one['size']} {changed}"
         return {name: state for name, state in found.items() if not name.startswith(PREFIX)}
+
+    def is_content(self, state: str, data: bytes) -> bool:
+        """Whether a state says that the file holds `data`, as ETags of most stores do; False where it says nothing."""
+        size, _, changed = state.partition(" ")
+        # S3 gives the MD5 of what was put with one request and not encrypted by a key of its own.
+        is_same = changed.strip('"') == hashlib.md5(data, usedforsecurity=False).hexdigest()
+        return not self.is_local and size == str(len(data)) and is_same
 
     def open(self, path: str) -> IO[bytes]:
         """Open a file for reading."""
         with self._asking(path):
             return self._open_local(path) if self.is_local else self.fs.open(self.full(path), "rb")
+
+    def open_end_first(self, path: str, num_bytes: int) -> IO[bytes] | EndFirst:
+        """Open a file that is read from its end, such as a Parquet table.
+
+        Args:
+            num_bytes: how many of a file in a bucket to read at once; a file that has fewer takes one request.
+        """
+        if self.is_local:
+            return self.open(path)
+        with self._asking(path):
+            return EndFirst(self.fs, self.full(path), num_bytes)
+
+    @contextmanager
+    def local_copy(self, path: str) -> Iterator[Path]:
+        """A whole file on this machine, for a block that reads much of it: of a bucket a copy, which is removed after.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            LakeError: the copy cannot be written.
+        """
+        if self.is_local:
+            self.open(path).close()  # checks what is there
+            yield Path(self.full(path))
+            return
+        with self.scratch_file() as file:
+            with self._asking(path), writing(file):
+                download(self.fs, self.full(path), file)
+            yield file
+
+    @contextmanager
+    def scratch_file(self) -> Iterator[Path]:
+        """An empty file in the work folder, which is removed after the block."""
+        with self._filled() as file:
+            yield file
 
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         """Read a file, or `length` bytes of it from `offset`."""
@@ -192,10 +244,8 @@ class Lake(LakePaths):
             with self._asking(path), self._open_local(path) as file:
                 file.seek(offset)
                 return file.read() if length is None else file.read(length)
-        # S3 rejects every range of an empty file.
-        start, end = offset or None, None if length is None else offset + length
         with self._asking(path):
-            return self.fs.cat_file(self.full(path), start=start, end=end)  # type: ignore[no-any-return]
+            return read_bytes(self.fs, self.full(path), offset, length)
 
     def read_json(self, path: str) -> dict[str, Any]:
         """Read a JSON object.
@@ -324,9 +374,17 @@ class Lake(LakePaths):
         if self.is_local:
             with self._asking(path), suppress(FileNotFoundError):
                 _remove(Path(self._inside(path, follows=False)))
-        elif self.exists(path):
+        else:
             with self._asking(path):
-                self.fs.rm(self.full(path), recursive=True)
+                remove_all(self.fs, self.full(path))
+
+    def remove_file(self, path: str) -> None:
+        """Remove what is known to be a file, of a bucket with one request; nothing happens if it is not there."""
+        if self.is_local:
+            self.remove(path)
+        else:
+            with self._asking(path):
+                remove_file(self.fs, self.full(path))
 
     def move(self, path: str, target: str) -> None:
         """Move a file or a folder with all it holds; on a local lake in one step."""
@@ -391,14 +449,16 @@ class Lake(LakePaths):
         if self.is_local:
             with suppress(FileNotFoundError):
                 next(Path(self.root).iterdir(), None)  # says why a folder cannot be opened
-        if not self.exists(self.format_file):
+        try:
+            data = self.read(self.format_file)
+        except FileNotFoundError:
             # Another run may have initialized it between the two checks.
             if self.names("") and not self.exists(self.format_file):
                 raise UsageError(
                     f"--lake {self.url} holds files but no lake.json: it is not a lake; name another folder"
-                )
+                ) from None
             return
-        found = self.read_json(self.format_file).get("format")
+        found = parse_object(data, f"{self.url}/{self.format_file}").get("format")
         if type(found) is not int or found < 1:
             raise LakeError(
                 f"{self.url}/{self.format_file} has format {json.dumps(found)}, which is unknown: restore it "
@@ -408,6 +468,7 @@ class Lake(LakePaths):
             raise LakeError(
                 f"the lake {self.url} has format {found}, this facemill reads up to {FORMAT}: install a newer version"
             )
+        self._has_begun = True
 
 
 @contextmanager
@@ -420,6 +481,23 @@ def _reading(place: str) -> Iterator[None]:
     except OSError as error:
         raise LakeError(
             f"{place} cannot be read: {error.strerror or error}; after that is fixed, run the same command to continue"
+        ) from error
+
+
+@contextmanager
+def writing(file: Path) -> Iterator[None]:
+    """Translate a full disk below a scratch file in the block.
+
+    Raises:
+        LakeError: the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise LakeError(
+            f"{file.parent} cannot be written: {error.strerror}; after that is fixed, run the same command to continue"
         ) from error
 
 

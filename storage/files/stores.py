@@ -33,6 +33,8 @@ _S3: dict[str, Any] = {
 }
 _CONFLICT, _EXISTS, _NOT_KNOWN = 409, 412, 501
 _CONFLICT_PAUSES_S = (0.1, 0.5, 2.0)
+# A file of less than two parts is uploaded as a whole. So many parts at once are in memory.
+_PART_BYTES, _PARTS_AT_ONCE = 16_000_000, 4
 # No upload takes this long; an older one was abandoned.
 _UPLOAD = timedelta(hours=1)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -180,7 +182,7 @@ def upload(fs: Any, file: Path, target: str, *, once: bool) -> None:
         if once:
             _upload_once(fs, str(file), target)
         else:
-            fs.put_file(str(file), target)
+            _put(fs, str(file), target)
     except FileNotFoundError as error:
         bucket = target.partition("/")[0]
         raise LakeError(f"{target} cannot be written: the bucket {bucket} does not exist; create it") from error
@@ -189,19 +191,24 @@ def upload(fs: Any, file: Path, target: str, *, once: bool) -> None:
 def _upload_once(fs: Any, file: str, target: str) -> None:
     for pause_s in (*_CONFLICT_PAUSES_S, None):
         try:
-            fs.put_file(file, target, mode="create")
+            _put(fs, file, target, mode="create")
             return
         except OSError as error:
             status = _status(error)
             if status == _EXISTS or (status == _NOT_KNOWN and fs.exists(target)):
                 raise FileExistsError(target) from error
             if status == _NOT_KNOWN:
-                fs.put_file(file, target)
+                _put(fs, file, target)
                 return
             # A concurrent upload of the same file is in progress.
             if status != _CONFLICT or pause_s is None:
                 raise
             time.sleep(pause_s)
+
+
+def _put(fs: Any, file: str, target: str, **options: Any) -> None:
+    parts = {"chunksize": _PART_BYTES, "max_concurrency": _PARTS_AT_ONCE} if is_s3(fs) else {}
+    fs.put_file(file, target, **parts, **options)
 
 
 def _status(error: BaseException) -> int | None:

@@ -42,6 +42,8 @@ _STAMP, _SETTINGS = b"facemill.stamp", b"facemill.settings"
 # `bench.layout`: an index of 200,000 rows has 9.5 MB with groups of 100,000. With groups of 100 it has 19.0 MB, and a
 # column takes forty times as long to read.
 _ROW_GROUP = 100_000
+# Of a table in a bucket, what is read at once: all of most tables, and all of most footers.
+_TABLE_BYTES, _FOOTER_BYTES = 8_000_000, 250_000
 # What Arrow raises for bytes that are not valid Parquet. Some are also OSError or ValueError.
 _NOT_PARQUET = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError)
 # Arrow holds at most so many bytes of strings in one array; a larger table is digested in parts of so many rows.
@@ -147,7 +149,7 @@ def read_table(lake: Lake, path: str, columns: list[str] | None = None) -> pa.Ta
 def _read(lake: Lake, path: str, choose: Callable[[list[str]], list[str] | None]) -> pa.Table:
     """Read the columns that `choose` takes of those in the file (None: all), with one look at its footer."""
     try:
-        with lake.open(path) as file, pq.ParquetFile(file, pre_buffer=True) as parquet:
+        with lake.open_end_first(path, _TABLE_BYTES) as file, pq.ParquetFile(file, pre_buffer=True) as parquet:
             num_rows = parquet.metadata.num_rows
             table = parquet.read(choose(parquet.schema_arrow.names))
         table.validate(full=True)
@@ -250,11 +252,11 @@ def read_metadata(lake: Lake, path: str) -> dict[bytes, bytes]:
     Raises:
         LakeError: it cannot be read.
     """
-    if not lake.exists(path):
-        return {}
     try:
-        with lake.open(path) as file:
+        with lake.open_end_first(path, _FOOTER_BYTES) as file:
             return pq.read_schema(file).metadata or {}
+    except FileNotFoundError:
+        return {}
     except (*refusals(), *_NOT_PARQUET) as error:
         raise _unreadable(f"{lake.url}/{path}", error) from error
 

@@ -101,7 +101,7 @@ def test_a_bucket_is_asked_once_and_tells_its_time(bucket: str, faults: Faults) 
     assert found.exists and found.store_lag_s is not None and abs(found.store_lag_s) < 60
     assert "no write was tried" in check_lake(found).value
     faults.plan("GET", "503")
-    faults.num_requests = 0
+    faults.asked.clear()
     verdict = check_lake(look_at_lake(f"{bucket}/lake"))
     assert (verdict.level, faults.num_requests) == (Level.FAIL, 1)
     assert "asked once" in verdict.value
