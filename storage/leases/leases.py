@@ -132,10 +132,11 @@ class Leases:
     def _path(self, unit: str, generation: int) -> str:
         return self._lake.leases(self._stage, self._of, f"{unit}.{generation}.json")
 
-    def _generations(self) -> dict[str, list[int]]:
-        """The existing generations of each unit, in ascending order."""
+    def _generations(self, names: Iterable[str] | None = None) -> dict[str, list[int]]:
+        """The existing generations of each unit, in ascending order; `names` if the folder has been listed."""
         found: dict[str, list[int]] = {}
-        for name in self._lake.names(self._lake.leases(self._stage, self._of)):
+        folder = self._lake.leases(self._stage, self._of)
+        for name in self._lake.names(folder) if names is None else names:
             if match := _NAME.fullmatch(name):
                 found.setdefault(match["unit"], []).append(int(match["generation"]))
         return {unit: sorted(generations) for unit, generations in found.items()}
@@ -155,10 +156,10 @@ class Leases:
             return None
         there = self._generations().get(unit, [generation])
         if there[-1] > generation:
-            self._lake.remove(lease.path)
+            self._lake.remove_file(lease.path)
             return None
         for older in there[:-1]:
-            self._lake.remove(self._path(unit, older))
+            self._lake.remove_file(self._path(unit, older))
         return lease
 
     def _is_dead(self, path: str) -> bool:
@@ -214,22 +215,27 @@ class Leases:
         for lease in ended:
             with suppress(OSError, LakeError):
                 if self._is_ours(lease):
-                    self._lake.remove(lease.path)
+                    self._lake.remove_file(lease.path)
 
     def renew(self) -> None:
         """Renew the held leases and detect those taken over; a thread calls this every `good_for_s / 3` seconds."""
         with self._changed:
             held = [lease for lease in self._held.values() if not lease.is_lost]
         with suppress(OSError, LakeError):
-            there = self._generations() if held else {}
+            states = self._lake.states(self._lake.leases(self._stage, self._of)) if held else {}
+            there = self._generations(states)
             for lease in held:
                 highest = max(there.get(lease.unit, [0]))
-                lease.is_lost = lease.path != self._path(lease.unit, highest) or not self._is_ours(lease)
+                state = states.get(lease.path.rpartition("/")[2], "")
+                lease.is_lost = lease.path != self._path(lease.unit, highest) or not self._is_ours(lease, state)
                 if not lease.is_lost:
                     lease.count += 1
                     self._lake.write(lease.path, lease.content())
 
-    def _is_ours(self, lease: Lease) -> bool:
+    def _is_ours(self, lease: Lease, state: str = "") -> bool:
+        """Whether the file is as this run wrote it; it is read unless its state (`Lake.states`) says so."""
+        if state and self._lake.is_content(state, lease.content()):
+            return True
         with suppress(FileNotFoundError):
             return parse_lease(self._lake.read(lease.path)).get("holder") == lease.holder
         return False

@@ -242,13 +242,13 @@ def test_a_run_that_is_stopped_gives_back_what_it_holds_and_its_work_stops(lake)
 
 
 def test_what_ends_while_the_lake_is_slow_to_give_back_another_is_given_back_too(lake, monkeypatch):
-    remove = lake.remove
+    remove = lake.remove_file
 
     def slowly(path: str) -> None:
         time.sleep(0.05)
         remove(path)
 
-    monkeypatch.setattr(lake, "remove", slowly)
+    monkeypatch.setattr(lake, "remove_file", slowly)
     with run_of(lake) as leases:
         for lease in leases:
             lease.end()
