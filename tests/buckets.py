@@ -95,7 +95,9 @@ class Faults:
         found += self.asked[before:]
 
     def plan(self, method: str, *faults: str) -> None:
-        """Plan "503", "reset" (before the service hears of it) or "lost" (after it has done as asked)."""
+        """Plan "503", "reset" (before the service hears of it), "lost" (after it has done as asked) or "cut" (half of
+        the answer is sent).
+        """
         self.planned += [(method, fault) for fault in faults]
 
     def take(self, method: str) -> str:
@@ -144,9 +146,10 @@ def _way_to(endpoint: str, faults: Faults) -> Iterator[str]:
             connection.close()
             if fault == "lost":
                 return self.reset()
-            return self.answer(answer.status, data, dict(answer.headers))
+            self.answer(answer.status, data, dict(answer.headers), cut=fault == "cut")
+            return self.reset() if fault == "cut" else None
 
-        def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None, cut: bool = False) -> None:
             self.send_response_only(status)
             length = (headers or {}).get("Content-Length", str(len(body)))
             for name, value in (headers or {}).items():
@@ -154,7 +157,7 @@ def _way_to(endpoint: str, faults: Faults) -> Iterator[str]:
                     self.send_header(name, value)
             self.send_header("Content-Length", length)
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(body[: len(body) // 2] if cut else body)
 
         def reset(self) -> None:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -227,15 +227,9 @@ class Lake(LakePaths):
             self.open(path).close()  # checks what is there
             yield Path(self.full(path))
             return
-        with self.scratch_file() as file:
-            with self._asking(path), writing(file):
-                download(self.fs, self.full(path), file)
-            yield file
-
-    @contextmanager
-    def scratch_file(self) -> Iterator[Path]:
-        """An empty file in the work folder, which is removed after the block."""
         with self._filled() as file:
+            with self._asking(path), _writing(file):
+                download(self.fs, self.full(path), file)
             yield file
 
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
@@ -485,12 +479,8 @@ def _reading(place: str) -> Iterator[None]:
 
 
 @contextmanager
-def writing(file: Path) -> Iterator[None]:
-    """Translate a full disk below a scratch file in the block.
-
-    Raises:
-        LakeError: the disk is full.
-    """
+def _writing(file: Path) -> Iterator[None]:
+    """Translate the error of a full disk in the block, which fills a local file."""
     try:
         yield
     except OSError as error:

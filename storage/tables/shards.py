@@ -116,7 +116,7 @@ def read_member(lake: Lake, path: str, offset: int, length: int) -> bytes:
     with _present(lake, path):
         data = lake.read(path, offset, length)
     if len(data) != length:
-        raise _misplaced(lake, path, offset, length)
+        raise misplaced(f"{lake.url}/{path}", offset, length)
     return data
 
 
@@ -140,7 +140,7 @@ def _read_local(lake: Lake, path: str, places: Sequence[tuple[int, int]]) -> Ite
         for offset, length in places:
             data = os.pread(file.fileno(), length, offset)
             if len(data) != length:
-                raise _misplaced(lake, path, offset, length)
+                raise misplaced(f"{lake.url}/{path}", offset, length)
             yield data
 
 
@@ -150,7 +150,7 @@ def _read_parts(lake: Lake, path: str, places: Sequence[tuple[int, int]]) -> Ite
         data = lake.read(path, first, end - first)
         for offset, length in part:
             if offset + length > first + len(data):
-                raise _misplaced(lake, path, offset, length)
+                raise misplaced(f"{lake.url}/{path}", offset, length)
             yield data[offset - first : offset - first + length]
 
 
@@ -173,18 +173,22 @@ def _present(lake: Lake, path: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise LakeError(f"{lake.url}/{path} is missing: run `facemill check --repair`") from error
+        raise missing(f"{lake.url}/{path}") from error
 
 
 def _check_place(lake: Lake, path: str, offset: int, length: int) -> None:
     if offset < 0 or length < 0:
-        raise _misplaced(lake, path, offset, length)
+        raise misplaced(f"{lake.url}/{path}", offset, length)
     # Reading asks for so much memory first, so what no picture needs is compared with the tar's length before that.
     if (length > _LARGE_BYTES or offset > _FAR_BYTES) and offset + length > (lake.size(path) or 0):
-        raise _misplaced(lake, path, offset, length)
+        raise misplaced(f"{lake.url}/{path}", offset, length)
 
 
-def _misplaced(lake: Lake, path: str, offset: int, length: int) -> LakeError:
-    return LakeError(
-        f"{lake.url}/{path} has no {length} bytes at {offset}, where the index has a member: run `facemill check`"
-    )
+def missing(where: str) -> LakeError:
+    """The error for a tar that is not there."""
+    return LakeError(f"{where} is missing: run `facemill check --repair`")
+
+
+def misplaced(where: str, offset: int, length: int) -> LakeError:
+    """The error for a tar that ends before a member does."""
+    return LakeError(f"{where} has no {length} bytes at {offset}, where the index has a member: run `facemill check`")

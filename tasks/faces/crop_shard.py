@@ -18,7 +18,8 @@ from storage.files.lake import Lake
 from storage.records import FACES, Box, Detection, Face, Outcome, Reason, bytes_digest
 from storage.stamps.stamped_fields import counted, differing
 from storage.tables.parquet import read_settings, read_stamp, rows_to_table, stamp, table_digest, write_table
-from storage.tables.shards import create_shard, read_member
+from storage.tables.shards import create_shard
+from storage.tables.whole_shard import WholeShard, whole_shard
 from tasks.faces.boxes import share_inside
 from tasks.faces.detect_shard import ShardSummary, StoredImage, accepted_images, map_chunks, read_detections
 from tasks.faces.lines_by_key import LinesByKey
@@ -94,15 +95,16 @@ def crop_shard(
     images = accepted_images(lake, source, stem)
     joined = _join(lines, images)
     jobs = _jobs(joined, images, read_detections(lake, source, stem), lake.detections(source, stem))
-    work = partial(_crop_chunk, lake, f"{lake.images(source, stem)}.tar", methods, settings)
     tars = {method: f"{lake.faces(method, source, stem)}.tar" for method in methods}
     for method in methods:
         # After a kill between the new tar and its index, the old index must not remain: with the old settings it
         # would count as up to date.
-        lake.remove(f"{lake.faces(method, source, stem)}.parquet")
+        lake.remove_file(f"{lake.faces(method, source, stem)}.parquet")
     stages = {"detect": read_settings(lake, lake.detections(source, stem)), "crop": differing(settings)}
     made_with = {stage: one for stage, one in stages.items() if one}
-    faces = _write_tars(lake, tars, source, map_chunks(work, jobs, pool), on_progress)
+    with whole_shard(lake, f"{lake.images(source, stem)}.tar") as images_tar:
+        chunks = map_chunks(partial(_crop_chunk, images_tar, methods, settings), jobs, pool)
+        faces = _write_tars(lake, tars, source, chunks, on_progress)
     for method in methods:
         rows = [asdict(face) for face in sorted(faces[method], key=lambda face: (face.identity, face.line))]
         path = f"{lake.faces(method, source, stem)}.parquet"
@@ -251,10 +253,10 @@ def _listed_box(row: dict[str, Any], detection: Detection) -> Box | None:
     return left * x, top * y, right * x, bottom * y
 
 
-def _crop_chunk(lake: Lake, tar: str, methods: list[str], settings: CropSettings, jobs: list[Job]) -> list[Cropped]:
+def _crop_chunk(tar: WholeShard, methods: list[str], settings: CropSettings, jobs: list[Job]) -> list[Cropped]:
     done: list[Cropped] = []
     for job in jobs:
-        read = partial(read_member, lake, tar, job.image.offset, job.image.length)
+        read = partial(tar.member, job.image.offset, job.image.length)
         done += crop_picture(job, read, methods, settings)
     return done
 

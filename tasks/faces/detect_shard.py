@@ -18,7 +18,7 @@ from storage.files.lake import Lake
 from storage.records import ATTEMPTS, DETECTIONS, Detection, FoundFace, Outcome, Reason
 from storage.stamps.stamped_fields import counted, differing
 from storage.tables.parquet import read_as, read_stamp, rows_to_table, stamp, write_table
-from storage.tables.shards import read_member
+from storage.tables.whole_shard import WholeShard, whole_shard
 from storage.versions.takedowns import read_forgotten
 from tasks.faces.detectors import Detector, DetectorSettings, load_detector
 from tasks.images.decode import UndecodableImage, decode
@@ -76,12 +76,12 @@ def detect_shard(
         Counts of pictures. A picture that cannot be decoded has a row with the reason.
     """
     images = accepted_images(lake, source, stem)
-    work = partial(_detect_chunk, lake, f"{lake.images(source, stem)}.tar", settings)
     found: list[Detection] = []
-    for detections in map_chunks(work, images, pool):
-        found += detections
-        if on_progress:
-            on_progress(len(detections))
+    with whole_shard(lake, f"{lake.images(source, stem)}.tar") as tar:
+        for detections in map_chunks(partial(_detect_chunk, tar, settings), images, pool):
+            found += detections
+            if on_progress:
+                on_progress(len(detections))
     rows = [_row(one) for one in sorted(found, key=lambda one: one.key)]
     path = lake.detections(source, stem)
     write_table(lake, path, rows_to_table(rows, DETECTIONS), stamp=_stamp(settings), settings=differing(settings))
@@ -152,13 +152,13 @@ def _decoded(data: bytes) -> Image.Image | Reason:
         return error.reason
 
 
-def _detect_chunk(lake: Lake, tar: str, settings: DetectorSettings, images: list[StoredImage]) -> list[Detection]:
+def _detect_chunk(tar: WholeShard, settings: DetectorSettings, images: list[StoredImage]) -> list[Detection]:
     detector = load_detector(settings)
     found: list[Detection] = []
     # At most one batch in memory: a picture may take 400 MB.
     for start in range(0, len(images), detector.batch):
         batch = images[start : start + detector.batch]
-        pictures = [(read_member(lake, tar, one.offset, one.length), one.key, one.digest) for one in batch]
+        pictures = [(tar.member(one.offset, one.length), one.key, one.digest) for one in batch]
         found += detect_all(pictures, detector)
     return found
 

@@ -255,7 +255,7 @@ class _Shards:
         self._lake = lake
         self._source = source
         self._unit = unit_name(unit)
-        taken = [stem for stem in image_stems(lake, source) if stem.startswith(f"{self._unit}-")]
+        taken = image_stems(lake, source, unit)
         # If two runs process one unit, they fetch some pictures twice but never write the same shard.
         self._token = secrets.token_hex(3)
         self._next = 1 + max((int(stem.split("-")[1]) for stem in taken), default=-1)

@@ -68,9 +68,15 @@ class Choice:
     columns = ("key", "url", "outcome", "reason", "tries", "round", "next_try", "via")
 
 
-def image_stems(lake: Lake, source: str) -> list[str]:
-    """The committed shards of images of a source, in order. Other files are ignored; `facemill check` reports them."""
-    stems = [name.removesuffix(".parquet") for name in lake.names(lake.images(source)) if name.endswith(".parquet")]
+def image_stems(lake: Lake, source: str, unit: int | None = None) -> list[str]:
+    """The committed shards of images of a source, in order. Other files are ignored; `facemill check` reports them.
+
+    Args:
+        unit: only those of this unit; no others are listed.
+    """
+    start = "" if unit is None else f"{unit_name(unit)}-"
+    names = lake.names(lake.images(source), start)
+    stems = [name.removesuffix(".parquet") for name in names if name.endswith(".parquet")]
     return [stem for stem in stems if STEM.fits(stem)]
 
 
@@ -226,8 +232,7 @@ def still_pending(pending: pa.Table, ledger: pa.Table) -> pa.Table:
 def left_of(lake: Lake, source: str, pending: pa.Table, seen: Iterable[str]) -> pa.Table:
     """Those of one unit's `pending` that no other run has fetched, by the shards besides `seen`."""
     units, known = set(pc.unique(pending["unit"]).to_pylist()), frozenset(seen)
-    by_unit = stems_by_unit(stem for stem in image_stems(lake, source) if stem not in known)
-    fresh = [stem for unit in units for stem in by_unit.get(unit, [])]
+    fresh = [stem for unit in units for stem in image_stems(lake, source, unit) if stem not in known]
     return still_pending(pending, read_ledger(lake, source, ["key", "round"], stems=fresh)) if fresh else pending
 
 
