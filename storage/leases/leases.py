@@ -132,20 +132,25 @@ class Leases:
     def _path(self, unit: str, generation: int) -> str:
         return self._lake.leases(self._stage, self._of, f"{unit}.{generation}.json")
 
-    def _generations(self, names: Iterable[str] | None = None) -> dict[str, list[int]]:
-        """The existing generations of each unit, in ascending order; `names` if the folder has been listed."""
+    @property
+    def _folder(self) -> str:
+        return self._lake.leases(self._stage, self._of)
+
+    def _generations(self, names: Iterable[str]) -> dict[str, list[int]]:
+        """The existing generations of each unit, in ascending order, by the names in the folder."""
         found: dict[str, list[int]] = {}
-        folder = self._lake.leases(self._stage, self._of)
-        for name in self._lake.names(folder) if names is None else names:
+        for name in names:
             if match := _NAME.fullmatch(name):
                 found.setdefault(match["unit"], []).append(int(match["generation"]))
         return {unit: sorted(generations) for unit, generations in found.items()}
 
     def _take(self, units: list[str]) -> Lease | None:
-        there = self._generations()
+        states = self._lake.states(self._folder)
+        there = self._generations(states)
         for unit in units:
             highest = max(there.get(unit, [0]))
-            if (not highest or self._is_dead(self._path(unit, highest))) and (lease := self._claim(unit, highest + 1)):
+            is_free = not highest or self._is_dead(self._path(unit, highest), states)
+            if is_free and (lease := self._claim(unit, highest + 1)):
                 return lease
         return None
 
@@ -154,7 +159,7 @@ class Leases:
         lease = Lease(self, unit, self._path(unit, generation), self._good_for_s)
         if not self._lake.write_once(lease.path, lease.content()):
             return None
-        there = self._generations().get(unit, [generation])
+        there = self._generations(self._lake.names(self._folder)).get(unit, [generation])
         if there[-1] > generation:
             self._lake.remove_file(lease.path)
             return None
@@ -162,15 +167,18 @@ class Leases:
             self._lake.remove_file(self._path(unit, older))
         return lease
 
-    def _is_dead(self, path: str) -> bool:
-        try:
-            content = self._lake.read(path)
-        except FileNotFoundError:
-            return False  # released meanwhile: the next check finds no lease
+    def _is_dead(self, path: str, states: dict[str, str]) -> bool:
+        seen = self._seen.get(path)
+        if seen and self._lake.is_content(_state(states, path), seen.content):
+            content = seen.content
+        else:
+            try:
+                content = self._lake.read(path)
+            except FileNotFoundError:
+                return False  # released meanwhile: the next check finds no lease
         values = parse_lease(content)
         if is_gone(str(values.get("process", ""))):
             return True
-        seen = self._seen.get(path)
         if seen is None or seen.content != content:
             self._seen[path] = _Observation(content, self._clock())
             return False
@@ -222,12 +230,12 @@ class Leases:
         with self._changed:
             held = [lease for lease in self._held.values() if not lease.is_lost]
         with suppress(OSError, LakeError):
-            states = self._lake.states(self._lake.leases(self._stage, self._of)) if held else {}
+            states = self._lake.states(self._folder) if held else {}
             there = self._generations(states)
             for lease in held:
                 highest = max(there.get(lease.unit, [0]))
-                state = states.get(lease.path.rpartition("/")[2], "")
-                lease.is_lost = lease.path != self._path(lease.unit, highest) or not self._is_ours(lease, state)
+                is_highest = lease.path == self._path(lease.unit, highest)
+                lease.is_lost = not is_highest or not self._is_ours(lease, _state(states, lease.path))
                 if not lease.is_lost:
                     lease.count += 1
                     self._lake.write(lease.path, lease.content())
@@ -285,6 +293,11 @@ class Lease:
         """The bytes of the lease file."""
         facts = {"holder": self.holder, "count": self.count, "good_for_s": self._good_for_s}
         return to_json({**facts, "host": socket.gethostname(), "process": this_process(), "since": self._since})
+
+
+def _state(states: dict[str, str], path: str) -> str:
+    """The state of a file in a folder that has been listed (`Lake.states`); empty if it was not there."""
+    return states.get(path.rpartition("/")[2], "")
 
 
 @contextmanager

@@ -241,6 +241,46 @@ def test_a_run_that_is_stopped_gives_back_what_it_holds_and_its_work_stops(lake)
     assert leases.next() is None
 
 
+def test_a_renewal_in_a_bucket_lists_the_leases_and_writes_its_own(bucket, faults):
+    lake = Lake(f"{bucket}/lake")
+    with run_of(lake, UNITS[:2], at_once=2) as leases:
+        held_here = [leases.next(), leases.next()]
+        with faults.asking() as asked:
+            leases.renew()
+            leases.renew()
+        assert [method for method, _ in asked] == ["GET", "PUT", "PUT"] * 2
+        assert [lease.count for lease in held_here] == [2, 2]
+        for lease in held_here:
+            lease.end()
+
+
+def test_a_unit_in_a_bucket_takes_five_requests(bucket, faults):
+    lake = Lake(f"{bucket}/lake")
+    lake.begin()
+    with faults.asking() as asked, run_of(lake, UNITS[:1]) as leases:
+        leases.next().end()
+    # Look, take, look again; see that it is still ours, and give it back.
+    assert [method for method, _ in asked] == ["GET", "PUT", "GET", "GET", "DELETE"]
+
+
+def test_a_lease_that_is_watched_in_a_bucket_is_read_when_it_changes(bucket, faults):
+    lake = Lake(f"{bucket}/lake")
+    leave(lake, "0000")
+    clock = Clock()
+    with run_of(lake, ["0000"], clock=clock) as leases:
+        with faults.asking() as asked:
+            assert [take_now(leases) for _ in range(4)] == [None] * 4
+        assert len(asked) == 5
+        leave(lake, "0000", count=1)
+        clock.now_s = 60.0
+        with faults.asking() as asked:
+            assert [take_now(leases) for _ in range(4)] == [None] * 4
+        assert len(asked) == 5
+        clock.now_s = 120.0
+        lease = take_now(leases)
+        assert lease is not None and lease.path.endswith("0000.2.json")
+
+
 def test_what_ends_while_the_lake_is_slow_to_give_back_another_is_given_back_too(lake, monkeypatch):
     remove = lake.remove_file
 
