@@ -118,11 +118,12 @@ def _draw_shard(
     nothing: list[list[float]] = [[]] * len(fetched)
     detections = [fetched["key"], fetched["digest"], fetched["width"], fetched["height"], nothing, nothing, nothing]
     table = pa.table([*detections, pa.nulls(len(fetched))], DETECTIONS.names).cast(DETECTIONS)
-    write_table(lake, lake.detections(SOURCE, stem), table, stamp=detect_shard._stamp(DetectorSettings()))
+    detected = detect_shard._stamp(DetectorSettings())
+    write_table(lake, lake.detections(SOURCE, stem), table, stamp=detected)
     joined = crop_shard._join(lines, detect_shard.accepted_images(lake, SOURCE, stem))
     listed = lines.of(fetched["key"].to_pylist())  # in the order of the list: by identity and line
     for method in METHODS:
-        made_from = crop_shard._stamp(lake, lake.detections(SOURCE, stem), joined, method, CropSettings())
+        made_from = crop_shard._stamp(detected, joined, method, CropSettings())
         path = lake.faces(method, SOURCE, stem)
         write_table(lake, f"{path}.parquet", draw_faces(listed, place, rng), stamp=made_from)
         Path(lake.full(f"{path}.tar")).hardlink_to(lake.full(_CROPS))

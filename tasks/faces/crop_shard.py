@@ -17,7 +17,16 @@ from storage.errors import LakeError, UsageError
 from storage.files.lake import Lake
 from storage.records import FACES, Box, Detection, Face, Outcome, Reason, bytes_digest
 from storage.stamps.stamped_fields import counted, differing
-from storage.tables.parquet import read_settings, read_stamp, rows_to_table, stamp, table_digest, write_table
+from storage.tables.parquet import (
+    read_metadata,
+    read_stamp,
+    rows_to_table,
+    settings_in,
+    stamp,
+    stamp_in,
+    table_digest,
+    write_table,
+)
 from storage.tables.shards import create_shard
 from storage.tables.whole_shard import WholeShard, whole_shard
 from tasks.faces.boxes import share_inside
@@ -93,14 +102,17 @@ def crop_shard(
     """
     methods = _checked(methods)
     images = accepted_images(lake, source, stem)
-    joined = _join(lines, images)
-    jobs = _jobs(joined, images, read_detections(lake, source, stem), lake.detections(source, stem))
+    joined, detections = _join(lines, images), lake.detections(source, stem)
+    # Before the rows: if these are replaced meanwhile, the stamp is that of the old ones.
+    metadata = read_metadata(lake, detections)
+    jobs = _jobs(joined, images, read_detections(lake, source, stem), detections)
     tars = {method: f"{lake.faces(method, source, stem)}.tar" for method in methods}
     for method in methods:
         # After a kill between the new tar and its index, the old index must not remain: with the old settings it
         # would count as up to date.
         lake.remove_file(f"{lake.faces(method, source, stem)}.parquet")
-    stages = {"detect": read_settings(lake, lake.detections(source, stem)), "crop": differing(settings)}
+    detected_with = settings_in(metadata, f"{lake.url}/{detections}")
+    stages = {"detect": detected_with, "crop": differing(settings)}
     made_with = {stage: one for stage, one in stages.items() if one}
     with whole_shard(lake, f"{lake.images(source, stem)}.tar") as images_tar:
         chunks = map_chunks(partial(_crop_chunk, images_tar, methods, settings), jobs, pool)
@@ -108,7 +120,7 @@ def crop_shard(
     for method in methods:
         rows = [asdict(face) for face in sorted(faces[method], key=lambda face: (face.identity, face.line))]
         path = f"{lake.faces(method, source, stem)}.parquet"
-        made_from = _stamp(lake, lake.detections(source, stem), joined, method, settings)
+        made_from = _stamp(stamp_in(metadata), joined, method, settings)
         write_table(lake, path, rows_to_table(rows, FACES), stamp=made_from, settings=made_with)
     return {method: ShardSummary.of_reasons(face.reason for face in faces[method]) for method in methods}
 
@@ -121,8 +133,8 @@ def uncropped(
     if not any(found.values()):
         return methods
     joined = _join(lines, accepted_images(lake, source, stem))
-    detections = lake.detections(source, stem)
-    return [one for one in methods if found[one] != _stamp(lake, detections, joined, one, settings)]
+    detected = read_stamp(lake, lake.detections(source, stem))
+    return [one for one in methods if found[one] != _stamp(detected, joined, one, settings)]
 
 
 def crop_picture(job: Job, read: Callable[[], bytes], methods: list[str], settings: CropSettings) -> list[Cropped]:
@@ -282,5 +294,6 @@ def _write_tars(
     return faces
 
 
-def _stamp(lake: Lake, detections: str, joined: pa.Table, method: str, settings: CropSettings) -> str:
-    return stamp("crop", _RULES, method, counted("crop", settings), read_stamp(lake, detections), table_digest(joined))
+def _stamp(detected: str | None, joined: pa.Table, method: str, settings: CropSettings) -> str:
+    """The stamp of faces; `detected` is that of the detections."""
+    return stamp("crop", _RULES, method, counted("crop", settings), detected, table_digest(joined))

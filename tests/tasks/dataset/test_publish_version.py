@@ -35,6 +35,7 @@ from tasks.dataset.select import SelectRules, select
 from tasks.dataset.split import SplitRules, split_identities
 from tasks.label_noise.estimate import CleanRules
 from tasks.links.plan import plan
+from tests.buckets import Faults
 from tests.tasks.builders import BOX, OTHER_BOX, attempt, attempts, face, faces, jpeg, shuffled, verdicts
 from tests.tasks.image_shards import link_lines
 from tests.tasks.made_lake import LINES, MALFORMED, PEOPLE, SOURCE, STEM, ends, make_lake
@@ -65,7 +66,7 @@ class Made:
 
 
 def make(
-    folder: Path, *, num_stems: int = 2, order: int = 0, crops: int = 0, rules: SelectRules = SelectRules()
+    folder: Path | str, *, num_stems: int = 2, order: int = 0, crops: int = 0, rules: SelectRules = SelectRules()
 ) -> Made:
     """Crops of all ROWS spread over so many shards in some order; `crops` chooses how they look."""
     lake, rows, table = Lake(folder), shuffled(ROWS, order), []
@@ -493,3 +494,16 @@ def test_publishing_the_same_content_restores_a_pruned_version_under_its_id(tmp_
     assert after.keys() == files.keys()
     assert {name for name in files if after[name] != files[name]} <= {"manifest.json"}  # it bears a time
     assert open_dataset(made.lake, "faces@latest").version == before.version
+
+
+def test_the_crops_of_a_version_in_a_bucket_take_one_request_a_tar(
+    bucket: str, faults: Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made = make(f"{bucket}/lake", num_stems=3)
+    with faults.asking() as asked:
+        dataset = made.publish().dataset
+    read = [path for method, path in asked if method == "GET" and path.endswith(".tar")]
+    assert len(read) == len(set(read)) == 3
+    row = dataset.index().to_pylist()[0]
+    assert bytes_digest(dataset.read(row["shard"], row["offset"], row["length"])) == row["crop_digest"]

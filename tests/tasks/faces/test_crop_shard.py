@@ -22,6 +22,7 @@ from tasks.faces.crop_shard import crop_shard, sample_name, uncropped
 from tasks.faces.detect_shard import ShardSummary
 from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.methods import CropSettings
+from tests.buckets import Faults
 from tests.tasks.image_shards import SOURCE, STEM, link_lines, png, write_images
 
 SETTINGS = CropSettings()
@@ -64,10 +65,14 @@ def write_detections(lake: Lake, found: dict[str, tuple[FoundFace, ...] | Reason
 def lake(tmp_path: Path) -> Lake:
     """A shard: a picture of one person, of two, of nobody, a broken one, and one that was gone."""
     lake = Lake(tmp_path)
+    make_shard(lake)
+    return lake
+
+
+def make_shard(lake: Lake) -> None:
     data = png(scene())
     write_images(lake, {ONE: data, TWO: data, NOBODY: data, BROKEN: data[:100], GONE: None})
     write_detections(lake, {ONE: (FACE,), TWO: (FACE, SECOND), NOBODY: (), BROKEN: Reason.BROKEN_IMAGE})
-    return lake
 
 
 LINES = link_lines(
@@ -359,3 +364,17 @@ def test_nothing_that_decodes_however_odd_raises(tmp_path: Path) -> None:
             for summary in crop_shard(lake, SOURCE, STEM, LinesByKey(lines), BOTH, settings=settings).values():
                 assert summary.num_in == len(pictures) * len(boxes) == summary.num_out + sum(summary.rejected.values())
                 assert "broken_image" not in summary.rejected
+
+
+def test_a_shard_in_a_bucket_is_cropped_with_one_request_for_its_tar(bucket: str, faults: Faults):
+    lake = Lake(f"{bucket}/lake")
+    make_shard(lake)
+    with faults.asking() as asked:
+        summaries = crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), BOTH, settings=SETTINGS)
+    assert summaries["mtcnn"].num_out > 1
+    # Index and tar of the pictures; the takedowns; the detections, and what they were made with.
+    of_each_method = {"DELETE": 1, "PUT": 2}
+    assert Counter(method for method, _ in asked) == {"GET": 5} | {
+        method: 2 * num for method, num in of_each_method.items()
+    }
+    assert sum(path.endswith(f"/images/{SOURCE}/{STEM}.tar") for _, path in asked) == 1
