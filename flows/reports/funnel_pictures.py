@@ -35,7 +35,7 @@ class Pictures:
 
     def of_samples(self, rows: pa.Table) -> list[bytes]:
         """The crops of rows of the version's index."""
-        return [self._dataset.read(**place) for place in rows.select(_PLACE).to_pylist()]
+        return self._dataset.read_all([tuple(place.values()) for place in rows.select(_PLACE).to_pylist()])
 
     def of_stopped(self, rows: pa.Table, *, whole: bool | None = None) -> list[bytes]:
         """The crops of rows of the version's outcomes, or else the whole pictures; empty bytes if deleted since.

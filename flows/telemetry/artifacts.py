@@ -26,7 +26,7 @@ from flows.runs.engine import is_recorded
 from flows.telemetry.loss_chart import loss_chart
 from storage.errors import LakeError
 from storage.files.lake import Lake
-from storage.tables.shards import read_member
+from storage.tables.shards import read_member, read_places
 from storage.text.names import visible
 from storage.versions.datasets import DatasetVersion
 from tasks.images.decode import UndecodableImage, decode
@@ -142,9 +142,7 @@ def dataset_page(dataset: DatasetVersion, report: str | None = None) -> str:
     manifest = dataset.manifest
     index = dataset.index(["shard", "offset", "length"])
     rows = np.linspace(0, len(index) - 1, min(len(index), _COLUMNS * _ROWS)).astype(int)
-    members = [
-        (f"{dataset.folder}/{row['shard']}", row["offset"], row["length"]) for row in index.take(rows).to_pylist()
-    ]
+    members = [(dataset.path_of(row["shard"]), row["offset"], row["length"]) for row in index.take(rows).to_pylist()]
     parts = ", ".join(f"{name} {part['samples']}" for name, part in manifest["splits"].items())
     return (
         f"## {dataset}\n\n{manifest['num_samples']} faces of {manifest['num_identities']} people ({parts}), "
@@ -161,7 +159,11 @@ def report_line(report: str | None) -> str:
 
 def member_sheet(lake: Lake, members: list[tuple[str, int, int]]) -> str:
     """A contact sheet of shard members given as (path, offset, length); unreadable ones leave a blank tile."""
-    return contact_sheet([_read(lake, member) for member in members])
+    try:
+        tiles = read_places(lake, members)
+    except (OSError, LakeError):
+        tiles = [_read(lake, member) for member in members]
+    return contact_sheet(tiles)
 
 
 def _read(lake: Lake, member: tuple[str, int, int]) -> bytes:

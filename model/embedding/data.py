@@ -23,6 +23,8 @@ from storage.versions.datasets import DatasetVersion
 _COLUMNS = ["sample", "identity", "split", "face_box_xyxy", "landmarks", "shard", "offset", "length"]
 # Part of the names of cached arrays. Increase it when the same sample gives different pixels.
 _PIXELS_VERSION = 1
+# Crops of a thread in memory at a time: about a megabyte.
+_READ_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -89,20 +91,21 @@ def _images(
 
 
 def _decode_into(images: NDArray[np.uint8], dataset: DatasetVersion, rows: list[dict[str, Any]], image_px: int) -> None:
-    def decode(item: tuple[int, dict[str, Any]]) -> None:
-        position, row = item
-        images[position] = _face(dataset, row, image_px)
+    def decode(items: list[tuple[int, dict[str, Any]]]) -> None:
+        crops = dataset.read_all([(row["shard"], row["offset"], row["length"]) for _, row in items])
+        for (position, row), crop in zip(items, crops, strict=True):
+            images[position] = _face(dataset, row, crop, image_px)
 
-    # In the order of the shards, so that disks read ahead.
+    # In the order of the shards, so that disks read ahead, and of a bucket many come with one request.
     in_order = sorted(enumerate(rows), key=lambda item: (item[1]["shard"], item[1]["offset"]))
+    some = [in_order[at : at + _READ_AT_ONCE] for at in range(0, len(in_order), _READ_AT_ONCE)]
     # Pillow decodes and warps without the GIL, so threads use all cores.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(decode, in_order):
+        for _ in pool.map(decode, some):
             pass
 
 
-def _face(dataset: DatasetVersion, row: dict[str, Any], image_px: int) -> NDArray[np.uint8]:
-    data = dataset.read(row["shard"], row["offset"], row["length"])
+def _face(dataset: DatasetVersion, row: dict[str, Any], data: bytes, image_px: int) -> NDArray[np.uint8]:
     try:
         return face_square(data, row["face_box_xyxy"], row["landmarks"], image_px)
     except OSError as error:

@@ -29,7 +29,7 @@ from storage.files.atomic import whole_file
 from storage.files.lake import Lake
 from storage.records import Split, bytes_digest
 from storage.tables.parquet import stamp, table_digest
-from storage.tables.shards import read_member
+from storage.tables.shards import read_places
 from storage.versions.datasets import DatasetVersion
 from storage.versions.models import ModelVersion
 
@@ -37,6 +37,8 @@ _FACENET_PX = 160
 # Increased when the same faces give a different projection.
 _HISTOGRAMS_VERSION = 1
 _LEAST_PEOPLE = 10
+# Crops of a thread in memory at a time: about a megabyte, which of a bucket comes with one request.
+_READ_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,11 @@ def _embed_shard(
         found: NDArray[np.float32] = np.load(kept)
         return found
 
-    def square(row: dict[str, Any]) -> NDArray[np.uint8]:
-        jpeg = read_member(lake, tar, row["offset"], row["length"])
+    def squares(some: list[dict[str, Any]]) -> list[NDArray[np.uint8]]:
+        crops = read_places(lake, [(tar, row["offset"], row["length"]) for row in some])
+        return [square(row, jpeg) for row, jpeg in zip(some, crops, strict=True)]
+
+    def square(row: dict[str, Any], jpeg: bytes) -> NDArray[np.uint8]:
         try:
             return embedder.square(jpeg, row["face_box_xyxy"], row["landmarks"])
         except OSError as error:
@@ -116,9 +121,10 @@ def _embed_shard(
             ) from error
 
     # Pillow decodes and warps without the GIL, so threads use all cores.
+    listed = rows.to_pylist()
+    some = [listed[at : at + _READ_AT_ONCE] for at in range(0, len(listed), _READ_AT_ONCE)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        squares = list(pool.map(square, rows.to_pylist()))
-    made = embedder.embed(np.stack(squares), device)
+        made = embedder.embed(np.stack([one for part in pool.map(squares, some) for one in part]), device)
     _keep(kept, lambda file: np.save(file, made))
     return made
 

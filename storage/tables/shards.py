@@ -10,6 +10,7 @@ import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import IO
 
 from storage.errors import LakeError
@@ -133,6 +134,23 @@ def read_members(lake: Lake, path: str, places: Sequence[tuple[int, int]]) -> It
         _check_place(lake, path, *place)
     with _present(lake, path):
         yield from _read_local(lake, path, places) if lake.is_local else _read_parts(lake, path, places)
+
+
+def read_places(lake: Lake, places: Sequence[tuple[str, int, int]]) -> list[bytes]:
+    """The bytes of members of several tars, in their order: of some dozens, since all are in memory.
+
+    Args:
+        places: (path of the tar, offset, length) of each member.
+
+    Raises:
+        LakeError: as `read_members`.
+    """
+    found = [b""] * len(places)
+    for path, some in groupby(sorted(range(len(places)), key=lambda at: places[at]), key=lambda at: places[at][0]):
+        ats = list(some)
+        for at, data in zip(ats, read_members(lake, path, [places[at][1:] for at in ats]), strict=True):
+            found[at] = data
+    return found
 
 
 def _read_local(lake: Lake, path: str, places: Sequence[tuple[int, int]]) -> Iterator[bytes]:

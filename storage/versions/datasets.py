@@ -29,7 +29,7 @@ from storage.files.lake import Lake
 from storage.files.paths import NOT_VERSIONS, checked_name
 from storage.records import FORMER_REASONS, LINE_OUTCOMES, PLACED_SAMPLES, SAMPLES, STORED_OUTCOMES, Split
 from storage.tables.parquet import read_as
-from storage.tables.shards import read_member
+from storage.tables.shards import read_places
 from storage.text.json_shapes import COUNT, FLAG, TEXT, Shape, require
 from storage.text.names import DATASET_SHARD, DIGEST, NAME, SAMPLE, SOURCES, VERSIONED, bad_value
 from storage.text.source_names import sources_of
@@ -219,7 +219,7 @@ class DatasetVersion(Prunable):
         """The paths in the lake of the shards that its index names, sorted."""
         with self._reading():
             named = read_as(self.lake, self._index_path, SAMPLES, ["shard"])["shard"]
-        return [self._path_of(shard) for shard in sorted(pc.unique(named).to_pylist())]
+        return [self.path_of(shard) for shard in sorted(pc.unique(named).to_pylist())]
 
     @property
     def lines_digest(self) -> str | None:
@@ -227,7 +227,8 @@ class DatasetVersion(Prunable):
         found: str | None = self.manifest.get("lines")
         return found
 
-    def _path_of(self, shard: str) -> str:
+    def path_of(self, shard: str) -> str:
+        """The path in the lake of a shard that its index names."""
         return f"{self.lake.dataset(self.name) if self.shares_files else self.folder}/{shard}"
 
     def taken_down(self) -> pa.ChunkedArray:
@@ -275,9 +276,18 @@ class DatasetVersion(Prunable):
         Raises:
             LakeError: the shard's name is invalid, or the shard does not contain these bytes.
         """
-        DATASET_SHARD.checked(shard, "shard", f"{self.lake.url}/{self.folder}/index.parquet")
+        return self.read_all([(shard, offset, length)])[0]
+
+    def read_all(self, places: Sequence[tuple[str, int, int]]) -> list[bytes]:
+        """The JPEG bytes of some dozens of samples, by shard, offset and length, in their order.
+
+        Raises:
+            LakeError: as `read`.
+        """
+        for shard, _, _ in places:
+            DATASET_SHARD.checked(shard, "shard", f"{self.lake.url}/{self.folder}/index.parquet")
         with self._reading():
-            return read_member(self.lake, self._path_of(shard), offset, length)
+            return read_places(self.lake, [(self.path_of(shard), offset, length) for shard, offset, length in places])
 
 
 def _with_current_reasons(outcomes: pa.Table) -> pa.Table:

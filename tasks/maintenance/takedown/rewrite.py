@@ -15,7 +15,7 @@ from storage.errors import LakeError
 from storage.files.lake import Lake
 from storage.records import DETECTIONS, Outcome
 from storage.tables.parquet import read_as, read_settings, read_stamp, write_table
-from storage.tables.shards import create_shard, read_member
+from storage.tables.shards import create_shard, read_members
 from tasks.fetch.ledger import accepted, image_stems
 
 
@@ -45,8 +45,8 @@ def replace_shard(lake: Lake, source: str, stem: str, index: pa.Table) -> str:
         raise LakeError(f"{lake.url}/{tar_path} is missing: run `facemill check --repair` first")
     if kept:
         with create_shard(lake, f"{lake.images(source, new)}.tar") as tar:
-            for row in kept:
-                data = read_member(lake, tar_path, row["offset"], row["length"])
+            pictures = read_members(lake, tar_path, [(row["offset"], row["length"]) for row in kept])
+            for row, data in zip(kept, pictures, strict=True):
                 row["offset"], row["length"] = tar.add(f"{row['key'].hex()}.{row['format'].lower()}", data)
                 row["shard"] = new
     table = pa.Table.from_pylist(rows, schema=index.schema)

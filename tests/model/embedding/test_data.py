@@ -5,6 +5,7 @@ import pytest
 
 from model.embedding.data import load_faces
 from storage.errors import LakeError
+from storage.files.lake import Lake
 from storage.records import SAMPLES, Takedown, TakedownKind, identity_key
 from storage.tables.parquet import rows_to_table, write_table
 from storage.versions.takedowns import record
@@ -70,3 +71,12 @@ def test_a_damaged_sample_is_named_and_leaves_no_cache(lake, tmp_path):
     with pytest.raises(LakeError, match="0000000000000000 of bad@v1"):
         load_faces(dataset, "train", 32, cache_folder=tmp_path)
     assert list(tmp_path.glob("*.npy")) + list(tmp_path.glob(".tmp-*")) == []
+
+
+def test_the_faces_of_a_split_in_a_bucket_take_one_request(bucket, faults):
+    lake = Lake(f"{bucket}/lake")
+    dataset = write_dataset(lake, "drawn", {"train": 3}, faces_each=4)
+    with faults.asking() as asked:
+        faces = load_faces(dataset, "train", 32)
+    assert len(faces) == 12
+    assert sum(path.endswith(".tar") for _, path in asked) == 1

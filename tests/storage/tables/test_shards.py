@@ -10,7 +10,7 @@ import pytest
 
 from storage.errors import LakeError
 from storage.files.lake import Lake
-from storage.tables.shards import create_shard, read_member, read_members
+from storage.tables.shards import create_shard, read_member, read_members, read_places
 
 MEMBERS = {"a.jpg": b"picture", "a.json": b"{}", "empty.jpg": b"", "x" * 96 + ".jpg": os.urandom(5000)}
 
@@ -72,6 +72,14 @@ def test_a_place_that_a_tar_does_not_have_is_refused(lake_anywhere: Lake, place)
     write(lake_anywhere, "a.tar")
     with pytest.raises(LakeError, match=r"a\.tar"):
         list(read_members(lake_anywhere, "a.tar", [place]))
+
+
+def test_members_of_several_tars_come_in_the_order_asked_for(lake_anywhere: Lake):
+    places = [(tar, *place) for tar in ("b.tar", "a.tar") for place in write(lake_anywhere, tar).values()]
+    mixed = [places[at] for at in (5, 0, 3, 7, 0, 2, 6, 1, 4)]
+
+    assert read_places(lake_anywhere, mixed) == [read_member(lake_anywhere, *place) for place in mixed]
+    assert read_places(lake_anywhere, []) == []
 
 
 def test_members_of_a_tar_that_is_missing_are_one_line(lake_anywhere: Lake):
