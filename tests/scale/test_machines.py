@@ -20,6 +20,10 @@ from tests.scale.waiting import wait_until
 
 pytestmark = pytest.mark.scale
 _PIPELINE_S = 1800.0
+# The most requests to the store: of a run, whatever it finds, with its pages; and for each shard of pictures, at which
+# every run looks (`bench.bucket` prints less: one run takes 400, and 60 a shard). While time passes, a run looks for
+# leases every two seconds, or renews up to three every seven: less than one a second.
+_OF_A_RUN, _OF_A_SHARD = 400, 100
 _SHARED = {"lake": f"s3://{BUCKET}/shared", "source": "vggface1"}
 
 
@@ -58,9 +62,9 @@ def test_three_machines_make_what_a_single_process_makes(
 ) -> None:
     lake = _SHARED["lake"]
     before = records(machines)
-    server = machines.servers[0]
+    server, begun = machines.servers[0], time.monotonic()
     assert server.wait_for(machines.fill(lake), within_s=_PIPELINE_S) == "COMPLETED"
-    grown = {what: num - before[what] for what, num in records(machines).items()}
+    grown, seconds = {what: num - before[what] for what, num in records(machines).items()}, time.monotonic() - begun
     assert versions(machines.alpha, lake) == alone
     assert told(machines.alpha, "check", "--lake", lake)["findings"] == []
     shares = {host.name: work_done(host) for host in machines.workers}
@@ -69,6 +73,17 @@ def test_three_machines_make_what_a_single_process_makes(
     links = sum(one["asked for"] for one in shares.values())
     say(capsys, f"three machines made {alone}, as a single process; what each did: {shares}")
     say(capsys, f"for {links} links asked for, rows and bytes of the server, and requests to the store: {grown}")
+    num_shards, num_runs = shards_of(machines.alpha, lake), len(machines.workers)
+    most = num_runs * (_OF_A_RUN + seconds) + num_shards * _OF_A_SHARD
+    say(capsys, f"at most {most:.0f} requests to the store, by {num_shards} shards in {seconds:.0f} s")
+    assert grown["requests"] < most
+
+
+def shards_of(host: Host, lake: str) -> int:
+    """How many shards of pictures a lake has."""
+    names = f"Lake({lake!r}).names('images/vggface1')"
+    program = f"from storage.files.lake import Lake; print(sum(name.endswith('.parquet') for name in {names}))"
+    return int(host.output(sys.executable, "-c", program))
 
 
 def records(machines: Machines) -> dict[str, int]:
