@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ import pyarrow as pa
 
 from storage.errors import LakeError
 from storage.files.lake import Lake
+from storage.files.read_ahead import read_ahead
 from storage.tables.parquet import read_as, read_metadata, settings_in, stamp, stamp_in, write_table
 
 _COVERS = b"facemill.covers"
@@ -97,13 +99,9 @@ def read_table_marks(lake: Lake, folder: str, names: Iterable[str]) -> dict[str,
     covered = {
         one.name: one for path in _paths(lake, folder) for one in _covers(lake, path) if _is_current(one, states)
     }
-    found: dict[str, Marks] = {}
-    for name in names:
-        if one := covered.get(name):
-            found[name] = Marks(one.stamp, one.settings)
-        elif name in states:
-            found[name] = _marks(lake, folder, name)
-    return found
+    there = [name for name in names if name in states]
+    read = read_ahead(lake, partial(_marks, lake, folder), (name for name in there if name not in covered))
+    return {name: Marks(one.stamp, one.settings) if (one := covered.get(name)) else next(read) for name in there}
 
 
 def merge_tables(lake: Lake, folder: str, schema: pa.Schema, *, at_least: int = _MANY) -> int:
@@ -127,10 +125,11 @@ def merge_tables(lake: Lake, folder: str, schema: pa.Schema, *, at_least: int = 
 
 
 def _merge(lake: Lake, folder: str, names: list[str], states: dict[str, str], schema: pa.Schema) -> str:
-    tables = [read_as(lake, f"{folder}/{name}.parquet", schema) for name in names]
+    tables = [rows.table for rows in _read_small(lake, folder, names, schema, None)]
+    marks = read_ahead(lake, partial(_marks, lake, folder), names)
     covers = [
-        _Covered(name, states[name], len(table), *astuple(_marks(lake, folder, name)))
-        for name, table in zip(names, tables, strict=True)
+        _Covered(name, states[name], len(table), *astuple(one))
+        for name, table, one in zip(names, tables, marks, strict=True)
     ]
     facts = [list(astuple(one)) for one in covers]
     path = lake.merged(folder, stamp(facts))
@@ -142,8 +141,8 @@ def _merge(lake: Lake, folder: str, names: list[str], states: dict[str, str], sc
 def _read_small(
     lake: Lake, folder: str, names: list[str], schema: pa.Schema, columns: list[str] | None
 ) -> Iterator[Rows]:
-    for name in names:
-        table = read_as(lake, f"{folder}/{name}.parquet", schema, columns)
+    tables = read_ahead(lake, lambda name: read_as(lake, f"{folder}/{name}.parquet", schema, columns), names)
+    for name, table in zip(names, tables, strict=True):
         yield Rows([(name, len(table))], table)
 
 

@@ -8,8 +8,9 @@ each tar is read once, in its own order, and its crops go to their places.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ import pyarrow as pa
 
 from storage.files.lake import Lake
 from storage.files.paths import SHARDS
+from storage.files.read_ahead import read_ahead
 from storage.records import SAMPLES
 from storage.tables.parquet import write_table
 from storage.tables.shards import ShardWriter, create_shard, read_members
@@ -107,12 +109,17 @@ def _reserve(shard: ShardWriter, content: pa.Table, lengths: Sequence[int]) -> l
 
 def _copy(lake: Lake, members: list[_Member], on_samples: Callable[[int], None]) -> None:
     members.sort(key=lambda one: (one.tar, one.offset))
-    for tar, found in groupby(members, key=lambda one: one.tar):
-        some = list(found)
-        crops = read_members(lake, tar, [(one.offset, one.length) for one in some])
+    by_tar = (list(found) for _, found in groupby(members, key=lambda one: one.tar))
+    for some, crops in read_ahead(lake, partial(_with_crops, lake), by_tar):
         for one, crop in zip(some, crops, strict=True):
             one.shard.fill(one.to, crop)
         on_samples(len(some))
+
+
+def _with_crops(lake: Lake, some: list[_Member]) -> tuple[list[_Member], Iterable[bytes]]:
+    """Members of one tar, and their crops: of a bucket they are in memory then, some megabytes of each tar."""
+    crops = read_members(lake, some[0].tar, [(one.offset, one.length) for one in some])
+    return some, crops if lake.is_local else list(crops)
 
 
 def _write_rows(lake: Lake, dataset: str, stem: str, content: pa.Table, place: dict[str, Any]) -> pa.Table:
