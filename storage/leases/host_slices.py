@@ -226,7 +226,7 @@ class HostSlices:
 
     def _remove(self, files: list[str]) -> None:
         for path in files:
-            self._lake.remove(path)
+            self._lake.remove_file(path)
             self._files.remove(path)
 
     def _take(self, slices: int) -> None:
@@ -271,7 +271,7 @@ class HostSlices:
         values = parse_lease(content)
         if not self._is_dead(run, content, values):
             return parse_claim(run, values)
-        self._lake.remove(path)
+        self._lake.remove_file(path)
         return None
 
     def _is_dead(self, run: str, content: bytes, values: dict[str, Any]) -> bool:

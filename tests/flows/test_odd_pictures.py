@@ -12,9 +12,10 @@ from PIL import Image
 
 from flows.inference.embedder import WHY
 from flows.inference.photos import AlignedFace, align_photo
-from flows.telemetry.artifacts import contact_sheet, member_sheet
+from flows.telemetry.artifacts import contact_sheet, dataset_page, member_sheet
 from storage.files.lake import Lake
 from storage.records import Reason
+from tests.tasks.dataset.test_publish_version import make
 from tests.tasks.odd_pictures import COSTLY, DAMAGED, ODD, encoded, picture
 
 
@@ -51,6 +52,12 @@ def test_a_contact_sheet_leaves_a_blank_for_what_cannot_be_decoded() -> None:
 
 def test_a_contact_sheet_leaves_a_blank_for_what_has_gone_from_the_lake(tmp_path: Path) -> None:
     assert not any(tiles(member_sheet(Lake(tmp_path), [("images/synthetic/0000-0000-abcdef.tar", 512, 99)])))
+
+
+def test_the_page_of_a_version_shows_faces_of_shards_that_versions_share(tmp_path: Path) -> None:
+    version = make(tmp_path / "lake").publish().dataset
+    assert version.shares_files
+    assert all(tiles(dataset_page(version)))
 
 
 @pytest.mark.attack(3)

@@ -190,9 +190,9 @@ class Interrupted(Lake):
         if self.left == 0:
             self.happens()
 
-    def names(self, folder: str) -> list[str]:
+    def names(self, folder: str, start: str = "") -> list[str]:
         self._count()
-        return super().names(folder)
+        return super().names(folder, start)
 
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         self._count()
@@ -202,9 +202,9 @@ class Interrupted(Lake):
         self._count()
         super().write(path, data)
 
-    def remove(self, path: str) -> None:
+    def remove_file(self, path: str) -> None:
         self._count()
-        super().remove(path)
+        super().remove_file(path)
 
 
 @pytest.mark.parametrize("number", range(1, 10))
