@@ -19,10 +19,8 @@ from pydantic import Field
 
 from flows.configuration.setting_groups import SettingValues, changed, check_settings
 from flows.configuration.settings import load_settings
-from flows.ingest import SourceNames
-from flows.reports.crop_report import cropped_methods, write_report
 from flows.runs.engine import flow, run_logger
-from flows.selection import Selection
+from flows.selection import Selection, SourceNames
 from flows.tasks import CropJob, crop_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
@@ -159,6 +157,8 @@ def _end(lease: Lease, future: Future[Any]) -> None:
 
 def _report(lake: Lake, source: str) -> str:
     """Write the report, show its counts in Prefect's UI, and return its path."""
+    from flows.reports.crop_report import cropped_methods, write_report  # noqa: PLC0415 - templates, 0.1 CPU-s
+
     path, faces = str(write_report(lake, source)), cropped_methods(lake, source)
     rows = [
         {"first": one, "second": two, **count_agreement(compare(faces, one, two))}

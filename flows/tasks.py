@@ -43,17 +43,18 @@ from tasks.fetch.ledger import read_ledger, still_pending
 from tasks.images.validation_pool import ValidationPool
 from tasks.label_noise.estimate import CleanRules
 from tasks.label_noise.score_table import score_faces, write_cleaned
-from tasks.links.collect import LinksSummary, collect_links
-from tasks.links.link_server import LinkLimits
 from tasks.links.list_source import open_source
 from tasks.maintenance.prune.apply import Pruned, apply
 from tasks.maintenance.prune.decide import Plan
 
-# `model` imports torch, which takes four seconds: only the tasks that use it import it.
+# Imported by the tasks that use them: `model` imports torch, which takes four seconds, and the collection of link files
+# aiohttp, a quarter of one.
 if TYPE_CHECKING:
     from model.compare.experiment_grid import Cell
     from model.training.training_loop import Progress
     from model.versions.embedders import Embedder
+    from tasks.links.collect import LinksSummary
+    from tasks.links.link_server import LinkLimits
 
 
 # Errors that another attempt does not change: wrong usage, and a unit that another run has taken over.
@@ -71,6 +72,8 @@ OnProgress = Callable[[int], None]
 )
 async def links_task(lake: Lake, selection: Selection, limits: LinkLimits) -> LinksSummary:
     """Update the link lines of a source."""
+    from tasks.links.collect import collect_links  # noqa: PLC0415
+
     chosen = open_source(lake, selection.source, selection.links, selection.recipe)
     address, names = selection.address, selection.names
     return await collect_links(lake, chosen, selection.links, connect_to=address, identities=names, limits=limits)
