@@ -89,6 +89,20 @@ def _renamed(line: bytes, again: int) -> bytes:
     return b" ".join((number, rest[0] + f"?{again}".encode(), rest[1])) if len(rest) > 1 else line
 
 
+def placed(attempts: pa.Table, stem: str, offsets: pa.Array, lengths: pa.Array) -> pa.Table:
+    """Drawn attempts with the places of their pictures in a shard; null where there is no picture."""
+    filled = {
+        "shard": pc.if_else(pc.is_valid(attempts["digest"]), stem, None),
+        "offset": offsets,
+        "length": lengths,
+        "rules": pa.array([RULES] * len(attempts), pa.int16()),
+    }
+    for name, column in filled.items():
+        at = attempts.schema.get_field_index(name)
+        attempts = attempts.set_column(at, attempts.schema.field(at), column)
+    return attempts
+
+
 def _draw_crop(lake: Lake) -> tuple[int, int]:
     """Write the one crop that all faces have; returns its offset and length in the tar."""
     with create_shard(lake, _CROPS) as tar:
@@ -104,15 +118,8 @@ def _draw_shard(
     rng: np.random.Generator,
 ) -> None:
     is_there = pc.is_valid(attempts["digest"])
-    filled = {
-        "shard": pc.if_else(is_there, stem, None),
-        "offset": pc.if_else(is_there, pa.scalar(512, pa.int64()), None),
-        "length": pc.if_else(is_there, pa.scalar(60_000, pa.int64()), None),
-        "rules": pa.array([RULES] * len(attempts), pa.int16()),
-    }
-    for name, column in filled.items():
-        at = attempts.schema.get_field_index(name)
-        attempts = attempts.set_column(at, attempts.schema.field(at), column)
+    at = [pc.if_else(is_there, pa.scalar(one, pa.int64()), None) for one in (512, 60_000)]
+    attempts = placed(attempts, stem, *at)
     write_table(lake, f"{lake.images(SOURCE, stem)}.parquet", attempts)
     fetched = attempts.filter(is_there).sort_by("key")
     nothing: list[list[float]] = [[]] * len(fetched)

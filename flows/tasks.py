@@ -107,7 +107,7 @@ async def fetch_task(
 
 @dataclass(frozen=True)
 class CropJob:
-    """What all units of one crop run share.
+    """What all parts of one crop run share.
 
     Attributes:
         lines: the planned link lines, by the key of their picture.
@@ -121,9 +121,18 @@ class CropJob:
     crops: CropSettings
 
 
+@dataclass(frozen=True, slots=True)
+class CropDone:
+    """What a task has done of a part: pictures detected, faces cropped, and the shards that it wrote tables of."""
+
+    detected: int
+    cropped: int
+    made: tuple[str, ...]
+
+
 @task(
     name="crop",
-    task_run_name="crop {job.source} unit {unit:03d}",
+    task_run_name="crop {job.source} {part}",
     retries=1,
     retry_delay_seconds=10,
     tags=["cpu"],
@@ -132,18 +141,19 @@ class CropJob:
 def crop_task(
     lake: Lake,
     job: CropJob,
-    unit: int,
+    part: str,
     stems: list[str],
     lease: Lease,
     pool: Executor | None,
     on_image: OnProgress,
-) -> dict[str, int]:
-    """Detect the faces in a unit's pictures, and crop them by each method, unless up to date.
+) -> CropDone:
+    """Detect the faces in a part's pictures, and crop them by each method, unless up to date.
 
     Raises:
-        LeaseLost: another run has taken over the unit; finished shards stay.
+        LeaseLost: another run has taken over the part; finished shards stay.
     """
-    done = {"detected": 0, "cropped": 0}
+    detected = cropped = 0
+    made = dict[str, None]()
 
     def on_progress(num: int) -> None:
         lease.check()
@@ -153,11 +163,13 @@ def crop_task(
         lease.check()
         if not is_detected(lake, job.source, stem, job.detector):
             summary = detect_shard(lake, job.source, stem, job.detector, pool=pool, on_progress=on_progress)
-            done["detected"] += summary.num_in
+            detected += summary.num_in
+            made[stem] = None
         if missing := uncropped(lake, job.source, stem, job.lines, job.methods, settings=job.crops):
             summaries = crop_shard(lake, job.source, stem, job.lines, missing, settings=job.crops, pool=pool)
-            done["cropped"] += sum(summary.num_out for summary in summaries.values())
-    return done
+            cropped += sum(summary.num_out for summary in summaries.values())
+            made[stem] = None
+    return CropDone(detected, cropped, tuple(made))
 
 
 @task(
