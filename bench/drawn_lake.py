@@ -34,12 +34,16 @@ _ATTEMPTS_PER_SHARD = 900
 _CROPS = "work/crops.tar"
 
 
-def draw_lake(folder: Path, archive: Path, num_lines: int) -> Lake:
-    """Draw the lake in `folder/lake` and its link files in `folder/links`, unless both are there."""
+def draw_lake(folder: Path, archive: Path, num_lines: int, most_each: int | None = None) -> Lake:
+    """Draw the lake in `folder/lake` and its link files in `folder/links`, unless both are there.
+
+    Args:
+        most_each: the most lines of a person; None for all.
+    """
     lake = Lake(folder / "lake")
     if lake.exists("drawn.json"):
         return lake
-    write_links(folder / "links", archive, num_lines)
+    write_links(folder / "links", archive, num_lines, most_each)
     links = asyncio.run(collect_links(lake, source_named(SOURCE), str(folder / "links")))
     lines = read_as(lake, lake.links(SOURCE, "lines.parquet"), LINK_LINES)
     candidates = plan(lines)
@@ -58,12 +62,16 @@ def draw_lake(folder: Path, archive: Path, num_lines: int) -> Lake:
     return lake
 
 
-def write_links(folder: Path, archive: Path, num_lines: int) -> None:
-    """Link files with the first `num_lines` lines of the archive; when it ends, again under other names and URLs."""
+def write_links(folder: Path, archive: Path, num_lines: int, most_each: int | None = None) -> None:
+    """Link files with the first `num_lines` lines of the archive; when it ends, again under other names and URLs.
+
+    Args:
+        most_each: the most lines of a person; None for all.
+    """
     folder.mkdir(parents=True)
     left = num_lines
     for name, lines in _people(archive):
-        some = lines[:left]
+        some = lines[:most_each][:left]
         (folder / name).write_bytes(b"".join(some))
         left -= len(some)
         if not left:
