@@ -16,8 +16,9 @@ from storage.records import FACE_VERDICTS, SAME_PEOPLE
 from storage.versions.datasets import find_dataset
 from storage.versions.models import ModelVersion, write_model
 from tasks.dataset.dedupe import DedupeRules
+from tasks.dataset.find_duplicates import read_verdicts
 from tasks.dataset.people import PeopleRules, people_in
-from tasks.dataset.source_tables import planned_lines, read_faces, read_verdicts
+from tasks.dataset.source_tables import planned_lines, read_faces
 from tasks.label_noise.score_table import Cleaned, clean_stamp, faces_to_score, write_cleaned
 
 _MODEL = "embedder"
@@ -40,9 +41,9 @@ def draw_training(lake: Lake) -> None:
 
 
 def _draw_scores(lake: Lake, method: str, model: ModelVersion) -> None:
-    lines, rng = planned_lines(lake, SOURCE), np.random.default_rng(0)
-    people = people_in(lines, PeopleRules())
-    verdicts = read_verdicts(lake, SOURCE, people.added_to(lines), DedupeRules())
+    rng = np.random.default_rng(0)
+    people = people_in(planned_lines(lake, SOURCE, ["identity", "key"]), PeopleRules())
+    verdicts = read_verdicts(lake, SOURCE, DedupeRules(), PeopleRules())
     faces = faces_to_score(people.added_to(read_faces(lake, SOURCE, method)), verdicts)
     columns = {name: faces[name] for name in ("identity", "line", "crop_digest")}
     doubted = rng.random(len(faces)) < _DOUBTED
