@@ -12,8 +12,8 @@ subtracted from the figures of cropping.
 `twice` is the CPU time of two workers together over that of one: what both do besides their share, such as listing and
 comparing what the other has done. `idle` is what one used while the other had nothing left to take. `scaling` is how
 many times as fast two workers are as one in processor time: twice the time of one over that of both and the idle time.
-For 50,000 pictures it is extrapolated: the times of cropping grow with the pictures, and the idle time, which is that of
-a part, does not, since up to 70,000 pictures a part is a shard.
+For 50,000 pictures it is extrapolated: the times of cropping grow with the pictures, and the idle time does not, since
+it is that of a part, which is one shard up to 140,000 pictures.
 """
 
 from __future__ import annotations
