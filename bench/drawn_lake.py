@@ -34,12 +34,16 @@ _ATTEMPTS_PER_SHARD = 900
 _CROPS = "work/crops.tar"
 
 
-def draw_lake(folder: Path, archive: Path, num_lines: int) -> Lake:
-    """Draw the lake in `folder/lake` and its link files in `folder/links`, unless both are there."""
+def draw_lake(folder: Path, archive: Path, num_lines: int, most_each: int | None = None) -> Lake:
+    """Draw the lake in `folder/lake` and its link files in `folder/links`, unless both are there.
+
+    Args:
+        most_each: the most lines of a person; None for all.
+    """
     lake = Lake(folder / "lake")
     if lake.exists("drawn.json"):
         return lake
-    write_links(folder / "links", archive, num_lines)
+    write_links(folder / "links", archive, num_lines, most_each)
     links = asyncio.run(collect_links(lake, source_named(SOURCE), str(folder / "links")))
     lines = read_as(lake, lake.links(SOURCE, "lines.parquet"), LINK_LINES)
     candidates = plan(lines)
@@ -58,12 +62,16 @@ def draw_lake(folder: Path, archive: Path, num_lines: int) -> Lake:
     return lake
 
 
-def write_links(folder: Path, archive: Path, num_lines: int) -> None:
-    """Link files with the first `num_lines` lines of the archive; when it ends, again under other names and URLs."""
+def write_links(folder: Path, archive: Path, num_lines: int, most_each: int | None = None) -> None:
+    """Link files with the first `num_lines` lines of the archive; when it ends, again under other names and URLs.
+
+    Args:
+        most_each: the most lines of a person; None for all.
+    """
     folder.mkdir(parents=True)
     left = num_lines
     for name, lines in _people(archive):
-        some = lines[:left]
+        some = lines[:most_each][:left]
         (folder / name).write_bytes(b"".join(some))
         left -= len(some)
         if not left:
@@ -89,6 +97,20 @@ def _renamed(line: bytes, again: int) -> bytes:
     return b" ".join((number, rest[0] + f"?{again}".encode(), rest[1])) if len(rest) > 1 else line
 
 
+def placed(attempts: pa.Table, stem: str, offsets: pa.Array, lengths: pa.Array) -> pa.Table:
+    """Drawn attempts with the places of their pictures in a shard; null where there is no picture."""
+    filled = {
+        "shard": pc.if_else(pc.is_valid(attempts["digest"]), stem, None),
+        "offset": offsets,
+        "length": lengths,
+        "rules": pa.array([RULES] * len(attempts), pa.int16()),
+    }
+    for name, column in filled.items():
+        at = attempts.schema.get_field_index(name)
+        attempts = attempts.set_column(at, attempts.schema.field(at), column)
+    return attempts
+
+
 def _draw_crop(lake: Lake) -> tuple[int, int]:
     """Write the one crop that all faces have; returns its offset and length in the tar."""
     with create_shard(lake, _CROPS) as tar:
@@ -104,15 +126,8 @@ def _draw_shard(
     rng: np.random.Generator,
 ) -> None:
     is_there = pc.is_valid(attempts["digest"])
-    filled = {
-        "shard": pc.if_else(is_there, stem, None),
-        "offset": pc.if_else(is_there, pa.scalar(512, pa.int64()), None),
-        "length": pc.if_else(is_there, pa.scalar(60_000, pa.int64()), None),
-        "rules": pa.array([RULES] * len(attempts), pa.int16()),
-    }
-    for name, column in filled.items():
-        at = attempts.schema.get_field_index(name)
-        attempts = attempts.set_column(at, attempts.schema.field(at), column)
+    at = [pc.if_else(is_there, pa.scalar(one, pa.int64()), None) for one in (512, 60_000)]
+    attempts = placed(attempts, stem, *at)
     write_table(lake, f"{lake.images(SOURCE, stem)}.parquet", attempts)
     fetched = attempts.filter(is_there).sort_by("key")
     nothing: list[list[float]] = [[]] * len(fetched)

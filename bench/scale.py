@@ -7,7 +7,9 @@
 The lakes are drawn as `ingest` and `crop` leave them (`bench.drawn_lake`): nothing is due, and the tars of images are
 absent, since no command with nothing to do reads them; all faces have one crop. Each command is a process of its own.
 `compact` does what the runs that fetched and cropped would have done at their ends. The first `ingest` and the first
-`crop` compare everything, as after a change of the list or of the code; the second ones find nothing changed.
+`crop` compare everything, as after a change of the list or of the code; the second ones find nothing changed. The
+pipeline is the whole one, by both methods, after a drawn training (`bench.drawn_training`): the first one writes the
+pages of doubtful faces, the second finds nothing changed.
 `start` is what the same command takes on a lake of 2,000 lines, which is subtracted from the CPU time. `files` are the
 openings of files in the lake, leases included.
 """
@@ -24,10 +26,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.drawn_lake import SOURCE, draw_lake
+from bench.drawn_training import draw_training
 from bench.usage import measured
 
 _ARCHIVE = Path(__file__).parents[1].parent / "shared" / "data" / "vgg_face_dataset.tar.xz"
-_SMALL = 2_000
+# A pipeline needs six people, and a list of VGGFace1 has a thousand lines.
+_SMALL, _OF_A_PERSON = 2_000, 20
 
 
 class Cost(NamedTuple):
@@ -43,6 +47,7 @@ def commands(folder: Path) -> dict[str, Sequence[str]]:
     lake = ("--lake", str(folder / "lake"), "--source", SOURCE)
     links = ("--links", str(folder / "links"))
     ingest, crop, publish = ("ingest", *lake, *links), ("crop", *lake), ("publish", *lake, "--method", "mtcnn")
+    pipeline = ("pipeline", *lake, *links)
     return {
         "compact": ("compact", "--lake", str(folder / "lake")),
         "status": ("status", "--lake", str(folder / "lake")),
@@ -53,14 +58,19 @@ def commands(folder: Path) -> dict[str, Sequence[str]]:
         "crop again": crop,
         "publish": publish,
         "publish again": publish,
+        "publish bbox": ("publish", *lake, "--method", "bbox"),
+        "pipeline": pipeline,
+        "pipeline again": pipeline,
     }
 
 
 def run(folder: Path, num_lines: int) -> dict[str, Cost]:
     """The cost of each command on a lake of so many lines."""
-    draw_lake(folder, _ARCHIVE, num_lines)
+    lake = draw_lake(folder, _ARCHIVE, num_lines, most_each=_OF_A_PERSON if num_lines == _SMALL else None)
     found = {}
     for name, arguments in commands(folder).items():
+        if name == "pipeline":
+            draw_training(lake)
         counted = [sys.executable, "-m", "bench.opened", str(folder / "lake"), str(folder / "opened")]
         used = measured([*counted, *arguments], folder / "log")
         found[name] = Cost(used.cpu_s, used.rss_bytes, int((folder / "opened").read_text()))

@@ -15,9 +15,9 @@ from flows.configuration.setting_groups import SettingValues, changed, check_set
 from flows.configuration.settings import Device, load_settings
 from flows.crop import Method
 from flows.embedder_choice import choose_embedder
-from flows.ingest import SourceNames
 from flows.runs.engine import flow, run_logger
 from flows.runs.report_step import doubts_report
+from flows.selection import SourceNames
 from flows.tasks import clean_task, compare_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track

@@ -19,11 +19,9 @@ from pydantic import Field
 
 from flows.configuration.setting_groups import SettingValues, changed, check_settings
 from flows.configuration.settings import load_settings
-from flows.ingest import SourceNames
-from flows.reports.crop_report import cropped_methods, write_report
 from flows.runs.engine import flow, run_logger
-from flows.selection import Selection
-from flows.tasks import CropJob, crop_task
+from flows.selection import Selection, SourceNames
+from flows.tasks import CropDone, CropJob, crop_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track
 from storage.files.lake import Lake
@@ -34,13 +32,14 @@ from tasks.dataset.face_counts import face_counts
 from tasks.dataset.source_tables import lines_to_crop, read_faces, require_plan
 from tasks.faces.agreement import compare, count_agreement
 from tasks.faces.checked_shards import checked_shards
+from tasks.faces.crop_parts import crop_parts
 from tasks.faces.crop_shard import uncropped
 from tasks.faces.detect_shard import is_detected
 from tasks.faces.detectors import DetectorSettings
 from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.method_choice import methods_of
 from tasks.faces.methods import METHOD_CHOICES, CropSettings
-from tasks.fetch.ledger import accepted, image_stems, stems_by_unit, unit_name
+from tasks.fetch.ledger import accepted, image_stems
 from tasks.fetch.link_counts import link_counts
 from tasks.links.sources import source_named
 from tasks.maintenance.merge import gather_faces
@@ -49,7 +48,7 @@ from tasks.maintenance.merge import gather_faces
 Method = Annotated[str, Field(json_schema_extra={"enum": list(METHOD_CHOICES)})]
 
 
-# With two units at a time, the processes stay busy while one unit writes its shard.
+# With two parts at a time, the processes stay busy while one part writes its shard.
 _AT_ONCE = 2
 
 
@@ -62,7 +61,7 @@ def crop(
     report: bool = False,
     settings: SettingValues | None = None,
 ) -> dict[str, Any]:
-    """Detect and crop every unit that is not up to date.
+    """Detect and crop every shard that is not up to date.
 
     Args:
         lake: folder or URL of the lake.
@@ -86,7 +85,7 @@ def crop(
     methods = methods_of(method, source_named(source, store))
     require_plan(store, source)
     done = _crop_shards(store, source, methods, detector, crops)
-    cropped = sum(one["cropped"] for one in done)
+    cropped = sum(one.cropped for one in done)
     gather_faces(store, source, methods)
     faces = {one: _count_faces(store, source, one) for one in methods}
     rows = [{"method": one, "outcome": word, "lines": num} for one in methods for word, num in faces[one].items()]
@@ -101,7 +100,7 @@ def crop(
     run_logger().info("crop %s: %s", source, faces)
     written = {"report": _report(store, source)} if report else {}
     return written | {
-        "detected": sum(one["detected"] for one in done),
+        "detected": sum(one.detected for one in done),
         "cropped": cropped,
         "faces": {one: faces[one].get(Outcome.ACCEPTED.value, 0) for one in methods},
     }
@@ -109,21 +108,21 @@ def crop(
 
 def _crop_shards(
     lake: Lake, source: str, methods: list[str], detector: DetectorSettings, crops: CropSettings
-) -> list[dict[str, int]]:
-    """Detect and crop the shards that are not known to be up to date; returns the counts of each unit."""
+) -> list[CropDone]:
+    """Detect and crop the shards that are not known to be up to date; returns what was done of each part."""
     shards = checked_shards(lake, source, methods, detector, crops)
-    unchecked = set(shards.unchecked())
-    units = stems_by_unit(stem for stem in image_stems(lake, source) if stem in unchecked)
-    if not units:
+    parts = crop_parts(image_stems(lake, source), set(shards.unchecked()))
+    if not parts:
         return []
     job = CropJob(source, LinesByKey(lines_to_crop(lake, source)), methods, detector, crops)
-    done = _crop_units(lake, job, units)
+    done = _crop_parts(lake, job, parts)
     after = checked_shards(lake, source, methods, detector, crops)
-    mine = [stem for unit in done for stem in units[unit]]
-    # What was not written in this run was compared in it. The rest is compared with what the disk holds now.
-    same = [one for one in mine if after.now.get(one) == shards.now[one] and after.state == shards.state]
-    made = [one for one in mine if one not in set(same) and _is_up_to_date(lake, job, one)]
-    after.keep(lake, {*same, *made})
+    if after.state == shards.state:
+        # Shards that are as before were compared in this run, and those that it made are compared with what the disk
+        # holds now. Those that other runs made these know.
+        same = {stem for part in done for stem in parts[part] if after.now.get(stem) == shards.now[stem]}
+        made = {stem for one in done.values() for stem in one.made if _is_up_to_date(lake, job, stem)}
+        after.keep(lake, same | made)
     return list(done.values())
 
 
@@ -132,25 +131,24 @@ def _is_up_to_date(lake: Lake, job: CropJob, stem: str) -> bool:
     return is_found and not uncropped(lake, job.source, stem, job.lines, job.methods, settings=job.crops)
 
 
-def _crop_units(lake: Lake, job: CropJob, units: dict[int, list[str]]) -> dict[int, dict[str, int]]:
-    """Detect and crop units, each with these shards; returns the counts of those that this run has done."""
-    machine = load_settings()
+def _crop_parts(lake: Lake, job: CropJob, parts: dict[str, list[str]]) -> dict[str, CropDone]:
+    """Detect and crop parts, each with these shards; returns what was done of those that this run kept its lease of."""
+    machine, given = load_settings(), []
     pictures = total(accepted(link_counts(lake, job.source).now()))
-    names, given = [unit_name(unit) for unit in units], []
     with (
         _processes(machine.num_workers()) as pool,
         ThreadPoolExecutor(_AT_ONCE) as threads,
         track("detect and crop", pictures) as progress,
-        Leases(lake, "crop", job.source, names, good_for_s=machine.lease_s, at_once=_AT_ONCE) as leases,
+        Leases(lake, "crop", job.source, parts, good_for_s=machine.lease_s, at_once=_AT_ONCE) as leases,
     ):
         for lease in leases:
-            unit = int(lease.unit)
+            part, stems = lease.unit, parts[lease.unit]
             # In the context of this flow run, so that Prefect shows the task in it.
-            run = partial(copy_context().run, crop_task, lake, job, unit, units[unit], lease, pool, progress.advance)
+            run = partial(copy_context().run, crop_task, lake, job, part, stems, lease, pool, progress.advance)
             future = threads.submit(run)
             future.add_done_callback(partial(_end, lease))
-            given.append((lease, unit, future))
-        return {unit: future.result() for lease, unit, future in given if not lease.is_lost}
+            given.append((lease, part, future))
+        return {part: future.result() for lease, part, future in given if not lease.is_lost}
 
 
 def _end(lease: Lease, future: Future[Any]) -> None:
@@ -159,6 +157,8 @@ def _end(lease: Lease, future: Future[Any]) -> None:
 
 def _report(lake: Lake, source: str) -> str:
     """Write the report, show its counts in Prefect's UI, and return its path."""
+    from flows.reports.crop_report import cropped_methods, write_report  # noqa: PLC0415 - templates, 0.1 CPU-s
+
     path, faces = str(write_report(lake, source)), cropped_methods(lake, source)
     rows = [
         {"first": one, "second": two, **count_agreement(compare(faces, one, two))}

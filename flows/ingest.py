@@ -11,16 +11,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pyarrow as pa
-from pydantic import Field
 
 from flows.configuration.setting_groups import SettingValues, changed, check_settings
 from flows.configuration.settings import load_settings, user_name
 from flows.runs.engine import flow, run_logger
 from flows.runs.fetch_round import HeldHosts, HostRound, Work, fetch_by_unit
-from flows.selection import Selection
+from flows.selection import Selection, SourceNames
 from flows.synthetic_web import web_for
 from flows.tasks import links_task
 from flows.telemetry import artifacts
@@ -32,7 +31,6 @@ from storage.leases.leases import Leases
 from storage.records import CANDIDATES, LINK_LINES
 from storage.stamps.cached_results import table_states
 from storage.tables.parquet import read_as, stamp, write_table
-from storage.text.names import NAME
 from storage.versions.takedowns import read_forgotten
 from tasks.fetch.asked_links import Planned, keep_planned, plan_state, read_planned
 from tasks.fetch.consent import contacts_outside, has_consent, record_consent, refusal
@@ -47,7 +45,8 @@ from tasks.fetch.takedown_filter import GuardedTransport
 from tasks.images.sandbox import Limits
 from tasks.images.validate import ImageLimits
 from tasks.images.validation_pool import ValidationPool
-from tasks.links.collect import LinksSummary, is_url, location_of
+from tasks.links.collect import LinksSummary
+from tasks.links.link_location import is_url, location_of
 from tasks.links.link_server import LinkLimits
 from tasks.links.list_source import open_source
 from tasks.links.plan import plan
@@ -57,11 +56,6 @@ from tasks.maintenance.merge import gather_images
 from tasks.web.hosts import HostRules
 from tasks.web.http import open_web
 from tasks.web.web_archive import ArchiveTransport, archive_host
-
-# vggface1, vggface2, synthetic, or the name of a list that is read by a recipe.
-SourceName = Annotated[str, Field(pattern=f"^(?:{NAME.pattern})$")]
-# One or several, `a,b` or `a+b`.
-SourceNames = Annotated[str, Field(pattern=rf"^(?:{NAME.pattern})([,+](?:{NAME.pattern}))*$")]
 
 
 @flow(name="ingest", flow_run_name="ingest {source}")

@@ -10,13 +10,13 @@ from flows.configuration.setting_groups import SettingValues, changed, check_set
 from flows.configuration.settings import Device, Share
 from flows.crop import Method, crop
 from flows.doubts import doubts
-from flows.ingest import SourceNames, ingest
+from flows.ingest import ingest
 from flows.publish import publish
 from flows.refine import refine
 from flows.retry import retry
 from flows.runs.engine import flow
 from flows.runs.peer_runs import has_deployment, peer_runs, schedule_run
-from flows.selection import Selection
+from flows.selection import Selection, SourceNames
 from flows.synthetic_web import web_for
 from flows.telemetry import artifacts
 from flows.telemetry.cleaning_words import cleaning_page, model_line

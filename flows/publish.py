@@ -10,9 +10,9 @@ from typing import Any
 from flows.configuration.setting_groups import SettingValues, changed, check_settings
 from flows.configuration.settings import Share, load_settings
 from flows.crop import Method
-from flows.ingest import SourceNames
 from flows.runs.engine import emit, flow, run_logger
 from flows.runs.report_step import dataset_report
+from flows.selection import SourceNames
 from flows.tasks import compare_task, publish_task
 from flows.telemetry import artifacts
 from flows.telemetry.progress import track

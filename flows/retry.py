@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any
 
 from flows.configuration.setting_groups import SettingValues, check_settings
-from flows.ingest import SourceNames, agree_to_contact, fetch_pending, is_first_contact
+from flows.ingest import agree_to_contact, fetch_pending, is_first_contact
 from flows.runs.engine import flow, run_logger
-from flows.selection import Selection
+from flows.selection import Selection, SourceNames
 from flows.status import due_for, retry_choice
 from flows.synthetic_web import web_for
 from flows.telemetry.counters import DUE

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from storage.errors import UsageError
+from storage.text.names import NAME
 from storage.text.source_names import parse_sources, sources_of
 
 # Takes 0.1 CPU-s to import; the list of commands does not need it.
 if TYPE_CHECKING:
     from tasks.web.http import ConnectTo
+
+# One source or several, `a,b` or `a+b`: vggface1, vggface2, synthetic, or the name of a list that is read by a recipe.
+SourceNames = Annotated[str, Field(pattern=rf"^(?:{NAME.pattern})([,+](?:{NAME.pattern}))*$")]
 
 
 @dataclass(frozen=True, slots=True)

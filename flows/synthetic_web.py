@@ -16,9 +16,7 @@ from storage.errors import LakeError, UsageError
 from storage.files.atomic import make_folder
 from storage.files.lake import Lake
 from storage.leases.leases import alone
-from synthetic.origin import serving
-from synthetic.world import make_world
-from tasks.links.collect import read_origin
+from tasks.links.link_location import read_origin
 
 _SEED = 1
 # The location of the links of a synthetic dataset that `_world_folder` made.
@@ -42,6 +40,8 @@ def web_for(lake: Lake, selection: Selection) -> Iterator[Selection]:
         return
     folder = _world_folder(lake, selection.identities, selection.per_identity)
     _refuse_links(folder)
+    from synthetic.origin import serving  # noqa: PLC0415 - only the synthetic source needs a server, 0.2 CPU-s
+
     with serving(folder) as origin:
         yield replace(selection, links=str(folder / "links"), connect_to=f"127.0.0.1:{origin.port}")
 
@@ -64,6 +64,8 @@ def _world_folder(lake: Lake, identities: int | list[str] | None, per_identity: 
         raise UsageError(
             f"a synthetic dataset of {people} people with {each} links each is empty: use at least 1 of both"
         )
+    from synthetic.world import make_world  # noqa: PLC0415
+
     lake.begin()
     folder = lake.local_folder(f"world/{people}x{each}")
     make_folder(folder.parent)

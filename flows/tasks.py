@@ -43,17 +43,18 @@ from tasks.fetch.ledger import read_ledger, still_pending
 from tasks.images.validation_pool import ValidationPool
 from tasks.label_noise.estimate import CleanRules
 from tasks.label_noise.score_table import score_faces, write_cleaned
-from tasks.links.collect import LinksSummary, collect_links
-from tasks.links.link_server import LinkLimits
 from tasks.links.list_source import open_source
 from tasks.maintenance.prune.apply import Pruned, apply
 from tasks.maintenance.prune.decide import Plan
 
-# `model` imports torch, which takes four seconds: only the tasks that use it import it.
+# Imported by the tasks that use them: `model` imports torch, which takes four seconds, and the collection of link files
+# aiohttp, a quarter of one.
 if TYPE_CHECKING:
     from model.compare.experiment_grid import Cell
     from model.training.training_loop import Progress
     from model.versions.embedders import Embedder
+    from tasks.links.collect import LinksSummary
+    from tasks.links.link_server import LinkLimits
 
 
 # Errors that another attempt does not change: wrong usage, and a unit that another run has taken over.
@@ -71,6 +72,8 @@ OnProgress = Callable[[int], None]
 )
 async def links_task(lake: Lake, selection: Selection, limits: LinkLimits) -> LinksSummary:
     """Update the link lines of a source."""
+    from tasks.links.collect import collect_links  # noqa: PLC0415
+
     chosen = open_source(lake, selection.source, selection.links, selection.recipe)
     address, names = selection.address, selection.names
     return await collect_links(lake, chosen, selection.links, connect_to=address, identities=names, limits=limits)
@@ -104,7 +107,7 @@ async def fetch_task(
 
 @dataclass(frozen=True)
 class CropJob:
-    """What all units of one crop run share.
+    """What all parts of one crop run share.
 
     Attributes:
         lines: the planned link lines, by the key of their picture.
@@ -118,9 +121,18 @@ class CropJob:
     crops: CropSettings
 
 
+@dataclass(frozen=True, slots=True)
+class CropDone:
+    """What a task has done of a part: pictures detected, faces cropped, and the shards that it wrote tables of."""
+
+    detected: int
+    cropped: int
+    made: tuple[str, ...]
+
+
 @task(
     name="crop",
-    task_run_name="crop {job.source} unit {unit:03d}",
+    task_run_name="crop {job.source} {part}",
     retries=1,
     retry_delay_seconds=10,
     tags=["cpu"],
@@ -129,18 +141,19 @@ class CropJob:
 def crop_task(
     lake: Lake,
     job: CropJob,
-    unit: int,
+    part: str,
     stems: list[str],
     lease: Lease,
     pool: Executor | None,
     on_image: OnProgress,
-) -> dict[str, int]:
-    """Detect the faces in a unit's pictures, and crop them by each method, unless up to date.
+) -> CropDone:
+    """Detect the faces in a part's pictures, and crop them by each method, unless up to date.
 
     Raises:
-        LeaseLost: another run has taken over the unit; finished shards stay.
+        LeaseLost: another run has taken over the part; finished shards stay.
     """
-    done = {"detected": 0, "cropped": 0}
+    detected = cropped = 0
+    made = dict[str, None]()
 
     def on_progress(num: int) -> None:
         lease.check()
@@ -150,11 +163,13 @@ def crop_task(
         lease.check()
         if not is_detected(lake, job.source, stem, job.detector):
             summary = detect_shard(lake, job.source, stem, job.detector, pool=pool, on_progress=on_progress)
-            done["detected"] += summary.num_in
+            detected += summary.num_in
+            made[stem] = None
         if missing := uncropped(lake, job.source, stem, job.lines, job.methods, settings=job.crops):
             summaries = crop_shard(lake, job.source, stem, job.lines, missing, settings=job.crops, pool=pool)
-            done["cropped"] += sum(summary.num_out for summary in summaries.values())
-    return done
+            cropped += sum(summary.num_out for summary in summaries.values())
+            made[stem] = None
+    return CropDone(detected, cropped, tuple(made))
 
 
 @task(

@@ -12,7 +12,7 @@ from flows.cli.options import JsonOption, RecipeOption, follow, print_result, re
 from flows.cli.terminal import add_row, new_table, say
 from storage.errors import UsageError
 from storage.text.names import NAME, visible
-from tasks.links.collect import is_url
+from tasks.links.link_location import is_url
 from tasks.links.list_survey import first_rejected, survey, warnings
 from tasks.links.recipes.guess import guess_recipe
 from tasks.links.recipes.recipe import Recipe, open_recipe

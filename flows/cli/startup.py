@@ -29,7 +29,8 @@ from tasks.fetch.asked_links import plan_state, read_planned
 from tasks.fetch.consent import contacts_outside, has_consent, record_consent, refusal
 from tasks.fetch.forecast import DOCUMENTED, forecast, own_rate
 from tasks.fetch.ledger import pending_new, read_ledger
-from tasks.links.collect import FoundLinks, find_links, is_url, keep_links, lines_found, location_of
+from tasks.links.collect import FoundLinks, find_links, keep_links, lines_found
+from tasks.links.link_location import is_url, location_of
 from tasks.links.link_server import LinkLimits
 from tasks.links.list_source import open_source
 from tasks.links.plan import plan

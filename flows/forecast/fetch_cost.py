@@ -31,7 +31,8 @@ from tasks.fetch.forecast import (
     own_rate,
 )
 from tasks.fetch.ledger import accepted, due, host_of, pending_new, read_ledger
-from tasks.links.collect import find_links, is_url, lines_found, location_of
+from tasks.links.collect import find_links, lines_found
+from tasks.links.link_location import is_url, location_of
 from tasks.links.link_server import LinkLimits
 from tasks.links.list_source import open_source
 from tasks.links.plan import plan

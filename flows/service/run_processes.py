@@ -1,7 +1,7 @@
 """The processes of flow runs on this machine.
 
-A worker starts each run in a separate session, so a run may outlive its worker. Such a run is not counted, cannot be
-cancelled and does not prevent the next from starting. Therefore a run is ended with its worker.
+A run may outlive a worker that is killed. Such a run is not counted, cannot be cancelled and does not prevent the next
+from starting. Therefore a run is ended with its worker.
 """
 
 from __future__ import annotations

@@ -104,7 +104,9 @@ def runs_environment(api: str, password: str) -> dict[str, str]:
         SERVICE: uuid4().hex,
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
         "DO_NOT_TRACK": "1",
-        # After a killed run the worker starts a script of Prefect beside whose `storage.py` ours would not be found.
+        # The deployments' command of a run is found there, wherever this machine has it.
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        # Nothing is imported from the folder of a script or from the working directory.
         "PYTHONSAFEPATH": "1",
     }
 

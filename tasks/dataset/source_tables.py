@@ -28,7 +28,7 @@ from tasks.dataset.funnel import NOT_PLANNED
 from tasks.faces.agreement import agreed
 from tasks.faces.methods import AGREE
 from tasks.fetch.ledger import accepted, image_stems, read_ledger
-from tasks.links.collect import read_origin
+from tasks.links.link_location import read_origin
 from tasks.links.sources import kept_source
 
 # Lines whose kept columns are looked at: a JSON list may have a column in some lines only.

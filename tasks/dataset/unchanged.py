@@ -30,7 +30,7 @@ _PUBLISHED: Shape = {"version": NAME, "funnel": FUNNEL, "funnels": {"*": FUNNEL}
 
 def comparison_state(lake: Lake, source: str, rules: DedupeRules, people: PeopleRules) -> str:
     """The state of the inputs of the comparison of pictures."""
-    return state_of([_links(lake, one) for one in sources_of(source)], asdict(rules), asdict(people))
+    return state_of([links_state(lake, one) for one in sources_of(source)], asdict(rules), asdict(people))
 
 
 def compared(lake: Lake, source: str, state: str) -> str | None:
@@ -46,13 +46,12 @@ def keep_compared(lake: Lake, source: str, state: str, verdicts: str) -> None:
 
 def request_state(lake: Lake, request: Request) -> str:
     """The state of the inputs of a version. The detections are none: faces are made from them."""
-    methods = ["bbox", "mtcnn"] if request.method == AGREE else [request.method]
-    sources = sources_of(request.source)
+    methods, sources = methods_read(request.method), sources_of(request.source)
     faces = [table_states(lake, lake.faces(method, source)) for source in sources for method in methods]
     scores = {}
     if request.cleaning:
         scores = lake.states(lake.cleaned(request.method, request.source, *request.cleaning.model.split("@")))
-    return state_of([_links(lake, source) for source in sources], faces, scores, _asked(request))
+    return state_of([links_state(lake, source) for source in sources], faces, scores, _asked(request))
 
 
 def published_before(
@@ -93,7 +92,12 @@ def _asked(request: Request) -> dict[str, Any]:
     return {name: one for name, one in request.settings().items() if name != "made_with"}
 
 
-def _links(lake: Lake, source: str) -> Sequence[Any]:
+def methods_read(method: str) -> Sequence[str]:
+    """The methods whose faces those of a method are."""
+    return ["bbox", "mtcnn"] if method == AGREE else [method]
+
+
+def links_state(lake: Lake, source: str) -> Sequence[Any]:
     """The state of the lines of a source, of its plan and of its images."""
     plan = file_state(lake, lake.plan(source))
     images = table_states(lake, lake.images(source))

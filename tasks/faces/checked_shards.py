@@ -40,11 +40,11 @@ class CheckedShards:
         return sorted(stem for stem, state in self.now.items() if self.known.get(stem) != state)
 
     def keep(self, lake: Lake, up_to_date: Collection[str]) -> None:
-        """Keep that these shards are up to date, as they are in `now`, besides those that were."""
-        checked = {
-            stem: self.now[stem] for stem in self.now if stem in up_to_date or self.known.get(stem) == self.now[stem]
-        }
-        if checked != self.known:
+        """Keep that these shards are up to date, as they are in `now`, besides those that runs have kept so far."""
+        kept = _kept(lake, self.name, self.state)
+        known = {stem: state for stem, state in kept.items() if stem in self.now}
+        checked = known | {stem: self.now[stem] for stem in up_to_date if stem in self.now}
+        if checked != kept:
             write_cached(lake, self.name, self.state, checked)
 
 
@@ -59,4 +59,8 @@ def checked_shards(
     folders = [lake.images(source), lake.detections(source), *(lake.faces(one, source) for one in sorted(methods))]
     images, *others = [table_states(lake, folder) for folder in folders]
     now = {stem: stamp(one, [other.get(stem) for other in others]) for stem, one in images.items()}
-    return CheckedShards(name, state, read_cached(lake, name, state, {"*": TEXT}) or {}, now)
+    return CheckedShards(name, state, _kept(lake, name, state), now)
+
+
+def _kept(lake: Lake, name: str, state: str) -> dict[str, str]:
+    return read_cached(lake, name, state, {"*": TEXT}) or {}

@@ -26,7 +26,7 @@ from storage.errors import SourceError
 from storage.files.lake import Lake
 from storage.records import LINK_LINES, REJECTED_LINES
 from storage.tables.parquet import digest_of_lines, read_as, read_stamp, stamp, table_digest, write_table
-from storage.text.json_shapes import COUNT, TEXT, Shape, require
+from tasks.links.link_location import COUNTS, is_url, location_of, read_origin
 from tasks.links.link_server import Etags, LinkLimits, LinkServer, identities_below, open_link_server
 from tasks.links.sources.source import IdentityLines, Source, SourceLines, assembled, renewed
 from tasks.web.http import USER_AGENT, ConnectTo
@@ -34,7 +34,6 @@ from tasks.web.http import USER_AGENT, ConnectTo
 # Increased when link files are parsed differently than before, so that unchanged files are read again.
 _RULES = 2
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
-_COUNTS = ("digest", "num_files", "num_lines", "num_accepted", "num_rejected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +120,7 @@ async def find_links(
         found = await asyncio.to_thread(_read_local, asked, Path(where), {})
     if found.lines is not None:
         _check_usable(found.lines, where)
-    counts = _counts(found.lines) if found.lines else {name: known[name] for name in _COUNTS}
+    counts = _counts(found.lines) if found.lines else {name: known[name] for name in COUNTS}
     if on_progress:
         on_progress(counts["num_files"])
     changed = counts["digest"] != stored.get("digest")
@@ -166,27 +165,6 @@ class _Found:
 
 
 # -- the lake --
-
-
-_ORIGIN: Shape = {
-    "digest": TEXT,
-    "location?": TEXT,
-    "content?": TEXT,
-    "etags?": {"*": {"*": TEXT}},
-    **{f"{name}?": COUNT for name in _COUNTS if name != "digest"},
-}
-
-
-def read_origin(lake: Lake, source: str) -> dict[str, Any]:
-    """The origin of a source's lines: location and counts.
-
-    Raises:
-        LakeError: the file is damaged.
-    """
-    path = lake.links(source, "origin.json")
-    origin = lake.read_json(path)
-    require(origin, _ORIGIN, f"{lake.url}/{path}")
-    return origin
 
 
 def _stored_origin(lake: Lake, source: Source) -> dict[str, Any]:
@@ -237,37 +215,6 @@ def _check_usable(lines: SourceLines, where: str) -> None:
 
 
 # -- the origin --
-
-
-def is_url(location: str) -> bool:
-    """Whether a location is fetched over HTTP."""
-    return location.lower().startswith(("http://", "https://"))
-
-
-def location_of(source: Source, location: str | None) -> str:
-    """The location of the links of a source: an absolute path, or a URL.
-
-    Raises:
-        SourceError: the source has no published location, or cannot be read from this one.
-    """
-    where = location or source.location
-    if not where:
-        raise SourceError(f"the source {source.name} has no default location: give its folder with --links")
-    if not is_url(where):
-        if "://" in where:
-            raise SourceError(f"{where} is neither http(s) nor a path on this machine: download it first")
-        return str(Path(where).resolve())
-    if source.parse_file is None and (source.recipe is None or source.transport == "folder"):
-        raise SourceError(f"the source {source.name} is read from a folder on this machine, not from {where}")
-    try:
-        url = URL(where)
-    except ValueError as error:
-        raise SourceError(f"the URL of the link files cannot be read ({error}): correct it") from None
-    if not url.host or url.user is not None or url.password is not None:
-        raise SourceError(
-            f"the URL of the link files must have a host, without user name and password; its host is {url.host!r}"
-        )
-    return where
 
 
 def _read_local(asked: _Asked, path: Path, etags: Etags) -> _Found:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from storage.errors import UsageError
 from storage.files.lake import Lake
-from tasks.links.collect import is_url
+from tasks.links.link_location import is_url
 from tasks.links.recipes.guess import guess_recipe
 from tasks.links.recipes.recipe import Recipe, open_recipe, preset_names
 from tasks.links.sources import SOURCES, kept_source

@@ -22,7 +22,7 @@ from flows.service.request_guard import login_link
 
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 # What tells a part of the service in its command line; of the workers, the one of a pool.
-PARTS = {"server": "server\0start", "worker": "worker\0start\0--pool\0{pool}", "run": "prefect.engine"}
+PARTS = {"server": "server\0start", "worker": "worker\0start\0--pool\0{pool}", "run": "flows.service.run_engine"}
 
 
 def free_port() -> int:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchvision.ops import nms
+
+from tasks.faces.detectors.shipped_parts import nms
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]

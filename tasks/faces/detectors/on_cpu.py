@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from facenet_pytorch import MTCNN
 from numpy.typing import NDArray
 from onnx import ModelProto
 from onnxruntime import InferenceSession, SessionOptions
@@ -15,6 +14,7 @@ from tasks.faces.detectors.column_sums import ColumnSums, across
 from tasks.faces.detectors.onnx_graphs import first_graph, second_graph, third_graph
 from tasks.faces.detectors.picture_batch import Floats, Integers, Windows
 from tasks.faces.detectors.pyramid import STRIDE_PX, Canvas, Pyramids, bins, edges, level_bins
+from tasks.faces.detectors.shipped_parts import weights
 
 # The pixels of a strip of the canvas that the first network processes at a time: a whole canvas of 120,000 px takes 15%
 # longer, one of 300,000 px 45%.
@@ -37,10 +37,9 @@ class CpuNetworks:
     def __init__(self) -> None:
         # There is one process per core; threads within it need more CPU time for the same work (measured).
         torch.set_num_threads(1)
-        nets = MTCNN(device="cpu").eval()
-        self._first = _session(first_graph(nets.pnet))
-        self._second = Stage(_session(second_graph(nets.rnet)), 24, 16)
-        self._third = Stage(_session(third_graph(nets.onet)), 48, 2)
+        self._first = _session(first_graph(weights("pnet")))
+        self._second = Stage(_session(second_graph(weights("rnet"))), 24, 16)
+        self._third = Stage(_session(third_graph(weights("onet"))), 48, 2)
 
     def load(self, pictures: list[NDArray[np.uint8]]) -> CpuBatch:
         """Load one picture; batches are not faster on a CPU."""

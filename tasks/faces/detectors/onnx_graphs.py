@@ -10,16 +10,15 @@ The first output of every graph is the logit of a face (the difference of the ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
-from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
-from torch import Tensor, nn
 
-Floats = NDArray[np.float32]
+from tasks.faces.detectors.shipped_parts import Floats, Layer
+
+Net = Mapping[str, Layer]
 
 _BLOCK = 16
 # Colours of 0 to 255 reach the networks as (colour - 127.5) / 128.
@@ -49,35 +48,32 @@ class _Graph:
         graph = helper.make_graph(self._nodes, "mtcnn", given, [answer], self._weights)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
-    def colours(self, conv: nn.Conv2d, prelu: nn.PReLU) -> str:
+    def colours(self, conv: Layer, prelu: Layer) -> str:
         """The first convolution, of the unscaled input `colours` [n, height, width, 3]."""
-        weight, bias = _values(conv.weight) / _RANGE, _values(conv.bias)
+        weight = conv.weight / _RANGE
         planes = self.step("Transpose", "colours", perm=[0, 3, 1, 2])
-        return self._bent(self._conv(planes, weight, bias - _MIDDLE * weight.sum(axis=(1, 2, 3))), prelu)
+        return self._bent(self._conv(planes, weight, conv.bias - _MIDDLE * weight.sum(axis=(1, 2, 3))), prelu)
 
-    def layer(self, seen: str, conv: nn.Conv2d, prelu: nn.PReLU) -> str:
-        weight = _values(conv.weight)
-        filled = ((0, 0), (0, -weight.shape[1] % _BLOCK), (0, 0), (0, 0))
-        return self._bent(self._conv(seen, np.pad(weight, filled), _values(conv.bias)), prelu)
+    def layer(self, seen: str, conv: Layer, prelu: Layer) -> str:
+        filled = ((0, 0), (0, -conv.weight.shape[1] % _BLOCK), (0, 0), (0, 0))
+        return self._bent(self._conv(seen, np.pad(conv.weight, filled), conv.bias), prelu)
 
     def pooled(self, seen: str, side: int) -> str:
         return self.step("MaxPool", seen, kernel_shape=[side, side], strides=[2, 2], ceil_mode=1)
 
-    def dense(self, seen: str, linear: nn.Linear, prelu: nn.PReLU) -> str:
+    def dense(self, seen: str, linear: Layer, prelu: Layer) -> str:
         """The dense layer on [n, channels, 3, 3], which facenet-pytorch flattens by width, height, channel."""
-        weight = _values(linear.weight)
-        turned = weight.reshape(len(weight), 3, 3, -1).transpose(0, 3, 2, 1).reshape(len(weight), -1)
+        num = len(linear.weight)
+        turned = linear.weight.reshape(num, 3, 3, -1).transpose(0, 3, 2, 1).reshape(num, -1)
         flat = self.step("Flatten", seen)
-        values = self.step("Gemm", flat, self.weight(turned), self.weight(_values(linear.bias)), transB=1)
-        slope = _values(prelu.weight)
-        positive = self.step("Mul", self.step("Relu", values), self.weight(1 - slope))
-        return self.step("Add", self.step("Mul", values, self.weight(slope)), positive)
+        values = self.step("Gemm", flat, self.weight(turned), self.weight(linear.bias), transB=1)
+        positive = self.step("Mul", self.step("Relu", values), self.weight(1 - prelu.weight))
+        return self.step("Add", self.step("Mul", values, self.weight(prelu.weight)), positive)
 
-    def heads(self, seen: str, logits: nn.Module, *others: nn.Module) -> str:
+    def heads(self, seen: str, logits: Layer, *others: Layer) -> str:
         """One layer in place of several: the logit of a face, then the other outputs."""
-        weights, biases = ([_values(getattr(one, name)) for one in (logits, *others)] for name in ("weight", "bias"))
-        weight = np.concatenate((np.diff(weights[0], axis=0), *weights[1:]))
-        bias = np.concatenate((np.diff(biases[0]), *biases[1:]))
+        weight = np.concatenate((np.diff(logits.weight, axis=0), *(one.weight for one in others)))
+        bias = np.concatenate((np.diff(logits.bias), *(one.bias for one in others)))
         if weight.ndim == 2:
             return self.step("Gemm", seen, self.weight(weight), self.weight(bias), transB=1)
         return self.step("Conv", seen, self.weight(weight), self.weight(bias))
@@ -87,8 +83,8 @@ class _Graph:
         weight, bias = np.pad(weight, ((0, spare), (0, 0), (0, 0), (0, 0))), np.pad(bias, (0, spare))
         return self.step("Conv", seen, self.weight(weight), self.weight(bias))
 
-    def _bent(self, seen: str, prelu: nn.PReLU) -> str:
-        slope = np.pad(_values(prelu.weight), (0, -prelu.num_parameters % _BLOCK))
+    def _bent(self, seen: str, prelu: Layer) -> str:
+        slope = np.pad(prelu.weight, (0, -len(prelu.weight) % _BLOCK))
         positive = self._times(self.step("Relu", seen), 1 - slope)
         return self.step("Add", self._times(seen, slope), positive)
 
@@ -96,37 +92,31 @@ class _Graph:
         return self.step("Conv", seen, self.weight(factors.reshape(-1, 1, 1, 1)), group=len(factors))
 
 
-def first_graph(net: PNet) -> ModelProto:
+def first_graph(net: Net) -> ModelProto:
     """[n, 5, ...] from `colours` [n, height, width, 3] and `edges` [n, 1, height - 2, width - 2] (`pyramid.edges`)."""
     graph = _Graph()
-    seen = graph.colours(net.conv1, net.prelu1)
+    seen = graph.colours(net["conv1"], net["prelu1"])
     edges = graph.step("Conv", "edges", graph.weight(np.ones((_BLOCK, 1, 1, 1), np.float32)))
     seen = graph.pooled(graph.step("Add", edges, seen), 2)
-    seen = graph.layer(graph.layer(seen, net.conv2, net.prelu2), net.conv3, net.prelu3)
-    answer = graph.heads(seen, net.conv4_1, net.conv4_2)
+    seen = graph.layer(graph.layer(seen, net["conv2"], net["prelu2"]), net["conv3"], net["prelu3"])
+    answer = graph.heads(seen, net["conv4_1"], net["conv4_2"])
     return graph.model(answer, colours=("n", "height", "width", 3), edges=("n", 1, "rows", "columns"))
 
 
-def second_graph(net: RNet) -> ModelProto:
+def second_graph(net: Net) -> ModelProto:
     """[n, 5] from `colours` [n, 24, 24, 3]: logit and shares to move the edges by."""
     graph = _Graph()
-    seen = graph.pooled(graph.colours(net.conv1, net.prelu1), 3)
-    seen = graph.pooled(graph.layer(seen, net.conv2, net.prelu2), 3)
-    seen = graph.dense(graph.layer(seen, net.conv3, net.prelu3), net.dense4, net.prelu4)
-    return graph.model(graph.heads(seen, net.dense5_1, net.dense5_2), colours=("n", 24, 24, 3))
+    seen = graph.pooled(graph.colours(net["conv1"], net["prelu1"]), 3)
+    seen = graph.pooled(graph.layer(seen, net["conv2"], net["prelu2"]), 3)
+    seen = graph.dense(graph.layer(seen, net["conv3"], net["prelu3"]), net["dense4"], net["prelu4"])
+    return graph.model(graph.heads(seen, net["dense5_1"], net["dense5_2"]), colours=("n", 24, 24, 3))
 
 
-def third_graph(net: ONet) -> ModelProto:
+def third_graph(net: Net) -> ModelProto:
     """[n, 15] from `colours` [n, 48, 48, 3]: logit, shares to move the edges by, five x and five y."""
     graph = _Graph()
-    seen = graph.pooled(graph.colours(net.conv1, net.prelu1), 3)
-    seen = graph.pooled(graph.layer(seen, net.conv2, net.prelu2), 3)
-    seen = graph.pooled(graph.layer(seen, net.conv3, net.prelu3), 2)
-    seen = graph.dense(graph.layer(seen, net.conv4, net.prelu4), net.dense5, net.prelu5)
-    return graph.model(graph.heads(seen, net.dense6_1, net.dense6_2, net.dense6_3), colours=("n", 48, 48, 3))
-
-
-def _values(parameter: Tensor | None) -> Floats:
-    assert parameter is not None
-    values: Floats = parameter.detach().numpy()
-    return values
+    seen = graph.pooled(graph.colours(net["conv1"], net["prelu1"]), 3)
+    seen = graph.pooled(graph.layer(seen, net["conv2"], net["prelu2"]), 3)
+    seen = graph.pooled(graph.layer(seen, net["conv3"], net["prelu3"]), 2)
+    seen = graph.dense(graph.layer(seen, net["conv4"], net["prelu4"]), net["dense5"], net["prelu5"])
+    return graph.model(graph.heads(seen, net["dense6_1"], net["dense6_2"], net["dense6_3"]), colours=("n", 48, 48, 3))

@@ -21,7 +21,8 @@ from storage.versions.takedowns import Forgotten, read_forgotten, read_takedowns
 from tasks.dataset.source_tables import lines_to_crop
 from tasks.faces.lines_by_key import LinesByKey
 from tasks.fetch.ledger import image_stems
-from tasks.links.collect import lines_digest, read_origin
+from tasks.links.collect import lines_digest
+from tasks.links.link_location import read_origin
 from tasks.links.sources import kept_source
 from tasks.maintenance.fsck.check_references import check_lineage
 from tasks.maintenance.fsck.check_shard import SourceFacts, check_shard, misplaced

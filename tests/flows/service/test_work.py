@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
+from flows.service import run_engine
+from flows.service.schedule import deployments
 from flows.service.work import check_server, runs_environment
 from storage.errors import UsageError
 
@@ -55,8 +59,21 @@ def test_a_password_that_the_server_refuses_is_told_in_one_line() -> None:
             check_server(f"http://127.0.0.1:{server.server_port}/api", "me:wrong")
 
 
+def test_the_command_of_every_deployment_is_found_beside_this_python_and_is_ours() -> None:
+    (command,) = {one["work_pool"]["job_variables"]["command"] for one in deployments()["deployments"]}
+    program, *arguments = command.split()
+    found = shutil.which(program, path=runs_environment("http://127.0.0.1:9/api", "me:secret")["PATH"])
+    assert found and Path(found).parent == Path(sys.executable).parent
+    assert arguments == ["-m", run_engine.__name__]
+
+
+def test_the_main_module_of_a_run_imports_nothing_that_processes_it_spawns_would_import_again() -> None:
+    seen = "import sys; before = set(sys.modules); import flows.service.run_engine; print(set(sys.modules) - before)"
+    found = subprocess.check_output([sys.executable, "-c", seen], text=True)
+    assert all(name.split(".")[0] in {"flows", "runpy", "pkgutil"} for name in ast.literal_eval(found))
+
+
 def test_a_script_of_a_run_finds_our_packages_beside_files_of_their_names(tmp_path: Path) -> None:
-    # Prefect's own script for what follows a killed run has a `storage.py` beside it.
     (tmp_path / "storage.py").touch()
     (tmp_path / "script.py").write_text("import storage.errors")
     environment = runs_environment("http://127.0.0.1:9/api", "me:secret")

@@ -9,7 +9,8 @@ import pytest
 
 from storage.errors import LakeError, SourceError, UsageError
 from storage.files.lake import Lake
-from tasks.links.collect import collect_links, location_of
+from tasks.links.collect import collect_links
+from tasks.links.link_location import location_of
 from tasks.links.list_source import open_source
 from tasks.links.recipes.recipe import Recipe
 from tasks.links.sources import source_named
