@@ -44,7 +44,7 @@ PICTURES: list[tuple[str, str, str, dict[str, object]]] = [
 
 
 def drawn(side_px: int, mode: str) -> Image.Image:
-    """Soft shapes, which compress well enough for a file within the size limit."""
+    """Soft shapes, which compress well. Some of the files are larger than a request accepts all the same."""
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, len(mode) if mode == "RGBA" else 3), dtype=np.uint8)
     return Image.fromarray(noise).resize((side_px, side_px), Image.Resampling.BICUBIC).convert(mode)
 

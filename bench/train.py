@@ -20,7 +20,8 @@ twice, the input twice and its gradient; and a batch's share of the parameters' 
 average. Residual additions, augmentation and loss are left out, so it is a lower bound, unless a cache keeps what was
 written: on a CPU with a small batch the share may exceed 1. The floor by arithmetic is three times the network's
 multiply-adds at the rate of a large matrix product measured here in the same precision. On a CPU both floors and the
-shares are based on CPU time and one core, so that other load does not matter.
+shares are based on CPU time and one core. With OMP_NUM_THREADS=1 other load does not matter; several threads on busy
+cores wait for each other, and the wait counts as CPU time.
 """
 
 from __future__ import annotations

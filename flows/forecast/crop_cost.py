@@ -22,9 +22,9 @@ from tasks.faces.lines_by_key import LinesByKey
 from tasks.faces.methods import CropSettings
 from tasks.fetch.ledger import accepted, read_ledger
 
-# CPU seconds a photograph, by the smallest face searched for in pixels, as `python -m bench.detect` printed them on
-# another machine than that of docs/detect.md.
-_DETECT_CPU_S = ((96, 0.0103), (40, 0.0375), (20, 0.0842))
+# CPU seconds a photograph, by the smallest face searched for in pixels, as `python -m bench.detect` printed them
+# (docs/detect.md).
+_DETECT_CPU_S = ((96, 0.0094), (40, 0.0351), (20, 0.0961))
 # 122,000 crops by one method, as published, took 3 GB.
 _CROP_BYTES = 25_000
 

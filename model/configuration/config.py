@@ -81,7 +81,7 @@ class TrainConfig:
     seed: int = _ranged("seed", 0, "random seed of the initial weights, the batches and the augmentation")
     sync_batch_norm: bool = setting(False, "with several GPUs, whether batch norm uses the faces of all GPUs")
     device: str = setting("auto", "auto, cpu or cuda; auto is cuda if available")
-    # On a CPU bfloat16 is slower: 212 against 299 images/s, measured.
+    # On a CPU bfloat16 is slower: 3.99 against 2.68 CPU-ms an image (docs/training.md).
     precision: str = setting(
         "auto", "precision of the backbone: auto, float32 or bfloat16; auto is bfloat16 on cuda only"
     )

@@ -1,4 +1,4 @@
-"""Detect the faces in each picture, once: the costliest step, 34 CPU-ms a picture (`bench.detect --min-face 40`)."""
+"""Detect the faces in each picture, once: the costliest step, 35 CPU-ms a picture (`bench.detect --min-face 40`)."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def _num_scan_markers(data: bytes) -> int:
 def gray(data: bytes, width: int, height: int, *, strict: bool = True) -> NDArray[np.uint8]:
     """The picture, uint8 [height, width, 1], at the smallest scale of at least 64 px a side.
 
-    Takes 0.5 CPU-ms (`bench.floor`); Pillow's full decode, which accepts zeroed blocks, takes more than twice that. A
+    Takes 0.66 CPU-ms (`bench.floor`); Pillow's full decode, which accepts zeroed blocks, takes more than twice that. A
     fixed scale of 1/8 takes no less and finds fewer copies.
 
     Args:
