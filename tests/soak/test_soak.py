@@ -193,11 +193,12 @@ def assert_nothing_stays(figures: list[dict[str, Any]]) -> None:
 def assert_nothing_grows(figures: list[dict[str, Any]]) -> None:
     """The handles and rows of the last days are those of earlier ones.
 
-    A leak of a handle a day would make the fewest of the last third more than the most of the second. Rows may be
-    those of KEEP_DAYS days and the one that goes on, each at most as many as any day brought.
+    A leak of a handle a day would make the fewest of the last third more than the most of the second; in thirds of
+    one or two days a connection that happens to be open does so too. Rows may be those of KEEP_DAYS days and the one
+    that goes on, each at most as many as any day brought.
     """
     third = len(figures) // 3
-    for part in figures[0]["processes"]:
+    for part in figures[0]["processes"] if third > 2 else ():
         handles = [one["processes"][part]["handles"] for one in figures]
         assert min(handles[-third:]) <= max(handles[third : 2 * third]), f"handles of {part}: {handles}"
     for name in figures[-1]["rows"]:

@@ -34,7 +34,8 @@ def weights(net: str) -> dict[str, Layer]:
     layers: dict[str, dict[str, Floats]] = {}
     for name, values in found.items():
         layer, _, parameter = name.rpartition(".")
-        layers.setdefault(layer, {})[parameter] = values.numpy()
+        # As in the package's modules: NumPy adds up a transposed array in another order, to another last bit.
+        layers.setdefault(layer, {})[parameter] = values.contiguous().numpy()
     return {layer: Layer(**parameters) for layer, parameters in layers.items()}
 
 
