@@ -35,6 +35,7 @@ from storage.records import (
     VERDICTS,
     YOUNGER_COLUMNS,
 )
+from storage.tables.take import MOST_BYTES
 from storage.text import names
 from storage.text.names import Form
 
@@ -46,8 +47,8 @@ _ROW_GROUP = 100_000
 _TABLE_BYTES, _FOOTER_BYTES = 8_000_000, 250_000
 # What Arrow raises for bytes that are not valid Parquet. Some are also OSError or ValueError.
 _NOT_PARQUET = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError)
-# Arrow holds at most so many bytes of strings in one array; a larger table is digested in parts of so many rows.
-_MOST_BYTES, _LARGE_ROWS = 2**31 - 1, 2**22
+# A table with more bytes of strings than one array of Arrow holds is digested in parts of so many rows.
+_LARGE_ROWS = 2**22
 _OUTCOME = {"outcome": names.WORD, "reason": names.WORD}
 _LINE_OUTCOME = {"stage": names.WORD, "reason": names.WORD, "source": names.NAME}
 _SAMPLE = {
@@ -91,7 +92,7 @@ def table_digest(table: pa.Table) -> str:
     """A digest of 16 hex digits over a table's rows in order, independent of chunks and memory layout."""
     sha = hashlib.sha256()
     plain = pa.schema([field.with_type(_plain(field.type)) for field in table.schema]).remove_metadata()
-    is_large = any(column.nbytes > _MOST_BYTES for column in table.columns)
+    is_large = any(column.nbytes > MOST_BYTES for column in table.columns)
     rows = _LARGE_ROWS if is_large else max(len(table), 1)
     with pa.ipc.new_stream(_Hasher(sha), plain) as stream:
         for start in range(0, len(table), rows):

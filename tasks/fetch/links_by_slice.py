@@ -9,6 +9,7 @@ import pyarrow as pa
 from storage.leases.slice_rules import NUM_SLICES
 from storage.tables.take import take
 from tasks.fetch.ledger import host_of
+from tasks.links.line_ids import words_and_codes
 from tasks.web.slice_of_host import slice_of
 
 Mask = npt.NDArray[np.bool_]
@@ -102,9 +103,9 @@ class LinksBySlice:
 
 def slices_of(urls: pa.ChunkedArray) -> Ints:
     """The slice of each URL's host; [n]. Each distinct host is hashed once."""
-    hosts = host_of(urls).dictionary_encode().combine_chunks()
-    slices: Ints = np.array([slice_of(host) for host in hosts.dictionary.to_pylist()], dtype=np.int64)
-    rows: Ints = slices[hosts.indices.to_numpy()]
+    hosts, codes = words_and_codes(host_of(urls))
+    slices: Ints = np.array([slice_of(host) for host in hosts.to_pylist()], dtype=np.int64)
+    rows: Ints = slices[codes]
     return rows
 
 

@@ -46,8 +46,7 @@ def find_lines(wanted: pa.Table, among: pa.Table) -> Ints:
 
 def words_and_codes(column: pa.ChunkedArray) -> tuple[pa.Array, Ints]:
     """The words of a column without nulls, and for each row the position of its word."""
-    whole = column.unify_dictionaries().combine_chunks()
-    coded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
+    coded = column.dictionary_encode().unify_dictionaries().combine_chunks()
     return coded.dictionary.cast(pa.string()), coded.indices.to_numpy().astype(np.int64)
 
 

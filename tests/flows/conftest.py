@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 
@@ -21,6 +22,13 @@ def prefect_server() -> Iterator[str]:
         # A command that finds none in its environment starts a server of its own.
         patch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
         yield str(PREFECT_API_URL.value())
+
+
+@pytest.fixture
+def client(prefect_server: str) -> Iterator[SyncPrefectClient]:
+    """A client of the server of the flow tests."""
+    with get_client(sync_client=True) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

@@ -167,7 +167,7 @@ def test_rows_become_a_table_with_nulls_for_what_they_lack():
 def test_the_digest_of_a_large_table_does_not_depend_on_its_chunks(monkeypatch):
     table = pa.table({"url": [f"http://{n}.example" for n in range(100)], "line": np.arange(100)})
     small = table_digest(table)
-    monkeypatch.setattr("storage.tables.parquet._MOST_BYTES", 100)
+    monkeypatch.setattr("storage.tables.parquet.MOST_BYTES", 100)
     monkeypatch.setattr("storage.tables.parquet._LARGE_ROWS", 30)
     chunked = pa.concat_tables(table.slice(at, 17) for at in range(0, 100, 17))
 

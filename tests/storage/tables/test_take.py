@@ -15,7 +15,7 @@ TABLE = pa.concat_tables(
 
 @pytest.fixture(params=[2**31, 100])
 def most_bytes(request, monkeypatch) -> int:
-    monkeypatch.setattr("storage.tables.take._MOST_BYTES", request.param)
+    monkeypatch.setattr("storage.tables.take.MOST_BYTES", request.param)
     monkeypatch.setattr("storage.tables.take._ROWS_AT_A_TIME", 70)
     return int(request.param)
 
