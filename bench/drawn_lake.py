@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bench.hashes import draw_pictures
 from bench.versions import crop_jpeg, draw_attempts, draw_faces
 from storage.files.lake import Lake
 from storage.records import DETECTIONS, LINK_LINES
@@ -32,6 +33,8 @@ METHODS = ("bbox", "mtcnn")
 # As 500 MB of pictures to a shard gave in the original experiment: of 900 links 500 pictures.
 _ATTEMPTS_PER_SHARD = 900
 _CROPS = "work/crops.tar"
+# So that a version of tens of millions of samples fits a disk, at 3 KB each with its header and its JSON.
+_CROP_PX = 32
 
 
 def draw_lake(folder: Path, archive: Path, num_lines: int, most_each: int | None = None) -> Lake:
@@ -50,13 +53,15 @@ def draw_lake(folder: Path, archive: Path, num_lines: int, most_each: int | None
     place = _draw_crop(lake)
     write_table(lake, lake.plan(SOURCE), candidates, stamp=stamp(links.digest, None, None))
     rng = np.random.default_rng(0)
-    attempts = draw_attempts(candidates, rng)
-    by_key = LinesByKey(lines)
-    for unit in pc.unique(candidates["unit"]).to_pylist():
-        of_unit = attempts.filter(pc.equal(candidates["unit"], unit))
-        for number, first in enumerate(range(0, len(of_unit), _ATTEMPTS_PER_SHARD)):
-            some = of_unit.slice(first, _ATTEMPTS_PER_SHARD)
-            _draw_shard(lake, f"{unit_name(unit)}-{number}-aaaaaa", some, by_key, place, rng)
+    hashes, digests, _ = draw_pictures(len(candidates), rng)
+    by_key, units = LinesByKey(lines), candidates["unit"].to_numpy()
+    for unit in np.unique(units).tolist():
+        first, end = np.searchsorted(units, [unit, unit + 1]).tolist()
+        for number, at in enumerate(range(first, end, _ATTEMPTS_PER_SHARD)):
+            some = slice(at, min(at + _ATTEMPTS_PER_SHARD, end))
+            asked = candidates.slice(at, some.stop - at)
+            attempts = draw_attempts(asked, rng, (hashes[some], digests[some]))
+            _draw_shard(lake, f"{unit_name(unit)}-{number}-aaaaaa", attempts, by_key, place, rng)
     record_consent(lake, SOURCE, by="bench", told="a drawn lake")
     lake.write_json("drawn.json", {"lines": num_lines})
     return lake
@@ -114,7 +119,7 @@ def placed(attempts: pa.Table, stem: str, offsets: pa.Array, lengths: pa.Array) 
 def _draw_crop(lake: Lake) -> tuple[int, int]:
     """Write the one crop that all faces have; returns its offset and length in the tar."""
     with create_shard(lake, _CROPS) as tar:
-        return tar.add("crop.jpg", crop_jpeg())
+        return tar.add("crop.jpg", crop_jpeg(_CROP_PX))
 
 
 def _draw_shard(

@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
+from bench.hashes import Hashes as Bytes
 from bench.hashes import draw_pictures, to_column
 from bench.plan import timed
 from flows.reports.dataset_report import write_report
@@ -66,10 +67,16 @@ def make_lake(folder: Path, lines: pa.Table) -> Lake:
     return lake
 
 
-def draw_attempts(candidates: pa.Table, rng: np.random.Generator) -> pa.Table:
-    """One attempt per candidate; the pictures do not exist."""
+def draw_attempts(
+    candidates: pa.Table, rng: np.random.Generator, pictures: tuple[Bytes, Bytes] | None = None
+) -> pa.Table:
+    """One attempt per candidate; the pictures do not exist.
+
+    Args:
+        pictures: hash and digest of the picture of each, [n, 16] and [n, 32]; None to draw them too.
+    """
     num = len(candidates)
-    hashes, digests, _ = draw_pictures(num, rng)
+    hashes, digests = pictures or draw_pictures(num, rng)[:2]
     failed = pa.array(rng.random(num) >= _FETCHED)
     reasons = pa.array([reason.value for reason in _FAILURES]).take(pa.array(rng.integers(0, len(_FAILURES), num)))
     values: dict[str, Any] = {
@@ -92,7 +99,7 @@ def draw_faces(lines: pa.Table, place: tuple[int, int], rng: np.random.Generator
     num = len(lines)
     boxes = pa.FixedSizeListArray.from_arrays(pa.array(np.tile([80.0, 60.0, 240.0, 260.0], num), pa.float32()), 4)
     digests = pc.dictionary_encode(lines["key"]).combine_chunks().indices
-    pictures = _bytes(rng, int(pc.max(digests).as_py()) + 1, 32).take(digests)
+    pictures = _bytes(rng, int(pc.max(digests).as_py() or 0) + 1, 32).take(digests)
     values: dict[str, Any] = {
         "identity": lines["identity"],
         "line": lines["line"],
@@ -132,10 +139,10 @@ def _table(values: dict[str, Any], schema: pa.Schema, num: int) -> pa.Table:
     return pa.table(columns, names=schema.names).cast(schema)
 
 
-def crop_jpeg() -> bytes:
+def crop_jpeg(px: int = 256) -> bytes:
     """The crop that all drawn faces have."""
     file = io.BytesIO()
-    Image.linear_gradient("L").convert("RGB").save(file, "JPEG")
+    Image.linear_gradient("L").convert("RGB").resize((px, px)).save(file, "JPEG")
     return file.getvalue()
 
 

@@ -30,15 +30,16 @@ from storage.files.lake import Lake
 from storage.leases.leases import Leases
 from storage.records import CANDIDATES, LINK_LINES
 from storage.stamps.cached_results import table_states
-from storage.tables.parquet import read_as, stamp, write_table
+from storage.tables.parquet import read_as, read_blocks, stamp, write_blocks
 from storage.versions.takedowns import read_forgotten
 from tasks.fetch.asked_links import Planned, keep_planned, plan_state, read_planned
 from tasks.fetch.consent import contacts_outside, has_consent, record_consent, refusal
 from tasks.fetch.fetch_unit import Transport
 from tasks.fetch.folder_transport import FolderTransport
-from tasks.fetch.forecast import forecast
-from tasks.fetch.ledger import accepted, image_stems, nothing_pending, pending_new, read_ledger
+from tasks.fetch.forecast import forecast, links_by_host
+from tasks.fetch.ledger import accepted, image_stems, nothing_pending, read_ledger
 from tasks.fetch.links_by_slice import LinksBySlice
+from tasks.fetch.never_asked import read_never_asked
 from tasks.fetch.packed_transport import PackedTransport
 from tasks.fetch.rare_collections import collect_rarely
 from tasks.fetch.takedown_filter import GuardedTransport
@@ -49,7 +50,7 @@ from tasks.links.collect import LinksSummary
 from tasks.links.link_location import is_url, location_of
 from tasks.links.link_server import LinkLimits
 from tasks.links.list_source import open_source
-from tasks.links.plan import plan
+from tasks.links.plan import OF_CANDIDATES, OF_CHOICE, choose, plan_blocks
 from tasks.links.sources import source_named
 from tasks.links.sources.source import Source
 from tasks.maintenance.merge import gather_images
@@ -128,7 +129,7 @@ def agree_to_contact(lake: Lake, source: str, pending: pa.Table, *, allowed: boo
     Raises:
         UsageError: it is not allowed.
     """
-    estimate = str(forecast(pending["url"]))
+    estimate = str(forecast(links_by_host([pending["url"]])))
     if not allowed:
         raise refusal(lake, source, estimate)
     record_consent(lake, source, by=user_name(), told=estimate)
@@ -136,12 +137,12 @@ def agree_to_contact(lake: Lake, source: str, pending: pa.Table, *, allowed: boo
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """The links of a run; `candidates` is None if all have been asked for."""
+    """The links of a run, and whether all have been asked for."""
 
     summary: LinksSummary
     state: str
     num_candidates: int
-    candidates: pa.Table | None
+    is_asked: bool
 
 
 async def _plan(lake: Lake, web: Selection, settings: SettingValues) -> _Plan:
@@ -167,16 +168,15 @@ def _planned(lake: Lake, web: Selection, summary: LinksSummary) -> _Plan:
     """The plan in the lake if it is up to date, else a new one."""
     state = plan_state(lake, web.source, web.identities, web.per_identity)
     if known := read_planned(lake, web.source, state):
-        is_asked = known.is_asked(lake, web.source)
-        candidates = None if is_asked else read_as(lake, lake.plan(web.source), CANDIDATES)
-        return _Plan(summary, state, known.num_candidates, candidates)
-    lines = read_as(lake, lake.links(web.source, "lines.parquet"), LINK_LINES)
-    candidates = plan(lines, web.identities, web.per_identity)
+        return _Plan(summary, state, known.num_candidates, known.is_asked(lake, web.source))
+    lines = lake.links(web.source, "lines.parquet")
+    chosen = choose(read_as(lake, lines, LINK_LINES, OF_CHOICE), web.identities, web.per_identity)
+    blocks = plan_blocks(chosen, read_blocks(lake, lines, LINK_LINES, OF_CANDIDATES))
     inputs = stamp(summary.digest, web.identities, web.per_identity)
-    write_table(lake, lake.plan(web.source), candidates, stamp=inputs)
+    num = write_blocks(lake, lake.plan(web.source), CANDIDATES, blocks, stamp=inputs)
     state = plan_state(lake, web.source, web.identities, web.per_identity)
-    keep_planned(lake, web.source, state, Planned(len(candidates)))
-    return _Plan(summary, state, len(candidates), candidates)
+    keep_planned(lake, web.source, state, Planned(num))
+    return _Plan(summary, state, num, False)
 
 
 def _never_asked(lake: Lake, source: str, planned: _Plan, seen: list[str]) -> pa.Table:
@@ -185,10 +185,10 @@ def _never_asked(lake: Lake, source: str, planned: _Plan, seen: list[str]) -> pa
     Args:
         seen: the shards to look at.
     """
-    if planned.candidates is None:
+    if planned.is_asked:
         return nothing_pending()
     shards = table_states(lake, lake.images(source))
-    pending = pending_new(planned.candidates, read_ledger(lake, source, ["key"], stems=seen))
+    pending = read_never_asked(lake, source, seen)
     if not len(pending):
         known = {stem: shards[stem] for stem in seen if stem in shards}
         keep_planned(lake, source, planned.state, Planned(planned.num_candidates, known))

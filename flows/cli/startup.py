@@ -27,13 +27,13 @@ from storage.text.names import visible
 from tasks.dataset.split import SplitRules, check_enough_people
 from tasks.fetch.asked_links import plan_state, read_planned
 from tasks.fetch.consent import contacts_outside, has_consent, record_consent, refusal
-from tasks.fetch.forecast import DOCUMENTED, forecast, own_rate
-from tasks.fetch.ledger import pending_new, read_ledger
+from tasks.fetch.forecast import DOCUMENTED, forecast, links_by_host, own_rate
+from tasks.fetch.ledger import read_ledger
+from tasks.fetch.never_asked import urls_never_asked
 from tasks.links.collect import FoundLinks, find_links, keep_links, lines_found
 from tasks.links.link_location import is_url, location_of
 from tasks.links.link_server import LinkLimits
 from tasks.links.list_source import open_source
-from tasks.links.plan import plan
 from tasks.links.sources import source_named
 from tasks.links.sources.source import Source
 
@@ -79,16 +79,14 @@ def check_start(
         return
     lines = lines_found(lake, source, found)
     said = _checked_people(lines, people, as_typed, split)
-    candidates = plan(lines, people, selection.per_identity)
-    pending = pending_new(candidates, read_ledger(lake, name, ["key"]))["url"]
-    estimate = str(
-        forecast(pending, own_rate(read_ledger(lake, name, ["key", "fetched_at", "received_bytes"])) or DOCUMENTED)
-    )
-    if is_outside and len(pending):
+    ledger = read_ledger(lake, name, ["key", "fetched_at", "received_bytes"])
+    hosts = links_by_host(urls_never_asked(lines, ledger, people, selection.per_identity))
+    estimate = forecast(hosts, own_rate(ledger) or DOCUMENTED)
+    if is_outside and estimate.links:
         said.append(f"forecast {estimate}")
-    needs_yes = is_first and len(pending) > 0
+    needs_yes = is_first and estimate.links > 0
     if needs_yes and not yes and not _has_terminal():
-        raise refusal(lake, name, estimate)
+        raise refusal(lake, name, str(estimate))
     _say(said, is_asked=needs_yes and not yes)
     if needs_yes and not yes:
         _ask(lake, name)
@@ -97,7 +95,7 @@ def check_start(
     with nullcontext() if is_new else alone(lake, "links", name, "all", good_for_s=load_settings().lease_s):
         keep_links(lake, source, found)
     if needs_yes:
-        record_consent(lake, name, by=user_name(), told=estimate)
+        record_consent(lake, name, by=user_name(), told=str(estimate))
 
 
 def check_retry(lake: Lake, selection: Selection, pending: pa.Table, *, yes: bool) -> None:
@@ -110,7 +108,7 @@ def check_retry(lake: Lake, selection: Selection, pending: pa.Table, *, yes: boo
     is_outside = contacts_outside(source_named(name, lake), selection.links, selection.connect_to)
     if not len(pending) or not is_outside or has_consent(lake, name):
         return
-    estimate = str(forecast(pending["url"]))
+    estimate = str(forecast(links_by_host([pending["url"]])))
     if not yes:
         if not _has_terminal():
             raise refusal(lake, name, estimate)

@@ -6,6 +6,7 @@ The figures are those of the lake's own history where it has enough of it, and e
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -28,14 +29,15 @@ from tasks.fetch.forecast import (
     LOOPBACK_LINKS_PER_S,
     SHARE_ACCEPTED,
     busiest_host,
+    links_by_host,
     own_rate,
 )
-from tasks.fetch.ledger import accepted, due, host_of, pending_new, read_ledger
+from tasks.fetch.ledger import accepted, due, read_ledger
+from tasks.fetch.never_asked import urls_never_asked
 from tasks.links.collect import find_links, lines_found
 from tasks.links.link_location import is_url, location_of
 from tasks.links.link_server import LinkLimits
 from tasks.links.list_source import open_source
-from tasks.links.plan import plan
 from tasks.links.sources.source import Source
 
 
@@ -82,10 +84,10 @@ def fetch_cost(lake: Lake, selection: Selection, settings: SettingValues) -> Fet
     lines = _lines(lake, source, selection, settings)
     if lines is None:
         people, each = synthetic_size(selection.identities, selection.per_identity)
-        return _cost(lake, source, selection, settings, ledger, people=people, links=people * each, urls=None)
-    urls = pending_new(plan(lines, selection.identities, selection.per_identity), ledger)["url"]
+        return _cost(lake, source, selection, settings, ledger, people=people, links=people * each, hosts=None)
+    hosts = links_by_host(urls_never_asked(lines, ledger, selection.identities, selection.per_identity))
     people = _num_people(lines, selection.identities)
-    return _cost(lake, source, selection, settings, ledger, people=people, links=len(urls), urls=urls)
+    return _cost(lake, source, selection, settings, ledger, people=people, links=hosts.total(), hosts=hosts)
 
 
 def _num_people(lines: pa.Table, identities: int | list[str] | None) -> int:
@@ -123,12 +125,12 @@ def _cost(
     *,
     people: int,
     links: int,
-    urls: pa.ChunkedArray | None,
+    hosts: Mapping[str, int] | None,
 ) -> FetchCost:
     own = own_rate(ledger)
     rate = own or DOCUMENTED
     measured_per_s = own.fastest_per_s if own else LOOPBACK_LINKS_PER_S
-    busiest = busiest_host(urls) if urls is not None else None
+    busiest = busiest_host(hosts) if hosts is not None else None
     per_s = changed(load_settings().fetch_limits(), "fetch", settings).per_host_per_s
     is_folder = source.transport == "folder"
     share = 1.0 if is_folder else len(accepted(ledger)) / len(ledger) if own else SHARE_ACCEPTED
@@ -139,7 +141,7 @@ def _cost(
         links=links,
         done=len(ledger),
         due=len(due(ledger, datetime.now(UTC))),
-        hosts=0 if is_folder else None if urls is None else int(pc.count_distinct(host_of(urls)).as_py()),
+        hosts=0 if is_folder else None if hosts is None else len(hosts),
         busiest=_busiest(*busiest, per_s) if busiest else None,
         num_bytes=round(links * rate.bytes_per_link),
         hours={

@@ -78,15 +78,20 @@ def read_tables(
     """
     covers = {path: _covers(lake, path) for path in _paths(lake, folder)} if len(names) > 1 else {}
     places = _places(covers, _states(lake, folder)) if covers else {}
-    wanted = {places[one].path for one in names if one in places}
-    opened = {path: _open(lake, path, covers[path], schema, columns) for path in wanted}
-    for run in _runs(names, places):
-        table = opened[places[run[0]].path] if run[0] in places else None
-        if table is not None:
+    runs = [(run, places[run[0]].path if run[0] in places else "") for run in _runs(names, places)]
+    last = {path: number for number, (_, path) in enumerate(runs)}
+    opened: dict[str, pa.Table | None] = {"": None}
+    for number, (run, path) in enumerate(runs):
+        if path not in opened:
+            opened[path] = _open(lake, path, covers[path], schema, columns)
+        if (table := opened[path]) is not None:
             of = [(name, places[name].num_rows) for name in run]
             yield Rows(of, table.slice(places[run[0]].first, sum(num for _, num in of)))
         else:
             yield from _read_small(lake, folder, run, schema, columns)
+        if last[path] == number:
+            # Not all of them at once: whoever takes a few columns of each has no more in memory.
+            opened[path] = None
 
 
 def read_table_marks(lake: Lake, folder: str, names: Iterable[str]) -> dict[str, Marks]:

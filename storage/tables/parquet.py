@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -35,7 +38,7 @@ from storage.records import (
     VERDICTS,
     YOUNGER_COLUMNS,
 )
-from storage.tables.take import MOST_BYTES
+from storage.tables.take import MOST_BYTES, take
 from storage.text import names
 from storage.text.names import Form
 
@@ -45,6 +48,8 @@ _STAMP, _SETTINGS = b"facemill.stamp", b"facemill.settings"
 _ROW_GROUP = 100_000
 # Of a table in a bucket, what is read at once: all of most tables, and all of most footers.
 _TABLE_BYTES, _FOOTER_BYTES = 8_000_000, 250_000
+# So many rows of a table that does not fit into memory are read at a time: of link lines 150 MB.
+_BLOCK_ROWS = 1_000_000
 # What Arrow raises for bytes that are not valid Parquet. Some are also OSError or ValueError.
 _NOT_PARQUET = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError)
 # A table with more bytes of strings than one array of Arrow holds is digested in parts of so many rows.
@@ -88,23 +93,71 @@ def to_hash(*inputs: Any) -> str:
     return json.dumps(inputs, sort_keys=True, separators=(",", ":"), default=plain)
 
 
-def table_digest(table: pa.Table) -> str:
-    """A digest of 16 hex digits over a table's rows in order, independent of chunks and memory layout."""
-    sha = hashlib.sha256()
-    plain = pa.schema([field.with_type(_plain(field.type)) for field in table.schema]).remove_metadata()
+def table_digest(table: pa.Table, order: npt.NDArray[np.int64] | None = None) -> str:
+    """A digest of 16 hex digits over a table's rows in order, independent of chunks and memory layout.
+
+    Args:
+        order: the rows in another order, [n]; spares a sorted copy of the table.
+    """
+    digest = _Digest(table.schema)
     is_large = any(column.nbytes > MOST_BYTES for column in table.columns)
     rows = _LARGE_ROWS if is_large else max(len(table), 1)
-    with pa.ipc.new_stream(_Hasher(sha), plain) as stream:
-        for start in range(0, len(table), rows):
-            parts = zip(table.slice(start, rows).columns, plain.types, strict=True)
-            columns = [_in_one_layout(column, kind) for column, kind in parts]
-            stream.write_batch(pa.RecordBatch.from_arrays(columns, schema=plain))
-    return sha.hexdigest()[:16]
+    for start in range(0, len(table), rows):
+        if order is None:
+            digest.add(table.slice(start, rows))
+        elif is_large:
+            digest.add(take(table, order[start : start + rows]))
+        else:
+            digest.add(table, order)
+    return digest.hex()
 
 
-def _in_one_layout(column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
-    """The values as one array of `kind`. Taking all of them writes zeros below the nulls, where bytes are undefined."""
-    return column.cast(kind).combine_chunks().take(pa.array(np.arange(len(column))))
+def blocks_digest(blocks: Callable[[], Iterable[pa.Table]]) -> str:
+    """The digest of a table (`table_digest`) that comes in blocks of rows, which are asked for twice if it is large."""
+    held, sizes = list[pa.Table](), Counter[str]()
+    for block in blocks():
+        held.append(block)
+        sizes.update({name: block[name].nbytes for name in block.column_names})
+        if max(sizes.values()) > MOST_BYTES:
+            break
+    else:
+        return table_digest(pa.concat_tables(held))
+    digest, held = _Digest(held[0].schema), []
+    for block in blocks():
+        held.append(block)
+        waiting = pa.concat_tables(held)
+        while len(waiting) >= _LARGE_ROWS:
+            digest.add(waiting.slice(0, _LARGE_ROWS))
+            waiting = waiting.slice(_LARGE_ROWS)
+        held = [waiting]
+    for waiting in held:
+        digest.add(waiting)
+    return digest.hex()
+
+
+class _Digest:
+    """A digest of the rows of a table that are added one part after the other; the same parts give the same digest."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._sha = hashlib.sha256()
+        self._plain = pa.schema([field.with_type(_plain(field.type)) for field in schema]).remove_metadata()
+        self._stream = pa.ipc.new_stream(_Hasher(self._sha), self._plain)
+
+    def add(self, table: pa.Table, rows: npt.NDArray[np.int64] | None = None) -> None:
+        """Add all rows of a table, or these, in this order. Taking them writes zeros below nulls, where bytes are
+        undefined.
+        """
+        if not len(table):
+            return
+        at = pa.array(np.arange(len(table)) if rows is None else rows)
+        types = self._plain.types
+        columns = [one.cast(kind).combine_chunks().take(at) for one, kind in zip(table.columns, types, strict=True)]
+        self._stream.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._plain))
+
+    def hex(self) -> str:
+        """The digest, in 16 hex digits."""
+        self._stream.close()
+        return self._sha.hexdigest()[:16]
 
 
 def digest_of_lines(lines: pa.Table) -> str:
@@ -129,9 +182,29 @@ def write_table(
         facts: further metadata, for `read_metadata`.
     """
     told = {_SETTINGS: json.dumps(settings, sort_keys=True).encode()} if settings else {}
-    table = table.replace_schema_metadata({_STAMP: stamp.encode(), **told, **(facts or {})})
-    with lake.create(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", row_group_size=_ROW_GROUP)
+    write_blocks(lake, path, table.schema, [table], stamp=stamp, facts={**told, **(facts or {})})
+
+
+def write_blocks(
+    lake: Lake,
+    path: str,
+    schema: pa.Schema,
+    blocks: Iterable[pa.Table],
+    *,
+    stamp: str = "",
+    facts: dict[bytes, bytes] | None = None,
+) -> int:
+    """Write a table of `schema` that comes in blocks of rows, as `write_table` does; returns the number of rows.
+
+    Blocks should have 100,000 rows or more: a row group of the file has rows of one block.
+    """
+    num_rows = 0
+    schema = schema.with_metadata({_STAMP: stamp.encode(), **(facts or {})})
+    with lake.create(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for block in blocks:
+            writer.write_table(block.replace_schema_metadata(schema.metadata), row_group_size=_ROW_GROUP)
+            num_rows += len(block)
+    return num_rows
 
 
 def read_table(lake: Lake, path: str, columns: list[str] | None = None) -> pa.Table:
@@ -149,17 +222,31 @@ def read_table(lake: Lake, path: str, columns: list[str] | None = None) -> pa.Ta
 
 def _read(lake: Lake, path: str, choose: Callable[[list[str]], list[str] | None]) -> pa.Table:
     """Read the columns that `choose` takes of those in the file (None: all), with one look at its footer."""
+    with _opened(lake, path) as parquet:
+        table = parquet.read(choose(parquet.schema_arrow.names))
+        _validate(table, parquet.metadata.num_rows)
+    return table
+
+
+@contextmanager
+def _opened(lake: Lake, path: str) -> Iterator[pq.ParquetFile]:
+    """A table to read from in the block, in which all that Arrow raises is an error in the file."""
     try:
-        with lake.open_end_first(path, _TABLE_BYTES) as file, pq.ParquetFile(file, pre_buffer=True) as parquet:
-            num_rows = parquet.metadata.num_rows
-            table = parquet.read(choose(parquet.schema_arrow.names))
-        table.validate(full=True)
-        # Damaged counts may differ from column to column, which only shows when two readings are put together.
-        if len(table) != num_rows:
-            raise ValueError(f"{len(table)} rows, and the footer has {num_rows}")
+        # Of a bucket all columns are requested ahead; of a disk that would hold the whole file a second time.
+        with (
+            lake.open_end_first(path, _TABLE_BYTES) as file,
+            pq.ParquetFile(file, pre_buffer=not lake.is_local) as parquet,
+        ):
+            yield parquet
     except (*refusals(), *_NOT_PARQUET) as error:
         raise _unreadable(f"{lake.url}/{path}", error) from error
-    return table
+
+
+def _validate(table: pa.Table, num_rows: int) -> None:
+    table.validate(full=True)
+    # Damaged counts may differ from column to column, which only shows when two readings are put together.
+    if len(table) != num_rows:
+        raise ValueError(f"{len(table)} rows, and the footer has {num_rows}")
 
 
 def read_as(lake: Lake, path: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
@@ -168,11 +255,48 @@ def read_as(lake: Lake, path: str, schema: pa.Schema, columns: list[str] | None 
     Raises:
         LakeError: there is no such table, it cannot be read, or it violates `schema`.
     """
-    wanted = [schema.field(name) for name in columns or schema.names]
-    table = _read(lake, path, lambda there: [field.name for field in wanted if field.name in there])
-    where = f"{lake.url}/{path}"
-    found = [_column(table, field, where) for field in wanted]
-    table = pa.table(found, schema=pa.schema(wanted))
+    wanted = columns or schema.names
+    table = _read(lake, path, lambda there: [name for name in wanted if name in there])
+    return _in_form(table, schema, wanted, f"{lake.url}/{path}")
+
+
+def read_blocks(
+    lake: Lake, path: str, schema: pa.Schema, columns: list[str] | None = None, *, num_rows: int | None = None
+) -> Iterator[pa.Table]:
+    """A table of `schema` as `read_as` gives it, in blocks of consecutive rows, so that it need not fit into memory.
+
+    Args:
+        num_rows: the least number of rows of a block but the last; None for a million. Row groups stay whole.
+
+    Raises:
+        LakeError: as `read_as`.
+    """
+    wanted = columns or schema.names
+    with _opened(lake, path) as parquet:
+        there = [name for name in wanted if name in parquet.schema_arrow.names]
+        for groups in _groups(parquet.metadata, num_rows or _BLOCK_ROWS):
+            table = parquet.read_row_groups(groups, there)
+            _validate(table, sum(parquet.metadata.row_group(one).num_rows for one in groups))
+            yield _in_form(table, schema, wanted, f"{lake.url}/{path}")
+
+
+def _groups(metadata: pq.FileMetaData, least: int) -> Iterator[list[int]]:
+    """The row groups in runs of at least so many rows; an empty run if there are none."""
+    run, num_rows = list[int](), 0
+    for group in range(metadata.num_row_groups):
+        run.append(group)
+        num_rows += metadata.row_group(group).num_rows
+        if num_rows >= least:
+            yield run
+            run, num_rows = [], 0
+    if run or not metadata.num_row_groups:
+        yield run
+
+
+def _in_form(table: pa.Table, schema: pa.Schema, columns: list[str], where: str) -> pa.Table:
+    """Some columns of a table of `schema`, in its types; columns that it lacks are null."""
+    wanted = pa.schema([schema.field(name) for name in columns])
+    table = pa.table([_column(table, field, where) for field in wanted], schema=wanted)
     check_forms(table, next((forms for known, forms in _FORMS if known is schema), {}), where)
     return table
 

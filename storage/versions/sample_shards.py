@@ -20,7 +20,7 @@ from storage.errors import LakeError
 from storage.files.lake import Lake
 from storage.files.paths import SHARDS
 from storage.records import PLACED_SAMPLES, SAMPLES
-from storage.tables.parquet import read_as, table_digest
+from storage.tables.parquet import read_as, table_digest, with_plain_words
 from storage.text.names import SHARED_SHARD
 
 # Where a sample lies; the other columns of `SAMPLES` are its content.
@@ -63,8 +63,8 @@ def shard_stem(rows: pa.Table) -> str:
 
 
 def content_of(samples: pa.Table) -> pa.Table:
-    """The columns `CONTENT` of samples, as `records.SAMPLES` has them."""
-    return samples.select(CONTENT).cast(_CONTENT)
+    """The columns `CONTENT` of samples, as `records.SAMPLES` has them; encoded with the words that occur in them."""
+    return with_plain_words(samples.select(CONTENT)).cast(_CONTENT)
 
 
 def columns_to_read(columns: Sequence[str]) -> list[str]:

@@ -8,26 +8,32 @@ names this table. The name is a digest of the table as it was written; a purge b
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pyarrow as pa
 
 from storage.errors import LakeError
 from storage.files.lake import Lake
 from storage.records import SHARED_LINES
-from storage.tables.parquet import read_as, table_digest, write_table
+from storage.tables.parquet import blocks_digest, read_as, write_blocks
+from storage.tables.stored_rows import StoredRows
 from storage.text.names import DIGEST
 
 
-def write_lines(lake: Lake, dataset: str, lines: pa.Table) -> str:
+def write_lines(lake: Lake, dataset: str, lines: StoredRows) -> str:
     """Write the lines, unless they are there; returns their digest.
 
     Args:
         lines: the columns of `records.SHARED_LINES` at least.
     """
-    lines = lines.select(SHARED_LINES.names).cast(SHARED_LINES)
-    digest = table_digest(lines)
+
+    def blocks() -> Iterator[pa.Table]:
+        return (block.select(SHARED_LINES.names).cast(SHARED_LINES) for block in lines.blocks(SHARED_LINES.names))
+
+    digest = blocks_digest(blocks)
     path = f"{lake.shared_lines(dataset, digest)}.parquet"
     if not lake.exists(path):
-        write_table(lake, path, lines)
+        write_blocks(lake, path, SHARED_LINES, blocks())
     return digest
 
 

@@ -29,6 +29,8 @@ from storage.versions.sample_shards import PLACE, content_of, shard_stem
 FROM_PLACE = tuple(f"from_{name}" for name in PLACE)
 # Shards of so many bytes are written at a time, one at least. A lake in a bucket needs this room on the local disk.
 _BYTES_AT_A_TIME = 2_000_000_000
+# And of no more samples, whose rows and places take 0.7 GB of memory.
+_SAMPLES_AT_A_TIME = 1_000_000
 _FACTS = ("identity", "split", "source", "method", "line", "url", "face_box_xyxy", "landmarks", "score")
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
 
@@ -44,7 +46,7 @@ class _Member(NamedTuple):
 
 
 def write_shards(
-    lake: Lake, dataset: str, parts: Sequence[pa.Table], on_samples: Callable[[int], None] = lambda num: None
+    lake: Lake, dataset: str, parts: Iterable[pa.Table], on_samples: Callable[[int], None] = lambda num: None
 ) -> Iterator[pa.Table]:
     """Write each part as a shard, its rows last.
 
@@ -63,16 +65,17 @@ def write_shards(
         yield from _write_some(lake, dataset, some, on_samples)
 
 
-def _at_a_time(parts: Sequence[pa.Table]) -> Iterator[list[pa.Table]]:
+def _at_a_time(parts: Iterable[pa.Table]) -> Iterator[list[pa.Table]]:
     some: list[pa.Table] = []
-    num_bytes = 0
+    num_bytes = num_samples = 0
     for part in parts:
         size = int(np.sum(part["from_length"].to_numpy()))
-        if some and num_bytes + size > _BYTES_AT_A_TIME:
+        if some and (num_bytes + size > _BYTES_AT_A_TIME or num_samples + len(part) > _SAMPLES_AT_A_TIME):
             yield some
-            some, num_bytes = [], 0
+            some, num_bytes, num_samples = [], 0, 0
         some.append(part)
         num_bytes += size
+        num_samples += len(part)
     if some:
         yield some
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from storage.records import Split
+from tasks.dataset.face_rows import FaceRows
 from tasks.dataset.select import sample_rows
 from tasks.links.line_ids import Ints, by_person, words_and_codes
 
@@ -20,7 +21,7 @@ _SIDES = list(Split)
 
 
 def cross_split_rows(
-    lines: pa.Table, verdicts: pa.Table, faces: pa.Table, outcomes: pa.Table, splits: Mapping[str, Split]
+    lines: pa.Table, verdicts: pa.Table, faces: FaceRows, outcomes: pa.Table, splits: Mapping[str, Split]
 ) -> Ints:
     """The rows of `lines` whose sample must go.
 
@@ -36,7 +37,8 @@ def cross_split_rows(
     # A name of the dictionary may be of a person without samples.
     sides = np.array([_SIDES.index(splits.get(name, Split.TRAIN)) for name in names.to_pylist()], np.int64)[people]
     clusters = verdicts["cluster"].take(outcomes["verdict"].take(samples))
-    crops = faces["crop_digest"].take(outcomes["face"].take(samples))
+    of_samples = outcomes["face"].take(samples).to_numpy().astype(np.int64)
+    crops = faces.accepted["crop_digest"].take(pa.array(faces.accepted_at(of_samples)))
     stray: Ints = rows[_is_beside(clusters, sides) | _is_beside(crops, sides)]
     return stray
 

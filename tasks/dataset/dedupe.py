@@ -27,11 +27,12 @@ import pyarrow.compute as pc
 
 from storage.records import VERDICTS, Outcome, Reason
 from storage.stamps.setting_field import setting
-from storage.tables.take import take_values
+from storage.tables.byte_order import by_bytes, byte_rows
+from storage.tables.stored_rows import StoredRows
 from tasks.dataset.hamming import near_clusters
 from tasks.faces.boxes import ious
 from tasks.fetch.ledger import host_of
-from tasks.links.line_ids import by_person
+from tasks.links.line_ids import by_person, find_rows
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -40,6 +41,8 @@ Floats = npt.NDArray[np.float64]
 _REASONS = (None, Reason.PLACEHOLDER, Reason.EXACT_DUPLICATE, Reason.NEAR_DUPLICATE, Reason.CONFLICT)
 _KEPT, _PLACEHOLDER, _EXACT, _NEAR, _CONFLICT = range(len(_REASONS))
 _BOXES_AT_A_TIME = 1000
+# The columns of `records.LINK_LINES` that it needs of all lines.
+OF_LINES = ["identity", "line", "key", "box_xyxy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,12 @@ class _Claims:
 
 
 def dedupe(
-    lines: pa.Table, images: pa.Table, rules: DedupeRules = DedupeRules(), *, names_people: bool = True
+    lines: pa.Table,
+    images: pa.Table,
+    rules: DedupeRules = DedupeRules(),
+    *,
+    names_people: bool = True,
+    listed: StoredRows | None = None,
 ) -> pa.Table:
     """A verdict for every line.
 
@@ -85,16 +93,19 @@ def dedupe(
             `person`, which then says whose line it is.
         images: the accepted `records.ATTEMPTS` with key, digest, dhash, width, height; one row a key.
         names_people: whether `identity` is the name of a person; else it is a group by hash.
+        listed: the same lines, of which some URLs are needed; None: `lines` have them.
 
     Returns:
         `records.VERDICTS`, one row a line in the order of `lines`.
     """
-    picture = pc.index_in(lines["key"], value_set=images["key"].combine_chunks()).to_numpy().astype(np.int64)
-    numbers, names = _numbered(images["digest"])
-    clusters = _clusters(images["dhash"], numbers, rules)
+    order, starts = by_bytes(images["digest"])
+    clusters = _clusters(byte_rows(images["dhash"])[order[starts]], rules)
+    names, numbers = images["digest"].take(pa.array(order[starts])), _numbered(order, starts)
+    picture = find_rows(lines["key"], images["key"])
     digest = numbers[picture]
     claimed = by_person(lines) if names_people else of_one_person(lines)
-    codes = np.where(_are_placeholders(claimed, digest, rules), _PLACEHOLDER, _KEPT)
+    placeholders = _are_placeholders(claimed, listed or StoredRows.of(lines), digest, rules)
+    codes = np.where(placeholders, _PLACEHOLDER, _KEPT)
     claims = _shared_claims(claimed, images, picture, digest, clusters[digest], codes)
     claims = _stop_copies(claims, codes)
     claims = _stop_repeated(claims, codes, rules.same_box_iou)
@@ -109,38 +120,33 @@ def of_one_person(rows: pa.Table) -> pa.Table:
     return rows.set_column(at, rows.schema.field(at), nobody)
 
 
-def _numbered(digests: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
-    """The rank of each row's digest among the distinct digests, and the distinct digests in order."""
-    distinct = pc.unique(digests)
-    names = distinct.take(pc.array_sort_indices(distinct))
-    return pc.index_in(digests, value_set=names).to_numpy().astype(np.int64), names
+def _numbered(order: Ints, starts: Ints) -> Ints:
+    """The rank of each row among the distinct values of rows in this order (`by_bytes`)."""
+    numbers = np.empty(len(order), np.int64)
+    numbers[order] = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(order)]))
+    return numbers
 
 
-def _clusters(dhashes: pa.ChunkedArray, digests: Ints, rules: DedupeRules) -> Ints:
-    """For the rank of each digest, the smallest rank among all copies of its picture."""
-    first = np.unique(digests, return_index=True)[1]
-    hashes = _bytes_column(dhashes)[first]
+def _clusters(hashes: npt.NDArray[np.uint8], rules: DedupeRules) -> Ints:
+    """For the rank of each digest, the smallest rank among all copies of its picture.
+
+    Args:
+        hashes: of the picture of each digest, [n, 16].
+    """
     telling = np.flatnonzero(np.bitwise_count(hashes).sum(axis=1) >= rules.least_bits)
-    clusters = np.arange(len(first))
+    clusters = np.arange(len(hashes))
     clusters[telling] = telling[near_clusters(hashes[telling], rules.near_distance)]
     return clusters
 
 
-def _bytes_column(column: pa.ChunkedArray) -> npt.NDArray[np.uint8]:
-    array = column.combine_chunks()
-    width = array.type.byte_width
-    flat = np.frombuffer(array.buffers()[1], dtype=np.uint8).reshape(-1, width)
-    return flat[array.offset : array.offset + len(array)]
-
-
-def _are_placeholders(lines: pa.Table, digest: Ints, rules: DedupeRules) -> npt.NDArray[np.bool_]:
+def _are_placeholders(lines: pa.Table, listed: StoredRows, digest: Ints, rules: DedupeRules) -> npt.NDArray[np.bool_]:
     """Whether each line links to a picture found on too many hosts for too many people."""
     rows = np.flatnonzero(np.bincount(digest)[digest] >= rules.placeholder_identities) if len(digest) else digest
     table = pa.table(
         {
             "digest": digest[rows],
             "identity": lines["identity"].take(pa.array(rows)).cast(pa.string()),
-            "host": host_of(take_values(lines["url"], rows)),
+            "host": host_of(listed.take(rows, ["url"])["url"]),
         }
     )
     counts = table.group_by("digest").aggregate([("identity", "count_distinct"), ("host", "count_distinct")])
@@ -161,7 +167,7 @@ def _shared_claims(
     some, theirs = lines.select(columns).take(pa.array(row)), images.take(pa.array(picture[row]))
     width, height = (theirs[name].to_numpy().astype(np.float64) for name in ("width", "height"))
     person = some["identity"].cast(pa.string()).combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
-    high, low = _bytes_column(some["key"]).copy().view(">u8").T
+    high, low = byte_rows(some["key"]).copy().view(">u8").T
     order = np.lexsort((some["line"].to_numpy(), low, high, -width * height, person, cluster[row]))
     box = _boxes(some["box_xyxy"]) / np.stack([width, height, width, height], axis=1)
     claims = _Claims(row, cluster[row], person, picture[row], digest[row], box)

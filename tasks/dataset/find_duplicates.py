@@ -11,10 +11,11 @@ from storage.errors import UsageError
 from storage.files.lake import Lake
 from storage.records import VERDICTS
 from storage.tables.parquet import read_as, write_table
+from storage.tables.stored_rows import StoredRows
 from storage.text.source_names import is_joint
-from tasks.dataset.dedupe import DedupeRules, dedupe
+from tasks.dataset.dedupe import OF_LINES, DedupeRules, dedupe
 from tasks.dataset.people import PeopleRules, people_in
-from tasks.dataset.source_tables import Comparison, comparison, planned_lines
+from tasks.dataset.source_tables import Comparison, comparison, stored_lines
 from tasks.dataset.unchanged import compared, comparison_state, keep_compared
 from tasks.links.sources import names_people
 
@@ -42,39 +43,49 @@ def compare_pictures(
 
 
 def read_verdicts(
-    lake: Lake, source: str, rules: DedupeRules = DedupeRules(), people: PeopleRules = PeopleRules()
+    lake: Lake,
+    source: str,
+    rules: DedupeRules = DedupeRules(),
+    people: PeopleRules = PeopleRules(),
+    columns: list[str] | None = None,
 ) -> pa.Table:
     """The verdicts on the planned lines whose picture was accepted (`records.VERDICTS`), in the order of the lines; of
     several sources with the column `source`.
+
+    Args:
+        columns: some of them; None for all.
 
     Raises:
         UsageError: the pictures have not been compared as they are now.
     """
     known = compared(lake, source, comparison_state(lake, source, rules, people))
     if known and not is_joint(source):
-        return read_as(lake, lake.unique(source, known), VERDICTS)
+        return read_as(lake, lake.unique(source, known), VERDICTS, columns)
     asked = comparison(lake, source, _lines(lake, source, people), rules)
     if not lake.exists(asked.path):
         raise UsageError(
             f"the {len(asked.images):,} pictures of {source} in {lake.url} have not been compared since they changed: "
             f"run `facemill publish --source {source}` first"
         )
-    verdicts = read_as(lake, asked.path, VERDICTS)
-    return verdicts.append_column("source", asked.lines["source"]) if is_joint(source) else verdicts
+    verdicts = read_as(lake, asked.path, VERDICTS, columns)
+    if not is_joint(source):
+        return verdicts
+    return verdicts.append_column("source", asked.listed.table(["identity"])["source"])
 
 
 def verdicts_now(lake: Lake, source: str) -> pa.Table:
     """`records.VERDICTS` of the current pictures, read or else computed in memory; nothing is written."""
-    asked = comparison(lake, source, planned_lines(lake, source))
+    asked = comparison(lake, source, stored_lines(lake, source))
     if lake.exists(asked.path):
         return read_verdicts(lake, source)
     return _verdicts(lake, source, asked, DedupeRules())
 
 
-def _lines(lake: Lake, source: str, people: PeopleRules) -> pa.Table:
-    lines = planned_lines(lake, source)
-    return people_in(lines, people).added_to(lines)
+def _lines(lake: Lake, source: str, people: PeopleRules) -> StoredRows:
+    listed = stored_lines(lake, source)
+    return listed.changed(people_in(listed.table(["identity"]), people).added_to) if is_joint(source) else listed
 
 
 def _verdicts(lake: Lake, source: str, asked: Comparison, rules: DedupeRules) -> pa.Table:
-    return dedupe(asked.lines, asked.images, rules, names_people=names_people(source, lake))
+    lines = asked.listed.table(OF_LINES)
+    return dedupe(lines, asked.images, rules, names_people=names_people(source, lake), listed=asked.listed)

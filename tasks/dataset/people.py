@@ -49,11 +49,12 @@ class People:
         return {identity: frozenset(listed) for identity, listed in found.items()}
 
     def added_to(self, table: pa.Table) -> pa.Table:
-        """Add the column `person` to a table with `source` and `identity`; the table of a single list is unchanged.
+        """Add the column `person` to a table with `source` and `identity`; the table of a single list, or without
+        names, is unchanged.
 
         Faces of lines that are not planned any more may have other names; these are left as listed.
         """
-        if not self.identities:
+        if not self.identities or "identity" not in table.column_names:
             return table
         columns = [table[name].cast(pa.string()).combine_chunks() for name in ("source", "identity")]
         pairs = pc.binary_join_element_wise(*columns, "\0").dictionary_encode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ import pyarrow.compute as pc
 
 from storage.errors import UsageError
 from storage.files.lake import Lake, to_json
-from storage.records import PLACED_SAMPLES, SAMPLES, STORED_OUTCOMES
+from storage.records import PLACED_SAMPLES
 from storage.tables.parquet import with_plain_words, write_table
+from storage.tables.take import take
 from storage.versions.datasets import LAYOUT, DatasetVersion, has_dataset, versions
 from storage.versions.sample_shards import PLACE, read_rows, shared_shards
 from storage.versions.shared_lines import write_lines
@@ -30,6 +32,7 @@ from tasks.dataset.publish_request import Request, chosen_settings, version_id
 from tasks.dataset.source_tables import made_with
 from tasks.dataset.unchanged import keep_published, published_before, request_state
 from tasks.dataset.version_change import VersionChange, change_since, no_change
+from tasks.links.line_ids import Ints, words_and_codes
 from tasks.links.sources import sources_named
 from tasks.links.sources.source import Source
 
@@ -162,8 +165,8 @@ def publish(
         before = _version_before(lake, request)
         index = _place(lake, request.name, content.samples, before, on_progress)
         write_table(lake, f"{folder}/index.parquet", index)
-        write_table(lake, f"{folder}/outcomes.parquet", content.outcomes.select(STORED_OUTCOMES.names))
-        lines = write_lines(lake, request.name, content.outcomes)
+        write_table(lake, f"{folder}/outcomes.parquet", content.outcomes)
+        lines = write_lines(lake, request.name, content.lines)
         manifest = {"version": version, "name": request.name, "layout": LAYOUT, "lines": lines}
         manifest |= {**request.settings(), **origin}
         manifest |= {
@@ -191,11 +194,10 @@ def _place(
     lake: Lake, dataset: str, samples: pa.Table, before: DatasetVersion | None, on_progress: Callable[[int], None]
 ) -> pa.Table:
     """The index of the samples (`records.PLACED_SAMPLES`). Those that lie in no shard of the dataset are written."""
-    shards = [SAMPLES.empty_table(), *(read_rows(lake, dataset, shard) for shard in shared_shards(lake, dataset))]
-    known = pa.concat_tables(map(with_plain_words, shards))
+    shards = ((shard, read_rows(lake, dataset, shard)) for shard in shared_shards(lake, dataset))
     listed = frozenset(pc.unique(before.placed(["shard"])["shard"]).to_pylist()) if before else frozenset()
-    placed = place_samples(samples, known, listed)
-    missing = np.flatnonzero(placed < 0)
+    placed = place_samples(samples, shards, listed)
+    missing = np.flatnonzero(placed.shard < 0)
     num_done = len(samples) - len(missing)
     if num_done:
         on_progress(num_done)
@@ -205,20 +207,25 @@ def _place(
         num_done += num
         on_progress(num_done)
 
-    placed[missing] = len(known) + np.arange(len(missing))
-    new = list(_parts(samples.take(pa.array(missing))))
-    written = write_shards(lake, dataset, new, on_samples)
-    every = pa.concat_tables([known, *map(with_plain_words, written)])
-    found = every.select(["cluster", *PLACE]).take(pa.array(placed))
-    cluster = pc.if_else(pc.equal(samples["cluster"], found["cluster"]), None, samples["cluster"])
+    start = 0
+    for written in write_shards(lake, dataset, _parts(samples, missing), on_samples):
+        rows = missing[start : start + len(written)]
+        placed.shard[rows] = len(placed.shards)
+        placed.shards.append(written["shard"][0].as_py())
+        for column, name in ((placed.offset, "offset"), (placed.length, "length")):
+            column[rows] = written[name].to_numpy()
+        start += len(written)
     columns = {name: samples[name] for name in PLACED_SAMPLES.names if name not in PLACE}
-    columns |= {"cluster": cluster, **{name: found[name] for name in PLACE}}
-    return pa.table(columns).select(PLACED_SAMPLES.names).cast(PLACED_SAMPLES)
+    shard = pa.DictionaryArray.from_arrays(pa.array(placed.shard, pa.int32()), pa.array(placed.shards, pa.string()))
+    columns |= {"shard": shard, "offset": placed.offset, "length": placed.length}
+    columns |= {"cluster": pc.if_else(pa.array(placed.is_same), None, samples["cluster"])}
+    return with_plain_words(pa.table(columns).select(PLACED_SAMPLES.names)).cast(PLACED_SAMPLES)
 
 
-def _parts(samples: pa.Table) -> Iterator[pa.Table]:
-    """The samples by shard; they are sorted by split."""
-    for split in pc.unique(samples["split"]).to_pylist():
-        theirs = samples.filter(pc.equal(samples["split"], split))
-        for start in range(0, len(theirs), _SAMPLES_PER_SHARD):
-            yield theirs.slice(start, _SAMPLES_PER_SHARD)
+def _parts(samples: pa.Table, rows: Ints) -> Iterator[pa.Table]:
+    """Rows of the samples by shard; they are sorted by split."""
+    splits = words_and_codes(samples["split"])[1][rows]
+    bounds = [0, *(np.flatnonzero(np.diff(splits)) + 1).tolist(), len(rows)] if len(rows) else [0]
+    for first, end in pairwise(bounds):
+        for start in range(first, end, _SAMPLES_PER_SHARD):
+            yield take(samples, rows[start : min(start + _SAMPLES_PER_SHARD, end)])

@@ -18,7 +18,9 @@ import pyarrow.compute as pc
 
 from storage.records import Box, Fit, Outcome, Reason
 from storage.stamps.setting_field import setting
+from storage.tables.take import take
 from tasks.dataset.dedupe import of_one_person
+from tasks.dataset.face_rows import FaceRows
 from tasks.faces.boxes import iou
 from tasks.links.line_ids import Ints, by_person, find_lines, find_rows, words_and_codes
 
@@ -36,11 +38,6 @@ class Stage(StrEnum):
 
 
 _STAGES = [stage.value for stage in Stage]
-# The columns of `records.FACES` that decide which faces become samples.
-OF_FACES = (
-    "identity", "line", "image_digest", "agreement", "fit", "source_box_xyxy", "face_px", "score", "border",
-    "sharpness", "yaw_deg", "roll_deg", "same_bytes",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +61,23 @@ class SelectRules:
     min_faces: int = setting(2, "least number of faces per person", ge=1)
 
 
+def fetched(lines: pa.Table, attempts: pa.Table) -> Reached:
+    """How far the fetch has brought every line.
+
+    Args:
+        lines: `key` of the planned `records.LINK_LINES`.
+        attempts: the ledger: key, outcome, reason.
+    """
+    reached = Reached(len(lines))
+    reached.advance(np.arange(len(lines)), find_rows(lines["key"], attempts["key"]), attempts, Stage.DEDUPE)
+    return reached
+
+
 def select(
     lines: pa.Table,
-    attempts: pa.Table,
+    reached: Reached,
     verdicts: pa.Table,
-    faces: pa.Table,
+    faces: FaceRows,
     *,
     method: str,
     rules: SelectRules,
@@ -78,44 +87,39 @@ def select(
     """The outcome of every line.
 
     Args:
-        lines: the planned `records.LINK_LINES`.
-        attempts: the ledger: key, outcome, reason.
-        verdicts: `records.VERDICTS` of those lines whose picture was accepted.
-        faces: `records.FACES` of one method, of the same lines. Lines and faces of several sources have the columns
-            `source` and `person`, verdicts and refused lines `source`.
+        lines: identity and line of the planned `records.LINK_LINES`.
+        reached: how far the fetch has brought them (`fetched`); changed here.
+        verdicts: `records.VERDICTS` of those lines whose picture was accepted, `key` not among them if need be.
+        faces: of one method, of the same lines. Lines and faces of several sources have the columns `source` and
+            `person`, verdicts and refused lines `source`.
         refused: lines rejected by other rules: identity, line, reason. Their faces stay available to other lines.
         names_people: whether `identity` is the name of a person. If it is a group by hash, two lines on one face are a
             repetition, not a conflict.
 
     Returns:
         One row a line, in the order of `lines`: `stage` and `reason` (null: not yet fetched, or a sample), encoded as
-        dictionaries, and `face`, the row of `faces` (null before the crop), and `verdict`, the row of `verdicts`
+        dictionaries, and `face`, the row of `faces.all` (null before the crop), and `verdict`, the row of `verdicts`
         likewise.
     """
-    reached = _Outcomes(len(lines))
-    attempt = find_rows(lines["key"], attempts["key"])
-    open_rows = reached.advance(np.arange(len(lines)), attempt, attempts, Stage.DEDUPE)
     verdict = find_lines(lines, verdicts)
-    open_rows = reached.advance(open_rows, verdict, verdicts, Stage.CROP)
-    face = find_lines(lines, faces)
-    open_rows = reached.advance(open_rows, face, faces, Stage.SELECT)
+    open_rows = reached.advance(reached.rows_at(Stage.DEDUPE), verdict, verdicts, Stage.CROP)
+    face = find_lines(lines, faces.all)
+    open_rows = reached.advance(open_rows, face, faces.all, Stage.SELECT)
     if refused is not None:
         at = find_lines(lines.take(pa.array(open_rows)), refused)
         reached.reason[open_rows[at >= 0]] = _codes(refused["reason"], reached.reasons)[at[at >= 0]]
         open_rows = open_rows[at < 0]
-    columns = [name for name in (*OF_FACES, "source", "person") if name in faces.column_names]
-    table = faces.select(columns).take(pa.array(face[open_rows]))
-    table = by_person(table) if names_people else of_one_person(table)
-    for rows, why in _unfit(table, method, rules):
+    open_faces = take(faces.accepted, faces.accepted_at(face[open_rows]))
+    for rows, why in _unfit(by_person(open_faces) if names_people else of_one_person(open_faces), method, rules):
         reached.reason[open_rows[rows]] = reached.reasons.index(why.value)
     reached.stage[open_rows[reached.reason[open_rows] < 0]] = _STAGES.index(Stage.SAMPLE.value)
-    outcomes = reached.table().append_column("verdict", pa.array(verdict, pa.int64(), mask=verdict < 0))
-    outcomes = outcomes.append_column("face", pa.array(face, pa.int64(), mask=face < 0))
+    outcomes = reached.table().append_column("verdict", pa.array(verdict, pa.int32(), mask=verdict < 0))
+    outcomes = outcomes.append_column("face", pa.array(face, pa.int32(), mask=face < 0))
     return stop_people_with_few_faces(lines, outcomes, rules.min_faces)
 
 
-class _Outcomes:
-    """The stage and the reason of every line, as positions in `_STAGES` and `reasons`; -1 is no reason."""
+class Reached:
+    """How far every line has come: its stage and its reason, as positions in `_STAGES` and `reasons`; -1: no reason."""
 
     def __init__(self, num: int) -> None:
         self.reasons = [reason.value for reason in Reason]
@@ -123,7 +127,7 @@ class _Outcomes:
         self.reason = np.full(num, -1, np.int8)
 
     def advance(self, rows: Ints, at: Ints, table: pa.Table, onward: Stage) -> Ints:
-        """Advance the `rows` accepted in `table` to the stage `onward`; record the reasons of the others.
+        """Advance `rows` accepted in `table` to the stage `onward`; record the reasons of the others.
 
         Args:
             at: the row in `table` of each line, or -1.
@@ -133,6 +137,10 @@ class _Outcomes:
         self.reason[known] = _codes(table["reason"], self.reasons)[at[known]]
         self.stage[onward_rows] = _STAGES.index(onward.value)
         return onward_rows
+
+    def rows_at(self, stage: Stage) -> Ints:
+        """The rows that have reached a stage and no further."""
+        return np.flatnonzero(self.stage == _STAGES.index(stage.value))
 
     def table(self) -> pa.Table:
         """`stage` and `reason` as words."""

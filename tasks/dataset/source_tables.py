@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,10 +18,13 @@ import pyarrow.compute as pc
 
 from storage.errors import UsageError
 from storage.files.lake import Lake
-from storage.records import CANDIDATES, FACES, LINK_LINES, REJECTED_LINES
+from storage.records import CANDIDATES, FACES, LINK_LINES, REJECTED_LINES, YOUNGER_COLUMNS
 from storage.stamps.stamped_fields import counted
-from storage.tables.merged_tables import read_table_marks, read_tables
-from storage.tables.parquet import digest_of_lines, read_as, stamp, table_digest
+from storage.tables.byte_order import by_bytes
+from storage.tables.merged_tables import Rows, read_table_marks, read_tables
+from storage.tables.parquet import blocks_digest, read_as, read_blocks, stamp, table_digest
+from storage.tables.stored_rows import StoredRows
+from storage.tables.take import take
 from storage.text.source_names import is_joint, sources_of
 from storage.versions.takedowns import read_forgotten
 from tasks.dataset.dedupe import DedupeRules
@@ -34,7 +38,7 @@ from tasks.links.sources import kept_source
 # Lines whose kept columns are looked at: a JSON list may have a column in some lines only.
 _LOOKED_AT = 10_000
 _WORD = pa.dictionary(pa.int32(), pa.string())
-_PLACE = (pa.field("method", _WORD), pa.field("shard", _WORD))
+_PLACE = pa.schema([pa.field("method", _WORD), pa.field("shard", _WORD)])
 
 
 def read_plan(lake: Lake, source: str, columns: list[str] | None = None) -> pa.Table:
@@ -67,16 +71,17 @@ def planned_lines(lake: Lake, source: str, columns: list[str] | None = None) -> 
     Args:
         columns: some of `records.LINK_LINES`, `key` among them; None for all.
     """
+    return stored_lines(lake, source).table(columns or LINK_LINES.names)
+
+
+def stored_lines(lake: Lake, source: str) -> StoredRows:
+    """The planned lines (`planned_lines`), whose columns are read when they are needed."""
     if is_joint(source):
-        return _joined({one: planned_lines(lake, one, columns) for one in sources_of(source)})
-    keys = read_plan(lake, source, ["key"])["key"].combine_chunks()
-    return only(read_as(lake, lake.links(source, "lines.parquet"), LINK_LINES, columns), keys)
-
-
-def only(table: pa.Table, keys: pa.Array) -> pa.Table:
-    """The rows with one of these keys; the table itself if these are all."""
-    chosen = pc.is_in(table["key"], value_set=keys)
-    return table if pc.all(chosen).as_py() else table.filter(chosen)
+        return _in_turn({one: stored_lines(lake, one) for one in sources_of(source)})
+    path = lake.links(source, "lines.parquet")
+    planned = read_plan(lake, source, ["key"])["key"].combine_chunks()
+    listed = StoredRows(partial(read_blocks, lake, path, LINK_LINES))
+    return listed.filtered(pc.is_in(listed.table(["key"])["key"], value_set=planned))
 
 
 def lines_to_crop(lake: Lake, source: str) -> pa.Table:
@@ -105,12 +110,25 @@ def read_attempts(lake: Lake, source: str, columns: list[str]) -> pa.Table:
 
 def _joined(tables: dict[str, pa.Table]) -> pa.Table:
     """Concatenate the tables of several sources."""
-    parts = []
-    for source, table in tables.items():
+    return pa.concat_tables(_of_source(*one) for one in tables.items()).unify_dictionaries()
+
+
+def _in_turn(rows: dict[str, StoredRows]) -> StoredRows:
+    """The rows of several sources, one after the other."""
+
+    def blocks(columns: list[str]) -> Iterator[pa.Table]:
+        return (_of_source(source, block) for source, theirs in rows.items() for block in theirs.blocks(columns))
+
+    return StoredRows(blocks)
+
+
+def _of_source(source: str, table: pa.Table) -> pa.Table:
+    """A table of one source as part of one of several: with the column `source`, and keys that others do not have."""
+    if "key" in table.column_names:
         at = table.schema.get_field_index("key")
-        keyed = table.set_column(at, table.schema.field(at), _keys_in(source, table["key"]))
-        parts.append(keyed.append_column(pa.field("source", _WORD), pa.array([source] * len(table), _WORD)))
-    return pa.concat_tables(parts).unify_dictionaries()
+        table = table.set_column(at, table.schema.field(at), _keys_in(source, table["key"]))
+    words = pa.DictionaryArray.from_arrays(np.zeros(len(table), np.int32), pa.array([source]))
+    return table.append_column(pa.field("source", _WORD), words)
 
 
 def _keys_in(source: str, keys: pa.ChunkedArray) -> pa.Array:
@@ -175,11 +193,12 @@ def source_digests(lake: Lake, source: str, attempts: pa.Table | None = None) ->
     """
     if is_joint(source):
         return {one: source_digests(lake, one) for one in sources_of(source)}
-    attempts = (read_ledger(lake, source, DIGESTED) if attempts is None else attempts).sort_by("key")
+    attempts = read_ledger(lake, source, DIGESTED) if attempts is None else attempts
+    by_key = pc.sort_indices(attempts["key"]).to_numpy().astype(np.int64)
     stems = image_stems(lake, source)
     return {
         "links": read_origin(lake, source)["digest"],
-        "images": table_digest(attempts),
+        "images": table_digest(attempts, by_key),
         "detections": _stamps(lake, lake.detections(source), stems),
         "faces": {method: _stamps(lake, lake.faces(method, source), stems) for method in lake.names("faces")},
     }
@@ -210,31 +229,44 @@ class Comparison(NamedTuple):
     """The inputs of deduplication of a source, and the key of its verdicts.
 
     Attributes:
-        lines: the planned `records.LINK_LINES` whose picture was accepted.
+        listed: the planned `records.LINK_LINES` whose picture was accepted.
         images: the accepted `records.ATTEMPTS` that they name, by key.
         stamp: a digest of both and of the rules.
     """
 
-    lines: pa.Table
+    listed: StoredRows
     images: pa.Table
     stamp: str
     path: str
 
 
-def comparison(lake: Lake, source: str, lines: pa.Table, rules: DedupeRules = DedupeRules()) -> Comparison:
+def comparison(lake: Lake, source: str, listed: StoredRows, rules: DedupeRules = DedupeRules()) -> Comparison:
     """The current inputs of deduplication of the planned lines of a source.
 
     Args:
-        lines: as `planned_lines` gives them; of several sources with the column `person` (`People.added_to`).
+        listed: as `stored_lines` gives them; of several sources with the column `person` (`People.added_to`).
     """
     columns = ["key", "outcome", "digest", "dhash", "width", "height"]
-    images = accepted(read_attempts(lake, source, columns)).sort_by("key")
-    lines = only(lines, images["key"].combine_chunks())
-    images = only(images, lines["key"].combine_chunks())
-    state = stamp(
-        "dedupe", counted("dedupe", rules), table_digest(images.select(["key", "digest"])), digest_of_lines(lines)
-    )
-    return Comparison(lines, images, state, lake.unique(source, state))
+    images = accepted(read_attempts(lake, source, columns)).drop_columns(["outcome"])
+    keys = listed.table(["key"])["key"]
+    rows, _ = by_bytes(images["key"])
+    images = take(images, rows[_is_among(images["key"], keys).to_numpy()[rows]])
+    listed = listed.filtered(_is_among(keys, images["key"]))
+    digests = table_digest(images.select(["key", "digest"])), _digest_of(listed)
+    state = stamp("dedupe", counted("dedupe", rules), *digests)
+    return Comparison(listed, images, state, lake.unique(source, state))
+
+
+def _is_among(keys: pa.ChunkedArray, others: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.is_in(keys, value_set=others.combine_chunks())
+
+
+def _digest_of(listed: StoredRows) -> str:
+    """`parquet.digest_of_lines` of lines that need not fit into memory."""
+    unused = set(YOUNGER_COLUMNS)
+    for block in listed.blocks(list(YOUNGER_COLUMNS)):
+        unused -= {name for name in YOUNGER_COLUMNS if block[name].null_count < len(block)}
+    return blocks_digest(partial(listed.blocks, [name for name in LINK_LINES.names if name not in unused]))
 
 
 def read_faces(lake: Lake, source: str, method: str, columns: list[str] | None = None) -> pa.Table:
@@ -242,30 +274,42 @@ def read_faces(lake: Lake, source: str, method: str, columns: list[str] | None =
 
     Args:
         method: "agree" gives the faces of mtcnn that bbox gives too (`agreement.agreed`).
-        columns: some of `records.FACES`; None for all. Faces of several sources or methods have all columns.
+        columns: some of `records.FACES`; None for all.
 
     Returns:
-        `records.FACES`, and `method` and `shard`, the tar that holds the crops.
+        `records.FACES`, and `method` and `shard`, the tar that holds the crops; of several sources `source`.
     """
+    names = [*(columns or FACES.names), *_PLACE.names]
+    faces = stored_faces(lake, source, method).table(names)
+    return faces.select([*names, *(["source"] if is_joint(source) else [])])
+
+
+def stored_faces(lake: Lake, source: str, method: str) -> StoredRows:
+    """The faces of a source (`read_faces`), whose columns are read when they are needed; "agree" has them in memory."""
     if is_joint(source):
-        return _joined({one: read_faces(lake, one, method) for one in sources_of(source)})
+        return _in_turn({one: stored_faces(lake, one, method) for one in sources_of(source)})
     if method == AGREE:
-        return agreed(read_faces(lake, source, "bbox"), read_faces(lake, source, "mtcnn"))
+        return StoredRows.of(agreed(read_faces(lake, source, "bbox"), read_faces(lake, source, "mtcnn")))
     forgotten, folder = read_forgotten(lake, source), lake.faces(method, source)
     there = set(lake.names(folder))
     stems = [stem for stem in image_stems(lake, source) if f"{stem}.parquet" in there]
-    tables = []
     covered_by = ["key", "image_digest"] if forgotten else []
-    needed = list(dict.fromkeys([*columns, *covered_by])) if columns else None
-    for rows in read_tables(lake, folder, stems, FACES, needed):
-        shards = pa.array([f"{folder}/{stem}.tar" for stem, _ in rows.of])
-        at = np.repeat(np.arange(len(rows.of), dtype=np.int32), [num for _, num in rows.of])
-        place = {"method": pa.array([method] * len(at), _WORD), "shard": pa.DictionaryArray.from_arrays(at, shards)}
-        table = rows.table
-        for field in _PLACE:
-            table = table.append_column(field, place[field.name])
-        tables.append(table.filter(pc.invert(forgotten.rows(table, "image_digest"))) if forgotten else table)
-    if not tables:
-        return pa.schema([*FACES, *_PLACE]).empty_table()
-    faces = pa.concat_tables(tables).unify_dictionaries()
-    return faces.select([*columns, *(field.name for field in _PLACE)]) if columns else faces
+
+    def blocks(columns: list[str]) -> Iterator[pa.Table]:
+        stored = [name for name in dict.fromkeys([*columns, *covered_by]) if name not in _PLACE.names]
+        if not stems:
+            yield pa.schema([*(FACES.field(name) for name in stored), *_PLACE]).empty_table()
+        for rows in read_tables(lake, folder, stems, FACES, stored):
+            faces = _with_place(rows, folder, method)
+            yield faces.filter(pc.invert(forgotten.rows(faces, "image_digest"))) if forgotten else faces
+
+    return StoredRows(blocks)
+
+
+def _with_place(rows: Rows, folder: str, method: str) -> pa.Table:
+    """Faces with the columns `method` and `shard`."""
+    shards = pa.array([f"{folder}/{stem}.tar" for stem, _ in rows.of])
+    at = np.repeat(np.arange(len(rows.of), dtype=np.int32), [num for _, num in rows.of])
+    methods = pa.DictionaryArray.from_arrays(np.zeros(len(at), np.int32), pa.array([method]))
+    table = rows.table.append_column(_PLACE.field("method"), methods)
+    return table.append_column(_PLACE.field("shard"), pa.DictionaryArray.from_arrays(at, shards))

@@ -9,6 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from storage.tables.take import take
+
 
 class LinesByKey:
     """`records.LINK_LINES`, sorted once.
@@ -35,7 +37,7 @@ class LinesByKey:
         num = np.searchsorted(self._starts, starts, "right") - first
         # Positions increase by one within a range and jump to the start of the next.
         at = np.arange(num.sum()) + np.repeat(first - np.r_[0, np.cumsum(num)[:-1]], num) if len(num) else first
-        lines = self._lines.take(pa.array(np.sort(self._order[at])))
+        lines = take(self._lines, np.sort(self._order[at]))
         return lines.filter(pc.is_in(lines["key"], value_set=wanted))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,19 +61,24 @@ class Forecast:
         return f"{self.links:,} links on {self.hosts:,} hosts, about {size} in {' to '.join(times)}, {self.basis}"
 
 
-def forecast(urls: pa.ChunkedArray, rate: Rate = DOCUMENTED) -> Forecast:
-    """Estimate the cost of fetching these URLs."""
-    links = len(urls)
-    hours = (links / rate.fastest_per_s / 3600, links / rate.slowest_per_s / 3600)
-    hosts = pc.count_distinct(host_of(urls)).as_py() if links else 0
-    return Forecast(links, hosts, links * rate.bytes_per_link, hours, rate.basis)
+def links_by_host(urls: Iterable[pa.ChunkedArray]) -> Counter[str]:
+    """The number of URLs of each host; of those without a host under an empty name."""
+    found = Counter[str]()
+    for some in urls:
+        found.update({item["values"]: item["counts"] for item in pc.value_counts(host_of(some)).to_pylist()})
+    return found
 
 
-def busiest_host(urls: pa.ChunkedArray) -> tuple[str, int] | None:
-    """The host with the most of these URLs, and their number; None if no URL has a host."""
-    counts = pc.value_counts(host_of(urls)).to_pylist()
-    found = [(item["values"], item["counts"]) for item in counts if item["values"]]
-    return max(found, key=lambda item: (item[1], item[0]), default=None)
+def forecast(links: Mapping[str, int], rate: Rate = DOCUMENTED) -> Forecast:
+    """Estimate the cost of fetching so many links of each host."""
+    num = sum(links.values())
+    hours = (num / rate.fastest_per_s / 3600, num / rate.slowest_per_s / 3600)
+    return Forecast(num, len(links), num * rate.bytes_per_link, hours, rate.basis)
+
+
+def busiest_host(links: Mapping[str, int]) -> tuple[str, int] | None:
+    """The host with the most links, and their number; None if no link has a host."""
+    return max(((host, num) for host, num in links.items() if host), key=lambda item: item[::-1], default=None)
 
 
 def own_rate(attempts: pa.Table) -> Rate | None:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from storage.files.lake import Lake
 from storage.records import ATTEMPTS, CANDIDATES, Outcome, Reason, Retry
+from storage.tables.byte_order import by_bytes
 from storage.tables.merged_tables import read_tables
 from storage.tables.take import take
 from storage.text.names import STEM
@@ -116,12 +117,12 @@ def read_ledger(
 
 def newest(attempts: pa.Table) -> pa.Table:
     """The row with the highest round per key, of equal ones the last; the order of the rows is kept."""
-    order = np.argsort(attempts["round"].to_numpy(), kind="stable")
-    rows = pa.table({"key": attempts["key"].take(pa.array(order)), "row": np.arange(len(order))})
-    last = rows.group_by("key").aggregate([("row", "max")])["row_max"].to_numpy()
-    if len(last) == len(attempts):
+    num = len(attempts)
+    rows, starts = by_bytes(attempts["key"])
+    if len(starts) == num:
         return attempts
-    return take(attempts, np.sort(order[last]))
+    age = attempts["round"].to_numpy()[rows].astype(np.int64) * num + rows
+    return take(attempts, np.sort(np.maximum.reduceat(age, starts) % num))
 
 
 def unknown(candidates: pa.Table, ledger: pa.Table) -> pa.Table:
@@ -199,9 +200,13 @@ def host_of(urls: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def pending_new(candidates: pa.Table, ledger: pa.Table) -> pa.Table:
     """The first round: the candidates without an attempt, with tries and round."""
-    new = unknown(candidates, ledger)
-    zeros = pa.array(np.zeros(len(new), dtype=np.int16))
-    return new.append_column("tries", zeros).append_column("round", zeros)
+    return first_round(unknown(candidates, ledger))
+
+
+def first_round(candidates: pa.Table) -> pa.Table:
+    """Candidates that were never requested, with tries and round."""
+    zeros = pa.array(np.zeros(len(candidates), dtype=np.int16))
+    return candidates.append_column("tries", zeros).append_column("round", zeros)
 
 
 def pending_due(candidates: pa.Table, ledger: pa.Table, now: datetime) -> pa.Table:

@@ -33,6 +33,8 @@ _SAME_FACE_IOU = 0.5
 SAME_PERSON_SCORE = 0.99
 # The expected loss of correct faces at the default threshold.
 EXPECTED_LOSS = 0.02
+# The columns of `records.FACES` that make the stamp of the scores of accepted faces.
+OF_SCORES = ("identity", "line", "outcome", "crop_digest")
 # The columns of faces of several sources.
 _OF_SEVERAL = ("source", "person")
 # The least score of a stored pair of names.

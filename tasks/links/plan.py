@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,8 @@ import pyarrow.compute as pc
 
 from storage.errors import UsageError
 from storage.records import CANDIDATES, DIGEST_KINDS
-from storage.tables.take import take, take_values
+from storage.tables.byte_order import by_bytes
+from storage.tables.take import take
 from tasks.links.line_ids import words_and_codes
 from tasks.links.sources.spelling import match_names, suggestion
 
@@ -22,6 +24,28 @@ from tasks.links.sources.spelling import match_names, suggestion
 IDENTITIES_PER_UNIT = 25
 
 Ints = npt.NDArray[np.int64]
+
+
+# The columns of `records.LINK_LINES` that choose the lines of a plan, and those that become its candidates.
+OF_CHOICE = ["identity", "key", "listed_digest"]
+OF_CANDIDATES = ["line", "key", "url"]
+# Units of so many candidates together are put in order at a time: 200 MB.
+_ROWS_AT_A_TIME = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The first line with each distinct URL of a selection, in the order of the list.
+
+    Attributes:
+        rows: the numbers of the lines, [n], ascending.
+        units: ascending too, [n].
+        digest_bytes: the length of the longest digest that the list has of the URL, [n]; -1 for none.
+    """
+
+    rows: Ints
+    units: Ints
+    digest_bytes: Ints
 
 
 def plan(lines: pa.Table, identities: int | Sequence[str] | None = None, per_identity: int | None = None) -> pa.Table:
@@ -40,37 +64,82 @@ def plan(lines: pa.Table, identities: int | Sequence[str] | None = None, per_ide
     Raises:
         UsageError: a named person is not in the source, or the selection is empty.
     """
-    encoded = lines["identity"].cast(pa.string()).combine_chunks().dictionary_encode()
-    codes = encoded.indices.to_numpy().astype(np.int64)
-    wanted = _wanted(encoded.dictionary.to_pylist(), identities)[codes]
+    return pa.concat_tables(plan_blocks(choose(lines, identities, per_identity), [lines.select(OF_CANDIDATES)]))
+
+
+def plan_blocks(chosen: Chosen, lines: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The candidates of chosen lines, as `plan` gives them, in blocks of whole units.
+
+    Args:
+        lines: `OF_CANDIDATES` of the whole source, in blocks of consecutive rows.
+    """
+    waiting: list[pa.Table] = []
+    start = num_waiting = done = 0
+    for block in lines:
+        first, end = np.searchsorted(chosen.rows, [start, start + len(block)]).tolist()
+        waiting.append(take(block, chosen.rows[first:end] - start))
+        start, num_waiting = start + len(block), num_waiting + end - first
+        if num_waiting > _ROWS_AT_A_TIME:
+            # The last unit may go on in the next block.
+            whole = int(np.searchsorted(chosen.units, chosen.units[end - 1])) - done
+            found = pa.concat_tables(waiting)
+            if whole:
+                yield _candidates(found.slice(0, whole), chosen, done)
+            waiting, num_waiting, done = [found.slice(whole)], num_waiting - whole, done + whole
+    if num_waiting:
+        yield _candidates(pa.concat_tables(waiting), chosen, done)
+
+
+def choose(lines: pa.Table, identities: int | Sequence[str] | None = None, per_identity: int | None = None) -> Chosen:
+    """The lines of a plan; arguments and errors are those of `plan`.
+
+    Args:
+        lines: `OF_CHOICE` of the whole source.
+    """
+    names, codes = _people(lines["identity"])
+    wanted = _wanted(names, identities)[codes]
     if per_identity is not None:
         wanted &= rank_within(codes) < per_identity
     if not wanted.any():
         raise UsageError("the selection contains no link line: select at least one identity and one line of each")
-    rows = pa.table({"key": lines["key"], "row": np.arange(len(codes))})
-    rows = rows.append_column("digest_bytes", pc.binary_length(lines["listed_digest"]))
-    first = rows.group_by("key").aggregate([("row", "min"), ("digest_bytes", "max")])
-    asked = pc.unique(lines["key"].filter(pa.array(wanted)))
-    first = first.filter(pc.is_in(first["key"], value_set=asked))
-    owners = codes[first["row_min"].to_numpy()]
+    order, starts = by_bytes(lines["key"])
+    first = order[starts]
+    lengths = pc.fill_null(pc.binary_length(lines["listed_digest"]), -1).to_numpy()
+    longest = np.maximum.reduceat(lengths[order], starts)
+    asked = np.logical_or.reduceat(wanted[order], starts)
+    first, longest = first[asked], longest[asked]
+    in_order = np.argsort(first)
+    rows = first[in_order]
+    return Chosen(rows, codes[rows] // IDENTITIES_PER_UNIT, longest[in_order])
+
+
+def _people(column: pa.ChunkedArray) -> tuple[list[str], Ints]:
+    """The names in the order in which they come, and the number of each row's name."""
+    words, codes = words_and_codes(column)
+    coded = pa.array(codes).dictionary_encode()
+    return words.take(coded.dictionary).to_pylist(), coded.indices.to_numpy().astype(np.int64)
+
+
+def _candidates(lines: pa.Table, chosen: Chosen, start: int) -> pa.Table:
+    """The candidates of lines, which are the chosen ones from `start` on, in order."""
+    some = slice(start, start + len(lines))
     table = pa.table(
         {
-            "key": first["key"],
-            "url": take_values(lines["url"], first["row_min"].to_numpy()),
-            "unit": pa.array(owners // IDENTITIES_PER_UNIT, pa.int32()),
-            "digest_kind": _kinds(first["digest_bytes_max"]),
+            "key": lines["key"],
+            "url": lines["url"],
+            "unit": pa.array(chosen.units[some], pa.int32()),
+            "digest_kind": _kinds(pa.array(chosen.digest_bytes[some], pa.int32())),
         },
         schema=CANDIDATES,
     )
-    line = lines["line"].take(first["row_min"]).to_numpy()
-    return take(table, _spread(table, line))
+    return take(table, _spread(table, lines["line"].to_numpy()))
 
 
-def _kinds(lengths: pa.ChunkedArray) -> pa.Array:
+def _kinds(lengths: pa.Array) -> pa.Array:
     """The algorithm of digests of these lengths in bytes; null for SHA-256, which every picture has anyway."""
     others = {num: kind for num, kind in DIGEST_KINDS.items() if kind != "sha256"}
     words = pa.array(others.values(), pa.string())
-    found = words.take(pc.index_in(lengths, value_set=pa.array(others, lengths.type)).combine_chunks())
+    found = words.take(pc.index_in(lengths, value_set=pa.array(others, lengths.type)))
     return found.dictionary_encode().cast(CANDIDATES.field("digest_kind").type)
 
 

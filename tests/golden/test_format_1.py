@@ -22,7 +22,7 @@ from tasks.dataset.find_duplicates import read_verdicts
 from tasks.dataset.publish_request import Request, version_id
 from tasks.dataset.publish_version import publish_source
 from tasks.dataset.select import SelectRules
-from tasks.dataset.source_tables import comparison, planned_lines, read_faces
+from tasks.dataset.source_tables import comparison, planned_lines, read_faces, stored_lines
 from tasks.dataset.split import SplitRules
 from tasks.faces.crop_shard import uncropped
 from tasks.faces.detect_shard import accepted_images, is_detected
@@ -160,7 +160,7 @@ def test_a_field_added_to_the_crop_or_the_detector_makes_work_only_off_its_defau
 
 
 def test_a_field_added_to_what_compares_cleans_or_trains_counts_only_off_its_default(lake: Lake) -> None:
-    lines, dataset = planned_lines(lake, SOURCE), open_dataset(lake, "faces-mtcnn")
+    lines, dataset = stored_lines(lake, SOURCE), open_dataset(lake, "faces-mtcnn")
     faces = faces_to_score(read_faces(lake, SOURCE, "mtcnn"), read_verdicts(lake, SOURCE))
     assert clean_stamp("embedder@0123", faces) == CLEAN_STAMP
     assert clean_stamp("embedder@0123", faces, later(CleanRules)()) == CLEAN_STAMP

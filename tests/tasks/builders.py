@@ -12,6 +12,9 @@ from PIL import Image
 
 from storage.records import ATTEMPTS, FACES, VERDICTS, Box, Outcome, Reason, bytes_digest, url_key
 from storage.tables.parquet import rows_to_table
+from storage.tables.stored_rows import StoredRows
+from tasks.dataset.face_rows import face_rows
+from tasks.dataset.select import fetched, select
 
 T = TypeVar("T")
 
@@ -35,6 +38,11 @@ def attempt(url: str, reason: Reason | None = None, *, picture: str | None = Non
 
 def attempts(*rows: dict[str, Any]) -> pa.Table:
     return rows_to_table(list(rows), ATTEMPTS)
+
+
+def selected(lines: pa.Table, ledger: pa.Table, judged: pa.Table, found: pa.Table, **options: Any) -> pa.Table:
+    """The outcomes of lines by a ledger, verdicts and faces in memory."""
+    return select(lines, fetched(lines, ledger), judged, face_rows(StoredRows.of(found)), **options)
 
 
 def verdicts(lines: pa.Table, reasons: list[Reason | None]) -> pa.Table:

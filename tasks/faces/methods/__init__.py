@@ -18,4 +18,10 @@ AGREE = "agree"
 # The choices of --method. "both": bbox and mtcnn, one dataset each; "agree": one dataset of the faces where they agree.
 METHOD_CHOICES = (*METHODS, "both", AGREE)
 
-__all__ = ["AGREE", "METHODS", "METHOD_CHOICES", "CropMethod", "CropSettings", "Picture", "Subject"]
+
+def cropped_by(method: str) -> str:
+    """The method whose crops the faces of a method are."""
+    return "mtcnn" if method == AGREE else method
+
+
+__all__ = ["AGREE", "METHODS", "METHOD_CHOICES", "CropMethod", "CropSettings", "Picture", "Subject", "cropped_by"]

@@ -16,14 +16,17 @@ from storage.errors import LakeError
 from storage.files.lake import Lake
 from storage.records import DETECTIONS, LINK_LINES, Reason
 from storage.tables.parquet import (
+    read_blocks,
     read_settings,
     read_stamp,
     read_table,
     rows_to_table,
     stamp,
     table_digest,
+    write_blocks,
     write_table,
 )
+from tests.tasks.image_shards import link_lines
 
 PATH = "plan/made.parquet"
 
@@ -172,3 +175,30 @@ def test_the_digest_of_a_large_table_does_not_depend_on_its_chunks(monkeypatch):
     chunked = pa.concat_tables(table.slice(at, 17) for at in range(0, 100, 17))
 
     assert table_digest(chunked) == table_digest(table) != small
+
+
+def test_a_table_in_blocks_is_the_whole_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("storage.tables.parquet._ROW_GROUP", 2)
+    lake, rows = (
+        Lake(tmp_path / "lake"),
+        link_lines(*[("Ada", line, f"http://a.example/{line}", None) for line in range(7)]),
+    )
+
+    num = write_blocks(lake, "links/made/lines.parquet", LINK_LINES, [rows.slice(0, 3), rows.slice(3)], stamp="abc")
+    blocks = list(read_blocks(lake, "links/made/lines.parquet", LINK_LINES, ["line", "url"], num_rows=3))
+
+    assert num == 7
+    assert [len(block) for block in blocks] == [3, 4]
+    assert pa.concat_tables(blocks).equals(rows.select(["line", "url"]))
+    assert read_stamp(lake, "links/made/lines.parquet") == "abc"
+
+
+def test_a_digest_in_another_order_is_that_of_the_sorted_table(monkeypatch):
+    rows = link_lines(*[("Ada", line, f"http://a.example/{line % 3}", None) for line in range(9)])
+    order = np.array([3, 1, 4, 0, 5, 8, 2, 6, 7])
+
+    whole = table_digest(rows, order)
+    assert whole == table_digest(rows.take(pa.array(order))) != table_digest(rows)
+    monkeypatch.setattr("storage.tables.parquet.MOST_BYTES", 100)
+    monkeypatch.setattr("storage.tables.parquet._LARGE_ROWS", 4)
+    assert table_digest(rows, order) == table_digest(rows.take(pa.array(order)))

@@ -6,12 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.records import Reason, Split, bytes_digest
+from storage.tables.stored_rows import StoredRows
 from tasks.dataset.cross_split import cross_split_rows
+from tasks.dataset.face_rows import face_rows
 from tasks.dataset.leaks import count_leaks
+from tasks.dataset.publish_request import Request
 from tasks.dataset.samples import collect_samples
-from tasks.dataset.select import SelectRules, select, stop_samples
+from tasks.dataset.select import SelectRules, stop_samples
 from tasks.links.line_ids import Ints
-from tests.tasks.builders import attempt, attempts, face, faces, verdicts
+from tests.tasks.builders import attempt, attempts, face, faces, selected, verdicts
 from tests.tasks.image_shards import link_lines
 
 SPLITS = {"Ada": Split.TRAIN, "Bo": Split.TEST, "Cy": Split.VAL, "Di": Split.TRAIN}
@@ -33,10 +36,12 @@ class Lines:
 
     def outcomes(self) -> pa.Table:
         tables = (self.lines, self.attempts, self.verdicts, self.faces)
-        return select(*tables, method="mtcnn", rules=SelectRules(min_faces=1))
+        return selected(*tables, method="mtcnn", rules=SelectRules(min_faces=1))
 
     def cross_split(self) -> Ints:
-        return cross_split_rows(self.lines, self.verdicts, self.faces, self.outcomes(), SPLITS)
+        return cross_split_rows(
+            self.lines, self.verdicts, face_rows(StoredRows.of(self.faces)), self.outcomes(), SPLITS
+        )
 
     def refused(self) -> list[tuple[str, int]]:
         rows = self.lines.take(pa.array(self.cross_split())).to_pylist()
@@ -46,7 +51,9 @@ class Lines:
         found = self.faces.append_column("method", pa.array(["mtcnn"] * len(self.faces)))
         found = found.append_column("shard", pa.array([""] * len(self.faces)))
         outcomes = stop_samples(self.outcomes(), self.cross_split(), Reason.CROSS_SPLIT)
-        return sum(count_leaks(collect_samples("made", self.lines, self.verdicts, found, outcomes, SPLITS)).values())
+        stored = StoredRows.of(self.lines), self.verdicts, StoredRows.of(found)
+        samples = collect_samples(Request("faces", "made", "mtcnn"), self.lines, *stored, outcomes, SPLITS)
+        return sum(count_leaks(samples).values())
 
 
 def test_pictures_of_one_side_stay():

@@ -17,29 +17,25 @@ def samples(*names: str, **changes: Any) -> pa.Table:
     return with_plain_words(rows_to_table([sample_row(name) | changes for name in names], SAMPLES))
 
 
-def known(**shards: str) -> pa.Table:
-    """The rows of shards, by shard: a letter a sample."""
-    tables = [pa.Table.from_pylist([], schema=SAMPLES)]
-    for shard, letters in shards.items():
-        rows = [
-            sample_row(letter) | {"shard": f"shards/train-{shard}.tar", "offset": at}
-            for at, letter in enumerate(letters)
-        ]
-        tables.append(rows_to_table(rows, SAMPLES))
-    return pa.concat_tables([with_plain_words(table) for table in tables])
+def known(**shards: str) -> dict[str, str]:
+    """Shards: a letter a sample."""
+    return {f"shards/train-{shard}.tar": letters for shard, letters in shards.items()}
 
 
-def shards_of(letters: str, there: pa.Table, before: str = "", **changes: Any) -> str:
+def rows_of(shard: str, letters: str) -> pa.Table:
+    rows = [sample_row(letter) | {"shard": shard, "offset": at, "length": 7} for at, letter in enumerate(letters)]
+    return rows_to_table(rows, SAMPLES)
+
+
+def shards_of(letters: str, there: dict[str, str], before: str = "", **changes: Any) -> str:
     """The last letter of the name of each sample's shard, `-` where it is to be written."""
     listed = frozenset(f"shards/train-{one}.tar" for one in before)
-    placed = place_samples(samples(*letters, **changes), there, listed, RULES)
-    names = there["shard"].to_pylist()
-    assert all(
-        there["sample"][row].as_py() == sample_row(one)["sample"]
-        for one, row in zip(letters, placed, strict=True)
-        if row >= 0
-    )
-    return "".join("-" if row < 0 else names[row].removesuffix(".tar")[-1] for row in placed)
+    shards = ((shard, rows_of(shard, theirs)) for shard, theirs in there.items())
+    placed = place_samples(samples(*letters, **changes), shards, listed, RULES)
+    names = ["-" if shard < 0 else placed.shards[shard] for shard in placed.shard.tolist()]
+    for letter, shard, offset, length in zip(letters, names, placed.offset, placed.length, strict=True):
+        assert shard == "-" or (there[shard][offset], length) == (letter, 7)
+    return "".join(shard.removesuffix(".tar")[-1] for shard in names)
 
 
 def test_without_shards_all_are_written():
@@ -63,6 +59,12 @@ def test_a_sample_of_which_anything_changed_is_written_anew():
     for changes in ({"url": "http://y"}, {"crop_digest": bytes(31) + b"1"}, {"landmarks": [1.0] * 10}, {"score": 0.5}):
         assert shards_of("ab", there, **changes) == "--"
     assert shards_of("ab", there, cluster=bytes(31) + b"1") == "xx"
+
+
+def test_a_sample_whose_cluster_has_grown_is_told():
+    grown = samples("a", cluster=bytes(31) + b"1")
+    placed = [place_samples(each, [("shards/train-x.tar", rows_of("", "a"))]) for each in (samples("a"), grown)]
+    assert [one.is_same.tolist() for one in placed] == [[True], [False]]
 
 
 def test_values_that_are_missing_in_both_are_the_same():

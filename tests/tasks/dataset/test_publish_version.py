@@ -18,6 +18,7 @@ from storage.records import FACES, LINE_OUTCOMES, REJECTED_LINES, SAMPLES, Box, 
 from storage.stamps.code_version import code_version
 from storage.tables.parquet import read_as, write_table
 from storage.tables.shards import create_shard
+from storage.tables.stored_rows import StoredRows
 from storage.versions.datasets import open_dataset, versions
 from storage.versions.sample_shards import read_rows, shared_shards
 from storage.versions.tombstones import write_tombstone
@@ -30,13 +31,13 @@ from tasks.dataset.funnel import count_outcomes
 from tasks.dataset.leaks import count_leaks
 from tasks.dataset.publish_request import Request, id_by_manifest, version_id
 from tasks.dataset.publish_version import Published, publish, publish_source
-from tasks.dataset.samples import chosen_people, collect_samples, kept_outcomes
-from tasks.dataset.select import SelectRules, select
+from tasks.dataset.samples import chosen_people, collect_samples, kept_lines, kept_outcomes
+from tasks.dataset.select import SelectRules
 from tasks.dataset.split import SplitRules, split_identities
 from tasks.label_noise.estimate import CleanRules
 from tasks.links.plan import plan
 from tests.buckets import Faults
-from tests.tasks.builders import BOX, OTHER_BOX, attempt, attempts, face, faces, jpeg, shuffled, verdicts
+from tests.tasks.builders import BOX, OTHER_BOX, attempt, attempts, face, faces, jpeg, selected, shuffled, verdicts
 from tests.tasks.image_shards import link_lines
 from tests.tasks.made_lake import LINES, MALFORMED, PEOPLE, SOURCE, STEM, ends, make_lake
 
@@ -82,15 +83,15 @@ def make(
     found = faces(*table).append_column("method", pa.array(["mtcnn"] * len(table)))
     found = found.append_column("shard", pa.array([row["shard"] for row in table]))
     judged = verdicts(lines, [None] * len(lines))
-    outcomes = select(
+    outcomes = selected(
         lines, attempts(*[attempt(url) for _, _, url, _ in ROWS]), judged, found, method="mtcnn", rules=rules
     )
     request = Request("faces", "made", "mtcnn", rules)
     splits = split_identities(chosen_people(lines, outcomes), request.split)
-    samples = collect_samples("made", lines, judged, found, outcomes, splits)
-    return Made(
-        lake, request, Content(samples, kept_outcomes("made", lines, outcomes), count_outcomes(outcomes, "mtcnn"))
-    )
+    listed = StoredRows.of(lines)
+    samples = collect_samples(request, lines, listed, judged, StoredRows.of(found), outcomes, splits)
+    tables = samples, kept_outcomes("made", lines, outcomes), kept_lines("made", listed, outcomes)
+    return Made(lake, request, Content(*tables, count_outcomes(outcomes, "mtcnn")))
 
 
 @pytest.fixture

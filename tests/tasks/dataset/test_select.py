@@ -9,9 +9,9 @@ import pytest
 
 from storage.records import ATTEMPTS, FACES, LINK_LINES, VERDICTS, Reason
 from tasks.dataset.funnel import count_outcomes
-from tasks.dataset.select import SelectRules, Stage, select
+from tasks.dataset.select import SelectRules, Stage
 from tasks.links.line_ids import line_ids
-from tests.tasks.builders import BOX, OTHER_BOX, attempt, attempts, face, faces, pick, shuffled, verdicts
+from tests.tasks.builders import BOX, OTHER_BOX, attempt, attempts, face, faces, pick, selected, shuffled, verdicts
 from tests.tasks.image_shards import link_lines
 
 A, B, C, D = (f"http://{name}.example/1" for name in "abcd")
@@ -28,7 +28,7 @@ def outcomes(
     by_line = sorted({(row["identity"], row["line"], str(row["key"])) for row in faces_})
     lines = link_lines(*[(identity, line, key, None) for identity, line, key in by_line])
     known = attempts(*[attempt(url) for url in dict.fromkeys(key for _, _, key in by_line)])
-    table = select(
+    table = selected(
         lines, known, verdicts(lines, [None] * len(lines)), faces(*faces_), method=method, rules=rules
     ).to_pylist()
     return {
@@ -70,7 +70,7 @@ def test_every_line_has_one_outcome_and_it_is_the_first_that_stopped_it():
         face("Ada", 3, urls["copy"]),
         face("Ada", 1, urls["gone"]),
     )
-    table = select(lines, ledger, judged, found, method="mtcnn", rules=ANY_NUMBER)
+    table = selected(lines, ledger, judged, found, method="mtcnn", rules=ANY_NUMBER)
 
     assert list(zip(table["stage"].to_pylist(), table["reason"].to_pylist(), strict=True)) == [
         (Stage.FETCH, None),
@@ -164,7 +164,7 @@ def test_where_nobody_is_named_a_face_on_two_lines_is_repeated_and_not_contested
     lines = link_lines(("g1", 1, A, None), ("g2", 1, A, None), ("g3", 1, B, None))
     found = faces(face("g1", 1, A, agreement=0.4), face("g2", 1, A, agreement=0.9), face("g3", 1, B))
     known = attempts(attempt(A), attempt(B)), verdicts(lines, [None] * 3)
-    table = select(lines, *known, found, method="mtcnn", rules=ANY_NUMBER, names_people=False)
+    table = selected(lines, *known, found, method="mtcnn", rules=ANY_NUMBER, names_people=False)
     assert table["reason"].to_pylist() == [Reason.REPEATED_FACE, None, None]
 
 
@@ -201,7 +201,7 @@ def test_what_was_refused_elsewhere_stops_with_that_reason_and_claims_no_face():
     reasons = [Reason.TURNED, Reason.TURNED]
     refused = pa.table({"identity": ["Ada", "Bo"], "line": pa.array([1, 2], pa.int32()), "reason": reasons})
     judged = verdicts(lines, [None] * 4)
-    table = select(lines, ledger, judged, found, method="mtcnn", rules=ANY_NUMBER, refused=refused)
+    table = selected(lines, ledger, judged, found, method="mtcnn", rules=ANY_NUMBER, refused=refused)
 
     assert list(zip(table["stage"].to_pylist(), table["reason"].to_pylist(), strict=True)) == [
         stopped(Reason.TURNED),
@@ -214,10 +214,10 @@ def test_what_was_refused_elsewhere_stops_with_that_reason_and_claims_no_face():
 def test_before_anything_was_fetched_all_lines_wait():
     lines = link_lines(("Ada", 1, A, BOX), ("Bo", 1, A, BOX))
     empty = (ATTEMPTS.empty_table(), VERDICTS.empty_table(), FACES.empty_table())
-    table = select(lines, *empty, method="bbox", rules=SelectRules())
+    table = selected(lines, *empty, method="bbox", rules=SelectRules())
 
     assert table.to_pylist() == [{"stage": "fetch", "reason": None, "verdict": None, "face": None}] * 2
-    assert len(select(LINK_LINES.empty_table(), *empty, method="bbox", rules=SelectRules())) == 0
+    assert len(selected(LINK_LINES.empty_table(), *empty, method="bbox", rules=SelectRules())) == 0
 
 
 def test_a_line_is_told_by_person_and_number():
@@ -250,7 +250,7 @@ def a_road(seed: int) -> tuple[pa.Table, pa.Table, pa.Table, pa.Table]:
 @pytest.mark.parametrize("seed", range(10))
 def test_lines_in_are_lines_out_and_rejected_at_every_stage(seed, method):
     lines, *rest = a_road(seed)
-    table = select(lines, *rest, method=method, rules=SelectRules())
+    table = selected(lines, *rest, method=method, rules=SelectRules())
     funnel = count_outcomes(table, method, {"malformed_line": 3})
 
     assert len(table) == len(lines)
@@ -265,6 +265,6 @@ def test_lines_in_are_lines_out_and_rejected_at_every_stage(seed, method):
 def test_outcomes_do_not_hang_on_the_order_of_what_is_known(seed):
     lines, *rest = a_road(seed)
     shuffled = [table.take(np.random.default_rng(seed).permutation(len(table))) for table in rest]
-    one, other = (select(lines, *tables, method="bbox", rules=SelectRules()) for tables in (rest, shuffled))
+    one, other = (selected(lines, *tables, method="bbox", rules=SelectRules()) for tables in (rest, shuffled))
 
     assert one.select(["stage", "reason"]).equals(other.select(["stage", "reason"]))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from storage.errors import UsageError
 from storage.records import CANDIDATES, url_key
-from tasks.links.plan import IDENTITIES_PER_UNIT, plan, rank_within
+from tasks.links.plan import IDENTITIES_PER_UNIT, OF_CANDIDATES, choose, plan, plan_blocks, rank_within
 from tests.tasks.image_shards import link_lines
 
 LINES = link_lines(
@@ -200,3 +200,24 @@ def test_people_are_named_in_any_normal_form_and_those_who_resemble_are_suggeste
     assert urls(plan(lines, ["Zo\u00eb"])) == {"http://z.example/1"}
     with pytest.raises(UsageError, match="did you mean 'Ada Aal'"):
         plan(lines, ["ada_aal"])
+
+
+def test_a_plan_in_blocks_is_that_of_the_whole_list(monkeypatch):
+    monkeypatch.setattr("tasks.links.plan._ROWS_AT_A_TIME", 40)
+    lines = many_people(60)
+    some = [lines.select(OF_CANDIDATES).slice(start, 7) for start in range(0, len(lines), 7)]
+
+    blocks = list(plan_blocks(choose(lines), some))
+
+    assert pa.concat_tables(blocks).equals(plan(lines))
+    units = [set(block["unit"].to_pylist()) for block in blocks]
+    assert len(blocks) > 1
+    assert not set.intersection(*units)
+
+
+def test_keys_that_start_alike_are_different_urls():
+    lines = link_lines(*[("Ada", number, f"http://a.example/{number}", None) for number in range(4)])
+    keys = [b"12345678" + end for end in (b"00000002", b"00000001", b"00000002", b"00000003")]
+    lines = lines.set_column(3, lines.schema.field("key"), pa.array(keys, pa.binary(16)))
+
+    assert sorted(plan(lines)["url"].to_pylist()) == [f"http://a.example/{number}" for number in (0, 1, 3)]

@@ -10,6 +10,7 @@ import pyarrow as pa
 from storage.files.lake import Lake
 from storage.records import LINE_OUTCOMES, PLACED_SAMPLES, SAMPLES, SCORES, STORED_OUTCOMES
 from storage.tables.parquet import rows_to_table, with_plain_words, write_table
+from storage.tables.stored_rows import StoredRows
 from storage.versions.alias_events import AliasEvent
 from storage.versions.aliases import Alias, record_alias
 from storage.versions.evaluations import write_evaluation
@@ -50,7 +51,11 @@ def sharing_dataset(lake: Lake, version: str, days: float, letters: str, name: s
     table = rows_to_table(outcomes, LINE_OUTCOMES)
     write_table(lake, f"{folder}/outcomes.parquet", table.select(STORED_OUTCOMES.names))
     told = {"name": name, "version": version, "source": "made", "method": "mtcnn", "num_samples": len(letters)}
-    told |= {"layout": 2, "lines": write_lines(lake, name, table), "published_at": days_ago(days).isoformat()}
+    told |= {
+        "layout": 2,
+        "lines": write_lines(lake, name, StoredRows.of(table)),
+        "published_at": days_ago(days).isoformat(),
+    }
     lake.write_json(f"{folder}/manifest.json", told)
     return f"{name}@{version}"
 

@@ -1,0 +1,56 @@
+"""The links of a selection that were never requested: of the plan in the lake, or of lines that are not in it yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.files.lake import Lake
+from storage.records import CANDIDATES
+from storage.tables.parquet import read_as, read_blocks
+from storage.tables.take import take_values
+from tasks.fetch.ledger import first_round, read_ledger
+from tasks.links.plan import choose
+
+# So many URLs are copied at a time, 400 MB.
+_URLS_AT_A_TIME = 4_000_000
+
+
+def read_never_asked(lake: Lake, source: str, stems: Sequence[str]) -> pa.Table:
+    """The candidates of a plan without an attempt, with tries and round (`ledger.first_round`).
+
+    Args:
+        stems: the shards with the attempts.
+    """
+    path = lake.plan(source)
+    keys = read_as(lake, path, CANDIDATES, ["key"])["key"]
+    asked = read_ledger(lake, source, ["key"], stems=stems)["key"].combine_chunks()
+    is_new = pc.invert(pc.is_in(keys, value_set=asked))
+    if not pc.any(is_new).as_py():
+        return first_round(CANDIDATES.empty_table())
+    if pc.all(is_new).as_py():
+        return first_round(read_as(lake, path, CANDIDATES))
+    found, start = [], 0
+    for block in read_blocks(lake, path, CANDIDATES):
+        found.append(block.filter(is_new.slice(start, len(block))))
+        start += len(block)
+    return first_round(pa.concat_tables(found).unify_dictionaries())
+
+
+def urls_never_asked(
+    lines: pa.Table, ledger: pa.Table, identities: int | Sequence[str] | None, per_identity: int | None
+) -> Iterator[pa.ChunkedArray]:
+    """The URLs of a selection of lines without an attempt, some at a time.
+
+    Args:
+        lines: `records.LINK_LINES` of the whole source; the selection is that of `plan.plan`.
+        ledger: `key` of `records.ATTEMPTS`.
+    """
+    rows = choose(lines, identities, per_identity).rows
+    keys = lines["key"].take(pa.array(rows))
+    rows = rows[pc.invert(pc.is_in(keys, value_set=ledger["key"].combine_chunks())).to_numpy()]
+    for some in np.split(rows, np.arange(_URLS_AT_A_TIME, len(rows), _URLS_AT_A_TIME)):
+        yield take_values(lines["url"], some)
