@@ -17,6 +17,8 @@ from storage.files.stores import is_s3
 
 # The most files that one request removes.
 _AT_ONCE = 1000
+# How often a listing is tried that another thread disturbs.
+_LISTINGS = 100
 
 
 def list_folder(fs: Any, path: str, start: str = "") -> list[dict[str, Any]]:
@@ -29,10 +31,7 @@ def list_folder(fs: Any, path: str, start: str = "") -> list[dict[str, Any]]:
         `name`, `size` and `type` of each, and `ETag` or the time of its last change; empty if there is no such folder.
     """
     if not is_s3(fs):
-        with suppress(FileNotFoundError):
-            found: list[dict[str, Any]] = fs.ls(path, detail=True)
-            return [one for one in found if one["name"].rstrip("/").rpartition("/")[2].startswith(start)]
-        return []
+        return [one for one in _listed(fs, path) if one["name"].rstrip("/").rpartition("/")[2].startswith(start)]
     bucket, _, key = path.partition("/")
     above = f"{key}/" if key else ""
     found = []
@@ -41,6 +40,22 @@ def list_folder(fs: Any, path: str, start: str = "") -> list[dict[str, Any]]:
         found += [{"name": f"{bucket}/{one}", "size": 0, "type": "directory"} for one in folders]
         files = [one for one in page.get("Contents", []) if one["Key"] != above]
         found += [one | {"name": f"{bucket}/{one['Key']}", "size": one["Size"], "type": "file"} for one in files]
+    return found
+
+
+def _listed(fs: Any, path: str) -> list[dict[str, Any]]:
+    """What is in a folder. In memory fsspec stumbles over a file that another thread adds or removes meanwhile."""
+    for _ in range(_LISTINGS):
+        with suppress(KeyError, RuntimeError):
+            return _listed_once(fs, path)
+    return _listed_once(fs, path)
+
+
+def _listed_once(fs: Any, path: str) -> list[dict[str, Any]]:
+    try:
+        found: list[dict[str, Any]] = fs.ls(path, detail=True)
+    except FileNotFoundError:
+        return []
     return found
 
 

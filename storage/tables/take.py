@@ -14,6 +14,7 @@ import pyarrow as pa
 MOST_BYTES = 2**31 - 1
 # So many rows of a large column are put into one array: 200 MB of URLs.
 _ROWS_AT_A_TIME = 2_000_000
+_FEW = 8
 
 
 def take(table: pa.Table, rows: npt.NDArray[np.int64]) -> pa.Table:
@@ -23,7 +24,8 @@ def take(table: pa.Table, rows: npt.NDArray[np.int64]) -> pa.Table:
 
 def take_values(column: pa.ChunkedArray, rows: npt.NDArray[np.int64]) -> pa.ChunkedArray:
     """The values of a column in these rows, in this order."""
-    if column.num_chunks < 2 or column.nbytes <= MOST_BYTES:
+    # Of several chunks Arrow first makes one array, which costs more than few rows of it.
+    if column.num_chunks < 2 or (len(rows) > len(column) // _FEW and column.nbytes <= MOST_BYTES):
         return column.take(pa.array(rows))
     parts = (rows[start : start + _ROWS_AT_A_TIME] for start in range(0, len(rows), _ROWS_AT_A_TIME))
     return pa.chunked_array([_gathered(column, part) for part in parts], column.type)

@@ -104,8 +104,7 @@ def choose(lines: pa.Table, identities: int | Sequence[str] | None = None, per_i
         raise UsageError("the selection contains no link line: select at least one identity and one line of each")
     order, starts = by_bytes(lines["key"])
     first = order[starts]
-    lengths = pc.fill_null(pc.binary_length(lines["listed_digest"]), -1).to_numpy()
-    longest = np.maximum.reduceat(lengths[order], starts)
+    longest = _longest(lines["listed_digest"], order, starts)
     asked = np.logical_or.reduceat(wanted[order], starts)
     first, longest = first[asked], longest[asked]
     in_order = np.argsort(first)
@@ -118,6 +117,15 @@ def _people(column: pa.ChunkedArray) -> tuple[list[str], Ints]:
     words, codes = words_and_codes(column)
     coded = pa.array(codes).dictionary_encode()
     return words.take(coded.dictionary).to_pylist(), coded.indices.to_numpy().astype(np.int64)
+
+
+def _longest(digests: pa.ChunkedArray, order: Ints, starts: Ints) -> Ints:
+    """The most bytes of a digest of the rows from each start in `order` to the next; -1 if all are null."""
+    if digests.null_count == len(digests):
+        return np.full(len(starts), -1)
+    lengths = pc.fill_null(pc.binary_length(digests), -1).to_numpy().astype(np.int64)
+    longest: Ints = np.maximum.reduceat(lengths[order], starts)
+    return longest
 
 
 def _candidates(lines: pa.Table, chosen: Chosen, start: int) -> pa.Table:

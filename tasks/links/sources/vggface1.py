@@ -29,7 +29,15 @@ from storage.records import LINK_LINES, Reason, url_key
 from storage.text.encodings import as_utf8, lines_of
 from storage.text.names import is_text, visible
 from tasks.links.sources.checked_url import BadLineError, checked_url
-from tasks.links.sources.source import IdentityLines, SourceLines, assembled, identity_lines, joined
+from tasks.links.sources.source import (
+    ROWS_TO_GATHER,
+    IdentityLines,
+    SourceLines,
+    assembled,
+    gather,
+    identity_lines,
+    joined,
+)
 from tasks.links.sources.spelling import match_names, one_form, suggestion
 
 # The largest official file is 0.2 MB, all 2622 are 350 MB; more than this is not a list of links.
@@ -89,6 +97,8 @@ def read(path: Path, wanted: Collection[str] | None, shown: str) -> SourceLines:
         OSError: a file of the folder cannot be read.
     """
     parts: dict[str, IdentityLines] = {}
+    fresh = dict[str, None]()
+    num_fresh = 0
     forms = None if wanted is None else {one_form(name) for name in wanted}
     links = _left_out(path, forms) if path.is_dir() else {}
     names = set(links)
@@ -102,6 +112,11 @@ def read(path: Path, wanted: Collection[str] | None, shown: str) -> SourceLines:
         else:
             taken = earlier.lines["line"].to_numpy().tolist()
             parts[identity] = joined(earlier, parse_file(data, taken))
+        fresh[identity] = None
+        num_fresh += len(parts[identity].lines)
+        if num_fresh > ROWS_TO_GATHER:
+            gather(parts, list(fresh))
+            fresh, num_fresh = {}, 0
     _, missing = match_names(wanted or (), names)
     if missing:
         raise SourceError(
@@ -113,8 +128,9 @@ def read(path: Path, wanted: Collection[str] | None, shown: str) -> SourceLines:
             f"{shown} contains no link file: expected <Identity>.txt, or files/<Identity>.txt as in VGGFace1"
             + (f"; {len(links)} symbolic links are not followed: give the folder they point to" if links else "")
         )
-    both = {name: joined(parts[name], links[name]) for name in parts.keys() & links.keys()}
-    return replace(assembled(parts | links | both), num_files=len(parts))
+    num_files = len(parts)
+    parts |= links | {name: joined(parts[name], links[name]) for name in parts.keys() & links.keys()}
+    return replace(assembled(parts), num_files=num_files)
 
 
 def fingerprint(path: Path) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from storage.files import stores
 from storage.files.lake import Lake
-from storage.files.object_requests import EndFirst, _pages, read_bytes
+from storage.files.object_requests import EndFirst, _pages, list_folder, read_bytes
 from storage.tables.parquet import read_stamp, read_table, write_table
 from tests.buckets import Faults
 
@@ -141,3 +143,27 @@ def test_a_state_says_what_a_file_holds_where_the_store_gives_its_digest(lake: L
     assert lake.is_content(state, b"mine") == lake.url.startswith("s3:")
     assert not lake.is_content(state, b"mind")
     assert not lake.is_content("", b"")
+
+
+class Disturbed(MemoryFileSystem):
+    """A store in memory in which another thread adds or removes files during the first listings."""
+
+    cachable = False
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.left = times
+
+    def ls(self, path: str, detail: bool = True, **options: Any) -> Any:
+        self.left -= 1
+        if self.left >= 0:
+            raise (KeyError, RuntimeError)[self.left % 2]
+        return super().ls(path, detail, **options)
+
+
+def test_a_listing_that_another_thread_disturbs_is_made_again():
+    store = Disturbed(3)
+    store.pipe_file("/disturbed/one", b"1")
+    assert [file["name"] for file in list_folder(store, "/disturbed")] == ["/disturbed/one"]
+    with pytest.raises(RuntimeError):
+        list_folder(Disturbed(1000), "/disturbed")
