@@ -49,14 +49,14 @@ from tasks.links.plan import plan
 from tasks.links.sources import vggface1
 
 PICTURE_BYTES = 58_000
-_SMALL_PICTURE_BYTES = 3000
+SMALL_PICTURE_BYTES = 3000
 # As in VGGFace1: 19 links per host, 1000 lines per person (906 distinct).
 _LINKS_PER_HOST = 19
-_LINES_PER_IDENTITY = 100
+LINES_PER_IDENTITY = 100
 # Percentage of failing links by kind.
 _FAULTS = {"missing": 18, "error": 6, "reset": 5, "html": 6, "truncated": 5}
 _HANGS = {"hang": 2, "drip": 2}
-_FACEMILL = [sys.executable, "-c", "from flows.cli.app import main; main()"]
+FACEMILL = [sys.executable, "-c", "from flows.cli.app import main; main()"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,8 @@ class Result:
     usage: Usage
 
 
-def write_job(folder: Path, port: int, num: int, faults: dict[str, int]) -> Job:
-    """Write lists of `num` links with the given percentages of faults, evenly mixed."""
+def write_job(folder: Path, port: int, num: int, faults: dict[str, int], lines_each: int = LINES_PER_IDENTITY) -> Job:
+    """Write lists of `num` links, `lines_each` a person, with the given percentages of faults, evenly mixed."""
     job = Job(folder, port, num)
     job.links.mkdir(parents=True)
     bad = [kind for kind, share in faults.items() for _ in range(share)]
@@ -105,12 +105,12 @@ def write_job(folder: Path, port: int, num: int, faults: dict[str, int]) -> Job:
     paths = [f"/{kinds[37 * number % 100]}/{number}.jpg" for number in range(num)]
     job.urls.write_text("".join(f"http://127.0.0.1:{port}{path}\n" for path in paths))
     num_hosts = max(num // _LINKS_PER_HOST, 1)
-    for start in range(0, num, _LINES_PER_IDENTITY):
+    for start in range(0, num, lines_each):
         lines = [
             f"{line:08d} http://h{(start + line) % num_hosts}.test{path} 10.00 10.00 90.00 90.00 3.00 2.00 1\n"
-            for line, path in enumerate(paths[start : start + _LINES_PER_IDENTITY])
+            for line, path in enumerate(paths[start : start + lines_each])
         ]
-        (job.links / f"Person_{start // _LINES_PER_IDENTITY:05d}.txt").write_text("".join(lines))
+        (job.links / f"Person_{start // lines_each:05d}.txt").write_text("".join(lines))
     return job
 
 
@@ -127,7 +127,7 @@ def run_ingest(job: Job) -> Result:
     connect_to = f"127.0.0.1:{job.port}"
     usage = _measured(
         job,
-        [*_FACEMILL, "ingest", "--lake", lake.url, "--links", str(job.links), "--connect-to", connect_to],
+        [*FACEMILL, "ingest", "--lake", lake.url, "--links", str(job.links), "--connect-to", connect_to],
         {"PREFECT_HOME": str(job.folder / "prefect")},
     )  # fmt: skip
     return Result("facemill ingest", len(accepted(read_ledger(lake, "vggface1"))), usage)
@@ -235,7 +235,7 @@ def compare_memory(options: argparse.Namespace) -> dict[str, Any]:
     """facemill's memory for a list of small pictures and for one ten times as long."""
     rows = []
     for num in (10_000, 100_000):
-        with job_of(options, num, {}, _SMALL_PICTURE_BYTES) as job:
+        with job_of(options, num, {}, SMALL_PICTURE_BYTES) as job:
             rows.append({"links": num, **compared(job, [run_stages], 1)[0]})
     print_table(rows)
     return {"memory": rows}

@@ -20,6 +20,7 @@ from pydantic import Field
 from flows.configuration.setting_groups import SettingValues, changed, check_settings
 from flows.configuration.settings import load_settings
 from flows.runs.engine import flow, run_logger
+from flows.runs.table_merger import TableMerger
 from flows.selection import Selection, SourceNames
 from flows.tasks import CropDone, CropJob, crop_task
 from flows.telemetry import artifacts
@@ -42,7 +43,7 @@ from tasks.faces.methods import METHOD_CHOICES, CropSettings
 from tasks.fetch.ledger import accepted, image_stems
 from tasks.fetch.link_counts import link_counts
 from tasks.links.sources import source_named
-from tasks.maintenance.merge import gather_faces
+from tasks.maintenance.merge import gather_faces, merge_faces
 
 # One of METHOD_CHOICES; Prefect's UI shows them all in its forms.
 Method = Annotated[str, Field(json_schema_extra={"enum": list(METHOD_CHOICES)})]
@@ -137,8 +138,9 @@ def _crop_parts(lake: Lake, job: CropJob, parts: dict[str, list[str]]) -> dict[s
     pictures = total(accepted(link_counts(lake, job.source).now()))
     with (
         _processes(machine.num_workers()) as pool,
-        ThreadPoolExecutor(_AT_ONCE) as threads,
         track("detect and crop", pictures) as progress,
+        TableMerger(partial(merge_faces, lake, job.source, job.methods), progress) as merger,
+        ThreadPoolExecutor(_AT_ONCE) as threads,
         Leases(lake, "crop", job.source, parts, good_for_s=machine.lease_s, at_once=_AT_ONCE) as leases,
     ):
         for lease in leases:
@@ -146,13 +148,15 @@ def _crop_parts(lake: Lake, job: CropJob, parts: dict[str, list[str]]) -> dict[s
             # In the context of this flow run, so that Prefect shows the task in it.
             run = partial(copy_context().run, crop_task, lake, job, part, stems, lease, pool, progress.advance)
             future = threads.submit(run)
-            future.add_done_callback(partial(_end, lease))
+            future.add_done_callback(partial(_end, lease, merger))
             given.append((lease, part, future))
         return {part: future.result() for lease, part, future in given if not lease.is_lost}
 
 
-def _end(lease: Lease, future: Future[Any]) -> None:
+def _end(lease: Lease, merger: TableMerger, future: Future[CropDone]) -> None:
     lease.end()
+    if not future.exception():
+        merger.wrote(len(future.result().made))
 
 
 def _report(lake: Lake, source: str) -> str:

@@ -19,6 +19,7 @@ from flows.configuration.setting_groups import SettingValues, changed, check_set
 from flows.configuration.settings import load_settings, user_name
 from flows.runs.engine import flow, run_logger
 from flows.runs.fetch_round import HeldHosts, HostRound, Work, fetch_by_unit
+from flows.runs.table_merger import TableMerger
 from flows.selection import Selection, SourceNames
 from flows.synthetic_web import web_for
 from flows.tasks import links_task
@@ -53,7 +54,7 @@ from tasks.links.list_source import open_source
 from tasks.links.plan import OF_CANDIDATES, OF_CHOICE, choose, plan_blocks
 from tasks.links.sources import source_named
 from tasks.links.sources.source import Source
-from tasks.maintenance.merge import gather_images
+from tasks.maintenance.merge import gather_images, merge_images
 from tasks.web.hosts import HostRules
 from tasks.web.http import open_web
 from tasks.web.web_archive import ArchiveTransport, archive_host
@@ -217,8 +218,11 @@ async def fetch_pending(
         async with open_transport(lake, web, settings, hosts, archive=archive) as (transport, tally):
             guarded = GuardedTransport(transport, read_forgotten(lake, source))
             checks = ValidationPool(changed(ImageLimits(), "images", settings), changed(Limits(), "decode", settings))
-            with track(name, len(pending), tally) as progress:
-                work = Work(lake, source, seen, guarded, checks, tally, progress)
+            with (
+                track(name, len(pending), tally) as progress,
+                TableMerger(partial(merge_images, lake, source), progress) as merger,
+            ):
+                work = Work(lake, source, seen, guarded, checks, tally, progress, merger)
                 await _fetch(work, pending, hosts, settings, archive=archive)
     await asyncio.to_thread(gather_images, lake, source)
     outcomes = tally.outcomes

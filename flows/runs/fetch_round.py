@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.configuration.settings import Settings, load_settings
+from flows.runs.table_merger import TableMerger
 from flows.tasks import fetch_task
 from flows.telemetry.progress import Track
 from flows.telemetry.tally import Tally
@@ -62,6 +63,7 @@ class Work:
 
     Attributes:
         seen: the image shards from which the pending links were computed; shards added later are checked per unit.
+        merger: told of every shard.
     """
 
     lake: Lake
@@ -71,6 +73,7 @@ class Work:
     checks: ValidationPool
     tally: Tally
     progress: Track
+    merger: TableMerger
 
     def left_of(self, links: pa.Table) -> pa.Table:
         """Those of one unit's links that have no newer row in the ledger."""
@@ -105,7 +108,8 @@ async def fetch_by_unit(work: Work, pending: pa.Table) -> None:
             mine = await asyncio.to_thread(work.left_of, of_unit)
             work.progress.skip(len(of_unit) - len(mine))
             if len(mine):
-                await work.fetch(int(lease.unit), mine, in_flight, UnitCalls(on_attempt))
+                calls = UnitCalls(on_attempt, on_shard=work.merger.wrote)
+                await work.fetch(int(lease.unit), mine, in_flight, calls)
 
     try:
         with Leases(work.lake, "fetch", work.source, names, good_for_s=good_for_s, at_once=at_once) as leases:
@@ -223,9 +227,8 @@ class HostRound:
             crossed.append(rows[candidate.key])
             self._links.cross(rows[candidate.key], host)
 
-        await self._work.fetch(
-            unit, mine, in_flight, UnitCalls(on_attempt, on_elsewhere, goes_on=lambda: self._goes_on)
-        )
+        calls = UnitCalls(on_attempt, on_elsewhere, goes_on=lambda: self._goes_on, on_shard=self._work.merger.wrote)
+        await self._work.fetch(unit, mine, in_flight, calls)
         is_whole = self._goes_on and not crossed
         self._links.finish(mine, mine[:0] if is_whole else await asyncio.to_thread(self._work.left_of, mine))
 

@@ -26,7 +26,7 @@ from storage.tables.parquet import read_as, read_metadata, settings_in, stamp, s
 
 _COVERS = b"facemill.covers"
 # From this number of uncovered tables on they are merged; to open them takes half a second.
-_MANY = 64
+MANY = 64
 # The most tables that a merged one covers: with 900 links each, 230,000 rows, which take 100 MB while they are merged.
 _MOST = 256
 
@@ -109,17 +109,18 @@ def read_table_marks(lake: Lake, folder: str, names: Iterable[str]) -> dict[str,
     return {name: Marks(one.stamp, one.settings) if (one := covered.get(name)) else next(read) for name in there}
 
 
-def merge_tables(lake: Lake, folder: str, schema: pa.Schema, *, at_least: int = _MANY) -> int:
+def merge_tables(lake: Lake, folder: str, schema: pa.Schema, *, at_least: int = MANY) -> int:
     """Merge the small tables of a folder, if many are not covered; returns the number of merged tables written.
 
-    Merged tables that are less than half full, or cover changed tables, are replaced.
+    Merged tables that are less than half full are replaced. Tables that have changed, and those that another merged
+    table covers too, do not count: two runs may have merged at the same time.
 
     Raises:
         LakeError: a table cannot be read.
     """
     states = _states(lake, folder)
     current = {path: [one for one in _covers(lake, path) if _is_current(one, states)] for path in _paths(lake, folder)}
-    kept = {path: covers for path, covers in current.items() if len(covers) >= _MOST // 2}
+    kept = _kept(current)
     if len(states.keys() - {one.name for covers in current.values() for one in covers}) < at_least:
         return 0
     loose = sorted(states.keys() - {one.name for covers in kept.values() for one in covers})
@@ -127,6 +128,18 @@ def merge_tables(lake: Lake, folder: str, schema: pa.Schema, *, at_least: int = 
     for path in current.keys() - kept.keys() - set(written):
         lake.remove(path)
     return len(written)
+
+
+def _kept(current: dict[str, list[_Covered]]) -> dict[str, list[_Covered]]:
+    """The merged tables that are half full of tables which no fuller one covers."""
+    kept: dict[str, list[_Covered]] = {}
+    known: set[str] = set()
+    for path in sorted(current, key=lambda path: (-len(current[path]), path)):
+        names = {one.name for one in current[path]}
+        if len(names - known) >= _MOST // 2:
+            kept[path] = current[path]
+            known |= names
+    return kept
 
 
 def _merge(lake: Lake, folder: str, names: list[str], states: dict[str, str], schema: pa.Schema) -> str:

@@ -63,11 +63,13 @@ class UnitCalls:
         on_attempt: called with every finished attempt, before or after its commit.
         on_elsewhere: called with every candidate that needs a host which another run may request; it stays pending.
         goes_on: asked before each candidate; once false, the rest stays pending.
+        on_shard: called after each commit of a shard.
     """
 
     on_attempt: Callable[[Attempt], None] = lambda attempt: None
     on_elsewhere: Callable[[Candidate, str], None] = lambda candidate, host: None
     goes_on: Callable[[], bool] = lambda: True
+    on_shard: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,11 @@ async def fetch_unit(
     commit_lock = asyncio.Lock()
     with _Shards(lake, source, unit) as shards:
 
+        async def commit() -> None:
+            if shards.is_open:
+                await _run_to_completion(shards.commit)
+                calls.on_shard()
+
         async def handle(one: Pending) -> None:
             if not calls.goes_on():  # it may have waited for a slot
                 return
@@ -125,11 +132,11 @@ async def fetch_unit(
                 return
             async with commit_lock:  # held while a shard is committed
                 if shards.add(attempt, data):
-                    await _run_to_completion(shards.commit)
+                    await commit()
             calls.on_attempt(attempt)
 
         await slots.for_each(handle, takewhile(lambda one: calls.goes_on(), pending))
-        await _run_to_completion(shards.commit)
+        await commit()
     return shards.num_committed
 
 
@@ -272,6 +279,11 @@ class _Shards:
         self._stack.__exit__(*error)
 
     @property
+    def is_open(self) -> bool:
+        """Whether there are rows to commit."""
+        return bool(self._rows)
+
+    @property
     def _stem(self) -> str:
         return f"{self._unit}-{self._next:04d}-{self._token}"
 
@@ -289,8 +301,6 @@ class _Shards:
 
     def commit(self) -> None:
         """Commit the open shard to the lake."""
-        if not self._rows:
-            return
         self._stack.close()
         self._tar = None
         write_table(

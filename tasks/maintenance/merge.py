@@ -13,10 +13,21 @@ from tasks.dataset.face_counts import face_counts
 from tasks.fetch.link_counts import link_counts
 
 
+def merge_images(lake: Lake, source: str) -> int:
+    """Merge the indexes of a source's images if many are not merged; returns the number of merged tables written."""
+    return merge_tables(lake, lake.images(source), ATTEMPTS)
+
+
+def merge_faces(lake: Lake, source: str, methods: Sequence[str]) -> int:
+    """Likewise of the detections, and of the faces by these methods."""
+    folders = {lake.detections(source): DETECTIONS} | {lake.faces(one, source): FACES for one in methods}
+    return sum(merge_tables(lake, folder, schema) for folder, schema in folders.items())
+
+
 def gather_images(lake: Lake, source: str) -> None:
     """Merge the indexes of a source's images if many are not merged, and count the links, unless that is done."""
     if link_counts(lake, source).kept() is None:
-        merge_tables(lake, lake.images(source), ATTEMPTS)
+        merge_images(lake, source)
         link_counts(lake, source).keep()
 
 
@@ -24,9 +35,8 @@ def gather_faces(lake: Lake, source: str, methods: Sequence[str]) -> None:
     """Likewise of the detections, and of the faces by these methods."""
     changed = [one for one in methods if face_counts(lake, source, one).kept() is None]
     if changed:
-        merge_tables(lake, lake.detections(source), DETECTIONS)
+        merge_faces(lake, source, changed)
     for method in changed:
-        merge_tables(lake, lake.faces(method, source), FACES)
         face_counts(lake, source, method).keep()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,11 @@ def test_the_command_line_names_every_method() -> None:
 
 
 @pytest.mark.slow
-def test_a_report_is_written_when_asked_for(tmp_path: Path, world: Path, origin: Origin) -> None:
+def test_a_report_is_written_when_asked_for_and_tables_are_merged_meanwhile(
+    tmp_path: Path, world: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("flows.runs.table_merger.MANY", 1)
+    monkeypatch.setenv("FACEMILL_LOG", "json")
     lake = str(tmp_path / "lake")
     address = f"127.0.0.1:{origin.port}"
     for _ in range(2):
@@ -34,7 +39,10 @@ def test_a_report_is_written_when_asked_for(tmp_path: Path, world: Path, origin:
         again = asyncio.run(ingest(lake, links=str(world / "links"), connect_to=address, identities=3))
     assert again == counts
     assert {path.split("/")[0] for path in tables_opened(opened)} == {"links"}
+    capsys.readouterr()
     assert "report" not in crop(lake)
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    assert ("detect and crop", "merged") in {(event.get("name"), event["event"]) for event in events}
     with opened_files() as opened:
         again = crop(lake)
     assert (again["detected"], again["cropped"], tables_opened(opened)) == (0, 0, [])

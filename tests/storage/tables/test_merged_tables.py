@@ -114,6 +114,25 @@ def test_full_merged_tables_stay_as_they_are(lake: Lake, monkeypatch: pytest.Mon
     assert [name for name, _ in read(lake, "abcdefg")] == list("abcdefg")
 
 
+def test_of_what_two_runs_merged_at_the_same_time_one_stays(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.tables.merged_tables._MOST", 8)
+    merge_tables(lake, FOLDER, SCHEMA, at_least=2)
+    (first,) = merged(lake)
+    kept = lake.read(f"{lake.merged(FOLDER)}/{first}")
+    lake.remove(lake.merged(FOLDER))
+    put(lake, "f", 50)
+    merge_tables(lake, FOLDER, SCHEMA, at_least=2)
+    (second,) = merged(lake)
+    lake.write(f"{lake.merged(FOLDER)}/{first}", kept)
+    assert merge_tables(lake, FOLDER, SCHEMA, at_least=1) == 0
+    for at, name in enumerate("gh"):
+        put(lake, name, 60 + 10 * at)
+    assert merge_tables(lake, FOLDER, SCHEMA, at_least=2) == 1
+    assert first not in merged(lake)
+    assert second in merged(lake)
+    assert [name for name, _ in read(lake, "abcdefgh")] == list("abcdefgh")
+
+
 def test_a_table_that_is_written_anew_is_read_itself(lake: Lake) -> None:
     merge_tables(lake, FOLDER, SCHEMA, at_least=2)
     before = dict(read(lake, "abcde"))

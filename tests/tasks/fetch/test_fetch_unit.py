@@ -114,8 +114,12 @@ async def test_a_picture_gets_the_digest_that_its_list_has_and_a_failure_gets_no
 
 
 async def test_a_unit_is_written_in_shards_of_a_few_hundred_attempts(lake: Lake) -> None:
+    told: list[int] = []
+    calls = UnitCalls(on_shard=lambda: told.append(len(image_stems(lake, SOURCE))))
     async with serving(Origin(pictures(12))) as origin:
-        await first_round(lake, origin, range(12))
+        await first_round(lake, origin, range(12), calls=calls)
+        await first_round(lake, origin, [], calls=calls)
+    assert told == [1, 2, 3]
     assert image_stems(lake, SOURCE) == ["0003-0000-one", "0003-0001-one", "0003-0002-one"]
     assert list(files(lake)) == [f"0003-000{n}-one.{kind}" for n in range(3) for kind in ["parquet", "tar"]]
     assert Counter(row["shard"] for row in rows(lake).values()) == {
