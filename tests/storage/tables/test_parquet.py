@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from storage.errors import LakeError
 from storage.files.lake import Lake
 from storage.records import DETECTIONS, LINK_LINES, Reason
 from storage.tables.parquet import (
+    blocks_digest,
     read_blocks,
     read_settings,
     read_stamp,
@@ -202,3 +204,14 @@ def test_a_digest_in_another_order_is_that_of_the_sorted_table(monkeypatch):
     monkeypatch.setattr("storage.tables.parquet.MOST_BYTES", 100)
     monkeypatch.setattr("storage.tables.parquet._LARGE_ROWS", 4)
     assert table_digest(rows, order) == table_digest(rows.take(pa.array(order)))
+
+
+@pytest.mark.parametrize("most_bytes", [2**31, 100])
+def test_a_digest_of_blocks_is_that_of_the_table(monkeypatch, most_bytes):
+    monkeypatch.setattr("storage.tables.parquet.MOST_BYTES", most_bytes)
+    monkeypatch.setattr("storage.tables.parquet._LARGE_ROWS", 4)
+    rows = link_lines(*[(f"Person {line}", line, f"http://a.example/{line}", None) for line in range(23)])
+    for size in (1, 3, 10, 23):
+        blocks = [rows.slice(start, size) for start in range(0, 23, size)]
+        assert blocks_digest(partial(iter, blocks)) == table_digest(rows)
+    assert blocks_digest(lambda: [rows.slice(0, 0)]) == table_digest(rows.slice(0, 0))

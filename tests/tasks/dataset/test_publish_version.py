@@ -110,6 +110,19 @@ def test_a_version_holds_every_sample_with_its_picture(made):
         assert row["shard"].startswith(f"shards/{row['split']}-")
 
 
+@pytest.mark.parametrize("limit", ["_BYTES_AT_A_TIME", "_SAMPLES_AT_A_TIME"])
+def test_shards_are_the_same_however_many_are_written_at_a_time(tmp_path, monkeypatch, limit):
+    monkeypatch.setattr(publishing, "_SAMPLES_PER_SHARD", 5)
+    whole, some = (make(tmp_path / name) for name in ("whole", "some"))
+    first = whole.publish().dataset
+    monkeypatch.setattr(f"storage.versions.write_shards.{limit}", 7)
+    second = some.publish().dataset
+
+    assert len(first.shards()) > 5
+    assert [whole.lake.read(path) for path in first.shards()] == [some.lake.read(path) for path in second.shards()]
+    assert first.index().equals(second.index())
+
+
 def test_of_two_that_publish_a_version_at_the_same_time_the_first_one_s_manifest_stays(made):
     published: list[Any] = []
 

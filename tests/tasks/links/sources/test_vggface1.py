@@ -401,3 +401,18 @@ def test_a_name_is_found_in_any_normal_form_and_one_that_resembles_is_suggested(
     (tmp_path / "Zo\u00eb_Aal.txt").write_bytes(GOOD)
     with pytest.raises(SourceError, match="look alike"):
         read(tmp_path, ["Zo\u00eb_Aal"], "here")
+
+
+def test_lines_are_the_same_however_many_of_them_are_put_together(tmp_path, monkeypatch):
+    for person in range(9):
+        lines = [line(id=str(number), url=f"http://a.example/{person}/{number}") for number in range(person)]
+        (tmp_path / f"Person_{person}.txt").write_bytes(b"\n".join([*lines, b"malformed"]))
+    whole = read(tmp_path, None, "")
+    monkeypatch.setattr("tasks.links.sources.vggface1.ROWS_TO_GATHER", 5)
+    monkeypatch.setattr("tasks.links.sources.source._ROWS_AT_A_TIME", 7)
+    parts = read(tmp_path, None, "")
+
+    assert parts.lines.equals(whole.lines)
+    assert parts.rejected.to_pylist() == whole.rejected.to_pylist()
+    assert (parts.num_files, len(parts.lines), len(parts.rejected)) == (9, 36, 9)
+    assert parts.lines["url"].num_chunks > whole.lines["url"].num_chunks
