@@ -3,9 +3,11 @@
     python -m bench.scale                             a million of VGGFace1's lines
     python -m bench.scale --lines 250000,2500000      real lines, under further names where more are wanted
     python -m bench.scale --keep FOLDER --json        keep the lakes for the next run
+    python -m bench.scale --commands read,publish     only some of the rows
 
 The lakes are drawn as `ingest` and `crop` leave them (`bench.drawn_lake`): nothing is due, and the tars of images are
 absent, since no command with nothing to do reads them; all faces have one crop. Each command is a process of its own.
+`read` is `ingest --dry-run` of a list that no lake has: all of it is read, and its links are counted by host.
 `compact` does what the runs that fetched and cropped would have done at their ends. The first `ingest` and the first
 `crop` compare everything, as after a change of the list or of the code; the second ones find nothing changed. The
 pipeline is the whole one, by both methods, after a drawn training (`bench.drawn_training`): the first one writes the
@@ -20,7 +22,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -48,7 +50,9 @@ def commands(folder: Path) -> dict[str, Sequence[str]]:
     links = ("--links", str(folder / "links"))
     ingest, crop, publish = ("ingest", *lake, *links), ("crop", *lake), ("publish", *lake, "--method", "mtcnn")
     pipeline = ("pipeline", *lake, *links)
+    unread = ("ingest", "--lake", str(folder / "unread"), "--source", SOURCE, *links, "--dry-run")
     return {
+        "read": unread,
         "compact": ("compact", "--lake", str(folder / "lake")),
         "status": ("status", "--lake", str(folder / "lake")),
         "retry": ("retry", *lake),
@@ -64,11 +68,13 @@ def commands(folder: Path) -> dict[str, Sequence[str]]:
     }
 
 
-def run(folder: Path, num_lines: int) -> dict[str, Cost]:
-    """The cost of each command on a lake of so many lines."""
+def run(folder: Path, num_lines: int, wanted: Collection[str]) -> dict[str, Cost]:
+    """The cost of each of the wanted commands on a lake of so many lines."""
     lake = draw_lake(folder, _ARCHIVE, num_lines, most_each=_OF_A_PERSON if num_lines == _SMALL else None)
     found = {}
     for name, arguments in commands(folder).items():
+        if name not in wanted:
+            continue
         if name == "pipeline":
             draw_training(lake)
         counted = [sys.executable, "-m", "bench.opened", str(folder / "lake"), str(folder / "opened")]
@@ -82,12 +88,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", default="1000000", help="numbers of lines, separated by commas")
     parser.add_argument("--keep", type=Path, help="folder of the lakes")
+    names = list(commands(Path()))
+    parser.add_argument("--commands", default=",".join(names), help="the rows, separated by commas")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
+    wanted = options.commands.split(",")
+    if unknown := sorted(set(wanted) - set(names)):
+        parser.error(f"unknown command {unknown[0]}: the rows are {', '.join(names)}")
     with ExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="facemill-bench-")))
         sizes = [_SMALL, *(int(one) for one in options.lines.split(","))]
-        found = {num: run(folder / str(num), num) for num in sizes}
+        found = {num: run(folder / str(num), num, wanted) for num in sizes}
     start = found.pop(_SMALL)
     rows = [
         {
