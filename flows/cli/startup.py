@@ -11,7 +11,6 @@ import sys
 from contextlib import nullcontext
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import typer
 
 from flows.configuration.setting_groups import SettingValues, changed
@@ -31,6 +30,7 @@ from tasks.fetch.forecast import DOCUMENTED, forecast, links_by_host, own_rate
 from tasks.fetch.ledger import read_ledger
 from tasks.fetch.never_asked import urls_never_asked
 from tasks.links.collect import FoundLinks, find_links, keep_links, lines_found
+from tasks.links.line_ids import distinct_words
 from tasks.links.link_location import is_url, location_of
 from tasks.links.link_server import LinkLimits
 from tasks.links.list_source import open_source
@@ -139,7 +139,7 @@ def _checked_people(lines: pa.Table, people: People, as_typed: str | None, split
     Raises:
         UsageError: the selection is ambiguous, or too small for a training.
     """
-    names = pc.unique(lines["identity"].cast(pa.string())).to_pylist()
+    names = distinct_words(lines["identity"])[0].to_pylist()
     if split:
         check_enough_people(len(names) if people is None else min(len(names), _num(people)), split)
     if not isinstance(people, int):

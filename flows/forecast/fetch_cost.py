@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from flows.configuration.setting_groups import SettingValues, changed
 from flows.configuration.settings import load_settings
@@ -35,6 +34,7 @@ from tasks.fetch.forecast import (
 from tasks.fetch.ledger import accepted, due, read_ledger
 from tasks.fetch.never_asked import urls_never_asked
 from tasks.links.collect import find_links, lines_found
+from tasks.links.line_ids import distinct_words
 from tasks.links.link_location import is_url, location_of
 from tasks.links.link_server import LinkLimits
 from tasks.links.list_source import open_source
@@ -93,7 +93,7 @@ def fetch_cost(lake: Lake, selection: Selection, settings: SettingValues) -> Fet
 def _num_people(lines: pa.Table, identities: int | list[str] | None) -> int:
     if isinstance(identities, list):
         return len(identities)
-    found = int(pc.count_distinct(lines["identity"].cast(pa.string())).as_py())
+    found = len(distinct_words(lines["identity"])[0])
     return found if identities is None else min(found, identities)
 
 

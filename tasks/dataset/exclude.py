@@ -21,7 +21,7 @@ from storage.errors import UsageError
 from storage.records import Reason
 from storage.tables.parquet import stamp
 from storage.text.encodings import read_text
-from tasks.links.line_ids import id_columns
+from tasks.links.line_ids import id_columns, words_and_codes
 
 # `python -m bench.names`: of names with one letter wrong, 97% are found at 90 and 85% at 91. Of 1000 names of VGGFace1,
 # three are like one of 1664 of LFW at 90: two are the same person misspelled, the third is not. One person too many
@@ -93,7 +93,8 @@ def lines_of(lines: pa.Table, people: Collection[str]) -> pa.Table:
 
     With several sources (column `person`) these are all lines of a person, under any listed name.
     """
-    theirs = pc.is_in(lines["identity"].cast(pa.string()), value_set=pa.array(sorted(people), pa.string()))
+    words, codes = words_and_codes(lines["identity"])
+    theirs = pa.array(pc.is_in(words, value_set=pa.array(sorted(people), pa.string())).to_numpy(False)[codes])
     if "person" in lines.column_names:
         excluded = pc.unique(lines["person"].filter(theirs).cast(pa.string()))
         theirs = pc.is_in(lines["person"].cast(pa.string()), value_set=excluded)

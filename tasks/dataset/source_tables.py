@@ -32,6 +32,7 @@ from tasks.dataset.funnel import NOT_PLANNED
 from tasks.faces.agreement import agreed
 from tasks.faces.methods import AGREE
 from tasks.fetch.ledger import accepted, image_stems, read_ledger
+from tasks.links.line_ids import distinct_words
 from tasks.links.link_location import read_origin
 from tasks.links.sources import kept_source
 
@@ -97,7 +98,7 @@ def lines_to_crop(lake: Lake, source: str) -> pa.Table:
 def planned_people(lake: Lake, source: str) -> list[str]:
     """The people of the planned lines."""
     lines = planned_lines(lake, source, ["identity", "key"])
-    people: list[str] = pc.unique(lines["identity"].cast(pa.string())).to_pylist()
+    people: list[str] = distinct_words(lines["identity"])[0].to_pylist()
     return people
 
 

@@ -15,8 +15,8 @@ from storage.tables.take import take_values
 from tasks.fetch.ledger import first_round, read_ledger
 from tasks.links.plan import choose
 
-# So many URLs are copied at a time, 400 MB.
-_URLS_AT_A_TIME = 4_000_000
+# So many URLs are copied at a time, 100 MB.
+_URLS_AT_A_TIME = 1_000_000
 
 
 def read_never_asked(lake: Lake, source: str, stems: Sequence[str]) -> pa.Table:

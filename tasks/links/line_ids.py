@@ -50,6 +50,15 @@ def words_and_codes(column: pa.ChunkedArray) -> tuple[pa.Array, Ints]:
     return coded.dictionary.cast(pa.string()), coded.indices.to_numpy().astype(np.int64)
 
 
+def distinct_words(column: pa.ChunkedArray) -> tuple[pa.Array, npt.NDArray[np.int32]]:
+    """The words of a column without nulls, in the order in which they first come, and each row's position in them."""
+    words, codes = words_and_codes(column)
+    seen = pa.array(codes).unique()
+    place = np.zeros(len(words), np.int32)
+    place[seen.to_numpy()] = np.arange(len(seen))
+    return words.take(seen), place[codes]
+
+
 def by_person(table: pa.Table) -> pa.Table:
     """The table with the person as its `identity`."""
     if "person" not in table.column_names:

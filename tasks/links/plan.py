@@ -17,7 +17,7 @@ from storage.errors import UsageError
 from storage.records import CANDIDATES, DIGEST_KINDS
 from storage.tables.byte_order import by_bytes
 from storage.tables.take import take
-from tasks.links.line_ids import words_and_codes
+from tasks.links.line_ids import distinct_words, words_and_codes
 from tasks.links.sources.spelling import match_names, suggestion
 
 # 2622 people make 105 units: few enough for one task each, and a lost one costs only minutes.
@@ -44,8 +44,8 @@ class Chosen:
     """
 
     rows: Ints
-    units: Ints
-    digest_bytes: Ints
+    units: npt.NDArray[np.int32]
+    digest_bytes: npt.NDArray[np.int32]
 
 
 def plan(lines: pa.Table, identities: int | Sequence[str] | None = None, per_identity: int | None = None) -> pa.Table:
@@ -96,35 +96,28 @@ def choose(lines: pa.Table, identities: int | Sequence[str] | None = None, per_i
     Args:
         lines: `OF_CHOICE` of the whole source.
     """
-    names, codes = _people(lines["identity"])
-    wanted = _wanted(names, identities)[codes]
+    names, codes = distinct_words(lines["identity"])
+    wanted = _wanted(names.to_pylist(), identities)[codes]
     if per_identity is not None:
-        wanted &= rank_within(codes) < per_identity
+        wanted &= rank_within(codes.astype(np.int64)) < per_identity
     if not wanted.any():
         raise UsageError("the selection contains no link line: select at least one identity and one line of each")
     order, starts = by_bytes(lines["key"])
-    first = order[starts]
     longest = _longest(lines["listed_digest"], order, starts)
     asked = np.logical_or.reduceat(wanted[order], starts)
-    first, longest = first[asked], longest[asked]
+    first = order[starts[asked]]
+    del order, starts
     in_order = np.argsort(first)
     rows = first[in_order]
-    return Chosen(rows, codes[rows] // IDENTITIES_PER_UNIT, longest[in_order])
+    return Chosen(rows, codes[rows] // IDENTITIES_PER_UNIT, longest[asked][in_order])
 
 
-def _people(column: pa.ChunkedArray) -> tuple[list[str], Ints]:
-    """The names in the order in which they come, and the number of each row's name."""
-    words, codes = words_and_codes(column)
-    coded = pa.array(codes).dictionary_encode()
-    return words.take(coded.dictionary).to_pylist(), coded.indices.to_numpy().astype(np.int64)
-
-
-def _longest(digests: pa.ChunkedArray, order: Ints, starts: Ints) -> Ints:
+def _longest(digests: pa.ChunkedArray, order: Ints, starts: Ints) -> npt.NDArray[np.int32]:
     """The most bytes of a digest of the rows from each start in `order` to the next; -1 if all are null."""
     if digests.null_count == len(digests):
-        return np.full(len(starts), -1)
-    lengths = pc.fill_null(pc.binary_length(digests), -1).to_numpy().astype(np.int64)
-    longest: Ints = np.maximum.reduceat(lengths[order], starts)
+        return np.full(len(starts), -1, np.int32)
+    lengths = pc.fill_null(pc.binary_length(digests), -1).to_numpy()
+    longest: npt.NDArray[np.int32] = np.maximum.reduceat(lengths[order], starts)
     return longest
 
 
