@@ -50,6 +50,9 @@ _ROW_GROUP = 100_000
 _TABLE_BYTES, _FOOTER_BYTES = 8_000_000, 250_000
 # So many rows of a table that does not fit into memory are read at a time: of link lines 150 MB.
 _BLOCK_ROWS = 1_000_000
+# A thread of Arrow's lets go of a part of the file some time after the table is read. If the process ends meanwhile, it
+# is aborted: Python's lock is needed for that, and is gone. Of small tables threads take more time than they save.
+_THREADS = False
 # What Arrow raises for bytes that are not valid Parquet. Some are also OSError or ValueError.
 _NOT_PARQUET = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError)
 # A table with more bytes of strings than one array of Arrow holds is digested in parts of so many rows.
@@ -223,7 +226,7 @@ def read_table(lake: Lake, path: str, columns: list[str] | None = None) -> pa.Ta
 def _read(lake: Lake, path: str, choose: Callable[[list[str]], list[str] | None]) -> pa.Table:
     """Read the columns that `choose` takes of those in the file (None: all), with one look at its footer."""
     with _opened(lake, path) as parquet:
-        table = parquet.read(choose(parquet.schema_arrow.names))
+        table = parquet.read(choose(parquet.schema_arrow.names), use_threads=_THREADS)
         _validate(table, parquet.metadata.num_rows)
     return table
 
@@ -275,7 +278,7 @@ def read_blocks(
     with _opened(lake, path) as parquet:
         there = [name for name in wanted if name in parquet.schema_arrow.names]
         for groups in _groups(parquet.metadata, num_rows or _BLOCK_ROWS):
-            table = parquet.read_row_groups(groups, there)
+            table = parquet.read_row_groups(groups, there, use_threads=_THREADS)
             _validate(table, sum(parquet.metadata.row_group(one).num_rows for one in groups))
             yield _in_form(table, schema, wanted, f"{lake.url}/{path}")
 
