@@ -20,8 +20,7 @@ from flows.telemetry.console import is_quiet
 from storage.errors import UsageError
 from storage.files.lake import Lake
 from storage.leases.leases import alone
-from storage.records import LINK_LINES
-from storage.tables.parquet import read_as
+from storage.tables.stored_rows import StoredRows
 from storage.text.names import visible
 from tasks.dataset.split import SplitRules, check_enough_people
 from tasks.fetch.asked_links import plan_state, read_planned
@@ -31,6 +30,7 @@ from tasks.fetch.ledger import read_ledger
 from tasks.fetch.never_asked import urls_never_asked
 from tasks.links.collect import FoundLinks, find_links, keep_links, lines_found
 from tasks.links.line_ids import distinct_words
+from tasks.links.lines_in_lake import lines_in
 from tasks.links.link_location import is_url, location_of
 from tasks.links.link_server import LinkLimits
 from tasks.links.list_source import open_source
@@ -69,13 +69,11 @@ def check_start(
         raise refusal(lake, name, f"the links of {where}")
     if is_url(where) and not is_first and lake.exists(lake.links(name, "origin.json")):
         # The run checks with the server for changes; a check here would double the requests.
-        lines = read_as(lake, lake.links(name, "lines.parquet"), LINK_LINES, ["identity"])
-        _say(_checked_people(lines, people, as_typed, split))
+        _say(_checked_people(lines_in(lake, name), people, as_typed, split))
         return
     found = asyncio.run(_find(lake, source, where, selection, changed(LinkLimits(), "links", settings)))
     if found.origin is None and _is_all_asked(lake, selection):
-        lines = read_as(lake, lake.links(name, "lines.parquet"), LINK_LINES, ["identity"])
-        _say(_checked_people(lines, people, as_typed, split))
+        _say(_checked_people(lines_in(lake, name), people, as_typed, split))
         return
     lines = lines_found(lake, source, found)
     said = _checked_people(lines, people, as_typed, split)
@@ -130,7 +128,7 @@ async def _find(lake: Lake, source: Source, where: str, selection: Selection, li
     )
 
 
-def _checked_people(lines: pa.Table, people: People, as_typed: str | None, split: SplitRules | None) -> list[str]:
+def _checked_people(lines: StoredRows, people: People, as_typed: str | None, split: SplitRules | None) -> list[str]:
     """Validate the selection of people; the lines to print about it.
 
     Args:
@@ -139,7 +137,7 @@ def _checked_people(lines: pa.Table, people: People, as_typed: str | None, split
     Raises:
         UsageError: the selection is ambiguous, or too small for a training.
     """
-    names = distinct_words(lines["identity"])[0].to_pylist()
+    names = distinct_words(lines.table(["identity"])["identity"])[0].to_pylist()
     if split:
         check_enough_people(len(names) if people is None else min(len(names), _num(people)), split)
     if not isinstance(people, int):

@@ -19,8 +19,7 @@ from flows.selection import Selection
 from flows.synthetic_size import synthetic_size
 from storage.errors import UsageError
 from storage.files.lake import Lake
-from storage.records import LINK_LINES
-from storage.tables.parquet import read_as
+from storage.tables.stored_rows import StoredRows
 from tasks.fetch.consent import contacts_outside, has_consent
 from tasks.fetch.forecast import (
     DOCUMENTED,
@@ -35,6 +34,7 @@ from tasks.fetch.ledger import accepted, due, read_ledger
 from tasks.fetch.never_asked import urls_never_asked
 from tasks.links.collect import find_links, lines_found
 from tasks.links.line_ids import distinct_words
+from tasks.links.lines_in_lake import lines_in
 from tasks.links.link_location import is_url, location_of
 from tasks.links.link_server import LinkLimits
 from tasks.links.list_source import open_source
@@ -90,23 +90,23 @@ def fetch_cost(lake: Lake, selection: Selection, settings: SettingValues) -> Fet
     return _cost(lake, source, selection, settings, ledger, people=people, links=hosts.total(), hosts=hosts)
 
 
-def _num_people(lines: pa.Table, identities: int | list[str] | None) -> int:
+def _num_people(lines: StoredRows, identities: int | list[str] | None) -> int:
     if isinstance(identities, list):
         return len(identities)
-    found = len(distinct_words(lines["identity"])[0])
+    found = len(distinct_words(lines.table(["identity"])["identity"])[0])
     return found if identities is None else min(found, identities)
 
 
-def _lines(lake: Lake, source: Source, selection: Selection, settings: SettingValues) -> pa.Table | None:
+def _lines(lake: Lake, source: Source, selection: Selection, settings: SettingValues) -> StoredRows | None:
     """The link lines of the selection, from this machine alone."""
     stored = lake.links(source.name, "lines.parquet")
     if source.name == "synthetic" and selection.links is None:
         is_same = selection.identities is None and selection.per_identity is None and lake.exists(stored)
-        return read_as(lake, stored, LINK_LINES) if is_same else None
+        return lines_in(lake, source.name) if is_same else None
     where = location_of(source, selection.links)
     if is_url(where):
         if lake.exists(stored):
-            return read_as(lake, stored, LINK_LINES)
+            return lines_in(lake, source.name)
         raise UsageError(
             f"the links of {source.name} are at {where}, and --dry-run sends no request: download them, and name the "
             "file or folder with --links"

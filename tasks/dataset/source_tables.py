@@ -22,7 +22,7 @@ from storage.records import CANDIDATES, FACES, LINK_LINES, REJECTED_LINES, YOUNG
 from storage.stamps.stamped_fields import counted
 from storage.tables.byte_order import by_bytes
 from storage.tables.merged_tables import Rows, read_table_marks, read_tables
-from storage.tables.parquet import blocks_digest, read_as, read_blocks, stamp, table_digest
+from storage.tables.parquet import blocks_digest, read_as, stamp, table_digest
 from storage.tables.stored_rows import StoredRows
 from storage.tables.take import take
 from storage.text.source_names import is_joint, sources_of
@@ -33,6 +33,7 @@ from tasks.faces.agreement import agreed
 from tasks.faces.methods import AGREE
 from tasks.fetch.ledger import accepted, image_stems, read_ledger
 from tasks.links.line_ids import distinct_words
+from tasks.links.lines_in_lake import lines_in
 from tasks.links.link_location import read_origin
 from tasks.links.sources import kept_source
 
@@ -79,9 +80,8 @@ def stored_lines(lake: Lake, source: str) -> StoredRows:
     """The planned lines (`planned_lines`), whose columns are read when they are needed."""
     if is_joint(source):
         return _in_turn({one: stored_lines(lake, one) for one in sources_of(source)})
-    path = lake.links(source, "lines.parquet")
     planned = read_plan(lake, source, ["key"])["key"].combine_chunks()
-    listed = StoredRows(partial(read_blocks, lake, path, LINK_LINES))
+    listed = lines_in(lake, source)
     return listed.filtered(pc.is_in(listed.table(["key"])["key"], value_set=planned))
 
 

@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 from storage.files.lake import Lake
 from storage.records import CANDIDATES
 from storage.tables.parquet import read_as, read_blocks
+from storage.tables.stored_rows import StoredRows
 from storage.tables.take import take_values
 from tasks.fetch.ledger import first_round, read_ledger
-from tasks.links.plan import choose
+from tasks.links.plan import OF_CHOICE, choose
 
 # So many URLs are copied at a time, 100 MB.
 _URLS_AT_A_TIME = 1_000_000
@@ -41,16 +42,22 @@ def read_never_asked(lake: Lake, source: str, stems: Sequence[str]) -> pa.Table:
 
 
 def urls_never_asked(
-    lines: pa.Table, ledger: pa.Table, identities: int | Sequence[str] | None, per_identity: int | None
+    listed: StoredRows, ledger: pa.Table, identities: int | Sequence[str] | None, per_identity: int | None
 ) -> Iterator[pa.ChunkedArray]:
     """The URLs of a selection of lines without an attempt, some at a time.
 
     Args:
-        lines: `records.LINK_LINES` of the whole source; the selection is that of `plan.plan`.
+        listed: `records.LINK_LINES` of the whole source; the selection is that of `plan.plan`.
         ledger: `key` of `records.ATTEMPTS`.
     """
+    lines = listed.table(OF_CHOICE)
     rows = choose(lines, identities, per_identity).rows
     keys = lines["key"].take(pa.array(rows))
     rows = rows[pc.invert(pc.is_in(keys, value_set=ledger["key"].combine_chunks())).to_numpy()]
-    for some in np.split(rows, np.arange(_URLS_AT_A_TIME, len(rows), _URLS_AT_A_TIME)):
-        yield take_values(lines["url"], some)
+    del lines, keys
+    start = 0
+    for block in listed.blocks(["url"]):
+        first, end = np.searchsorted(rows, [start, start + len(block)]).tolist()
+        for at in range(first, end, _URLS_AT_A_TIME):
+            yield take_values(block["url"], rows[at : min(at + _URLS_AT_A_TIME, end)] - start)
+        start += len(block)

@@ -26,6 +26,8 @@ from storage.errors import SourceError
 from storage.files.lake import Lake
 from storage.records import LINK_LINES, REJECTED_LINES
 from storage.tables.parquet import digest_of_lines, read_as, read_stamp, stamp, table_digest, write_table
+from storage.tables.stored_rows import StoredRows
+from tasks.links.lines_in_lake import lines_in
 from tasks.links.link_location import COUNTS, is_url, location_of, read_origin
 from tasks.links.link_server import Etags, LinkLimits, LinkServer, identities_below, open_link_server
 from tasks.links.sources.source import IdentityLines, Source, SourceLines, assembled, renewed
@@ -138,9 +140,9 @@ def keep_links(lake: Lake, source: Source, found: FoundLinks) -> None:
         _write(lake, source, found.lines, found.origin)
 
 
-def lines_found(lake: Lake, source: Source, found: FoundLinks) -> pa.Table:
-    """The lines, `records.LINK_LINES`, read from the lake if they were not changed."""
-    return found.lines.lines if found.lines else read_as(lake, lake.links(source.name, "lines.parquet"), LINK_LINES)
+def lines_found(lake: Lake, source: Source, found: FoundLinks) -> StoredRows:
+    """The lines, `records.LINK_LINES`, those in the lake if they were not changed."""
+    return StoredRows.of(found.lines.lines) if found.lines else lines_in(lake, source.name)
 
 
 @dataclass(frozen=True, slots=True)

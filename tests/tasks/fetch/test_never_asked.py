@@ -8,6 +8,7 @@ import pytest
 from storage.files.lake import Lake
 from storage.records import url_key
 from storage.tables.parquet import write_table
+from storage.tables.stored_rows import StoredRows
 from tasks.fetch import never_asked
 from tasks.fetch.ledger import image_stems
 from tasks.fetch.never_asked import read_never_asked, urls_never_asked
@@ -46,6 +47,6 @@ def test_the_urls_of_a_selection_come_some_at_a_time(monkeypatch):
     monkeypatch.setattr(never_asked, "_URLS_AT_A_TIME", 2)
     ledger = pa.table({"key": pa.array([url_key(URLS[1])], pa.binary(16))})
 
-    found = [some.to_pylist() for some in urls_never_asked(LINES, ledger, None, 4)]
+    found = [some.to_pylist() for some in urls_never_asked(StoredRows.of(LINES), ledger, None, 4)]
 
     assert found == [[URLS[0], URLS[2]], [URLS[3]]]
