@@ -35,6 +35,7 @@ from storage.records import (
     VERDICTS,
     YOUNGER_COLUMNS,
 )
+from storage.tables.native_file import native_file
 from storage.tables.take import MOST_BYTES
 from storage.text import names
 from storage.text.names import Form
@@ -150,7 +151,10 @@ def read_table(lake: Lake, path: str, columns: list[str] | None = None) -> pa.Ta
 def _read(lake: Lake, path: str, choose: Callable[[list[str]], list[str] | None]) -> pa.Table:
     """Read the columns that `choose` takes of those in the file (None: all), with one look at its footer."""
     try:
-        with lake.open_end_first(path, _TABLE_BYTES) as file, pq.ParquetFile(file, pre_buffer=True) as parquet:
+        with (
+            lake.open_end_first(path, _TABLE_BYTES) as file,
+            pq.ParquetFile(native_file(file), pre_buffer=True) as parquet,
+        ):
             num_rows = parquet.metadata.num_rows
             table = parquet.read(choose(parquet.schema_arrow.names))
         table.validate(full=True)

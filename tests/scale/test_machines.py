@@ -139,7 +139,7 @@ def crop(machines: Machines, num_runs: int) -> list[float]:
     runs = [server.start_run("crop/crop", **_SHARED) for _ in range(num_runs)]
     begun, used, until = dict[str, float](), dict.fromkeys(runs, 0.0), time.monotonic() + _PIPELINE_S
     while (states := {run: server.state_of(run) for run in runs}) != dict.fromkeys(runs, "COMPLETED"):
-        assert time.monotonic() < until, states
+        assert time.monotonic() < until and not {"FAILED", "CRASHED", "CANCELLED"} & {*states.values()}, states
         for run in (run for run, state in states.items() if state == "RUNNING"):
             begun.setdefault(run, cpu_seconds(run))
             used[run] = max(used[run], cpu_seconds(run) - begun[run])
