@@ -80,10 +80,9 @@ def check_start(
     lines = lines_found(lake, source, found)
     said = _checked_people(lines, people, as_typed, split)
     candidates = plan(lines, people, selection.per_identity)
-    pending = pending_new(candidates, read_ledger(lake, name, ["key"]))["url"]
-    estimate = str(
-        forecast(pending, own_rate(read_ledger(lake, name, ["key", "fetched_at", "received_bytes"])) or DOCUMENTED)
-    )
+    ledger = read_ledger(lake, name, ["key", "fetched_at", "received_bytes"])
+    pending = pending_new(candidates, ledger)["url"]
+    estimate = str(forecast(pending, own_rate(ledger) or DOCUMENTED))
     if is_outside and len(pending):
         said.append(f"forecast {estimate}")
     needs_yes = is_first and len(pending) > 0

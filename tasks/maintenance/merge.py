@@ -15,19 +15,21 @@ from tasks.fetch.link_counts import link_counts
 
 def gather_images(lake: Lake, source: str) -> None:
     """Merge the indexes of a source's images if many are not merged, and count the links, unless that is done."""
-    if link_counts(lake, source).kept() is None:
-        merge_tables(lake, lake.images(source), ATTEMPTS)
-        link_counts(lake, source).keep()
+    with lake.listing_once():
+        if link_counts(lake, source).kept() is None:
+            merge_tables(lake, lake.images(source), ATTEMPTS)
+            link_counts(lake, source).keep()
 
 
 def gather_faces(lake: Lake, source: str, methods: Sequence[str]) -> None:
     """Likewise of the detections, and of the faces by these methods."""
-    changed = [one for one in methods if face_counts(lake, source, one).kept() is None]
-    if changed:
-        merge_tables(lake, lake.detections(source), DETECTIONS)
-    for method in changed:
-        merge_tables(lake, lake.faces(method, source), FACES)
-        face_counts(lake, source, method).keep()
+    with lake.listing_once():
+        changed = [one for one in methods if face_counts(lake, source, one).kept() is None]
+        if changed:
+            merge_tables(lake, lake.detections(source), DETECTIONS)
+        for method in changed:
+            merge_tables(lake, lake.faces(method, source), FACES)
+            face_counts(lake, source, method).keep()
 
 
 def merge_all(lake: Lake) -> dict[str, int]:
