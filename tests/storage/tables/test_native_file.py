@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import IO, Any
 
 import pyarrow as pa
 import pytest
 
 from storage.files.lake import Lake
 from storage.tables.native_file import native_buffer, native_file
+from storage.tables.parquet import read_table, write_table
 from tests.buckets import Faults
 
 DATA, FILE = bytes(range(100)), "plan/made.parquet"
@@ -39,6 +41,26 @@ def test_a_file_that_was_replaced_after_it_was_opened_is_read_as_it_was(tmp_path
     with lake.open_end_first(FILE, 1000) as file:
         lake.write(FILE, b"other")
         assert native_file(file).read() == DATA
+
+
+class OnlyOpened(io.FileIO):
+    """A file of which Python reads nothing."""
+
+    def readinto(self, buffer: Any) -> int:
+        raise AssertionError("Python reads it")
+
+    read = readall = readinto  # type: ignore[assignment]
+
+
+class OnlyOpens(Lake):
+    def open(self, path: str) -> IO[bytes]:
+        return OnlyOpened(self.full(path))
+
+
+def test_a_table_is_read_by_arrow_alone(tmp_path: Path) -> None:
+    table = pa.table({"a": [1, 2, 3]})
+    write_table(Lake(tmp_path / "lake"), FILE, table)
+    assert read_table(OnlyOpens(tmp_path / "lake"), FILE).equals(table)
 
 
 def test_what_has_no_number_of_the_system_is_read_as_it_is() -> None:
