@@ -12,7 +12,6 @@ import pytest
 from storage.files.lake import Lake
 from storage.tables.native_file import native_buffer, native_file
 from storage.tables.parquet import read_table, write_table
-from tests.buckets import Faults
 
 DATA, FILE = bytes(range(100)), "plan/made.parquet"
 
@@ -29,7 +28,7 @@ def test_a_file_on_this_machine_and_a_small_one_of_a_bucket_are_read_without_pyt
     assert read(lake_anywhere, 1000) == (True, DATA)
 
 
-def test_a_large_file_of_a_bucket_is_read_in_parts(bucket: str, faults: Faults) -> None:
+def test_a_large_file_of_a_bucket_is_read_in_parts(bucket: str) -> None:
     lake = Lake(f"{bucket}/lake")
     lake.write(FILE, DATA)
     assert read(lake, 50) == (False, DATA)
