@@ -67,6 +67,6 @@ def test_what_has_no_number_of_the_system_is_read_as_it_is() -> None:
     assert native_file(file) is file
 
 
-@pytest.mark.parametrize("data", [b"", DATA])
+@pytest.mark.parametrize("data", [b"", DATA], ids=["none", "some"])
 def test_a_copy_in_memory_of_arrow_has_the_same_bytes(data: bytes) -> None:
     assert native_buffer(data).to_pybytes() == data
