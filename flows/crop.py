@@ -32,7 +32,7 @@ from storage.tables.counts import total, totals
 from tasks.dataset.face_counts import face_counts
 from tasks.dataset.source_tables import lines_to_crop, read_faces, require_plan
 from tasks.faces.agreement import compare, count_agreement
-from tasks.faces.checked_shards import checked_shards
+from tasks.faces.checked_shards import CheckedShards, checked_shards
 from tasks.faces.crop_parts import crop_parts
 from tasks.faces.crop_shard import uncropped
 from tasks.faces.detect_shard import is_detected
@@ -85,10 +85,8 @@ def crop(
     crops = changed(CropSettings(check_boxes=check_boxes), "crop", settings)
     methods = methods_of(method, source_named(source, store))
     require_plan(store, source)
-    done = _crop_shards(store, source, methods, detector, crops)
+    done, faces = _crop_shards(store, source, methods, detector, crops)
     cropped = sum(one.cropped for one in done)
-    gather_faces(store, source, methods)
-    faces = {one: _count_faces(store, source, one) for one in methods}
     rows = [{"method": one, "outcome": word, "lines": num} for one in methods for word, num in faces[one].items()]
     artifacts.table(
         "crop-outcomes",
@@ -109,22 +107,40 @@ def crop(
 
 def _crop_shards(
     lake: Lake, source: str, methods: list[str], detector: DetectorSettings, crops: CropSettings
-) -> list[CropDone]:
-    """Detect and crop the shards that are not known to be up to date; returns what was done of each part."""
-    shards = checked_shards(lake, source, methods, detector, crops)
-    parts = crop_parts(image_stems(lake, source), set(shards.unchecked()))
-    if not parts:
-        return []
-    job = CropJob(source, LinesByKey(lines_to_crop(lake, source)), methods, detector, crops)
-    done = _crop_parts(lake, job, parts)
-    after = checked_shards(lake, source, methods, detector, crops)
-    if after.state == shards.state:
+) -> tuple[list[CropDone], dict[str, dict[str, int]]]:
+    """Detect and crop the shards that are not known to be up to date.
+
+    Returns:
+        What was done of each part, and the faces of the lake by method and outcome.
+    """
+    done: dict[str, CropDone] = {}
+    with lake.listing_once():
+        shards = checked_shards(lake, source, methods, detector, crops)
+        parts = crop_parts(image_stems(lake, source), set(shards.unchecked()))
+        if parts:
+            job = CropJob(source, LinesByKey(lines_to_crop(lake, source)), methods, detector, crops)
+            pictures = total(accepted(link_counts(lake, source).now()))
+    if parts:
+        done = _crop_parts(lake, job, parts, pictures)
+    # Once no other run crops any more: what those have made is listed too.
+    with lake.listing_once():
+        if parts:
+            _keep_checked(lake, job, shards, parts, done)
+        gather_faces(lake, source, methods)
+        return list(done.values()), {one: _count_faces(lake, source, one) for one in methods}
+
+
+def _keep_checked(
+    lake: Lake, job: CropJob, before: CheckedShards, parts: dict[str, list[str]], done: dict[str, CropDone]
+) -> None:
+    """Keep which shards of the parts that were done are up to date."""
+    after = checked_shards(lake, job.source, job.methods, job.detector, job.crops)
+    if after.state == before.state:
         # Shards that are as before were compared in this run, and those that it made are compared with what the disk
         # holds now. Those that other runs made these know.
-        same = {stem for part in done for stem in parts[part] if after.now.get(stem) == shards.now[stem]}
+        same = {stem for part in done for stem in parts[part] if after.now.get(stem) == before.now[stem]}
         made = {stem for one in done.values() for stem in one.made if _is_up_to_date(lake, job, stem)}
         after.keep(lake, same | made)
-    return list(done.values())
 
 
 def _is_up_to_date(lake: Lake, job: CropJob, stem: str) -> bool:
@@ -132,13 +148,12 @@ def _is_up_to_date(lake: Lake, job: CropJob, stem: str) -> bool:
     return is_found and not uncropped(lake, job.source, stem, job.lines, job.methods, settings=job.crops)
 
 
-def _crop_parts(lake: Lake, job: CropJob, parts: dict[str, list[str]]) -> dict[str, CropDone]:
+def _crop_parts(lake: Lake, job: CropJob, parts: dict[str, list[str]], num_pictures: int) -> dict[str, CropDone]:
     """Detect and crop parts, each with these shards; returns what was done of those that this run kept its lease of."""
     machine, given = load_settings(), []
-    pictures = total(accepted(link_counts(lake, job.source).now()))
     with (
         _processes(machine.num_workers()) as pool,
-        track("detect and crop", pictures) as progress,
+        track("detect and crop", num_pictures) as progress,
         TableMerger(partial(merge_faces, lake, job.source, job.methods), progress) as merger,
         ThreadPoolExecutor(_AT_ONCE) as threads,
         Leases(lake, "crop", job.source, parts, good_for_s=machine.lease_s, at_once=_AT_ONCE) as leases,

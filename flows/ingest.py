@@ -106,8 +106,9 @@ async def ingest(
         if is_first and not allow_outside and is_url(where := location_of(chosen, web.links)):
             raise refusal(store, source, f"the links of {where}")
         planned = await _plan(store, web, settings)
-        seen = image_stems(store, source)
-        pending = _never_asked(store, source, planned, seen)
+        with store.listing_once():
+            seen = image_stems(store, source)
+            pending = _never_asked(store, source, planned, seen)
         if is_first and len(pending):
             agree_to_contact(store, source, pending, allowed=allow_outside)
         counts = await fetch_pending(store, web, pending, "fetch", seen=seen, settings=settings)
@@ -154,7 +155,8 @@ async def _plan(lake: Lake, web: Selection, settings: SettingValues) -> _Plan:
 
     async def planned() -> _Plan:
         summary = await links_task(lake, web, changed(LinkLimits(), "links", settings))
-        return _planned(lake, web, summary)
+        with lake.listing_once():
+            return _planned(lake, web, summary)
 
     if not lake.exists(lake.format_file):
         return await planned()

@@ -64,8 +64,9 @@ async def retry(
     if not store.exists(store.plan(source)):  # scheduled before the first ingest
         run_logger().info("retry %s: nothing has been planned yet in %s", source, store.url)
         return {"due": {}, "asked": 0, "accepted": 0, "rejected": {}}
-    seen = image_stems(store, source)
-    pending, due = due_for(store, source, choice)
+    with store.listing_once():
+        seen = image_stems(store, source)
+        pending, due = due_for(store, source, choice)
     DUE.labels(source).set(len(pending))
     run_logger().info("retry %s: %d links are due: %s", source, len(pending), due)
     with web_for(store, Selection(source, links, connect_to=connect_to)) as web:

@@ -25,13 +25,14 @@ from tasks.fetch.link_counts import link_counts
 
 def lake_status(lake: Lake) -> dict[str, Any]:
     """Counts by source, the dataset and model versions, and the active leases."""
-    return {
-        "lake": lake.url,
-        "sources": {source: source_status(lake, source) for source in lake.names("links")},
-        "datasets": dataset_status(lake),
-        "models": models_status(lake),
-        "leases": [one._asdict() for one in held(lake)],
-    }
+    with lake.listing_once():
+        return {
+            "lake": lake.url,
+            "sources": {source: source_status(lake, source) for source in lake.names("links")},
+            "datasets": dataset_status(lake),
+            "models": models_status(lake),
+            "leases": [one._asdict() for one in held(lake)],
+        }
 
 
 def source_status(lake: Lake, source: str) -> dict[str, Any]:

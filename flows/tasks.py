@@ -180,7 +180,7 @@ def crop_task(
 )
 def compare_task(lake: Lake, source: str, rules: DedupeRules, people: PeopleRules = PeopleRules()) -> bool:
     """Deduplicate the pictures of a source unless up to date; return whether there was work to do."""
-    with alone(lake, "compare", source, "all", good_for_s=load_settings().lease_s):
+    with alone(lake, "compare", source, "all", good_for_s=load_settings().lease_s), lake.listing_once():
         return compare_pictures(lake, source, rules, people)
 
 
@@ -192,7 +192,8 @@ def compare_task(lake: Lake, source: str, rules: DedupeRules, people: PeopleRule
 )
 def publish_task(lake: Lake, request: Request, min_change: float, on_sample: OnProgress) -> Published:
     """Decide the outcome of every link line, and publish the remaining samples as a dataset version."""
-    return publish_source(lake, request, min_change=min_change, on_progress=on_sample)
+    with lake.listing_once():
+        return publish_source(lake, request, min_change=min_change, on_progress=on_sample)
 
 
 @task(

@@ -220,7 +220,8 @@ def retry(
 
     reasons, hosts = split_words(reason), split_words(host)
     choice = retry_choice(reasons, hosts, now=now, also_final=also_final, archive=archive_fallback)
-    pending, due = due_for(store, source, choice)
+    with store.listing_once():
+        pending, due = due_for(store, source, choice)
     check_retry(store, Selection(source, asked.links, connect_to=asked.connect_to), pending, yes=asked.yes)
     if not is_quiet():
         typer.echo(_forecast(due, is_archive=archive_fallback), err=True)

@@ -17,6 +17,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from storage.errors import LakeError, UsageError
 from storage.files.atomic import PREFIX, Writer, is_left, make_folder, temporary_file, unfinished, whole_file, writer_of
+from storage.files.kept_listings import KeptListings, Listing
 from storage.files.object_requests import EndFirst, download, list_folder, read_bytes, remove_all, remove_file
 from storage.files.paths import REPORTS, LakePaths
 from storage.files.permissions import cache_folder, make_private
@@ -51,6 +52,7 @@ class Lake(LakePaths):
         self.is_local = isinstance(self.fs, LocalFileSystem)
         self._real_root = os.path.realpath(self.root) if self.is_local else self.root
         self._has_begun = False
+        self._listings = KeptListings()
         self._swept: set[Path] = set()
         self._check_format()
 
@@ -167,14 +169,26 @@ class Lake(LakePaths):
         """
         found: list[str] = []
         with self._asking(folder), suppress(FileNotFoundError):
-            found = self.fs.ls(self._inside(folder), detail=False) if self.is_local else [*self._listed(folder, start)]
+            found = self.fs.ls(self._inside(folder), detail=False) if self.is_local else [*self._listing(folder, start)]
         names = (entry.rstrip("/").rsplit("/", 1)[-1] for entry in found)
         return sorted(name for name in names if name.startswith(start) and not name.startswith(PREFIX))
 
-    def _listed(self, folder: str, start: str = "") -> dict[str, dict[str, Any]]:
-        """The files and folders in a folder of a bucket, by name."""
+    def _listing(self, folder: str, start: str = "") -> Listing:
+        """The files and folders in a folder of a bucket."""
+        if start:
+            return self._listed(folder, start)
+        return self._listings.of(folder.rstrip("/"), lambda: self._listed(folder))
+
+    def _listed(self, folder: str, start: str = "") -> Listing:
         listed = list_folder(self.fs, self.full(folder).rstrip("/"), start)
-        return {one["name"].rstrip("/").rpartition("/")[2]: one for one in listed}
+        return {one["name"].rstrip("/").rpartition("/")[2]: _state_listed(one) for one in listed}
+
+    def listing_once(self) -> AbstractContextManager[None]:
+        """Have each folder of a bucket listed once for the block, in which nothing waits for other runs.
+
+        What this object writes is seen at once, what others write is after the block; leases and takedowns are always.
+        """
+        return self._listings.kept()
 
     def states(self, folder: str) -> dict[str, str]:
         """The state of each file in a folder, by name: its size, with its modification time or ETag.
@@ -187,10 +201,8 @@ class Lake(LakePaths):
                 with os.scandir(self._inside(folder)) as entries:
                     found = {one.name: _state_of(one) for one in entries if one.is_file()}
             else:
-                for name, one in self._listed(folder).items():
-                    changed = one.get("ETag") or one.get("LastModified") or one.get("created")
-                    found[name] = f"{one['size']} {changed}"
-        return {name: state for name, state in found.items() if not name.startswith(PREFIX)}
+                found = self._listing(folder)
+        return {name: state for name, state in found.items() if state and not name.startswith(PREFIX)}
 
     def is_content(self, state: str, data: bytes) -> bool:
         """Whether a state says that the file holds `data`, as ETags of most stores do; False where it says nothing."""
@@ -274,7 +286,7 @@ class Lake(LakePaths):
                         temporary.write_bytes(to_json({"format": FORMAT}))
         elif not self._has_begun:
             if not self.exists(self.format_file):
-                with self._asking(self.format_file), self._filled(to_json({"format": FORMAT})) as file:
+                with self._changing(self.format_file), self._filled(to_json({"format": FORMAT})) as file:
                     upload(self.fs, file, self.full(self.format_file), once=False)
             self._has_begun = True
 
@@ -327,7 +339,7 @@ class Lake(LakePaths):
         if not self.is_local:
             with self._filled() as file:
                 yield file
-                with self._asking(path):
+                with self._changing(path):
                     upload(self.fs, file, self.full(path), once=once)
             return
         target = Path(self._inside(path, follows=False))
@@ -342,6 +354,15 @@ class Lake(LakePaths):
         with temporary_file(self.work_folder / "uploads" / "file") as file:
             file.write_bytes(data)
             yield file
+
+    @contextmanager
+    def _changing(self, path: str) -> Iterator[None]:
+        """As `_asking`, of a block that writes or removes something in a bucket."""
+        try:
+            with self._asking(path):
+                yield
+        finally:
+            self._listings.forget(path)
 
     def write(self, path: str, data: bytes) -> None:
         """Write a file in one step."""
@@ -370,7 +391,7 @@ class Lake(LakePaths):
             with self._asking(path), suppress(FileNotFoundError):
                 _remove(Path(self._inside(path, follows=False)))
         else:
-            with self._asking(path):
+            with self._changing(path):
                 remove_all(self.fs, self.full(path))
 
     def remove_file(self, path: str) -> None:
@@ -378,7 +399,7 @@ class Lake(LakePaths):
         if self.is_local:
             self.remove(path)
         else:
-            with self._asking(path):
+            with self._changing(path):
                 remove_file(self.fs, self.full(path))
 
     def move(self, path: str, target: str) -> None:
@@ -389,7 +410,7 @@ class Lake(LakePaths):
             source.replace(place)
         else:
             # fsspec cannot move folders on S3, which has none.
-            with self._asking(path):
+            with self._changing(target):
                 for file in self.fs.find(self.full(path)):
                     self.fs.cp_file(file, self.full(target) + file.removeprefix(self.full(path)))
             self.remove(path)
@@ -510,6 +531,12 @@ def _remove(path: Path) -> None:
 def _state_of(entry: os.DirEntry[str]) -> str:
     stat_result = entry.stat()
     return f"{stat_result.st_size} {stat_result.st_mtime_ns}"
+
+
+def _state_listed(entry: dict[str, Any]) -> str:
+    if entry["type"] == "directory":
+        return ""
+    return f"{entry['size']} {entry.get('ETag') or entry.get('LastModified') or entry.get('created')}"
 
 
 def to_json(value: dict[str, Any]) -> bytes:

@@ -130,6 +130,11 @@ class EndFirst(io.RawIOBase):
         # fsspec may ask for one byte less (2026.9).
         self._size = len(self._end) if len(self._end) < num_bytes - 1 else int(fs.size(path))
 
+    @property
+    def whole(self) -> bytes | None:
+        """All its bytes, if they came with the first request."""
+        return self._end if len(self._end) == self._size else None
+
     def readable(self) -> bool:
         """Whether it can be read."""
         return True

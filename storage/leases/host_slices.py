@@ -23,7 +23,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
@@ -31,7 +31,7 @@ from typing import Any, NamedTuple, Self
 from storage.errors import LakeError
 from storage.files.lake import Lake, to_json
 from storage.files.processes import is_gone, this_process
-from storage.leases.leases import parse_lease
+from storage.leases.leases import parse_lease, state_in
 from storage.leases.slice_rules import ALL, NUM_SLICES, WORTH_SHARING, Claim, Decision, decide
 
 STAGE, OF = "hosts", "all"
@@ -233,7 +233,7 @@ class HostSlices:
         """Take those slices that no other run's file names after they are in this run's file."""
         self._write(self._holds | slices)
         free = slices
-        for other in self._others():
+        for other in self._others(reads_all=True):
             free &= ~other.holds
         if free != slices:
             self._write(self._holds | free)
@@ -242,32 +242,36 @@ class HostSlices:
         self._rests.append((now + self._rest_s, free))
         self._holds |= free
 
-    def _others(self) -> list[Claim]:
-        """The claims of all other runs that are going on; files of those that have ended are removed."""
+    def _others(self, *, reads_all: bool = False) -> list[Claim]:
+        """The claims of all other runs that are going on; files of those that have ended are removed.
+
+        Args:
+            reads_all: also the files that are, by their listing, as they were when last read.
+        """
         while True:
-            newest = self._newest()
+            states = self._lake.states(self._lake.leases(STAGE, OF))
+            newest = _newest(states)
             if newest.pop(self._run, 0) < self._generation:
                 self._is_replaced = True  # somebody has removed the file
+            known = {} if reads_all else states
             with suppress(FileNotFoundError):  # replaced or removed meanwhile: listed again
-                found = [self._claim_of(run, generation) for run, generation in newest.items()]
+                found = [self._claim_of(run, self._path(number, run), known) for run, number in newest.items()]
                 return [one for one in found if one]
 
-    def _newest(self) -> dict[str, int]:
-        """The highest generation of each run."""
-        newest: dict[str, int] = {}
-        for name in self._lake.names(self._lake.leases(STAGE, OF)):
-            if match := _NAME.fullmatch(name):
-                newest[match["run"]] = max(newest.get(match["run"], 0), int(match["generation"]))
-        return newest
+    def _claim_of(self, run: str, path: str, states: dict[str, str]) -> Claim | None:
+        """What another run says in its file; None if it has ended.
 
-    def _claim_of(self, run: str, generation: int) -> Claim | None:
-        """What another run says; None if it has ended.
+        Args:
+            states: of the files that are read only if they have changed.
 
         Raises:
             FileNotFoundError: there is no such generation any more.
         """
-        path = self._path(generation, run)
-        content = self._lake.read(path)
+        seen = self._seen.get(run)
+        if seen and self._lake.is_content(state_in(states, path), seen.content):
+            content = seen.content
+        else:
+            content = self._lake.read(path)
         values = parse_lease(content)
         if not self._is_dead(run, content, values):
             return parse_claim(run, values)
@@ -293,6 +297,15 @@ class HostSlices:
         claim = {"holds": _to_hex(holds), "wants": _to_hex(self._wants), "left": self._left}
         place = {"host": socket.gethostname(), "process": this_process(), "since": self._since}
         return to_json({**facts, **claim, **place})
+
+
+def _newest(names: Iterable[str]) -> dict[str, int]:
+    """The highest generation of each run."""
+    newest: dict[str, int] = {}
+    for name in names:
+        if match := _NAME.fullmatch(name):
+            newest[match["run"]] = max(newest.get(match["run"], 0), int(match["generation"]))
+    return newest
 
 
 def parse_claim(run: str, values: dict[str, Any]) -> Claim:

@@ -169,7 +169,7 @@ class Leases:
 
     def _is_dead(self, path: str, states: dict[str, str]) -> bool:
         seen = self._seen.get(path)
-        if seen and self._lake.is_content(_state(states, path), seen.content):
+        if seen and self._lake.is_content(state_in(states, path), seen.content):
             content = seen.content
         else:
             try:
@@ -235,7 +235,7 @@ class Leases:
             for lease in held:
                 highest = max(there.get(lease.unit, [0]))
                 is_highest = lease.path == self._path(lease.unit, highest)
-                lease.is_lost = not is_highest or not self._is_ours(lease, _state(states, lease.path))
+                lease.is_lost = not is_highest or not self._is_ours(lease, state_in(states, lease.path))
                 if not lease.is_lost:
                     lease.count += 1
                     self._lake.write(lease.path, lease.content())
@@ -295,7 +295,7 @@ class Lease:
         return to_json({**facts, "host": socket.gethostname(), "process": this_process(), "since": self._since})
 
 
-def _state(states: dict[str, str], path: str) -> str:
+def state_in(states: dict[str, str], path: str) -> str:
     """The state of a file in a folder that has been listed (`Lake.states`); empty if it was not there."""
     return states.get(path.rpartition("/")[2], "")
 

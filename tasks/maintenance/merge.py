@@ -26,18 +26,20 @@ def merge_faces(lake: Lake, source: str, methods: Sequence[str]) -> int:
 
 def gather_images(lake: Lake, source: str) -> None:
     """Merge the indexes of a source's images if many are not merged, and count the links, unless that is done."""
-    if link_counts(lake, source).kept() is None:
-        merge_images(lake, source)
-        link_counts(lake, source).keep()
+    with lake.listing_once():
+        if link_counts(lake, source).kept() is None:
+            merge_images(lake, source)
+            link_counts(lake, source).keep()
 
 
 def gather_faces(lake: Lake, source: str, methods: Sequence[str]) -> None:
     """Likewise of the detections, and of the faces by these methods."""
-    changed = [one for one in methods if face_counts(lake, source, one).kept() is None]
-    if changed:
-        merge_faces(lake, source, changed)
-    for method in changed:
-        face_counts(lake, source, method).keep()
+    with lake.listing_once():
+        changed = [one for one in methods if face_counts(lake, source, one).kept() is None]
+        if changed:
+            merge_faces(lake, source, changed)
+        for method in changed:
+            face_counts(lake, source, method).keep()
 
 
 def merge_all(lake: Lake) -> dict[str, int]:

@@ -39,7 +39,7 @@ def test_a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
     with origin_of(world) as origin:
         full = start("pipeline", "--lake", str(lake), *links_of(world, origin), "--steps", "4")
         assert full.returncode == 1
-        assert "cannot be written: No space left on device; after that is mended" in full.stderr.splitlines()[-1]
+        assert "cannot be written: No space left on device; after that is fixed" in full.stderr.splitlines()[-1]
         assert not [path for path in lake.rglob("*") if path.name.startswith(".tmp-")]
         assert Lake(lake).names("datasets") == []
         assert remount(small_disk, "size=256m")
@@ -73,7 +73,7 @@ def test_a_run_whose_disk_turns_read_only_says_so_and_goes_on_when_it_may_write_
         assert refused.returncode == 1, point
         last = errors.splitlines()[-1]
         assert last.startswith("facemill: "), errors[-3000:]
-        assert "Read-only file system; after that is fixed, run the same command where it was" in last
+        assert "Read-only file system; after that is fixed, run the same command to continue" in last
         assert remount(small_disk, "rw")
         facemill(*command)
     assert_same(lake, calm)

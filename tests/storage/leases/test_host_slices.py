@@ -190,9 +190,9 @@ class Interrupted(Lake):
         if self.left == 0:
             self.happens()
 
-    def names(self, folder: str, start: str = "") -> list[str]:
+    def states(self, folder: str) -> dict[str, str]:
         self._count()
-        return super().names(folder, start)
+        return super().states(folder)
 
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         self._count()
@@ -279,6 +279,27 @@ def test_a_run_alone_makes_five_requests_to_begin_and_three_to_renew(tmp_path, c
         clock.now_s = now_s
         slices.look()
     assert before - lake.left == 8
+
+
+def test_the_file_of_another_run_in_a_bucket_is_read_when_it_has_changed_and_before_slices_are_taken(
+    bucket, faults, clock
+):
+    one, other = run_of(Lake(f"{bucket}/lake"), clock), run_of(Lake(f"{bucket}/lake"), clock)
+    one.look()
+    other.look()
+    with faults.asking() as asked:
+        other.look()
+    assert [method for method, _ in asked] == ["GET"]
+    one.report(ALL, 1000)
+    one.look()
+    with faults.asking() as asked:
+        other.look()
+    assert [method for method, _ in asked] == ["GET", "GET"]
+    one.give_up(1)
+    with faults.asking() as asked:
+        other.look()
+    read = [path for method, path in asked if method == "GET" and "list-type" not in path]
+    assert (len(read), other.held) == (2, 1)
 
 
 def test_a_file_that_cannot_be_parsed_claims_everything():
