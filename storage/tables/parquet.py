@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -39,7 +39,7 @@ from storage.records import (
     YOUNGER_COLUMNS,
 )
 from storage.tables.native_file import native_file
-from storage.tables.take import MOST_BYTES, take
+from storage.tables.take import MOST_BYTES, joined_columns, take
 from storage.text import names
 from storage.text.names import Form
 
@@ -115,25 +115,43 @@ def table_digest(table: pa.Table, order: npt.NDArray[np.int64] | None = None) ->
 
 def blocks_digest(blocks: Callable[[], Iterable[pa.Table]]) -> str:
     """The digest of a table (`table_digest`) that comes in blocks of rows, which are asked for twice if it is large."""
-    held, sizes = list[pa.Table](), Counter[str]()
+    schema, held = pa.schema([]), defaultdict[str, list[pa.ChunkedArray]](list)
+    sizes = Counter[str]()
     for block in blocks():
-        held.append(block)
-        sizes.update({name: block[name].nbytes for name in block.column_names})
+        schema = block.schema
+        for name in schema.names:
+            held[name].append(block[name])
+            sizes[name] += block[name].nbytes
+        del block
         if max(sizes.values()) > MOST_BYTES:
-            break
-    else:
-        return table_digest(pa.concat_tables(held))
-    digest, held = _Digest(held[0].schema), []
-    for block in blocks():
-        held.append(block)
-        waiting = pa.concat_tables(held)
+            held.clear()
+            return _large_digest(schema, blocks())
+    digest = _Digest(schema)
+    digest.add_columns(joined_columns(held.pop(name)) for name in schema.names)
+    return digest.hex()
+
+
+def _large_digest(schema: pa.Schema, blocks: Iterable[pa.Table]) -> str:
+    digest, waiting = _Digest(schema), schema.empty_table()
+    for block in blocks:
+        waiting = pa.concat_tables([waiting, block]) if len(waiting) else block
         while len(waiting) >= _LARGE_ROWS:
             digest.add(waiting.slice(0, _LARGE_ROWS))
             waiting = waiting.slice(_LARGE_ROWS)
-        held = [waiting]
-    for waiting in held:
-        digest.add(waiting)
+    digest.add(waiting)
     return digest.hex()
+
+
+def _in_one_layout(column: pa.ChunkedArray, kind: pa.DataType, rows: npt.NDArray[np.int64] | None) -> pa.Array:
+    """All rows as one array of `kind`, or these, in this order.
+
+    Taking them writes zeros below nulls, where bytes are undefined. Strings without nulls that were put together from
+    chunks are in that layout already; URLs are the largest column.
+    """
+    whole = column.cast(kind).combine_chunks()
+    if rows is None and column.num_chunks > 1 and pa.types.is_string(kind) and not column.null_count:
+        return whole
+    return whole.take(pa.array(np.arange(len(whole)) if rows is None else rows))
 
 
 class _Digest:
@@ -145,15 +163,14 @@ class _Digest:
         self._stream = pa.ipc.new_stream(_Hasher(self._sha), self._plain)
 
     def add(self, table: pa.Table, rows: npt.NDArray[np.int64] | None = None) -> None:
-        """Add all rows of a table, or these, in this order. Taking them writes zeros below nulls, where bytes are
-        undefined.
-        """
-        if not len(table):
-            return
-        at = pa.array(np.arange(len(table)) if rows is None else rows)
-        types = self._plain.types
-        columns = [one.cast(kind).combine_chunks().take(at) for one, kind in zip(table.columns, types, strict=True)]
-        self._stream.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._plain))
+        """Add all rows of a table, or these, in this order."""
+        self.add_columns(iter(table.columns), rows)
+
+    def add_columns(self, columns: Iterator[pa.ChunkedArray], rows: npt.NDArray[np.int64] | None = None) -> None:
+        """Add rows likewise, of columns that come one after the other and are let go of."""
+        plain = [_in_one_layout(next(columns), kind, rows) for kind in self._plain.types]
+        if plain and len(plain[0]):
+            self._stream.write_batch(pa.RecordBatch.from_arrays(plain, schema=self._plain))
 
     def hex(self) -> str:
         """The digest, in 16 hex digits."""

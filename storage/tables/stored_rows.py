@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.tables.take import take, take_values
+from storage.tables.take import joined_columns, take, take_values
 
 # Reads some columns of all rows, as one block or several, in order; others may come with them.
 Blocks = Callable[[list[str]], Iterator[pa.Table]]
@@ -69,9 +69,4 @@ class StoredRows:
         place = np.empty(len(rows), np.int64)
         place[in_order] = np.arange(len(rows))
         # A column after the other, so that only one is there twice.
-        return pa.table({name: take_values(_joined(found.pop(name)), place) for name in columns})
-
-
-def _joined(parts: list[pa.ChunkedArray]) -> pa.ChunkedArray:
-    column = pa.chunked_array([chunk for part in parts for chunk in part.chunks], parts[0].type)
-    return column.unify_dictionaries() if pa.types.is_dictionary(column.type) else column
+        return pa.table({name: take_values(joined_columns(found.pop(name)), place) for name in columns})

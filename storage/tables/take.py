@@ -6,6 +6,8 @@ have: it puts all chunks into one array, whose offsets have 32 bits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -20,6 +22,12 @@ _FEW = 8
 def take(table: pa.Table, rows: npt.NDArray[np.int64]) -> pa.Table:
     """The rows of a table, in this order; as `Table.take`, whatever the size of the table."""
     return pa.table([take_values(column, rows) for column in table.columns], schema=table.schema)
+
+
+def joined_columns(parts: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
+    """Columns of one type one after the other, with one dictionary if they have any; at least one."""
+    column = pa.chunked_array([chunk for part in parts for chunk in part.chunks], parts[0].type)
+    return column.unify_dictionaries() if pa.types.is_dictionary(column.type) else column
 
 
 def take_values(column: pa.ChunkedArray, rows: npt.NDArray[np.int64]) -> pa.ChunkedArray:
