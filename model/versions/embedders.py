@@ -28,7 +28,8 @@ from storage.errors import LakeError, UsageError
 from storage.files.atomic import whole_file
 from storage.files.lake import Lake
 from storage.records import Split, bytes_digest
-from storage.tables.parquet import stamp, table_digest
+from storage.tables.digests import table_digest
+from storage.tables.parquet import stamp
 from storage.tables.shards import read_places
 from storage.versions.datasets import DatasetVersion
 from storage.versions.models import ModelVersion

@@ -20,7 +20,8 @@ from storage.errors import LakeError
 from storage.files.lake import Lake
 from storage.files.paths import SHARDS
 from storage.records import PLACED_SAMPLES, SAMPLES
-from storage.tables.parquet import read_as, table_digest, with_plain_words
+from storage.tables.digests import table_digest
+from storage.tables.parquet import read_as, with_plain_words
 from storage.text.names import SHARED_SHARD
 
 # Where a sample lies; the other columns of `SAMPLES` are its content.

@@ -15,7 +15,8 @@ import pyarrow as pa
 from storage.errors import LakeError
 from storage.files.lake import Lake
 from storage.records import SHARED_LINES
-from storage.tables.parquet import blocks_digest, read_as, write_blocks
+from storage.tables.digests import blocks_digest
+from storage.tables.parquet import read_as, write_blocks
 from storage.tables.stored_rows import StoredRows
 from storage.text.names import DIGEST
 

@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 
 from storage.files.lake import Lake
 from storage.records import LINK_LINES, TAKEDOWNS, Outcome, Reason, Takedown, TakedownKind, identity_key, url_key
-from storage.tables.parquet import read_as, read_stamp, rows_to_table, table_digest, write_table
+from storage.tables.digests import table_digest
+from storage.tables.parquet import read_as, read_stamp, rows_to_table, write_table
 
 # The columns that decide whether a sample of a dataset version is covered.
 COVERED_BY = ("source", "identity", "url", "image_digest", "crop_digest")

@@ -21,8 +21,9 @@ from storage.files.lake import Lake
 from storage.records import CANDIDATES, FACES, LINK_LINES, REJECTED_LINES, YOUNGER_COLUMNS
 from storage.stamps.stamped_fields import counted
 from storage.tables.byte_order import by_bytes
+from storage.tables.digests import blocks_digest, table_digest
 from storage.tables.merged_tables import Rows, read_table_marks, read_tables
-from storage.tables.parquet import blocks_digest, read_as, stamp, table_digest
+from storage.tables.parquet import read_as, stamp
 from storage.tables.stored_rows import StoredRows
 from storage.tables.take import take
 from storage.text.source_names import is_joint, sources_of
@@ -263,7 +264,7 @@ def _is_among(keys: pa.ChunkedArray, others: pa.ChunkedArray) -> pa.ChunkedArray
 
 
 def _digest_of(listed: StoredRows) -> str:
-    """`parquet.digest_of_lines` of lines that need not fit into memory."""
+    """`digests.digest_of_lines` of lines that need not fit into memory."""
     unused = set(YOUNGER_COLUMNS)
     for block in listed.blocks(list(YOUNGER_COLUMNS)):
         unused -= {name for name in YOUNGER_COLUMNS if block[name].null_count < len(block)}

@@ -17,16 +17,8 @@ from storage.errors import LakeError, UsageError
 from storage.files.lake import Lake
 from storage.records import FACES, Box, Detection, Face, Outcome, Reason, bytes_digest
 from storage.stamps.stamped_fields import counted, differing
-from storage.tables.parquet import (
-    read_metadata,
-    read_stamp,
-    rows_to_table,
-    settings_in,
-    stamp,
-    stamp_in,
-    table_digest,
-    write_table,
-)
+from storage.tables.digests import table_digest
+from storage.tables.parquet import read_metadata, read_stamp, rows_to_table, settings_in, stamp, stamp_in, write_table
 from storage.tables.shards import create_shard
 from storage.tables.whole_shard import WholeShard, whole_shard
 from tasks.faces.boxes import share_inside

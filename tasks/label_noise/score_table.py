@@ -19,7 +19,8 @@ from storage.files.lake import Lake
 from storage.records import FACE_VERDICTS, SAME_PEOPLE, Box, Outcome, Reason
 from storage.stamps.setting_field import setting
 from storage.stamps.stamped_fields import counted
-from storage.tables.parquet import read_as, read_stamp, rows_to_table, stamp, table_digest, write_table
+from storage.tables.digests import table_digest
+from storage.tables.parquet import read_as, read_stamp, rows_to_table, stamp, write_table
 from storage.versions.models import model_versions
 from tasks.faces.boxes import iou
 from tasks.label_noise.estimate import CleanRules, FaceSet, estimate_noise, expected_limit

@@ -25,7 +25,8 @@ from yarl import URL
 from storage.errors import SourceError
 from storage.files.lake import Lake
 from storage.records import LINK_LINES, REJECTED_LINES
-from storage.tables.parquet import digest_of_lines, read_as, read_stamp, stamp, table_digest, write_table
+from storage.tables.digests import digest_of_lines, table_digest
+from storage.tables.parquet import read_as, read_stamp, stamp, write_table
 from storage.tables.stored_rows import StoredRows
 from tasks.links.lines_in_lake import lines_in
 from tasks.links.link_location import COUNTS, is_url, location_of, read_origin

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from storage.errors import SourceError
 from storage.files.lake import Lake
 from storage.records import LINK_LINES, Reason, url_key
-from storage.tables.parquet import digest_of_lines, read_as, write_table
+from storage.tables.digests import digest_of_lines
+from storage.tables.parquet import read_as, write_table
 from tasks.links.recipes.recipe import Recipe, open_recipe
 from tasks.links.sources import list_bytes
 from tasks.links.sources.table import list_files, read_list, source_of
