@@ -5,12 +5,13 @@ A version with leaks is not published; the counts are stored in the manifest.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.errors import LeakError
+from tasks.links.line_ids import words_and_codes
 
 # What must lie in one split, by the name its count goes by.
 _WHOLE = {
@@ -34,9 +35,18 @@ def count_leaks(index: pa.Table, ties: Iterable[tuple[str, str]] = ()) -> dict[s
         table = pa.table({"of": index[column].cast(_plain(index[column].type)), "split": splits})
         sides = table.group_by("of").aggregate([("split", "count_distinct")])["split_count_distinct"]
         leaks[name] = pc.sum(pc.greater(sides, 1)).as_py() or 0
-    split_of = dict(zip(index["identity"].to_pylist(), splits.to_pylist(), strict=True))
+    ties = list(ties)
+    split_of = _splits_of({name for tie in ties for name in tie}, index["identity"], splits) if ties else {}
     known = [(split_of[one], split_of[other]) for one, other in ties if one in split_of and other in split_of]
     return {**leaks, "ties": sum(one != other for one, other in known)}
+
+
+def _splits_of(names: Collection[str], identity: pa.ChunkedArray, splits: pa.ChunkedArray) -> dict[str, str]:
+    """The split of each of these people who have a sample."""
+    words, codes = words_and_codes(identity)
+    rows = pa.array(pc.is_in(words, value_set=pa.array(names, pa.string())).to_numpy(False)[codes])
+    chosen = identity.filter(rows).cast(pa.string()).to_pylist()
+    return dict(zip(chosen, splits.filter(rows).to_pylist(), strict=True))
 
 
 def refuse_leaks(leaks: dict[str, int], dataset: str) -> None:
