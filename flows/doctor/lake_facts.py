@@ -16,9 +16,11 @@ from flows.service.password import prefect_home
 from storage.errors import FacemillError
 from storage.files.free_room import existing, free_room
 from storage.files.lake import Lake
+from storage.files.stored_files import stored_files
 from storage.files.stores import split_scheme, store_time
 from storage.records import ATTEMPTS
 from storage.tables.parquet import read_as
+from tasks.fetch.ledger import image_stems
 
 # Seconds to wait for a store that does not answer.
 _WITHIN_S = 5.0
@@ -86,11 +88,10 @@ def _newest_row(lake: Lake) -> datetime | None:
     """The time of the newest attempt in the newest index of each source: one small table a source."""
     found: list[datetime] = []
     for source in lake.names("images"):
-        folder = lake.local_folder(lake.images(source))
-        indexes = [(one.stat().st_mtime_ns, one.name) for one in folder.glob("*.parquet")]
-        if indexes:
-            rows = read_as(lake, f"{lake.images(source)}/{max(indexes)[1]}", ATTEMPTS, ["fetched_at"])
-            newest = pc.max(rows["fetched_at"]).as_py()
+        indexes = {f"{lake.images(source, stem)}.parquet" for stem in image_stems(lake, source)}
+        written = [(one.modified, one.path) for one in stored_files(lake, lake.images(source)) if one.path in indexes]
+        if written:
+            newest = pc.max(read_as(lake, max(written)[1], ATTEMPTS, ["fetched_at"])["fetched_at"]).as_py()
             found += [newest] if newest else []
     return max(found, default=None)
 

@@ -199,7 +199,7 @@ class Lake(LakePaths):
         with self._asking(folder), suppress(FileNotFoundError):
             if self.is_local:
                 with os.scandir(self._inside(folder)) as entries:
-                    found = {one.name: _state_of(one) for one in entries if one.is_file()}
+                    found = {one.name: _state_of(one) for one in entries}
             else:
                 found = self._listing(folder)
         return {name: state for name, state in found.items() if state and not name.startswith(PREFIX)}
@@ -523,14 +523,24 @@ def _place_of(handle: int, path: str) -> str:
 
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        shutil.rmtree(path, onerror=_unless_removed)
     else:
         path.unlink()
 
 
+def _unless_removed(_function: Any, _path: str, raised: Any) -> None:
+    """Go on where another run has removed a file or folder meanwhile."""
+    if not isinstance(raised[1], FileNotFoundError):
+        raise raised[1]
+
+
 def _state_of(entry: os.DirEntry[str]) -> str:
-    stat_result = entry.stat()
-    return f"{stat_result.st_size} {stat_result.st_mtime_ns}"
+    """Empty for a folder, and for a file that was removed since it was listed."""
+    with suppress(FileNotFoundError):
+        if entry.is_file():
+            facts = entry.stat()
+            return f"{facts.st_size} {facts.st_mtime_ns}"
+    return ""
 
 
 def _state_listed(entry: dict[str, Any]) -> str:

@@ -61,6 +61,15 @@ def test_a_lake_is_read_and_its_disk_written_without_leaving_anything(tmp_path: 
     assert not (tmp_path / "none").exists()
 
 
+def test_a_lake_that_a_run_is_writing_to_is_read(tmp_path: Path) -> None:
+    lake = make_lake(tmp_path / "lake")
+    newest = look_at_lake(lake.url).newest_row
+    for source in lake.names("images"):
+        (tmp_path / "lake" / lake.images(source, ".tmp-0123.parquet")).write_bytes(b"PAR1")
+    found = look_at_lake(lake.url)
+    assert (found.error, found.newest_row) == ("", newest)
+
+
 def test_a_folder_that_is_no_lake_fails(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("Dear Bob")
     verdict = check_lake(look_at_lake(str(tmp_path)))

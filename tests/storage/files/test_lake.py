@@ -8,6 +8,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,47 @@ def test_an_empty_folder_and_one_with_leftovers_of_a_killed_write_can_become_lak
     (killed_at_the_first_write / ".tmp-0123").write_text("{")
 
     assert Lake(killed_at_the_first_write).names("") == []
+
+
+@contextmanager
+def _removing(path: Path) -> Iterator[None]:
+    """Remove a file as another run would: after its folder was listed, and before anything is done with the names."""
+    listed = os.scandir
+
+    @contextmanager
+    def scandir(folder: str | int) -> Iterator[Iterator[os.DirEntry[str]]]:
+        with listed(folder) as entries:
+            found = list(entries)
+        path.unlink(missing_ok=True)
+        yield iter(found)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "scandir", scandir)
+        yield
+
+
+@pytest.mark.parametrize("removed", ["a.json", "b.json", "c.json", ".tmp-0123"])
+def test_a_file_that_another_run_removes_while_its_folder_is_listed_hides_no_other(
+    tmp_path: Path, removed: str
+) -> None:
+    lake = Lake(tmp_path / "lake")
+    for name in ("a.json", "b.json", "c.json"):
+        lake.write(f"leases/all/{name}", b"{}")
+    (tmp_path / "lake/leases/all/.tmp-0123").touch()
+
+    with _removing(tmp_path / "lake/leases/all" / removed):
+        found = lake.states("leases/all")
+    assert found.keys() == {"a.json", "b.json", "c.json"} - {removed}
+
+
+def test_a_file_that_another_run_removes_meanwhile_keeps_no_other_in_a_folder_that_is_removed(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    for name in ("a.json", "b.json", "c.json"):
+        lake.write(f"plan/made/{name}", b"{}")
+
+    with _removing(tmp_path / "lake/plan/made/b.json"):
+        lake.remove("plan/made")
+    assert lake.names("plan") == []
 
 
 def test_a_lake_of_a_newer_format_is_refused_untouched(tmp_path):
