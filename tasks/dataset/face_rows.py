@@ -10,10 +10,8 @@ import pyarrow.compute as pc
 
 from storage.records import Outcome
 from storage.tables.stored_rows import StoredRows
-from tasks.links.line_ids import Ints
+from tasks.links.line_ids import OF_SEVERAL, Ints
 
-# The columns that tables of several sources have in addition.
-_OF_SEVERAL = ("source", "person")
 # The columns of `records.FACES` that say which line a face is of, and whether it was accepted.
 _OF_ALL = ("identity", "line", "outcome", "reason")
 # Those that decide which accepted faces become samples, and of which split.
@@ -53,7 +51,7 @@ def face_rows(stored: StoredRows) -> FaceRows:
     """
     every, accepted, accepted_in, start = [], [], [np.empty(0, np.int64)], 0
     for block in stored.blocks(list(dict.fromkeys((*_OF_ALL, *OF_ACCEPTED)))):
-        more = [name for name in _OF_SEVERAL if name in block.column_names]
+        more = [name for name in OF_SEVERAL if name in block.column_names]
         is_accepted = pc.equal(block["outcome"].cast(pa.string()), Outcome.ACCEPTED.value)
         every.append(block.select([*_OF_ALL, *more]))
         accepted.append(block.select([*OF_ACCEPTED, *more]).filter(is_accepted))

@@ -25,7 +25,7 @@ from storage.versions.models import model_versions
 from tasks.faces.boxes import iou
 from tasks.label_noise.estimate import CleanRules, FaceSet, estimate_noise, expected_limit
 from tasks.label_noise.plda import Ints
-from tasks.links.line_ids import by_person, id_columns, line_ids
+from tasks.links.line_ids import OF_SEVERAL, by_person, id_columns, line_ids
 
 # Increased when the same faces and embeddings give other scores than before.
 _RULES = 2
@@ -36,8 +36,6 @@ SAME_PERSON_SCORE = 0.99
 EXPECTED_LOSS = 0.02
 # The columns of `records.FACES` that make the stamp of the scores of accepted faces.
 OF_SCORES = ("identity", "line", "outcome", "crop_digest")
-# The columns of faces of several sources.
-_OF_SEVERAL = ("source", "person")
 # The least score of a stored pair of names.
 _LEAST_SAME_SCORE = 0.1
 
@@ -79,7 +77,7 @@ class Cleaned:
 
     def refused(self, cleaning: Cleaning) -> pa.Table:
         """The lines (identity, line, reason) with a mislabelled face, or of the smaller of two names of a person."""
-        faces = self.faces.drop_columns([name for name in _OF_SEVERAL if self.faces[name].null_count])
+        faces = self.faces.drop_columns([name for name in OF_SEVERAL if self.faces[name].null_count])
         wrong = _from(faces, "wrong_person_score", cleaning.wrong_person_score)
         same = _from(self.people, "same_person_score", cleaning.same_person_score)
         people = by_person(faces)["identity"].cast(pa.string())
@@ -117,7 +115,7 @@ def faces_to_score(faces: pa.Table, verdicts: pa.Table) -> pa.Table:
 
 def clean_stamp(model: str, faces: pa.Table, rules: CleanRules = CleanRules()) -> str:
     """The stamp of the scores of `model` (`name@version`) for these faces (`faces_to_score`)."""
-    several = [name for name in _OF_SEVERAL if name in faces.column_names]
+    several = [name for name in OF_SEVERAL if name in faces.column_names]
     content = faces.select(["identity", "line", "crop_digest", "cluster", *several])
     return stamp("clean", _RULES, counted("clean", rules), model, table_digest(content))
 
@@ -136,7 +134,7 @@ def score_faces(faces: pa.Table, embeddings: NDArray[np.floating], rules: CleanR
     columns |= {"wrong_person_score": pa.array(estimates.wrong, pa.float32()), "looks_like": other}
     columns |= {"is_confirmed": pa.array(is_example)}
     nothing = pa.nulls(len(faces), pa.string())
-    columns |= {name: faces[name] if name in faces.column_names else nothing for name in _OF_SEVERAL}
+    columns |= {name: faces[name] if name in faces.column_names else nothing for name in OF_SEVERAL}
     return Cleaned(pa.table(columns).cast(FACE_VERDICTS), _same_people(names, np.bincount(people), estimates.same))
 
 

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 Ints = npt.NDArray[np.int64]
+# The columns that tables of several sources have in addition.
+OF_SEVERAL = ("source", "person")
 
 
 def id_columns(table: pa.Table) -> list[str]:
