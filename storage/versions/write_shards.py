@@ -8,14 +8,17 @@ each tar is read once, in its own order, and its crops go to their places.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
-from itertools import groupby
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from storage.files.lake import Lake
 from storage.files.paths import SHARDS
@@ -23,26 +26,34 @@ from storage.files.read_ahead import read_ahead
 from storage.records import SAMPLES
 from storage.tables.parquet import write_table
 from storage.tables.shards import ShardWriter, create_shard, read_members
+from storage.tables.take import joined_columns
 from storage.versions.sample_shards import PLACE, content_of, shard_stem
 
+_Ints = npt.NDArray[np.int64]
 # Where the crop of a sample lies now.
 FROM_PLACE = tuple(f"from_{name}" for name in PLACE)
-# Shards of so many bytes are written at a time, one at least. A lake in a bucket needs this room on the local disk.
-_BYTES_AT_A_TIME = 2_000_000_000
-# And of no more samples, whose rows and places take 0.7 GB of memory.
+# So many samples are written at a time, one shard at least: their rows and places take 0.5 GB of memory.
 _SAMPLES_AT_A_TIME = 1_000_000
+# And of a lake in a bucket shards of so many bytes, since it needs that room on the local disk.
+_BYTES_AT_A_TIME = 2_000_000_000
 _FACTS = ("identity", "split", "source", "method", "line", "url", "face_box_xyxy", "landmarks", "score")
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
 
 
-class _Member(NamedTuple):
-    """A crop: the tar and the place that it is read from, and where it goes."""
+class _Crops(NamedTuple):
+    """Crops by the place where each is read and the one where it is written, [n] each: numbers, for there are millions.
 
-    tar: str
-    offset: int
-    length: int
-    shard: ShardWriter
-    to: int
+    Attributes:
+        tar: the place in `tars` of the one that it is in; likewise `shard`.
+    """
+
+    tars: list[str]
+    tar: _Ints
+    offset: _Ints
+    length: _Ints
+    shards: list[ShardWriter]
+    shard: _Ints
+    to: _Ints
 
 
 def write_shards(
@@ -61,16 +72,17 @@ def write_shards(
     Raises:
         LakeError: a tar is missing, or has no such member.
     """
-    for some in _at_a_time(parts):
+    most_bytes = sys.maxsize if lake.is_local else _BYTES_AT_A_TIME
+    for some in _at_a_time(parts, most_bytes):
         yield from _write_some(lake, dataset, some, on_samples)
 
 
-def _at_a_time(parts: Iterable[pa.Table]) -> Iterator[list[pa.Table]]:
+def _at_a_time(parts: Iterable[pa.Table], most_bytes: int) -> Iterator[list[pa.Table]]:
     some: list[pa.Table] = []
     num_bytes = num_samples = 0
     for part in parts:
         size = int(np.sum(part["from_length"].to_numpy()))
-        if some and (num_bytes + size > _BYTES_AT_A_TIME or num_samples + len(part) > _SAMPLES_AT_A_TIME):
+        if some and (num_bytes + size > most_bytes or num_samples + len(part) > _SAMPLES_AT_A_TIME):
             yield some
             some, num_bytes, num_samples = [], 0, 0
         some.append(part)
@@ -85,44 +97,53 @@ def _write_some(
 ) -> Iterator[pa.Table]:
     contents = [content_of(part) for part in parts]
     stems = [shard_stem(content) for content in contents]
-    offsets, members = [], []
     with ExitStack() as stack:
-        for part, content, stem in zip(parts, contents, stems, strict=True):
-            shard = stack.enter_context(create_shard(lake, f"{lake.shards(dataset, stem)}.tar"))
-            lengths = part["from_length"].to_pylist()
-            to = _reserve(shard, content, lengths)
-            places = zip(part["from_shard"].cast(pa.string()).to_pylist(), part["from_offset"].to_pylist(), strict=True)
-            members += [
-                _Member(*place, length, shard, at) for place, length, at in zip(places, lengths, to, strict=True)
-            ]
-            offsets.append(to)
-        _copy(lake, members, on_samples)
+        shards = [stack.enter_context(create_shard(lake, f"{lake.shards(dataset, stem)}.tar")) for stem in stems]
+        reserved = zip(shards, contents, parts, strict=True)
+        offsets = [_reserve(shard, content, part["from_length"]) for shard, content, part in reserved]
+        _copy(lake, _crops(parts, shards, offsets), on_samples)
     for part, content, stem, to in zip(parts, contents, stems, offsets, strict=True):
         yield _write_rows(lake, dataset, stem, content, {"offset": to, "length": part["from_length"]})
 
 
-def _reserve(shard: ShardWriter, content: pa.Table, lengths: Sequence[int]) -> list[int]:
+def _reserve(shard: ShardWriter, content: pa.Table, lengths: pa.ChunkedArray) -> _Ints:
     """Write all but the crops; returns their offsets."""
-    offsets = []
-    for sample, length, facts in zip(content["sample"].to_pylist(), lengths, _sample_facts(content), strict=True):
-        offsets.append(shard.reserve(f"{sample}.jpg", length))
+    offsets = np.empty(len(content), np.int64)
+    members = zip(content["sample"].to_pylist(), lengths.to_pylist(), _sample_facts(content), strict=True)
+    for at, (sample, length, facts) in enumerate(members):
+        offsets[at] = shard.reserve(f"{sample}.jpg", length)
         shard.add(f"{sample}.json", facts)
     return offsets
 
 
-def _copy(lake: Lake, members: list[_Member], on_samples: Callable[[int], None]) -> None:
-    members.sort(key=lambda one: (one.tar, one.offset))
-    by_tar = (list(found) for _, found in groupby(members, key=lambda one: one.tar))
-    for some, crops in read_ahead(lake, partial(_with_crops, lake), by_tar):
-        for one, crop in zip(some, crops, strict=True):
-            one.shard.fill(one.to, crop)
-        on_samples(len(some))
+def _crops(parts: Sequence[pa.Table], shards: list[ShardWriter], offsets: Sequence[_Ints]) -> _Crops:
+    """The crops of these parts, in the order of the tars that they are read from."""
+    tars = joined_columns([part["from_shard"] for part in parts]).cast(pa.string()).combine_chunks().dictionary_encode()
+    tar = tars.indices.to_numpy().astype(np.int64)
+    offset, length = (
+        np.concatenate([part[name].to_numpy() for part in parts]) for name in ("from_offset", "from_length")
+    )
+    shard, to = np.repeat(np.arange(len(parts)), [len(part) for part in parts]), np.concatenate(offsets)
+    order = np.lexsort((offset, pc.rank(tars.dictionary).to_numpy()[tar]))
+    return _Crops(
+        tars.dictionary.to_pylist(), tar[order], offset[order], length[order], shards, shard[order], to[order]
+    )
 
 
-def _with_crops(lake: Lake, some: list[_Member]) -> tuple[list[_Member], Iterable[bytes]]:
-    """Members of one tar, and their crops: of a bucket they are in memory then, some megabytes of each tar."""
-    crops = read_members(lake, some[0].tar, [(one.offset, one.length) for one in some])
-    return some, crops if lake.is_local else list(crops)
+def _copy(lake: Lake, crops: _Crops, on_samples: Callable[[int], None]) -> None:
+    ends = [*(np.flatnonzero(np.diff(crops.tar)) + 1).tolist(), len(crops.tar)]
+    by_tar = (slice(first, end) for first, end in pairwise([0, *ends]) if end > first)
+    for some, found in read_ahead(lake, partial(_read_crops, lake, crops), by_tar):
+        for shard, to, crop in zip(crops.shard[some].tolist(), crops.to[some].tolist(), found, strict=True):
+            crops.shards[shard].fill(to, crop)
+        on_samples(some.stop - some.start)
+
+
+def _read_crops(lake: Lake, crops: _Crops, some: slice) -> tuple[slice, Iterable[bytes]]:
+    """The crops of one tar: of a bucket they are in memory then, some megabytes of each tar."""
+    places = list(zip(crops.offset[some].tolist(), crops.length[some].tolist(), strict=True))
+    found = read_members(lake, crops.tars[crops.tar[some.start]], places)
+    return some, found if lake.is_local else list(found)
 
 
 def _write_rows(lake: Lake, dataset: str, stem: str, content: pa.Table, place: dict[str, Any]) -> pa.Table:

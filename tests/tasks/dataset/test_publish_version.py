@@ -110,10 +110,10 @@ def test_a_version_holds_every_sample_with_its_picture(made):
         assert row["shard"].startswith(f"shards/{row['split']}-")
 
 
-@pytest.mark.parametrize("limit", ["_BYTES_AT_A_TIME", "_SAMPLES_AT_A_TIME"])
-def test_shards_are_the_same_however_many_are_written_at_a_time(tmp_path, monkeypatch, limit):
+@pytest.mark.parametrize(("limit", "where"), [("_BYTES_AT_A_TIME", "memory://"), ("_SAMPLES_AT_A_TIME", "/")])
+def test_shards_are_the_same_however_many_are_written_at_a_time(tmp_path, monkeypatch, limit, where):
     monkeypatch.setattr(publishing, "_SAMPLES_PER_SHARD", 5)
-    whole, some = (make(tmp_path / name) for name in ("whole", "some"))
+    whole, some = (make(f"{where}{tmp_path}/{name}") for name in ("whole", "some"))
     first = whole.publish().dataset
     monkeypatch.setattr(f"storage.versions.write_shards.{limit}", 7)
     second = some.publish().dataset
@@ -330,7 +330,7 @@ def test_progress_is_told_tar_by_tar(made, monkeypatch):
 
 
 def one_shard_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage.versions.write_shards._BYTES_AT_A_TIME", 1)
+    monkeypatch.setattr("storage.versions.write_shards._SAMPLES_AT_A_TIME", 1)
 
 
 def killed_in_a_shard(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
