@@ -5,7 +5,10 @@ Ten tests take malformed lines, URLs, headers, bodies, framings, rules and pictu
 
 from hypothesis import settings
 
+# A deadline would be a verdict on how busy the machine is.
+settings.register_profile("tests", deadline=None)
 settings.register_profile("fuzz", max_examples=2000, deadline=None, print_blob=True)
+settings.load_profile("tests")
 
 
 def examples(num: int) -> int:

@@ -46,7 +46,7 @@ def test_no_host_sees_more_than_one_run_and_the_hosts_of_lost_runs_go_to_the_las
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     links, lake = write_links(tmp_path / "links", [*LINKS, *MOVED], per_person=200), Lake(tmp_path / "lake")
     starts = [tmp_path / f"starts-{number}" for number in range(3)]
-    with serving_hosts() as origin, ExitStack() as stack:
+    with serving_hosts(answer_after_s=2 / PER_S) as origin, ExitStack() as stack:
         ingest = ["ingest", "--lake", lake.url, "--links", str(tmp_path / "links")]
         runs = []
         for file in starts:
@@ -58,7 +58,7 @@ def test_no_host_sees_more_than_one_run_and_the_hosts_of_lost_runs_go_to_the_las
         assert runs[2].wait() == 0
 
         of_each = [file.read_text() for file in starts]
-        assert max(origin.most_at_once.values()) == PER_HOST
+        assert max(origin.most_at_once.values()) <= PER_HOST
     assert len(read_ledger(lake, "vggface1", ["key"])) == len(links)
     (tmp_path / "all").write_text("".join(of_each))
     assert least_gap_s(tmp_path / "all") >= 1 / PER_S

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-# Long enough that a host is asked as often at once as the limit allows.
-_ANSWER_AFTER_S = 0.06
 TO = "/to/"
 
 
@@ -27,8 +25,9 @@ class HostOrigin:
         most_at_once: by host.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, answer_after_s: float) -> None:
         self.port = 0
+        self._answer_after_s = answer_after_s
         self.may_answer: Callable[[], bool] = lambda: True
         self.requests: Counter[str] = Counter()
         self.most_at_once: Counter[str] = Counter()
@@ -46,7 +45,7 @@ class HostOrigin:
                 await asyncio.sleep(0.01)
             self.may_answer = lambda: True
             with suppress(TimeoutError):  # else the client has hung up
-                await asyncio.wait_for(reader.read(1), _ANSWER_AFTER_S)
+                await asyncio.wait_for(reader.read(1), self._answer_after_s)
             self._now[host] -= 1
             first = f"302 Found\r\nLocation: http://{path.removeprefix(TO)}" if path.startswith(TO) else "404 Not Found"
             writer.write(f"HTTP/1.1 {first}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
@@ -58,9 +57,13 @@ class HostOrigin:
 
 
 @contextmanager
-def serving_hosts() -> Iterator[HostOrigin]:
-    """Serve in a thread."""
-    origin, ready, stop = HostOrigin(), threading.Event(), asyncio.Event()
+def serving_hosts(answer_after_s: float = 0.06) -> Iterator[HostOrigin]:
+    """Serve in a thread.
+
+    Args:
+        answer_after_s: longer than a run waits between two requests to a host, so that it makes as many as it may.
+    """
+    origin, ready, stop = HostOrigin(answer_after_s), threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
 
     async def serve() -> None:

@@ -158,7 +158,6 @@ def walk(data: bytes) -> Result:
 )
 @settings(
     max_examples=int(os.environ.get("FACEMILL_FUZZ", examples(150))),
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
 def test_any_picture_put_together_wrongly_is_facts_or_a_reason_within_the_bound(

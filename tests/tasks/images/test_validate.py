@@ -238,14 +238,13 @@ def test_a_plain_picture_has_the_hash_of_zeros() -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(deadline=None)
 def test_any_bytes_are_facts_or_a_reason(data: bytes) -> None:
     assert isinstance(validate(data), ImageFacts | Invalid)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
 @given(st.sampled_from(sorted(FORMATS)), st.data())
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(300))
 def test_any_damaged_picture_is_facts_or_a_reason(name: str, data: st.DataObject) -> None:
     damaged = bytearray(FORMATS[name][1])
     # Headers are short and decide most, so they are hit more often than the pixels.

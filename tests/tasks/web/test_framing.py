@@ -257,7 +257,7 @@ PARTS = st.sampled_from([
 
 
 @given(st.data())
-@settings(max_examples=examples(200), deadline=None, database=None)
+@settings(max_examples=examples(200), database=None)
 def test_any_bytes_come_to_the_same_however_they_are_cut(data: st.DataObject) -> None:
     heads = st.sampled_from([b"", OK, SIZED, CHUNKED, CHUNKED + b"5\r\nhello\r\n"])
     wire = data.draw(heads) + b"".join(data.draw(st.lists(PARTS | st.binary(max_size=6), max_size=12)))
@@ -273,7 +273,7 @@ def test_any_bytes_come_to_the_same_however_they_are_cut(data: st.DataObject) ->
 
 
 @given(st.sampled_from(sorted(TAKEN)), st.data())
-@settings(max_examples=examples(200), deadline=None, database=None)
+@settings(max_examples=examples(200), database=None)
 def test_any_change_to_a_good_answer_comes_to_the_same_however_it_is_cut(name: str, data: st.DataObject) -> None:
     wire = bytearray(TAKEN[name][0])
     for _ in range(data.draw(st.integers(1, 4))):

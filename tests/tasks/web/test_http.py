@@ -672,7 +672,7 @@ def test_any_text_asked_for_is_an_answer() -> None:
         @example("http://a.example:80\r\nX: y/")
         @example("http://xn--.example/")
         @example("http://" + "a" * 70 + ".example/")
-        @settings(max_examples=examples(300), deadline=None, database=None)
+        @settings(max_examples=examples(300), database=None)
         def check(text: str) -> None:
             answer = ask(text)
             assert answer.reason is not None
@@ -688,7 +688,7 @@ def test_any_bytes_of_a_server_are_an_answer() -> None:
     with at_hand(b"") as (origin, ask):
 
         @given(replies | replies.map(b"HTTP/1.1 200 OK\r\n".__add__))
-        @settings(max_examples=examples(100), deadline=None, database=None)
+        @settings(max_examples=examples(100), database=None)
         def check(reply: bytes) -> None:
             origin.default = reply
             # A host each: one that is down after a few of these would not be asked any more.

@@ -86,7 +86,7 @@ RULE_PIECES = st.sampled_from(
 
 
 @given(st.lists(RULE_PIECES | st.text(max_size=5), max_size=20).map("".join))
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(100))
 def test_any_rules_allow_or_forbid(text: str) -> None:
     async def check() -> None:
         async def rules(url: str) -> FetchResult:

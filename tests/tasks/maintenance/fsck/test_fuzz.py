@@ -183,7 +183,7 @@ def reseal(lake: Lake, path: str, data: bytes) -> None:
         lake.write_json(f"{folder}/manifest.json", manifest)
 
 
-fuzzed = settings(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+fuzzed = settings(max_examples=examples(12), suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.mark.attack(17)
