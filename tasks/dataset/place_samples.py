@@ -97,7 +97,9 @@ def _leave_small(placed: Placed, sizes: list[int], rules: PlaceRules) -> None:
     for split in set(splits.values()):
         theirs = [shard for shard in small if splits[shard] == split]
         if len(theirs) > rules.max_small:
-            placed.shard[np.isin(placed.shard, theirs)] = -1
+            rows = np.isin(placed.shard, theirs)
+            # The new shard has the cluster of today.
+            placed.shard[rows], placed.is_same[rows] = -1, True
 
 
 @dataclass(frozen=True, slots=True)

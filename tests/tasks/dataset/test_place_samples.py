@@ -67,6 +67,13 @@ def test_a_sample_whose_cluster_has_grown_is_told():
     assert [one.is_same.tolist() for one in placed] == [[True], [False]]
 
 
+def test_a_sample_that_is_written_anew_has_the_cluster_of_its_new_shard():
+    grown = samples(*"abc", cluster=bytes(31) + b"1")
+    small = [(f"shards/train-{one}.tar", rows_of("", one)) for one in "abc"]
+    placed = place_samples(grown, small, rules=RULES)
+    assert (placed.shard.tolist(), placed.is_same.tolist()) == ([-1] * 3, [True] * 3)
+
+
 def test_values_that_are_missing_in_both_are_the_same():
     assert sample_row("a")["landmarks"] is None
     assert shards_of("a", known(x="a")) == "x"
