@@ -119,7 +119,10 @@ def _in_turn(rows: dict[str, StoredRows]) -> StoredRows:
     """The rows of several sources, one after the other."""
 
     def blocks(columns: list[str]) -> Iterator[pa.Table]:
-        return (_of_source(source, block) for source, theirs in rows.items() for block in theirs.blocks(columns))
+        for source, theirs in rows.items():
+            for block in theirs.blocks(columns):
+                # Faces of a source with takedowns come with the columns that these need, those of others without.
+                yield _of_source(source, block.select(columns))
 
     return StoredRows(blocks)
 

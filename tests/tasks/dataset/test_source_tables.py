@@ -7,8 +7,9 @@ import pytest
 
 from storage.errors import UsageError
 from storage.files.lake import Lake
-from storage.records import REJECTED_LINES, VERDICTS, Reason
+from storage.records import REJECTED_LINES, VERDICTS, Reason, Takedown, TakedownKind, identity_key
 from storage.tables.parquet import rows_to_table, write_table
+from storage.versions.takedowns import record
 from tasks.dataset import find_duplicates as compare
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.find_duplicates import compare_pictures, read_verdicts, verdicts_now
@@ -20,7 +21,7 @@ from tasks.dataset.source_tables import (
     source_digests,
 )
 from tasks.links.plan import plan
-from tests.tasks.builders import BOX, OTHER_BOX, attempt, attempts, face, faces
+from tests.tasks.builders import BOX, NOW, OTHER_BOX, attempt, attempts, face, faces
 from tests.tasks.image_shards import link_lines
 
 SOURCE = "vggface1"
@@ -156,6 +157,22 @@ def test_faces_cropped_by_an_older_facemill_lack_the_newest_columns_and_are_read
     write_table(lake, path, faces(face("Ada", 1, A)).drop_columns(["length"]))
 
     assert read_faces(lake, SOURCE, "bbox")["length"].to_pylist() == [None]
+
+
+def test_few_columns_of_the_faces_of_two_sources_are_read_when_a_takedown_is_of_one_of_them(lake):
+    write_table(lake, f"{lake.images('other', '0000-0')}.parquet", attempts(attempt(A), attempt(B)))
+    for source in (SOURCE, "other"):
+        path = f"{lake.faces('bbox', source, '0000-0')}.parquet"
+        write_table(lake, path, faces(face("Ada", 1, A), face("Bo", 2, D)))
+    record(lake, [Takedown(TakedownKind.IDENTITY, identity_key("Ada"), SOURCE, NOW, "")])
+    found = read_faces(lake, f"other+{SOURCE}", "bbox", ["identity", "line"])
+
+    assert found.column_names == ["identity", "line", "method", "shard", "source"]
+    assert list(zip(found["source"].to_pylist(), names(found), strict=True)) == [
+        ("other", "Ada/1"),
+        ("other", "Bo/2"),
+        (SOURCE, "Bo/2"),
+    ]
 
 
 def test_what_a_dataset_is_made_from_is_told_by_digests_that_follow_the_lake(lake):
