@@ -106,12 +106,9 @@ async def ingest(
         if is_first and not allow_outside and is_url(where := location_of(chosen, web.links)):
             raise refusal(store, source, f"the links of {where}")
         planned = await _plan(store, web, settings)
-        with store.listing_once():
-            seen = image_stems(store, source)
-            pending = _never_asked(store, source, planned, seen)
-        if is_first and len(pending):
-            agree_to_contact(store, source, pending, allowed=allow_outside)
-        counts = await fetch_pending(store, web, pending, "fetch", seen=seen, settings=settings)
+        if is_first and len(planned.pending):
+            agree_to_contact(store, source, planned.pending, allowed=allow_outside)
+        counts = await fetch_pending(store, web, planned.pending, "fetch", seen=planned.seen, settings=settings)
     return {
         "lines": planned.summary.num_accepted,
         "rejected_lines": planned.summary.num_rejected,
@@ -139,18 +136,19 @@ def agree_to_contact(lake: Lake, source: str, pending: pa.Table, *, allowed: boo
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """The links of a run, and whether all have been asked for."""
+    """The links of a run: those that were never requested by the shards that it has seen are pending."""
 
     summary: LinksSummary
-    state: str
     num_candidates: int
-    is_asked: bool
+    seen: list[str]
+    pending: pa.Table
 
 
 async def _plan(lake: Lake, web: Selection, settings: SettingValues) -> _Plan:
     """Update the link lines and the candidates, one run at a time; the next run finds them up to date.
 
-    A new lake needs no lease: a lease would create the lake and leave it behind if the links are refused.
+    The pending links are read before the next run, which may have another selection, writes its plan. A new lake needs
+    no lease: a lease would create the lake and leave it behind if the links are refused.
     """
 
     async def planned() -> _Plan:
@@ -168,33 +166,40 @@ async def _plan(lake: Lake, web: Selection, settings: SettingValues) -> _Plan:
 
 
 def _planned(lake: Lake, web: Selection, summary: LinksSummary) -> _Plan:
-    """The plan in the lake if it is up to date, else a new one."""
+    """The links of the plan in the lake if it is up to date, else of a new one."""
     state = plan_state(lake, web.source, web.identities, web.per_identity)
-    if known := read_planned(lake, web.source, state):
-        return _Plan(summary, state, known.num_candidates, known.is_asked(lake, web.source))
+    known = read_planned(lake, web.source, state)
+    if known is None:
+        known = Planned(_write_plan(lake, web, summary))
+        state = plan_state(lake, web.source, web.identities, web.per_identity)
+        keep_planned(lake, web.source, state, known)
+    seen = image_stems(lake, web.source)
+    is_asked = known.is_asked(lake, web.source)
+    pending = nothing_pending() if is_asked else _never_asked(lake, web.source, state, known.num_candidates, seen)
+    return _Plan(summary, known.num_candidates, seen, pending)
+
+
+def _write_plan(lake: Lake, web: Selection, summary: LinksSummary) -> int:
+    """Plan the lines in the lake; returns the number of candidates."""
     lines = lake.links(web.source, "lines.parquet")
     chosen = choose(read_as(lake, lines, LINK_LINES, OF_CHOICE), web.identities, web.per_identity)
     blocks = plan_blocks(chosen, read_blocks(lake, lines, LINK_LINES, OF_CANDIDATES))
     inputs = stamp(summary.digest, web.identities, web.per_identity)
-    num = write_blocks(lake, lake.plan(web.source), CANDIDATES, blocks, stamp=inputs)
-    state = plan_state(lake, web.source, web.identities, web.per_identity)
-    keep_planned(lake, web.source, state, Planned(num))
-    return _Plan(summary, state, num, False)
+    return write_blocks(lake, lake.plan(web.source), CANDIDATES, blocks, stamp=inputs)
 
 
-def _never_asked(lake: Lake, source: str, planned: _Plan, seen: list[str]) -> pa.Table:
+def _never_asked(lake: Lake, source: str, state: str, num_candidates: int, seen: list[str]) -> pa.Table:
     """The links of a plan that were never requested.
 
     Args:
+        state: of the plan, which is kept as asked if there are none.
         seen: the shards to look at.
     """
-    if planned.is_asked:
-        return nothing_pending()
     shards = table_states(lake, lake.images(source))
     pending = read_never_asked(lake, source, seen)
     if not len(pending):
         known = {stem: shards[stem] for stem in seen if stem in shards}
-        keep_planned(lake, source, planned.state, Planned(planned.num_candidates, known))
+        keep_planned(lake, source, state, Planned(num_candidates, known))
     return pending
 
 
