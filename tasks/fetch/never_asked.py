@@ -26,19 +26,25 @@ def read_never_asked(lake: Lake, source: str, stems: Sequence[str]) -> pa.Table:
     Args:
         stems: the shards with the attempts.
     """
-    path = lake.plan(source)
-    keys = read_as(lake, path, CANDIDATES, ["key"])["key"]
     asked = read_ledger(lake, source, ["key"], stems=stems)["key"].combine_chunks()
-    is_new = pc.invert(pc.is_in(keys, value_set=asked))
-    if not pc.any(is_new).as_py():
-        return first_round(CANDIDATES.empty_table())
-    if pc.all(is_new).as_py():
-        return first_round(read_as(lake, path, CANDIDATES))
+    while True:
+        keys = read_as(lake, lake.plan(source), CANDIDATES, ["key"])["key"]
+        is_new = pc.invert(pc.is_in(keys, value_set=asked))
+        if not pc.any(is_new).as_py():
+            return first_round(CANDIDATES.empty_table())
+        if (found := _rows(lake, source, keys, is_new)) is not None:
+            return first_round(found)
+
+
+def _rows(lake: Lake, source: str, keys: pa.ChunkedArray, wanted: pa.ChunkedArray) -> pa.Table | None:
+    """The rows of a plan that a mask chooses; None if the plan has other keys by now, as of another selection."""
     found, start = [], 0
-    for block in read_blocks(lake, path, CANDIDATES):
-        found.append(block.filter(is_new.slice(start, len(block))))
+    for block in read_blocks(lake, lake.plan(source), CANDIDATES):
+        if not block["key"].equals(keys.slice(start, len(block))):
+            return None
+        found.append(block.filter(wanted.slice(start, len(block))))
         start += len(block)
-    return first_round(pa.concat_tables(found).unify_dictionaries())
+    return pa.concat_tables(found).unify_dictionaries() if start == len(keys) else None
 
 
 def urls_never_asked(

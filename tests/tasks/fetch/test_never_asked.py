@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from storage.files.lake import Lake
 from storage.records import url_key
-from storage.tables.parquet import write_table
+from storage.tables.parquet import read_blocks, write_table
 from storage.tables.stored_rows import StoredRows
 from tasks.fetch import never_asked
 from tasks.fetch.ledger import image_stems
@@ -50,3 +52,21 @@ def test_the_urls_of_a_selection_come_some_at_a_time(monkeypatch):
     found = [some.to_pylist() for some in urls_never_asked(StoredRows.of(LINES), ledger, None, 4)]
 
     assert found == [[URLS[0], URLS[2]], [URLS[3]]]
+
+
+@pytest.mark.parametrize(("before", "after"), [(LINES, LINES.slice(1)), (LINES.slice(1), LINES), (LINES, LINES)])
+def test_a_plan_that_another_run_replaces_between_two_readings_is_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: pa.Table, after: pa.Table
+) -> None:
+    lake, plans = planned(tmp_path / "lake", URLS[2]), [after]
+    write_table(lake, lake.plan("made"), plan(before))
+
+    def replacing(*args: Any, **options: Any) -> Iterator[pa.Table]:
+        while plans:
+            write_table(lake, lake.plan("made"), plan(plans.pop()))
+        return read_blocks(*args, **options)
+
+    monkeypatch.setattr("tasks.fetch.never_asked.read_blocks", replacing)
+    found = read_never_asked(lake, "made", image_stems(lake, "made"))
+    wanted = [url for url in after["url"].to_pylist() if url != URLS[2]]
+    assert sorted(found["url"].to_pylist()) == wanted
