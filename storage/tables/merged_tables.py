@@ -22,7 +22,7 @@ import pyarrow as pa
 from storage.errors import LakeError
 from storage.files.lake import Lake
 from storage.files.read_ahead import read_ahead
-from storage.tables.parquet import read_as, read_metadata, settings_in, stamp, stamp_in, write_table
+from storage.tables.parquet import read_as, read_if_there, read_metadata, settings_in, stamp, stamp_in, write_table
 
 _COVERS = b"facemill.covers"
 # From this number of uncovered tables on they are merged; to open them takes half a second.
@@ -69,6 +69,8 @@ def read_tables(
     lake: Lake, folder: str, names: Sequence[str], schema: pa.Schema, columns: list[str] | None = None
 ) -> Iterator[Rows]:
     """The rows of small tables in the order of `names`, which are file names without ending.
+
+    A table that was removed since the folder was listed is left out, as if it had been listed a moment later.
 
     Args:
         columns: some of `schema`; None for all.
@@ -143,15 +145,16 @@ def _kept(current: dict[str, list[_Covered]]) -> dict[str, list[_Covered]]:
 
 
 def _merge(lake: Lake, folder: str, names: list[str], states: dict[str, str], schema: pa.Schema) -> str:
-    tables = [rows.table for rows in _read_small(lake, folder, names, schema, None)]
-    marks = read_ahead(lake, partial(_marks, lake, folder), names)
+    small = list(_read_small(lake, folder, names, schema, None))
+    there = [name for rows in small for name, _ in rows.of]
+    marks = read_ahead(lake, partial(_marks, lake, folder), there)
     covers = [
-        _Covered(name, states[name], len(table), *astuple(one))
-        for name, table, one in zip(names, tables, marks, strict=True)
+        _Covered(name, states[name], len(rows.table), *astuple(one))
+        for name, rows, one in zip(there, small, marks, strict=True)
     ]
     facts = [list(astuple(one)) for one in covers]
     path = lake.merged(folder, stamp(facts))
-    table = pa.concat_tables(tables).unify_dictionaries()
+    table = pa.concat_tables([schema.empty_table(), *(rows.table for rows in small)]).unify_dictionaries()
     write_table(lake, path, table, facts={_COVERS: json.dumps(facts).encode()})
     return path
 
@@ -159,9 +162,10 @@ def _merge(lake: Lake, folder: str, names: list[str], states: dict[str, str], sc
 def _read_small(
     lake: Lake, folder: str, names: list[str], schema: pa.Schema, columns: list[str] | None
 ) -> Iterator[Rows]:
-    tables = read_ahead(lake, lambda name: read_as(lake, f"{folder}/{name}.parquet", schema, columns), names)
+    tables = read_ahead(lake, lambda name: read_if_there(lake, f"{folder}/{name}.parquet", schema, columns), names)
     for name, table in zip(names, tables, strict=True):
-        yield Rows([(name, len(table))], table)
+        if table is not None:
+            yield Rows([(name, len(table))], table)
 
 
 def _open(

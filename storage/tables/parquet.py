@@ -183,6 +183,20 @@ def read_as(lake: Lake, path: str, schema: pa.Schema, columns: list[str] | None 
     return _in_form(table, schema, wanted, f"{lake.url}/{path}")
 
 
+def read_if_there(lake: Lake, path: str, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table | None:
+    """A table as `read_as` gives it; None if there is none, or none any more.
+
+    Raises:
+        LakeError: it cannot be read, or it violates `schema`.
+    """
+    try:
+        return read_as(lake, path, schema, columns)
+    except LakeError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
+
+
 def read_blocks(
     lake: Lake, path: str, schema: pa.Schema, columns: list[str] | None = None, *, num_rows: int | None = None
 ) -> Iterator[pa.Table]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
 from typing import IO
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from storage.files.lake import Lake
+from storage.tables import merged_tables
 from storage.tables.merged_tables import Marks, merge_tables, read_table_marks, read_tables
 from storage.tables.parquet import read_settings, read_stamp, write_table
 
@@ -183,3 +185,26 @@ def test_marks_are_those_of_the_tables(lake: Lake) -> None:
     assert read_table_marks(lake, FOLDER, "abcdez") == single
     merge_tables(lake, FOLDER, SCHEMA, at_least=2)
     assert read_table_marks(lake, FOLDER, "abcdez") == single
+
+
+@pytest.mark.parametrize("lake_", ["local", "memory"])
+def test_a_table_that_another_run_removes_once_it_was_listed_is_left_out(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, lake_: str
+) -> None:
+    if lake_ == "memory":
+        lake = Lake(f"memory://{uuid.uuid4().hex}")
+        for at, name in enumerate("abcde"):
+            put(lake, name, 10 * at)
+    before, listed = read(lake, "abcde"), merged_tables._states
+    lake.remove_file(f"{FOLDER}/b.parquet")
+    left = [one for one in before if one[0] != "b"]
+    assert read(lake, "abcde") == left
+
+    def removing(lake: Lake, folder: str) -> dict[str, str]:
+        found = listed(lake, folder)
+        lake.remove_file(f"{FOLDER}/d.parquet")
+        return found
+
+    monkeypatch.setattr(merged_tables, "_states", removing)
+    assert merge_tables(lake, FOLDER, SCHEMA, at_least=2) == 1
+    assert read(lake, "abcde") == [one for one in left if one[0] != "d"]
