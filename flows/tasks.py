@@ -192,8 +192,7 @@ def compare_task(lake: Lake, source: str, rules: DedupeRules, people: PeopleRule
 )
 def publish_task(lake: Lake, request: Request, min_change: float, on_sample: OnProgress) -> Published:
     """Decide the outcome of every link line, and publish the remaining samples as a dataset version."""
-    with lake.listing_once():
-        return publish_source(lake, request, min_change=min_change, on_progress=on_sample)
+    return publish_source(lake, request, min_change=min_change, on_progress=on_sample)
 
 
 @task(

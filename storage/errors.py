@@ -5,6 +5,7 @@ FacemillError
 │   ├── SourceError   a list of links or a folder is missing, empty, or not in the format it should have
 │   └── VersionPruned a version was removed by `facemill prune`; its manifest is left
 ├── LakeError         the lake contradicts its index, or has a newer format
+│   └── ChangedMeanwhile another run has replaced a file that was being read
 ├── LeaseLost         another run has taken over the unit this one was doing
 ├── LinksUnavailable  the link files could not be fetched
 ├── LeakError         a dataset version would show a person or a picture on two sides of its split
@@ -35,6 +36,17 @@ class VersionPruned(UsageError):
 
 class LakeError(FacemillError):
     """The lake is inconsistent, or was written by a newer facemill."""
+
+
+class ChangedMeanwhile(LakeError):
+    """What was being read is not one state of the lake: another run has replaced a file of it meanwhile."""
+
+
+def changed_meanwhile(what: str) -> ChangedMeanwhile:
+    """The error for files that another run has replaced."""
+    return ChangedMeanwhile(
+        f"{what} were replaced by another run while they were read; once it has ended, run the same command again"
+    )
 
 
 class LeaseLost(FacemillError):

@@ -1,8 +1,9 @@
-"""Listings of the folders of a bucket, each asked for once while a step looks at many of them.
+"""Listings of folders, each asked for once while a step looks at many of them.
 
-A listing takes a request for each thousand files, and the steps of a command ask for that of the images again and
-again. For the length of a block it is asked for once: what this process writes or removes meanwhile is seen, what other
-machines write is seen after the block. So a block never waits for another run.
+In a bucket a listing takes a request for each thousand files, and the steps of a command ask for that of the images
+again and again. Other runs add files meanwhile, and two listings of a folder would give a step two states of the lake.
+For the length of a block each folder is listed once: what this process writes or removes meanwhile is seen, what others
+write is seen after the block. So a block never waits for another run.
 
 This is harmless where a step computes from what it saw at its start. It is not where runs agree with each other by the
 files that they find, and where a file forbids something: leases and takedowns are asked for each time.
@@ -27,6 +28,11 @@ class KeptListings:
         self._lock = threading.Lock()
         self._kept: dict[str, Listing] = {}
         self._num_blocks = self._num_changes = 0
+
+    @property
+    def are_kept(self) -> bool:
+        """Whether this is in a block."""
+        return self._num_blocks > 0
 
     @contextmanager
     def kept(self) -> Iterator[None]:

@@ -169,22 +169,27 @@ class Lake(LakePaths):
         """
         found: list[str] = []
         with self._asking(folder), suppress(FileNotFoundError):
-            found = self.fs.ls(self._inside(folder), detail=False) if self.is_local else [*self._listing(folder, start)]
+            if self.is_local and not self._listings.are_kept:
+                found = self.fs.ls(self._inside(folder), detail=False)  # without asking for the state of each file
+            else:
+                found = [*self._listing(folder, start)]
         names = (entry.rstrip("/").rsplit("/", 1)[-1] for entry in found)
         return sorted(name for name in names if name.startswith(start) and not name.startswith(PREFIX))
 
     def _listing(self, folder: str, start: str = "") -> Listing:
-        """The files and folders in a folder of a bucket."""
+        """The files and folders in a folder."""
         if start:
             return self._listed(folder, start)
         return self._listings.of(folder.rstrip("/"), lambda: self._listed(folder))
 
     def _listed(self, folder: str, start: str = "") -> Listing:
+        if self.is_local:
+            return _scanned(self._inside(folder))
         listed = list_folder(self.fs, self.full(folder).rstrip("/"), start)
         return {one["name"].rstrip("/").rpartition("/")[2]: _state_listed(one) for one in listed}
 
     def listing_once(self) -> AbstractContextManager[None]:
-        """Have each folder of a bucket listed once for the block, in which nothing waits for other runs.
+        """Have each folder listed once for the block, in which nothing waits for other runs.
 
         What this object writes is seen at once, what others write is after the block; leases and takedowns are always.
         """
@@ -195,13 +200,9 @@ class Lake(LakePaths):
 
         A file that is written anew has another state. Empty if the folder does not exist.
         """
-        found: dict[str, str] = {}
+        found: Listing = {}
         with self._asking(folder), suppress(FileNotFoundError):
-            if self.is_local:
-                with os.scandir(self._inside(folder)) as entries:
-                    found = {one.name: _state_of(one) for one in entries}
-            else:
-                found = self._listing(folder)
+            found = self._listing(folder)
         return {name: state for name, state in found.items() if state and not name.startswith(PREFIX)}
 
     def is_content(self, state: str, data: bytes) -> bool:
@@ -345,7 +346,7 @@ class Lake(LakePaths):
         target = Path(self._inside(path, follows=False))
         is_new = target.parent not in self._swept
         self._swept.add(target.parent)
-        with whole_file(target, once=once, sweeps=is_new) as temporary:
+        with self._forgetting(path), whole_file(target, once=once, sweeps=is_new) as temporary:
             yield temporary
 
     @contextmanager
@@ -357,10 +358,15 @@ class Lake(LakePaths):
 
     @contextmanager
     def _changing(self, path: str) -> Iterator[None]:
-        """As `_asking`, of a block that writes or removes something in a bucket."""
+        """As `_asking`, of a block that writes or removes something."""
+        with self._forgetting(path), self._asking(path):
+            yield
+
+    @contextmanager
+    def _forgetting(self, path: str) -> Iterator[None]:
+        """Have the listings with `path` in them asked for anew after the block."""
         try:
-            with self._asking(path):
-                yield
+            yield
         finally:
             self._listings.forget(path)
 
@@ -388,7 +394,7 @@ class Lake(LakePaths):
     def remove(self, path: str) -> None:
         """Remove a file, a link or a folder with all it holds; nothing happens if it is not there."""
         if self.is_local:
-            with self._asking(path), suppress(FileNotFoundError):
+            with self._changing(path), suppress(FileNotFoundError):
                 _remove(Path(self._inside(path, follows=False)))
         else:
             with self._changing(path):
@@ -407,7 +413,8 @@ class Lake(LakePaths):
         if self.is_local:
             source, place = (Path(self._inside(one, follows=False)) for one in (path, target))
             make_folder(place.parent)
-            source.replace(place)
+            with self._forgetting(path), self._forgetting(target):
+                source.replace(place)
         else:
             # fsspec cannot move folders on S3, which has none.
             with self._changing(target):
@@ -532,6 +539,13 @@ def _unless_removed(_function: Any, _path: str, raised: Any) -> None:
     """Go on where another run has removed a file or folder meanwhile."""
     if not isinstance(raised[1], FileNotFoundError):
         raise raised[1]
+
+
+def _scanned(folder: str) -> Listing:
+    """The files and folders in a folder of a disk; none if it is a file."""
+    with suppress(NotADirectoryError), os.scandir(folder) as entries:
+        return {one.name: _state_of(one) for one in entries}
+    return {}
 
 
 def _state_of(entry: os.DirEntry[str]) -> str:

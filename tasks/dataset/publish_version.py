@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.errors import UsageError
+from storage.errors import ChangedMeanwhile, UsageError
 from storage.files.lake import Lake, to_json
 from storage.records import PLACED_SAMPLES
 from storage.tables.parquet import with_plain_words, write_table
@@ -30,13 +31,15 @@ from tasks.dataset.manifest import manifest_counts
 from tasks.dataset.place_samples import place_samples
 from tasks.dataset.publish_request import Request, chosen_settings, version_id
 from tasks.dataset.source_tables import made_with
-from tasks.dataset.unchanged import keep_published, published_before, request_state
+from tasks.dataset.unchanged import keep_published, of_one_state, published_before, request_state
 from tasks.dataset.version_change import VersionChange, change_since, no_change
 from tasks.links.line_ids import Ints, words_and_codes
 from tasks.links.sources import sources_named
 from tasks.links.sources.source import Source
 
 _SAMPLES_PER_SHARD = 10_000
+# How often a version is decided on when other runs replace what it is made of.
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ def publish_source(
     lake: Lake, request: Request, *, min_change: float = 0.0, on_progress: Callable[[int], None] = lambda done: None
 ) -> Published:
     """Compare all pictures, decide the outcome of every line, and publish the samples; nothing of it if no input has
-    changed since.
+    changed since. If another run replaces inputs meanwhile, it starts anew.
 
     Args:
         min_change: the least share of faces or people added or removed that is worth a new version; below it the
@@ -68,27 +71,45 @@ def publish_source(
 
     Raises:
         UsageError: nothing has been planned yet, or no face is fit to be published.
+        ChangedMeanwhile: another run goes on replacing inputs.
     """
     sources = sources_named(request.source, lake)
     require_people_in_each(sources)
-    compare_pictures(lake, request.source, request.dedupe, request.people)
-    state = request_state(lake, request)
-    if known := published_before(lake, request, state):
-        version, funnel, funnels = known
-        return Published(version, funnel, False, funnels, no_change(version))
-    published = _publish_changed(lake, request, sources, min_change, on_progress)
-    if not published.note:
-        version, funnel, funnels = published.dataset, published.funnel, published.funnels
-        keep_published(lake, request, state, version.version, funnel, funnels)
+    for _ in range(_TRIES - 1):
+        with suppress(ChangedMeanwhile):
+            return _publish_current(lake, request, sources, min_change, on_progress)
+    return _publish_current(lake, request, sources, min_change, on_progress)
+
+
+def _publish_current(
+    lake: Lake, request: Request, sources: Sequence[Source], min_change: float, on_progress: Callable[[int], None]
+) -> Published:
+    """Publish what the lake holds now."""
+    with lake.listing_once(), of_one_state(lake, request) as check_inputs:
+        compare_pictures(lake, request.source, request.dedupe, request.people)
+        state = request_state(lake, request)
+        if known := published_before(lake, request, state):
+            version, funnel, funnels = known
+            return Published(version, funnel, False, funnels, no_change(version))
+        request = replace(request, made_with=made_with(lake, request.source, request.method))
+        content = decide(lake, request)
+        check_inputs()
+        published = _publish_content(lake, request, content, sources, min_change, on_progress)
+        if not published.note:
+            version, funnel, funnels = published.dataset, published.funnel, published.funnels
+            keep_published(lake, request, state, version.version, funnel, funnels)
     return published
 
 
-def _publish_changed(
-    lake: Lake, request: Request, sources: Sequence[Source], min_change: float, on_progress: Callable[[int], None]
+def _publish_content(
+    lake: Lake,
+    request: Request,
+    content: Content,
+    sources: Sequence[Source],
+    min_change: float,
+    on_progress: Callable[[int], None],
 ) -> Published:
-    """Decide the outcome of every line, and publish the samples."""
-    request = replace(request, made_with=made_with(lake, request.source, request.method))
-    content = decide(lake, request)
+    """Publish the samples, unless they are much the same as those of the version before."""
     origin = {"made_from": content.made_from, **terms_of(sources)}
     if not sources[0].names_people:
         origin["names_people"] = False

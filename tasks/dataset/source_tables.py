@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.errors import UsageError
+from storage.errors import UsageError, changed_meanwhile
 from storage.files.lake import Lake
 from storage.records import CANDIDATES, FACES, LINK_LINES, REJECTED_LINES, YOUNGER_COLUMNS
 from storage.stamps.stamped_fields import counted
@@ -290,7 +290,10 @@ def read_faces(lake: Lake, source: str, method: str, columns: list[str] | None =
 
 
 def stored_faces(lake: Lake, source: str, method: str) -> StoredRows:
-    """The faces of a source (`read_faces`), whose columns are read when they are needed; "agree" has them in memory."""
+    """The faces of a source (`read_faces`), whose columns are read when they are needed; "agree" has them in memory.
+
+    Reading them raises `ChangedMeanwhile` if another run has cropped other faces since they were read first.
+    """
     if is_joint(source):
         return _in_turn({one: stored_faces(lake, one, method) for one in sources_of(source)})
     if method == AGREE:
@@ -299,14 +302,21 @@ def stored_faces(lake: Lake, source: str, method: str) -> StoredRows:
     there = set(lake.names(folder))
     stems = [stem for stem in image_stems(lake, source) if f"{stem}.parquet" in there]
     covered_by = ["key", "image_digest"] if forgotten else []
+    first = list[tuple[str, int]]()
 
     def blocks(columns: list[str]) -> Iterator[pa.Table]:
         stored = [name for name in dict.fromkeys([*columns, *covered_by]) if name not in _PLACE.names]
-        if not stems:
-            yield pa.schema([*(FACES.field(name) for name in stored), *_PLACE]).empty_table()
+        known, seen = list(first), list[tuple[str, int]]()
+        yield pa.schema([*(FACES.field(name) for name in stored), *_PLACE]).empty_table()
         for rows in read_tables(lake, folder, stems, FACES, stored):
+            if known and rows.of != known[len(seen) : len(seen) + len(rows.of)]:
+                raise changed_meanwhile(f"{lake.url}/{folder}: faces")
+            seen += rows.of
             faces = _with_place(rows, folder, method)
             yield faces.filter(pc.invert(forgotten.rows(faces, "image_digest"))) if forgotten else faces
+        if len(seen) < len(known):
+            raise changed_meanwhile(f"{lake.url}/{folder}: faces")
+        first[:] = seen
 
     return StoredRows(blocks)
 

@@ -6,10 +6,12 @@ Both follow from the tables of the sources, the takedowns and the settings, whos
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from storage.errors import LakeError, UsageError, changed_meanwhile
 from storage.files.lake import Lake
 from storage.stamps.cached_results import file_state, read_cached, state_of, table_states, write_cached
 from storage.tables.parquet import stamp
@@ -26,6 +28,8 @@ from tasks.faces.methods import AGREE
 
 _COMPARED: Shape = {"verdicts": NAME}
 _PUBLISHED: Shape = {"version": NAME, "funnel": FUNNEL, "funnels": {"*": FUNNEL}}
+# What a step raises whose tables are of two states of the lake: rows or shards that are not there, other lengths.
+_OF_TWO_STATES = (LakeError, UsageError, LookupError, ValueError)
 
 
 def comparison_state(lake: Lake, source: str, rules: DedupeRules, people: PeopleRules) -> str:
@@ -48,10 +52,64 @@ def request_state(lake: Lake, request: Request) -> str:
     """The state of the inputs of a version. The detections are none: faces are made from them."""
     methods, sources = methods_read(request.method), sources_of(request.source)
     faces = [table_states(lake, lake.faces(method, source)) for source in sources for method in methods]
-    scores = {}
-    if request.cleaning:
-        scores = lake.states(lake.cleaned(request.method, request.source, *request.cleaning.model.split("@")))
-    return state_of([links_state(lake, source) for source in sources], faces, scores, _asked(request))
+    links = [links_state(lake, source) for source in sources]
+    return state_of(links, faces, _scores_state(lake, request), _asked(request))
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """The state of all that a version is made of.
+
+    Attributes:
+        whole: of what is replaced as a whole: lines, plans, takedowns and scores.
+        shards: by path, of the tables of images and faces, to which other runs add some.
+    """
+
+    whole: list[Any]
+    shards: dict[str, str]
+
+    def are_still_there(self, now: _Inputs) -> bool:
+        return self.whole == now.whole and self.shards.items() <= now.shards.items()
+
+
+@contextmanager
+def of_one_state(lake: Lake, request: Request) -> Iterator[Callable[[], None]]:
+    """Have what a block reads for a version be one state of the lake: it calls what is given once it has read that.
+
+    The block is in one of `Lake.listing_once`, so that it reads no shard that is added meanwhile.
+
+    Raises:
+        ChangedMeanwhile: by what is given, another run has replaced or removed something that a version is made of.
+            Errors of the block that may come from that are replaced.
+    """
+    before = _inputs(lake, request)
+
+    def check() -> None:
+        # Another object for the lake has its listings of now.
+        if not before.are_still_there(_inputs(Lake(lake.url), request)):
+            raise changed_meanwhile(f"{lake.url}: lines or faces of {request.source}")
+
+    try:
+        yield check
+    except _OF_TWO_STATES:
+        check()
+        raise
+
+
+def _inputs(lake: Lake, request: Request) -> _Inputs:
+    methods, sources = methods_read(request.method), sources_of(request.source)
+    links = [(lake.states(lake.links(one, "").rstrip("/")), file_state(lake, lake.plan(one))) for one in sources]
+    takedowns = [takedown_state(lake, one) for one in sources]
+    folders = [lake.images(one) for one in sources]
+    folders += [lake.faces(method, one) for one in sources for method in methods]
+    shards = {f"{folder}/{stem}": one for folder in folders for stem, one in table_states(lake, folder).items()}
+    return _Inputs([links, takedowns, _scores_state(lake, request)], shards)
+
+
+def _scores_state(lake: Lake, request: Request) -> dict[str, str]:
+    if not request.cleaning:
+        return {}
+    return lake.states(lake.cleaned(request.method, request.source, *request.cleaning.model.split("@")))
 
 
 def published_before(

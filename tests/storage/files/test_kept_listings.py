@@ -1,9 +1,10 @@
-"""For the length of a block a folder of a bucket is listed once, and what this process writes is seen nevertheless."""
+"""For the length of a block a folder is listed once, and what this process writes is seen nevertheless."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -14,10 +15,10 @@ from tests.buckets import Faults
 FOLDER, FILE = "images/made", "images/made/0000-0000-aaaaaa.parquet"
 
 
-@pytest.fixture
-def lake() -> Lake:
-    """In memory, which is listed as a bucket is."""
-    lake = Lake(f"memory://{uuid.uuid4().hex}")
+@pytest.fixture(params=["memory", "local"])
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+    """In memory, which is listed as a bucket is, and in a folder."""
+    lake = Lake(tmp_path / "lake" if request.param == "local" else f"memory://{uuid.uuid4().hex}")
     lake.write(FILE, b"before")
     return lake
 
@@ -46,7 +47,7 @@ CHANGES: dict[str, Callable[[Lake], object]] = {
     "remove a file": lambda lake: lake.remove_file(FILE),
     "remove a folder above": lambda lake: lake.remove("images"),
     "move away": lambda lake: lake.move("images", "quarantine/images"),
-    "move in": lambda lake: lake.move("plan", FOLDER),
+    "move in": lambda lake: lake.move("plan", f"{FOLDER}/deep"),
 }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from storage.errors import UsageError
+from storage.errors import ChangedMeanwhile, UsageError
 from storage.files.lake import Lake
 from storage.records import REJECTED_LINES, VERDICTS, Reason, Takedown, TakedownKind, identity_key
 from storage.tables.parquet import rows_to_table, write_table
@@ -19,7 +19,9 @@ from tasks.dataset.source_tables import (
     read_faces,
     read_plan,
     source_digests,
+    stored_faces,
 )
+from tasks.links.lines_in_lake import lines_in
 from tasks.links.plan import plan
 from tests.tasks.builders import BOX, NOW, OTHER_BOX, attempt, attempts, face, faces
 from tests.tasks.image_shards import link_lines
@@ -193,3 +195,38 @@ def test_what_a_dataset_is_made_from_is_told_by_digests_that_follow_the_lake(lak
 def test_pictures_not_cropped_yet_give_no_faces(lake):
     assert len(read_faces(lake, SOURCE, "bbox")) == 0
     assert {"method", "shard"} <= set(read_faces(lake, SOURCE, "bbox").column_names)
+
+
+def write_faces(lake: Lake, stem: str, *urls: str) -> None:
+    rows = faces(*[face("Ada", number, url) for number, url in enumerate(urls)])
+    write_table(lake, f"{lake.faces('bbox', SOURCE, stem)}.parquet", rows)
+
+
+@pytest.mark.parametrize("change", ["fewer", "more", "gone"])
+@pytest.mark.parametrize("stem", ["0000-0", "0000-1"])
+def test_faces_that_are_read_twice_are_the_same_or_it_is_an_error(lake: Lake, stem: str, change: str) -> None:
+    fetch(lake, "0000-1", attempt(C, round=2))
+    write_faces(lake, "0000-0", A, B)
+    write_faces(lake, "0000-1", C, D)
+    stored = stored_faces(lake, SOURCE, "bbox")
+    assert stored.table(["line"]).equals(stored.table(["line"]))
+    if change == "gone":
+        lake.remove(f"{lake.faces('bbox', SOURCE, stem)}.parquet")
+    else:
+        write_faces(lake, stem, *{"fewer": [A], "more": [A, B, C]}[change])
+    with pytest.raises(ChangedMeanwhile, match=r"faces/bbox/vggface1: faces were replaced by another run"):
+        stored.table(["line"])
+
+
+@pytest.mark.parametrize("most_bytes", [0, 10**6])
+def test_lines_whose_columns_are_read_one_after_another_are_of_one_list_or_it_is_an_error(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, most_bytes: int
+) -> None:
+    monkeypatch.setattr("tasks.links.lines_in_lake._SMALL_BYTES", most_bytes)
+    path = lake.links(SOURCE, "lines.parquet")
+    write_table(lake, path, LINES, stamp="before")
+    listed = lines_in(lake, SOURCE)
+    assert listed.table(["key"])["key"].equals(LINES["key"])
+    write_table(lake, path, LINES.take(list(reversed(range(len(LINES))))), stamp="after")
+    with pytest.raises(ChangedMeanwhile, match=r"lines.parquet: link lines were replaced by another run"):
+        listed.table(["url"])

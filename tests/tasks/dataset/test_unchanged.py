@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.compute as pc
 import pytest
 
+from storage.errors import ChangedMeanwhile
 from storage.files.lake import Lake
-from storage.records import ATTEMPTS, FACES, LINK_LINES, Reason, Takedown, TakedownKind, url_key
-from storage.tables.parquet import read_as, write_table
+from storage.records import ATTEMPTS, FACES, LINK_LINES, Reason, Takedown, TakedownKind, bytes_digest, url_key
+from storage.tables.parquet import read_as, rows_to_table, write_table
+from storage.tables.shards import create_shard
 from storage.versions.takedowns import record
 from storage.versions.tombstones import write_tombstone
+from tasks.dataset import publish_version
 from tasks.dataset.dedupe import DedupeRules
 from tasks.dataset.exclude import exclude
 from tasks.dataset.find_duplicates import compare_pictures
@@ -23,7 +29,7 @@ from tasks.dataset.select import SelectRules
 from tasks.dataset.version_change import VersionChange
 from tasks.links.plan import plan
 from tests.opened import opened_files, tables_opened
-from tests.tasks.builders import NOW, attempt, attempts
+from tests.tasks.builders import NOW, attempt, attempts, jpeg
 from tests.tasks.made_lake import PEOPLE, SOURCE, STEM, make_lake, url_of
 
 REQUEST = Request(name="faces-agree", source=SOURCE, method="agree")
@@ -149,3 +155,97 @@ def test_pictures_are_compared_once(lake: Lake) -> None:
         assert not compare_pictures(lake, SOURCE)
     assert tables_opened(opened) == []
     assert compare_pictures(lake, SOURCE, DedupeRules(placeholder_hosts=5))
+
+
+# -- beside other runs --
+
+OTHER = replace(REQUEST, name="other-agree")
+STEPS = ("compare_pictures", "decide", "_place")
+
+
+@contextmanager
+def changed_after(step: str, change: Callable[[], object], times: int = 1) -> Iterator[None]:
+    """Have another run change the lake after a step of publishing, the first times."""
+    real, left = getattr(publish_version, step), [None] * times
+
+    def stepping(*args: Any, **options: Any) -> Any:
+        done = real(*args, **options)
+        if left:
+            left.pop()
+            change()
+        return done
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(publish_version, step, stepping)
+        yield
+
+
+def fetch_a_picture(lake: Lake) -> None:
+    """A picture that was not there, of a line that is planned."""
+    row = attempt(url_of(PEOPLE[0], 2), digest=bytes(32), dhash=bytes(16), shard="0000-1", offset=512, length=9)
+    write_table(lake, f"{lake.images(SOURCE, '0000-1')}.parquet", attempts(row))
+
+
+def crop_again(lake: Lake) -> None:
+    """Other crops, as `crop_shard` writes them: the old index goes first."""
+    path = lake.faces("mtcnn", SOURCE, STEM)
+    rows = read_as(lake, f"{path}.parquet", FACES).to_pylist()
+    lake.remove_file(f"{path}.parquet")
+    with create_shard(lake, f"{path}.tar") as tar:
+        for number, row in enumerate(rows):
+            if row["offset"] is not None:
+                data = jpeg(number + 3000)
+                row["offset"], row["length"] = tar.add(f"{number}.jpg", data)
+                row["crop_digest"] = bytes_digest(data)
+    write_table(lake, f"{path}.parquet", rows_to_table(rows, FACES), stamp="mtcnn again")
+
+
+def list_other_lines(lake: Lake) -> None:
+    """As many lines, of which the first are of another person: every other line lies in another row."""
+    rows = read_as(lake, lake.links(SOURCE, "lines.parquet"), LINK_LINES).to_pylist()
+    last = [row for row in rows if row["identity"] == PEOPLE[-1]]
+    rows = [row | {"identity": "Aaron"} for row in last] + rows[: -len(last)]
+    write_table(lake, lake.links(SOURCE, "lines.parquet"), rows_to_table(rows, LINK_LINES), stamp="other")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_version_is_of_the_pictures_that_were_there_when_it_was_begun(lake: Lake, tmp_path: Path, step: str) -> None:
+    shutil.copytree(lake.root, tmp_path / "before")
+    with changed_after(step, lambda: fetch_a_picture(Lake(lake.url))):
+        ours = publish_source(lake, OTHER)
+    assert outcome(ours) == outcome(publish_source(Lake(tmp_path / "before"), OTHER))
+    assert publish_source(lake, OTHER).funnel != ours.funnel
+
+
+@pytest.mark.parametrize("change", [take_down, lose_faces, plan_fewer, crop_again, list_other_lines])
+@pytest.mark.parametrize("step", STEPS[:2])
+def test_a_version_is_of_one_state_of_what_other_runs_replace(
+    lake: Lake, tmp_path: Path, step: str, change: Callable[[Lake], object]
+) -> None:
+    shutil.copytree(lake.root, tmp_path / "changed")
+    with changed_after(step, lambda: change(Lake(lake.url))):
+        ours = publish_source(lake, OTHER)
+    change(changed := Lake(tmp_path / "changed"))
+    assert outcome(ours) == outcome(publish_source(changed, OTHER))
+    index = ours.dataset.index(["shard", "offset", "length", "crop_digest"])
+    for row in index.to_pylist():
+        assert bytes_digest(ours.dataset.read(row["shard"], row["offset"], row["length"])) == row["crop_digest"]
+
+
+def test_crops_that_are_replaced_before_they_are_copied_are_not_published(lake: Lake) -> None:
+    with changed_after("count_leaks", lambda: crop_again(Lake(lake.url))):
+        found = publish_source(lake, OTHER).dataset
+    index = found.index(["shard", "offset", "length", "crop_digest"])
+    assert len(index)
+    for row in index.to_pylist():
+        assert bytes_digest(found.read(row["shard"], row["offset"], row["length"])) == row["crop_digest"]
+
+
+def test_what_other_runs_go_on_replacing_is_told_in_one_line_and_nothing_is_published(lake: Lake) -> None:
+    with changed_after("decide", lambda: crop_again(Lake(lake.url)), times=9), pytest.raises(ChangedMeanwhile) as error:
+        publish_source(lake, OTHER)
+    assert str(error.value) == (
+        f"{lake.url}: lines or faces of {SOURCE} were replaced by another run while they were read; once it has "
+        "ended, run the same command again"
+    )
+    assert "other-agree" not in lake.names("datasets")
