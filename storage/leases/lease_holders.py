@@ -39,8 +39,9 @@ def holders(lake: Lake, *, watches: bool = True, sleep: Callable[[float], None] 
     """
     leases = held(lake)
     gone = {one.path for one in leases if one.is_dead}
-    contents = {one.path: _content(lake, one.path) for one in leases if not one.is_dead}
-    watched = {path: content for path, content in contents.items() if watches and not _is_here(content)}
+    contents = {one.path: _content(lake, one.path) for one in leases if watches and not one.is_dead}
+    # A lease that has been given back since is not watched: its run was going on.
+    watched = {path: content for path, content in contents.items() if content is not None and not _is_here(content)}
     waited_s = 0.0
     while watched and waited_s < _LONGEST_S:
         sleep(_LOOK_EVERY_S)
@@ -55,10 +56,10 @@ def holders(lake: Lake, *, watches: bool = True, sleep: Callable[[float], None] 
     )
 
 
-def _content(lake: Lake, path: str) -> bytes:
+def _content(lake: Lake, path: str) -> bytes | None:
     with suppress(FileNotFoundError):
         return lake.read(path)
-    return b""
+    return None
 
 
 def _is_here(content: bytes) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from storage.files.lake import Lake
 from storage.files.processes import is_running, this_process
 from storage.leases.lease_holders import holders
-from storage.leases.leases import alone
+from storage.leases.leases import Held, alone, held
 
 
 @pytest.fixture
@@ -84,3 +84,16 @@ def test_a_lease_that_claims_to_be_good_for_ever_is_watched_for_ten_minutes_and_
 def test_a_lake_without_leases_needs_no_look(lake):
     found = holders(lake, sleep=never)
     assert (found.running, found.gone) == ((), ())
+
+
+def test_a_lease_that_is_given_back_while_leases_are_read_is_not_waited_for(lake, monkeypatch):
+    path, real = leave(lake, "ended"), held
+
+    def then_given_back(lake: Lake) -> list[Held]:
+        found = real(lake)
+        lake.remove_file(path)
+        return found
+
+    monkeypatch.setattr("storage.leases.lease_holders.held", then_given_back)
+    found = holders(lake, sleep=never)
+    assert ([one.path for one in found.running], found.gone) == ([path], ())
