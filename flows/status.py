@@ -16,7 +16,7 @@ from storage.files.lake import Lake
 from storage.leases.leases import held
 from storage.records import CANDIDATES, LINK_LINES, REJECTED_LINES, Reason
 from storage.tables.counts import total, totals
-from storage.tables.parquet import read_as
+from storage.tables.parquet import read_as, read_if_there
 from tasks.dataset.face_counts import face_counts
 from tasks.dataset.source_tables import read_plan, require_plan
 from tasks.fetch.ledger import Choice, accepted, chosen, due, host_of, nothing_pending, pending_again, read_ledger
@@ -28,27 +28,37 @@ def lake_status(lake: Lake) -> dict[str, Any]:
     with lake.listing_once():
         return {
             "lake": lake.url,
-            "sources": {source: source_status(lake, source) for source in lake.names("links")},
+            "sources": {source: source_status(lake, source) for source in _listed(lake)},
             "datasets": dataset_status(lake),
             "models": models_status(lake),
             "leases": [one._asdict() for one in held(lake)],
         }
 
 
+def _listed(lake: Lake) -> list[str]:
+    """The sources whose lines are there: those of a first ingest are written for minutes."""
+    return [source for source in lake.names("links") if lake.exists(lake.links(source, "lines.parquet"))]
+
+
 def source_status(lake: Lake, source: str) -> dict[str, Any]:
     """The counts of one source: links, candidates, accepted, rejected by reason, due for retry, faces by method."""
     links = link_counts(lake, source).now()
-    planned = lake.exists(lake.plan(source))
     methods = [method for method in lake.names("faces") if source in lake.names(f"faces/{method}")]
     return {
         "links": len(read_as(lake, lake.links(source, "lines.parquet"), LINK_LINES, ["line"])),
-        "rejected_lines": len(read_as(lake, lake.links(source, "rejected.parquet"), REJECTED_LINES, ["line"])),
-        "candidates": len(read_as(lake, lake.plan(source), CANDIDATES, ["unit"])) if planned else 0,
+        "rejected_lines": _num_rows(lake, lake.links(source, "rejected.parquet"), REJECTED_LINES, "line"),
+        "candidates": _num_rows(lake, lake.plan(source), CANDIDATES, "unit"),
         "accepted": total(accepted(links)),
         "rejected": totals(links, "reason"),
         "due": total(due(links, datetime.now(UTC))),
         "faces": {method: total(accepted(face_counts(lake, source, method).now())) for method in methods},
     }
+
+
+def _num_rows(lake: Lake, path: str, schema: pa.Schema, column: str) -> int:
+    """The rows of a table; 0 if it is not written yet."""
+    table = read_if_there(lake, path, schema, [column])
+    return 0 if table is None else len(table)
 
 
 def retry_choice(

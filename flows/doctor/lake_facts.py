@@ -19,7 +19,7 @@ from storage.files.lake import Lake
 from storage.files.stored_files import stored_files
 from storage.files.stores import split_scheme, store_time
 from storage.records import ATTEMPTS
-from storage.tables.parquet import read_as
+from storage.tables.parquet import read_if_there
 from tasks.fetch.ledger import image_stems
 
 # Seconds to wait for a store that does not answer.
@@ -91,7 +91,8 @@ def _newest_row(lake: Lake) -> datetime | None:
         indexes = {f"{lake.images(source, stem)}.parquet" for stem in image_stems(lake, source)}
         written = [(one.modified, one.path) for one in stored_files(lake, lake.images(source)) if one.path in indexes]
         if written:
-            newest = pc.max(read_as(lake, max(written)[1], ATTEMPTS, ["fetched_at"])["fetched_at"]).as_py()
+            rows = read_if_there(lake, max(written)[1], ATTEMPTS, ["fetched_at"])
+            newest = None if rows is None else pc.max(rows["fetched_at"]).as_py()
             found += [newest] if newest else []
     return max(found, default=None)
 
