@@ -28,7 +28,7 @@ from storage.versions.datasets import DatasetVersion
 from storage.versions.models import ModelVersion
 from storage.versions.readers import reading
 from tasks.dataset.dedupe import DedupeRules
-from tasks.dataset.find_duplicates import read_verdicts
+from tasks.dataset.find_duplicates import compare_pictures, read_verdicts
 from tasks.dataset.people import PeopleRules, people_in
 from tasks.dataset.source_tables import planned_lines, read_faces
 from tasks.faces.method_choice import datasets_of
@@ -111,9 +111,12 @@ def _clean_one(
     dedupe, rules = changed(DedupeRules(), "dedupe", settings), changed(CleanRules(), "clean", settings)
     people_rules = changed(PeopleRules(), "people", settings)
     compare_task(lake, source, dedupe, people_rules)
-    people = people_in(planned_lines(lake, source, ["identity", "key"]), people_rules)
-    verdicts = read_verdicts(lake, source, dedupe, people_rules)
-    faces = faces_to_score(people.added_to(read_faces(lake, source, method)), verdicts)
+    with lake.listing_once():
+        # Once more, mostly of what was compared just now: pictures that came since must not be missing in the verdicts.
+        compare_pictures(lake, source, dedupe, people_rules)
+        people = people_in(planned_lines(lake, source, ["identity", "key"]), people_rules)
+        verdicts = read_verdicts(lake, source, dedupe, people_rules)
+        faces = faces_to_score(people.added_to(read_faces(lake, source, method)), verdicts)
     if not len(faces):
         raise UsageError(f"{lake.url} holds no faces of {source} by {method}: run `facemill crop` first")
     folder = lake.cleaned(method, source, *scored_by.split("@"))

@@ -10,7 +10,7 @@ import pyarrow as pa
 from storage.errors import UsageError
 from storage.files.lake import Lake
 from storage.records import VERDICTS
-from storage.tables.parquet import read_as, write_table
+from storage.tables.parquet import read_as, read_if_there, write_table
 from storage.tables.stored_rows import StoredRows
 from storage.text.source_names import is_joint
 from tasks.dataset.dedupe import OF_LINES, DedupeRules, dedupe
@@ -76,9 +76,8 @@ def read_verdicts(
 def verdicts_now(lake: Lake, source: str) -> pa.Table:
     """`records.VERDICTS` of the current pictures, read or else computed in memory; nothing is written."""
     asked = comparison(lake, source, stored_lines(lake, source))
-    if lake.exists(asked.path):
-        return read_verdicts(lake, source)
-    return _verdicts(lake, source, asked, DedupeRules())
+    known = read_if_there(lake, asked.path, VERDICTS)
+    return _verdicts(lake, source, asked, DedupeRules()) if known is None else known
 
 
 def _lines(lake: Lake, source: str, people: PeopleRules) -> StoredRows:

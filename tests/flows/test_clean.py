@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from facenet_pytorch import InceptionResnetV1
 from typer.testing import CliRunner
 
 from flows.cli.app import app
+from flows.tasks import compare_task
 from storage.files.lake import Lake
-from storage.tables.parquet import read_table
+from storage.records import ATTEMPTS
+from storage.tables.parquet import read_table, rows_to_table, write_table
 from storage.versions.datasets import DatasetVersion, open_dataset
 from tests.flows.grading import read_truth
 
@@ -119,3 +122,22 @@ def test_a_crop_with_other_settings_stands_in_the_next_version_and_goes_with_the
     assert tight.manifest["made_with"] == {"crop": {"margin": 0.1}}
     assert plain.version == again.version != tight.version
     assert "made_with" not in again.manifest
+
+
+def test_pictures_that_another_run_fetches_meanwhile_are_compared_too(
+    lake: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(lake, tmp_path / "lake")
+    folder = "images/vggface2"
+
+    def then_fetched(lake: Lake, *args: Any) -> bool:
+        done = bool(compare_task(lake, *args))
+        stem = next(name for name in lake.names(folder) if name.endswith(".parquet"))
+        rows = read_table(lake, f"{folder}/{stem}").slice(0, 1).to_pylist()
+        again = [row | {"round": row["round"] + 1, "digest": bytes(32)} for row in rows]
+        write_table(Lake(lake.url), f"{folder}/0000-0099-ffffff.parquet", rows_to_table(again, ATTEMPTS))
+        return done
+
+    monkeypatch.setattr("flows.clean.compare_task", then_fetched)
+    (told,) = facemill("clean", "--lake", str(tmp_path / "lake"), "--weights", str(weights))
+    assert told["people"] == PEOPLE
