@@ -49,6 +49,11 @@ def changed_meanwhile(what: str) -> ChangedMeanwhile:
     )
 
 
+def is_missing(error: LakeError) -> bool:
+    """Whether the cause of an error is that a file is not there."""
+    return isinstance(error.__cause__, FileNotFoundError)
+
+
 class LeaseLost(FacemillError):
     """Another run has taken over the unit, since this run did not renew its lease."""
 

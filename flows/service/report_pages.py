@@ -18,6 +18,7 @@ import hmac
 import os
 import re
 import stat
+from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from urllib.parse import quote
@@ -120,14 +121,24 @@ class ReportPages:
 
 def _list(folder: Path) -> str:
     """A page of links to all reports, the newest first."""
-    files = [path for path in folder.glob("*.html") if _FILE.fullmatch(path.name) and path.is_file()]
-    newest = sorted(files, key=lambda path: (-path.stat().st_mtime, path.name))
-    links = "".join(f'<li><a href="{REPORTS}{quote(path.name)}">{path.stem}</a></li>' for path in newest)
+    found = [(-written, path.name) for path in folder.glob("*.html") if (written := _written(path)) is not None]
+    links = "".join(
+        f'<li><a href="{REPORTS}{quote(name)}">{name.removesuffix(".html")}</a></li>' for _, name in sorted(found)
+    )
     style = "<style>:root{color-scheme:light dark}body{font:16px/1.6 system-ui,sans-serif;margin:2rem}</style>"
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>facemill: reports</title>{style}'
         f"<h1>Reports</h1>{f'<ul>{links}</ul>' if links else '<p>None has been written yet.</p>'}</html>"
     )
+
+
+def _written(path: Path) -> float | None:
+    """When a report was last written; None if it is no report, or was pruned meanwhile."""
+    with suppress(FileNotFoundError):
+        facts = path.stat()
+        if _FILE.fullmatch(path.name) and stat.S_ISREG(facts.st_mode):
+            return facts.st_mtime
+    return None
 
 
 def _read(folder: Path, name: str) -> bytes | None:

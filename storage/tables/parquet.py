@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from storage.errors import LakeError
+from storage.errors import LakeError, is_missing
 from storage.files.lake import Lake
 from storage.files.stores import refusals
 from storage.records import (
@@ -192,9 +192,9 @@ def read_if_there(lake: Lake, path: str, schema: pa.Schema, columns: list[str] |
     try:
         return read_as(lake, path, schema, columns)
     except LakeError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return None
-        raise
+        if not is_missing(error):
+            raise
+        return None
 
 
 def read_blocks(

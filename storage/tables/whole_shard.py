@@ -36,7 +36,11 @@ class WholeShard:
         """
         if self.file is None:
             raise missing(self.where)
-        with self.file.open("rb") as file:
+        try:
+            file = self.file.open("rb")
+        except FileNotFoundError as error:
+            raise missing(self.where) from error
+        with file:
             if offset < 0 or length < 0 or offset + length > os.fstat(file.fileno()).st_size:
                 raise misplaced(self.where, offset, length)
             file.seek(offset)

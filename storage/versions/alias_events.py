@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from storage.errors import VersionPruned
+from storage.errors import LakeError, VersionPruned, is_missing
 from storage.files.lake import Lake
 from storage.text.json_shapes import Kind, Shape, require
 
@@ -67,7 +67,18 @@ def read_events(lake: Lake, folder: str, shape: Shape) -> list[AliasEvent]:
     Raises:
         LakeError: one of them is damaged.
     """
-    return [read_event(lake, f"{folder}/{name}", shape) for name in lake.names(folder)]
+    found = (_event_if_there(lake, f"{folder}/{name}", shape) for name in lake.names(folder))
+    return [event for event in found if event]
+
+
+def _event_if_there(lake: Lake, path: str, shape: Shape) -> AliasEvent | None:
+    """An event; None if it has been taken back since its folder was listed."""
+    try:
+        return read_event(lake, path, shape)
+    except LakeError as error:
+        if not is_missing(error):
+            raise
+        return None
 
 
 def read_event(lake: Lake, path: str, shape: Shape) -> AliasEvent:

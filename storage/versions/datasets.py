@@ -24,7 +24,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.errors import LakeError, UsageError
+from storage.errors import LakeError, UsageError, changed_meanwhile
 from storage.files.lake import Lake
 from storage.files.paths import NOT_VERSIONS, checked_name
 from storage.records import FORMER_REASONS, LINE_OUTCOMES, PLACED_SAMPLES, SAMPLES, STORED_OUTCOMES, Split
@@ -203,8 +203,15 @@ class DatasetVersion(Prunable):
             with self._reading():
                 return read_as(self.lake, self._index_path, SAMPLES, wanted)
         placed = self.placed(columns_to_read(wanted))
-        with self._reading():
-            return with_content(self.lake, self.name, placed, wanted)
+        while True:
+            try:
+                with self._reading():
+                    return with_content(self.lake, self.name, placed, wanted)
+            except LakeError:
+                # A purge replaces shards: it writes new ones, then the index that names them, and removes the old ones.
+                before, placed = placed, self.placed(columns_to_read(wanted))
+                if placed.equals(before):
+                    raise
 
     def placed(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The index itself (`records.PLACED_SAMPLES`) of a version that shares shards."""
@@ -282,12 +289,18 @@ class DatasetVersion(Prunable):
         """The JPEG bytes of some dozens of samples, by shard, offset and length, in their order.
 
         Raises:
-            LakeError: as `read`.
+            LakeError: as `read`. `ChangedMeanwhile`: a purge has replaced a shard since the index was read.
         """
         for shard, _, _ in places:
             DATASET_SHARD.checked(shard, "shard", f"{self.lake.url}/{self.folder}/index.parquet")
+        found = [(self.path_of(shard), offset, length) for shard, offset, length in places]
         with self._reading():
-            return read_places(self.lake, [(self.path_of(shard), offset, length) for shard, offset, length in places])
+            try:
+                return read_places(self.lake, found)
+            except LakeError as error:
+                if {path for path, _, _ in found}.issubset(self.shards()):
+                    raise
+                raise changed_meanwhile(f"{self.lake.url}/{self.folder}: samples") from error
 
 
 def _with_current_reasons(outcomes: pa.Table) -> pa.Table:

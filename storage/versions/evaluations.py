@@ -14,10 +14,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage.errors import LakeError
+from storage.errors import LakeError, changed_meanwhile, is_missing
 from storage.files.lake import Lake
 from storage.records import SCORES
-from storage.tables.parquet import read_as, write_table
+from storage.tables.parquet import read_as, read_stamp, write_table
 from storage.text.json_shapes import TEXT, Shape, require
 from storage.text.names import VERSIONED
 from storage.versions.models import FIGURES, ModelVersion
@@ -29,7 +29,7 @@ class Evaluation:
     """One evaluation, opened for reading.
 
     Raises:
-        LakeError: its facts are damaged.
+        LakeError: its facts are damaged, or not there.
     """
 
     def __init__(self, lake: Lake, path: str) -> None:
@@ -41,15 +41,23 @@ class Evaluation:
         """The pairs (`records.SCORES`).
 
         Raises:
-            LakeError: they cannot be read.
+            LakeError: they cannot be read. `ChangedMeanwhile`: they are those of another evaluation by now.
             VersionPruned: the model has been pruned, and they with it.
         """
+        path = f"{self._path}.parquet"
         try:
-            return read_as(self._lake, f"{self._path}.parquet", SCORES)
+            scores = read_as(self._lake, path, SCORES)
+            if not self.has_scores():
+                raise changed_meanwhile(f"{self._lake.url}/{path}: scores")
         except LakeError:
             with suppress(LakeError):
                 ModelVersion(self._lake, *self.facts["model"].split("@")).check_not_pruned()
             raise
+        return scores
+
+    def has_scores(self) -> bool:
+        """Whether the scores that are there are its own. They are written first: a kill leaves those of the next."""
+        return read_stamp(self._lake, f"{self._path}.parquet") in (None, self.facts["stamp"])
 
 
 def write_evaluation(model: ModelVersion, test: str, stamp: str, facts: dict[str, Any], scores: pa.Table) -> Evaluation:
@@ -62,18 +70,23 @@ def write_evaluation(model: ModelVersion, test: str, stamp: str, facts: dict[str
 
 def find_evaluation(model: ModelVersion, test: str, stamp: str) -> Evaluation | None:
     """The evaluation on a test, if there is one with this stamp; otherwise None."""
-    path = model.lake.evaluations(model.name, model.version, test)
-    if not model.lake.exists(f"{path}.json"):
-        return None
-    found = Evaluation(model.lake, path)
-    return found if found.facts["stamp"] == stamp else None
+    found = _if_there(model.lake, model.lake.evaluations(model.name, model.version, test))
+    return found if found and found.facts["stamp"] == stamp and found.has_scores() else None
 
 
 def evaluations(model: ModelVersion) -> list[Evaluation]:
     """All evaluations of a version, by the name of the test."""
     names = model.lake.names(model.lake.evaluations(model.name, model.version))
-    return [
-        Evaluation(model.lake, model.lake.evaluations(model.name, model.version, name.removesuffix(".json")))
-        for name in names
-        if name.endswith(".json") and VERSIONED.fits(name.removesuffix(".json"))
-    ]
+    tests = [name.removesuffix(".json") for name in names if name.endswith(".json")]
+    paths = [model.lake.evaluations(model.name, model.version, test) for test in tests if VERSIONED.fits(test)]
+    return [one for path in paths if (one := _if_there(model.lake, path))]
+
+
+def _if_there(lake: Lake, path: str) -> Evaluation | None:
+    """An evaluation; None if there is none, or it was pruned meanwhile."""
+    try:
+        return Evaluation(lake, path)
+    except LakeError as error:
+        if not is_missing(error):
+            raise
+        return None

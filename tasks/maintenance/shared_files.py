@@ -6,6 +6,7 @@ from collections import defaultdict
 
 import pyarrow.compute as pc
 
+from storage.errors import LakeError, is_missing
 from storage.files.lake import Lake
 from storage.records import PLACED_SAMPLES
 from storage.tables.parquet import read_as
@@ -32,10 +33,16 @@ def users_of_shared(lake: Lake, dataset: str) -> dict[str, frozenset[str]]:
 def used_by(version: DatasetVersion) -> list[str]:
     """The shared files that a version uses, without endings; none if its index has gone."""
     lake, name = version.lake, version.name
-    if not version.shares_files or not lake.exists(f"{version.folder}/index.parquet"):
+    if not version.shares_files:
+        return []
+    try:
+        stems = stems_of(version)
+    except LakeError as error:
+        if not is_missing(error):
+            raise
         return []
     lines = [lake.shared_lines(name, digest)] if (digest := version.lines_digest) else []
-    return [*(lake.shards(name, stem) for stem in stems_of(version)), *lines]
+    return [*(lake.shards(name, stem) for stem in stems), *lines]
 
 
 def stems_of(version: DatasetVersion) -> list[str]:

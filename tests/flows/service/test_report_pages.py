@@ -162,6 +162,22 @@ async def test_the_list_has_the_newest_report_first(client: httpx.AsyncClient, f
     assert "None has been written yet" in (await visitor(tmp_path / "none").get(REPORTS, headers=TOKEN)).text
 
 
+async def test_the_list_leaves_out_a_report_that_is_pruned_meanwhile(
+    client: httpx.AsyncClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "old-mtcnn-0123456789abcdef.html").write_text(PAGE)
+    listed = Path.glob
+
+    def then_pruned(path: Path, pattern: str) -> list[Path]:
+        found = list(listed(path, pattern))
+        (folder / "old-mtcnn-0123456789abcdef.html").unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(Path, "glob", then_pruned)
+    answer = await client.get(REPORTS, headers=TOKEN)
+    assert (answer.status_code, answer.text.count("<li>")) == (200, 1)
+
+
 async def test_a_report_can_only_be_read(client: httpx.AsyncClient) -> None:
     assert (await client.delete(REPORTS + NAME, headers=TOKEN)).status_code == 405
     assert (await client.head(REPORTS + NAME, headers=TOKEN)).status_code == 200

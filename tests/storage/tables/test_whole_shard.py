@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,6 +35,15 @@ def test_all_members_are_read_and_no_copy_is_left(lake: Lake) -> None:
     with whole_shard(lake, TAR) as tar:
         assert {place: tar.member(*place) for place in members} == members
     assert lake.unclaimed() == []
+
+
+def test_a_tar_that_is_removed_while_its_members_are_read_is_missing(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake")
+    place, *_ = write(lake)
+    with whole_shard(lake, TAR) as tar:
+        lake.remove_file(TAR)
+        with pytest.raises(LakeError, match=r"aaaaaa.tar is missing: run `facemill check --repair`"):
+            tar.member(*place)
 
 
 def test_a_tar_in_a_bucket_is_asked_for_once_and_may_be_read_by_other_processes(bucket: str, faults: Faults) -> None:

@@ -9,6 +9,7 @@ from storage.errors import LakeError, UsageError
 from storage.files.lake import Lake
 from storage.versions.alias_events import AliasEvent
 from storage.versions.tags import checked_tag, record_tag, tag_history, tags
+from tests.vanishing import removed_once_listed
 
 
 @pytest.fixture
@@ -72,3 +73,10 @@ def test_a_damaged_event_is_refused_and_named(lake):
     lake.write_json(path, {**lake.read_json(path), "version": "../../x"})
     with pytest.raises(LakeError, match=file):
         tags(lake, "faces")
+
+
+def test_an_event_that_its_writer_takes_back_while_events_are_read_is_none(lake):
+    give(lake, "golden", "v1"), give(lake, "paper", "v1")
+    first, _ = (f"{lake.tags('faces')}/{name}" for name in lake.names(lake.tags("faces")))
+    with removed_once_listed(first):
+        assert tags(lake, "faces") == {"paper": "v1"}

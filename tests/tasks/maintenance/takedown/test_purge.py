@@ -4,14 +4,16 @@ import asyncio
 import json
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from storage.errors import LakeError
+from storage.errors import ChangedMeanwhile, LakeError
 from storage.files.lake import Lake
 from storage.records import bytes_digest, identity_key, url_key
 from storage.tables.parquet import read_table, write_table
@@ -251,6 +253,26 @@ def test_shards_that_versions_share_are_replaced_in_all_of_them(ready: Mill) -> 
     assert not any(COPIED in one.outcomes()["url"].to_pylist() for one in after)
     check_places(ready.lake)
     assert inspect(jobs(ready.lake)) == []
+
+
+def test_who_reads_a_version_meanwhile_reads_what_is_left_of_it(ready: Mill, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = ready.run().dataset
+    take_down(ready.lake, PERSON_0)
+    index, placed = version.index(), DatasetVersion.placed
+    places = [tuple(row.values()) for row in index.select(["shard", "offset", "length"]).to_pylist()]
+    purges = [lambda: purge(Lake(ready.lake.url))]
+
+    def then_purged(version: DatasetVersion, columns: Sequence[str] | None = None) -> pa.Table:
+        found = placed(version, columns)
+        while purges:
+            purges.pop()()
+        return found
+
+    monkeypatch.setattr(DatasetVersion, "placed", then_purged)
+    left = version.whole_index()
+    assert sorted(left["sample"].to_pylist()) == sorted(index["sample"].to_pylist())
+    with pytest.raises(ChangedMeanwhile, match=f"{version.version}: samples were replaced by another run"):
+        version.read_all(places)
 
 
 def test_samples_that_no_version_lists_any_more_are_purged_from_the_shards(ready: Mill) -> None:
