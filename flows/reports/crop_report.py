@@ -5,6 +5,7 @@ The report shows faces. It is written to the lake's work folder, which may be de
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ import pyarrow.compute as pc
 from flows.reports import page
 from flows.reports.charts import Chart, histogram
 from flows.reports.funnel_pictures import evenly
+from storage.errors import LakeError
 from storage.files.lake import Lake
-from storage.records import Fit, Outcome
+from storage.records import Fit, Outcome, bytes_digest
 from storage.tables.shards import read_member
 from tasks.dataset.source_tables import read_faces
 from tasks.faces.agreement import Agreement, compare, count_agreement, gives_face
@@ -75,9 +77,16 @@ class _Contacts:
 
     def _figure(self, rows: dict[str, int]) -> page.Figure:
         found = {method: self._faces[method].slice(row, 1).to_pylist()[0] for method, row in rows.items()}
-        crops = [read_member(self._lake, row["shard"], row["offset"], row["length"]) for row in found.values()]
+        crops = [self._crop(row) for row in found.values()]
         row = next(iter(found.values()))
         return page.figure(crops, f"{row['identity'].replace('_', ' ')} {row['line']}")
+
+    def _crop(self, row: dict[str, Any]) -> bytes:
+        """A crop; empty if another run has cropped again since the faces were read."""
+        with suppress(LakeError):
+            crop = read_member(self._lake, row["shard"], row["offset"], row["length"])
+            return crop if bytes_digest(crop) == row["crop_digest"] else b""
+        return b""
 
 
 def _method(name: str, faces: pa.Table) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.errors import LakeError
-from storage.records import url_key
+from storage.records import bytes_digest, url_key
 from storage.tables.parquet import with_plain_words
 from storage.tables.shards import read_member
 from storage.text.source_names import sources_of
@@ -77,7 +77,8 @@ class Pictures:
     def _faces(self) -> pa.Table:
         method = str(self._dataset.manifest["method"])
         tables = {one: read_faces(self._lake, one, method) for one in self._sources}
-        columns = ["identity", "line", "image_digest", "source_box_xyxy", "image_width", "image_height", *_PLACE]
+        columns = ["identity", "line", "image_digest", "crop_digest", "source_box_xyxy", "image_width", "image_height"]
+        columns += _PLACE
         return _stacked({one: table.select(columns) for one, table in tables.items()})
 
     @cached_property
@@ -92,7 +93,9 @@ class Pictures:
         return attempts.append_column("id", _of_source(attempts, keys))
 
     def _crop(self, face: dict[str, Any]) -> bytes:
-        return self._read(face["shard"], face)
+        crop = self._read(face["shard"], face)
+        # Another run may have cropped again since the faces were read: at this place lies something else.
+        return crop if crop and bytes_digest(crop) == face["crop_digest"] else b""
 
     def _picture(self, attempt: dict[str, Any]) -> bytes:
         stem = attempt["shard"]

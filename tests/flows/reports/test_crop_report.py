@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -65,3 +66,23 @@ def test_one_method_and_none_make_a_page_too(lake: Lake) -> None:
 
 def test_cells_are_text_not_markup() -> None:
     assert "&lt;script&gt;" in macros("parts.html").table(["a"], [["<script>"]])
+
+
+def test_crops_that_another_run_makes_again_meanwhile_are_left_blank(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crop(size: float) -> None:
+        settings = CropSettings(margin=size)
+        crop_shard(lake, SOURCE, STEM, LinesByKey(LINES), ["bbox", "mtcnn"], settings=settings)
+
+    crop(0.1)
+    before = read_page(write_report(lake, SOURCE).read_text()).num_pictures
+
+    def then_cropped_again(lake: Lake, source: str) -> dict[str, pa.Table]:
+        found = cropped_methods(lake, source)
+        crop(0.5)
+        return found
+
+    monkeypatch.setattr("flows.reports.crop_report.cropped_methods", then_cropped_again)
+    page = write_report(lake, SOURCE).read_text()
+    assert (before > 0, read_page(page).num_pictures) == (True, 0)
