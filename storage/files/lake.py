@@ -18,7 +18,15 @@ from fsspec.implementations.local import LocalFileSystem
 from storage.errors import LakeError, UsageError
 from storage.files.atomic import PREFIX, Writer, is_left, make_folder, temporary_file, unfinished, whole_file, writer_of
 from storage.files.kept_listings import KeptListings, Listing
-from storage.files.object_requests import EndFirst, download, list_folder, read_bytes, remove_all, remove_file
+from storage.files.object_requests import (
+    EndFirst,
+    download,
+    list_folder,
+    listed_state,
+    read_bytes,
+    remove_all,
+    remove_file,
+)
 from storage.files.paths import REPORTS, LakePaths
 from storage.files.permissions import cache_folder, make_private
 from storage.files.stores import Upload, abort_upload, asking, lost_uploads, open_store, upload
@@ -560,7 +568,7 @@ def _state_of(entry: os.DirEntry[str]) -> str:
 def _state_listed(entry: dict[str, Any]) -> str:
     if entry["type"] == "directory":
         return ""
-    return f"{entry['size']} {entry.get('ETag') or entry.get('LastModified') or entry.get('created')}"
+    return listed_state(entry)
 
 
 def to_json(value: dict[str, Any]) -> bytes:

@@ -59,6 +59,11 @@ def _listed_once(fs: Any, path: str) -> list[dict[str, Any]]:
     return found
 
 
+def listed_state(facts: dict[str, Any]) -> str:
+    """The size of a file, with its ETag or the time of its last change; `facts` as a store gives them."""
+    return f"{facts['size']} {facts.get('ETag') or facts.get('LastModified') or facts.get('created')}"
+
+
 def read_bytes(fs: Any, path: str, offset: int = 0, length: int | None = None) -> bytes:
     """A file, or `length` bytes of it from `offset`, with one request."""
     if length == 0:
@@ -126,14 +131,23 @@ class EndFirst(io.RawIOBase):
     def __init__(self, fs: Any, path: str, num_bytes: int) -> None:
         super().__init__()
         self._fs, self._path, self._at = fs, path, 0
-        self._end = _end_of(fs, path, num_bytes)
+        self._end, self._facts = _end_of(fs, path, num_bytes), dict[str, Any]()
+        self._size = len(self._end)
         # fsspec may ask for one byte less (2026.9).
-        self._size = len(self._end) if len(self._end) < num_bytes - 1 else int(fs.size(path))
+        if len(self._end) >= num_bytes - 1:
+            self._facts = fs.info(path)
+            self._size = int(self._facts["size"])
 
     @property
     def whole(self) -> bytes | None:
         """All its bytes, if they came with the first request."""
         return self._end if len(self._end) == self._size else None
+
+    def is_replaced(self) -> bool:
+        """Whether the store has another file by now, so that what was read may be of both."""
+        with suppress(FileNotFoundError):
+            return bool(self._facts) and listed_state(self._fs.info(self._path)) != listed_state(self._facts)
+        return False
 
     def readable(self) -> bool:
         """Whether it can be read."""

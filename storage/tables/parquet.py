@@ -13,14 +13,15 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from storage.errors import LakeError, is_missing
+from storage.errors import LakeError, changed_meanwhile, is_missing
 from storage.files.lake import Lake
+from storage.files.object_requests import EndFirst
 from storage.files.stores import refusals
 from storage.records import (
     ATTEMPTS,
@@ -153,7 +154,11 @@ def _read(lake: Lake, path: str, choose: Callable[[list[str]], list[str] | None]
 
 @contextmanager
 def _opened(lake: Lake, path: str) -> Iterator[pq.ParquetFile]:
-    """A table to read from in the block, in which all that Arrow raises is an error in the file."""
+    """A table to read from in the block, in which all that Arrow raises is an error in the file.
+
+    One in a bucket is read in pieces: if another run has replaced it meanwhile, they are of two tables.
+    """
+    file: IO[bytes] | EndFirst | None = None
     try:
         # Of a bucket all columns are requested ahead; of a disk that would hold the whole file a second time.
         with (
@@ -162,6 +167,8 @@ def _opened(lake: Lake, path: str) -> Iterator[pq.ParquetFile]:
         ):
             yield parquet
     except (*refusals(), *_NOT_PARQUET) as error:
+        if isinstance(file, EndFirst) and file.is_replaced():
+            raise changed_meanwhile(f"{lake.url}/{path}: rows") from error
         raise _unreadable(f"{lake.url}/{path}", error) from error
 
 

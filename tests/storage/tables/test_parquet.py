@@ -4,13 +4,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from storage.errors import LakeError
+from storage.errors import ChangedMeanwhile, LakeError
 from storage.files.lake import Lake
+from storage.files.object_requests import EndFirst
 from storage.records import LINK_LINES, Reason
 from storage.tables.parquet import (
     read_blocks,
@@ -124,3 +126,23 @@ def test_a_table_in_blocks_is_the_whole_one(tmp_path, monkeypatch):
     assert [len(block) for block in blocks] == [3, 4]
     assert pa.concat_tables(blocks).equals(rows.select(["line", "url"]))
     assert read_stamp(lake, "links/made/lines.parquet") == "abc"
+
+
+def test_a_table_in_a_bucket_that_is_replaced_while_its_pieces_are_read_is_no_damage(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.tables.parquet._TABLE_BYTES", 500)
+    lake, real = Lake(f"{bucket}/lake"), EndFirst.readinto
+    number = {"number": np.random.default_rng(0).integers(0, 2**62, 2000)}
+    write_table(lake, PATH, pa.table(number))
+
+    def then_replaced(file: EndFirst, buffer: Any) -> int:
+        done = real(file, buffer)
+        write_table(Lake(lake.url), PATH, pa.table(number).slice(0, 1000))
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EndFirst, "readinto", then_replaced)
+        with pytest.raises(ChangedMeanwhile, match=f"{PATH}: rows were replaced by another run"):
+            read_table(lake, PATH)
+    assert len(read_table(lake, PATH)) == 1000
