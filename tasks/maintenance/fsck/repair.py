@@ -21,7 +21,7 @@ import pyarrow as pa
 from storage.files.lake import Lake
 from storage.records import ATTEMPTS, Outcome, Reason, url_key
 from storage.tables.parquet import read_as
-from tasks.maintenance.fsck.findings import Finding, Remedy, advice, remedy
+from tasks.maintenance.fsck.findings import Finding, Kind, Remedy, advice, remedy
 from tasks.maintenance.prune.finish import remains_of, remove_remains
 from tasks.maintenance.takedown.purge import purge
 from tasks.maintenance.takedown.rewrite import pieces, replace_shard
@@ -65,7 +65,7 @@ def repair(lake: Lake, findings: list[Finding], now: datetime) -> Repaired:
         by_remedy[remedy(finding)].append(finding)
     done.left = [f"{one.path}: {one.detail}" for kind in (Remedy.BACKUP, Remedy.CHOOSE) for one in by_remedy[kind]]
     lake.write_json(f"{done.folder}/note.json", _note(findings, now))
-    for path in dict.fromkeys(finding.path for finding in by_remedy[Remedy.QUARANTINE]):
+    for path in dict.fromkeys(finding.path for finding in by_remedy[Remedy.QUARANTINE] if not _is_whole(lake, finding)):
         _set_aside(lake, _files(lake, path), done)
     broken: dict[str, set[bytes]] = defaultdict(set)
     for finding in by_remedy[Remedy.REWRITE]:
@@ -113,6 +113,11 @@ def _rewrite(lake: Lake, path: str, keys: set[bytes], now: datetime, done: Repai
     replace_shard(lake, source, stem, index)
     done.lost += len(keys)
     _set_aside(lake, pieces(lake, source, stem), done)
+
+
+def _is_whole(lake: Lake, finding: Finding) -> bool:
+    """Whether a tar that had no index has one by now: another run had just written it."""
+    return finding.kind is Kind.NO_INDEX and lake.exists(f"{finding.path.removesuffix('.tar')}.parquet")
 
 
 def _files(lake: Lake, path: str) -> list[str]:

@@ -361,6 +361,15 @@ def test_a_takedown_that_was_not_purged_is_found_and_purged(ready: Mill) -> None
     assert ready.outcomes()[url_key(GROUP)] == "taken_down"
 
 
+def test_a_shard_that_a_run_was_writing_when_it_was_looked_at_stays(ready: Mill) -> None:
+    index = file(ready, IMAGES + ".parquet")
+    index.rename(index.with_name(".tmp-0123"))
+    found = [one for one in check(ready.lake) if one.kind is Kind.NO_INDEX]
+    index.with_name(".tmp-0123").rename(index)
+    assert (len(found), repair(ready.lake, found, datetime.now(UTC)).moved) == (1, [])
+    assert check(ready.lake) == []
+
+
 def test_takedowns_that_cannot_be_read_are_left_alone_and_told(ready: Mill) -> None:
     ready.lake.write(ready.lake.takedowns("20260101T000000"), b"?")
     (finding,) = check(ready.lake)
