@@ -60,26 +60,36 @@ def load_faces(dataset: DatasetVersion, split: str, image_px: int, *, cache_fold
         UsageError: the dataset names nobody, so it has no labels.
     """
     dataset.require_names()
-    rows = [row for row in dataset.index(_COLUMNS).to_pylist() if row["split"] == split]
+    state, rows = _rows(dataset, split)
     identities = tuple(sorted({row["identity"] for row in rows}))
     number = {identity: label for label, identity in enumerate(identities)}
     return Faces(
-        images=_images(dataset, rows, split, image_px, cache_folder),
+        images=_images(dataset, rows, f"{state}-{split}", image_px, cache_folder),
         labels=np.array([number[row["identity"]] for row in rows], dtype=np.int64),
         identities=identities,
         samples=tuple(row["sample"] for row in rows),
     )
 
 
+def _rows(dataset: DatasetVersion, split: str) -> tuple[str, list[dict[str, Any]]]:
+    """The state of a dataset version, and the rows of a split in this state."""
+    while True:
+        state = dataset.state
+        rows = [row for row in dataset.index(_COLUMNS).to_pylist() if row["split"] == split]
+        # A takedown may be recorded at any time: decoded faces of one state must not be kept as those of the next.
+        if dataset.state == state:
+            return state, rows
+
+
 def _images(
-    dataset: DatasetVersion, rows: list[dict[str, Any]], split: str, image_px: int, cache_folder: Path | None
+    dataset: DatasetVersion, rows: list[dict[str, Any]], name: str, image_px: int, cache_folder: Path | None
 ) -> NDArray[np.uint8]:
     shape = (len(rows), image_px, image_px, 3)
     if cache_folder is None or not rows:
         images = np.zeros(shape, np.uint8)
         _decode_into(images, dataset, rows, image_px)
         return images
-    path = cache_folder / f"{dataset.state}-{split}-{image_px}px-{_PIXELS_VERSION}.npy"
+    path = cache_folder / f"{name}-{image_px}px-{_PIXELS_VERSION}.npy"
     if not path.exists():
         with whole_file(path) as temporary:
             images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)

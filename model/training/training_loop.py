@@ -30,7 +30,8 @@ from model.training.training_step import make_learner
 from model.verification.evaluation import evaluate
 from model.verification.pairs import check_pairs
 from model.verification.validation import is_due, validation_auc, watched_faces
-from model.versions.version import build_backbone, export
+from model.versions.provenance import lineage
+from model.versions.version import Training, build_backbone, export
 from storage.errors import TrainingError
 from storage.files.lake import Lake
 from storage.records import Split
@@ -87,6 +88,8 @@ def train(
     if has_model(lake, config.name, version):
         return ModelVersion(lake, config.name, version)
     device = resolve_device(config.device)
+    # Before the faces are read: a takedown that is recorded during the training was not known to it.
+    made_from = lineage(dataset, config, device)
     with ranks.rank_0_first():
         faces, val, test = (
             load_faces(dataset, split, config.image_px, cache_folder=work_folder / "faces")
@@ -111,24 +114,22 @@ def train(
                 on_progress(progress)
     with ranks.rank_0_first():
         if ranks.is_rank_0():
-            publish(lake, dataset, config, state, test, val)
+            trained = Training(dataset, config, version, made_from)
+            publish(lake, trained, state, test, val)
             checkpoint.unlink(missing_ok=True)
     return ModelVersion(lake, config.name, version)
 
 
-def publish(
-    lake: Lake, dataset: DatasetVersion, config: TrainConfig, state: TrainState, test: Faces, val: Faces
-) -> ModelVersion:
+def publish(lake: Lake, training: Training, state: TrainState, test: Faces, val: Faces) -> ModelVersion:
     """Evaluate the averaged and the initial weights, and write the version."""
+    config = training.config
     device = resolve_device(config.device)
     untrained, _ = evaluate(as_evaluated(first_modules(config, 1)[0], config), test, val, device=device)
     trained, thresholds = evaluate(as_evaluated(state.averaged, config), test, val, device=device)
     return export(
         lake,
-        dataset,
-        config,
+        training,
         state.averaged,
-        device=device,
         untrained=untrained,
         trained=trained,
         thresholds=thresholds,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -104,7 +105,7 @@ def _embed_shard(
 ) -> NDArray[np.float32]:
     rows = rows.select(["identity", "line", "crop_digest", "face_box_xyxy", "landmarks", "offset", "length"])
     kept = work_folder / "embeddings" / f"{stamp(str(embedder), table_digest(rows))}.npy"
-    if kept.exists():
+    with suppress(FileNotFoundError):
         found: NDArray[np.float32] = np.load(kept)
         return found
 
@@ -113,6 +114,12 @@ def _embed_shard(
         return [square(row, jpeg) for row, jpeg in zip(some, crops, strict=True)]
 
     def square(row: dict[str, Any], jpeg: bytes) -> NDArray[np.uint8]:
+        # What is kept must be of these crops, which another run may have replaced.
+        if bytes_digest(jpeg) != row["crop_digest"]:
+            raise LakeError(
+                f"{lake.url}/{tar} has another crop of {row['identity']} {row['line']} than its index said: it was "
+                "cropped again meanwhile, or is damaged; run the same command again, then `facemill check`"
+            )
         try:
             return embedder.square(jpeg, row["face_box_xyxy"], row["landmarks"])
         except OSError as error:

@@ -3,28 +3,42 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
 from model.backbones import BACKBONES, set_activations
-from model.configuration.config import TrainConfig, config_of, model_version_id
+from model.configuration.config import TrainConfig, config_of
 from model.embedding.align import TEMPLATE_112
 from model.embedding.flip_tta import as_evaluated
 from model.verification.evaluation import EvaluationReport
 from model.verification.thresholds import Thresholds
 from model.versions.card import card
 from model.versions.onnx_export import OPSET, make_graph, missing_packages
-from model.versions.provenance import lineage
 from storage.errors import LakeError
 from storage.files.lake import Lake
 from storage.text.names import visible
 from storage.versions.datasets import DatasetVersion
 from storage.versions.models import ModelFolder, ModelVersion, write_model
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What a model is trained on and how, as it was when the training began.
+
+    Attributes:
+        version: the id of the model version (`config.model_version_id`).
+        lineage: as `provenance.lineage` gives it.
+    """
+
+    dataset: DatasetVersion
+    config: TrainConfig
+    version: str
+    lineage: dict[str, Any]
 
 
 def build_backbone(config: TrainConfig) -> nn.Module:
@@ -35,11 +49,9 @@ def build_backbone(config: TrainConfig) -> nn.Module:
 
 def export(
     lake: Lake,
-    dataset: DatasetVersion,
-    config: TrainConfig,
+    training: Training,
     backbone: nn.Module,
     *,
-    device: torch.device,
     untrained: EvaluationReport,
     trained: EvaluationReport,
     thresholds: Thresholds,
@@ -53,12 +65,11 @@ def export(
     Raises:
         TrainingError: the embeddings of ONNX Runtime and torch differ.
     """
+    dataset, config = training.dataset, training.config
     num_parameters = sum(parameter.numel() for parameter in backbone.parameters())
     weights = {name: tensor.cpu().contiguous() for name, tensor in backbone.state_dict().items()}
     graph = (
-        None
-        if missing_packages()
-        else make_graph(as_evaluated(backbone, config), config.image_px, _facts(dataset, config))
+        None if missing_packages() else make_graph(as_evaluated(backbone, config), config.image_px, _facts(training))
     )
     files = {
         "weights.safetensors": save(weights),
@@ -67,7 +78,7 @@ def export(
         "metrics.json": _json({"untrained": untrained.to_json(), "trained": trained.to_json()}),
         "thresholds.json": _json(thresholds.to_json()),
         "history.json": _json({"intervals": history}),
-        "lineage.json": _json(lineage(dataset, config, device)),
+        "lineage.json": _json(training.lineage),
         "card.md": card(dataset, config, untrained, trained, thresholds, num_parameters).encode(),
     }
     manifest = {
@@ -83,7 +94,7 @@ def export(
         "accuracy": trained.accuracy,
         "rank_1": trained.rank_1,
     }
-    return write_model(lake, config.name, model_version_id(dataset, config), files, manifest)
+    return write_model(lake, config.name, training.version, files, manifest)
 
 
 def load_backbone(model: ModelFolder) -> nn.Module:
@@ -105,15 +116,16 @@ def load_backbone(model: ModelFolder) -> nn.Module:
     return as_evaluated(backbone, config).eval()
 
 
-def _facts(dataset: DatasetVersion, config: TrainConfig) -> dict[str, str]:
+def _facts(training: Training) -> dict[str, str]:
     """Metadata of the ONNX file, for use without its folder."""
+    px = training.config.image_px
     return {
-        "model": f"{config.name}@{model_version_id(dataset, config)}",
-        "dataset": str(dataset),
-        "terms": dataset.manifest.get("terms", ""),
-        "input": f"uint8 [n, {config.image_px}, {config.image_px}, 3], RGB; scaled to [-1, 1] by the graph itself",
+        "model": f"{training.config.name}@{training.version}",
+        "dataset": str(training.dataset),
+        "terms": training.dataset.manifest.get("terms", ""),
+        "input": f"uint8 [n, {px}, {px}, 3], RGB; scaled to [-1, 1] by the graph itself",
         "alignment": "both eyes, nose and mouth corners mapped to the points of `template` by a similarity transform",
-        "template": json.dumps((TEMPLATE_112 * (config.image_px / 112)).round(4).tolist()),
+        "template": json.dumps((TEMPLATE_112 * (px / 112)).round(4).tolist()),
         "output": "embeddings: unit rows, compared by squared distance; raw: the same before normalization",
     }
 

@@ -1,6 +1,7 @@
 from datetime import UTC, datetime
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from model.embedding.data import load_faces
@@ -8,6 +9,7 @@ from storage.errors import LakeError
 from storage.files.lake import Lake
 from storage.records import SAMPLES, Takedown, TakedownKind, identity_key
 from storage.tables.parquet import rows_to_table, write_table
+from storage.versions.datasets import DatasetVersion
 from storage.versions.takedowns import record
 from tests.model.conftest import sample_row, write_dataset
 
@@ -62,6 +64,22 @@ def test_a_face_taken_down_is_not_learnt_from_though_it_has_not_been_purged(lake
     assert np.array_equal(after.images, before.images[left])
     assert after.samples == tuple(np.array(before.samples)[left])
     assert (state, dataset.state) == ("less@v1", "less@v1-less-2")
+
+
+def test_faces_are_not_kept_as_those_of_a_takedown_that_is_recorded_meanwhile(lake, tmp_path, monkeypatch):
+    dataset, real = write_dataset(lake, "less", {"train": 3}, faces_each=2), DatasetVersion.index
+    requests = [Takedown(TakedownKind.IDENTITY, identity_key("Person_001"), None, NOW, "")]
+
+    def then_recorded(version: DatasetVersion, columns: list[str]) -> pa.Table:
+        found = real(version, columns)
+        while requests:
+            record(lake, [requests.pop()])
+        return found
+
+    monkeypatch.setattr(DatasetVersion, "index", then_recorded)
+    for _ in range(2):
+        faces = load_faces(dataset, "train", 32, cache_folder=tmp_path / "cache")
+        assert (len(faces.images), faces.identities) == (4, ("Person_000", "Person_002"))
 
 
 def test_a_damaged_sample_is_named_and_leaves_no_cache(lake, tmp_path):

@@ -1,17 +1,21 @@
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import torch
 
+from model.configuration.config import model_version_id
 from model.embedding.data import load_faces
 from model.training.train_set import put_on
 from model.training.training_loop import Progress, check_health, initial_state, learning_rate, run_interval, train
 from model.verification.evaluation import evaluate
 from model.versions.version import load_backbone
 from storage.errors import TrainingError, UsageError
+from storage.records import Takedown, TakedownKind, identity_key
 from storage.versions.models import model_versions
+from storage.versions.takedowns import record
 from tests.model.conftest import write_dataset
 
 CPU = torch.device("cpu")
@@ -27,6 +31,20 @@ def test_a_short_training_tells_drawn_people_apart_it_never_saw(drawn, lake, tin
     assert metrics["trained"]["auc"] > metrics["untrained"]["auc"] + 0.05
     assert metrics["trained"]["auc"] > 0.9
     assert model.manifest["auc"] == metrics["trained"]["auc"]
+
+
+def test_a_takedown_that_is_recorded_during_a_training_was_not_known_to_it(lake, tiny, tmp_path):
+    dataset = write_dataset(lake, "drawn", {"train": 8, "val": 4, "test": 8}, faces_each=4)
+    version = model_version_id(dataset, tiny())
+
+    def take_down(progress: Progress) -> None:
+        if progress.step == tiny().steps:
+            record(lake, [Takedown(TakedownKind.IDENTITY, identity_key("Person_001"), None, datetime.now(UTC), "")])
+
+    model = train(lake, dataset, tiny(), work_folder=tmp_path / "work", on_progress=take_down)
+    assert (model.version, model.read_json("lineage.json")["dataset_state"]) == (version, "drawn@v1")
+    assert dataset.state == "drawn@v1-less-4"
+    assert [one.version for one in model_versions(lake)] == [version] != [model_version_id(dataset, tiny())]
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_weights(drawn, lake, tiny, tmp_path):

@@ -65,11 +65,22 @@ def test_what_is_embedded_is_not_embedded_again_and_another_model_embeds_anew(la
 
 
 def test_a_crop_that_is_no_picture_is_named(lake, embedder, tmp_path):
-    rows = write_crops(lake)
-    place = rows.schema.get_field_index("length")
-    cut_short = rows.set_column(place, "length", pa.array([100, *rows["length"].to_pylist()[1:]], pa.int64()))
+    rows = write_crops(lake).to_pylist()
+    rows[0] |= {"length": 100, "crop_digest": bytes_digest(lake.read(TAR, rows[0]["offset"], 100))}
+    cut_short = rows_to_table(rows, FACES).append_column("shard", pa.array([TAR] * len(rows)))
     with pytest.raises(LakeError, match=r"Person_0 0 in faces/mtcnn.* crop again"):
         embed_crops(lake, cut_short, embedder, CPU, tmp_path / "work")
+
+
+def test_crops_that_another_run_has_replaced_are_neither_embedded_nor_kept(lake, embedder, tmp_path):
+    rows = write_crops(lake)
+    with create_shard(lake, TAR) as shard:
+        for person in (1, 0):
+            for line in range(3):
+                shard.add(f"{person}-{line}.jpg", draw_face(person, line)[0])
+    with pytest.raises(LakeError, match=r"has another crop of Person_0 0 .*; run the same command again"):
+        embed_crops(lake, rows, embedder, CPU, tmp_path / "work")
+    assert not list((tmp_path / "work").rglob("*.npy"))
 
 
 def test_a_model_version_sees_aligned_squares_of_its_size(lake, drawn, tiny, tmp_path):
