@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from flows.reports import page
 from storage.files.lake import Lake
+from storage.records import bytes_digest
 from storage.tables.shards import read_member
 from tasks.label_noise.score_table import Cleaned, Cleaning
 from tasks.links.line_ids import by_person
@@ -68,7 +69,7 @@ class _People:
         self._scores = cleaned.faces["wrong_person_score"].to_numpy()
         self._looks_like = cleaned.faces["looks_like"]
         self._names = by_person(faces)["identity"].cast(pa.string())
-        self._rows = faces.select(["identity", "line", "cluster", "shard", "offset", "length"])
+        self._rows = faces.select(["identity", "line", "cluster", "crop_digest", "shard", "offset", "length"])
 
     def suspect(self, row: int) -> dict[str, Any]:
         """A doubtful face, other faces of its person, and faces of the person it looks like."""
@@ -107,7 +108,9 @@ class _People:
         return order
 
     def _crop(self, face: dict[str, Any]) -> bytes:
-        return read_member(self._lake, face["shard"], face["offset"], face["length"])
+        crop = read_member(self._lake, face["shard"], face["offset"], face["length"])
+        # Another run may have cropped again since the faces were scored.
+        return crop if bytes_digest(crop) == face["crop_digest"] else b""
 
 
 def _state_of(path: Path) -> str | None:
