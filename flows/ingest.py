@@ -223,7 +223,7 @@ async def fetch_pending(
         collect_rarely()
         hosts = HeldHosts()
         async with open_transport(lake, web, settings, hosts, archive=archive) as (transport, tally):
-            guarded = GuardedTransport(transport, read_forgotten(lake, source))
+            guarded = GuardedTransport(transport, partial(read_forgotten, lake, source))
             checks = ValidationPool(changed(ImageLimits(), "images", settings), changed(Limits(), "decode", settings))
             with (
                 track(name, len(pending), tally) as progress,

@@ -26,9 +26,10 @@ from storage.leases.host_slices import HostSlices
 from storage.leases.leases import Lease, Leases
 from storage.leases.slice_rules import WORTH_SHARING
 from storage.records import Attempt, Candidate
-from tasks.fetch.fetch_unit import Transport, UnitCalls
+from tasks.fetch.fetch_unit import UnitCalls
 from tasks.fetch.ledger import left_of, unit_name
 from tasks.fetch.links_by_slice import ROW, Ints, LinksBySlice
+from tasks.fetch.takedown_filter import GuardedTransport
 from tasks.images.validation_pool import ValidationPool
 from tasks.web.slice_of_host import slice_of
 
@@ -69,7 +70,7 @@ class Work:
     lake: Lake
     source: str
     seen: list[str]
-    transport: Transport
+    transport: GuardedTransport
     checks: ValidationPool
     tally: Tally
     progress: Track
@@ -82,8 +83,14 @@ class Work:
     async def fetch(self, unit: int, links: pa.Table, in_flight: int, calls: UnitCalls) -> None:
         """Fetch links of one unit."""
         started = time.monotonic()
+        self.transport.look_again()
         await fetch_task(self.lake, self.source, unit, links, self.transport, self.checks, in_flight, calls)
         self.progress.log("unit", unit=unit, links=len(links), seconds=round(time.monotonic() - started, 1))
+
+    def wrote(self) -> None:
+        """Note that a shard has been committed."""
+        self.merger.wrote()
+        self.transport.look_again()
 
     def count(self, attempt: Attempt) -> None:
         """Count an attempt."""
@@ -108,7 +115,7 @@ async def fetch_by_unit(work: Work, pending: pa.Table) -> None:
             mine = await asyncio.to_thread(work.left_of, of_unit)
             work.progress.skip(len(of_unit) - len(mine))
             if len(mine):
-                calls = UnitCalls(on_attempt, on_shard=work.merger.wrote)
+                calls = UnitCalls(on_attempt, on_shard=work.wrote)
                 await work.fetch(int(lease.unit), mine, in_flight, calls)
 
     try:
@@ -227,7 +234,7 @@ class HostRound:
             crossed.append(rows[candidate.key])
             self._links.cross(rows[candidate.key], host)
 
-        calls = UnitCalls(on_attempt, on_elsewhere, goes_on=lambda: self._goes_on, on_shard=self._work.merger.wrote)
+        calls = UnitCalls(on_attempt, on_elsewhere, goes_on=lambda: self._goes_on, on_shard=self._work.wrote)
         await self._work.fetch(unit, mine, in_flight, calls)
         is_whole = self._goes_on and not crossed
         self._links.finish(mine, mine[:0] if is_whole else await asyncio.to_thread(self._work.left_of, mine))

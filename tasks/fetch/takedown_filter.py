@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 from storage.records import Reason, bytes_digest, url_key
@@ -11,17 +13,36 @@ from tasks.web.responses import FetchResult
 
 
 class GuardedTransport:
-    """Wraps a transport: URLs under takedown are not fetched, and covered bytes are removed from results."""
+    """Wraps a transport: URLs under takedown are not fetched, and covered bytes are removed from results.
 
-    def __init__(self, transport: Transport, forgotten: Forgotten) -> None:
+    A fetch takes hours, and a takedown may be recorded at any time: `look_again` has the next request look for it.
+
+    Args:
+        forgotten: reads what takedowns cover now.
+    """
+
+    def __init__(self, transport: Transport, forgotten: Callable[[], Forgotten]) -> None:
         self._transport = transport
-        self._forgotten = forgotten
+        self._read, self._forgotten = forgotten, Forgotten()
+        self._is_due, self._lock = True, asyncio.Lock()
+
+    def look_again(self) -> None:
+        """Read before the next request what takedowns cover. Call it from any thread."""
+        self._is_due = True
 
     async def get(self, url: str) -> FetchResult:
         """The result of the wrapped transport, or the rejection as `taken_down`."""
-        if url_key(url) in self._forgotten.keys:
+        forgotten = await self._covered()
+        if url_key(url) in forgotten.keys:
             return FetchResult("", reason=Reason.TAKEN_DOWN)
         answer = await self._transport.get(url)
-        if self._forgotten.digests and bytes_digest(answer.data) in self._forgotten.digests:
+        if forgotten.digests and bytes_digest(answer.data) in forgotten.digests:
             return replace(answer, final_url="", data=b"", reason=Reason.TAKEN_DOWN)
         return answer
+
+    async def _covered(self) -> Forgotten:
+        async with self._lock:
+            if self._is_due:
+                self._is_due = False
+                self._forgotten = await asyncio.to_thread(self._read)
+            return self._forgotten

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -140,15 +141,24 @@ class Web:
 
 async def test_a_url_taken_down_is_not_asked_for():
     web = Web()
-    answer = await GuardedTransport(web, Forgotten(keys=frozenset({url_key(A)}))).get(A)
+    answer = await GuardedTransport(web, lambda: Forgotten(keys=frozenset({url_key(A)}))).get(A)
     assert (web.asked, answer) == ([], FetchResult("", reason=Reason.TAKEN_DOWN))
 
 
 async def test_bytes_taken_down_are_not_let_in_from_any_url():
-    guarded = GuardedTransport(Web(), Forgotten(digests=frozenset({bytes_digest(b"p")})))
+    guarded = GuardedTransport(Web(), lambda: Forgotten(digests=frozenset({bytes_digest(b"p")})))
     assert await guarded.get(A) == FetchResult("", reason=Reason.TAKEN_DOWN, http_status=200)
 
 
 async def test_what_is_not_taken_down_comes_as_it_is():
-    guarded = GuardedTransport(Web(), Forgotten(frozenset({url_key(B)}), frozenset({bytes_digest(b"q")})))
+    guarded = GuardedTransport(Web(), lambda: Forgotten(frozenset({url_key(B)}), frozenset({bytes_digest(b"q")})))
     assert await guarded.get(A) == FetchResult(A, b"p", http_status=200)
+
+
+async def test_a_takedown_that_is_recorded_during_a_fetch_counts_from_the_next_look_on():
+    web, covered = Web(), [Forgotten(), Forgotten(keys=frozenset({url_key(A)}))]
+    guarded = GuardedTransport(web, lambda: covered.pop(0))
+    assert (await guarded.get(A)).reason is None
+    guarded.look_again()
+    found = await asyncio.gather(*(guarded.get(url) for url in (A, A, B)))
+    assert ([one.reason for one in found], web.asked) == ([Reason.TAKEN_DOWN, Reason.TAKEN_DOWN, None], [A, B])

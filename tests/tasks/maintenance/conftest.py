@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -115,7 +116,7 @@ class Mill:
         ledger = read_ledger(self.lake, SOURCE)
         due = pending_due(candidates, ledger, datetime.now(UTC))
         pending = pa.concat_tables([pending_new(candidates, ledger), due])
-        guarded = GuardedTransport(self, read_forgotten(self.lake, SOURCE))
+        guarded = GuardedTransport(self, partial(read_forgotten, self.lake, SOURCE))
         asyncio.run(fetch_unit(self.lake, SOURCE, 0, to_pending(pending), guarded))
 
     def outcomes(self) -> dict[bytes, str]:
