@@ -333,17 +333,29 @@ class Held(NamedTuple):
 
 def held(lake: Lake) -> list[Held]:
     """All leases of a lake, including those of killed runs; `is_dead` is set where the process is known to be gone."""
-    found = []
-    for stage in lake.names(lake.leases()):
-        for of in lake.names(lake.leases(stage)):
-            for name in lake.names(lake.leases(stage, of)):
-                with suppress(FileNotFoundError):
-                    path = lake.leases(stage, of, name)
-                    values = parse_lease(lake.read(path))
-                    place = stage, of, name.rsplit(".", 2)[0]
-                    facts = str(values.get("host", "")), str(values.get("since", ""))
-                    found.append(Held(*place, *facts, is_gone(str(values.get("process", ""))), path))
+    places = [(stage, of) for stage in lake.names(lake.leases()) for of in lake.names(lake.leases(stage))]
+    return [one for stage, of in places for one in _held_in(lake, stage, of)]
+
+
+def _held_in(lake: Lake, stage: str, of: str) -> list[Held]:
+    """The leases in a folder. A file that is gone once it was listed may have a next generation: listed again."""
+    found, known, is_whole = list[Held](), set[str](), False
+    while not is_whole and (names := [name for name in lake.names(lake.leases(stage, of)) if name not in known]):
+        known.update(names)
+        leases = [_held_at(lake, stage, of, name) for name in names]
+        found += [one for one in leases if one]
+        is_whole = None not in leases
     return found
+
+
+def _held_at(lake: Lake, stage: str, of: str, name: str) -> Held | None:
+    """A lease file; None if it has been removed."""
+    path = lake.leases(stage, of, name)
+    with suppress(FileNotFoundError):
+        values = parse_lease(lake.read(path))
+        facts = str(values.get("host", "")), str(values.get("since", ""))
+        return Held(stage, of, name.rsplit(".", 2)[0], *facts, is_gone(str(values.get("process", ""))), path)
+    return None
 
 
 def parse_lease(content: bytes) -> dict[str, Any]:

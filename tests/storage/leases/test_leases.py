@@ -325,3 +325,22 @@ def test_what_one_run_does_alone_the_next_waits_for(lake):
         order.append("first")
     thread.join()
     assert order == ["first", "second"]
+
+
+def test_a_run_that_writes_its_next_generation_while_leases_are_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, real = Lake(tmp_path / "lake"), Lake.read
+    for name in ("a.1", "b.7"):
+        lake.write_json(f"leases/hosts/all/{name}.json", {"host": "here"})
+    # Listed and never there: nothing is waited for.
+    (Path(lake.root) / "leases/hosts/all/c.1.json").symlink_to("nothing")
+
+    def then_renewed(lake: Lake, path: str) -> bytes:
+        if path.endswith("/b.7.json"):
+            lake.write_json("leases/hosts/all/b.8.json", {"host": "here"})
+            lake.remove_file(path)
+        return real(lake, path)
+
+    monkeypatch.setattr(Lake, "read", then_renewed)
+    assert [one.path for one in held(lake)] == ["leases/hosts/all/a.1.json", "leases/hosts/all/b.8.json"]
