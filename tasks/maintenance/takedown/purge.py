@@ -67,6 +67,8 @@ def purge(lake: Lake, on_progress: Callable[[str], None] = lambda path: None) ->
     lake.remove(lake.merged())
     lake.remove(lake.cache())
     sources = lake.names("images")
+    # A tar that gets its index later is of a run that is writing: what is without one before and after is left over.
+    left_over = set(_tars_alone(lake, sources))
     shards = {source: held_stems(lake, source, read_forgotten(lake, source)) for source in sources}
     versions, shared, lines = held_versions(lake), covered_shards(lake), lines_to_blank(lake)
     if any(shards.values()) or versions or shared or lines:
@@ -77,14 +79,18 @@ def purge(lake: Lake, on_progress: Callable[[str], None] = lambda path: None) ->
     for path in lines:
         on_progress(path)
         blank_lines(lake, path)
-    tars = [path for source in sources for path in tars_without_index(lake, source)] + tars_without_rows(lake)
-    _remove_all(lake, tars, purged)
+    _remove_all(lake, [path for path in _tars_alone(lake, sources) if path in left_over], purged)
     for path in lake.unclaimed():
         lake.remove_leftover(path)
         purged.removed.append(path)
     purged.models = stale_models(lake)
     purged.unknown = unknown_models(lake)
     return purged
+
+
+def _tars_alone(lake: Lake, sources: list[str]) -> list[str]:
+    """The tars of shards without the table that is written last."""
+    return [path for source in sources for path in tars_without_index(lake, source)] + tars_without_rows(lake)
 
 
 def _purge_datasets(

@@ -32,6 +32,7 @@ from tasks.maintenance.fsck.inspect_lake import inspect, jobs
 from tasks.maintenance.prune.apply import Pruned, apply
 from tasks.maintenance.prune.plan_prune import plan_prune
 from tasks.maintenance.prune.policy import Policy
+from tasks.maintenance.takedown.blank_lines import lines_to_blank
 from tasks.maintenance.takedown.forget import TakedownRequest, coverage, forget
 from tasks.maintenance.takedown.purge import Purged, purge
 from tasks.maintenance.takedown.rewrite import successor
@@ -273,6 +274,21 @@ def test_who_reads_a_version_meanwhile_reads_what_is_left_of_it(ready: Mill, mon
     assert sorted(left["sample"].to_pylist()) == sorted(index["sample"].to_pylist())
     with pytest.raises(ChangedMeanwhile, match=f"{version.version}: samples were replaced by another run"):
         version.read_all(places)
+
+
+def test_a_shard_that_a_run_is_writing_meanwhile_stays(ready: Mill, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready.run()
+    take_down(ready.lake, PERSON_0)
+    tar = f"{ready.lake.images(SOURCE)}/0000-0099-ffffff.tar"
+
+    def then_written(lake: Lake) -> list[str]:
+        Lake(lake.url).write(tar, b"its index comes next")
+        return lines_to_blank(lake)
+
+    monkeypatch.setattr("tasks.maintenance.takedown.purge.lines_to_blank", then_written)
+    assert tar not in purge(ready.lake).removed
+    assert ready.lake.exists(tar)
+    assert tar in purge(ready.lake).removed
 
 
 def test_samples_that_no_version_lists_any_more_are_purged_from_the_shards(ready: Mill) -> None:
