@@ -36,13 +36,18 @@ class GuardedTransport:
         if url_key(url) in forgotten.keys:
             return FetchResult("", reason=Reason.TAKEN_DOWN)
         answer = await self._transport.get(url)
-        if forgotten.digests and bytes_digest(answer.data) in forgotten.digests:
-            return replace(answer, final_url="", data=b"", reason=Reason.TAKEN_DOWN)
+        # A picture may be complete in what came before a connection broke.
+        if forgotten.digests and not forgotten.digests.isdisjoint(map(bytes_digest, (answer.data, answer.partial))):
+            return replace(answer, final_url="", data=b"", partial=b"", reason=Reason.TAKEN_DOWN)
         return answer
 
     async def _covered(self) -> Forgotten:
         async with self._lock:
             if self._is_due:
-                self._is_due = False
-                self._forgotten = await asyncio.to_thread(self._read)
+                self._is_due = False  # before reading: what is recorded meanwhile is looked for again
+                try:
+                    self._forgotten = await asyncio.to_thread(self._read)
+                except BaseException:
+                    self._is_due = True
+                    raise
             return self._forgotten

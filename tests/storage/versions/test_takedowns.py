@@ -150,6 +150,30 @@ async def test_bytes_taken_down_are_not_let_in_from_any_url():
     assert await guarded.get(A) == FetchResult("", reason=Reason.TAKEN_DOWN, http_status=200)
 
 
+async def test_bytes_taken_down_are_not_let_in_from_a_response_that_broke_off():
+    class Broken:
+        async def get(self, url: str) -> FetchResult:
+            return FetchResult("", reason=Reason.TRUNCATED, partial=b"p")
+
+    answer = await GuardedTransport(Broken(), lambda: Forgotten(digests=frozenset({bytes_digest(b"p")}))).get(A)
+    assert (answer.reason, answer.partial) == (Reason.TAKEN_DOWN, b"")
+
+
+async def test_nothing_is_asked_for_until_the_takedowns_could_be_read():
+    web, failures = Web(), [LakeError("the store does not answer"), LakeError("the store does not answer")]
+
+    def read() -> Forgotten:
+        if failures:
+            raise failures.pop()
+        return Forgotten(keys=frozenset({url_key(A)}))
+
+    guarded = GuardedTransport(web, read)
+    for _ in range(2):
+        with pytest.raises(LakeError):
+            await guarded.get(A)
+    assert ((await guarded.get(A)).reason, web.asked) == (Reason.TAKEN_DOWN, [])
+
+
 async def test_what_is_not_taken_down_comes_as_it_is():
     guarded = GuardedTransport(Web(), lambda: Forgotten(frozenset({url_key(B)}), frozenset({bytes_digest(b"q")})))
     assert await guarded.get(A) == FetchResult(A, b"p", http_status=200)
