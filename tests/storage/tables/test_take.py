@@ -32,3 +32,26 @@ def test_all_rows_backwards(most_bytes):
     rows = np.arange(len(TABLE))[::-1]
 
     assert take(TABLE, rows)["url"].to_pylist() == WORDS[::-1]
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        pa.array(np.arange(60_000)),
+        pa.array([f"{n:09d}" for n in range(60_000)]),
+        pa.array(["a"] * 60_000).dictionary_encode(),
+    ],
+    ids=["numbers", "words", "codes"],
+)
+def test_few_rows_of_a_long_column_do_not_copy_it(chunk):
+    column, rows = pa.chunked_array([chunk] * 10), np.arange(5, len(chunk) * 10, 1000)
+    usual, counted = pa.default_memory_pool(), pa.system_memory_pool()
+    before = counted.max_memory()
+    pa.set_memory_pool(counted)
+    try:
+        taken = take_values(column, rows)
+    finally:
+        pa.set_memory_pool(usual)
+
+    assert taken.to_pylist()[:2] == [chunk[5].as_py(), chunk[1005].as_py()]
+    assert counted.max_memory() - before < column.nbytes / 10
