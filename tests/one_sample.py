@@ -34,7 +34,7 @@ def written_shard(lake: Lake, dataset: str, samples: pa.Table, crops: Sequence[b
     origin |= dict(zip(("from_offset", "from_length"), map(list, zip(*places, strict=True)), strict=True))
     for name, column in origin.items():
         samples = samples.append_column(name, pa.array(column))
-    (rows,) = write_shards(lake, dataset, [samples], verifies=False)
+    (rows,) = write_shards(lake, dataset, [samples])
     return rows
 
 

@@ -20,12 +20,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.errors import LakeError
 from storage.files.lake import Lake
 from storage.files.paths import SHARDS
 from storage.files.read_ahead import read_ahead
-from storage.records import SAMPLES, bytes_digest
-from storage.tables.byte_order import byte_rows
+from storage.records import SAMPLES
 from storage.tables.parquet import write_table
 from storage.tables.shards import ShardWriter, create_shard, read_members
 from storage.tables.take import joined_columns
@@ -47,27 +45,15 @@ class _Crops(NamedTuple):
 
     Attributes:
         tar: the place in `tars` of the one that it is in; likewise `shard`.
-        digest: that it must have, [n, 32]; None if any will do.
     """
 
     tars: list[str]
     tar: _Ints
     offset: _Ints
     length: _Ints
-    digest: npt.NDArray[np.uint8] | None
     shards: list[ShardWriter]
     shard: _Ints
     to: _Ints
-
-    def check(self, at: int, crop: bytes, lake: Lake) -> None:
-        """Check the digest of a crop that has been read.
-
-        Raises:
-            LakeError: it has another one.
-        """
-        if self.digest is not None and bytes_digest(crop) != self.digest[at].tobytes():
-            where = f"{lake.url}/{self.tars[self.tar[at]]}"
-            raise LakeError(f"{where} has another crop than its index says: run `facemill check`")
 
 
 def write_shards(
@@ -75,8 +61,7 @@ def write_shards(
     dataset: str,
     parts: Iterable[pa.Table],
     on_samples: Callable[[int], None] = lambda num: None,
-    *,
-    verifies: bool = True,
+    check: Callable[[], None] = lambda: None,
 ) -> Iterator[pa.Table]:
     """Write each part as a shard, its rows last.
 
@@ -84,8 +69,8 @@ def write_shards(
         parts: samples of one split: the columns `sample_shards.CONTENT`, and `FROM_PLACE`, the path in the lake of the
             tar that holds the crop, and its place there.
         on_samples: called with the number of crops that have been copied since the last call.
-        verifies: refuse a crop that has not the digest of its sample. A tar may have been replaced since it was decided
-            what to take of it.
+        check: called once crops have been copied, and before the shards that hold them are there; raises if a tar may
+            have been replaced since it was decided what to take of it.
 
     Yields:
         The rows of each shard (`records.SAMPLES`).
@@ -95,7 +80,7 @@ def write_shards(
     """
     most_bytes = sys.maxsize if lake.is_local else _BYTES_AT_A_TIME
     for some in _at_a_time(parts, most_bytes):
-        yield from _write_some(lake, dataset, some, on_samples, verifies=verifies)
+        yield from _write_some(lake, dataset, some, on_samples, check)
 
 
 def _at_a_time(parts: Iterable[pa.Table], most_bytes: int) -> Iterator[list[pa.Table]]:
@@ -114,7 +99,11 @@ def _at_a_time(parts: Iterable[pa.Table], most_bytes: int) -> Iterator[list[pa.T
 
 
 def _write_some(
-    lake: Lake, dataset: str, parts: Sequence[pa.Table], on_samples: Callable[[int], None], *, verifies: bool
+    lake: Lake,
+    dataset: str,
+    parts: Sequence[pa.Table],
+    on_samples: Callable[[int], None],
+    check: Callable[[], None],
 ) -> Iterator[pa.Table]:
     contents = [content_of(part) for part in parts]
     stems = [shard_stem(content) for content in contents]
@@ -122,7 +111,8 @@ def _write_some(
         shards = [stack.enter_context(create_shard(lake, f"{lake.shards(dataset, stem)}.tar")) for stem in stems]
         reserved = zip(shards, contents, parts, strict=True)
         offsets = [_reserve(shard, content, part["from_length"]) for shard, content, part in reserved]
-        _copy(lake, _crops(parts, shards, offsets, verifies=verifies), on_samples)
+        _copy(lake, _crops(parts, shards, offsets), on_samples)
+        check()
     for part, content, stem, to in zip(parts, contents, stems, offsets, strict=True):
         yield _write_rows(lake, dataset, stem, content, {"offset": to, "length": part["from_length"]})
 
@@ -137,7 +127,7 @@ def _reserve(shard: ShardWriter, content: pa.Table, lengths: pa.ChunkedArray) ->
     return offsets
 
 
-def _crops(parts: Sequence[pa.Table], shards: list[ShardWriter], offsets: Sequence[_Ints], *, verifies: bool) -> _Crops:
+def _crops(parts: Sequence[pa.Table], shards: list[ShardWriter], offsets: Sequence[_Ints]) -> _Crops:
     """The crops of these parts, in the order of the tars that they are read from."""
     tars = joined_columns([part["from_shard"] for part in parts]).cast(pa.string()).combine_chunks().dictionary_encode()
     tar = tars.indices.to_numpy().astype(np.int64)
@@ -146,9 +136,8 @@ def _crops(parts: Sequence[pa.Table], shards: list[ShardWriter], offsets: Sequen
     )
     shard, to = np.repeat(np.arange(len(parts)), [len(part) for part in parts]), np.concatenate(offsets)
     order = np.lexsort((offset, pc.rank(tars.dictionary).to_numpy()[tar]))
-    digest = np.concatenate([byte_rows(part["crop_digest"]) for part in parts])[order] if verifies else None
     return _Crops(
-        tars.dictionary.to_pylist(), tar[order], offset[order], length[order], digest, shards, shard[order], to[order]
+        tars.dictionary.to_pylist(), tar[order], offset[order], length[order], shards, shard[order], to[order]
     )
 
 
@@ -156,9 +145,8 @@ def _copy(lake: Lake, crops: _Crops, on_samples: Callable[[int], None]) -> None:
     ends = [*(np.flatnonzero(np.diff(crops.tar)) + 1).tolist(), len(crops.tar)]
     by_tar = (slice(first, end) for first, end in pairwise([0, *ends]) if end > first)
     for some, found in read_ahead(lake, partial(_read_crops, lake, crops), by_tar):
-        for at, crop in enumerate(found, some.start):
-            crops.check(at, crop, lake)
-            crops.shards[crops.shard[at]].fill(int(crops.to[at]), crop)
+        for shard, to, crop in zip(crops.shard[some].tolist(), crops.to[some].tolist(), found, strict=True):
+            crops.shards[shard].fill(to, crop)
         on_samples(some.stop - some.start)
 
 

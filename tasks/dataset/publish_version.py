@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -94,22 +95,27 @@ def _publish_current(
         request = replace(request, made_with=made_with(lake, request.source, request.method))
         content = decide(lake, request)
         check_inputs()
-        published = _publish_content(lake, request, content, sources, min_change, on_progress)
+        publish_it = partial(publish, lake, request, content, on_progress=on_progress, check=check_inputs)
+        published = _publish_if_changed(lake, request, content, sources, min_change, publish_it)
         if not published.note:
             version, funnel, funnels = published.dataset, published.funnel, published.funnels
             keep_published(lake, request, state, version.version, funnel, funnels)
     return published
 
 
-def _publish_content(
+def _publish_if_changed(
     lake: Lake,
     request: Request,
     content: Content,
     sources: Sequence[Source],
     min_change: float,
-    on_progress: Callable[[int], None],
+    publish_it: Callable[[dict[str, Any]], Published],
 ) -> Published:
-    """Publish the samples, unless they are much the same as those of the version before."""
+    """Publish the samples, unless they are much the same as those of the version before.
+
+    Args:
+        publish_it: `publish` of this content, given its `origin`.
+    """
     origin = {"made_from": content.made_from, **terms_of(sources)}
     if not sources[0].names_people:
         origin["names_people"] = False
@@ -119,7 +125,7 @@ def _publish_content(
         if change.share < min_change and version_id(request, content.samples) != earlier.version:
             note = f"no new version: {change}, less than {min_change:.1%}"
             return Published(earlier, Funnel.from_json(earlier.manifest["funnel"]), False, change=change, note=note)
-    return replace(publish(lake, request, content, origin, on_progress=on_progress), change=change)
+    return replace(publish_it(origin), change=change)
 
 
 def _newest_of_same_settings(lake: Lake, request: Request) -> DatasetVersion | None:
@@ -161,11 +167,13 @@ def publish(
     origin: dict[str, Any],
     *,
     on_progress: Callable[[int], None] = lambda done: None,
+    check: Callable[[], None] = lambda: None,
 ) -> Published:
     """Write the version of this content, or return the existing one. A pruned version is restored.
 
     Args:
         origin: the manifest entries on the origin of the content.
+        check: raises if the crops may have been replaced since the content was decided (`write_shards`).
 
     Raises:
         UsageError: there are no samples.
@@ -184,7 +192,7 @@ def publish(
     if is_new:
         is_restored = clear_for_rewrite(lake, folder)
         before = _version_before(lake, request)
-        index = _place(lake, request.name, content.samples, before, on_progress)
+        index = _place(lake, request.name, content.samples, before, on_progress, check)
         write_table(lake, f"{folder}/index.parquet", index)
         write_table(lake, f"{folder}/outcomes.parquet", content.outcomes)
         lines = write_lines(lake, request.name, content.lines)
@@ -212,7 +220,12 @@ def _version_before(lake: Lake, request: Request) -> DatasetVersion | None:
 
 
 def _place(
-    lake: Lake, dataset: str, samples: pa.Table, before: DatasetVersion | None, on_progress: Callable[[int], None]
+    lake: Lake,
+    dataset: str,
+    samples: pa.Table,
+    before: DatasetVersion | None,
+    on_progress: Callable[[int], None],
+    check: Callable[[], None],
 ) -> pa.Table:
     """The index of the samples (`records.PLACED_SAMPLES`). Those that lie in no shard of the dataset are written."""
     shards = ((shard, read_rows(lake, dataset, shard)) for shard in shared_shards(lake, dataset))
@@ -229,7 +242,7 @@ def _place(
         on_progress(num_done)
 
     start = 0
-    for written in write_shards(lake, dataset, _parts(samples, missing), on_samples):
+    for written in write_shards(lake, dataset, _parts(samples, missing), on_samples, check):
         rows = missing[start : start + len(written)]
         placed.shard[rows] = len(placed.shards)
         placed.shards.append(written["shard"][0].as_py())

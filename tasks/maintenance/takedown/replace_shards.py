@@ -87,7 +87,5 @@ def _replace(lake: Lake, dataset: str, shard: str) -> pa.Table:
         return left.select(_MOVED)
     tars = pa.array([f"{lake.shards(dataset, stem_of(shard))}.tar"] * len(left))
     columns = [left[name] for name in left.column_names] + [tars, left["offset"], left["length"]]
-    part = pa.table(columns, [*left.column_names, *FROM_PLACE])
-    # A damaged crop must not keep others under takedown.
-    (rows,) = write_shards(lake, dataset, [part], verifies=False)
+    (rows,) = write_shards(lake, dataset, [pa.table(columns, [*left.column_names, *FROM_PLACE])])
     return rows.select(_MOVED)
