@@ -13,10 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.files.lake import Lake
-from storage.records import ATTEMPTS
+from storage.records import ATTEMPTS, DETECTIONS, FACES
 from storage.tables.parquet import read_as, read_table
 from storage.text.source_names import is_joint, sources_of
 from storage.versions.datasets import DatasetVersion, all_versions
@@ -24,10 +25,16 @@ from storage.versions.models import model_versions
 from storage.versions.takedowns import Forgotten, blanked, read_forgotten, read_takedowns
 from tasks.fetch.ledger import image_stems
 from tasks.maintenance.prune.finish import half_pruned, remove_remains
-from tasks.maintenance.takedown.blank_lines import blank_lines, lines_to_blank
+from tasks.maintenance.takedown.blank_lines import blank_lines, blank_own_lines, lines_to_blank
 from tasks.maintenance.takedown.redact import redact, unnamed_shards
 from tasks.maintenance.takedown.replace_shards import covered_shards, remove_shards, replace_shards, tars_without_rows
-from tasks.maintenance.takedown.rewrite import pieces, replace_shard, superseded, tars_without_index
+from tasks.maintenance.takedown.rewrite import (
+    computed_alone,
+    pieces,
+    replace_shard,
+    superseded,
+    tars_without_index,
+)
 
 
 @dataclass
@@ -66,13 +73,13 @@ def purge(lake: Lake, on_progress: Callable[[str], None] = lambda path: None) ->
     # First, so that no kill leaves rows in them: they are made again from what is left.
     lake.remove(lake.merged())
     lake.remove(lake.cache())
-    sources = lake.names("images")
+    # Also if no shard holds anything: a repair may have put the only copy in the quarantine.
+    _remove_what_cannot_be_searched(lake, purged)
+    sources = _sources(lake)
     # A tar that gets its index later is of a run that is writing: what is without one before and after is left over.
     left_over = set(_tars_alone(lake, sources))
     shards = {source: held_stems(lake, source, read_forgotten(lake, source)) for source in sources}
     versions, shared, lines = held_versions(lake), covered_shards(lake), lines_to_blank(lake)
-    if any(shards.values()) or versions or shared or lines:
-        _remove_what_cannot_be_searched(lake, purged)
     for source in sources:
         _purge_source(lake, source, shards[source], purged, on_progress)
     _purge_datasets(lake, versions, shared, purged, on_progress)
@@ -83,9 +90,18 @@ def purge(lake: Lake, on_progress: Callable[[str], None] = lambda path: None) ->
     for path in lake.unclaimed():
         lake.remove_leftover(path)
         purged.removed.append(path)
+    for lost in lake.lost_uploads():
+        lake.abort(lost)
+        purged.removed.append(lost.path)
     purged.models = stale_models(lake)
     purged.unknown = unknown_models(lake)
     return purged
+
+
+def _sources(lake: Lake) -> list[str]:
+    """The sources with images, or with what was computed from images, as of a lake that lost some."""
+    folders = ["images", "detections", *(lake.faces(method, "") for method in lake.names("faces"))]
+    return sorted({source for folder in folders for source in lake.names(folder)})
 
 
 def _tars_alone(lake: Lake, sources: list[str]) -> list[str]:
@@ -105,6 +121,7 @@ def _purge_datasets(
     names = {str(version) for version in held}
     for version in all_versions(lake):
         theirs = moved.get(version.name, {}) if version.shares_files else {}
+        blank_own_lines(version)
         if str(version) not in names and not theirs:
             continue
         on_progress(version.folder)
@@ -170,6 +187,12 @@ def _purge_source(
     for stem in superseded(lake, source):
         _remove_all(lake, pieces(lake, source, stem), purged)
     forgotten = read_forgotten(lake, source)
+    for stem in computed_alone(lake, source):
+        if _is_computed_from(lake, source, stem, forgotten):
+            _remove_all(lake, pieces(lake, source, stem), purged)
+    if stems:
+        # Before the shards, which tell the next purge that something is held.
+        _remove_all(lake, _of_all_pictures(lake, source), purged)
     for stem in stems:
         path = f"{lake.images(source, stem)}.parquet"
         if not lake.exists(path):
@@ -181,21 +204,20 @@ def _purge_source(
         purged.shards += 1
         purged.pictures += pc.sum(pc.and_(covered, pc.is_valid(index["shard"]))).as_py() or 0
         _remove_all(lake, pieces(lake, source, stem), purged)
-    if stems:
-        # The scores of a model by name and line; its embeddings are in the work folder.
-        scores = [
-            lake.cleaned(method, of)
-            for method in lake.names(lake.cleaned())
-            for of in lake.names(lake.cleaned(method))
-            if source in sources_of(of)
-        ]
-        # The keys of comparisons of several sources cannot be searched: all of them go.
-        joint = [lake.unique(of) for of in lake.names("unique") if is_joint(of) and source in sources_of(of)]
-        _remove_all(lake, scores + joint, purged)
     for name in lake.names(lake.unique(source)):
         path = f"{lake.unique(source)}/{name}"
         if pc.any(forgotten.rows(read_table(lake, path, ["key"]))).as_py():
             _remove_all(lake, [path], purged)
+
+
+def _of_all_pictures(lake: Lake, source: str) -> list[str]:
+    """The folders of what was computed from all pictures of a source together, and cannot be searched."""
+    # The scores of a model by name and line; its embeddings are in the work folder.
+    methods = lake.names(lake.cleaned())
+    scores = [lake.cleaned(method, of) for method in methods for of in lake.names(lake.cleaned(method))]
+    # The keys of comparisons of several sources.
+    joint = [lake.unique(of) for of in lake.names("unique") if is_joint(of)]
+    return [folder for folder in scores + joint if source in sources_of(folder.split("/")[-1])]
 
 
 def _holds(lake: Lake, source: str, stem: str, forgotten: Forgotten) -> bool:
@@ -203,8 +225,20 @@ def _holds(lake: Lake, source: str, stem: str, forgotten: Forgotten) -> bool:
     index = read_as(lake, path, ATTEMPTS, ["key", "url", "reason", "digest"])
     if pc.any(pc.and_(forgotten.rows(index), pc.not_equal(index["url"], ""))).as_py():
         return True
-    computed = [one for one in pieces(lake, source, stem) if one.endswith(".parquet") and one != path]
-    return any(pc.any(forgotten.rows(read_table(lake, one, ["key"]))).as_py() for one in computed)
+    return _is_computed_from(lake, source, stem, forgotten)
+
+
+def _is_computed_from(lake: Lake, source: str, stem: str, forgotten: Forgotten) -> bool:
+    """Whether detections or crops of a shard are of a picture under takedown."""
+    images = f"{lake.images(source, stem)}.parquet"
+    computed = [one for one in pieces(lake, source, stem) if one.endswith(".parquet") and one != images]
+    return any(pc.any(forgotten.rows(_pictures(lake, one), "image_digest")).as_py() for one in computed)
+
+
+def _pictures(lake: Lake, path: str) -> pa.Table:
+    """The pictures of a table of detections or crops."""
+    is_crops = path.startswith("faces/")
+    return read_as(lake, path, FACES, ["key", "image_digest"]) if is_crops else read_as(lake, path, DETECTIONS, ["key"])
 
 
 def _remove_what_cannot_be_searched(lake: Lake, purged: Purged) -> None:
@@ -212,6 +246,10 @@ def _remove_what_cannot_be_searched(lake: Lake, purged: Purged) -> None:
         shutil.rmtree(lake.work_folder)
         purged.removed.append("work")
     _remove_all(lake, [f"{lake.quarantine()}/{name}" for name in lake.names(lake.quarantine())], purged)
+    # Pages that earlier releases wrote beside a version show rejected faces too.
+    folders = [version.folder for version in all_versions(lake)]
+    pages = [f"{folder}/{name}" for folder in folders for name in lake.names(folder) if name.endswith(".html")]
+    _remove_all(lake, pages, purged)
 
 
 def _remove_all(lake: Lake, paths: list[str], purged: Purged) -> None:

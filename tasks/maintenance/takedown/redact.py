@@ -27,16 +27,14 @@ from storage.tables.parquet import write_table
 from storage.tables.shards import create_shard
 from storage.text.names import DATASET_MEMBER
 from storage.versions.datasets import DatasetVersion
-from storage.versions.takedowns import covered_lines, covered_samples, read_forgotten
+from storage.versions.takedowns import covered_samples, read_forgotten
 from tasks.dataset.manifest import sample_counts
 from tasks.maintenance.fsck.check_tar import NOT_A_TAR
 from tasks.maintenance.takedown.replace_shards import Moved, moved_index
 
-_PAGE = ".html"
-
 
 def redact(version: DatasetVersion, moved: Moved) -> int:
-    """Remove the samples under takedown from a version, and the pages that may show them; returns their number.
+    """Remove the samples under takedown from a version; returns their number.
 
     Args:
         moved: the shared shards that are being replaced, of which the version may name some.
@@ -47,10 +45,6 @@ def redact(version: DatasetVersion, moved: Moved) -> int:
     if len(gone):
         names = frozenset(gone["sample"].to_pylist())
         _announce(version, names, left)
-        for page in version.lake.names(version.folder):
-            if page.endswith(_PAGE):
-                version.lake.remove(f"{version.folder}/{page}")
-        _blank_urls(version)
     if version.shares_files:
         if len(gone) or set(pc.unique(index["shard"]).to_pylist()).intersection(moved):
             placed = moved_index(version.placed().filter(pc.invert(covered)), moved)
@@ -87,16 +81,6 @@ def _announce(version: DatasetVersion, gone: frozenset[str], left: pa.Table) -> 
 def redacted_samples(version: DatasetVersion) -> frozenset[str]:
     """The removed samples of a version, by its manifest."""
     return frozenset(sample for entry in version.redactions for sample in entry["samples"])
-
-
-def _blank_urls(version: DatasetVersion) -> None:
-    """Clear the URLs, which may identify the person; the outcomes of the lines stay, so that the counts add up."""
-    path = version.outcomes_path
-    if version.lines_digest is None and version.lake.exists(path):
-        outcomes = version.outcomes()
-        covered = covered_lines(outcomes, partial(read_forgotten, version.lake))
-        urls = pc.if_else(covered, "", outcomes["url"])
-        write_table(version.lake, path, outcomes.set_column(outcomes.schema.get_field_index("url"), "url", urls))
 
 
 def _write_index(version: DatasetVersion, gone: frozenset[str], lost: pa.Table, left: pa.Table) -> None:

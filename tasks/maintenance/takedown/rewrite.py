@@ -90,3 +90,9 @@ def superseded(lake: Lake, source: str) -> list[str]:
     found = {name.rsplit(".", 1)[0] for folder in shard_folders(lake, source) for name in lake.names(folder)}
     committed = set(image_stems(lake, source))
     return sorted(stem for stem in found if successor(stem) in committed)
+
+
+def computed_alone(lake: Lake, source: str) -> list[str]:
+    """The stems of detections and crops whose shard of images is not there, as after a repair that was killed."""
+    found = {name.rsplit(".", 1)[0] for folder in shard_folders(lake, source) for name in lake.names(folder)}
+    return sorted(found - set(image_stems(lake, source)))

@@ -6,7 +6,8 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ import pytest
 
 from storage.errors import ChangedMeanwhile, LakeError
 from storage.files.lake import Lake
+from storage.files.stores import lost_uploads
 from storage.records import bytes_digest, identity_key, url_key
 from storage.tables.parquet import read_table, write_table
 from storage.tables.shards import read_member
@@ -314,6 +316,8 @@ def test_killed_at_any_step_and_run_again_it_ends_as_if_undisturbed(
         to_layout_1(version)
     else:
         publish_another(ready)
+    ready.lake.write(f"cleaned/bbox/{SOURCE}/embedder/v1/faces.parquet", b"scores by name")
+    ready.lake.write(f"unique/other+{SOURCE}/of.parquet", b"pictures of two lists")
     take_down(ready.lake, TakedownRequest(urls=(COPIED,)))
     start, calm = Path(ready.lake.root), Path(ready.lake.root).with_name("calm")
     shutil.copytree(start, calm)
@@ -340,6 +344,47 @@ def test_killed_at_any_step_and_run_again_it_ends_as_if_undisturbed(
             if path.endswith("manifest.json")  # it bears a time
         }
     assert step > 10
+
+
+def test_what_cannot_be_searched_goes_though_no_shard_holds_the_picture_any_more(ready: Mill) -> None:
+    """As after a repair that put its only copy in the quarantine."""
+    version = ready.run().dataset
+    take_down(ready.lake, PERSON_0)
+    purge(ready.lake)
+    left = ("quarantine/now/images/x.tar", "work/reports/faces.html", f"{version.folder}/report.html")
+    for path in left:
+        ready.lake.write(path, ready.web[GROUP])
+    purge(ready.lake)
+    assert holding(ready.lake, ready.web[GROUP]) == []
+    assert not any(ready.lake.exists(path) for path in left)
+
+
+def test_crops_go_though_the_shard_of_their_pictures_is_not_there(ready: Mill) -> None:
+    gone = crops_of(ready, GROUP)
+    take_down(ready.lake, TakedownRequest(urls=(GROUP,), digests=(bytes_digest(ready.web[COPIED]),)))
+    held = [path for path in files(ready.lake) if path.startswith("faces/") and gone[0] in ready.lake.read(path)]
+    (stem,) = (Path(path).stem for path in held)
+    for ending in (".parquet", ".tar"):
+        ready.lake.remove(f"{ready.lake.images(SOURCE, stem)}{ending}")
+    purge(ready.lake)
+    assert [holding(ready.lake, data) for data in gone] == [[]] * len(gone)
+    assert [path for path in files(ready.lake) if stem in path] == []
+
+
+def test_a_version_with_lines_of_its_own_loses_the_urls_of_pictures_that_it_never_had(ready: Mill) -> None:
+    version = to_layout_1(ready.run().dataset)
+    gone = "http://h4.example/gone.jpg"
+    write_table(ready.lake, version.outcomes_path, version.outcomes())
+    manifest = {name: value for name, value in version.manifest.items() if name != "lines"}
+    ready.lake.write_json(f"{version.folder}/manifest.json", manifest)
+    before = open_dataset(ready.lake, str(version)).outcomes()
+    assert gone in before["url"].to_pylist()
+
+    take_down(ready.lake, TakedownRequest(urls=(gone,)))
+    purge(ready.lake)
+    after = open_dataset(ready.lake, str(version)).outcomes()
+    assert gone not in after["url"].to_pylist()
+    assert after.drop_columns("url").equals(before.drop_columns("url"))
 
 
 def test_a_person_is_found_under_her_name_however_it_is_written(ready: Mill) -> None:
@@ -379,6 +424,19 @@ def test_what_is_left_of_uploads_to_a_bucket_goes_from_the_work_folder(
     assert lake.unclaimed() == [f"work/uploads/{left.name}"]
     purge(lake)
     assert not left.exists()
+
+
+def test_uploads_to_a_bucket_whose_writers_were_killed_are_dropped(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("storage.files.lake.lost_uploads", partial(lost_uploads, older_than=timedelta(0)))
+    lake = Lake(f"{bucket}/lake")
+    lake.write("takedowns/one.parquet", b"")
+    place = {"Bucket": bucket.removeprefix("s3://"), "Key": f"lake/images/{SOURCE}/0000-0000-aaaaaa.tar"}
+    lake.fs.call_s3("create_multipart_upload", **place)
+    assert f"images/{SOURCE}/0000-0000-aaaaaa.tar" in purge(lake).removed
+    assert lake.lost_uploads() == []
 
 
 @pytest.mark.attack(6)
