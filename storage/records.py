@@ -9,6 +9,7 @@ the picture. Digests of bytes are SHA-256 (32 bytes); keys of URLs are BLAKE2b (
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -158,8 +159,20 @@ def url_key(url: str) -> bytes:
 
 
 def identity_key(name: str) -> bytes:
-    """A 16-byte digest of a person's name; case is ignored, and `_` equals a space."""
-    return hashlib.blake2b(name.casefold().replace(" ", "_").encode(), digest_size=16).digest()
+    """A 16-byte digest of a person's name; case is ignored, `_` is a space, composed letters are decomposed ones."""
+    return _name_key(unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold()))
+
+
+def identity_keys(name: str) -> frozenset[bytes]:
+    """`identity_key` of a name, and those of its spellings by the first releases, which told composed letters apart."""
+    if name.isascii():
+        return frozenset({identity_key(name)})
+    spellings = (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
+    return frozenset({identity_key(name), *(_name_key(one.casefold()) for one in spellings)})
+
+
+def _name_key(folded: str) -> bytes:
+    return hashlib.blake2b(folded.replace(" ", "_").encode(), digest_size=16).digest()
 
 
 def bytes_digest(data: bytes | memoryview) -> bytes:

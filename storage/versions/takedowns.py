@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.files.lake import Lake
-from storage.records import LINK_LINES, TAKEDOWNS, Outcome, Reason, Takedown, TakedownKind, identity_key, url_key
+from storage.records import LINK_LINES, TAKEDOWNS, Outcome, Reason, Takedown, TakedownKind, identity_keys, url_key
 from storage.tables.digests import table_digest
 from storage.tables.parquet import read_as, read_stamp, rows_to_table, write_table
 
@@ -104,7 +104,7 @@ def with_their_links(forgotten: Forgotten, lines: pa.Table) -> Forgotten:
 def about(table: pa.Table, people: frozenset[bytes]) -> pa.ChunkedArray:
     """Whether each row of a table with `identity` is about one of `people`."""
     names = table["identity"].cast(pa.string())
-    wanted = [name for name in pc.unique(names).to_pylist() if identity_key(name) in people]
+    wanted = [name for name in pc.unique(names).to_pylist() if not people.isdisjoint(identity_keys(name))]
     return pc.is_in(names, value_set=pa.array(wanted, pa.string()))
 
 

@@ -37,7 +37,11 @@ class GuardedTransport:
             return FetchResult("", reason=Reason.TAKEN_DOWN)
         answer = await self._transport.get(url)
         # A picture may be complete in what came before a connection broke.
-        if forgotten.digests and not forgotten.digests.isdisjoint(map(bytes_digest, (answer.data, answer.partial))):
+        is_covered = forgotten.digests and not forgotten.digests.isdisjoint(
+            map(bytes_digest, (answer.data, answer.partial))
+        )
+        # A link may redirect to one that is covered.
+        if is_covered or url_key(answer.final_url) in forgotten.keys:
             return replace(answer, final_url="", data=b"", partial=b"", reason=Reason.TAKEN_DOWN)
         return answer
 

@@ -1,7 +1,8 @@
 """Record takedown requests. The coverage is counted first and recorded with the request.
 
 A URL or a name covers links; the pictures these links served are recorded by their digests, so that the same bytes at
-another link are covered too. Near copies, resized or encoded anew, are covered on request.
+another link are covered too. Near copies, resized or encoded anew, are covered on request. All these links are recorded
+themselves, so that they stay covered when a list gives them to another name or leaves them out.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class Coverage:
         num_pictures: pictures in the lake not yet taken down, at these links or, byte for byte the same, at others.
         num_elsewhere: of these, at other links.
         num_near: near copies of them at other links; None if not requested, and then not covered.
+        keys: of these links, of links that redirected to them, and of those of the pictures.
         digests: of the pictures.
         people: the requested ones, by `records.identity_key`.
     """
@@ -76,12 +78,13 @@ class Coverage:
     num_pictures: int
     num_elsewhere: int
     num_near: int | None
+    keys: frozenset[bytes] = field(repr=False)
     digests: frozenset[bytes] = field(repr=False)
     people: frozenset[bytes] = field(repr=False)
 
     def counts(self) -> dict[str, Any]:
         """The counts, as JSON."""
-        return {name: value for name, value in asdict(self).items() if name not in {"digests", "people"}}
+        return {name: value for name, value in asdict(self).items() if name not in {"keys", "digests", "people"}}
 
 
 def coverage(lake: Lake, request: TakedownRequest) -> list[Coverage]:
@@ -111,14 +114,15 @@ def unknown_names(request: TakedownRequest, covered: list[Coverage]) -> list[str
 
 
 def forget(lake: Lake, request: TakedownRequest, covered: list[Coverage]) -> str:
-    """Record the takedowns, with the digests of what is covered; returns the path of the new file."""
+    """Record the takedowns, with the links and digests of what is covered; returns the path of the new file."""
     now = datetime.now(UTC)
     digests = set(request.digests).union(*(one.digests for one in covered))
-    targets = [(TakedownKind.URL, url_key(url)) for url in request.urls]
-    targets += [(TakedownKind.IDENTITY, identity_key(name)) for name in request.names]
-    targets += [(TakedownKind.DIGEST, digest) for digest in sorted(digests)]
-    source = {TakedownKind.IDENTITY: request.source}
-    return record(lake, [Takedown(kind, target, source.get(kind), now, request.note) for kind, target in targets])
+    urls = list(map(url_key, request.urls))
+    targets: list[tuple[TakedownKind, bytes, str | None]] = [(TakedownKind.URL, key, None) for key in urls]
+    targets += [(TakedownKind.IDENTITY, identity_key(name), request.source) for name in request.names]
+    targets += [(TakedownKind.URL, key, one.source) for one in covered for key in sorted(one.keys.difference(urls))]
+    targets += [(TakedownKind.DIGEST, digest, None) for digest in sorted(digests)]
+    return record(lake, [Takedown(kind, target, source, now, request.note) for kind, target, source in targets])
 
 
 def read_request(path: Path) -> TakedownRequest:
@@ -163,16 +167,17 @@ def _coverage(lake: Lake, source: str, request: TakedownRequest) -> Coverage:
     lines = read_lines(lake, source, ["identity", "key"])
     theirs = lines.filter(about(lines, wanted.people))
     wanted = with_their_links(wanted, lines)
-    pictures = accepted(read_ledger(lake, source, ["key", "outcome", "digest"]))
+    ledger = read_ledger(lake, source, ["key", "outcome", "digest", "url", "final_url"])
+    wanted = replace(wanted, keys=wanted.keys | _redirected(ledger, wanted.keys))
+    pictures = accepted(ledger)
     at_links = replace(wanted, digests=frozenset()).rows(pictures)
     served = wanted.digests.union(pictures["digest"].filter(at_links).to_pylist())
     covered = Forgotten(wanted.keys, served).rows(pictures)
-    digests = pictures["digest"].filter(covered).to_pylist()
-    num_near = None
+    copies, num_near = pictures.filter(covered), None
     if request.near_copies:
         near = pictures.filter(pc.and_(pc.invert(covered), _near_copies(lake, source, pictures, covered)))
         num_near = len(near)
-        digests += near["digest"].to_pylist()
+        copies = pa.concat_tables([copies, near])
     people = frozenset(map(identity_key, pc.unique(theirs["identity"].cast(pa.string())).to_pylist()))
     return Coverage(
         source=source,
@@ -182,9 +187,17 @@ def _coverage(lake: Lake, source: str, request: TakedownRequest) -> Coverage:
         num_pictures=pc.sum(covered).as_py() or 0,
         num_elsewhere=pc.sum(pc.and_(covered, pc.invert(at_links))).as_py() or 0,
         num_near=num_near,
-        digests=frozenset(digests),
+        keys=wanted.keys.union(copies["key"].to_pylist()),
+        digests=frozenset(copies["digest"].to_pylist()),
         people=people,
     )
+
+
+def _redirected(ledger: pa.Table, keys: frozenset[bytes]) -> frozenset[bytes]:
+    """The links that were redirected to one of `keys`."""
+    elsewhere = ledger.filter(pc.fill_null(pc.not_equal(ledger["url"], ledger["final_url"]), False))
+    ends = zip(elsewhere["key"].to_pylist(), elsewhere["final_url"].to_pylist(), strict=True)
+    return frozenset(key for key, end in ends if url_key(end) in keys)
 
 
 def _links(lines: pa.Table, wanted: Forgotten) -> pa.ChunkedArray:

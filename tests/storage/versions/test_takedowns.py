@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -64,6 +66,22 @@ def test_a_url_covers_its_link_alone(lake):
 def test_a_name_covers_every_url_of_its_lines_whoever_else_names_it_and_however_it_is_written(lake):
     forget(lake, TakedownKind.IDENTITY, identity_key("ada aal"))
     assert outcomes(lake) == expected(A, B)
+
+
+@pytest.mark.parametrize(("asked", "listed"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_a_name_is_the_same_with_composed_and_decomposed_letters(lake, asked, listed):
+    lines = link_lines((normalize(listed, "Zoë_Ås"), 1, D, BOX))
+    write_table(lake, lake.links(SOURCE, "lines.parquet"), lines, stamp="two")
+    forget(lake, TakedownKind.IDENTITY, identity_key(normalize(asked, "zoë ås")))
+    assert outcomes(lake) == expected(D)
+
+
+def test_a_takedown_of_an_earlier_release_that_kept_letters_as_they_were_given_still_counts(lake):
+    name = normalize("NFD", "zoë_ås")
+    lines = link_lines((normalize("NFC", name), 1, C, BOX), (name, 1, D, BOX))
+    write_table(lake, lake.links(SOURCE, "lines.parquet"), lines, stamp="two")
+    forget(lake, TakedownKind.IDENTITY, blake2b(name.encode(), digest_size=16).digest())
+    assert outcomes(lake) == expected(C, D)
 
 
 def test_a_name_in_one_source_leaves_the_others(lake):
@@ -143,6 +161,15 @@ async def test_a_url_taken_down_is_not_asked_for():
     web = Web()
     answer = await GuardedTransport(web, lambda: Forgotten(keys=frozenset({url_key(A)}))).get(A)
     assert (web.asked, answer) == ([], FetchResult("", reason=Reason.TAKEN_DOWN))
+
+
+async def test_a_picture_to_which_a_link_is_redirected_is_not_let_in_if_that_url_is_taken_down():
+    class Redirecting:
+        async def get(self, url: str) -> FetchResult:
+            return FetchResult(A, b"p", http_status=200)
+
+    answer = await GuardedTransport(Redirecting(), lambda: Forgotten(keys=frozenset({url_key(A)}))).get(B)
+    assert answer == FetchResult("", reason=Reason.TAKEN_DOWN, http_status=200)
 
 
 async def test_bytes_taken_down_are_not_let_in_from_any_url():

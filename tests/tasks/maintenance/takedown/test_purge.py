@@ -38,6 +38,7 @@ from tasks.maintenance.takedown.blank_lines import lines_to_blank
 from tasks.maintenance.takedown.forget import TakedownRequest, coverage, forget
 from tasks.maintenance.takedown.purge import Purged, purge
 from tasks.maintenance.takedown.rewrite import successor
+from tasks.web.responses import FetchResult
 from tests.layout_1 import to_layout_1
 from tests.tasks.maintenance.conftest import COPIED, COPY, GROUP, SMALLER, SOURCE, Killed, Mill, killed_at
 
@@ -391,6 +392,44 @@ def test_a_person_is_found_under_her_name_however_it_is_written(ready: Mill) -> 
     take_down(ready.lake, TakedownRequest(names=("person 0",)))
     assert ready.outcomes()[url_key(GROUP)] == "taken_down"
     assert identity_key("person 0") == identity_key("Person_0")
+
+
+def test_a_link_stays_covered_when_a_later_list_gives_it_to_another_person(ready: Mill, tmp_path: Path) -> None:
+    take_down(ready.lake, PERSON_0)
+    shutil.copytree(ready.links, tmp_path / "links")
+    (tmp_path / "links" / "Person_0.txt").rename(tmp_path / "links" / "Person_9.txt")
+    later = Mill(ready.lake, tmp_path / "links", ready.web)
+    later.fetch()
+    assert {later.outcomes()[url_key(url)] for url in (GROUP, COPIED, COPY)} == {"taken_down"}
+    purge(ready.lake)
+    assert later.run().funnel.stages[1].rejected["taken_down"] == 5
+    assert holding(ready.lake, ready.web[GROUP]) == []
+
+
+def test_a_picture_to_which_other_links_redirected_goes_with_the_url_that_is_taken_down(mill: Mill) -> None:
+    """The redirected link is of another person; the URL itself is in no list."""
+    final, known = "http://elsewhere.example/1.jpg", mill.get
+
+    async def redirecting(url: str) -> FetchResult:
+        answer = await known(url)
+        return replace(answer, final_url=final) if url == GROUP else answer
+
+    mill.get = redirecting  # type: ignore[method-assign]
+    mill.run()
+    (found,) = coverage(mill.lake, TakedownRequest(urls=(final,)))
+    assert found.num_pictures == 1
+    take_down(mill.lake, TakedownRequest(urls=(final,)))
+    purge(mill.lake)
+    assert mill.outcomes()[url_key(GROUP)] == "taken_down"
+    assert holding(mill.lake, mill.web[GROUP]) == []
+
+
+def test_urls_of_copies_are_blank_in_versions(ready: Mill) -> None:
+    version = ready.run().dataset
+    take_down(ready.lake, PERSON_0)
+    purge(ready.lake)
+    urls = open_dataset(ready.lake, str(version)).outcomes()["url"].to_pylist()
+    assert not [url for url in urls if "h0.example" in url or url == COPY]
 
 
 UNCLAIMED = (".tmp-vm-4194305-0123456789abcdef0123456789abcdef", ".tmp-0123.npz", ".tmp-0123456789ab-7-7-0123")
