@@ -5,6 +5,7 @@ The report shows faces. By default it is written to the lake's work folder, whic
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from storage.records import Reason, Split
 from storage.tables.parquet import with_plain_words
 from storage.text.source_names import sources_of
 from storage.versions.datasets import DatasetVersion
-from storage.versions.takedowns import about, read_forgotten
+from storage.versions.takedowns import about, covered_lines, read_forgotten
 from tasks.dataset.funnel import Funnel, by_source
 from tasks.dataset.manifest import origins
 from tasks.dataset.select import Stage
@@ -102,11 +103,12 @@ def _sheets(dataset: DatasetVersion, index: pa.Table, named: pa.Table) -> dict[s
 
 
 def _named(dataset: DatasetVersion, outcomes: pa.Table) -> pa.Table:
-    """The outcomes of lines that were not taken down, whose names and pictures may be shown."""
+    """The outcomes of lines that were not taken down, then or since, whose names, URLs and pictures may be shown."""
     forgotten = [read_forgotten(dataset.lake, source) for source in sources_of(dataset.source)]
     people = frozenset[bytes]().union(*(one.people for one in forgotten))
     taken_down = pc.fill_null(pc.equal(outcomes["reason"], Reason.TAKEN_DOWN.value), False)
-    return outcomes.filter(pc.invert(pc.or_(taken_down, about(outcomes, people))))
+    since = covered_lines(outcomes, partial(read_forgotten, dataset.lake))
+    return outcomes.filter(pc.invert(pc.or_(pc.or_(taken_down, since), about(outcomes, people))))
 
 
 def _people(index: pa.Table) -> dict[str, Any] | None:

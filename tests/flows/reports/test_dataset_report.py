@@ -10,7 +10,7 @@ import pytest
 from flows.reports import dataset_report as pages
 from flows.reports.dataset_report import write_report
 from storage.files.lake import Lake
-from storage.records import Takedown, TakedownKind, identity_key
+from storage.records import Takedown, TakedownKind, identity_key, url_key
 from storage.versions.datasets import DatasetVersion, open_dataset
 from storage.versions.takedowns import record
 from tasks.dataset.publish_request import Request
@@ -121,6 +121,16 @@ def test_when_every_face_must_be_forgotten_the_page_shows_none_of_them_and_still
     assert "Sample faces" not in page.text
     assert not [name for name in PEOPLE if name.replace("_", " ") in page.text or f"/{name}/" in page.text]
     assert f"gone {len(PEOPLE)}" in page.text
+
+
+def test_a_url_that_was_taken_down_since_is_not_on_the_page(tmp_path):
+    dataset = publish_source(make_lake(tmp_path), Request("faces", SOURCE, "mtcnn")).dataset
+    urls = [f"http://dead.example/{name}/1.jpg" for name in PEOPLE]
+    assert urls[0] in read_page(write_report(dataset).read_text(encoding="utf-8")).text
+    record(dataset.lake, [Takedown(TakedownKind.URL, url_key(url), None, NOW, "") for url in urls])
+    text = read_page(write_report(dataset).read_text(encoding="utf-8")).text
+    assert not [url for url in urls if url in text]
+    assert f"gone {len(PEOPLE)}" in text
 
 
 def test_pictures_that_have_gone_since_leave_a_blank(tmp_path):
