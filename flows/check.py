@@ -8,13 +8,15 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from flows.configuration.settings import load_settings
 from flows.runs.engine import emit, flow, run_logger
 from flows.telemetry import artifacts
 from flows.telemetry.counters import FINDINGS
 from flows.telemetry.progress import track
 from storage.errors import FacemillError
 from storage.files.lake import Lake
-from storage.leases.leases import held
+from storage.leases.leases import SOLE, held
+from storage.leases.sole_use import sole_use
 from tasks.fetch.ledger import read_ledger, rejected_by_older_rules
 from tasks.maintenance.fsck.findings import Finding, advice, remedy
 from tasks.maintenance.fsck.inspect_lake import inspect, jobs
@@ -23,7 +25,7 @@ from tasks.maintenance.fsck.repair import repair as repair_lake
 
 @flow(name="check", flow_run_name="check {lake}")
 def check(lake: str, quick: bool = False, repair: bool = False) -> dict[str, Any]:
-    """Verify every row, byte and manifest of a lake. No other process may write to it at the same time.
+    """Verify every row, byte and manifest of a lake. A repair is refused while other runs use it; new ones wait.
 
     Args:
         lake: folder or URL of the lake.
@@ -34,8 +36,19 @@ def check(lake: str, quick: bool = False, repair: bool = False) -> dict[str, Any
         The number of parts checked; the findings; notes on references to pruned versions; per source and reason, how
         many links an older version of the rules finally rejected; the units leased by active runs, whose unfinished
         writes can cause findings; with `repair`, the repairs made.
+
+    Raises:
+        LakeInUse: with `repair`, other runs use the lake.
     """
     store = Lake(lake)
+    if not repair:
+        return _check(store, quick=quick, repair=False)
+    with sole_use(store, "repair", good_for_s=load_settings().lease_s):
+        return _check(store, quick=quick, repair=True)
+
+
+def _check(store: Lake, *, quick: bool, repair: bool) -> dict[str, Any]:
+    lake = store.url
     work = jobs(store, quick=quick)
     with track("check", len(work)) as progress:
         found = inspect(work, progress.reach)
@@ -43,7 +56,7 @@ def check(lake: str, quick: bool = False, repair: bool = False) -> dict[str, Any
     artifacts.table("check-findings", _rows(findings), f"Findings in {lake}")
     run_logger().info("check %s: %d findings in %d parts", lake, len(findings), len(work))
     FINDINGS.labels(store.url).set(len(findings))
-    at_work = [one for one in held(store) if not one.is_dead]
+    at_work = [one for one in held(store) if not one.is_dead and one.stage != SOLE]
     if findings:
         _announce(store, findings, len(at_work))
     done = repair_lake(store, findings, datetime.now(UTC)) if repair and findings else None

@@ -5,7 +5,8 @@ FacemillError
 │   ├── SourceError   a list of links or a folder is missing, empty, or not in the format it should have
 │   └── VersionPruned a version was removed by `facemill prune`; its manifest is left
 ├── LakeError         the lake contradicts its index, or has a newer format
-│   └── ChangedMeanwhile another run has replaced a file that was being read
+│   ├── ChangedMeanwhile another run has replaced a file that was being read
+│   └── LakeInUse     other runs use the lake, which a purge or a repair needs for itself
 ├── LeaseLost         another run has taken over the unit this one was doing
 ├── LinksUnavailable  the link files could not be fetched
 ├── LeakError         a dataset version would show a person or a picture on two sides of its split
@@ -40,6 +41,10 @@ class LakeError(FacemillError):
 
 class ChangedMeanwhile(LakeError):
     """What was being read is not one state of the lake: another run has replaced a file of it meanwhile."""
+
+
+class LakeInUse(LakeError):
+    """Other runs use the lake, which a purge or a repair needs for itself."""
 
 
 def changed_meanwhile(what: str) -> ChangedMeanwhile:

@@ -17,7 +17,9 @@ from flows.cli.options import (
 )
 from flows.cli.terminal import add_row, cell, new_table, say
 from flows.cli.version_lists import newest_lines
+from flows.configuration.settings import load_settings
 from storage.errors import UsageError
+from storage.leases.leases import alone
 from storage.text.sizes import size_words
 from tasks.maintenance.disk_usage import disk_usage
 
@@ -52,7 +54,11 @@ def compact(lake: LakeOption, as_json: JsonOption = False) -> None:
     """Merge the small tables of a lake. Runs do so by themselves when many have gathered; reading gets faster."""
     from tasks.maintenance.merge import merge_all  # noqa: PLC0415
 
-    print_result(merge_all(existing_lake(lake)), as_json, show_merged)
+    found = existing_lake(lake)
+    # So that no purge removes rows that are being merged from tables read before.
+    with alone(found, "compact", "lake", "all", good_for_s=load_settings().lease_s):
+        result = merge_all(found)
+    print_result(result, as_json, show_merged)
 
 
 def show_merged(console: Console, result: dict[str, int]) -> None:

@@ -24,9 +24,11 @@ from flows.cli.options import (
     source_name,
 )
 from flows.cli.terminal import add_row, cell, new_table, say
+from flows.configuration.settings import load_settings
 from flows.telemetry.console import is_quiet, new_console
-from storage.errors import UsageError
+from storage.errors import LakeInUse, UsageError
 from storage.files.lake import Lake
+from storage.leases.sole_use import sole_use
 from storage.text.names import visible
 from tasks.maintenance.takedown.forget import (
     TakedownRequest,
@@ -94,7 +96,14 @@ def forget(
         show_coverage(new_console(), result)
     if not dry_run:
         result["recorded"] = record_takedown(found, request, covers) if has_targets else None
-        result["purged"] = _purged(found) if purge else None
+        result["purged"] = None
+        if purge:
+            try:
+                result["purged"] = _purged(found)
+            except LakeInUse:
+                # The takedown holds all the same: every stage applies it at once.
+                print_result(result, as_json, show_forgotten)
+                raise
     print_result(result, as_json, show_forgotten)
 
 
@@ -259,7 +268,7 @@ def _request(
 
 
 def _purged(lake: Lake) -> dict[str, Any]:
-    with _spinner() as show:
+    with sole_use(lake, "purge", good_for_s=load_settings().lease_s), _spinner() as show:
         return asdict(purge_lake(lake, show))
 
 

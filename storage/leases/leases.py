@@ -8,6 +8,9 @@ observer has seen unchanged for `good_for_s` on its own clock is expired, and th
 Clocks of different machines are never compared. A holder that was taken over stops. A holder on the observer's machine
 whose process has ended is dead at once.
 
+While a run has the lake to itself (`sole_use`), no unit is handed out: a run that has written its lease looks for
+such a run, and gives the lease back. Of the two, the one that comes second sees the other.
+
 Leases only save work. If two runs process the same unit, the lake stays consistent: names of image shards contain the
 writer's id, the first manifest of a version is kept, and everything else is computed to the same content.
 """
@@ -16,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import socket
 import threading
@@ -30,6 +34,9 @@ from storage.errors import LakeError, LeaseLost
 from storage.files.lake import Lake, to_json
 from storage.files.processes import is_gone, this_process
 
+# The stage and the group of the leases of runs that have the lake to themselves.
+SOLE, LAKE = "sole", "lake"
+_log = logging.getLogger(__name__)
 _LOOK_EVERY_S = 2.0
 _BEATS = 3
 _NAME = re.compile(r"(?P<unit>.+)\.(?P<generation>\d+)\.json")
@@ -78,6 +85,8 @@ class Leases:
         self._held: dict[str, Lease] = {}
         self._ended: list[Lease] = []
         self._is_closed = False
+        # Whether another run had the lake to itself at the last look.
+        self._is_shut = False
         self._changed = threading.Condition()
         self._keeper = threading.Thread(target=self._keep, name=f"leases of {stage} {of}", daemon=True)
 
@@ -145,6 +154,8 @@ class Leases:
         return {unit: sorted(generations) for unit, generations in found.items()}
 
     def _take(self, units: list[str]) -> Lease | None:
+        if self._is_shut and self._looks_shut():
+            return None
         states = self._lake.states(self._folder)
         there = self._generations(states)
         for unit in units:
@@ -155,17 +166,31 @@ class Leases:
         return None
 
     def _claim(self, unit: str, generation: int) -> Lease | None:
-        """Write a generation; None if another run wrote it first, or has written a later one."""
+        """Write a generation; None if another run wrote it first, has written a later one, or has the lake to
+        itself.
+        """
         lease = Lease(self, unit, self._path(unit, generation), self._good_for_s)
         if not self._lake.write_once(lease.path, lease.content()):
             return None
         there = self._generations(self._lake.names(self._folder)).get(unit, [generation])
-        if there[-1] > generation:
+        if there[-1] > generation or self._looks_shut():
             self._lake.remove_file(lease.path)
             return None
         for older in there[:-1]:
             self._lake.remove_file(self._path(unit, older))
         return lease
+
+    def _looks_shut(self) -> bool:
+        """Whether another run has the lake to itself; says so once."""
+        if self._stage == SOLE:
+            return False
+        states = self._lake.states(self._lake.leases(SOLE, LAKE))
+        paths = [self._lake.leases(SOLE, LAKE, name) for name in states]
+        using = [path for path in paths if not self._is_dead(path, states) and self._lake.exists(path)]
+        if using and not self._is_shut:
+            _log.warning("%s of %s waits until the run of %s/%s ends", self._stage, self._of, self._lake.url, using[0])
+        self._is_shut = bool(using)
+        return self._is_shut
 
     def _is_dead(self, path: str, states: dict[str, str]) -> bool:
         seen = self._seen.get(path)

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from flows.cli.app import app
 from flows.crop import crop
 from flows.publish import publish
+from storage.leases.leases import alone
 from tests.flows.cli.test_app import served
 from tests.tasks.maintenance.conftest import GROUP, Mill, mill, small_and_quick  # noqa: F401 - fixtures
 from tests.tasks.maintenance.fsck.test_check import cut, flip
@@ -51,6 +52,18 @@ def test_forget_tells_people_what_is_left_to_do(mill: Mill) -> None:  # noqa: F8
     assert (empty.exit_code, len(mill.lake.names("takedowns"))) == (2, 1)
     nothing = runner.invoke(app, ["forget", "--lake", mill.lake.url])
     assert (nothing.exit_code, "name what to forget" in nothing.stderr) == (2, True)
+
+
+def test_beside_a_run_a_takedown_is_recorded_and_purge_and_repair_are_refused(mill: Mill) -> None:  # noqa: F811
+    mill.run()
+    where = ["--lake", mill.lake.url]
+    with alone(mill.lake, "fetch", "made", "0001", good_for_s=3600):
+        refused = runner.invoke(app, ["forget", "--url", GROUP, "--purge", *where, "--json"])
+        assert (refused.exit_code, "fetch made 0001 on" in refused.stderr) == (1, True)
+        assert mill.lake.exists(json.loads(refused.stdout)["recorded"])
+        repair = runner.invoke(app, ["check", "--repair", *where])
+        assert (repair.exit_code, "no repair of" in repair.stderr) == (1, True)
+    assert told(mill, "forget", "--purge")["purged"]["pictures"] == 1
 
 
 def test_check_tells_what_is_wrong_and_repair_mends_it(mill: Mill) -> None:  # noqa: F811

@@ -59,7 +59,7 @@ class Purged:
 
 
 def purge(lake: Lake, on_progress: Callable[[str], None] = lambda path: None) -> Purged:
-    """Remove everything under takedown from the lake. Nothing else may write to it meanwhile.
+    """Remove everything under takedown from the lake. Nothing else may write to it meanwhile (`leases.sole_use`).
 
     Args:
         on_progress: called with the item being rewritten.
