@@ -36,7 +36,7 @@ from storage.files.processes import is_gone, this_process
 
 # The stage and the group of the leases of runs that have the lake to themselves.
 SOLE, LAKE = "sole", "lake"
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("facemill.leases")
 _LOOK_EVERY_S = 2.0
 _BEATS = 3
 _NAME = re.compile(r"(?P<unit>.+)\.(?P<generation>\d+)\.json")
