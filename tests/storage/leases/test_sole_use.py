@@ -48,14 +48,20 @@ def test_the_lease_of_an_ended_process_does_not_count(lake):
         pass
 
 
-def test_a_run_that_starts_meanwhile_waits_says_so_once_and_goes_on_afterwards(lake, caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("facemill"), "propagate", True)
+def test_a_run_that_starts_meanwhile_waits_says_so_once_and_goes_on_afterwards(lake, monkeypatch):
+    said = list[str]()
+    log = logging.getLogger("facemill.leases")
+
+    def note(record: logging.LogRecord) -> bool:
+        said.append(record.getMessage())
+        return True
+
+    monkeypatch.setattr(log, "filters", [note])
     with Leases(lake, "crop", "made", ["0001"], good_for_s=LONG_S) as leases:
         with sole_use(lake, "purge", good_for_s=LONG_S):
             assert [leases._take(["0001"]) for _ in range(2)] == [None, None]
             assert [one.stage for one in held(lake)] == ["sole"]
         assert leases._take(["0001"]) is not None
-    said = [one.getMessage() for one in caplog.records if one.name == "facemill.leases"]
     assert [words.startswith("crop of made waits") for words in said] == [True]
 
 
