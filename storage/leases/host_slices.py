@@ -8,7 +8,8 @@ slices are held, it is the next generation, so that a write that arrives late ch
 
 Exclusion. A run that takes slices first writes them into its file, then reads the files of all others, and holds only
 what none of them names; it takes the rest out again. Of two runs that take the same slice, the one whose file is
-written later reads the other's: never do both hold it. A run gives a slice up after its last request there.
+written later reads the other's: never do both hold it. A run gives a slice up after its last request there. While a
+purge or a repair has the lake to itself (`sole_use`), no slice is taken.
 
 Expiry. A run whose file stays unchanged for `good_for_s`, by the observer's clock, has lost its slices, and so has one
 whose process has ended on the observer's machine. The run itself stops earlier: nine tenths of `good_for_s` after the
@@ -31,7 +32,7 @@ from typing import Any, NamedTuple, Self
 from storage.errors import LakeError
 from storage.files.lake import Lake, to_json
 from storage.files.processes import is_gone, this_process
-from storage.leases.leases import parse_lease, state_in
+from storage.leases.leases import LAKE, SOLE, parse_lease, state_in
 from storage.leases.slice_rules import ALL, NUM_SLICES, WORTH_SHARING, Claim, Decision, decide
 
 STAGE, OF = "hosts", "all"
@@ -246,7 +247,7 @@ class HostSlices:
         """The claims of all other runs that are going on; files of those that have ended are removed.
 
         Args:
-            reads_all: also the files that are, by their listing, as they were when last read.
+            reads_all: also the files that are, by their listing, as they were when last read, and those of a purge.
         """
         while True:
             states = self._lake.states(self._lake.leases(STAGE, OF))
@@ -256,7 +257,13 @@ class HostSlices:
             known = {} if reads_all else states
             with suppress(FileNotFoundError):  # replaced or removed meanwhile: listed again
                 found = [self._claim_of(run, self._path(number, run), known) for run, number in newest.items()]
-                return [one for one in found if one]
+                return [one for one in (*found, *(self._sole() if reads_all else ())) if one]
+
+    def _sole(self) -> list[Claim | None]:
+        """The claims of runs that have the lake to themselves (`sole_use`): their leases name no slices, so all."""
+        newest = _newest(self._lake.names(self._lake.leases(SOLE, LAKE)))
+        paths = {run: self._lake.leases(SOLE, LAKE, f"{run}.{number}.json") for run, number in newest.items()}
+        return [self._claim_of(run, path, {}) for run, path in paths.items()]
 
     def _claim_of(self, run: str, path: str, states: dict[str, str]) -> Claim | None:
         """What another run says in its file; None if it has ended.

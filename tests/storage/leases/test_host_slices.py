@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from storage.errors import LakeError
+from storage.errors import LakeError, LakeInUse
 from storage.files.lake import Lake
 from storage.leases.host_slices import HostSlices, parse_claim
 from storage.leases.leases import held
 from storage.leases.slice_rules import ALL, NUM_SLICES
+from storage.leases.sole_use import sole_use
 from tests.waiting import wait_until
 
 FOLDER = "leases/hosts/all"
@@ -65,6 +66,19 @@ def test_a_run_alone_holds_all_hosts_and_leaves_nothing_behind(lake):
         assert (lease.stage, lease.of, lease.unit.split("-")[0], lease.is_dead) == ("hosts", "all", "list", False)
     assert slices.held == 0
     assert lake.names(FOLDER) == []
+
+
+def test_no_host_is_taken_while_a_purge_has_the_lake_to_itself(lake, clock):
+    one = run_of(lake, clock)
+    with sole_use(lake, "purge", good_for_s=GOOD_FOR_S):
+        for _ in range(2):
+            one.look()
+            assert one.held == 0
+    one.look()
+    assert one.held == ALL
+
+    with pytest.raises(LakeInUse, match="hosts all"), sole_use(lake, "purge", good_for_s=GOOD_FOR_S):
+        pytest.fail("it began")
 
 
 def test_a_second_run_gets_its_share_once_the_first_has_given_it_up(lake, clock):
