@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -41,10 +41,8 @@ def check(lake: str, quick: bool = False, repair: bool = False) -> dict[str, Any
         LakeInUse: with `repair`, other runs use the lake.
     """
     store = Lake(lake)
-    if not repair:
-        return _check(store, quick=quick, repair=False)
-    with sole_use(store, "repair", good_for_s=load_settings().lease_s):
-        return _check(store, quick=quick, repair=True)
+    with sole_use(store, "repair", good_for_s=load_settings().lease_s) if repair else nullcontext():
+        return _check(store, quick=quick, repair=repair)
 
 
 def _check(store: Lake, *, quick: bool, repair: bool) -> dict[str, Any]:

@@ -18,6 +18,13 @@ A message gives the limit, the value found, the cause, and what to do about it, 
 A picture or a link line that fails is no error: it is a row with a `Reason` (see `records`).
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
 
 class FacemillError(Exception):
     """The base of all errors that facemill raises on purpose; its message is fit to be shown to a user."""
@@ -54,9 +61,18 @@ def changed_meanwhile(what: str) -> ChangedMeanwhile:
     )
 
 
-def is_missing(error: LakeError) -> bool:
-    """Whether the cause of an error is that a file is not there."""
-    return isinstance(error.__cause__, FileNotFoundError)
+def if_there(read: Callable[[], T]) -> T | None:
+    """What `read` gives; None if the file that it reads is not there, or not any more.
+
+    Raises:
+        LakeError: as `read`, for any other cause.
+    """
+    try:
+        return read()
+    except LakeError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
 
 
 class LeaseLost(FacemillError):

@@ -17,10 +17,11 @@ import pyarrow.compute as pc
 
 from flows.reports import page
 from flows.reports.charts import Chart, histogram
+from flows.reports.current_crop import if_current
 from flows.reports.funnel_pictures import evenly
 from storage.errors import LakeError
 from storage.files.lake import Lake
-from storage.records import Fit, Outcome, bytes_digest
+from storage.records import Fit, Outcome
 from storage.tables.shards import read_member
 from tasks.dataset.source_tables import read_faces
 from tasks.faces.agreement import Agreement, compare, count_agreement, gives_face
@@ -84,8 +85,7 @@ class _Contacts:
     def _crop(self, row: dict[str, Any]) -> bytes:
         """A crop; empty if another run has cropped again since the faces were read."""
         with suppress(LakeError):
-            crop = read_member(self._lake, row["shard"], row["offset"], row["length"])
-            return crop if bytes_digest(crop) == row["crop_digest"] else b""
+            return if_current(read_member(self._lake, row["shard"], row["offset"], row["length"]), row)
         return b""
 
 

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.reports import page
+from flows.reports.current_crop import if_current
 from storage.files.lake import Lake
-from storage.records import bytes_digest
 from storage.tables.shards import read_member
 from tasks.label_noise.score_table import Cleaned, Cleaning
 from tasks.links.line_ids import by_person
@@ -108,9 +108,7 @@ class _People:
         return order
 
     def _crop(self, face: dict[str, Any]) -> bytes:
-        crop = read_member(self._lake, face["shard"], face["offset"], face["length"])
-        # Another run may have cropped again since the faces were scored.
-        return crop if bytes_digest(crop) == face["crop_digest"] else b""
+        return if_current(read_member(self._lake, face["shard"], face["offset"], face["length"]), face)
 
 
 def _state_of(path: Path) -> str | None:

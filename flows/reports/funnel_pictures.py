@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flows.reports.current_crop import if_current
 from storage.errors import LakeError
-from storage.records import bytes_digest, url_key
+from storage.records import url_key
 from storage.tables.parquet import with_plain_words
 from storage.tables.shards import read_member
 from storage.text.source_names import sources_of
@@ -93,9 +94,7 @@ class Pictures:
         return attempts.append_column("id", _of_source(attempts, keys))
 
     def _crop(self, face: dict[str, Any]) -> bytes:
-        crop = self._read(face["shard"], face)
-        # Another run may have cropped again since the faces were read: at this place lies something else.
-        return crop if crop and bytes_digest(crop) == face["crop_digest"] else b""
+        return if_current(self._read(face["shard"], face), face)
 
     def _picture(self, attempt: dict[str, Any]) -> bytes:
         stem = attempt["shard"]

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from flows.reports import page
 from flows.reports.funnel_pictures import Pictures
-from storage.errors import LakeError, is_missing
+from storage.errors import if_there
 from storage.tables.parquet import with_plain_words
 from storage.versions.datasets import DatasetVersion
 from tasks.label_noise.score_table import Cleaned, read_cleaned
@@ -44,12 +44,7 @@ def scores_of(dataset: DatasetVersion) -> Cleaned | None:
         return None
     model = dataset.manifest["cleaning"]["model"].split("@")
     folder = dataset.lake.cleaned(str(dataset.manifest["method"]), dataset.source, *model)
-    try:
-        return read_cleaned(dataset.lake, folder)
-    except LakeError as error:
-        if not is_missing(error):
-            raise
-        return None
+    return if_there(lambda: read_cleaned(dataset.lake, folder))
 
 
 def kept_doubts(index: pa.Table, cleaned: Cleaned | None, pictures: Pictures, most: int) -> list[dict[str, Any]]:

@@ -401,12 +401,12 @@ class Lake(LakePaths):
 
     def remove(self, path: str) -> None:
         """Remove a file, a link or a folder with all it holds; nothing happens if it is not there."""
-        if self.is_local:
-            with self._changing(path), suppress(FileNotFoundError):
-                _remove(Path(self._inside(path, follows=False)))
-        else:
-            with self._changing(path):
+        with self._changing(path):
+            if not self.is_local:
                 remove_all(self.fs, self.full(path))
+                return
+            with suppress(FileNotFoundError):
+                _remove(Path(self._inside(path, follows=False)))
 
     def remove_file(self, path: str) -> None:
         """Remove what is known to be a file, of a bucket with one request; nothing happens if it is not there."""

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from storage.errors import LakeError, changed_meanwhile, is_missing
+from storage.errors import LakeError, changed_meanwhile, if_there
 from storage.files.lake import Lake
 from storage.files.object_requests import EndFirst
 from storage.files.stores import refusals
@@ -196,12 +196,7 @@ def read_if_there(lake: Lake, path: str, schema: pa.Schema, columns: list[str] |
     Raises:
         LakeError: it cannot be read, or it violates `schema`.
     """
-    try:
-        return read_as(lake, path, schema, columns)
-    except LakeError as error:
-        if not is_missing(error):
-            raise
-        return None
+    return if_there(lambda: read_as(lake, path, schema, columns))
 
 
 def read_blocks(

@@ -11,9 +11,10 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
-from storage.errors import LakeError, VersionPruned, is_missing
+from storage.errors import VersionPruned, if_there
 from storage.files.lake import Lake
 from storage.text.json_shapes import Kind, Shape, require
 
@@ -67,18 +68,9 @@ def read_events(lake: Lake, folder: str, shape: Shape) -> list[AliasEvent]:
     Raises:
         LakeError: one of them is damaged.
     """
-    found = (_event_if_there(lake, f"{folder}/{name}", shape) for name in lake.names(folder))
+    # One may have been taken back since they were listed.
+    found = (if_there(partial(read_event, lake, f"{folder}/{name}", shape)) for name in lake.names(folder))
     return [event for event in found if event]
-
-
-def _event_if_there(lake: Lake, path: str, shape: Shape) -> AliasEvent | None:
-    """An event; None if it has been taken back since its folder was listed."""
-    try:
-        return read_event(lake, path, shape)
-    except LakeError as error:
-        if not is_missing(error):
-            raise
-        return None
 
 
 def read_event(lake: Lake, path: str, shape: Shape) -> AliasEvent:

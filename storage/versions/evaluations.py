@@ -10,11 +10,12 @@ paired comparison of two models without running them again.
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
-from storage.errors import LakeError, changed_meanwhile, is_missing
+from storage.errors import LakeError, changed_meanwhile, if_there
 from storage.files.lake import Lake
 from storage.records import SCORES
 from storage.tables.parquet import read_as, read_stamp, write_table
@@ -70,7 +71,7 @@ def write_evaluation(model: ModelVersion, test: str, stamp: str, facts: dict[str
 
 def find_evaluation(model: ModelVersion, test: str, stamp: str) -> Evaluation | None:
     """The evaluation on a test, if there is one with this stamp; otherwise None."""
-    found = _if_there(model.lake, model.lake.evaluations(model.name, model.version, test))
+    found = if_there(lambda: Evaluation(model.lake, model.lake.evaluations(model.name, model.version, test)))
     return found if found and found.facts["stamp"] == stamp and found.has_scores() else None
 
 
@@ -79,14 +80,5 @@ def evaluations(model: ModelVersion) -> list[Evaluation]:
     names = model.lake.names(model.lake.evaluations(model.name, model.version))
     tests = [name.removesuffix(".json") for name in names if name.endswith(".json")]
     paths = [model.lake.evaluations(model.name, model.version, test) for test in tests if VERSIONED.fits(test)]
-    return [one for path in paths if (one := _if_there(model.lake, path))]
-
-
-def _if_there(lake: Lake, path: str) -> Evaluation | None:
-    """An evaluation; None if there is none, or it was pruned meanwhile."""
-    try:
-        return Evaluation(lake, path)
-    except LakeError as error:
-        if not is_missing(error):
-            raise
-        return None
+    # One may have been pruned since they were listed.
+    return [one for path in paths if (one := if_there(partial(Evaluation, model.lake, path)))]

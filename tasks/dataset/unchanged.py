@@ -98,12 +98,13 @@ def of_one_state(lake: Lake, request: Request) -> Iterator[Callable[[], None]]:
 
 def _inputs(lake: Lake, request: Request) -> _Inputs:
     methods, sources = methods_read(request.method), sources_of(request.source)
-    links = [(lake.states(lake.links(one, "").rstrip("/")), file_state(lake, lake.plan(one))) for one in sources]
-    takedowns = [takedown_state(lake, one) for one in sources]
-    folders = [lake.images(one) for one in sources]
-    folders += [lake.faces(method, one) for one in sources for method in methods]
-    shards = {f"{folder}/{stem}": one for folder in folders for stem, one in table_states(lake, folder).items()}
-    return _Inputs([links, takedowns, _scores_state(lake, request)], shards)
+    links = {one: links_state(lake, one) for one in sources}
+    whole = [(lines, plan, takedowns) for lines, plan, _, takedowns in links.values()]
+    tables = {lake.images(one): images for one, (_, _, images, _) in links.items()}
+    faces = [lake.faces(method, one) for one in sources for method in methods]
+    tables |= {folder: table_states(lake, folder) for folder in faces}
+    shards = {f"{folder}/{stem}": state for folder, found in tables.items() for stem, state in found.items()}
+    return _Inputs([whole, _scores_state(lake, request)], shards)
 
 
 def _scores_state(lake: Lake, request: Request) -> dict[str, str]:
@@ -156,7 +157,7 @@ def methods_read(method: str) -> Sequence[str]:
 
 
 def links_state(lake: Lake, source: str) -> Sequence[Any]:
-    """The state of the lines of a source, of its plan and of its images."""
+    """The state of the lines of a source, of its plan, of its images and of its takedowns."""
     plan = file_state(lake, lake.plan(source))
     images = table_states(lake, lake.images(source))
     return lake.states(lake.links(source, "").rstrip("/")), plan, images, takedown_state(lake, source)

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import pyarrow.compute as pc
 
-from storage.errors import LakeError, is_missing
+from storage.errors import if_there
 from storage.files.lake import Lake
 from storage.records import PLACED_SAMPLES
 from storage.tables.parquet import read_as
@@ -35,11 +35,8 @@ def used_by(version: DatasetVersion) -> list[str]:
     lake, name = version.lake, version.name
     if not version.shares_files:
         return []
-    try:
-        stems = stems_of(version)
-    except LakeError as error:
-        if not is_missing(error):
-            raise
+    stems = if_there(lambda: stems_of(version))
+    if stems is None:
         return []
     lines = [lake.shared_lines(name, digest)] if (digest := version.lines_digest) else []
     return [*(lake.shards(name, stem) for stem in stems), *lines]

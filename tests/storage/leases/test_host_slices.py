@@ -9,7 +9,6 @@ import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -38,13 +37,6 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture(params=["local", "memory", "s3"])
-def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
-    if request.param == "s3":
-        return Lake(f"{request.getfixturevalue('bucket')}/lake")
-    return Lake(tmp_path / "lake" if request.param == "local" else f"memory://{uuid.uuid4().hex}")
 
 
 def run_of(lake: Lake, clock: Clock, name: str = "list", **options) -> HostSlices:
@@ -146,7 +138,7 @@ def test_a_renewal_that_ends_too_late_gives_nothing_back(tmp_path, clock):
     assert slices.held == 0
 
 
-@pytest.mark.parametrize("lake", ["memory"], indirect=True)
+@pytest.mark.parametrize("lake_anywhere", ["memory"], indirect=True)
 def test_a_renewed_run_keeps_its_slices_for_hours(lake, clock):
     one, other = run_of(lake, clock), run_of(lake, clock)
     one.look()
@@ -157,7 +149,7 @@ def test_a_renewed_run_keeps_its_slices_for_hours(lake, clock):
         assert one.held == ALL
 
 
-@pytest.mark.parametrize("lake", ["memory"], indirect=True)
+@pytest.mark.parametrize("lake_anywhere", ["memory"], indirect=True)
 def test_no_run_is_waited_for_longer_than_it_may_hold_without_renewal(lake, clock):
     one, other = HostSlices(lake, "list", good_for_s=7200.0, clock=clock), run_of(lake, clock)
     one.look()
@@ -176,7 +168,7 @@ def test_a_run_whose_file_was_removed_is_lost(lake, clock):
     assert (slices.held, slices.is_lost) == (0, True)
 
 
-@pytest.mark.parametrize("lake", ["local"], indirect=True)
+@pytest.mark.parametrize("lake_anywhere", ["local"], indirect=True)
 def test_the_slices_of_a_process_that_has_ended_are_taken_at_once(lake, clock):
     code = (
         "import sys; from storage.files.lake import Lake; from storage.leases.host_slices import HostSlices as Slices\n"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -30,13 +28,10 @@ def never(seconds: float) -> None:
     raise AssertionError(f"it waited for {seconds} s")
 
 
-def test_a_process_of_this_machine_is_known_at_once(lake):
-    ended = subprocess.run(
-        [sys.executable, "-c", "from storage.files.processes import this_process; print(this_process())"],
-        capture_output=True, text=True, check=True,
-    ).stdout.strip()  # fmt: skip
-    assert (is_running(this_process()), is_running(ended), is_running("another machine")) == (True, False, False)
-    dead = leave(lake, "dead", process=ended)
+def test_a_process_of_this_machine_is_known_at_once(lake, ended_process):
+    running = [is_running(one) for one in (this_process(), ended_process, "another machine")]
+    assert running == [True, False, False]
+    dead = leave(lake, "dead", process=ended_process)
     with alone(lake, "crop", "made", "0001", good_for_s=3600):
         found = holders(lake, sleep=never)
     assert [one.unit for one in found.running] == ["0001"]

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,13 +26,6 @@ UNITS = ["0000", "0001", "0002"]
 FOLDER = "leases/crop/made"
 # Longer than any test takes: no lease is renewed or taken over but where a test says so.
 LONG_S = 3600.0
-
-
-@pytest.fixture(params=["local", "memory", "s3"])
-def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
-    if request.param == "s3":
-        return Lake(f"{request.getfixturevalue('bucket')}/lake")
-    return Lake(tmp_path / "lake" if request.param == "local" else f"memory://{uuid.uuid4().hex}")
 
 
 class Clock:
@@ -162,9 +154,8 @@ def test_a_process_that_has_ended_is_gone_although_its_parent_has_not_asked_how(
         wait_until("the run is gone", lambda: is_gone(name))
 
 
-def test_what_ran_on_this_machine_and_is_gone_is_dead_at_once(lake):
-    program = "from storage.files.processes import this_process; print(this_process())"
-    gone = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+def test_what_ran_on_this_machine_and_is_gone_is_dead_at_once(lake, ended_process):
+    gone = ended_process
     machine, number, started = gone.rsplit("/", 2)
     reused = f"{machine}/{os.getpid()}/{started}"
 

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
-import uuid
-from pathlib import Path
 
 import pytest
 
 from storage.errors import LakeInUse
-from storage.files.lake import Lake
 from storage.leases.leases import Leases, alone, held
 from storage.leases.sole_use import sole_use
 
 LONG_S = 3600.0
-
-
-@pytest.fixture(params=["local", "memory", "s3"])
-def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
-    if request.param == "s3":
-        return Lake(f"{request.getfixturevalue('bucket')}/lake")
-    return Lake(tmp_path / "lake" if request.param == "local" else f"memory://{uuid.uuid4().hex}")
-
-
-def ended_process() -> str:
-    code = "from storage.files.processes import this_process; print(this_process())"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def test_it_is_refused_beside_a_run_by_name_and_leaves_nothing_behind(lake):
@@ -42,8 +25,8 @@ def test_it_is_refused_beside_a_run_by_name_and_leaves_nothing_behind(lake):
         assert [one.unit for one in held(lake)] == ["purge"]
 
 
-def test_the_lease_of_an_ended_process_does_not_count(lake):
-    lake.write_json("leases/crop/made/0001.1.json", {"holder": "x", "process": ended_process()})
+def test_the_lease_of_an_ended_process_does_not_count(lake, ended_process):
+    lake.write_json("leases/crop/made/0001.1.json", {"holder": "x", "process": ended_process})
     with sole_use(lake, "repair", good_for_s=LONG_S):
         pass
 
@@ -65,8 +48,8 @@ def test_a_run_that_starts_meanwhile_waits_says_so_once_and_goes_on_afterwards(l
     assert [words.startswith("crop of made waits") for words in said] == [True]
 
 
-def test_a_killed_purge_holds_up_no_run(lake):
-    lake.write_json("leases/sole/lake/purge.1.json", {"holder": "x", "process": ended_process()})
+def test_a_killed_purge_holds_up_no_run(lake, ended_process):
+    lake.write_json("leases/sole/lake/purge.1.json", {"holder": "x", "process": ended_process})
     with Leases(lake, "crop", "made", ["0001"], good_for_s=LONG_S) as leases:
         assert leases._take(["0001"]) is not None
 
